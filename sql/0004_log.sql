@@ -52,6 +52,16 @@ create index feed_scope_idx on feed (scope, seq);
 -- Daily partitions are made ahead by migrate, servers and workers; a row here is an alarm.
 create table feed_default partition of feed default;
 
+-- Partition bounds are literals in DDL, so that attaching one day's table needs this much procedure. A table that
+-- is already attached (two processes at midnight) is left alone.
+create function attach_feed_partition(name text, day date, next date) returns void language plpgsql as $$
+begin
+  if not exists (select from pg_inherits where inhrelid = name::regclass) then
+    execute format('alter table feed attach partition %I for values from (%L) to (%L)',
+      name, day::text || ' 00:00:00+00', next::text || ' 00:00:00+00');
+  end if;
+end $$;
+
 -- Answers kept for 24 h so that a repeated request has one effect. Claimed by a transaction's first statement,
 -- filled by its append statement.
 create table idempotency_keys (

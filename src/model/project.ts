@@ -1,0 +1,74 @@
+// Projects and their members. `role` is the caller's and absent in log entries, which every member shares.
+import { Type, type Static } from '@sinclair/typebox'
+import { Id, Instant, Nullable, Word } from './scalar.ts'
+import { Email, Name } from './user.ts'
+import { Text } from './text.ts'
+
+/** From least to most; each includes the rights of those before it. */
+export const memberRoles = ['viewer', 'editor', 'owner'] as const
+export const MemberRole = Word(...memberRoles)
+export type MemberRole = (typeof memberRoles)[number]
+
+export const ProjectName = Text({ minLength: 1, maxLength: 100, examples: ['Apollo'] })
+export const ProjectDescription = Text({ maxLength: 10_000 })
+export const Color = Type.Unsafe<string>(
+  Type.String({ pattern: '^#[0-9a-f]{6}$', description: 'Lower-case hexadecimal', examples: ['#1e90ff'] }),
+)
+
+/** The project as the log carries it. */
+export const ProjectEntry = Type.Object(
+  {
+    id: Id(),
+    name: ProjectName,
+    description: ProjectDescription,
+    color: Nullable(Color),
+    kind: Word('inbox', 'project'),
+    archivedAt: Nullable(Instant()),
+    memberCount: Type.Integer({ minimum: 1 }),
+    version: Type.Integer({ minimum: 1 }),
+    createdAt: Instant(),
+    updatedAt: Instant(),
+  },
+  { additionalProperties: false },
+)
+export type ProjectEntry = Static<typeof ProjectEntry>
+
+export const Project = Type.Object(
+  { ...ProjectEntry.properties, role: MemberRole },
+  { additionalProperties: false },
+)
+export type Project = Static<typeof Project>
+
+export const Member = Type.Object(
+  {
+    userId: Id(),
+    name: Name,
+    email: Email,
+    avatarUrl: Nullable(Type.Unsafe<string>(Type.String())),
+    role: MemberRole,
+    createdAt: Instant(),
+  },
+  { additionalProperties: false },
+)
+export type Member = Static<typeof Member>
+
+export const NewProject = Type.Object(
+  {
+    name: ProjectName,
+    description: Type.Optional(ProjectDescription),
+    color: Type.Optional(Nullable(Color)),
+  },
+  { additionalProperties: false },
+)
+export type NewProject = Static<typeof NewProject>
+
+/** RFC 7396 merge patch: null sets the default. */
+export const ProjectPatch = Type.Object(
+  {
+    name: Type.Optional(ProjectName),
+    description: Type.Optional(Nullable(ProjectDescription)),
+    color: Type.Optional(Nullable(Color)),
+  },
+  { additionalProperties: false, minProperties: 1 },
+)
+export type ProjectPatch = Static<typeof ProjectPatch>
