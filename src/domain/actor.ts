@@ -1,0 +1,55 @@
+// Who acts, and what roles let them do. One table of rights; everything else asks it.
+import { AppError, notFound } from '../errors.ts'
+import { memberRoles, type MemberRole } from '../model/project.ts'
+import type { Role } from '../model/user.ts'
+
+/** An authenticated person. The role comes from the database row, never from a token. */
+export interface Actor {
+  userId: string
+  role: Role
+  sessionId: string
+}
+
+/** The least project role each action needs. */
+const leastRole = {
+  read: 'viewer',
+  comment: 'viewer',
+  write: 'editor',
+  move: 'editor',
+  delete: 'editor',
+  share: 'editor',
+  manage: 'owner',
+} as const satisfies Record<string, MemberRole>
+
+export type Action = keyof typeof leastRole
+
+/** What one person may do with one task or project: as member, by a single share, or not at all. */
+export interface Access {
+  member: MemberRole | null
+  share?: 'view' | 'edit' | null
+}
+
+/** An admin who names something by id acts as its owner. */
+export const effectiveRole = (actor: Actor, access: Access): MemberRole | null =>
+  actor.role === 'admin' ? 'owner' : access.member
+
+/** 404 where the actor may not even read, 403 where it may read but not do this. */
+export const demand = (actor: Actor, access: Access | null, action: Action): void => {
+  if (!access) throw notFound()
+  const role = effectiveRole(actor, access)
+  if (role !== null && memberRoles.indexOf(role) >= memberRoles.indexOf(leastRole[action])) return
+  if (access.share === 'edit' && action === 'write') return
+  if (access.share && (action === 'read' || action === 'comment')) return
+  throw role !== null || access.share ? new AppError('forbidden') : notFound()
+}
+
+/** Whether `demand` would let it pass. */
+export const may = (actor: Actor, access: Access | null, action: Action): boolean => {
+  try {
+    demand(actor, access, action)
+    return true
+  } catch (error) {
+    if (error instanceof AppError) return false
+    throw error
+  }
+}

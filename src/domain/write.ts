@@ -1,0 +1,90 @@
+// The one write path. A domain function permits, changes rows and says which entries that makes; `write` claims
+// the idempotency key first and appends the entries last, in one transaction, and hands them to the publisher
+// once they are committed. Whatever else follows from a write is derived from the log.
+import type { Database, Tx } from '../db/client.ts'
+import { append, cursorOf, type Appended } from '../db/feed.ts'
+import { claimKey, fillKey } from '../db/idempotency.ts'
+import type { Entry, Scope } from '../model/event.ts'
+import type { Actor } from './actor.ts'
+
+/** A finished answer, as it is sent and as it is kept for repeats. */
+export interface Reply {
+  status: number
+  headers: Record<string, string>
+  body: string | null
+}
+
+/** A request's Idempotency-Key and what makes it the same request. */
+export interface Claim {
+  key: string
+  method: string
+  path: string
+  /** SHA-256 of the body. */
+  fingerprint: Uint8Array
+}
+
+/** Who writes, and how the edge wants a repeat answered. */
+export interface Write<T> {
+  actor: Actor
+  claim: Claim | null
+  /** The answer for a value, without `Tide-Cursor`. */
+  render(value: T): Reply
+}
+
+/** What a domain function did inside the transaction. */
+export interface Change<T> {
+  value: T
+  /** Empty if nothing changed. */
+  entries: Entry[]
+  /** The scope whose position the answer carries; null where there is no single one. */
+  cursorScope?: Scope | null
+}
+
+export type Outcome<T> =
+  | { kind: 'done'; value: T; cursor: string | null }
+  | { kind: 'replayed'; reply: Reply }
+
+/** Takes what was committed towards the readers. Never waits, never throws: the log already has it. */
+export interface Publisher {
+  publish(appended: Appended): void
+}
+
+export interface WriteDeps {
+  db: Database
+  publisher: Publisher
+}
+
+/** Runs `work` as one transaction of the write path. `work` may run more than once (deadlocks): no side effects. */
+export const write = async <T>(
+  { db, publisher }: WriteDeps,
+  { actor, claim, render }: Write<T>,
+  work: (tx: Tx) => Promise<Change<T>>,
+): Promise<Outcome<T>> => {
+  const { outcome, appended } = await db.transact(async (tx): Promise<{ outcome: Outcome<T>; appended: Appended | null }> => {
+    const kept = claim && (await claimKey(tx, actor.userId, claim))
+    if (kept) return { outcome: { kind: 'replayed', reply: kept }, appended: null }
+    const { value, entries, cursorScope = null } = await work(tx)
+    const fill = claim && { userId: actor.userId, ...claim, ...render(value) }
+    if (entries.length === 0) {
+      if (fill) await fillKey(tx, fill)
+      return { outcome: { kind: 'done', value, cursor: null }, appended: null }
+    }
+    const appended = await append(tx, entries, { op: claim?.key ?? null, cursorScope, fill })
+    return { outcome: { kind: 'done', value, cursor: cursorOf(appended, cursorScope) }, appended }
+  })
+  if (appended) publisher.publish(appended)
+  return outcome
+}
+
+/** The write path for the system itself: the worker, a seed, sign-up. Nothing to repeat, nobody to answer. */
+export const writeAsSystem = async <T>(
+  { db, publisher }: WriteDeps,
+  work: (tx: Tx) => Promise<Change<T>>,
+): Promise<T> => {
+  const { value, appended } = await db.transact(async (tx) => {
+    const { value, entries } = await work(tx)
+    return { value, appended: entries.length > 0 ? await append(tx, entries) : null }
+  })
+  if (appended) publisher.publish(appended)
+  return value
+}
