@@ -1,0 +1,170 @@
+// The database as three verbs: read, transact, snapshot. Every call has one deadline over waiting for a
+// connection, its statements and its retries, and a deadline that expires replaces the pool: a half-open TCP
+// connection never answers again. What has begun to write is run again only when PostgreSQL rolled it back.
+import postgres from 'postgres'
+import { unavailable } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { addressOf } from './address.ts'
+import { isConflict, isConnectionLost, translate } from './errors.ts'
+import { types } from './types.ts'
+
+declare const inTransaction: unique symbol
+
+/** A connection, pooled or inside a transaction: what every SQL function takes first. */
+export type Queryable = postgres.ISql
+
+/** The inside of a transaction. Only `transact` and `snapshot` make one. */
+export type Tx = Queryable & { readonly [inTransaction]: true }
+
+export interface CallOptions {
+  /** For the whole call: waiting, statements, retries. */
+  deadlineMs?: number
+}
+
+/** All three throw AppError: `unavailable` when PostgreSQL is away, slow, or the outcome of a COMMIT unknown. */
+export interface Database extends AsyncDisposable {
+  /** Reads outside a transaction; run a second time when the connection turns out to be gone. */
+  read<T>(work: (sql: Queryable) => Promise<T>, options?: CallOptions): Promise<T>
+  /** READ COMMITTED. `work` runs again, up to three times in all, on 40001 and 40P01: no effects but SQL in it. */
+  transact<T>(work: (tx: Tx) => Promise<T>, options?: CallOptions): Promise<T>
+  /** REPEATABLE READ READ ONLY: every statement of `work` sees one state of the database. */
+  snapshot<T>(work: (tx: Tx) => Promise<T>, options?: CallOptions): Promise<T>
+}
+
+export interface DatabaseOptions {
+  url: string
+  /** Connections in the pool. */
+  max: number
+  applicationName: string
+  log: Log
+  /** Of a call that names none. Below `statementTimeoutMs`, so that a long call has to ask for its time. */
+  deadlineMs?: number
+  statementTimeoutMs?: number
+  connectTimeoutMs?: number
+}
+
+type Pool = postgres.Sql
+
+/** One call of read, transact or snapshot; `pool` is the one its current try runs on. */
+interface Call {
+  pool: Pool
+  expired: boolean
+}
+
+const maxTries = 3
+const endTimeoutSeconds = 5
+
+/** Opens nothing yet: connections are made by the first calls. */
+export const openDatabase = (options: DatabaseOptions): Database => {
+  const { log, deadlineMs: defaultDeadlineMs = 4_000 } = options
+  const retiring = new Set<Promise<void>>()
+  let pool = openPool(options)
+
+  const retire = (old: Pool): Promise<void> => {
+    const ended = old.end({ timeout: endTimeoutSeconds }).finally(() => retiring.delete(ended))
+    retiring.add(ended)
+    return ended
+  }
+
+  /** Statements already running on healthy connections may finish; whatever waits gets CONNECTION_ENDED. */
+  const replace = (stuck: Pool): void => {
+    if (stuck !== pool) return
+    pool = openPool(options)
+    log.warn('PostgreSQL did not answer in time; its connections are replaced')
+    void retire(stuck)
+  }
+
+  const within = async <T>(deadlineMs: number, run: (call: Call) => Promise<T>): Promise<T> => {
+    const call: Call = { pool, expired: false }
+    const deadline = Promise.withResolvers<never>()
+    const timer = setTimeout(() => {
+      call.expired = true
+      replace(call.pool)
+      deadline.reject(unavailable(new Error(`no answer from PostgreSQL within ${deadlineMs} ms`)))
+    }, deadlineMs)
+    try {
+      return await Promise.race([run(call), deadline.promise])
+    } catch (error) {
+      throw translate(error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  const retrying = async <T>(
+    call: Call,
+    isSafe: (error: unknown) => boolean,
+    run: () => Promise<T>,
+  ): Promise<T> => {
+    for (let tries = 1; ; tries += 1) {
+      call.pool = pool
+      try {
+        return await run()
+      } catch (error) {
+        if (tries === maxTries || call.expired || !isSafe(error)) throw error
+        await Bun.sleep(Math.random() * 10 * tries) // apart, or two that deadlocked meet again
+      }
+    }
+  }
+
+  /** @param isReadOnly nothing can be done twice, so a lost connection is no reason to give up. */
+  const transaction = <T>(
+    mode: string,
+    isReadOnly: boolean,
+    work: (tx: Tx) => Promise<T>,
+    deadlineMs: number,
+  ) =>
+    within(deadlineMs, (call) => {
+      let stage: 'waiting' | 'working' | 'committing' = 'waiting'
+      const isSafe = (error: unknown): boolean =>
+        isConnectionLost(error) ? isReadOnly || stage === 'waiting' : isConflict(error) && stage === 'working'
+      return retrying(call, isSafe, async () => {
+        stage = 'waiting'
+        const done = await call.pool.begin(mode, async (sql) => {
+          stage = 'working'
+          // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand exists for the compiler only
+          const value = await work(sql as unknown as Tx)
+          if (call.expired) throw unavailable() // answered already: roll back
+          stage = 'committing' // from here a lost connection is an unknown outcome
+          return { value }
+        })
+        return done.value
+      })
+    })
+
+  return {
+    read: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
+      within(deadlineMs, (call) => retrying(call, isConnectionLost, () => work(call.pool))),
+    transact: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
+      transaction('isolation level read committed', false, work, deadlineMs),
+    snapshot: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
+      transaction('isolation level repeatable read read only', true, work, deadlineMs),
+    [Symbol.asyncDispose]: async () => {
+      void retire(pool)
+      await Promise.all(retiring)
+    },
+  }
+}
+
+const openPool = (options: DatabaseOptions): Pool => {
+  const { url, host, port } = addressOf(options.url)
+  return postgres(url, {
+    host,
+    port,
+    max: options.max,
+    types,
+    connect_timeout: (options.connectTimeoutMs ?? 2_000) / 1000,
+    // The default grows to 20 s, which would be the time to recover after PostgreSQL came back.
+    backoff: (failures) => Math.min(0.02 * 2 ** failures, 0.5) * (0.5 + Math.random() / 2),
+    onnotice: (notice) => options.log.debug({ notice: notice['message'] }, 'notice from PostgreSQL'),
+    connection: {
+      application_name: options.applicationName,
+      TimeZone: 'UTC',
+      default_transaction_isolation: 'read committed',
+      statement_timeout: options.statementTimeoutMs ?? 10_000,
+      lock_timeout: 2_000,
+      idle_in_transaction_session_timeout: 5_000,
+      client_connection_check_interval: 1_000, // a statement whose client is gone ends within a second
+    },
+  })
+}

@@ -1,0 +1,81 @@
+// The one place where a driver or PostgreSQL error becomes an AppError. Constraints are looked up by the name
+// they carry in sql/, everything else by SQLSTATE; what is in no table is a bug and passes through unchanged.
+// A violated constraint keeps no cause: PostgreSQL's detail quotes the offending value.
+import { AppError, unavailable } from '../errors.ts'
+
+/** Constraint name in sql/ → what the client is told. */
+const constraints: Record<string, () => AppError> = {
+  users_email_key: () => new AppError('email_taken'),
+  users_pkey: () => new AppError('id_taken'),
+  projects_pkey: () => new AppError('id_taken'),
+  tasks_pkey: () => new AppError('id_taken'),
+  task_ids_pkey: () => new AppError('id_taken'),
+  comments_pkey: () => new AppError('id_taken'),
+  attachments_pkey: () => new AppError('id_taken'),
+}
+
+const unstorable = (): AppError =>
+  new AppError('validation_failed', 'The text contains a character that cannot be stored')
+
+/** SQLSTATE, or its class of two characters → what the client is told. */
+const states: Record<string, (cause: unknown) => AppError> = {
+  '08': unavailable, // connection exceptions
+  '22021': unstorable, // NUL in text
+  '22P05': unstorable, // \u0000 or half a surrogate pair in jsonb
+  '25P03': unavailable, // idle_in_transaction_session_timeout ended the session
+  '53': unavailable, // connections, memory or disk exhausted
+  '55P03': unavailable, // lock_timeout
+  '57014': unavailable, // statement_timeout
+  '57P01': unavailable, // terminated by an administrator or a fast restart
+  '57P02': unavailable, // another backend crashed
+  '57P03': unavailable, // starting up or shutting down
+  '57P05': unavailable, // idle_session_timeout
+  '40001': unavailable, // still conflicting after every retry
+  '40P01': unavailable,
+}
+
+/** What the driver and the sockets under it say when a connection is gone or never came. */
+const lost = new Set([
+  'CONNECTION_CLOSED',
+  'CONNECTION_ENDED',
+  'CONNECTION_DESTROYED',
+  'CONNECT_TIMEOUT',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+])
+
+const textAt = (error: unknown, key: string): string => {
+  const value: unknown = error instanceof Error ? Reflect.get(error, key) : undefined
+  return typeof value === 'string' ? value : ''
+}
+
+/** SQLSTATE or driver code, empty when there is none. */
+export const codeOf = (error: unknown): string => textAt(error, 'code')
+
+/** Whether the connection is gone or could not be made: the statement may or may not have run. */
+export const isConnectionLost = (error: unknown): boolean => {
+  const code = codeOf(error)
+  // A missing unix socket is ENOENT, which outside `connect` is somebody's missing file.
+  if (code === 'ENOENT') return textAt(error, 'syscall') === 'connect'
+  return lost.has(code) || code.startsWith('08') || /^57P0[123]$/.test(code)
+}
+
+/** Whether PostgreSQL rolled the transaction back for another's sake, so that running it again is right. */
+export const isConflict = (error: unknown): boolean => /^40(?:001|P01)$/.test(codeOf(error))
+
+/** The AppError for what a statement, a transaction or a connection threw; anything else unchanged. */
+export const translate = (error: unknown): unknown => {
+  if (error instanceof AppError) return error
+  const code = codeOf(error)
+  const constraint = constraints[textAt(error, 'constraint_name')]
+  if (code === '23505' && constraint) return constraint()
+  const state = states[code] ?? (/^[0-9A-Z]{5}$/.test(code) ? states[code.slice(0, 2)] : undefined)
+  return state ? state(error) : isConnectionLost(error) ? unavailable(error) : error
+}
