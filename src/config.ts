@@ -5,7 +5,9 @@ import { resolve } from 'node:path'
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   constructor(readonly problems: string[]) {
-    super(`The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${problems.map((line) => `  - ${line}`).join('\n')}`)
+    super(
+      `The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${problems.map((line) => `  - ${line}`).join('\n')}`,
+    )
   }
 }
 
@@ -51,7 +53,13 @@ interface Key<T> {
   read(text: string | undefined, fail: (fix: string) => void, production: boolean): T
 }
 
-const text = (name: string, about: string, example: string, fallback: string | null, check?: (value: string) => string | null): Key<string> => ({
+const text = (
+  name: string,
+  about: string,
+  example: string,
+  fallback: string | null,
+  check?: (value: string) => string | null,
+): Key<string> => ({
   name,
   about,
   example,
@@ -91,24 +99,35 @@ const oneOf = <const T extends string>(name: string, about: string, fallback: T,
   },
 })
 
-const url = (protocols: string[]) => (value: string): string | null =>
-  URL.canParse(value) && protocols.includes(new URL(value).protocol) ? null : `must be a URL starting with ${protocols.join(' or ')}//`
+const url =
+  (protocols: string[]) =>
+  (value: string): string | null =>
+    URL.canParse(value) && protocols.includes(new URL(value).protocol)
+      ? null
+      : `must be a URL starting with ${protocols.join(' or ')}//`
 
 const jwtSecrets: Key<Config['jwtKeys']> = {
   name: 'JWT_SECRETS',
-  about: 'Keys of access tokens, comma list of kid:secret; the first signs, all verify; each secret at least 32 bytes',
+  about:
+    'Keys of access tokens, comma list of kid:secret; the first signs, all verify; each secret at least 32 bytes',
   example: '',
   secret: true,
   read(value, fail, production) {
-    const keys = (value ?? '').split(',').filter(Boolean).map((part) => {
-      const colon = part.indexOf(':')
-      return { kid: part.slice(0, colon), secret: part.slice(colon + 1) }
-    })
+    const keys = (value ?? '')
+      .split(',')
+      .filter(Boolean)
+      .map((part) => {
+        const colon = part.indexOf(':')
+        return { kid: part.slice(0, colon), secret: part.slice(colon + 1) }
+      })
     if (keys.length === 0) fail('is missing; set it to kid:secret, for example k1:$(openssl rand -hex 32)')
     for (const { kid, secret } of keys) {
-      if (!/^[a-z0-9-]{1,32}$/.test(kid)) fail('needs a kid of letters, digits or - before each secret, as in k1:secret')
-      else if (Buffer.byteLength(secret) < 32) fail(`the secret of ${kid} is shorter than 32 bytes; make one with openssl rand -hex 32`)
-      else if (production && new Set(secret).size < 10) fail(`the secret of ${kid} is too regular for production; make one with openssl rand -hex 32`)
+      if (!/^[a-z0-9-]{1,32}$/.test(kid))
+        fail('needs a kid of letters, digits or - before each secret, as in k1:secret')
+      else if (Buffer.byteLength(secret) < 32)
+        fail(`the secret of ${kid} is shorter than 32 bytes; make one with openssl rand -hex 32`)
+      else if (production && new Set(secret).size < 10)
+        fail(`the secret of ${kid} is too regular for production; make one with openssl rand -hex 32`)
     }
     if (new Set(keys.map((key) => key.kid)).size < keys.length) fail('names a kid twice')
     return keys as Config['jwtKeys']
@@ -117,41 +136,116 @@ const jwtSecrets: Key<Config['jwtKeys']> = {
 
 const origins: Key<string[]> = {
   name: 'ALLOWED_ORIGINS',
-  about: 'Origins of web clients that may use cookies and sockets, comma list; the server\'s own is always allowed',
+  about:
+    "Origins of web clients that may use cookies and sockets, comma list; the server's own is always allowed",
   example: 'https://tasks.example.com',
   read(value, fail) {
-    const list = (value ?? '').split(',').map((origin) => origin.trim()).filter(Boolean)
+    const list = (value ?? '')
+      .split(',')
+      .map((origin) => origin.trim())
+      .filter(Boolean)
     for (const origin of list) {
-      if (!URL.canParse(origin) || new URL(origin).origin !== origin) fail('must list origins such as https://tasks.example.com, without a path; * is not allowed')
+      if (!URL.canParse(origin) || new URL(origin).origin !== origin)
+        fail('must list origins such as https://tasks.example.com, without a path; * is not allowed')
     }
     return list
   },
 }
 
 const keys = {
-  env: oneOf('TIDE_ENV', 'What the process may assume; production refuses weak settings', 'development', 'development', 'production'),
-  databaseUrl: text('DATABASE_URL', 'PostgreSQL 15 or later, UTF-8; `up` embeds one when unset', 'postgres://user:password@localhost:5432/tasktide', null, url(['postgres:', 'postgresql:'])),
-  redisUrl: text('REDIS_URL', 'Redis 6.2 or Valkey 7.2 or later; `up` starts one when unset', 'redis://localhost:6379', null, url(['redis:', 'rediss:'])),
+  env: oneOf(
+    'TIDE_ENV',
+    'What the process may assume; production refuses weak settings',
+    'development',
+    'development',
+    'production',
+  ),
+  databaseUrl: text(
+    'DATABASE_URL',
+    'PostgreSQL 15 or later, UTF-8; `up` embeds one when unset',
+    'postgres://user:password@localhost:5432/tasktide',
+    null,
+    url(['postgres:', 'postgresql:']),
+  ),
+  redisUrl: text(
+    'REDIS_URL',
+    'Redis 6.2 or Valkey 7.2 or later; `up` starts one when unset',
+    'redis://localhost:6379',
+    null,
+    url(['redis:', 'rediss:']),
+  ),
   host: text('HOST', 'Address the server listens on (default 127.0.0.1)', '127.0.0.1', '127.0.0.1'),
   port: whole('PORT', 'Port the server listens on; 0 takes a free one', 3000, 0, 65_535),
-  workerPort: whole('WORKER_PORT', 'Loopback port of the worker\'s health routes; 0 takes a free one', 3001, 0, 65_535),
+  workerPort: whole(
+    'WORKER_PORT',
+    "Loopback port of the worker's health routes; 0 takes a free one",
+    3001,
+    0,
+    65_535,
+  ),
   dataDir: text('TIDE_DATA', 'Folder of embedded databases and files (default .data)', '.data', '.data'),
-  logLevel: oneOf('LOG_LEVEL', 'Least severe log line that is written', 'info', 'trace', 'debug', 'info', 'warn', 'error', 'silent'),
+  logLevel: oneOf(
+    'LOG_LEVEL',
+    'Least severe log line that is written',
+    'info',
+    'trace',
+    'debug',
+    'info',
+    'warn',
+    'error',
+    'silent',
+  ),
   jwtKeys: jwtSecrets,
   allowedOrigins: origins,
-  rateLimit: oneOf('RATE_LIMIT', 'off exists for benchmarks and bulk runs and is refused in production', 'on', 'on', 'off'),
+  rateLimit: oneOf(
+    'RATE_LIMIT',
+    'off exists for benchmarks and bulk runs and is refused in production',
+    'on',
+    'on',
+    'off',
+  ),
   registrationsPerHour: whole('RATE_LIMIT_REGISTRATIONS', 'Registrations an hour per IP', 10, 1, 1_000_000),
   requestsPerMinute: whole('RATE_LIMIT_REQUESTS', 'Requests a minute per user', 6000, 1, 10_000_000),
-  failedSignInsPer15Minutes: whole('RATE_LIMIT_SIGN_INS', 'Failed sign-ins in 15 minutes per IP and per account', 10, 1, 1_000_000),
-  passwordHashesAtOnce: whole('PASSWORD_HASHES_AT_ONCE', 'Password hashes computed at once, so that sign-in floods starve nothing', 2, 1, 64),
+  failedSignInsPer15Minutes: whole(
+    'RATE_LIMIT_SIGN_INS',
+    'Failed sign-ins in 15 minutes per IP and per account',
+    10,
+    1,
+    1_000_000,
+  ),
+  passwordHashesAtOnce: whole(
+    'PASSWORD_HASHES_AT_ONCE',
+    'Password hashes computed at once, so that sign-in floods starve nothing',
+    2,
+    1,
+    64,
+  ),
   databasePool: whole('DATABASE_POOL', 'PostgreSQL connections a process opens', 16, 2, 200),
   feedRetentionDays: whole('FEED_RETENTION_DAYS', 'Days the change log is kept', 7, 1, 365),
   maxConnections: whole('MAX_CONNECTIONS', 'Sockets a process accepts', 10_000, 1, 1_000_000),
   socketsPerUser: whole('SOCKETS_PER_USER', 'Sockets one user may hold on a process', 20, 1, 100_000),
   upgradesPerMinute: whole('UPGRADES_PER_MINUTE', 'Socket upgrades a minute per user', 120, 1, 1_000_000),
-  drainDelayMs: whole('DRAIN_DELAY_MS', 'Milliseconds a stopping server waits for balancers to notice; 5000 suits production', 0, 0, 60_000),
-  trustedProxies: whole('TRUSTED_PROXIES', 'Reverse proxies in front, whose X-Forwarded-For entries are believed', 0, 0, 10),
-  overdueIntervalMs: whole('OVERDUE_INTERVAL_MS', 'Milliseconds between looks for overdue tasks', 15_000, 100, 3_600_000),
+  drainDelayMs: whole(
+    'DRAIN_DELAY_MS',
+    'Milliseconds a stopping server waits for balancers to notice; 5000 suits production',
+    0,
+    0,
+    60_000,
+  ),
+  trustedProxies: whole(
+    'TRUSTED_PROXIES',
+    'Reverse proxies in front, whose X-Forwarded-For entries are believed',
+    0,
+    0,
+    10,
+  ),
+  overdueIntervalMs: whole(
+    'OVERDUE_INTERVAL_MS',
+    'Milliseconds between looks for overdue tasks',
+    15_000,
+    100,
+    3_600_000,
+  ),
 } satisfies { [K in keyof Omit<Config, 'rateLimit'>]: Key<Config[K]> } & { rateLimit: Key<'on' | 'off'> }
 
 /** @param environment usually `process.env`; empty values count as unset. Throws `ConfigError` naming every problem. */
@@ -166,12 +260,18 @@ export const readConfig = (environment: Record<string, string | undefined>): Con
   )
   if (production && read['rateLimit'] === 'off') problems.push('RATE_LIMIT must not be off in production')
   if (problems.length > 0) throw new ConfigError(problems)
-  return { ...read, rateLimit: read['rateLimit'] === 'on', dataDir: resolve(String(read['dataDir'])) } as Config
+  return {
+    ...read,
+    rateLimit: read['rateLimit'] === 'on',
+    dataDir: resolve(String(read['dataDir'])),
+  } as Config
 }
 
 /** The text of .env.example: every key, what it is for, an example. A test compares it with the file. */
 export const exampleEnvironment = (): string =>
   [
     '# Every setting. Nothing is needed for `npm run up`; a process of its own needs the three without a default.\n',
-    ...Object.values(keys as Record<string, Key<unknown>>).map((key) => `# ${key.about}\n# ${key.name}=${key.example}\n`),
+    ...Object.values(keys as Record<string, Key<unknown>>).map(
+      (key) => `# ${key.about}\n# ${key.name}=${key.example}\n`,
+    ),
   ].join('\n')

@@ -63,7 +63,7 @@ export const codes = {
 
 export type ErrorCode = keyof typeof codes
 
-/** One broken rule: an RFC 6901 pointer into the body (or `?name` for a query parameter) and what to do. */
+/** One broken rule: an RFC 6901 pointer into the body or the query, and what to do. */
 export interface Violation {
   pointer: string
   detail: string

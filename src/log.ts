@@ -4,7 +4,16 @@ import pino from 'pino'
 
 export type Log = pino.Logger
 
-const secret = ['password', 'currentPassword', 'token', 'accessToken', 'refreshToken', 'authorization', 'cookie', 'email']
+const secret = [
+  'password',
+  'currentPassword',
+  'token',
+  'accessToken',
+  'refreshToken',
+  'authorization',
+  'cookie',
+  'email',
+]
 
 /** @param name the role that speaks; @param level a pino level, `silent` for none. */
 export const createLog = (name: string, level: string): Log =>

@@ -200,7 +200,9 @@ export const ensureEpoch = async (tx: Tx, renew = false): Promise<{ epoch: strin
   const heads = await tx<{ epoch: string }[]>`select epoch from feed_head order by shard for update`
   const same = origin?.id === cluster!.id && origin.timeline === cluster!.timeline
   if (heads.length === shardCount && same && !renew) return { epoch: heads[0]!.epoch, renewed: false }
-  const epoch = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => (byte % 36).toString(36)).join('')
+  const epoch = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) =>
+    (byte % 36).toString(36),
+  ).join('')
   await tx`
     insert into feed_head (shard, epoch) select shard, ${epoch} from generate_series(0, ${shardCount - 1}) as shard
     on conflict (shard) do update set epoch = excluded.epoch`

@@ -36,7 +36,11 @@ export const claimKey = async (
     from idempotency_keys
     where user_id = ${userId} and method = ${method} and path = ${path} and key = ${key}`
   if (!kept?.same) throw new AppError('idempotency_key_reused')
-  return { status: kept.status, headers: { ...kept.headers, 'Idempotency-Replayed': 'true' }, body: kept.body }
+  return {
+    status: kept.status,
+    headers: { ...kept.headers, 'Idempotency-Replayed': 'true' },
+    body: kept.body,
+  }
 }
 
 /** Keeps the answer of a request that changed nothing and so appended nothing. */

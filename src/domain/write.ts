@@ -60,18 +60,20 @@ export const write = async <T>(
   { actor, claim, render }: Write<T>,
   work: (tx: Tx) => Promise<Change<T>>,
 ): Promise<Outcome<T>> => {
-  const { outcome, appended } = await db.transact(async (tx): Promise<{ outcome: Outcome<T>; appended: Appended | null }> => {
-    const kept = claim && (await claimKey(tx, actor.userId, claim))
-    if (kept) return { outcome: { kind: 'replayed', reply: kept }, appended: null }
-    const { value, entries, cursorScope = null } = await work(tx)
-    const fill = claim && { userId: actor.userId, ...claim, ...render(value) }
-    if (entries.length === 0) {
-      if (fill) await fillKey(tx, fill)
-      return { outcome: { kind: 'done', value, cursor: null }, appended: null }
-    }
-    const appended = await append(tx, entries, { op: claim?.key ?? null, cursorScope, fill })
-    return { outcome: { kind: 'done', value, cursor: cursorOf(appended, cursorScope) }, appended }
-  })
+  const { outcome, appended } = await db.transact(
+    async (tx): Promise<{ outcome: Outcome<T>; appended: Appended | null }> => {
+      const kept = claim && (await claimKey(tx, actor.userId, claim))
+      if (kept) return { outcome: { kind: 'replayed', reply: kept }, appended: null }
+      const { value, entries, cursorScope = null } = await work(tx)
+      const fill = claim && { userId: actor.userId, ...claim, ...render(value) }
+      if (entries.length === 0) {
+        if (fill) await fillKey(tx, fill)
+        return { outcome: { kind: 'done', value, cursor: null }, appended: null }
+      }
+      const appended = await append(tx, entries, { op: claim?.key ?? null, cursorScope, fill })
+      return { outcome: { kind: 'done', value, cursor: cursorOf(appended, cursorScope) }, appended }
+    },
+  )
   if (appended) publisher.publish(appended)
   return outcome
 }

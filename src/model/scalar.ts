@@ -4,7 +4,8 @@ import { Kind, Type, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const uuidV7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
-const instant = /^(\d{4})-(\d{2})-(\d{2})T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/
+const instant =
+  /^(\d{4})-(\d{2})-(\d{2})T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/
 
 export const isId = (value: unknown): value is string => typeof value === 'string' && uuid.test(value)
 
@@ -13,7 +14,13 @@ export const isInstant = (value: unknown): value is string => {
   const match = typeof value === 'string' ? instant.exec(value) : null
   if (!match) return false
   const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])]
-  return year > 0 && month >= 1 && month <= 12 && day >= 1 && day <= new Date(Date.UTC(year, month, 0)).getUTCDate()
+  return (
+    year > 0 &&
+    month >= 1 &&
+    month <= 12 &&
+    day >= 1 &&
+    day <= new Date(Date.UTC(year, month, 0)).getUTCDate()
+  )
 }
 
 /** The canonical form: UTC with milliseconds. */
@@ -40,10 +47,20 @@ export const Id = (description?: string): TUnsafe<string> =>
 
 /** An id the client made: a UUIDv7, for creation while offline. */
 export const ClientId = (description?: string): TUnsafe<string> =>
-  Type.Unsafe<string>({ [Kind]: 'ClientId', type: 'string', format: 'uuid', ...(description && { description }) })
+  Type.Unsafe<string>({
+    [Kind]: 'ClientId',
+    type: 'string',
+    format: 'uuid',
+    ...(description && { description }),
+  })
 
 export const Instant = (description?: string): TUnsafe<string> =>
-  Type.Unsafe<string>({ [Kind]: 'Instant', type: 'string', format: 'date-time', ...(description && { description }) })
+  Type.Unsafe<string>({
+    [Kind]: 'Instant',
+    type: 'string',
+    format: 'date-time',
+    ...(description && { description }),
+  })
 
 /** An IANA time zone name. */
 export const TimeZone = (): TUnsafe<string> =>
@@ -55,4 +72,7 @@ export const Nullable = <T>(schema: TUnsafe<T>) => Type.Union([schema, Type.Null
 export const Word = <const T extends string>(...words: T[]): TUnsafe<T> =>
   Type.Unsafe<T>({ [Kind]: 'Word', type: 'string', enum: words })
 
-TypeRegistry.Set<{ enum: string[] }>('Word', (schema, value) => typeof value === 'string' && schema.enum.includes(value))
+TypeRegistry.Set<{ enum: string[] }>(
+  'Word',
+  (schema, value) => typeof value === 'string' && schema.enum.includes(value),
+)

@@ -74,7 +74,12 @@ const optional = {
 }
 
 export const NewTask = Type.Object(
-  { id: Type.Optional(ClientId('A UUIDv7 made by the client')), projectId: Type.Optional(Id('Default: the Inbox')), title: Title, ...optional },
+  {
+    id: Type.Optional(ClientId('A UUIDv7 made by the client')),
+    projectId: Type.Optional(Id('Default: the Inbox')),
+    title: Title,
+    ...optional,
+  },
   { additionalProperties: false },
 )
 export type NewTask = Static<typeof NewTask>

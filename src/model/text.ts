@@ -17,14 +17,19 @@ export const textFault = (value: string, { minLength = 0, maxLength }: TextOptio
   // Code points never outnumber code units, so that only long values need counting.
   const length = trimmed.length <= maxLength ? trimmed.length : [...trimmed].length
   if (length > maxLength) return `must have at most ${maxLength} characters`
-  if (length < minLength) return minLength === 1 ? 'must not be empty' : `must have at least ${minLength} characters`
+  if (length < minLength)
+    return minLength === 1 ? 'must not be empty' : `must have at least ${minLength} characters`
   return null
 }
 
-TypeRegistry.Set<TextOptions>('Text', (schema, value) => typeof value === 'string' && textFault(value, schema) === null)
+TypeRegistry.Set<TextOptions>(
+  'Text',
+  (schema, value) => typeof value === 'string' && textFault(value, schema) === null,
+)
 
 /** A string schema with those rules; in the OpenAPI document it is a plain string with the same limits. */
-export const Text = (options: TextOptions): TUnsafe<string> => Type.Unsafe<string>({ [Kind]: 'Text', type: 'string', ...options })
+export const Text = (options: TextOptions): TUnsafe<string> =>
+  Type.Unsafe<string>({ [Kind]: 'Text', type: 'string', ...options })
 
 /** The same text as JSON in pure ASCII: what a socket can send without transcoding. */
 export const asciiJson = (value: unknown): string => {

@@ -27,7 +27,12 @@ export type User = Static<typeof User>
 
 /** What anyone signed in may see of another person; `email` only within a common project or for admins. */
 export const PublicUser = Type.Object(
-  { id: Id(), name: Name, avatarUrl: Nullable(Type.Unsafe<string>(Type.String())), email: Type.Optional(Email) },
+  {
+    id: Id(),
+    name: Name,
+    avatarUrl: Nullable(Type.Unsafe<string>(Type.String())),
+    email: Type.Optional(Email),
+  },
   { additionalProperties: false },
 )
 export type PublicUser = Static<typeof PublicUser>

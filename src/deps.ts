@@ -1,0 +1,88 @@
+// What the parts are given instead of reaching for it. Types only: `main.ts` makes the values and disposes them.
+import type { Config } from './config.ts'
+import type { Database } from './db/client.ts'
+import type { Actor } from './domain/actor.ts'
+import type { Publisher } from './domain/write.ts'
+import type { Hub } from './events/hub.ts'
+import type { Replay } from './events/replay.ts'
+import type { Tail } from './events/tail.ts'
+import type { Log } from './log.ts'
+
+/** Signs and checks access tokens; the only thing that knows their keys. */
+export interface Tokens {
+  /** A JWT for this session, valid for `accessTokenSeconds`. */
+  sign(claims: { userId: string; sessionId: string }): Promise<string>
+  /** The claims of a valid token; 401 `unauthenticated` or `token_expired` otherwise. */
+  verify(token: string): Promise<AccessClaims>
+}
+
+export interface AccessClaims {
+  userId: string
+  sessionId: string
+  /** Epoch milliseconds. */
+  expiresAt: number
+}
+
+export const accessTokenSeconds = 15 * 60
+
+/** An authenticated caller and until when its token counts. */
+export interface Identity {
+  actor: Actor
+  /** Epoch milliseconds. */
+  expiresAt: number
+}
+
+/** From a token to the person behind it: memoised while revocations are known to arrive. */
+export interface Authenticator {
+  /** 401 for a bad, expired or revoked token; 403 `user_disabled`; 503 if that cannot be known now. */
+  authenticate(token: string): Promise<Identity>
+}
+
+/** Counts attempts per key in a window; in Redis, or in the process while Redis is away. */
+export interface RateLimiter {
+  /** Takes one of `limit` per window. Never throws and never waits longer than 100 ms. */
+  take(policy: RatePolicy, key: string): Promise<RateState>
+  /** Looks without taking. */
+  peek(policy: RatePolicy, key: string): Promise<RateState>
+}
+
+export interface RatePolicy {
+  name: string
+  limit: number
+  windowSeconds: number
+}
+
+export interface RateState {
+  allowed: boolean
+  limit: number
+  remaining: number
+  /** Seconds until the window is over. */
+  resetSeconds: number
+}
+
+/** Argon2id behind a semaphore, so that sign-in floods cannot starve the process. */
+export interface Passwords {
+  hash(password: string): Promise<string>
+  /** Also takes as long when there is no hash, so that unknown accounts cannot be told by time. */
+  verify(password: string, hash: string | null): Promise<{ valid: boolean; outdated: boolean }>
+}
+
+/** Everything a server process is made of. */
+export interface Deps {
+  config: Config
+  log: Log
+  db: Database
+  publisher: Publisher
+  replay: Replay
+  tail: Tail
+  hub: Hub
+  tokens: Tokens
+  authenticator: Authenticator
+  passwords: Passwords
+  limiter: RateLimiter
+  /** Whether Redis answered lately; for health. */
+  redisIsUp(): boolean
+  /** Set while the process drains. */
+  isDraining(): boolean
+  now(): Date
+}

@@ -1,0 +1,58 @@
+// From the tail to whoever listens in this process. Invariants: a subscriber gets the entries of its scope in
+// order, each once; a control entry has taken effect here before any entry after it is delivered.
+import type { LogEntry, Scope } from '../model/event.ts'
+
+export interface Subscriber {
+  /** Entries of the subscribed scope, ascending. Must not throw and must not wait. */
+  deliver(entries: LogEntry[]): void
+}
+
+export type ControlListener = (entry: LogEntry) => void
+
+export class Hub {
+  readonly #scopes = new Map<Scope, Set<Subscriber>>()
+  readonly #controls = new Set<ControlListener>()
+
+  /** Returns the way out; calling it twice does nothing. */
+  subscribe(scope: Scope, subscriber: Subscriber): () => void {
+    const subscribers = this.#scopes.get(scope) ?? new Set()
+    this.#scopes.set(scope, subscribers.add(subscriber))
+    return () => {
+      subscribers.delete(subscriber)
+      if (subscribers.size === 0 && this.#scopes.get(scope) === subscribers) this.#scopes.delete(scope)
+    }
+  }
+
+  /** Hears every entry with a `control`, on every process, before its subscribers do. */
+  onControl(listener: ControlListener): () => void {
+    this.#controls.add(listener)
+    return () => this.#controls.delete(listener)
+  }
+
+  /** Takes what the tail read of one shard. */
+  deliver(entries: LogEntry[]): void {
+    let start = 0
+    for (let index = 0; index < entries.length; index += 1) {
+      if (!entries[index]!.control) continue
+      this.#fanOut(entries.slice(start, index))
+      for (const listener of this.#controls) listener(entries[index]!)
+      this.#fanOut([entries[index]!])
+      start = index + 1
+    }
+    this.#fanOut(start === 0 ? entries : entries.slice(start))
+  }
+
+  #fanOut(entries: LogEntry[]): void {
+    if (entries.length === 1) return this.#send(entries[0]!.scope, entries)
+    for (const [scope, ofScope] of Map.groupBy(entries, (entry) => entry.scope)) this.#send(scope, ofScope)
+  }
+
+  #send(scope: Scope, entries: LogEntry[]): void {
+    const subscribers = this.#scopes.get(scope)
+    if (subscribers) for (const subscriber of [...subscribers]) subscriber.deliver(entries)
+  }
+
+  get scopeCount(): number {
+    return this.#scopes.size
+  }
+}

@@ -1,0 +1,77 @@
+// What every request passes through: identity, address, authentication, strict query and body reading, security
+// headers, the access log, and one total error handler. Registered first, because Elysia's hooks guard only
+// what is registered after them.
+import { Elysia } from 'elysia'
+import type { Deps } from '../deps.ts'
+import { AppError } from '../errors.ts'
+import { readJson } from './body.ts'
+import { problem, toAppError } from './errors.ts'
+import { authenticate, isGuarded } from './guard.ts'
+import { readQuery } from './query.ts'
+import { factsOf, pathOf, startRequest } from './request.ts'
+
+const securityHeaders = {
+  'X-Content-Type-Options': 'nosniff',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'Referrer-Policy': 'no-referrer',
+}
+
+/** @param methodsOf the methods a path answers to; empty for an unknown path. */
+export const frame = (deps: Deps, methodsOf: (path: string) => string[]) =>
+  new Elysia({ name: 'frame' })
+    .onRequest(async ({ request, server, set }) => {
+      const facts = startRequest(request, clientAddress(deps, request, server?.requestIP(request)?.address))
+      const { headers } = set
+      Object.assign(headers, securityHeaders)
+      headers['X-Request-Id'] = facts.id
+      if (deps.config.env === 'production') headers['Strict-Transport-Security'] = 'max-age=31536000'
+      const path = pathOf(request)
+      if (!isGuarded(path)) return
+      try {
+        await authenticate(request, deps.authenticator)
+      } catch (error) {
+        // What does not exist is 404 or 405 for everybody; the router says so.
+        if (methodsOf(path).includes(request.method)) throw error
+      }
+    })
+    .onParse({ as: 'global' }, ({ request, contentType }) => readJson(request, contentType))
+    .onTransform({ as: 'global' }, (context) => {
+      Object.assign(context, { query: readQuery(context.request.url) })
+    })
+    .onError({ as: 'global' }, ({ error, request }) =>
+      problem(withMethods(error, request, methodsOf), request, deps.log),
+    )
+    .onAfterResponse({ as: 'global' }, ({ request, responseValue }) => {
+      const facts = factsOf(request)
+      deps.log.info(
+        {
+          requestId: facts.id,
+          method: request.method,
+          path: pathOf(request),
+          status: responseValue instanceof Response ? responseValue.status : undefined,
+          userId: facts.identity?.actor.userId,
+          durationMs: Math.round((performance.now() - facts.startedAt) * 100) / 100,
+        },
+        'request',
+      )
+    })
+
+const withMethods = (error: unknown, request: Request, methodsOf: (path: string) => string[]): unknown => {
+  const known = toAppError(error)
+  if (known.code !== 'not_found' || !(error instanceof Error) || error === known) return error
+  const allow = methodsOf(pathOf(request))
+  return allow.length > 0 && !allow.includes(request.method)
+    ? new AppError('method_not_allowed', undefined, { extra: { allow } })
+    : error
+}
+
+/** The peer, or what the given number of trusted proxies says of it; IPv4 in IPv6 as IPv4. */
+const clientAddress = ({ config }: Deps, request: Request, peer = ''): string => {
+  const forwarded =
+    request.headers
+      .get('x-forwarded-for')
+      ?.split(',')
+      .map((part) => part.trim()) ?? []
+  const hops = Math.min(config.trustedProxies, forwarded.length)
+  return (hops > 0 ? forwarded[forwarded.length - hops]! : peer).replace(/^::ffff:/, '')
+}

@@ -1,0 +1,87 @@
+// Query strings, read to the letter: every value is text, a repeated name a list. Elysia's own reader splits at
+// commas, takes the last of repeated names and parses JSON in values; none of that may widen a query.
+import { Kind, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
+
+/** The search part of a URL: a name given once is a string, given more often a list. */
+export const readQuery = (url: string): Record<string, string | string[]> => {
+  const start = url.indexOf('?')
+  const query: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>
+  if (start < 0) return query
+  for (const [name, value] of new URLSearchParams(url.slice(start))) {
+    const held = query[name]
+    query[name] = held === undefined ? value : Array.isArray(held) ? [...held, value] : [held, value]
+  }
+  return query
+}
+
+const Parameter = <T>(kind: string, schema: Record<string, unknown>): TUnsafe<T> => {
+  // Kinds are told apart by their name and options are read from the schema itself.
+  const made = { [Kind]: kind, ...schema }
+  return made as unknown as TUnsafe<T>
+}
+
+interface WholeOptions {
+  minimum: number
+  maximum: number
+  default?: number
+  description?: string
+}
+
+/** A decimal whole number within limits; read it with `Number`. */
+export const Whole = (options: WholeOptions): TUnsafe<string> =>
+  Parameter('Whole', { type: 'integer', ...options })
+
+TypeRegistry.Set<WholeOptions>(
+  'Whole',
+  ({ minimum, maximum }, value) =>
+    typeof value === 'string' &&
+    /^(0|[1-9]\d{0,14})$/.test(value) &&
+    Number(value) >= minimum &&
+    Number(value) <= maximum,
+)
+
+/** `true` or `false`; read it by comparing with 'true'. */
+export const Flag = (description: string): TUnsafe<'true' | 'false'> =>
+  Parameter('Flag', { type: 'boolean', description })
+
+TypeRegistry.Set('Flag', (_schema, value) => value === 'true' || value === 'false')
+
+interface WordsOptions {
+  items: { enum: readonly string[] }
+}
+
+/** A comma list of words from a closed set; read it with `split(',')`. */
+export const Words = (words: readonly string[], description: string): TUnsafe<string> =>
+  Parameter('Words', {
+    type: 'array',
+    items: { type: 'string', enum: words },
+    style: 'form',
+    explode: false,
+    description,
+  })
+
+TypeRegistry.Set<WordsOptions>(
+  'Words',
+  (schema, value) =>
+    typeof value === 'string' && value.split(',').every((word) => schema.items.enum.includes(word)),
+)
+
+/** A parameter that may be given several times; read it with `listOf`. `check` decides on each value. */
+export const Repeatable = (
+  items: Record<string, unknown>,
+  maxItems: number,
+  description: string,
+): TUnsafe<string | string[]> => Parameter('Repeatable', { type: 'array', items, maxItems, description })
+
+TypeRegistry.Set<{ maxItems: number; items: { maxLength: number } }>('Repeatable', (schema, value) => {
+  const values = Array.isArray(value) ? value : [value]
+  return (
+    values.length <= schema.maxItems &&
+    values.every(
+      (item) => typeof item === 'string' && item.length > 0 && item.length <= schema.items.maxLength,
+    )
+  )
+})
+
+export const listOf = (value: string | string[] | undefined): string[] =>
+  value === undefined ? [] : Array.isArray(value) ? value : [value]

@@ -1,0 +1,74 @@
+// Answers as they are sent: built once as text, so that what is stored for repeats is what was said.
+import type { Actor } from '../domain/actor.ts'
+import type { Outcome, Reply, Write } from '../domain/write.ts'
+import { factsOf, idempotencyKeyOf, pathOf } from './request.ts'
+
+const jsonType = { 'Content-Type': 'application/json; charset=utf-8' }
+
+/** Private data is revalidated, never served from a shared cache. */
+const revalidate = { 'Cache-Control': 'private, no-cache' }
+
+export const ok = (value: unknown, headers: Record<string, string> = {}): Reply => ({
+  status: 200,
+  headers: { ...jsonType, ...revalidate, ...headers },
+  body: JSON.stringify(value),
+})
+
+export const created = (value: unknown, location: string, headers: Record<string, string> = {}): Reply => ({
+  ...ok(value, { Location: location, ...headers }),
+  status: 201,
+})
+
+export const noContent = (headers: Record<string, string> = {}): Reply => ({
+  status: 204,
+  headers,
+  body: null,
+})
+
+/** The strong tag of a versioned thing. */
+export const etag = (version: number, more = ''): { ETag: string } => ({
+  ETag: `"${version}${more && `.${more}`}"`,
+})
+
+/** A list's tag: of its text. */
+export const bodyTag = (reply: Reply): Reply => ({
+  ...reply,
+  headers: { ...reply.headers, ETag: `W/"${Bun.hash(reply.body ?? '').toString(36)}"` },
+})
+
+/** @param request where given, `If-None-Match` turns a 200 with the same tag into 304. */
+export const respond = ({ status, headers, body }: Reply, request?: Request): Response => {
+  const tag = headers['ETag']
+  const known = tag && request?.headers.get('if-none-match')
+  if (known && status === 200 && tagsMatch(known, tag)) {
+    const { 'Content-Type': _, ...kept } = headers
+    return new Response(null, { status: 304, headers: kept })
+  }
+  return new Response(body, { status, headers })
+}
+
+const tagsMatch = (header: string, tag: string): boolean =>
+  header
+    .split(',')
+    .some((part) => part.trim() === '*' || part.trim().replace(/^W\//, '') === tag.replace(/^W\//, ''))
+
+/** Runs a write for a request: its Idempotency-Key in, its answer (also a repeated one) with `Tide-Cursor` out. */
+export const mutate = async <T>(
+  { request, actor }: { request: Request; actor: Actor },
+  render: (value: T) => Reply,
+  run: (write: Write<T>) => Promise<Outcome<T>>,
+): Promise<Response> => {
+  const key = idempotencyKeyOf(request)
+  const claim =
+    key === null
+      ? null
+      : { key, method: request.method, path: pathOf(request), fingerprint: factsOf(request).fingerprint }
+  const outcome = await run({ actor, claim, render })
+  if (outcome.kind === 'replayed') return respond(outcome.reply)
+  const reply = render(outcome.value)
+  return respond(
+    outcome.cursor === null
+      ? reply
+      : { ...reply, headers: { ...reply.headers, 'Tide-Cursor': outcome.cursor } },
+  )
+}

@@ -1,0 +1,50 @@
+// What is known of a request beyond what it carries itself. One record a request, gone with it.
+import type { Identity } from '../deps.ts'
+import { AppError } from '../errors.ts'
+
+export interface RequestFacts {
+  id: string
+  startedAt: number
+  /** SHA-256 of the body as it came. */
+  fingerprint: Uint8Array
+  identity: Identity | null
+  /** Client address, from the peer or a trusted proxy. */
+  ip: string
+}
+
+const facts = new WeakMap<Request, RequestFacts>()
+const emptyFingerprint = new Bun.CryptoHasher('sha256').digest()
+
+export const startRequest = (request: Request, ip: string): RequestFacts => {
+  const given = request.headers.get('x-request-id')
+  const made: RequestFacts = {
+    id: given && /^[\w.:@/+=-]{1,128}$/.test(given) ? given : Bun.randomUUIDv7(),
+    startedAt: performance.now(),
+    fingerprint: emptyFingerprint,
+    identity: null,
+    ip,
+  }
+  facts.set(request, made)
+  return made
+}
+
+export const factsOf = (request: Request): RequestFacts => facts.get(request) ?? startRequest(request, '')
+
+/** The path alone. */
+export const pathOf = (request: Request): string => new URL(request.url).pathname
+
+/** The request's Idempotency-Key: 1 to 255 visible ASCII characters, or none. */
+export const idempotencyKeyOf = (request: Request): string | null => {
+  const key = request.headers.get('idempotency-key')
+  if (key === null || /^[\x21-\x7e]{1,255}$/.test(key)) return key
+  throw new AppError('bad_request', 'Idempotency-Key must be 1 to 255 visible ASCII characters')
+}
+
+/** The version of `If-Match: "<version>"`, null for none or `*`. A project's tag carries more after a dot. */
+export const ifMatchOf = (request: Request): number | null => {
+  const header = request.headers.get('if-match')
+  if (header === null || header.trim() === '*') return null
+  const match = /^\s*(?:W\/)?"(\d{1,15})(?:\.\w+)?"\s*$/.exec(header)
+  if (!match) throw new AppError('bad_request', 'If-Match must be one ETag as it was answered')
+  return Number(match[1])
+}
