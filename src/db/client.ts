@@ -52,16 +52,17 @@ interface Call {
 }
 
 const maxTries = 3
-const endTimeoutSeconds = 5
+const maxEndSeconds = 5
 
 /** Opens nothing yet: connections are made by the first calls. */
 export const openDatabase = (options: DatabaseOptions): Database => {
   const { log, deadlineMs: defaultDeadlineMs = 4_000 } = options
+  const endSeconds = Math.min(defaultDeadlineMs / 1000, maxEndSeconds)
   const retiring = new Set<Promise<void>>()
   let pool = openPool(options)
 
   const retire = (old: Pool): Promise<void> => {
-    const ended = old.end({ timeout: endTimeoutSeconds }).finally(() => retiring.delete(ended))
+    const ended = old.end({ timeout: endSeconds }).finally(() => retiring.delete(ended))
     retiring.add(ended)
     return ended
   }
@@ -155,7 +156,7 @@ const openPool = (options: DatabaseOptions): Pool => {
     types,
     connect_timeout: (options.connectTimeoutMs ?? 2_000) / 1000,
     // The default grows to 20 s, which would be the time to recover after PostgreSQL came back.
-    backoff: (failures) => Math.min(0.02 * 2 ** failures, 0.5) * (0.5 + Math.random() / 2),
+    backoff: (failures) => Math.min(0.02 * 2 ** failures, 0.25) * (0.5 + Math.random() / 2),
     onnotice: (notice) => options.log.debug({ notice: notice['message'] }, 'notice from PostgreSQL'),
     connection: {
       application_name: options.applicationName,

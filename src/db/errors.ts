@@ -9,9 +9,13 @@ const constraints: Record<string, () => AppError> = {
   users_pkey: () => new AppError('id_taken'),
   projects_pkey: () => new AppError('id_taken'),
   tasks_pkey: () => new AppError('id_taken'),
-  task_ids_pkey: () => new AppError('id_taken'),
+  task_tombstones_pkey: () => new AppError('id_taken'),
   comments_pkey: () => new AppError('id_taken'),
   attachments_pkey: () => new AppError('id_taken'),
+  members_pkey: () => new AppError('already_member'),
+  members_user_fkey: () => new AppError('user_not_found'),
+  shares_pkey: () => new AppError('already_shared'),
+  shares_user_fkey: () => new AppError('user_not_found'),
 }
 
 const unstorable = (): AppError =>
@@ -75,7 +79,7 @@ export const translate = (error: unknown): unknown => {
   if (error instanceof AppError) return error
   const code = codeOf(error)
   const constraint = constraints[textAt(error, 'constraint_name')]
-  if (code === '23505' && constraint) return constraint()
+  if (constraint) return constraint()
   const state = states[code] ?? (/^[0-9A-Z]{5}$/.test(code) ? states[code.slice(0, 2)] : undefined)
   return state ? state(error) : isConnectionLost(error) ? unavailable(error) : error
 }

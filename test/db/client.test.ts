@@ -1,0 +1,427 @@
+// read, transact and snapshot on a real PostgreSQL: values, isolation, retries, deadlines, and what is left of
+// a transaction whose connection goes away.
+import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
+import { addressOf } from '../../src/db/address.ts'
+import {
+  openDatabase,
+  type Database,
+  type DatabaseOptions,
+  type Queryable,
+  type Tx,
+} from '../../src/db/client.ts'
+import { AppError } from '../../src/errors.ts'
+import { createLog } from '../../src/log.ts'
+import { testDatabase, type TestDatabase } from '../support/environment.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
+
+const log = createLog('test', 'silent')
+
+let world: TestDatabase
+let admin: Database
+
+const open = (options: Partial<DatabaseOptions> = {}): Database =>
+  openDatabase({ url: world.url, max: 4, applicationName: 'client-test', log, ...options })
+
+beforeAll(async () => {
+  world = await testDatabase()
+  admin = open({ applicationName: 'admin' })
+  await admin.read(async (sql) => {
+    await sql`create table marks (n bigint constraint marks_pkey primary key)`
+    await sql`create table users (email text constraint users_email_key unique)`
+  })
+})
+
+beforeEach(() => admin.read((sql) => sql`truncate marks, users`))
+
+afterAll(async () => {
+  await admin[Symbol.asyncDispose]()
+  await world[Symbol.asyncDispose]()
+})
+
+const marks = (): Promise<number[]> =>
+  admin.read(async (sql) => (await sql<{ n: number }[]>`select n from marks order by n`).map(({ n }) => n))
+
+const failure = async (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => null,
+    (error: unknown) => error,
+  )
+
+const codeOf = async (work: Promise<unknown>): Promise<string> => {
+  const error = await failure(work)
+  if (error instanceof AppError) return error.code
+  throw error ?? new Error('it succeeded')
+}
+
+const pidOf = async (sql: Queryable): Promise<number> =>
+  (await sql<{ pid: number }[]>`select pg_backend_pid() as pid`)[0]!.pid
+
+const terminate = async (pid: number): Promise<void> => {
+  await admin.read((sql) => sql`select pg_terminate_backend(${pid}, 2000)`)
+}
+
+const eventually = async (check: () => Promise<boolean>): Promise<void> => {
+  const endAt = Date.now() + 5_000
+  while (!(await check())) {
+    if (Date.now() > endAt) throw new Error('it did not happen within 5 s')
+    await Bun.sleep(10)
+  }
+}
+
+test('values arrive as JSON can carry them', async () => {
+  await using database = open()
+  const [row] = await database.read(
+    (sql) => sql`
+      select 9007199254740991::bigint as big, '2026-11-20 12:00:00+02'::timestamptz(3) as at,
+        '2026-11-20 10:00:00.5+00'::timestamptz(3) as half, 'infinity'::timestamptz as never, '2026-11-20'::date as day,
+        '{"a":[1]}'::jsonb as json, array['a','b'] as tags, array[1::bigint] as bigs, null::timestamptz as nothing,
+        '7f8b1d1e-0000-4000-8000-000000000000'::uuid as id`,
+  )
+  expect(row).toEqual({
+    big: Number.MAX_SAFE_INTEGER,
+    at: '2026-11-20T10:00:00.000Z',
+    half: '2026-11-20T10:00:00.500Z',
+    never: 'infinity',
+    day: '2026-11-20',
+    json: { a: [1] },
+    tags: ['a', 'b'],
+    bigs: [1],
+    nothing: null,
+    id: '7f8b1d1e-0000-4000-8000-000000000000',
+  })
+})
+
+test('values go out as they came in', async () => {
+  await using database = open()
+  const at = '2026-11-20T10:00:00.123Z'
+  const [row] = await database.read(
+    (sql) => sql`
+      select ${at}::timestamptz(3) as at, ${new Date(at)}::timestamptz(3) as dated, ${'2026-02-28'}::date as day,
+        ${2 ** 40}::bigint as big, ${sql.json({ text: 'ä"' })}::jsonb as json, ${['x', 'y,z']}::text[] as tags`,
+  )
+  expect(row).toEqual({
+    at,
+    dated: at,
+    day: '2026-02-28',
+    big: 2 ** 40,
+    json: { text: 'ä"' },
+    tags: ['x', 'y,z'],
+  })
+})
+
+test('a bigint past 2^53 is an error, not another number', async () => {
+  await using database = open()
+  expect(await failure(database.read((sql) => sql`select 9007199254740993::bigint`))).toBeInstanceOf(
+    RangeError,
+  )
+  expect(await database.read((sql) => sql`select 1 as one`)).toEqual([{ one: 1 }] as never)
+})
+
+test('a session has its limits, its name and its zone', async () => {
+  await using database = open({ statementTimeoutMs: 7_000 })
+  const rows = await database.read(
+    (sql) => sql<{ name: string; setting: string }[]>`
+      select name, setting from pg_settings where name in ('application_name', 'TimeZone', 'statement_timeout',
+        'lock_timeout', 'idle_in_transaction_session_timeout', 'default_transaction_isolation')`,
+  )
+  expect(Object.fromEntries(rows.map(({ name, setting }) => [name, setting]))).toEqual({
+    application_name: 'client-test',
+    TimeZone: 'UTC',
+    statement_timeout: '7000',
+    lock_timeout: '2000',
+    idle_in_transaction_session_timeout: '5000',
+    default_transaction_isolation: 'read committed',
+  })
+})
+
+test('both spellings of a unix socket are read', () => {
+  const expected = { host: '/run/pg', database: 'tide' }
+  expect(addressOf('postgres://me@/tide?host=/run/pg')).toMatchObject({ ...expected, port: 5432 })
+  expect(addressOf('postgres://me:pw@%2Frun%2Fpg:5433/tide')).toMatchObject({ ...expected, port: 5433 })
+  expect(addressOf('postgres:///tide?host=/run/pg&port=5433')).toMatchObject({ ...expected, port: 5433 })
+  expect(addressOf('postgres://me@db.example:6000/tide?sslmode=require')).toEqual({
+    url: 'postgres://me@localhost:6000/tide?sslmode=require',
+    host: 'db.example',
+    port: 6000,
+    database: 'tide',
+  })
+})
+
+test('a unix socket works', async () => {
+  const [row] = await admin.read(
+    (sql) => sql<{ folder: string; port: string }[]>`
+      select split_part(current_setting('unix_socket_directories'), ',', 1) as folder, current_setting('port') as port`,
+  )
+  const url = new URL(world.url)
+  url.searchParams.set('host', row!.folder)
+  url.searchParams.set('port', row!.port)
+  await using database = open({ url: url.href })
+  expect(await database.read((sql) => sql`select inet_server_addr() as address`)).toEqual([
+    { address: null },
+  ] as never)
+})
+
+test('a transaction that throws leaves nothing, and its error passes unchanged', async () => {
+  await using database = open()
+  const bug = new TypeError('a bug')
+  const thrown = await failure(
+    database.transact(async (tx) => {
+      await tx`insert into marks values (1)`
+      throw bug
+    }),
+  )
+  expect(thrown).toBe(bug)
+  expect(await marks()).toEqual([])
+})
+
+test('a statement that failed fails its transaction even when nobody looks', async () => {
+  await using database = open()
+  const error = await failure(
+    database.transact(async (tx) => {
+      await tx`insert into marks values (1)`
+      void tx`select 1 / 0`.catch(() => {})
+    }),
+  )
+  expect(error).toMatchObject({ code: '22012' })
+  expect(await marks()).toEqual([])
+})
+
+test('a connection of a transaction is refused once the transaction has ended', async () => {
+  await using database = open({ max: 1 })
+  let leaked: Tx | undefined
+  await database.transact(async (tx) => {
+    leaked = tx
+    await tx`select 1`
+  })
+  expect(await failure(Promise.resolve(leaked!`insert into marks values (1)`))).toMatchObject({
+    code: 'TRANSACTION_ENDED',
+  })
+  expect(await marks()).toEqual([])
+})
+
+test('a conflict runs the work again, three times at most', async () => {
+  await using database = open()
+  let tries = 0
+  const conflict = async (tx: Tx): Promise<void> => {
+    tries += 1
+    await tx`do $$ begin raise exception 'conflict' using errcode = '40001'; end $$`
+  }
+  expect(await codeOf(database.transact(conflict))).toBe('unavailable')
+  expect(tries).toBe(3)
+  tries = 0
+  await database.transact(async (tx) => {
+    await tx`insert into marks values (1)`
+    if (tries === 0) await conflict(tx)
+  })
+  expect(await marks()).toEqual([1])
+})
+
+test('two transactions that deadlock both succeed', async () => {
+  await using database = open()
+  await database.read((sql) => sql`insert into marks values (10), (20)`)
+  const bump = (first: number, second: number): Promise<void> =>
+    database.transact(async (tx) => {
+      await tx`update marks set n = n + 1 where n / 10 = ${first}`
+      await Bun.sleep(50)
+      await tx`update marks set n = n + 1 where n / 10 = ${second}`
+    })
+  await Promise.all([bump(1, 2), bump(2, 1)])
+  expect(await marks()).toEqual([12, 22])
+})
+
+test('a snapshot sees one state and writes nothing', async () => {
+  await using database = open()
+  const counts = await database.snapshot(async (tx) => {
+    const before = await tx`select n from marks`
+    await admin.read((sql) => sql`insert into marks values (1)`)
+    return [before.length, (await tx`select n from marks`).length]
+  })
+  expect(counts).toEqual([0, 0])
+  expect(await failure(database.snapshot((tx) => tx`insert into marks values (2)`))).toMatchObject({
+    code: '25006',
+  })
+})
+
+test('errors the client can be told about are translated', async () => {
+  await using database = open({ statementTimeoutMs: 100 })
+  const insert = (): Promise<unknown> => database.read((sql) => sql`insert into users values ('a@b.c')`)
+  await insert()
+  expect(await codeOf(insert())).toBe('email_taken')
+  expect(await codeOf(database.read((sql) => sql`select ${'\0'}::text`))).toBe('validation_failed')
+  expect(await codeOf(database.read((sql) => sql`select ${'{"a":"\\u0000"}'}::text::jsonb`))).toBe(
+    'validation_failed',
+  )
+  expect(await codeOf(database.read((sql) => sql`select pg_sleep(5)`))).toBe('unavailable')
+  expect(await failure(database.read((sql) => sql`select nonsense`))).toMatchObject({ code: '42703' })
+})
+
+test('a database that is not there is unavailable, by TCP and by socket', async () => {
+  await using refused = open({ url: 'postgres://postgres@127.0.0.1:1/none' })
+  await using absent = open({ url: 'postgres://postgres@/none?host=/nowhere' })
+  expect(await codeOf(refused.read((sql) => sql`select 1`))).toBe('unavailable')
+  expect(await codeOf(absent.transact((tx) => tx`select 1`))).toBe('unavailable')
+})
+
+test('a read runs again on another connection when its own is gone', async () => {
+  await using database = open({ max: 1 })
+  await terminate(await database.read(pidOf))
+  expect(await database.read((sql) => sql`select 1 as one`)).toEqual([{ one: 1 }] as never)
+  await terminate(await database.read(pidOf))
+  expect(await database.transact((tx) => tx`select 1 as one`)).toEqual([{ one: 1 }] as never)
+})
+
+test('after its connection is lost a transaction runs nothing more, and nothing of it stays', async () => {
+  await using database = open({ max: 2 })
+  const later: unknown[] = []
+  const code = await codeOf(
+    database.transact(async (tx) => {
+      await tx`insert into marks values (1)`
+      await terminate(await pidOf(tx))
+      later.push(await failure(tx`insert into marks values (2)`))
+      await database.read((sql) => sql`select 1`) // the connection is back, for others
+      await Bun.sleep(50)
+      later.push(await failure(tx`insert into marks values (3)`))
+    }),
+  )
+  expect(code).toBe('unavailable')
+  await eventually(async () => later.length === 2)
+  expect(later).toEqual([
+    expect.objectContaining({ code: expect.any(String) }),
+    expect.objectContaining({ code: 'CONNECTION_CLOSED' }),
+  ])
+  expect(await marks()).toEqual([])
+})
+
+test('a connection lost at COMMIT is an unknown outcome: unavailable, and not run again', async () => {
+  await using database = open()
+  await admin.read(async (sql) => {
+    await sql`create table doomed (n int)`
+    await sql`
+      create function die() returns trigger language plpgsql as $$
+      begin perform pg_terminate_backend(pg_backend_pid()); return null; end $$`
+    await sql`
+      create constraint trigger die after insert on doomed deferrable initially deferred
+      for each row execute function die()`
+  })
+  let tries = 0
+  const code = await codeOf(
+    database.transact(async (tx) => {
+      tries += 1
+      await tx`insert into doomed values (1)`
+    }),
+  )
+  expect({ code, tries }).toEqual({ code: 'unavailable', tries: 1 })
+})
+
+test('an expired deadline answers in time and rolls the transaction back', async () => {
+  await using database = open()
+  let isDone = false
+  const startedAt = performance.now()
+  const code = await codeOf(
+    database.transact(
+      async (tx) => {
+        await tx`insert into marks values (1)`
+        await Bun.sleep(300)
+        isDone = true
+      },
+      { deadlineMs: 100 },
+    ),
+  )
+  expect(code).toBe('unavailable')
+  expect(performance.now() - startedAt).toBeLessThan(250)
+  await eventually(async () => isDone)
+  await database.read((sql) => sql`lock table marks in access exclusive mode nowait`).catch(() => {})
+  expect(await marks()).toEqual([])
+})
+
+test('waiting for a connection counts towards the deadline', async () => {
+  await using database = open({ max: 1 })
+  const held = database.transact((tx) => tx`select pg_sleep(0.4)`)
+  expect(await codeOf(database.transact((tx) => tx`select 1`, { deadlineMs: 100 }))).toBe('unavailable')
+  await held // it was running on a healthy connection, which may finish
+  expect(await database.read((sql) => sql`select 1 as one`)).toEqual([{ one: 1 }] as never)
+})
+
+test('half-open connections are replaced at the first deadline and service returns at once', async () => {
+  const { host, port } = addressOf(world.url)
+  await using proxy = await tcpProxy({ host, port })
+  const url = new URL(world.url)
+  url.hostname = '127.0.0.1'
+  url.port = String(proxy.port)
+  await using database = open({ url: url.href, deadlineMs: 400, connectTimeoutMs: 300 })
+  const ask = (): Promise<unknown> => database.read((sql) => sql`select 1`)
+  await Promise.all([ask(), ask(), ask(), ask()])
+  proxy.blackhole()
+  expect(await Promise.all(Array.from({ length: 8 }, () => codeOf(ask())))).toEqual(
+    Array(8).fill('unavailable'),
+  )
+  expect(await codeOf(ask())).toBe('unavailable')
+  proxy.heal()
+  const healedAt = performance.now()
+  await eventually(async () => (await failure(ask())) === null)
+  expect(performance.now() - healedAt).toBeLessThan(1_000)
+  await eventually(async () => proxy.connections <= 4) // the dead ones are closed, not leaked
+}, 15_000)
+
+test('connections that are all reset come back', async () => {
+  const { host, port } = addressOf(world.url)
+  await using proxy = await tcpProxy({ host, port })
+  const url = new URL(world.url)
+  url.hostname = '127.0.0.1'
+  url.port = String(proxy.port)
+  await using database = open({ url: url.href })
+  for (let round = 0; round < 10; round += 1) {
+    const running = Array.from({ length: 8 }, () =>
+      failure(database.transact((tx) => tx`select pg_sleep(0.02)`)),
+    )
+    await Bun.sleep(round)
+    proxy.reset()
+    for (const error of await Promise.all(running))
+      if (error !== null) expect(error).toMatchObject({ code: 'unavailable' })
+    expect(await database.read((sql) => sql`select 1 as one`)).toEqual([{ one: 1 }] as never)
+  }
+}, 15_000)
+
+test('a closed database refuses, and leaves no connection behind', async () => {
+  const database = open({ applicationName: 'closing' })
+  const waiting = Array.from({ length: 20 }, () =>
+    failure(database.transact((tx) => tx`select pg_sleep(0.05)`)),
+  )
+  await Bun.sleep(20)
+  await database[Symbol.asyncDispose]()
+  await Promise.all(waiting)
+  expect(await codeOf(database.read((sql) => sql`select 1`))).toBe('unavailable')
+  await eventually(
+    async () =>
+      (await admin.read((sql) => sql`select from pg_stat_activity where application_name = 'closing'`))
+        .length === 0,
+  )
+})
+
+test('a statement with a bad parameter fails alone and gives nobody another one’s rows', async () => {
+  await using database = open({ max: 1 })
+  await database.read((sql) => sql`select 1`)
+  const bad = undefined as unknown as string
+  const results = await database.read((sql) =>
+    Promise.all([
+      failure(sql`select 1 as a`.then(([row]) => expect(row).toEqual({ a: 1 }))),
+      failure(sql`select ${bad}::text as b`),
+      failure(sql`select 3 as c`.then(([row]) => expect(row).toEqual({ c: 3 }))),
+    ]),
+  )
+  expect(results).toEqual([null, expect.objectContaining({ code: 'UNDEFINED_VALUE' }), null])
+})
+
+test('a transaction that starts behind a long pipeline owns its connection', async () => {
+  await using database = open({ max: 1, deadlineMs: 10_000 })
+  await database.read((sql) => sql`select 1`)
+  const padding = 'x'.repeat(2_000)
+  const statements = Array.from({ length: 300 }, (_, n) =>
+    n % 10 === 0
+      ? database.transact((tx) => tx`insert into marks values (${n})`)
+      : database.read((sql) => sql`select ${padding}::text as padding`),
+  )
+  const outcomes = await Promise.all(statements.map((statement) => failure(statement)))
+  expect(outcomes.filter((error) => error !== null)).toEqual([])
+  expect((await marks()).length).toBe(30)
+}, 15_000)

@@ -1,0 +1,157 @@
+// PostgreSQL backends die under load, again and again. Whatever happens to a connection, the process lives, no
+// call hangs, a transaction is there as a whole or not at all, and every one that was acknowledged is there.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openDatabase, type Database } from '../../src/db/client.ts'
+import { AppError, messageOf } from '../../src/errors.ts'
+import { createLog } from '../../src/log.ts'
+import { testDatabase, type TestDatabase } from '../support/environment.ts'
+
+const log = createLog('test', 'silent')
+const connections = 20
+const rounds = 40
+
+let world: TestDatabase
+let admin: Database
+
+beforeAll(async () => {
+  world = await testDatabase()
+  admin = openDatabase({ url: world.url, max: 2, applicationName: 'admin', log })
+  await admin.read((sql) => sql`create table pairs (id uuid, half smallint, primary key (id, half))`)
+})
+
+afterAll(async () => {
+  await admin[Symbol.asyncDispose]()
+  await world[Symbol.asyncDispose]()
+})
+
+const terminateAll = (applicationName: string): Promise<number> =>
+  admin.read(async (sql) => {
+    const killed = await sql`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where application_name = ${applicationName} and datname = current_database()`
+    return killed.length
+  })
+
+const halves = (): Promise<Map<string, number>> =>
+  admin.read(async (sql) => {
+    const rows = await sql<{ id: string; n: number }[]>`select id, count(*) as n from pairs group by id`
+    return new Map(rows.map(({ id, n }) => [id, n]))
+  })
+
+test('terminated backends cost errors, never the process, a hung call, half a transaction or an acknowledged one', async () => {
+  const acknowledged = new Set<string>()
+  const unexpected: string[] = []
+  let reads = 0
+  let refused = 0
+  let expired = 0
+  let isRunning = true
+  {
+    await using database = openDatabase({ url: world.url, max: connections, applicationName: 'load', log })
+
+    const note = (error: unknown): void => {
+      const isUnavailable = error instanceof AppError && error.code === 'unavailable'
+      if (!isUnavailable) unexpected.push(messageOf(error))
+      else if (messageOf(error.cause).startsWith('no answer')) expired += 1
+      else refused += 1
+    }
+    const write = async (): Promise<void> => {
+      const id = crypto.randomUUID()
+      try {
+        await database.transact(async (tx) => {
+          await tx`insert into pairs (id, half) values (${id}, 1)`
+          if (Math.random() < 0.5) await Bun.sleep(Math.random() * 5)
+          await Promise.all([tx`select pg_sleep(0.001)`, tx`insert into pairs (id, half) values (${id}, 2)`])
+        })
+        acknowledged.add(id)
+      } catch (error) {
+        note(error)
+      }
+    }
+    const read = async (): Promise<void> => {
+      try {
+        await database.read((sql) => sql`select count(*) from pairs where half = ${1}`)
+        reads += 1
+      } catch (error) {
+        note(error)
+      }
+    }
+    const loop = async (act: () => Promise<void>): Promise<void> => {
+      while (isRunning) await act()
+    }
+    const load = [
+      ...Array.from({ length: 30 }, () => loop(write)),
+      ...Array.from({ length: 5 }, () => loop(read)),
+    ]
+    let killed = 0
+    for (let round = 0; round < rounds; round += 1) {
+      await Bun.sleep(30 + Math.random() * 40)
+      killed += await terminateAll('load')
+    }
+    isRunning = false
+    await Promise.all(load)
+    expect(killed).toBeGreaterThan(rounds)
+  }
+  const stored = await halves()
+  console.log({ acknowledged: acknowledged.size, stored: stored.size, refused, expired, reads })
+  expect(unexpected).toEqual([])
+  expect(expired).toBe(0)
+  expect(acknowledged.size).toBeGreaterThan(100)
+  expect(refused).toBeGreaterThan(0)
+  expect([...stored].filter(([, n]) => n !== 2)).toEqual([])
+  expect([...acknowledged].filter((id) => !stored.has(id))).toEqual([])
+}, 60_000)
+
+interface Outcome {
+  uncaught: number
+  hung: number
+  half: number
+  missing: number
+  acknowledged: number
+}
+
+/** Runs the same load on the bare driver in a process of its own, which a broken driver may take down. */
+const loadDriver = async (driver: string, applicationName: string): Promise<Outcome> => {
+  const child = Bun.spawn(
+    ['bun', join(import.meta.dir, 'driver-load.ts'), driver, world.url, applicationName],
+    {
+      stdout: 'pipe',
+      stderr: 'inherit',
+    },
+  )
+  const killing = setInterval(() => void terminateAll(applicationName).catch(() => {}), 50)
+  const [text] = await Promise.all([new Response(child.stdout).text(), child.exited])
+  clearInterval(killing)
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the child is ours
+  return JSON.parse(text) as Outcome
+}
+
+const installed = join(import.meta.dir, '../../node_modules/postgres')
+
+test('the patched driver itself crashes, hangs and halves nothing', async () => {
+  const { acknowledged, ...faults } = await loadDriver(join(installed, 'src/index.js'), 'patched')
+  console.log({ acknowledged, ...faults })
+  expect(faults).toEqual({ uncaught: 0, hung: 0, half: 0, missing: 0 })
+  expect(acknowledged).toBeGreaterThan(100)
+}, 60_000)
+
+test.skipIf(!Bun.which('git'))(
+  'the driver as published does, so the load shows what the patch is for',
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'postgres-'))
+    try {
+      await cp(installed, folder, { recursive: true, dereference: true })
+      const patch = join(import.meta.dir, '../../patches/postgres@3.4.9.patch')
+      const undo = Bun.spawn(['git', 'apply', '--reverse', patch], { cwd: folder, stderr: 'inherit' })
+      expect(await undo.exited).toBe(0)
+      const faults = await loadDriver(join(folder, 'src/index.js'), 'published')
+      console.log(faults)
+      expect(faults.uncaught + faults.hung + faults.half).toBeGreaterThan(0)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  },
+  60_000,
+)

@@ -1,0 +1,93 @@
+// A TCP proxy that stands before a server and breaks the way networks do. `blackhole` swallows bytes in both
+// directions and answers nothing, without closing: what a client sees when a peer or a firewall is gone.
+import { connect, createServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+
+export interface TcpProxy extends AsyncDisposable {
+  port: number
+  /** Bytes stop flowing on every connection, old and new, until `heal`; what was swallowed never arrives. */
+  blackhole(): void
+  /** New connections work again; the ones that were swallowed stay dead, as after a lost NAT entry. */
+  heal(): void
+  /** Closes every connection with a reset. */
+  reset(): void
+  /** Delay of each chunk, in each direction. */
+  latencyMs: number
+  /** Open connections from clients. */
+  readonly connections: number
+}
+
+interface Pair {
+  client: Socket
+  server: Socket
+  isDead: boolean
+}
+
+/** @param target where a healthy connection leads: a host and port or a unix socket. */
+export const tcpProxy = async (
+  target: { host: string; port: number } | { path: string },
+): Promise<TcpProxy> => {
+  const pairs = new Set<Pair>()
+  let isBlackhole = false
+
+  const forward = (pair: Pair, from: Socket, to: Socket): void => {
+    const whenAlive = (act: () => void): void => {
+      if (isBlackhole) pair.isDead = true
+      if (!pair.isDead) act()
+    }
+    from.on('data', (bytes) => {
+      whenAlive(() => {
+        if (proxy.latencyMs > 0) setTimeout(() => to.write(bytes), proxy.latencyMs)
+        else to.write(bytes)
+      })
+    })
+    from.on('end', () => {
+      whenAlive(() => to.end())
+      if (pair.isDead) from.destroy()
+    })
+    from.on('error', () => whenAlive(() => to.destroy()))
+    from.on('close', () => {
+      whenAlive(() => to.destroy()) // of a dead pair the other end hears nothing, and stays
+      if (pair.client.destroyed && pair.server.destroyed) pairs.delete(pair)
+    })
+  }
+
+  const listener = createServer({ allowHalfOpen: true }, (client) => {
+    const pair: Pair = { client, server: connect({ ...target, allowHalfOpen: true }), isDead: isBlackhole }
+    pairs.add(pair)
+    forward(pair, client, pair.server)
+    forward(pair, pair.server, client)
+  })
+  await new Promise<void>((resolve, reject) => {
+    listener.once('error', reject)
+    listener.listen(0, '127.0.0.1', resolve)
+  })
+  const reset = (): void => {
+    for (const { client, server } of pairs) {
+      client.resetAndDestroy()
+      server.resetAndDestroy()
+    }
+  }
+
+  const proxy: TcpProxy = {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a TCP listener has a TCP address
+    port: (listener.address() as AddressInfo).port,
+    latencyMs: 0,
+    get connections() {
+      return [...pairs].filter(({ client }) => !client.destroyed).length
+    },
+    blackhole: () => {
+      isBlackhole = true
+      for (const pair of pairs) pair.isDead = true
+    },
+    heal: () => {
+      isBlackhole = false
+    },
+    reset,
+    [Symbol.asyncDispose]: async () => {
+      reset()
+      await new Promise((resolve) => listener.close(resolve))
+    },
+  }
+  return proxy
+}
