@@ -1,0 +1,46 @@
+// Reading the log from any place in it: from memory, else from the stream, else from PostgreSQL, whichever has
+// the very next number. Redis being slow or away only makes it slower.
+import type { Database } from '../db/client.ts'
+import { readShard } from '../db/feed.ts'
+import type { LogEntry } from '../model/event.ts'
+import type { Redis } from './redis.ts'
+import type { Ring } from './ring.ts'
+import { readStream } from './stream.ts'
+
+export interface ReplayDeps {
+  ring?: Ring | undefined
+  redis: Redis
+  db: Database
+}
+
+export interface Replay {
+  source: 'ring' | 'stream' | 'log'
+  entries: LogEntry[]
+}
+
+/**
+ * Entries of a shard with numbers in (after, upTo], from `after + 1` on without a hole, at most `limit`. There may
+ * be fewer than asked for: go on from the last. Empty means that the log has none; an answer that begins later
+ * than `after + 1` comes from the log, which then no longer keeps what is before.
+ * @throws AppError `unavailable` when it takes PostgreSQL and that is away.
+ */
+export const readLog = async (
+  { ring, redis, db }: ReplayDeps,
+  epoch: string,
+  shard: number,
+  after: number,
+  upTo: number,
+  limit: number,
+): Promise<Replay> => {
+  if (after >= upTo) return { source: 'ring', entries: [] }
+  const held = ring?.slice(shard, after, Math.min(limit, upTo - after))
+  if (held && held.length > 0) return { source: 'ring', entries: held }
+  const streamed = await readStream(redis, epoch, shard, after, upTo, limit).catch(() => [])
+  if (streamed.length > 0 && isContiguous(streamed, after)) return { source: 'stream', entries: streamed }
+  const entries = await db.read((sql) => readShard(sql, shard, after, upTo, limit))
+  return { source: 'log', entries }
+}
+
+/** Whether the entries are exactly the ones after `after`. */
+export const isContiguous = (entries: readonly LogEntry[], after: number): boolean =>
+  entries.every((entry, index) => entry.seq === after + 1 + index)

@@ -1,0 +1,62 @@
+// The last entries of each shard in memory, so that most who resume cost neither Redis nor PostgreSQL anything.
+// Invariant: what a shard holds is contiguous and ends with the last entry appended.
+import { shardCount, type LogEntry } from '../model/event.ts'
+import { bytesOf } from './stream-entry.ts'
+
+interface Slots {
+  entries: LogEntry[]
+  /** Entries before this one are gone; they are cut off in larger pieces. */
+  start: number
+  bytes: number
+}
+
+const empty = (): Slots => ({ entries: [], start: 0, bytes: 0 })
+
+export class Ring {
+  #shards = Array.from({ length: shardCount }, empty)
+
+  constructor(
+    /** For each shard. */
+    private readonly maxEntries = 2_000,
+    private readonly maxBytes = 4 * 1024 * 1024,
+  ) {}
+
+  /** Entries in the order of the log; one that does not continue its shard starts it anew. */
+  append(shard: number, entries: readonly LogEntry[]): void {
+    for (const entry of entries) {
+      let slots = this.#shards[shard]!
+      const last = slots.entries.at(-1)
+      if (last && last.seq + 1 !== entry.seq) slots = this.#shards[shard] = empty()
+      slots.entries.push(entry)
+      slots.bytes += bytesOf(entry)
+      this.#shrink(slots)
+    }
+  }
+
+  #shrink(slots: Slots): void {
+    while (
+      slots.entries.length - slots.start > this.maxEntries ||
+      (slots.bytes > this.maxBytes && slots.entries.length - slots.start > 1)
+    ) {
+      slots.bytes -= bytesOf(slots.entries[slots.start]!)
+      slots.start += 1
+    }
+    if (slots.start <= this.maxEntries / 4) return
+    slots.entries.splice(0, slots.start)
+    slots.start = 0
+  }
+
+  /** Everything held with a number above `after`, or null where that is not known to be all there is. */
+  slice(shard: number, after: number, limit = Infinity): LogEntry[] | null {
+    const { entries, start } = this.#shards[shard]!
+    const first = entries[start]?.seq
+    if (first === undefined || after + 1 < first || after > entries.at(-1)!.seq) return null
+    const from = start + after + 1 - first
+    return entries.slice(from, from + limit)
+  }
+
+  /** For a new epoch. */
+  clear(): void {
+    this.#shards = this.#shards.map(empty)
+  }
+}

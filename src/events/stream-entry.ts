@@ -1,0 +1,116 @@
+// An entry of the log as the fields of a stream entry. What servers need to fan out is there as it is: scope,
+// frame, control. All the rest, which only workers read, is one JSON text that is parsed when first asked for.
+import type { Changes, Control, EventType, LogEntry, Scope } from '../model/event.ts'
+
+/** Stream id and alternating field names and values, as Redis answers. */
+export type RawEntry = [id: string, fields: string[]]
+
+/** Names of the fields, in the order of `encodeEntry`. */
+export const fieldNames = ['s', 'f', 'c', 'e'] as const
+
+type Rest = [
+  type: EventType | 'control',
+  entityId: string | null,
+  version: number,
+  actorId: string | null,
+  op: string | null,
+  at: string,
+  changes: Changes | null,
+  quiet: boolean,
+]
+
+/** Values of the four fields. */
+export const encodeEntry = (entry: LogEntry): [string, string, string, string] => {
+  const { type, entityId, version, actorId, op, at, changes, quiet } = entry
+  const rest: Rest = [type, entityId, version, actorId, op, at, changes, quiet]
+  return [
+    entry.scope,
+    entry.frame ?? '',
+    entry.control ? JSON.stringify(entry.control) : '',
+    JSON.stringify(rest),
+  ]
+}
+
+/** The number in the stream id `<seq>-0`. */
+export const seqOf = (id: string): number => Number(id.slice(0, id.indexOf('-')))
+
+/** Trusts the fields: the push script is the only writer of these streams. */
+export const decodeEntry = (shard: number, [id, fields]: RawEntry): LogEntry => {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a parse boundary, see above
+  const scope = fields[1] as Scope
+  const control: Control | null = fields[5] ? JSON.parse(fields[5]) : null
+  return new StreamedEntry(shard, seqOf(id), scope, fields[3] || null, control, fields[7]!)
+}
+
+/** A log entry whose workers' part is parsed on demand. Its accessors are not copied by a spread. */
+class StreamedEntry implements LogEntry {
+  #rest: Rest | undefined
+
+  constructor(
+    readonly shard: number,
+    readonly seq: number,
+    readonly scope: Scope,
+    readonly frame: string | null,
+    readonly control: Control | null,
+    private readonly json: string,
+  ) {}
+
+  private get rest(): Rest {
+    if (!this.#rest) this.#rest = JSON.parse(this.json)
+    return this.#rest!
+  }
+
+  get type() {
+    return this.rest[0]
+  }
+  get entityId() {
+    return this.rest[1]
+  }
+  get version() {
+    return this.rest[2]
+  }
+  get actorId() {
+    return this.rest[3]
+  }
+  get op() {
+    return this.rest[4]
+  }
+  get at() {
+    return this.rest[5]
+  }
+  get changes() {
+    return this.rest[6]
+  }
+  get quiet() {
+    return this.rest[7]
+  }
+  /** Roughly what the entry holds in memory. */
+  get bytes() {
+    return (this.frame?.length ?? 0) + this.json.length + perEntryBytes
+  }
+}
+
+const perEntryBytes = 200
+
+/** Roughly the memory an entry holds, and its size on the wire. */
+export const bytesOf = (entry: LogEntry): number =>
+  entry instanceof StreamedEntry
+    ? entry.bytes
+    : (entry.frame?.length ?? 0) + perEntryBytes + (entry.changes ? JSON.stringify(entry.changes).length : 0)
+
+/** The same entry as a plain object. */
+export const plainEntry = (entry: LogEntry): LogEntry => ({
+  shard: entry.shard,
+  seq: entry.seq,
+  at: entry.at,
+  scope: entry.scope,
+  type: entry.type,
+  entityId: entry.entityId,
+  version: entry.version,
+  actorId: entry.actorId,
+  op: entry.op,
+  control: entry.control,
+  changes: entry.changes,
+  quiet: entry.quiet,
+  frame: entry.frame,
+})
