@@ -1,0 +1,43 @@
+// From an id to what the actor may do with it: one query, and the same 404 for what is not there and for what
+// may not be read. Inside a write, call these only after the row they depend on is locked.
+import type { Queryable } from '../db/client.ts'
+import { selectProjectAccess, type ProjectAccessRow } from '../db/projects.ts'
+import { selectTaskAccess, type TaskAccessRow } from '../db/shares.ts'
+import { AppError } from '../errors.ts'
+import { demand, type Action, type Actor } from './actor.ts'
+
+/** The actor's access to a project. 404 where it may not read, 403 where it may read but not do this. */
+export const demandProject = async (
+  sql: Queryable,
+  actor: Actor,
+  projectId: string,
+  action: Action,
+): Promise<ProjectAccessRow> => {
+  const access = await selectProjectAccess(sql, actor.userId, projectId)
+  return permitted(actor, access, action)
+}
+
+/** The actor's access to a task, as member or by share. 404 where it may not read, 403 where it may read but not do this. */
+export const demandTask = async (
+  sql: Queryable,
+  actor: Actor,
+  taskId: string,
+  action: Action,
+): Promise<TaskAccessRow> => {
+  const access = await selectTaskAccess(sql, actor.userId, taskId)
+  return permitted(actor, access, action)
+}
+
+const permitted = <T extends ProjectAccessRow | TaskAccessRow>(
+  actor: Actor,
+  access: T | null,
+  action: Action,
+): T => {
+  demand(actor, access, action)
+  return access!
+}
+
+/** 409 where the project is archived and so read-only. */
+export const demandLive = ({ archivedAt }: { archivedAt: string | null }): void => {
+  if (archivedAt !== null) throw new AppError('project_archived')
+}
