@@ -4,7 +4,7 @@ import type { Database } from './db/client.ts'
 import type { Actor } from './domain/actor.ts'
 import type { Publisher } from './domain/write.ts'
 import type { Hub } from './events/hub.ts'
-import type { Replay } from './events/replay.ts'
+import type { ReplayDeps } from './events/replay.ts'
 import type { Tail } from './events/tail.ts'
 import type { Log } from './log.ts'
 
@@ -73,7 +73,8 @@ export interface Deps {
   log: Log
   db: Database
   publisher: Publisher
-  replay: Replay
+  /** Where missed entries are read from. */
+  history: ReplayDeps
   tail: Tail
   hub: Hub
   tokens: Tokens

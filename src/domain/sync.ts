@@ -1,0 +1,73 @@
+// Joining a scope at an exact place in the log, for sockets and HTTP alike. One REPEATABLE READ transaction reads
+// the head, the right to read and what was missed: seeing head P means seeing every transaction up to P.
+import type { Database, Tx } from '../db/client.ts'
+import { readHead } from '../db/feed.ts'
+import { selectMissed, selectRole } from '../db/sync.ts'
+import { isId } from '../model/scalar.ts'
+import { shardOf, userScope, type Position, type Scope } from '../model/event.ts'
+import type { Actor } from './actor.ts'
+
+/** Why a cursor can no longer be continued from: read the snapshot, join with its cursor. */
+export type ResyncReason = 'too_old' | 'epoch' | 'ahead' | 'gap' | 'access'
+
+export type Joined =
+  | { kind: 'resume' | 'fresh'; epoch: string; shard: number; from: number; head: number; missed: number }
+  | { kind: 'resync'; reason: ResyncReason }
+  | { kind: 'denied' }
+
+/** Entries of one scope a socket may be behind before re-reading the snapshot is cheaper. */
+export const maxReplayEntries = 5_000
+
+/** The scope a client means; `user:me` is its own. Null for what is no scope. */
+export const parseScope = (text: string, actor: Actor): Scope | null => {
+  if (text === 'user:me') return userScope(actor.userId)
+  const [kind, id] = text.split(':', 2)
+  return (kind === 'project' || kind === 'user') && isId(id) && text === `${kind}:${id}`
+    ? `${kind}:${id}`
+    : null
+}
+
+/** Where to read a scope anew. */
+export const snapshotPath = (scope: Scope): string =>
+  scope.startsWith('user:')
+    ? '/api/users/me/snapshot'
+    : `/api/projects/${scope.slice('project:'.length)}/snapshot`
+
+/**
+ * Joins a scope at `cursor`, or at its head for null. The cursor's shard must be the scope's.
+ * @param maxMissed how far behind is too far (`gap`); null for no limit.
+ */
+export const joinScope = (
+  { db }: { db: Database },
+  actor: Actor,
+  scope: Scope,
+  cursor: Position | null,
+  maxMissed: number | null,
+): Promise<Joined> =>
+  db.snapshot(async (tx): Promise<Joined> => {
+    const shard = shardOf(scope)
+    const head = await readHead(tx, shard)
+    if (!(await mayRead(tx, actor, scope))) return { kind: 'denied' }
+    const at = { epoch: head.epoch, shard, head: head.seq }
+    if (!cursor) return { kind: 'fresh', ...at, from: head.seq, missed: 0 }
+    if (cursor.epoch !== head.epoch) return { kind: 'resync', reason: 'epoch' }
+    if (cursor.seq > head.seq) return { kind: 'resync', reason: 'ahead' }
+    const missed = await selectMissed(tx, {
+      scope,
+      shard,
+      after: cursor.seq,
+      upTo: head.seq,
+      userId: actor.userId,
+      cap: (maxMissed ?? 0) + 1,
+    })
+    if (!missed.complete) return { kind: 'resync', reason: 'too_old' }
+    if (missed.revoked) return { kind: 'resync', reason: 'access' }
+    if (maxMissed !== null && missed.count > maxMissed) return { kind: 'resync', reason: 'gap' }
+    return { kind: 'resume', ...at, from: cursor.seq, missed: missed.count }
+  })
+
+const mayRead = async (tx: Tx, actor: Actor, scope: Scope): Promise<boolean> => {
+  if (scope.startsWith('user:')) return scope === userScope(actor.userId)
+  const role = await selectRole(tx, scope.slice('project:'.length), actor.userId)
+  return role !== undefined && (role !== null || actor.role === 'admin')
+}

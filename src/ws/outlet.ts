@@ -1,0 +1,23 @@
+// What a subscription may do with its connection, and what both are given.
+import type { Deps } from '../deps.ts'
+import type { Scope } from '../model/event.ts'
+import type { CloseReason, ServerFrame } from './protocol.ts'
+
+export type SocketDeps = Pick<
+  Deps,
+  'authenticator' | 'config' | 'db' | 'history' | 'hub' | 'isDraining' | 'log' | 'tail'
+>
+
+export interface Outlet {
+  readonly userId: string
+  /** Whether too much is unsent: hold your place until the connection calls `catchUp`. */
+  readonly parked: boolean
+  send(frame: ServerFrame): void
+  /** A frame that is text already. */
+  sendText(frame: string): void
+  /** Sends within `work` leave in one write. */
+  cork(work: () => void): void
+  close(reason: CloseReason): void
+  /** The subscription ended itself. */
+  gone(scope: Scope): void
+}

@@ -1,0 +1,169 @@
+// One connection's place in one scope. Invariant: every entry of the scope above `position` is still to be sent,
+// everything up to it was sent or is not for this reader, each once. There is no buffer: a subscription that is
+// not live reads what it lacks from the ring, the stream or the log, and becomes live in the same tick in which
+// it has reached the tail.
+//
+//        open ──▶ catching-up ──▶ live ──▶ over
+//                     ▲            │        ▲
+//                     └── parked ◀─┘        └── revoked, resync, unsub, replaced, closed
+import type { LogEntry, Scope } from '../model/event.ts'
+import { formatCursor } from '../model/event.ts'
+import { readScope } from '../db/feed.ts'
+import type { Subscriber } from '../events/hub.ts'
+import { readLog } from '../events/replay.ts'
+import { snapshotPath, type ResyncReason } from '../domain/sync.ts'
+import type { Outlet, SocketDeps } from './outlet.ts'
+
+/** Entries read at once while catching up. */
+const pageEntries = 500
+/** Behind by more numbers of the shard than this, a scope's own index is cheaper than the shard's stream. */
+const maxShardReplay = 2_000
+
+interface Start {
+  scope: Scope
+  shard: number
+  epoch: string
+  /** Everything up to this number is held by the client. */
+  from: number
+  /** Everything up to this number is visible in PostgreSQL: catching up has to reach it. */
+  head: number
+}
+
+export class Subscription implements Subscriber {
+  #state: 'catching-up' | 'parked' | 'live' | 'over' = 'parked'
+  #position: number
+  #synced = false
+  #count = 0
+  readonly #leave: () => void
+
+  constructor(
+    readonly start: Start,
+    private readonly outlet: Outlet,
+    private readonly deps: SocketDeps,
+  ) {
+    this.#position = start.from
+    this.#leave = deps.hub.subscribe(start.scope, this)
+  }
+
+  /** Called by the hub, in order. Only a live subscription has reached the entry before these. */
+  deliver(entries: LogEntry[]): void {
+    if (this.#state === 'live') this.#send(entries)
+  }
+
+  /** Sends what is missing until the tail is reached or the connection is parked. Never throws. */
+  async catchUp(): Promise<void> {
+    if (this.#state !== 'parked') return
+    this.#state = 'catching-up'
+    try {
+      while (this.#catchingUp() && !this.#reachedTail()) {
+        const { entries, upTo } = await this.#missing()
+        if (!this.#catchingUp()) return
+        this.#send(entries)
+        if (this.#catchingUp()) this.#position = Math.max(this.#position, upTo)
+        if (this.outlet.parked && this.#catchingUp()) this.#state = 'parked'
+      }
+    } catch (error) {
+      this.deps.log.warn({ err: error, scope: this.start.scope }, 'a subscription could not catch up')
+      this.outlet.close('server_error')
+    }
+  }
+
+  /** Ends the subscription: nothing of the scope is sent any more. */
+  end(): void {
+    this.#state = 'over'
+    this.#leave()
+  }
+
+  /** Ends it with the reason and where to read the scope anew. */
+  resync(reason: ResyncReason): void {
+    if (this.#state === 'over') return
+    this.end()
+    this.outlet.gone(this.start.scope)
+    this.outlet.send({
+      t: 'resync',
+      scope: this.start.scope,
+      reason,
+      snapshot: snapshotPath(this.start.scope),
+    })
+  }
+
+  /** Tells the client how far it has heard everything, and how many events that were. */
+  tellPosition(): void {
+    if (this.#state === 'live') {
+      this.outlet.send({
+        t: 'position',
+        scope: this.start.scope,
+        cursor: this.#cursor(this.#tailPosition()),
+        count: this.#count,
+      })
+    }
+  }
+
+  // The tail moves only in the tick in which it delivers, so having reached it and being live is one step.
+  #reachedTail(): boolean {
+    if (this.#position < Math.max(this.start.head, this.#tailPosition())) return false
+    this.#state = 'live'
+    if (!this.#synced) {
+      this.#synced = true
+      this.outlet.send({ t: 'synced', scope: this.start.scope, cursor: this.#cursor(this.#position) })
+    }
+    return true
+  }
+
+  /** The next entries, and the number up to which nothing of the scope is missing with them. */
+  async #missing(): Promise<{ entries: LogEntry[]; upTo: number }> {
+    const { history, tail } = this.deps
+    const { scope, shard, epoch, head } = this.start
+    const after = this.#position
+    const upTo = Math.max(head, tail.positions[shard]!)
+    if (upTo - after > maxShardReplay) {
+      const entries = await history.db.read((sql) => readScope(sql, scope, after, upTo, pageEntries))
+      return { entries, upTo: entries.length < pageEntries ? upTo : entries.at(-1)!.seq }
+    }
+    const { entries } = await readLog(history, epoch, shard, after, upTo, pageEntries)
+    if (entries[0]?.seq !== after + 1) throw new Error(`the log lost what follows ${after} in shard ${shard}`)
+    return { entries, upTo: entries.at(-1)!.seq }
+  }
+
+  #send(entries: LogEntry[]): void {
+    const due = entries.filter((entry) => entry.scope === this.start.scope && entry.seq > this.#position)
+    const deliver = (): void => {
+      for (const entry of due) {
+        if (this.#state === 'over') return
+        this.#sendOne(entry)
+        // A live connection that was just parked holds its place; catching up goes on from there.
+        if (this.#state === 'live' && this.outlet.parked) {
+          this.#state = 'parked'
+          return
+        }
+      }
+    }
+    if (due.length > 1) this.outlet.cork(deliver)
+    else deliver()
+  }
+
+  #sendOne(entry: LogEntry): void {
+    const revoked = entry.control?.kind === 'revoke' && entry.control.userId === this.outlet.userId
+    if (!revoked && entry.frame !== null) {
+      this.outlet.sendText(entry.frame)
+      this.#count += 1
+    }
+    this.#position = entry.seq
+    if (!revoked && entry.control?.kind !== 'delete') return
+    this.end()
+    this.outlet.gone(this.start.scope)
+    this.outlet.send({ t: 'access', scope: this.start.scope, cursor: this.#cursor(entry.seq), op: 'revoked' })
+  }
+
+  #catchingUp(): boolean {
+    return this.#state === 'catching-up'
+  }
+
+  #tailPosition(): number {
+    return Math.max(this.#position, this.deps.tail.positions[this.start.shard]!)
+  }
+
+  #cursor(seq: number): string {
+    return formatCursor({ epoch: this.start.epoch, shard: this.start.shard, seq })
+  }
+}
