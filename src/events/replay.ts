@@ -1,8 +1,8 @@
 // Reading the log from any place in it: from memory, else from the stream, else from PostgreSQL, whichever has
 // the very next number. Redis being slow or away only makes it slower.
 import type { Database } from '../db/client.ts'
-import { readShard } from '../db/feed.ts'
-import type { LogEntry } from '../model/event.ts'
+import { readScope, readShard } from '../db/feed.ts'
+import type { LogEntry, Scope } from '../model/event.ts'
 import type { Redis } from './redis.ts'
 import type { Ring } from './ring.ts'
 import { readStream } from './stream.ts'
@@ -13,7 +13,7 @@ export interface ReplayDeps {
   db: Database
 }
 
-export interface Replay {
+export interface LogPage {
   source: 'ring' | 'stream' | 'log'
   entries: LogEntry[]
 }
@@ -31,16 +31,29 @@ export const readLog = async (
   after: number,
   upTo: number,
   limit: number,
-): Promise<Replay> => {
-  if (after >= upTo) return { source: 'ring', entries: [] }
-  const held = ring?.slice(shard, after, Math.min(limit, upTo - after))
-  if (held && held.length > 0) return { source: 'ring', entries: held }
+): Promise<LogPage> => {
+  const held = after < upTo && ring?.slice(shard, after, Math.min(limit, upTo - after))
+  if (held) return { source: 'ring', entries: held }
   const streamed = await readStream(redis, epoch, shard, after, upTo, limit).catch(() => [])
   if (streamed.length > 0 && isContiguous(streamed, after)) return { source: 'stream', entries: streamed }
-  const entries = await db.read((sql) => readShard(sql, shard, after, upTo, limit))
-  return { source: 'log', entries }
+  return { source: 'log', entries: await db.read((sql) => readShard(sql, shard, after, upTo, limit)) }
 }
 
 /** Whether the entries are exactly the ones after `after`. */
 export const isContiguous = (entries: readonly LogEntry[], after: number): boolean =>
   entries.every((entry, index) => entry.seq === after + 1 + index)
+
+/** What a process that serves sockets reads the past with. */
+export interface Replay {
+  readonly ring: Ring
+  /** As `readLog`. */
+  read(epoch: string, shard: number, after: number, upTo: number, limit: number): Promise<LogPage>
+  /** Entries of one scope with numbers in (after, upTo], ascending, at most `limit`; from the log's own index. */
+  readScope(scope: Scope, after: number, upTo: number, limit: number): Promise<LogEntry[]>
+}
+
+export const createReplay = (deps: ReplayDeps & { ring: Ring }): Replay => ({
+  ring: deps.ring,
+  read: (...page) => readLog(deps, ...page),
+  readScope: (...page) => deps.db.read((sql) => readScope(sql, ...page)),
+})

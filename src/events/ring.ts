@@ -46,11 +46,11 @@ export class Ring {
     slots.start = 0
   }
 
-  /** Everything held with a number above `after`, or null where that is not known to be all there is. */
+  /** The entries from number `after + 1` on, or null when that one is not held: never an empty list. */
   slice(shard: number, after: number, limit = Infinity): LogEntry[] | null {
     const { entries, start } = this.#shards[shard]!
     const first = entries[start]?.seq
-    if (first === undefined || after + 1 < first || after > entries.at(-1)!.seq) return null
+    if (first === undefined || after + 1 < first || after >= entries.at(-1)!.seq) return null
     const from = start + after + 1 - first
     return entries.slice(from, from + limit)
   }
