@@ -53,6 +53,9 @@ const codeOf = async (work: Promise<unknown>): Promise<string> => {
   throw error ?? new Error('it succeeded')
 }
 
+const works = async (database: Database): Promise<boolean> =>
+  (await database.read((sql) => sql`select 1`)).length === 1
+
 const pidOf = async (sql: Queryable): Promise<number> =>
   (await sql<{ pid: number }[]>`select pg_backend_pid() as pid`)[0]!.pid
 
@@ -114,7 +117,7 @@ test('a bigint past 2^53 is an error, not another number', async () => {
   expect(await failure(database.read((sql) => sql`select 9007199254740993::bigint`))).toBeInstanceOf(
     RangeError,
   )
-  expect(await database.read((sql) => sql`select 1 as one`)).toEqual([{ one: 1 }] as never)
+  expect(await works(database)).toBe(true)
 })
 
 test('a session has its limits, its name and its zone', async () => {
@@ -156,9 +159,8 @@ test('a unix socket works', async () => {
   url.searchParams.set('host', row!.folder)
   url.searchParams.set('port', row!.port)
   await using database = open({ url: url.href })
-  expect(await database.read((sql) => sql`select inet_server_addr() as address`)).toEqual([
-    { address: null },
-  ] as never)
+  const [server] = await database.read((sql) => sql`select inet_server_addr() as address`)
+  expect(server).toEqual({ address: null })
 })
 
 test('a transaction that throws leaves nothing, and its error passes unchanged', async () => {
@@ -197,6 +199,14 @@ test('a connection of a transaction is refused once the transaction has ended', 
     code: 'TRANSACTION_ENDED',
   })
   expect(await marks()).toEqual([])
+})
+
+test('what demands a transaction does not compile outside one', async () => {
+  await using database = open()
+  const append = async (tx: Tx): Promise<number> => (await tx`select 1`).length
+  // @ts-expect-error -- a pooled connection is no transaction
+  const outside = database.read((sql) => append(sql))
+  expect([await outside, await database.transact(append)]).toEqual([1, 1])
 })
 
 test('a conflict runs the work again, three times at most', async () => {
@@ -265,9 +275,9 @@ test('a database that is not there is unavailable, by TCP and by socket', async 
 test('a read runs again on another connection when its own is gone', async () => {
   await using database = open({ max: 1 })
   await terminate(await database.read(pidOf))
-  expect(await database.read((sql) => sql`select 1 as one`)).toEqual([{ one: 1 }] as never)
+  expect(await works(database)).toBe(true)
   await terminate(await database.read(pidOf))
-  expect(await database.transact((tx) => tx`select 1 as one`)).toEqual([{ one: 1 }] as never)
+  expect(await database.transact(async (tx) => (await tx`select 1`).length)).toBe(1)
 })
 
 test('after its connection is lost a transaction runs nothing more, and nothing of it stays', async () => {
@@ -339,7 +349,7 @@ test('waiting for a connection counts towards the deadline', async () => {
   const held = database.transact((tx) => tx`select pg_sleep(0.4)`)
   expect(await codeOf(database.transact((tx) => tx`select 1`, { deadlineMs: 100 }))).toBe('unavailable')
   await held // it was running on a healthy connection, which may finish
-  expect(await database.read((sql) => sql`select 1 as one`)).toEqual([{ one: 1 }] as never)
+  expect(await works(database)).toBe(true)
 })
 
 test('half-open connections are replaced at the first deadline and service returns at once', async () => {
@@ -378,7 +388,7 @@ test('connections that are all reset come back', async () => {
     proxy.reset()
     for (const error of await Promise.all(running))
       if (error !== null) expect(error).toMatchObject({ code: 'unavailable' })
-    expect(await database.read((sql) => sql`select 1 as one`)).toEqual([{ one: 1 }] as never)
+    expect(await works(database)).toBe(true)
   }
 }, 15_000)
 
@@ -401,6 +411,7 @@ test('a closed database refuses, and leaves no connection behind', async () => {
 test('a statement with a bad parameter fails alone and gives nobody another oneâ€™s rows', async () => {
   await using database = open({ max: 1 })
   await database.read((sql) => sql`select 1`)
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the types forbid and JavaScript does
   const bad = undefined as unknown as string
   const results = await database.read((sql) =>
     Promise.all([
@@ -412,16 +423,14 @@ test('a statement with a bad parameter fails alone and gives nobody another oneâ
   expect(results).toEqual([null, expect.objectContaining({ code: 'UNDEFINED_VALUE' }), null])
 })
 
-test('a transaction that starts behind a long pipeline owns its connection', async () => {
-  await using database = open({ max: 1, deadlineMs: 10_000 })
+test('a transaction that is the 101st in a pipeline owns its connection', async () => {
+  await using database = open({ max: 1 })
   await database.read((sql) => sql`select 1`)
-  const padding = 'x'.repeat(2_000)
-  const statements = Array.from({ length: 300 }, (_, n) =>
-    n % 10 === 0
-      ? database.transact((tx) => tx`insert into marks values (${n})`)
-      : database.read((sql) => sql`select ${padding}::text as padding`),
+  const pipeline = Array.from({ length: 100 }, (_, n) =>
+    failure(database.read((sql) => (n === 0 ? sql`select pg_sleep(0.2)` : sql`select 1`))),
   )
-  const outcomes = await Promise.all(statements.map((statement) => failure(statement)))
-  expect(outcomes.filter((error) => error !== null)).toEqual([])
-  expect((await marks()).length).toBe(30)
-}, 15_000)
+  await Bun.sleep(10)
+  await database.transact((tx) => tx`insert into marks values (1)`)
+  expect((await Promise.all(pipeline)).filter((error) => error !== null)).toEqual([])
+  expect(await marks()).toEqual([1])
+})

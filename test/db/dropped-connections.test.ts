@@ -47,7 +47,7 @@ test('terminated backends cost errors, never the process, a hung call, half a tr
   let reads = 0
   let refused = 0
   let expired = 0
-  let isRunning = true
+  const stop = new AbortController()
   {
     await using database = openDatabase({ url: world.url, max: connections, applicationName: 'load', log })
 
@@ -79,7 +79,7 @@ test('terminated backends cost errors, never the process, a hung call, half a tr
       }
     }
     const loop = async (act: () => Promise<void>): Promise<void> => {
-      while (isRunning) await act()
+      while (!stop.signal.aborted) await act()
     }
     const load = [
       ...Array.from({ length: 30 }, () => loop(write)),
@@ -90,7 +90,7 @@ test('terminated backends cost errors, never the process, a hung call, half a tr
       await Bun.sleep(30 + Math.random() * 40)
       killed += await terminateAll('load')
     }
-    isRunning = false
+    stop.abort()
     await Promise.all(load)
     expect(killed).toBeGreaterThan(rounds)
   }

@@ -1,0 +1,51 @@
+// The migrations the program brings along: sql/NNNN_noun.sql, from disk or, in an executable made by
+// `bun build --compile`, from its inside. A checksum ignores how a checkout ends its lines.
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+
+export interface Migration {
+  version: number
+  /** `NNNN_noun`. */
+  name: string
+  /** SHA-256 of the text, hexadecimal. */
+  checksum: string
+  text: string
+}
+
+const fileName = /^\d{4}_[a-z0-9_]+\.sql$/
+const ownFolder = join(import.meta.dir, '../../sql')
+
+/** By version. @throws Error when two files have one number. */
+export const readMigrations = async (folder?: string): Promise<Migration[]> => {
+  const inside = folder === undefined ? embedded() : []
+  const files = inside.length > 0 ? inside : await onDisk(folder ?? ownFolder)
+  const migrations = await Promise.all(files.map(async ({ name, read }) => migrationOf(name, await read())))
+  migrations.sort((a, b) => a.version - b.version)
+  const twice = migrations.find(({ version }, index) => migrations[index + 1]?.version === version)
+  if (twice) throw new Error(`Two migrations have the number of ${twice.name}`)
+  return migrations
+}
+
+interface Source {
+  name: string
+  read: () => Promise<string>
+}
+
+/** Needs the build to name its assets `[name].[ext]`. */
+const embedded = (): Source[] =>
+  Bun.embeddedFiles.flatMap((file) => {
+    const path: unknown = Reflect.get(file, 'name')
+    const name = typeof path === 'string' ? path.slice(path.lastIndexOf('/') + 1) : ''
+    return fileName.test(name) ? [{ name, read: () => file.text() }] : []
+  })
+
+const onDisk = async (folder: string): Promise<Source[]> =>
+  (await readdir(folder))
+    .filter((name) => fileName.test(name))
+    .map((name) => ({ name, read: () => Bun.file(join(folder, name)).text() }))
+
+const migrationOf = (file: string, content: string): Migration => {
+  const text = content.replaceAll('\r\n', '\n')
+  const checksum = new Bun.CryptoHasher('sha256').update(text).digest('hex')
+  return { version: Number(file.slice(0, 4)), name: file.slice(0, -'.sql'.length), checksum, text }
+}
