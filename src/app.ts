@@ -2,6 +2,7 @@
 import { Elysia } from 'elysia'
 import type { Deps } from './deps.ts'
 import { frame } from './http/frame.ts'
+import { healthRoutes } from './http/routes/health.ts'
 
 /** @returns an app for `listen`, or for `handle` in tests. */
 export const createApp = (deps: Deps) => {
@@ -11,6 +12,7 @@ export const createApp = (deps: Deps) => {
     handler: { standardHostname: false },
   })
   app.use(frame(deps, (path) => methodsOf(app.routes, path)))
+  app.use(healthRoutes(deps))
   return app
 }
 

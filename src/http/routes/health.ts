@@ -1,0 +1,157 @@
+// What balancers, supervisors and people ask about a process. Only what no request can do without makes it
+// unready: PostgreSQL, its migrations, and not being about to stop. Everything else degrades it. However often
+// it is asked, the database is asked at most twice a second, and nobody waits past the deadline.
+import { Elysia } from 'elysia'
+import packageJson from '../../../package.json' with { type: 'json' }
+import type { Database } from '../../db/client.ts'
+import { readMigrations } from '../../db/migration-files.ts'
+import { selectAppliedVersions } from '../../db/readiness.ts'
+import { AppError, messageOf } from '../../errors.ts'
+import type { Log } from '../../log.ts'
+import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
+import { ok, respond } from '../reply.ts'
+
+/** Narrow on purpose: the worker answers the same questions. */
+export interface HealthDeps {
+  db: Database
+  log: Log
+  redisIsUp(): boolean
+  isDraining(): boolean
+  /** `confirmedAt`: epoch milliseconds of the last look at the log that found nothing undelivered. */
+  tail: { readonly confirmedAt: number }
+}
+
+const cacheMs = 500
+const deadlineMs = 1_500
+/** Positions are confirmed every 250 ms; past this the live data of this process is late. */
+const maxFeedLagMs = 2_000
+
+const startedAt = Date.now()
+const fresh = { 'Cache-Control': 'no-store' }
+
+export const healthRoutes = (deps: HealthDeps) => {
+  let versions: Promise<number[]> | undefined // of the program's migrations: they do not change while it runs
+  const probe = cached(() => probeDatabase(deps, () => (versions ??= knownVersions())))
+
+  const examine = async (): Promise<Health> => {
+    const database = await probe()
+    const lagMs = Math.max(0, Date.now() - deps.tail.confirmedAt)
+    const parts: Health['parts'] = {
+      process: { status: deps.isDraining() ? 'down' : 'up' },
+      postgres: database.postgres,
+      migrations: database.migrations,
+      redis: { status: deps.redisIsUp() ? 'up' : 'degraded' },
+      feed: { status: lagMs <= maxFeedLagMs ? 'up' : 'degraded', lagMs },
+    }
+    const statuses = new Set(Object.values(parts).map((part) => part.status))
+    return {
+      status: statuses.has('down') ? 'down' : statuses.has('degraded') ? 'degraded' : 'up',
+      version: packageJson.version,
+      uptimeSeconds: Math.floor((Date.now() - startedAt) / 1000),
+      parts,
+    }
+  }
+
+  const demandReady = async (): Promise<Health> => {
+    const health = await examine()
+    const down = Object.entries(health.parts).find(([, part]) => part.status === 'down')
+    if (down)
+      throw new AppError('unavailable', undefined, {
+        retryAfter: 1,
+        extra: { part: down[0], parts: health.parts },
+      })
+    return health
+  }
+
+  return new Elysia({ name: 'health' })
+    .get('/livez', () => respond(ok({ status: 'up' }, fresh)), {
+      response: { 200: Liveness },
+      detail: { tags: ['Operations'], summary: 'Whether the process answers at all', operationId: 'livez' },
+    })
+    .get(
+      '/readyz',
+      async () => {
+        const { status, parts } = await demandReady()
+        return respond(ok({ status, parts: statusesOf(parts) }, fresh))
+      },
+      {
+        response: { 200: Readiness },
+        detail: {
+          tags: ['Operations'],
+          summary: 'Whether the process should be given requests; 503 names the part that is down',
+          operationId: 'readyz',
+        },
+      },
+    )
+    .get('/health', async () => respond(ok(await demandReady(), fresh)), {
+      response: { 200: Health },
+      detail: {
+        tags: ['Operations'],
+        summary: 'The state of each part; 503 names the part that is down',
+        operationId: 'health',
+      },
+    })
+    .get('/version', () => respond(ok(version, fresh)), {
+      response: { 200: Version },
+      detail: { tags: ['Operations'], summary: 'What is running', operationId: 'version' },
+    })
+}
+
+const version: Version = {
+  name: packageJson.name,
+  version: packageJson.version,
+  runtime: `bun ${Bun.version}`,
+}
+
+const statusesOf = (parts: Health['parts']): Readiness['parts'] => ({
+  process: parts.process.status,
+  postgres: parts.postgres.status,
+  migrations: parts.migrations.status,
+  redis: parts.redis.status,
+  feed: parts.feed.status,
+})
+
+type DatabaseParts = Pick<Health['parts'], 'postgres' | 'migrations'>
+
+const knownVersions = async (): Promise<number[]> => (await readMigrations()).map(({ version }) => version)
+
+const probeDatabase = async (
+  { db, log }: HealthDeps,
+  known: () => Promise<number[]>,
+): Promise<DatabaseParts> => {
+  const askedAt = performance.now()
+  try {
+    // The call keeps its own, longer deadline: a short one would replace a pool that is merely busy.
+    const applied = new Set(await within(db.read(selectAppliedVersions)))
+    const latencyMs = Math.round((performance.now() - askedAt) * 100) / 100
+    const pending = (await known()).filter((version) => !applied.has(version)).length
+    return {
+      postgres: { status: 'up', latencyMs },
+      migrations: { status: pending === 0 ? 'up' : 'down', pending },
+    }
+  } catch (error) {
+    log.warn({ cause: messageOf(error) }, 'PostgreSQL does not answer the readiness probe')
+    return { postgres: { status: 'down' }, migrations: { status: 'unknown' } }
+  }
+}
+
+const within = async <T>(work: Promise<T>): Promise<T> => {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs)
+  try {
+    return await Promise.race([work, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** One probe at a time, shared by all who ask, and its result kept for `cacheMs`. */
+const cached = <T>(probe: () => Promise<T>): (() => Promise<T>) => {
+  let held: Promise<T> | null = null
+  return () => {
+    held ??= probe().finally(() => {
+      setTimeout(() => (held = null), cacheMs).unref()
+    })
+    return held
+  }
+}

@@ -1,0 +1,57 @@
+// What the health routes answer. `degraded` still takes requests; `down` makes the process unready.
+import { Type, type Static } from '@sinclair/typebox'
+import { Word } from './scalar.ts'
+
+const PartStatus = Word('up', 'degraded', 'down', 'unknown')
+const whole = { additionalProperties: false }
+
+const Part = Type.Object({ status: PartStatus }, whole)
+
+export const Liveness = Type.Object({ status: Word('up') }, whole)
+
+export const Readiness = Type.Object(
+  {
+    status: Word('up', 'degraded', 'down'),
+    parts: Type.Object(
+      {
+        process: PartStatus,
+        postgres: PartStatus,
+        migrations: PartStatus,
+        redis: PartStatus,
+        feed: PartStatus,
+      },
+      whole,
+    ),
+  },
+  whole,
+)
+export type Readiness = Static<typeof Readiness>
+
+export const Health = Type.Object(
+  {
+    status: Word('up', 'degraded', 'down'),
+    version: Type.String(),
+    uptimeSeconds: Type.Integer({ minimum: 0 }),
+    parts: Type.Object(
+      {
+        process: Part,
+        postgres: Type.Object({ status: PartStatus, latencyMs: Type.Optional(Type.Number()) }, whole),
+        migrations: Type.Object(
+          { status: PartStatus, pending: Type.Optional(Type.Integer({ minimum: 0 })) },
+          whole,
+        ),
+        redis: Part,
+        feed: Type.Object({ status: PartStatus, lagMs: Type.Integer({ minimum: 0 }) }, whole),
+      },
+      whole,
+    ),
+  },
+  whole,
+)
+export type Health = Static<typeof Health>
+
+export const Version = Type.Object(
+  { name: Type.String(), version: Type.String(), runtime: Type.String() },
+  whole,
+)
+export type Version = Static<typeof Version>
