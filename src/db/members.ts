@@ -27,3 +27,53 @@ export const selectMemberIds = async (sql: Queryable, projectId: string): Promis
     select user_id as "userId" from members where project_id = ${projectId} order by user_id`
   return rows.map((row) => row.userId)
 }
+
+/** Null when that person is no member. */
+export const selectMember = async (
+  sql: Queryable,
+  projectId: string,
+  userId: string,
+): Promise<Member | null> => {
+  const [row] = await sql<Member[]>`
+    select ${columns(sql)}
+    from members m
+    join users u on u.id = m.user_id
+    where m.project_id = ${projectId} and m.user_id = ${userId}`
+  return row ?? null
+}
+
+/** Whether anybody but `userId` owns the project. True only as long as the project is locked. */
+export const hasOtherOwner = async (tx: Tx, projectId: string, userId: string): Promise<boolean> => {
+  const [row] = await tx<{ found: boolean }[]>`
+    select exists (
+      select from members
+      where project_id = ${projectId} and role = 'owner' and user_id <> ${userId}
+    ) as found`
+  return row!.found
+}
+
+/** The project must be locked. */
+export const updateMemberRole = async (
+  tx: Tx,
+  member: { projectId: string; userId: string; role: MemberRole },
+): Promise<void> => {
+  await tx`
+    update members set role = ${member.role}
+    where project_id = ${member.projectId} and user_id = ${member.userId}`
+}
+
+/** The project must be locked. Does not touch its count. */
+export const deleteMember = async (tx: Tx, projectId: string, userId: string): Promise<void> => {
+  await tx`delete from members where project_id = ${projectId} and user_id = ${userId}`
+}
+
+/** The id of the person with this id or e-mail address, null for nobody. */
+export const selectUserId = async (
+  sql: Queryable,
+  who: { userId: string } | { email: string },
+): Promise<string | null> => {
+  const [row] = await sql<{ id: string }[]>`
+    select id from users
+    where ${'userId' in who ? sql`id = ${who.userId}` : sql`email = ${who.email}`}`
+  return row?.id ?? null
+}

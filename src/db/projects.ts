@@ -74,3 +74,51 @@ export const selectProject = async (
     where p.id = ${projectId}`
   return row ?? null
 }
+
+/** Writes all writable fields. The project must be locked. */
+export const updateProject = async (
+  tx: Tx,
+  id: string,
+  fields: Pick<ProjectEntry, 'name' | 'description' | 'color'>,
+): Promise<ProjectRow> => {
+  const [row] = await tx<ProjectRow[]>`
+    update projects as p set
+      name = ${fields.name}, description = ${fields.description}, color = ${fields.color},
+      version = version + 1, content_version = version + 1, updated_at = clock_timestamp()
+    where id = ${id}
+    returning ${columns(tx)}`
+  return row!
+}
+
+/** The project must be locked. */
+export const updateArchived = async (tx: Tx, id: string, isArchived: boolean): Promise<ProjectRow> => {
+  const [row] = await tx<ProjectRow[]>`
+    update projects as p set
+      archived_at = case when ${isArchived} then clock_timestamp() end,
+      version = version + 1, updated_at = clock_timestamp()
+    where id = ${id}
+    returning ${columns(tx)}`
+  return row!
+}
+
+/** Adds to the count of members. The project must be locked. */
+export const updateMemberCount = async (tx: Tx, id: string, by: 1 | -1): Promise<ProjectRow> => {
+  const [row] = await tx<ProjectRow[]>`
+    update projects as p set
+      member_count = member_count + ${by}, version = version + 1, updated_at = clock_timestamp()
+    where id = ${id}
+    returning ${columns(tx)}`
+  return row!
+}
+
+/** Deletes the project with its members, tasks and their shares; the tasks' ids stay taken. Lock it first. */
+export const deleteProject = async (tx: Tx, id: string): Promise<void> => {
+  await tx`
+    with gone as (
+      delete from tasks where project_id = ${id} returning id
+    )
+    insert into task_tombstones (id)
+    select id from gone
+    on conflict do nothing`
+  await tx`delete from projects where id = ${id}`
+}

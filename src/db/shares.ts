@@ -1,6 +1,7 @@
 // Tasks shared with single people, and what a person may do with a task as member or by share.
 import type { MemberRole } from '../model/project.ts'
-import type { Queryable } from './client.ts'
+import type { Share } from '../model/task.ts'
+import type { Queryable, Tx } from './client.ts'
 
 export interface TaskAccessRow {
   taskId: string
@@ -26,3 +27,78 @@ export const selectTaskAccess = async (
     where t.id = ${taskId}`
   return row ?? null
 }
+
+const columns = (sql: Queryable) => sql`
+  s.task_id as "taskId", s.user_id as "userId", u.name, null as "avatarUrl", s.permission, s.created_at as "createdAt"`
+
+/** Locks the task, so that who hears of it cannot change until the transaction ends. False when there is none. */
+export const lockSharedTask = async (tx: Tx, taskId: string): Promise<boolean> => {
+  const rows = await tx`select from tasks where id = ${taskId} for update`
+  return rows.length > 0
+}
+
+/** 409 `already_shared`, 422 `user_not_found`. The task must be locked. */
+export const insertShare = async (
+  tx: Tx,
+  share: { taskId: string; userId: string; permission: 'view' | 'edit' },
+): Promise<Share> => {
+  const [row] = await tx<Share[]>`
+    with s as (
+      insert into shares (task_id, user_id, permission)
+      values (${share.taskId}, ${share.userId}, ${share.permission})
+      returning task_id, user_id, permission, created_at
+    )
+    select ${columns(tx)} from s join users u on u.id = s.user_id`
+  return row!
+}
+
+/** Null where the task is not shared with that person. */
+export const selectShare = async (sql: Queryable, taskId: string, userId: string): Promise<Share | null> => {
+  const [row] = await sql<Share[]>`
+    select ${columns(sql)}
+    from shares s
+    join users u on u.id = s.user_id
+    where s.task_id = ${taskId} and s.user_id = ${userId}`
+  return row ?? null
+}
+
+/** The task must be locked. */
+export const countShares = async (tx: Tx, taskId: string): Promise<number> => {
+  const [row] = await tx<{ count: number }[]>`
+    select count(*) as count from shares where task_id = ${taskId}`
+  return row!.count
+}
+
+/** The task must be locked. */
+export const updateSharePermission = async (
+  tx: Tx,
+  share: { taskId: string; userId: string; permission: 'view' | 'edit' },
+): Promise<void> => {
+  await tx`
+    update shares set permission = ${share.permission}
+    where task_id = ${share.taskId} and user_id = ${share.userId}`
+}
+
+/** The task must be locked. */
+export const deleteShare = async (tx: Tx, taskId: string, userId: string): Promise<void> => {
+  await tx`delete from shares where task_id = ${taskId} and user_id = ${userId}`
+}
+
+/** Locks every task of a locked project, ascending: from here its shares stand still. */
+export const lockProjectTasks = async (tx: Tx, projectId: string): Promise<void> => {
+  await tx`
+    select count(*) from (
+      select id from tasks where project_id = ${projectId} order by id for update
+    ) locked`
+}
+
+/** Every share of a project's tasks, by person. The tasks must be locked. */
+export const selectSharesOfProject = async (
+  tx: Tx,
+  projectId: string,
+): Promise<Pick<Share, 'taskId' | 'userId' | 'permission'>[]> => tx`
+  select s.task_id as "taskId", s.user_id as "userId", s.permission
+  from tasks t
+  join shares s on s.task_id = t.id
+  where t.project_id = ${projectId}
+  order by s.user_id, s.task_id`

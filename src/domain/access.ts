@@ -1,9 +1,9 @@
 // From an id to what the actor may do with it: one query, and the same 404 for what is not there and for what
 // may not be read. Inside a write, call these only after the row they depend on is locked.
-import type { Queryable } from '../db/client.ts'
-import { selectProjectAccess, type ProjectAccessRow } from '../db/projects.ts'
+import type { Queryable, Tx } from '../db/client.ts'
+import { lockProject, selectProjectAccess, type ProjectAccessRow, type ProjectRow } from '../db/projects.ts'
 import { selectTaskAccess, type TaskAccessRow } from '../db/shares.ts'
-import { AppError } from '../errors.ts'
+import { AppError, notFound } from '../errors.ts'
 import { demand, type Action, type Actor } from './actor.ts'
 
 /** The actor's access to a project. 404 where it may not read, 403 where it may read but not do this. */
@@ -26,6 +26,18 @@ export const demandTask = async (
 ): Promise<TaskAccessRow> => {
   const access = await selectTaskAccess(sql, actor.userId, taskId)
   return permitted(actor, access, action)
+}
+
+/** Locks the project and then asks for the actor's access: how every write to it or its members begins. */
+export const lockProjectFor = async (
+  tx: Tx,
+  actor: Actor,
+  projectId: string,
+  action: Action,
+): Promise<{ project: ProjectRow; access: ProjectAccessRow }> => {
+  const project = await lockProject(tx, projectId)
+  if (!project) throw notFound()
+  return { project, access: await demandProject(tx, actor, projectId, action) }
 }
 
 const permitted = <T extends ProjectAccessRow | TaskAccessRow>(

@@ -72,3 +72,13 @@ export const ProjectPatch = Type.Object(
   { additionalProperties: false, minProperties: 1 },
 )
 export type ProjectPatch = Static<typeof ProjectPatch>
+
+/** Exactly one of `email` and `userId`. */
+export const NewMember = Type.Object(
+  { email: Type.Optional(Email), userId: Type.Optional(Id()), role: MemberRole },
+  { additionalProperties: false },
+)
+export type NewMember = Static<typeof NewMember>
+
+export const MemberPatch = Type.Object({ role: MemberRole }, { additionalProperties: false })
+export type MemberPatch = Static<typeof MemberPatch>

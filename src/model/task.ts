@@ -2,6 +2,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { ClientId, Id, Instant, Nullable, Word } from './scalar.ts'
 import { Text } from './text.ts'
+import { Email } from './user.ts'
 
 /** In the order lists sort them. */
 export const statuses = ['todo', 'in_progress', 'done', 'cancelled'] as const
@@ -116,3 +117,15 @@ export const Share = Type.Object(
   { additionalProperties: false },
 )
 export type Share = Static<typeof Share>
+
+export const Permission = Word('view', 'edit')
+
+/** Exactly one of `email` and `userId`. */
+export const NewShare = Type.Object(
+  { email: Type.Optional(Email), userId: Type.Optional(Id()), permission: Permission },
+  { additionalProperties: false },
+)
+export type NewShare = Static<typeof NewShare>
+
+export const SharePatch = Type.Object({ permission: Permission }, { additionalProperties: false })
+export type SharePatch = Static<typeof SharePatch>

@@ -1,0 +1,156 @@
+// Who belongs to a project. Every write locks the project's row first, so that one owner always remains; a
+// removal's control entry ends that person's subscriptions before anything later of the project reaches them.
+import type { Tx } from '../db/client.ts'
+import {
+  deleteMember,
+  hasOtherOwner,
+  insertMember,
+  selectMember,
+  selectUserId,
+  updateMemberRole,
+} from '../db/members.ts'
+import { updateMemberCount, type ProjectRow } from '../db/projects.ts'
+import { AppError, invalid, notFound } from '../errors.ts'
+import { projectScope, type Entry, type EventType } from '../model/event.ts'
+import type { Member, MemberRole, NewMember } from '../model/project.ts'
+import { demandLive, lockProjectFor } from './access.ts'
+import { accessGranted, accessRevoked, demandProjectKind, projectUpdated } from './projects.ts'
+import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
+
+/** Adds a person at once. 422 `user_not_found`, 409 `already_member`, `inbox_fixed`, `project_archived`. */
+export const addMember = (
+  deps: WriteDeps,
+  request: Write<Member>,
+  projectId: string,
+  input: NewMember,
+): Promise<Outcome<Member>> =>
+  write(deps, request, async (tx) => {
+    const { actor } = request
+    const { project } = await lockProjectFor(tx, actor, projectId, 'manage')
+    demandProjectKind(project)
+    demandLive(project)
+    const userId = await findUser(tx, input)
+    const member = await insertMember(tx, { projectId, userId, role: input.role })
+    const after = await updateMemberCount(tx, projectId, 1)
+    return {
+      value: member,
+      entries: [
+        memberEntry('member.added', projectId, member, null, actor.userId),
+        ...projectUpdated(project, after, actor.userId),
+        accessGranted(projectId, userId, input.role, actor.userId),
+      ],
+      cursorScope: projectScope(projectId),
+    }
+  })
+
+/** 409 `last_owner` where the project would be left without one. */
+export const changeMember = (
+  deps: WriteDeps,
+  request: Write<Member>,
+  projectId: string,
+  userId: string,
+  role: MemberRole,
+): Promise<Outcome<Member>> =>
+  write(deps, request, async (tx) => {
+    const { actor } = request
+    const { project } = await lockProjectFor(tx, actor, projectId, 'manage')
+    demandProjectKind(project)
+    demandLive(project)
+    const before = await selectMember(tx, projectId, userId)
+    if (!before) throw notFound()
+    if (before.role === role) return { value: before, entries: [] }
+    await demandOtherOwner(tx, projectId, before)
+    await updateMemberRole(tx, { projectId, userId, role })
+    const after = { ...before, role }
+    return {
+      value: after,
+      entries: [
+        memberEntry('member.updated', projectId, after, before.role, actor.userId),
+        accessGranted(projectId, userId, role, actor.userId),
+      ],
+      cursorScope: projectScope(projectId),
+    }
+  })
+
+/** Owners remove anybody, everybody may leave; also from an archived project. 409 `last_owner`. */
+export const removeMember = (
+  deps: WriteDeps,
+  request: Write<null>,
+  projectId: string,
+  userId: string,
+): Promise<Outcome<null>> =>
+  write(deps, request, async (tx) => {
+    const { actor } = request
+    const action = userId === actor.userId ? 'read' : 'manage'
+    const { project } = await lockProjectFor(tx, actor, projectId, action)
+    demandProjectKind(project)
+    const member = await selectMember(tx, projectId, userId)
+    if (!member) throw notFound()
+    await demandOtherOwner(tx, projectId, member)
+    return {
+      value: null,
+      entries: await dropMember(tx, project, member, actor.userId),
+      cursorScope: projectScope(projectId),
+    }
+  })
+
+/** Takes a member out of a locked project, whoever wants it, and returns what the log is to say. */
+export const dropMember = async (
+  tx: Tx,
+  project: ProjectRow,
+  { userId, role }: Pick<Member, 'userId' | 'role'>,
+  actorId: string,
+): Promise<Entry[]> => {
+  await deleteMember(tx, project.id, userId)
+  const after = await updateMemberCount(tx, project.id, -1)
+  return [
+    {
+      scope: projectScope(project.id),
+      type: 'member.removed',
+      id: userId,
+      data: { userId },
+      actorId,
+      control: { kind: 'revoke', userId },
+      changes: { role: { from: role, to: null } },
+    },
+    ...projectUpdated(project, after, actorId),
+    accessRevoked(project.id, userId, actorId),
+  ]
+}
+
+const demandOtherOwner = async (tx: Tx, projectId: string, member: Member): Promise<void> => {
+  if (member.role === 'owner' && !(await hasOtherOwner(tx, projectId, member.userId)))
+    throw new AppError('last_owner')
+}
+
+/** The person named by exactly one of id and e-mail. 422 with its pointer for nobody. */
+export const findUser = async (
+  tx: Tx,
+  { userId, email }: { userId?: string; email?: string },
+): Promise<string> => {
+  if ((userId === undefined) === (email === undefined))
+    throw invalid({ pointer: '', detail: 'must name a person by either userId or email' })
+  const found = await selectUserId(
+    tx,
+    userId === undefined ? { email: email!.trim().toLowerCase() } : { userId },
+  )
+  if (found !== null) return found
+  const pointer = userId === undefined ? '/email' : '/userId'
+  throw new AppError('user_not_found', undefined, { errors: [{ pointer, detail: 'names nobody here' }] })
+}
+
+const memberEntry = (
+  type: EventType,
+  projectId: string,
+  member: Member,
+  roleBefore: MemberRole | null,
+  actorId: string,
+): Entry => ({
+  scope: projectScope(projectId),
+  type,
+  id: member.userId,
+  data: member,
+  ...(roleBefore !== null && { changed: ['role'] }),
+  changes: { role: { from: roleBefore, to: member.role } },
+  actorId,
+})

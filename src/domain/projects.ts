@@ -1,0 +1,245 @@
+// Projects: making, changing, archiving and deleting them. Every write locks the project's row first; a project's
+// deletion is the last entry of its scope.
+import type { Tx } from '../db/client.ts'
+import { insertMember, selectMemberIds } from '../db/members.ts'
+import {
+  deleteProject as deleteProjectRows,
+  insertProject,
+  selectProject,
+  updateArchived,
+  updateProject as updateProjectRow,
+  type ProjectRow,
+} from '../db/projects.ts'
+import { lockProjectTasks, selectSharesOfProject } from '../db/shares.ts'
+import { AppError } from '../errors.ts'
+import { projectScope, userScope, type Changes, type Entry, type EventType } from '../model/event.ts'
+import type { MemberRole, NewProject, Project, ProjectEntry, ProjectPatch } from '../model/project.ts'
+import { newId } from '../model/scalar.ts'
+import { demandLive, lockProjectFor } from './access.ts'
+import { demand, effectiveRole, type Actor } from './actor.ts'
+import { shareRemoved } from './shares.ts'
+import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
+
+const writable = ['name', 'description', 'color'] as const
+
+export const getProject = async (
+  { db }: Pick<WriteDeps, 'db'>,
+  actor: Actor,
+  id: string,
+): Promise<Project> => {
+  const row = await db.read((sql) => selectProject(sql, actor.userId, id))
+  demand(actor, row && { member: row.role }, 'read')
+  return toProject(row!, effectiveRole(actor, { member: row!.role })!)
+}
+
+export const createProject = (
+  deps: WriteDeps,
+  request: Write<Project>,
+  input: NewProject,
+): Promise<Outcome<Project>> =>
+  write(deps, request, async (tx) => {
+    const { userId } = request.actor
+    const project = await insertProject(tx, {
+      id: newId(),
+      inboxOf: null,
+      name: input.name.trim(),
+      description: (input.description ?? '').trim(),
+      color: input.color ?? null,
+    })
+    await insertMember(tx, { projectId: project.id, userId, role: 'owner' })
+    return {
+      value: toProject(project, 'owner'),
+      entries: [projectCreated(project, userId), accessGranted(project.id, userId, 'owner', userId)],
+      cursorScope: projectScope(project.id),
+    }
+  })
+
+/** Makes a new person's Inbox: part of registration. Returns what the log is to say. */
+export const createInbox = async (tx: Tx, userId: string): Promise<Entry[]> => {
+  const inbox = await insertProject(tx, {
+    id: newId(),
+    inboxOf: userId,
+    name: 'Inbox',
+    description: '',
+    color: null,
+  })
+  await insertMember(tx, { projectId: inbox.id, userId, role: 'owner' })
+  return [projectCreated(inbox, userId)]
+}
+
+/** @param ifMatch the version the caller saw, or null. 412 when a writable field changed after it. */
+export const updateProject = (
+  deps: WriteDeps,
+  request: Write<Project>,
+  id: string,
+  patch: ProjectPatch,
+  ifMatch: number | null,
+): Promise<Outcome<Project>> =>
+  change(deps, request, id, async (tx, project) => {
+    demandVersion(project, ifMatch)
+    demandLive(project)
+    const wanted = {
+      name: patch.name?.trim() ?? project.name,
+      description: patch.description === undefined ? project.description : (patch.description ?? '').trim(),
+      color: patch.color === undefined ? project.color : patch.color,
+    }
+    return writable.some((field) => wanted[field] !== project[field])
+      ? updateProjectRow(tx, id, wanted)
+      : project
+  })
+
+/** Archives or revives. What is so already stays as it is. */
+export const setArchived = (
+  deps: WriteDeps,
+  request: Write<Project>,
+  id: string,
+  isArchived: boolean,
+): Promise<Outcome<Project>> =>
+  change(deps, request, id, async (tx, project) => {
+    demandProjectKind(project)
+    return (project.archivedAt !== null) === isArchived ? project : updateArchived(tx, id, isArchived)
+  })
+
+/** Also of an archived project. */
+export const deleteProject = (
+  deps: WriteDeps,
+  request: Write<null>,
+  id: string,
+  ifMatch: number | null,
+): Promise<Outcome<null>> =>
+  write(deps, request, async (tx) => {
+    const { project } = await lockProjectFor(tx, request.actor, id, 'manage')
+    demandProjectKind(project)
+    demandVersion(project, ifMatch)
+    return {
+      value: null,
+      entries: await dissolveProject(tx, project, request.actor.userId),
+      cursorScope: projectScope(id),
+    }
+  })
+
+/** Deletes a locked project, whoever wants it, and returns what the log is to say. */
+export const dissolveProject = async (tx: Tx, project: ProjectRow, actorId: string): Promise<Entry[]> => {
+  await lockProjectTasks(tx, project.id)
+  const shares = await selectSharesOfProject(tx, project.id)
+  const memberIds = await selectMemberIds(tx, project.id)
+  await deleteProjectRows(tx, project.id)
+  return [
+    ...shares.map((share) => shareRemoved(userScope(share.userId), share, actorId)),
+    ...memberIds.map((userId) => accessRevoked(project.id, userId, actorId)),
+    {
+      scope: projectScope(project.id),
+      type: 'project.deleted',
+      id: project.id,
+      version: project.version + 1,
+      actorId,
+      control: { kind: 'delete' },
+      changes: changesOf(project, null, writable),
+    },
+  ]
+}
+
+/** A write that leaves the project there: `work` returns it as it is afterwards. */
+const change = (
+  deps: WriteDeps,
+  request: Write<Project>,
+  id: string,
+  work: (tx: Tx, project: ProjectRow) => Promise<ProjectRow>,
+): Promise<Outcome<Project>> =>
+  write(deps, request, async (tx) => {
+    const { actor } = request
+    const { project, access } = await lockProjectFor(tx, actor, id, 'manage')
+    const after = await work(tx, project)
+    return {
+      value: toProject(after, effectiveRole(actor, access)!),
+      entries: projectUpdated(project, after, actor.userId),
+      cursorScope: projectScope(id),
+    }
+  })
+
+/** 409 for an Inbox. */
+export const demandProjectKind = ({ kind }: { kind: ProjectEntry['kind'] }): void => {
+  if (kind === 'inbox') throw new AppError('inbox_fixed')
+}
+
+const demandVersion = ({ version, contentVersion }: ProjectRow, ifMatch: number | null): void => {
+  if (ifMatch !== null && (ifMatch < contentVersion || ifMatch > version))
+    throw new AppError('version_conflict', undefined, { extra: { currentVersion: version } })
+}
+
+/** As every member may see it: without the caller's role. */
+const toEntry = (row: ProjectRow): ProjectEntry => ({
+  id: row.id,
+  name: row.name,
+  description: row.description,
+  color: row.color,
+  kind: row.kind,
+  archivedAt: row.archivedAt,
+  memberCount: row.memberCount,
+  version: row.version,
+  createdAt: row.createdAt,
+  updatedAt: row.updatedAt,
+})
+
+const toProject = (row: ProjectRow, role: MemberRole): Project => ({ ...toEntry(row), role })
+
+const projectCreated = (project: ProjectRow, actorId: string): Entry => ({
+  ...projectEntry('project.created', project, actorId),
+  changes: changesOf(null, project, writable),
+})
+
+/** What the log says of a project that became another; nothing when it is the same. */
+export const projectUpdated = (before: ProjectRow, after: ProjectRow, actorId: string): Entry[] => {
+  const changed = ([...writable, 'archivedAt', 'memberCount'] as const).filter(
+    (field) => before[field] !== after[field],
+  )
+  if (changed.length === 0) return []
+  return [
+    {
+      ...projectEntry('project.updated', after, actorId),
+      changed,
+      changes: changesOf(before, after, changed),
+    },
+  ]
+}
+
+const projectEntry = (type: EventType, project: ProjectRow, actorId: string): Entry => ({
+  scope: projectScope(project.id),
+  type,
+  id: project.id,
+  version: project.version,
+  data: toEntry(project),
+  actorId,
+})
+
+const changesOf = (
+  before: ProjectRow | null,
+  after: ProjectRow | null,
+  fields: readonly (keyof ProjectRow)[],
+): Changes =>
+  Object.fromEntries(
+    fields.map((field) => [field, { from: before?.[field] ?? null, to: after?.[field] ?? null }]),
+  )
+
+/** Tells a person, wherever they are connected, that a project is theirs to read in this role. */
+export const accessGranted = (
+  projectId: string,
+  userId: string,
+  role: MemberRole,
+  actorId: string,
+): Entry => ({
+  scope: userScope(userId),
+  type: 'access.granted',
+  id: projectId,
+  data: { projectId, role },
+  actorId,
+})
+
+/** Tells a person that a project is theirs no longer. */
+export const accessRevoked = (projectId: string, userId: string, actorId: string): Entry => ({
+  scope: userScope(userId),
+  type: 'access.revoked',
+  id: projectId,
+  data: { projectId, role: null },
+  actorId,
+})

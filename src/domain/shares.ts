@@ -1,0 +1,132 @@
+// Tasks shared with single people. Every write locks the task's row first, so that whoever hears of the task is
+// current; each change is told to the task's project and to the person it is shared with.
+import {
+  countShares,
+  deleteShare,
+  insertShare,
+  lockSharedTask,
+  selectShare,
+  updateSharePermission,
+  type TaskAccessRow,
+} from '../db/shares.ts'
+import type { Tx } from '../db/client.ts'
+import { invalid, notFound } from '../errors.ts'
+import { projectScope, userScope, type Entry, type Scope } from '../model/event.ts'
+import type { NewShare, Share } from '../model/task.ts'
+import { demandLive, demandTask } from './access.ts'
+import type { Actor } from './actor.ts'
+import { findUser } from './members.ts'
+import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
+
+/** How many people one task may be shared with. */
+export const maxShares = 20
+
+/** 422 `user_not_found` or past `maxShares`, 409 `already_shared`, `project_archived`. */
+export const addShare = (
+  deps: WriteDeps,
+  request: Write<Share>,
+  taskId: string,
+  input: NewShare,
+): Promise<Outcome<Share>> =>
+  write(deps, request, async (tx) => {
+    const { actor } = request
+    const access = await lockTaskToShare(tx, actor, taskId)
+    demandLive(access)
+    const userId = await findUser(tx, input)
+    const share = await insertShare(tx, { taskId, userId, permission: input.permission })
+    if ((await countShares(tx, taskId)) > maxShares)
+      throw invalid({ pointer: '', detail: `would share the task with more than ${maxShares} people` })
+    return {
+      value: share,
+      entries: scopesOf(access, userId).map((scope) => shareAdded(scope, share, null, actor.userId)),
+      cursorScope: projectScope(access.projectId),
+    }
+  })
+
+/** Told as another `share.added`: it replaces the one before. */
+export const changeShare = (
+  deps: WriteDeps,
+  request: Write<Share>,
+  taskId: string,
+  userId: string,
+  permission: Share['permission'],
+): Promise<Outcome<Share>> =>
+  write(deps, request, async (tx) => {
+    const { actor } = request
+    const access = await lockTaskToShare(tx, actor, taskId)
+    demandLive(access)
+    const before = await selectShare(tx, taskId, userId)
+    if (!before) throw notFound()
+    if (before.permission === permission) return { value: before, entries: [] }
+    await updateSharePermission(tx, { taskId, userId, permission })
+    const after = { ...before, permission }
+    return {
+      value: after,
+      entries: scopesOf(access, userId).map((scope) =>
+        shareAdded(scope, after, before.permission, actor.userId),
+      ),
+      cursorScope: projectScope(access.projectId),
+    }
+  })
+
+/** Also in an archived project: access can always be taken away. */
+export const removeShare = (
+  deps: WriteDeps,
+  request: Write<null>,
+  taskId: string,
+  userId: string,
+): Promise<Outcome<null>> =>
+  write(deps, request, async (tx) => {
+    const { actor } = request
+    const access = await lockTaskToShare(tx, actor, taskId)
+    const share = await selectShare(tx, taskId, userId)
+    if (!share) throw notFound()
+    await deleteShare(tx, taskId, userId)
+    return {
+      value: null,
+      entries: scopesOf(access, userId).map((scope) => shareRemoved(scope, share, actor.userId)),
+      cursorScope: projectScope(access.projectId),
+    }
+  })
+
+const lockTaskToShare = async (tx: Tx, actor: Actor, taskId: string): Promise<TaskAccessRow> => {
+  if (!(await lockSharedTask(tx, taskId))) throw notFound()
+  return demandTask(tx, actor, taskId, 'share')
+}
+
+const scopesOf = ({ projectId }: TaskAccessRow, userId: string): Scope[] => [
+  projectScope(projectId),
+  userScope(userId),
+]
+
+const shareAdded = (
+  scope: Scope,
+  share: Share,
+  before: Share['permission'] | null,
+  actorId: string,
+): Entry => ({
+  scope,
+  type: 'share.added',
+  id: share.taskId,
+  data: share,
+  ...(before !== null && { changed: ['permission'] }),
+  changes: {
+    ...(before === null && { userId: { from: null, to: share.userId } }),
+    permission: { from: before, to: share.permission },
+  },
+  actorId,
+})
+
+/** The end of a share, as one scope hears it. */
+export const shareRemoved = (
+  scope: Scope,
+  { taskId, userId, permission }: Pick<Share, 'taskId' | 'userId' | 'permission'>,
+  actorId: string,
+): Entry => ({
+  scope,
+  type: 'share.removed',
+  id: taskId,
+  data: { taskId, userId },
+  changes: { userId: { from: userId, to: null }, permission: { from: permission, to: null } },
+  actorId,
+})
