@@ -23,7 +23,7 @@ export interface CallOptions {
 
 /** All three throw AppError: `unavailable` when PostgreSQL is away, slow, or the outcome of a COMMIT unknown. */
 export interface Database extends AsyncDisposable {
-  /** Reads outside a transaction; run a second time when the connection turns out to be gone. */
+  /** Reads only: `work` runs again, up to three times in all, when its connection turns out to be gone. */
   read<T>(work: (sql: Queryable) => Promise<T>, options?: CallOptions): Promise<T>
   /** READ COMMITTED. `work` runs again, up to three times in all, on 40001 and 40P01: no effects but SQL in it. */
   transact<T>(work: (tx: Tx) => Promise<T>, options?: CallOptions): Promise<T>
@@ -60,6 +60,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   const endSeconds = Math.min(defaultDeadlineMs / 1000, maxEndSeconds)
   const retiring = new Set<Promise<void>>()
   let pool = openPool(options)
+  let isClosed = false
 
   const retire = (old: Pool): Promise<void> => {
     const ended = old.end({ timeout: endSeconds }).finally(() => retiring.delete(ended))
@@ -69,7 +70,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
 
   /** Statements already running on healthy connections may finish; whatever waits gets CONNECTION_ENDED. */
   const replace = (stuck: Pool): void => {
-    if (stuck !== pool) return
+    if (stuck !== pool || isClosed) return
     pool = openPool(options)
     log.warn('PostgreSQL did not answer in time; its connections are replaced')
     void retire(stuck)
@@ -141,6 +142,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     snapshot: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
       transaction('isolation level repeatable read read only', true, work, deadlineMs),
     [Symbol.asyncDispose]: async () => {
+      isClosed = true
       void retire(pool)
       await Promise.all(retiring)
     },

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import postgres from 'postgres'
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { AppError, messageOf } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
@@ -103,6 +104,42 @@ test('terminated backends cost errors, never the process, a hung call, half a tr
   expect([...stored].filter(([, n]) => n !== 2)).toEqual([])
   expect([...acknowledged].filter((id) => !stored.has(id))).toEqual([])
 }, 60_000)
+
+const rejection = (work: PromiseLike<unknown>): Promise<unknown> =>
+  Promise.resolve(work).then(
+    () => 'it succeeded',
+    (error: unknown) => (error instanceof Error && 'code' in error ? error.code : error),
+  )
+
+test('a reserved connection that is lost or released refuses, and the next one is whole', async () => {
+  const sql = postgres(world.url, { max: 1, backoff: () => 0.01 })
+  const reserved = await sql.reserve()
+  const [row] = await reserved<{ pid: number }[]>`select pg_backend_pid() as pid`
+  await admin.read((sql) => sql`select pg_terminate_backend(${row!.pid}, 2000)`)
+  const atOnce = rejection(reserved`select 1`)
+  expect<unknown[]>(['CONNECTION_CLOSED', 'ECONNRESET', '57P01']).toContain(await atOnce)
+  expect(await sql`select 1 as one`).toHaveLength(1) // the pool has the connection again
+  expect(await rejection(reserved`select 1`)).toBe('CONNECTION_CLOSED')
+  const next = await sql.reserve()
+  await next`select 1`
+  next.release()
+  expect(await rejection(next`select 1`)).toBe('RESERVATION_RELEASED')
+  await sql.end({ timeout: 1 })
+})
+
+test('reserving costs no connection when it fails, and needs no types to be fetched', async () => {
+  const refused = postgres('postgres://postgres@127.0.0.1:1/none', { max: 1, backoff: () => 0.01 })
+  expect(await Promise.all([rejection(refused.reserve()), rejection(refused.reserve())])).toEqual([
+    'ECONNREFUSED',
+    'ECONNREFUSED',
+  ])
+  await refused.end({ timeout: 1 })
+  const sql = postgres(world.url, { max: 1, fetch_types: false })
+  const reserved = await sql.reserve()
+  expect(await reserved`select 1`).toHaveLength(1)
+  reserved.release()
+  await sql.end({ timeout: 1 })
+})
 
 interface Outcome {
   uncaught: number
