@@ -1,36 +1,59 @@
-// The whole server on one Elysia instance, not listening: the frame first, then every route group.
+// The whole server on one Elysia instance, not listening: the frame first, then every route group, then the
+// socket, mounted raw.
+import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import type { Deps } from './deps.ts'
 import { frame } from './http/frame.ts'
+import { factsOf } from './http/request.ts'
 import { healthRoutes } from './http/routes/health.ts'
+import { projectRoutes } from './http/routes/projects.ts'
+import { syncRoutes } from './http/routes/sync.ts'
+import type { Connection } from './ws/connection.ts'
+import type { Sockets } from './ws/socket.ts'
 
-/** @returns an app for `listen`, or for `handle` in tests. */
-export const createApp = (deps: Deps) => {
+/** @returns an app for `listen` with `sockets.handlers`. */
+export const createApp = (deps: Deps, sockets: Sockets) => {
   const app = new Elysia({
     normalize: false,
     // Without this a short Host header shifts routing by its length.
     handler: { standardHostname: false },
   })
-  app.use(frame(deps, (path) => methodsOf(app.routes, path)))
+  const methodsOf = methodTable(() => app.routes)
+  app.use(frame(deps, methodsOf))
   app.use(healthRoutes(deps))
+  app.use(syncRoutes(deps))
+  app.use(projectRoutes(deps))
+  app.get(
+    '/api/ws',
+    ({ request, server }) =>
+      // Elysia types the server by its own sockets; these are ours.
+      sockets.upgrade(request, server as unknown as Server<Connection>, factsOf(request).ip),
+    { detail: { tags: ['Log'], summary: 'Upgrade to a WebSocket speaking tasktide.v1 (docs/protocol.md)' } },
+  )
   return app
 }
 
-let compiled: { method: string; pattern: RegExp }[] = []
+interface Route {
+  method: string
+  path: string
+}
 
-/** The methods the routes answer a path with. Only asked about requests that failed. */
-const methodsOf = (routes: { method: string; path: string }[], path: string): string[] => {
-  if (compiled.length !== routes.length) {
-    compiled = routes.map(({ method, path: template }) => ({
-      method,
-      pattern: new RegExp(
-        `^${template
-          .replace(/\/$/, '')
-          .replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`)
-          .replaceAll(/:[^/]+/g, '[^/]+')
-          .replaceAll('*', '.*')}/?$`,
-      ),
-    }))
+/** From a path to the methods that answer it. Only asked about requests that failed. */
+const methodTable = (routesOf: () => Route[]): ((path: string) => string[]) => {
+  let compiled: { method: string; pattern: RegExp }[] = []
+  return (path) => {
+    const routes = routesOf()
+    if (compiled.length !== routes.length)
+      compiled = routes.map(({ method, path: template }) => ({ method, pattern: patternOf(template) }))
+    return [...new Set(compiled.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))]
   }
-  return [...new Set(compiled.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))]
+}
+
+const patternOf = (template: string): RegExp => {
+  const source = template
+    .replace(/\/$/, '')
+    .replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`)
+    .replaceAll(/:[^/]+/g, '[^/]+')
+    .replaceAll('*', '.*')
+  return new RegExp(`^${source}/?$`)
 }

@@ -248,23 +248,34 @@ const keys = {
   ),
 } satisfies { [K in keyof Omit<Config, 'rateLimit'>]: Key<Config[K]> } & { rateLimit: Key<'on' | 'off'> }
 
-/** @param environment usually `process.env`; empty values count as unset. Throws `ConfigError` naming every problem. */
-export const readConfig = (environment: Record<string, string | undefined>): Config => {
+/**
+ * @param environment usually `process.env`; empty values count as unset.
+ * @param only what a command needs, where it needs less than everything.
+ * @throws ConfigError naming every problem.
+ */
+export const readConfig = <K extends keyof Config = keyof Config>(
+  environment: Record<string, string | undefined>,
+  only?: readonly K[],
+): Pick<Config, K> => {
   const problems: string[] = []
   const production = environment['TIDE_ENV'] === 'production'
   const read = Object.fromEntries(
-    Object.entries(keys as Record<string, Key<unknown>>).map(([field, key]) => [
-      field,
-      key.read(environment[key.name] || undefined, (fix) => problems.push(`${key.name} ${fix}`), production),
-    ]),
+    Object.entries(keys as Record<string, Key<unknown>>)
+      .filter(([field]) => !only || (only as readonly string[]).includes(field))
+      .map(([field, key]) => [
+        field,
+        key.read(
+          environment[key.name] || undefined,
+          (fix) => problems.push(`${key.name} ${fix}`),
+          production,
+        ),
+      ]),
   )
   if (production && read['rateLimit'] === 'off') problems.push('RATE_LIMIT must not be off in production')
   if (problems.length > 0) throw new ConfigError(problems)
-  return {
-    ...read,
-    rateLimit: read['rateLimit'] === 'on',
-    dataDir: resolve(String(read['dataDir'])),
-  } as Config
+  if ('rateLimit' in read) read['rateLimit'] = read['rateLimit'] === 'on'
+  if ('dataDir' in read) read['dataDir'] = resolve(String(read['dataDir']))
+  return read as Pick<Config, K>
 }
 
 /** The text of .env.example: every key, what it is for, an example. A test compares it with the file. */

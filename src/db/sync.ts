@@ -1,21 +1,7 @@
 // What resuming needs to know of one scope, read in the caller's snapshot transaction, so that all of it is true
 // at the same number of the log.
-import type { MemberRole } from '../model/project.ts'
 import type { Scope } from '../model/event.ts'
 import type { Tx } from './client.ts'
-
-/** The caller's role in a project, null for none; undefined where there is no such project. */
-export const selectRole = async (
-  tx: Tx,
-  projectId: string,
-  userId: string,
-): Promise<MemberRole | null | undefined> => {
-  const [row] = await tx<{ role: MemberRole | null }[]>`
-    select m.role
-    from projects p left join members m on m.project_id = p.id and m.user_id = ${userId}
-    where p.id = ${projectId}`
-  return row && row.role
-}
 
 export interface Missed {
   /** Entries of the scope in (after, upTo], counted to at most `cap`. */

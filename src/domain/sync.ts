@@ -2,10 +2,11 @@
 // the head, the right to read and what was missed: seeing head P means seeing every transaction up to P.
 import type { Database, Tx } from '../db/client.ts'
 import { readHead } from '../db/feed.ts'
-import { selectMissed, selectRole } from '../db/sync.ts'
+import { selectProjectAccess } from '../db/projects.ts'
+import { selectMissed } from '../db/sync.ts'
 import { isId } from '../model/scalar.ts'
 import { shardOf, userScope, type Position, type Scope } from '../model/event.ts'
-import type { Actor } from './actor.ts'
+import { may, type Actor } from './actor.ts'
 
 /** Why a cursor can no longer be continued from: read the snapshot, join with its cursor. */
 export type ResyncReason = 'too_old' | 'epoch' | 'ahead' | 'gap' | 'access'
@@ -68,6 +69,5 @@ export const joinScope = (
 
 const mayRead = async (tx: Tx, actor: Actor, scope: Scope): Promise<boolean> => {
   if (scope.startsWith('user:')) return scope === userScope(actor.userId)
-  const role = await selectRole(tx, scope.slice('project:'.length), actor.userId)
-  return role !== undefined && (role !== null || actor.role === 'admin')
+  return may(actor, await selectProjectAccess(tx, actor.userId, scope.slice('project:'.length)), 'read')
 }

@@ -1,0 +1,174 @@
+// What each role is made of, opened in order on one stack, so that closing is opening reversed. The only place
+// where parts are chosen and joined; everything else is handed what it needs.
+import type { Server } from 'bun'
+import { createApp } from './app.ts'
+import type { Config } from './config.ts'
+import { openDatabase, type Database } from './db/client.ts'
+import { ensureEpoch, ensureFeedPartitions } from './db/feed.ts'
+import type { Deps } from './deps.ts'
+import { createAuthenticator } from './domain/authenticator.ts'
+import { createPasswords } from './domain/passwords.ts'
+import { Hub } from './events/hub.ts'
+import { createPublisher } from './events/publisher.ts'
+import { openRedis, type RedisConnection } from './events/redis.ts'
+import { Ring } from './events/ring.ts'
+import { startSweeper } from './events/sweeper.ts'
+import { Tail } from './events/tail.ts'
+import { createLimiter } from './http/rate-limit.ts'
+import { createTokens } from './http/tokens.ts'
+import type { Log } from './log.ts'
+import { startWorker } from './worker/runner.ts'
+import type { Connection } from './ws/connection.ts'
+import { Sockets } from './ws/socket.ts'
+
+/** A role that runs until it is disposed. */
+export interface Running extends AsyncDisposable {
+  url: string
+  port: number
+}
+
+export interface RunningServer extends Running {
+  deps: Deps
+}
+
+/** What both roles stand on. */
+const openBase = async (stack: AsyncDisposableStack, config: Config, log: Log, role: string) => {
+  const db = stack.use(
+    openDatabase({
+      url: config.databaseUrl,
+      max: config.databasePool,
+      applicationName: `tasktide ${role}`,
+      log,
+    }),
+  )
+  // Its own connections, so that confirming positions never waits behind requests.
+  const tailDb = stack.use(
+    openDatabase({ url: config.databaseUrl, max: 3, applicationName: `tasktide ${role} tail`, log }),
+  )
+  const redis = stack.use(openRedis(config.redisUrl, 'request', log))
+  await prepareLog(db, log)
+  return { db, tailDb, redis, connect: () => openRedis(config.redisUrl, 'blocking', log) }
+}
+
+/** Checks the epoch and makes the partitions of the days ahead; any process may be the first of a new day. */
+const prepareLog = async (db: Database, log: Log): Promise<void> => {
+  const { epoch, renewed } = await db.transact((tx) => ensureEpoch(tx))
+  if (renewed)
+    log.error(
+      { epoch },
+      'this is not the database cluster the log was written on: clients will read snapshots anew',
+    )
+  await db.transact((tx) => ensureFeedPartitions(tx))
+}
+
+/** Starts a server: tails the log, then listens. Resolves when it answers. */
+export const openServer = async (config: Config, log: Log): Promise<RunningServer> => {
+  await using stack = new AsyncDisposableStack()
+  const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'server')
+  const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
+  const ring = new Ring()
+  const hub = new Hub()
+  let sockets: Sockets | null = null
+  const tail = stack.use(
+    new Tail({
+      connect,
+      db: tailDb,
+      log,
+      onEntries(shard, entries) {
+        ring.append(shard, entries)
+        hub.deliver(entries)
+      },
+      onEpoch() {
+        ring.clear()
+        sockets?.epochChanged()
+      },
+    }),
+  )
+  const tokens = createTokens(config)
+  const authenticator = createAuthenticator({ db, tokens, tail, hub, log })
+  let draining = false
+  const deps: Deps = {
+    config,
+    log,
+    db,
+    publisher,
+    history: { ring, redis: redis.client, db },
+    tail,
+    hub,
+    tokens,
+    authenticator,
+    passwords: createPasswords(config.passwordHashesAtOnce),
+    limiter: createLimiter({ redis: redis.client, log }),
+    redisIsUp: () => isUp(redis),
+    isDraining: () => draining,
+    now: () => new Date(),
+  }
+  await tail.start()
+  sockets = new Sockets(deps)
+  const server = listen(deps, sockets)
+  stack.defer(async () => {
+    draining = true
+    await Bun.sleep(config.drainDelayMs)
+    await sockets[Symbol.asyncDispose]()
+    await stopServer(server)
+  })
+  const owned = stack.move()
+  const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${server.port}`
+  return { deps, url, port: server.port!, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+/** Starts a worker: sweeps streams, consumes the log, runs the loops. */
+export const openWorker = async (config: Config, log: Log): Promise<Running> => {
+  await using stack = new AsyncDisposableStack()
+  const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'worker')
+  const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
+  stack.use(startSweeper({ redis: redis.client, db: tailDb, log, onAhead: () => void renewEpoch(db, log) }))
+  const worker = stack.use(
+    await startWorker({
+      config,
+      log,
+      db,
+      publisher,
+      connect,
+      tailDb,
+      redis: redis.client,
+      redisIsUp: () => isUp(redis),
+    }),
+  )
+  const owned = stack.move()
+  return { url: worker.url, port: worker.port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+/** A stream ahead of the log means that commits were lost: what clients hold may never have happened. */
+const renewEpoch = async (db: Database, log: Log): Promise<void> => {
+  try {
+    await db.transact((tx) => ensureEpoch(tx, true))
+  } catch (error) {
+    log.error({ err: error }, 'the epoch could not be renewed')
+  }
+}
+
+const isUp = ({ client }: RedisConnection): boolean => client.status === 'ready'
+
+const listen = (deps: Deps, sockets: Sockets): Server<Connection> => {
+  const app = createApp(deps, sockets)
+  app.listen({
+    port: deps.config.port,
+    hostname: deps.config.host,
+    // Without this a stale second process would silently take half of the traffic.
+    reusePort: false,
+    // The app counts bodies itself and answers 413; this only caps what may be sent past it.
+    maxRequestBodySize: 64 * 1024 * 1024,
+    idleTimeout: 60,
+    websocket: sockets.handlers,
+  })
+  return app.server as unknown as Server<Connection> // the sockets are ours, not Elysia's
+}
+
+const stopTimeoutMs = 5_000
+
+/** Requests under way may finish; what is left after the deadline is cut. */
+const stopServer = async (server: Server<Connection>): Promise<void> => {
+  await Promise.race([server.stop(false), Bun.sleep(stopTimeoutMs)])
+  await server.stop(true)
+}

@@ -1,0 +1,146 @@
+// A whole server in this process, on a free port, with its own database and Redis, and the verbs scenarios speak.
+// Every test file owns its world and disposes it.
+import { openServer, type RunningServer } from '../../src/compose.ts'
+import type { Config } from '../../src/config.ts'
+import { readConfig } from '../../src/config.ts'
+import { createLog } from '../../src/log.ts'
+import type { LogEntry, Scope } from '../../src/model/event.ts'
+import type { SessionAnswer } from '../../src/model/user.ts'
+import { testDatabase, testRedis } from './environment.ts'
+
+export const testPassword = 'correct horse battery'
+
+export interface Answer<T> {
+  status: number
+  headers: Headers
+  body: T
+}
+
+export interface CallOptions {
+  token?: string
+  /** Sent as JSON, unless it is a string. */
+  body?: unknown
+  headers?: Record<string, string>
+}
+
+export interface Person {
+  id: string
+  email: string
+  token: string
+  session: SessionAnswer
+  /** The Inbox. */
+  inboxId: string
+}
+
+export interface World extends AsyncDisposable {
+  url: string
+  databaseUrl: string
+  redisUrl: string
+  config: Config
+  server: RunningServer
+  /** One request; the body is parsed where it is JSON. */
+  call<T = any>(method: string, path: string, options?: CallOptions): Promise<Answer<T>>
+  /** A new user with a session. */
+  register(name?: string): Promise<Person>
+  /** The same, made an admin in the database. */
+  registerAdmin(): Promise<Person>
+  /** The log of a scope, oldest first. */
+  entries(scope: Scope): Promise<LogEntry[]>
+  /** How many entries the whole log has: to show that nothing was written. */
+  entryCount(): Promise<number>
+  /** Another server on the same database and Redis. */
+  another(config?: Partial<Config>): Promise<RunningServer>
+}
+
+/** @param settings over the test defaults: rate limits off, a log that says nothing. */
+export const startWorld = async (settings: Partial<Config> = {}): Promise<World> => {
+  await using stack = new AsyncDisposableStack()
+  const database = stack.use(await testDatabase())
+  const redis = stack.use(await testRedis())
+  const config: Config = {
+    ...readConfig({
+      DATABASE_URL: database.url,
+      REDIS_URL: redis.url,
+      JWT_SECRETS: 'k1:0123456789abcdef0123456789abcdef-test',
+      RATE_LIMIT: 'off',
+      PORT: '0',
+      WORKER_PORT: '0',
+      LOG_LEVEL: 'silent',
+      DATABASE_POOL: '8',
+    }),
+    ...settings,
+  }
+  const log = createLog('test', config.logLevel)
+  const server = stack.use(await openServer(config, log))
+  let people = 0
+
+  const call = async <T>(
+    method: string,
+    path: string,
+    { token, body, headers = {} }: CallOptions = {},
+  ): Promise<Answer<T>> => {
+    const response = await fetch(server.url + path, {
+      method,
+      headers: {
+        ...(token !== undefined && { Authorization: `Bearer ${token}` }),
+        ...(body !== undefined && { 'Content-Type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      redirect: 'manual',
+    })
+    const text = await response.text()
+    const isJson = response.headers.get('content-type')?.includes('json') ?? false
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (isJson ? JSON.parse(text) : text) as T,
+    }
+  }
+
+  const register = async (name = `Person ${(people += 1)}`): Promise<Person> => {
+    const email = `person-${Bun.randomUUIDv7()}@example.com`
+    const { status, body } = await call<SessionAnswer>('POST', '/api/auth/register', {
+      body: { name, email, password: testPassword },
+    })
+    if (status !== 201) throw new Error(`register answered ${status}: ${JSON.stringify(body)}`)
+    const [inbox] = await server.deps.db.read(
+      (sql) => sql<{ id: string }[]>`select id from projects where inbox_of = ${body.user.id}`,
+    )
+    return { id: body.user.id, email, token: body.accessToken, session: body, inboxId: inbox!.id }
+  }
+
+  const world: Omit<World, keyof AsyncDisposable> = {
+    url: server.url,
+    databaseUrl: database.url,
+    redisUrl: redis.url,
+    config,
+    server,
+    call,
+    register,
+    async registerAdmin() {
+      const person = await register('Admin')
+      await server.deps.db.transact((tx) => tx`update users set role = 'admin' where id = ${person.id}`)
+      const { body } = await call<SessionAnswer>('POST', '/api/auth/login', {
+        body: { email: person.email, password: testPassword },
+      })
+      return { ...person, token: body.accessToken, session: body }
+    },
+    entries: (scope) =>
+      server.deps.db.read(
+        (sql) => sql<LogEntry[]>`
+          select shard, seq, at, scope, type, entity_id as "entityId", version, actor_id as "actorId",
+            op, control, changes, quiet, frame
+          from feed where scope = ${scope} order by seq`,
+      ),
+    async entryCount() {
+      const [row] = await server.deps.db.read(
+        (sql) => sql<{ count: number }[]>`select count(*)::int as count from feed`,
+      )
+      return row!.count
+    },
+    another: async (over = {}) => openServer({ ...config, ...over }, log),
+  }
+  const owned = stack.move()
+  return { ...world, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
