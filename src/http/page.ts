@@ -1,0 +1,123 @@
+// Pages of lists at the HTTP edge. A cursor is the sort key of the last item, signed together with the path,
+// filters and sort it was made for, so that it fits no other query and cannot be made up.
+import { Type } from '@sinclair/typebox'
+import type { Config, JwtKey } from '../config.ts'
+import type { Reply } from '../domain/write.ts'
+import { AppError, invalid } from '../errors.ts'
+import { maxPagedItems, type Listed, type Slice, type SortKey } from '../model/page.ts'
+import { bodyTag, ok } from './reply.ts'
+import { Whole } from './query.ts'
+import { Text } from '../model/text.ts'
+
+/** The query parameters every list takes, besides its own. */
+export const pageParameters = {
+  limit: Type.Optional(Whole({ minimum: 1, maximum: 100, default: 20 })),
+  cursor: Type.Optional(
+    Text({ minLength: 1, maxLength: 8192, description: '`nextCursor` of the page before' }),
+  ),
+  page: Type.Optional(
+    Whole({
+      minimum: 1,
+      maximum: maxPagedItems,
+      description: 'Numbered pages with totals, instead of a cursor',
+    }),
+  ),
+}
+
+/** A validated query: text, or lists of text where a name was repeated. */
+export type Query = Readonly<Record<string, string | string[] | undefined>>
+
+/** Schemas of list answers put this beside `items`. */
+export const pageMembers = {
+  nextCursor: Type.Union([Type.String(), Type.Null()]),
+  page: Type.Optional(Type.Integer({ minimum: 1 })),
+  total: Type.Optional(Type.Integer({ minimum: 0 })),
+  totalPages: Type.Optional(Type.Integer({ minimum: 0 })),
+}
+
+export interface Pager {
+  /** What a list request asks for. 400 `bad_cursor`, 422 for a page that is too deep. */
+  slice(request: Request, query: Query): Slice
+  /** The answer: `{items, nextCursor}`, of numbered pages also `page, total, totalPages`; `Link` and `ETag`. */
+  reply<T>(
+    request: Request,
+    query: Query,
+    slice: Slice,
+    found: Listed<T>,
+    more?: Record<string, unknown>,
+  ): Reply
+}
+
+const purpose = 'tasktide list cursor v1'
+const macBytes = 16
+
+export const openPager = ({ jwtKeys }: Pick<Config, 'jwtKeys'>): Pager => {
+  const keys = jwtKeys.map(cursorKey)
+
+  const sign = (key: Uint8Array, binding: string, payload: string): string =>
+    hmac(key, `${binding}\n${payload}`).subarray(0, macBytes).toString('base64url')
+
+  const seal = (binding: string, sortKey: SortKey): string => {
+    const payload = Buffer.from(JSON.stringify(sortKey)).toString('base64url')
+    return `${payload}.${sign(keys[0]!, binding, payload)}`
+  }
+
+  const unseal = (binding: string, cursor: string): SortKey => {
+    const [payload = '', mac = ''] = cursor.split('.', 2)
+    const given = Buffer.from(mac, 'base64url')
+    const isOurs = keys.some((key) => {
+      const expected = Buffer.from(sign(key, binding, payload), 'base64url')
+      return given.length === expected.length && crypto.timingSafeEqual(given, expected)
+    })
+    if (!isOurs) throw new AppError('bad_cursor')
+    const key: SortKey = JSON.parse(Buffer.from(payload, 'base64url').toString()) // ours, as the signature says
+    return key
+  }
+
+  return {
+    slice(request, query) {
+      const limit = Number(query['limit'] ?? 20)
+      const page = query['page'] === undefined ? null : Number(query['page'])
+      const cursor = query['cursor']
+      if (page === null)
+        return { limit, page, after: typeof cursor === 'string' ? unseal(bindingOf(request), cursor) : null }
+      if (cursor !== undefined) throw invalid({ pointer: '/cursor', detail: 'does not go with page' })
+      if (page * limit > maxPagedItems)
+        throw invalid({ pointer: '/page', detail: `is too deep: page x limit is at most ${maxPagedItems}` })
+      return { limit, page, after: null }
+    },
+    reply(request, query, { limit, page }, { items, next, total }, more = {}) {
+      const nextCursor = next && seal(bindingOf(request), next)
+      const totals =
+        page !== null && total !== null ? { page, total, totalPages: Math.ceil(total / limit) } : null
+      const hasNextPage = totals && page! < totals.totalPages && (page! + 1) * limit <= maxPagedItems
+      const following = hasNextPage ? { page: String(page! + 1) } : nextCursor && { cursor: nextCursor }
+      return bodyTag(
+        ok(
+          { items, nextCursor, ...totals, ...more },
+          following ? { Link: `<${pathWith(request, following)}>; rel="next"` } : {},
+        ),
+      )
+    },
+  }
+}
+
+const cursorKey = ({ secret }: JwtKey): Uint8Array => hmac(Buffer.from(secret), purpose)
+
+const hmac = (key: Uint8Array, text: string): Buffer =>
+  new Bun.CryptoHasher('sha256', key).update(text).digest()
+
+const placeNames = new Set(['limit', 'cursor', 'page'])
+
+/** What a cursor is good for: the path, and every parameter that filters or sorts. */
+const bindingOf = (request: Request): string => {
+  const { pathname, searchParams } = new URL(request.url)
+  const parts = [...searchParams].filter(([name]) => !placeNames.has(name))
+  return JSON.stringify([pathname, ...parts.map(([name, value]) => `${name}=${value}`).sort()])
+}
+
+const pathWith = (request: Request, changed: Record<string, string>): string => {
+  const { pathname, searchParams } = new URL(request.url)
+  for (const [name, value] of Object.entries(changed)) searchParams.set(name, value)
+  return `${pathname}?${searchParams.toString()}`
+}
