@@ -1,0 +1,44 @@
+// Databases on a server we may administer: made, cloned and dropped by their names.
+import { SQL } from 'bun'
+
+const connectSeconds = 5
+
+/** The same server and user, another database. */
+export const urlOf = (adminUrl: string, name: string): string => {
+  const url = new URL(adminUrl)
+  url.pathname = `/${encodeURIComponent(name)}`
+  return url.href
+}
+
+const withAdmin = async <T>(adminUrl: string, work: (sql: SQL) => Promise<T>): Promise<T> => {
+  const sql = new SQL({ url: adminUrl, max: 1, connectionTimeout: connectSeconds })
+  try {
+    return await work(sql)
+  } finally {
+    await sql.close({ timeout: 1 })
+  }
+}
+
+/** @returns whether it was made; false when it exists. */
+export const ensureDatabase = (adminUrl: string, name: string): Promise<boolean> =>
+  withAdmin(adminUrl, async (sql) => {
+    const found = await sql`select from pg_database where datname = ${name}`
+    if (found.length > 0) return false
+    await sql`create database ${sql(name)}`
+    return true
+  })
+
+/** Copies files instead of writing them through the log: 15 ms where the log takes 50. */
+export const cloneDatabase = async (adminUrl: string, name: string, template: string): Promise<string> => {
+  await withAdmin(
+    adminUrl,
+    (sql) => sql`create database ${sql(name)} template ${sql(template)} strategy file_copy`,
+  )
+  return urlOf(adminUrl, name)
+}
+
+/** Ends whoever is still connected. */
+export const dropDatabase = (adminUrl: string, name: string): Promise<void> =>
+  withAdmin(adminUrl, async (sql) => {
+    await sql`drop database if exists ${sql(name)} with (force)`
+  })

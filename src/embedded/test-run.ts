@@ -1,0 +1,152 @@
+// `npm test`: a PostgreSQL and a Redis of its own, one migrated template database, then `bun test` in random
+// order. The last line printed is `N passed, N failed`; success means that at least one test ran, none failed
+// and Bun itself exited with 0. Nothing it started or wrote stays behind.
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { join, resolve } from 'node:path'
+import { migrate } from '../db/migrate.ts'
+import { createLog } from '../log.ts'
+import { claim } from './claim.ts'
+import { dropDatabase, ensureDatabase, urlOf } from './databases.ts'
+import { startGuarded } from './guarded.ts'
+import { watchInterruption } from './interruption.ts'
+import { startPostgres } from './postgres.ts'
+import { identify } from './process-identity.ts'
+import { startRedis } from './redis.ts'
+
+type Environment = Record<string, string | undefined>
+
+interface Counts {
+  passed: number
+  failed: number
+}
+
+const root = resolve(import.meta.dir, '..', '..')
+const runsDir = join(root, '.data', 'tests')
+const outputPollMs = 40
+const stopTimeoutMs = 5_000
+
+/** What a run that was killed left behind: its folder, and if even the guards were killed, its servers. */
+const clearDeadRuns = async (): Promise<void> => {
+  mkdirSync(runsDir, { recursive: true })
+  for (const name of readdirSync(runsDir)) {
+    if (identify(Number(name))) continue
+    for (const part of ['postgres', 'redis']) {
+      await claim(join(runsDir, name, part, 'owner.json'), part).catch(() => {})
+    }
+    rmSync(join(runsDir, name), { recursive: true, force: true })
+  }
+}
+
+/** Totals of Bun's summary lines. Its JUnit report leaves out files that do not load; these lines do not. */
+export const countsOf = (output: string, exitCode: number): Counts => {
+  const plain = Bun.stripANSI(output)
+  const total = (word: string) =>
+    [...plain.matchAll(new RegExp(`^ (\\d+) ${word}s?$`, 'gm'))].reduce(
+      (sum, found) => sum + Number(found[1]),
+      0,
+    )
+  const passed = total('pass')
+  const failed = Math.max(total('fail'), total('error'))
+  const isBroken = exitCode !== 0 || passed + failed === 0
+  return { passed, failed: failed === 0 && isBroken ? 1 : failed }
+}
+
+/** Runs Bun guarded, its output copied to ours while it grows. */
+const runBunTest = async (args: string[], env: Environment, dir: string, stopped: Promise<string>) => {
+  const logFile = join(dir, 'output.log')
+  const child = await startGuarded({
+    command: [process.execPath, 'test', ...args],
+    logFile,
+    stopSignal: 'SIGTERM',
+    cwd: root,
+    env,
+  })
+  let reason: string | undefined
+  void stopped.then((why) => {
+    reason = why
+    return child.stop(stopTimeoutMs)
+  })
+  const file = await open(logFile)
+  const decoder = new TextDecoder()
+  let output = ''
+  const copy = async (): Promise<void> => {
+    const chunk = await file.read(Buffer.alloc(1 << 16))
+    if (chunk.bytesRead === 0) return
+    const text = decoder.decode(chunk.buffer.subarray(0, chunk.bytesRead), { stream: true })
+    output += text
+    process.stdout.write(text)
+    return copy()
+  }
+  try {
+    let exitCode: number | undefined
+    void child.exited.then((code) => (exitCode = code))
+    while (exitCode === undefined) {
+      await Bun.sleep(outputPollMs)
+      await copy()
+    }
+    await copy()
+    return { output, exitCode, reason }
+  } finally {
+    await file.close()
+  }
+}
+
+const startServers = async (
+  stack: AsyncDisposableStack,
+  dir: string,
+  env: Environment,
+): Promise<Environment> => {
+  const log = (line: string) => process.stderr.write(`${line}\n`)
+  const startOwnPostgres = async () => {
+    const postgres = await startPostgres({ dataDir: join(dir, 'postgres'), durable: false })
+    stack.defer(() => postgres.stop('immediate')) // the data is thrown away
+    return postgres.url
+  }
+  const startOwnRedis = async () => {
+    const redis = await startRedis({ dataDir: join(dir, 'redis'), appendOnly: false, log })
+    stack.use(redis)
+    return redis.url
+  }
+  const [databaseUrl, redisUrl] = await Promise.all([
+    env['TEST_DATABASE_URL'] ?? startOwnPostgres(),
+    env['TEST_REDIS_URL'] ?? startOwnRedis(),
+  ])
+  const template = `tide_template_${process.pid}`
+  await ensureDatabase(databaseUrl, template)
+  stack.defer(() => dropDatabase(databaseUrl, template))
+  await migrate({ url: urlOf(databaseUrl, template), log: createLog('migrate', 'warn') })
+  return { TEST_DATABASE_URL: databaseUrl, TEST_DATABASE_TEMPLATE: template, TEST_REDIS_URL: redisUrl }
+}
+
+/** @param args paths and options of `bun test`. @returns the exit code. */
+export const runTests = async (args: string[], env: Environment): Promise<number> => {
+  const interruption = watchInterruption(env['TASKTIDE_LAUNCHER'])
+  const dir = join(runsDir, String(process.pid))
+  await clearDeadRuns()
+  mkdirSync(dir, { mode: 0o755 })
+  let counts: Counts = { passed: 0, failed: 1 }
+  {
+    await using stack = new AsyncDisposableStack()
+    stack.defer(() => rmSync(dir, { recursive: true, force: true }))
+    const servers = await startServers(stack, dir, env)
+    const seed = args.some((arg) => arg.startsWith('--seed'))
+      ? []
+      : [`--seed=${crypto.getRandomValues(new Uint32Array(1))[0]}`]
+    const workers = Math.max(2, availableParallelism())
+    const color = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
+    // Tests use what they are given, never the databases of the person who runs them.
+    const clean = { ...env, DATABASE_URL: undefined, REDIS_URL: undefined, ...servers, ...color }
+    const done = await runBunTest(
+      [`--parallel=${workers}`, '--randomize', ...seed, ...args],
+      clean,
+      dir,
+      interruption.first,
+    )
+    counts = countsOf(done.output, done.exitCode)
+    if (done.reason) process.stdout.write(`\nInterrupted: ${done.reason}\n`)
+  }
+  process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed\n`)
+  return counts.failed === 0 ? 0 : 1
+}
