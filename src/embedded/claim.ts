@@ -13,6 +13,7 @@ const orphanTimeoutMs = 15_000
 
 const read = (path: string): Claim | undefined => {
   try {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- only this module writes the file
     return JSON.parse(readFileSync(path, 'utf8')) as Claim
   } catch {
     return undefined // absent, or cut off by a crash: it says nothing either way

@@ -25,8 +25,9 @@ export const postgresFiles = (): PostgresFiles => {
     )
   }
   const links = join(home, 'native', 'pg-symlinks.json')
-  const list = existsSync(links) ? (JSON.parse(readFileSync(links, 'utf8')) as Link[]) : []
-  for (const { source, target } of list) {
+  if (!existsSync(links)) throw new Error(`${links} is missing: install the packages again`)
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- part of the locked package
+  for (const { source, target } of JSON.parse(readFileSync(links, 'utf8')) as Link[]) {
     const path = join(home, target)
     if (existsSync(path)) continue
     try {

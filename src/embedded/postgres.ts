@@ -85,21 +85,23 @@ const createCluster = async (
   writeFileSync(place.passwordFile, crypto.randomUUID().replaceAll('-', ''), { mode: 0o600 })
   runner.own(draft)
   runner.own(place.passwordFile)
-  const child = Bun.spawn(
-    [
-      ...[...runner.prefix, initdb, '--pgdata', draft, '--username=postgres', '--auth=scram-sha-256'],
-      ...[
-        `--pwfile=${place.passwordFile}`,
-        '--no-instructions',
-        ...localeOptions,
-        ...(durable ? [] : ['--no-sync']),
-      ],
-    ],
-    { cwd: place.dataDir, env: {}, stdio: ['ignore', 'pipe', 'pipe'], timeout: initTimeoutMs },
-  )
-  const [code, ...texts] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()])
+  const options = [
+    '--username=postgres',
+    '--auth=scram-sha-256',
+    `--pwfile=${place.passwordFile}`,
+    '--no-instructions',
+  ].concat(localeOptions, durable ? [] : ['--no-sync'])
+  const child = Bun.spawn([...runner.prefix, initdb, '--pgdata', draft, ...options], {
+    cwd: place.dataDir,
+    env: {},
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: initTimeoutMs,
+  })
+  const texts = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()])
+  const code = await child.exited
   if (code !== 0)
-    throw new Error(`initdb failed (${code}):\n${texts.join('').trim().split('\n').slice(-12).join('\n')}`)
+    throw new Error(`initdb failed (${code}):
+${(await texts).join('').trim()}`)
   renameSync(draft, place.cluster)
 }
 
@@ -144,9 +146,12 @@ export const startPostgres = async (options: PostgresOptions): Promise<Postgres>
     dropReusedPid(place)
     freshLog(place.logFile)
     const settings = [
-      ...['listen_addresses=127.0.0.1', `port=${port}`, 'unix_socket_directories=', 'max_connections=200'],
-      ...['password_encryption=scram-sha-256', 'log_line_prefix=%m [%p] ', ...(durable ? [] : careless)],
-    ]
+      'listen_addresses=127.0.0.1',
+      `port=${port}`,
+      'unix_socket_directories=',
+      'max_connections=200',
+      'log_line_prefix=%m [%p] ',
+    ].concat(durable ? [] : careless)
     running = await startGuarded({
       command: [
         ...runner.prefix,

@@ -45,13 +45,12 @@ const step = async (command: string[]): Promise<boolean> =>
 /** Private state folders, so that neither root nor anybody's lock is needed. */
 const unpack = async (home: string): Promise<void> => {
   const work = `${home}.${process.pid}`
-  const [archives, lists, tree] = ['archives', 'lists', 'tree'].map((name) => join(work, name)) as [
-    string,
-    string,
-    string,
-  ]
-  for (const folder of [join(archives, 'partial'), join(lists, 'partial'), tree])
+  const archives = join(work, 'archives')
+  const lists = join(work, 'lists')
+  const tree = join(work, 'tree')
+  for (const folder of [join(archives, 'partial'), join(lists, 'partial'), tree]) {
     mkdirSync(folder, { recursive: true })
+  }
   const state = [
     '-o',
     'Debug::NoLocking=1',

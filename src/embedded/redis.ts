@@ -1,6 +1,7 @@
 // A private Redis in a folder of its own, on a port of 127.0.0.1 and behind a password, because every user of the
 // machine can reach the port. One live process at a time owns the folder; the append-only file survives kill -9.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { claim, note, release } from './claim.ts'
 import { freePort } from './free-port.ts'
@@ -9,7 +10,8 @@ import { freshLog, tailOf } from './log-tail.ts'
 import { redisBinary } from './redis-binary.ts'
 
 export interface RedisOptions {
-  dataDir: string
+  /** Default: a temporary folder that goes with the server. */
+  dataDir?: string
   /** Keep what was written over a restart. */
   appendOnly: boolean
   /** Default: a free one. */
@@ -42,7 +44,8 @@ const passwordOf = (path: string): string => {
 }
 
 export const startRedis = async (options: RedisOptions): Promise<Redis> => {
-  const { dataDir, appendOnly, log } = options
+  const { appendOnly, log } = options
+  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'tide-redis-'))
   const owner = join(dataDir, 'owner.json')
   const logFile = join(dataDir, 'redis.log')
   const configFile = join(dataDir, 'redis.conf')
@@ -102,10 +105,15 @@ export const startRedis = async (options: RedisOptions): Promise<Redis> => {
     await running.exited
   }
 
+  const leave = (): void => {
+    release(owner)
+    if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true })
+  }
+
   try {
     await start()
   } catch (error) {
-    release(owner)
+    leave()
     throw error
   }
 
@@ -130,7 +138,7 @@ export const startRedis = async (options: RedisOptions): Promise<Redis> => {
     },
     async [Symbol.asyncDispose]() {
       await stop()
-      release(owner)
+      leave()
     },
   }
 }

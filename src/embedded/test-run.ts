@@ -80,12 +80,11 @@ const runBunTest = async (args: string[], env: Environment, dir: string, stopped
     return copy()
   }
   try {
-    let exitCode: number | undefined
-    void child.exited.then((code) => (exitCode = code))
-    while (exitCode === undefined) {
-      await Bun.sleep(outputPollMs)
+    while (child.isRunning()) {
       await copy()
+      await Bun.sleep(outputPollMs)
     }
+    const exitCode = await child.exited
     await copy()
     return { output, exitCode, reason }
   } finally {

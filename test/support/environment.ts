@@ -1,8 +1,5 @@
 // What a test file owns: a database cloned from the migrated template, a Redis, ports. `npm test` starts the
 // server the clones live on and names it in TEST_DATABASE_URL; whatever is started here ends with its `dispose`.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { cloneDatabase, dropDatabase } from '../../src/embedded/databases.ts'
 import { startRedis, type Redis } from '../../src/embedded/redis.ts'
 
@@ -28,19 +25,11 @@ export const testDatabase = async ({ empty = false } = {}): Promise<TestDatabase
 }
 
 /** A Redis of its own (25 ms), so that a test may flush, kill and start it again. */
-export const testRedis = async ({
+export const testRedis = ({
   appendOnly = false,
   port,
-}: { appendOnly?: boolean; port?: number } = {}): Promise<Redis> => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'tide-redis-'))
-  const redis = await startRedis({ dataDir, appendOnly, ...(port === undefined ? {} : { port }) })
-  const dispose = async (): Promise<void> => {
-    await redis[Symbol.asyncDispose]()
-    rmSync(dataDir, { recursive: true, force: true })
-  }
-  // The getters of `redis` must stay live over restarts, so it is extended, not copied.
-  return Object.create(redis, { [Symbol.asyncDispose]: { value: dispose } }) as Redis
-}
+}: { appendOnly?: boolean; port?: number } = {}): Promise<Redis> =>
+  startRedis({ appendOnly, ...(port === undefined ? {} : { port }) })
 
 /** The Redis all tests share: for what is keyed by a random name. */
 export const sharedRedisUrl = (): string => given('TEST_REDIS_URL')
