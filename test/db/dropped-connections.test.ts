@@ -8,13 +8,13 @@ import postgres from 'postgres'
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { AppError, messageOf } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
-import { testDatabase, type TestDatabase } from '../support/environment.ts'
+import { testDatabase } from '../support/environment.ts'
 
 const log = createLog('test', 'silent')
 const connections = 20
 const rounds = 40
 
-let world: TestDatabase
+let world: Awaited<ReturnType<typeof testDatabase>>
 let admin: Database
 
 beforeAll(async () => {

@@ -15,11 +15,11 @@ import {
 import { dumpSchema } from '../../src/db/schema-dump.ts'
 import { messageOf } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
-import { testDatabase, type TestDatabase } from '../support/environment.ts'
+import { testDatabase } from '../support/environment.ts'
 
 const log = createLog('test', 'silent')
 
-let world: TestDatabase
+let world: Awaited<ReturnType<typeof testDatabase>>
 let folder: string
 const made = new Set<string>()
 
