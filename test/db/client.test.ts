@@ -1,6 +1,10 @@
 // read, transact and snapshot on a real PostgreSQL: values, isolation, retries, deadlines, and what is left of
 // a transaction whose connection goes away.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { addressOf } from '../../src/db/address.ts'
 import {
   openDatabase,
@@ -24,7 +28,7 @@ const open = (options: Partial<DatabaseOptions> = {}): Database =>
   openDatabase({ url: world.url, max: 4, applicationName: 'client-test', log, ...options })
 
 beforeAll(async () => {
-  world = await testDatabase()
+  world = await testDatabase({ empty: true })
   admin = open({ applicationName: 'admin' })
   await admin.read(async (sql) => {
     await sql`create table marks (n bigint constraint marks_pkey primary key)`
@@ -145,16 +149,27 @@ test('both spellings of a unix socket are read', () => {
 })
 
 test('a unix socket works', async () => {
-  const [row] = await admin.read(
-    (sql) => sql<{ folder: string; port: string }[]>`
-      select split_part(current_setting('unix_socket_directories'), ',', 1) as folder, current_setting('port') as port`,
-  )
-  const url = new URL(world.url)
-  url.searchParams.set('host', row!.folder)
-  url.searchParams.set('port', row!.port)
-  await using database = open({ url: url.href })
-  const [server] = await database.read((sql) => sql`select inet_server_addr() as address`)
-  expect(server).toEqual({ address: null })
+  const { host, port } = addressOf(world.url)
+  const folder = await mkdtemp(join(tmpdir(), 'pg-'))
+  let connections = 0
+  const listener = createServer((client) => {
+    connections += 1
+    const server = connect(port, host)
+    client.on('error', () => server.destroy()).pipe(server)
+    server.on('error', () => client.destroy()).pipe(client)
+  })
+  await new Promise<void>((resolve) => listener.listen(join(folder, '.s.PGSQL.5432'), resolve))
+  try {
+    const url = new URL(world.url)
+    url.port = '5432'
+    url.searchParams.set('host', folder)
+    await using database = open({ url: url.href })
+    expect(await works(database)).toBe(true)
+    expect(connections).toBe(1)
+  } finally {
+    listener.close()
+    await rm(folder, { recursive: true })
+  }
 })
 
 test('a transaction that throws leaves nothing, and its error passes unchanged', async () => {

@@ -1,6 +1,6 @@
 // PostgreSQL backends die under load, again and again. Whatever happens to a connection, the process lives, no
 // call hangs, a transaction is there as a whole or not at all, and every one that was acknowledged is there.
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,9 +18,13 @@ let world: Awaited<ReturnType<typeof testDatabase>>
 let admin: Database
 
 beforeAll(async () => {
-  world = await testDatabase()
+  world = await testDatabase({ empty: true })
   admin = openDatabase({ url: world.url, max: 2, applicationName: 'admin', log })
   await admin.read((sql) => sql`create table pairs (id uuid, half smallint, primary key (id, half))`)
+})
+
+beforeEach(async () => {
+  await admin.read((sql) => sql`truncate pairs`)
 })
 
 afterAll(async () => {

@@ -51,7 +51,7 @@ const fixture = async (): Promise<MigrateOptions> => {
 const refusal = (work: Promise<unknown>): Promise<string> => work.then(() => 'it was accepted', messageOf)
 
 beforeAll(async () => {
-  world = await testDatabase()
+  world = await testDatabase({ empty: true })
 })
 
 beforeEach(async () => {
