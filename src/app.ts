@@ -4,7 +4,9 @@ import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import type { Deps } from './deps.ts'
 import { frame } from './http/frame.ts'
+import { openApiRoutes } from './http/openapi.ts'
 import { factsOf } from './http/request.ts'
+import { docsRoutes } from './http/routes/docs.ts'
 import { healthRoutes } from './http/routes/health.ts'
 import { projectRoutes } from './http/routes/projects.ts'
 import { syncRoutes } from './http/routes/sync.ts'
@@ -21,6 +23,8 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
   const methodsOf = methodTable(() => app.routes)
   app.use(frame(deps, methodsOf))
   app.use(healthRoutes(deps))
+  app.use(openApiRoutes(() => app.routes))
+  app.use(docsRoutes())
   app.use(syncRoutes(deps))
   app.use(projectRoutes(deps))
   app.get(

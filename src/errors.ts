@@ -63,6 +63,9 @@ export const codes = {
 
 export type ErrorCode = keyof typeof codes
 
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of a closed list are its codes
+export const errorCodes = Object.keys(codes) as ErrorCode[]
+
 /** One broken rule: an RFC 6901 pointer into the body or the query, and what to do. */
 export interface Violation {
   pointer: string
