@@ -1,6 +1,7 @@
 // Who belongs to which project. Members change only under `lockProject`, so that the last owner and the count
 // are what they seem; the count lives in the project's row.
 import type { Member, MemberRole } from '../model/project.ts'
+import { offsetOf, type Slice } from '../model/page.ts'
 import type { Queryable, Tx } from './client.ts'
 
 const columns = (sql: Queryable) => sql`
@@ -40,6 +41,25 @@ export const selectMember = async (
     join users u on u.id = m.user_id
     where m.project_id = ${projectId} and m.user_id = ${userId}`
   return row ?? null
+}
+
+/** In the order they joined: sorted by createdAt, userId. One past the limit. */
+export const selectMembers = async (sql: Queryable, projectId: string, slice: Slice): Promise<Member[]> => {
+  const [createdAt = null, userId = null] = slice.after ?? []
+  return sql`
+    select ${columns(sql)}
+    from members m
+    join users u on u.id = m.user_id
+    where m.project_id = ${projectId}
+      ${slice.after ? sql`and (m.created_at, m.user_id) > (${createdAt}, ${userId})` : sql``}
+    order by m.created_at, m.user_id
+    limit ${slice.limit + 1} offset ${offsetOf(slice)}`
+}
+
+export const countMembers = async (sql: Queryable, projectId: string): Promise<number> => {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*) as count from members where project_id = ${projectId}`
+  return row!.count
 }
 
 /** Whether anybody but `userId` owns the project. True only as long as the project is locked. */

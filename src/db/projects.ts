@@ -1,6 +1,7 @@
 // Projects as rows. Whoever writes a project or its members takes `lockProject` first; what is read after it in
 // the same transaction is then current.
 import type { MemberRole, ProjectEntry } from '../model/project.ts'
+import { offsetOf, type Slice } from '../model/page.ts'
 import type { Queryable, Tx } from './client.ts'
 
 export interface ProjectRow extends ProjectEntry {
@@ -73,6 +74,33 @@ export const selectProject = async (
     left join members m on m.project_id = p.id and m.user_id = ${userId}
     where p.id = ${projectId}`
   return row ?? null
+}
+
+/** One person's projects, the Inbox first, then by creation: sorted by kind, createdAt, id. One past the limit. */
+export const selectProjects = async (
+  sql: Queryable,
+  userId: string,
+  isArchived: boolean,
+  slice: Slice,
+): Promise<(ProjectRow & { role: MemberRole })[]> => {
+  const [kind = null, createdAt = null, id = null] = slice.after ?? []
+  return sql`
+    select ${columns(sql)}, m.role
+    from members m
+    join projects p on p.id = m.project_id
+    where m.user_id = ${userId} and (p.archived_at is not null) = ${isArchived}
+      ${slice.after ? sql`and (p.kind, p.created_at, p.id) > (${kind}, ${createdAt}, ${id})` : sql``}
+    order by p.kind, p.created_at, p.id
+    limit ${slice.limit + 1} offset ${offsetOf(slice)}`
+}
+
+export const countProjects = async (sql: Queryable, userId: string, isArchived: boolean): Promise<number> => {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*) as count
+    from members m
+    join projects p on p.id = m.project_id
+    where m.user_id = ${userId} and (p.archived_at is not null) = ${isArchived}`
+  return row!.count
 }
 
 /** Writes all writable fields. The project must be locked. */

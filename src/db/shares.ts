@@ -1,5 +1,6 @@
 // Tasks shared with single people, and what a person may do with a task as member or by share.
 import type { MemberRole } from '../model/project.ts'
+import { offsetOf, type Slice } from '../model/page.ts'
 import type { Share } from '../model/task.ts'
 import type { Queryable, Tx } from './client.ts'
 
@@ -62,9 +63,21 @@ export const selectShare = async (sql: Queryable, taskId: string, userId: string
   return row ?? null
 }
 
-/** The task must be locked. */
-export const countShares = async (tx: Tx, taskId: string): Promise<number> => {
-  const [row] = await tx<{ count: number }[]>`
+/** In the order they were made: sorted by createdAt, userId. One past the limit. */
+export const selectShares = async (sql: Queryable, taskId: string, slice: Slice): Promise<Share[]> => {
+  const [createdAt = null, userId = null] = slice.after ?? []
+  return sql`
+    select ${columns(sql)}
+    from shares s
+    join users u on u.id = s.user_id
+    where s.task_id = ${taskId}
+      ${slice.after ? sql`and (s.created_at, s.user_id) > (${createdAt}, ${userId})` : sql``}
+    order by s.created_at, s.user_id
+    limit ${slice.limit + 1} offset ${offsetOf(slice)}`
+}
+
+export const countShares = async (sql: Queryable, taskId: string): Promise<number> => {
+  const [row] = await sql<{ count: number }[]>`
     select count(*) as count from shares where task_id = ${taskId}`
   return row!.count
 }

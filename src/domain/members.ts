@@ -2,10 +2,12 @@
 // removal's control entry ends that person's subscriptions before anything later of the project reaches them.
 import type { Tx } from '../db/client.ts'
 import {
+  countMembers,
   deleteMember,
   hasOtherOwner,
   insertMember,
   selectMember,
+  selectMembers,
   selectUserId,
   updateMemberRole,
 } from '../db/members.ts'
@@ -13,9 +15,29 @@ import { updateMemberCount, type ProjectRow } from '../db/projects.ts'
 import { AppError, invalid, notFound } from '../errors.ts'
 import { projectScope, type Entry, type EventType } from '../model/event.ts'
 import type { Member, MemberRole, NewMember } from '../model/project.ts'
-import { demandLive, lockProjectFor } from './access.ts'
+import type { Listed, Slice } from '../model/page.ts'
+import { demandLive, demandProject, lockProjectFor } from './access.ts'
+import type { Actor } from './actor.ts'
+import { readList } from './list.ts'
 import { accessGranted, accessRevoked, demandProjectKind, projectUpdated } from './projects.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
+
+/** In the order they joined. */
+export const listMembers = (
+  deps: Pick<WriteDeps, 'db'>,
+  actor: Actor,
+  projectId: string,
+  slice: Slice,
+): Promise<Listed<Member>> =>
+  readList(deps, slice, {
+    select: async (sql) => {
+      await demandProject(sql, actor, projectId, 'read')
+      return selectMembers(sql, projectId, slice)
+    },
+    count: (sql) => countMembers(sql, projectId),
+    item: (row) => row,
+    key: (row) => [row.createdAt, row.userId],
+  })
 
 /** Adds a person at once. 422 `user_not_found`, 409 `already_member`, `inbox_fixed`, `project_archived`. */
 export const addMember = (

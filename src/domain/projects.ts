@@ -3,9 +3,11 @@
 import type { Tx } from '../db/client.ts'
 import { insertMember, selectMemberIds } from '../db/members.ts'
 import {
+  countProjects,
   deleteProject as deleteProjectRows,
   insertProject,
   selectProject,
+  selectProjects,
   updateArchived,
   updateProject as updateProjectRow,
   type ProjectRow,
@@ -14,9 +16,11 @@ import { lockProjectTasks, selectSharesOfProject } from '../db/shares.ts'
 import { AppError } from '../errors.ts'
 import { projectScope, userScope, type Changes, type Entry, type EventType } from '../model/event.ts'
 import type { MemberRole, NewProject, Project, ProjectEntry, ProjectPatch } from '../model/project.ts'
+import type { Listed, Slice } from '../model/page.ts'
 import { newId } from '../model/scalar.ts'
 import { demandLive, lockProjectFor } from './access.ts'
 import { demand, effectiveRole, type Actor } from './actor.ts'
+import { readList } from './list.ts'
 import { shareRemoved } from './shares.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
@@ -31,6 +35,20 @@ export const getProject = async (
   demand(actor, row && { member: row.role }, 'read')
   return toProject(row!, effectiveRole(actor, { member: row!.role })!)
 }
+
+/** The actor's own projects, also an admin's: the Inbox, then by creation. */
+export const listProjects = (
+  deps: Pick<WriteDeps, 'db'>,
+  actor: Actor,
+  isArchived: boolean,
+  slice: Slice,
+): Promise<Listed<Project>> =>
+  readList(deps, slice, {
+    select: (sql) => selectProjects(sql, actor.userId, isArchived, slice),
+    count: (sql) => countProjects(sql, actor.userId, isArchived),
+    item: (row) => toProject(row, effectiveRole(actor, { member: row.role })!),
+    key: (row) => [row.kind, row.createdAt, row.id],
+  })
 
 export const createProject = (
   deps: WriteDeps,
@@ -64,7 +82,7 @@ export const createInbox = async (tx: Tx, userId: string): Promise<Entry[]> => {
     color: null,
   })
   await insertMember(tx, { projectId: inbox.id, userId, role: 'owner' })
-  return [projectCreated(inbox, userId)]
+  return [projectCreated(inbox, userId), accessGranted(inbox.id, userId, 'owner', userId)]
 }
 
 /** @param ifMatch the version the caller saw, or null. 412 when a writable field changed after it. */

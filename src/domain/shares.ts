@@ -6,20 +6,40 @@ import {
   insertShare,
   lockSharedTask,
   selectShare,
+  selectShares,
   updateSharePermission,
   type TaskAccessRow,
 } from '../db/shares.ts'
 import type { Tx } from '../db/client.ts'
 import { invalid, notFound } from '../errors.ts'
 import { projectScope, userScope, type Entry, type Scope } from '../model/event.ts'
+import type { Listed, Slice } from '../model/page.ts'
 import type { NewShare, Share } from '../model/task.ts'
 import { demandLive, demandTask } from './access.ts'
 import type { Actor } from './actor.ts'
+import { readList } from './list.ts'
 import { findUser } from './members.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /** How many people one task may be shared with. */
 export const maxShares = 20
+
+/** In the order they were made, for everybody who reads the task. */
+export const listShares = (
+  deps: Pick<WriteDeps, 'db'>,
+  actor: Actor,
+  taskId: string,
+  slice: Slice,
+): Promise<Listed<Share>> =>
+  readList(deps, slice, {
+    select: async (sql) => {
+      await demandTask(sql, actor, taskId, 'read')
+      return selectShares(sql, taskId, slice)
+    },
+    count: (sql) => countShares(sql, taskId),
+    item: (row) => row,
+    key: (row) => [row.createdAt, row.userId],
+  })
 
 /** 422 `user_not_found` or past `maxShares`, 409 `already_shared`, `project_archived`. */
 export const addShare = (

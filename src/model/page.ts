@@ -13,6 +13,9 @@ export interface Slice {
   page: number | null
 }
 
+/** How many items are skipped before the slice. */
+export const offsetOf = ({ page, limit }: Slice): number => (page === null ? 0 : (page - 1) * limit)
+
 /** Numbered pages count and skip; deeper than this only cursors go. */
 export const maxPagedItems = 10_000
 

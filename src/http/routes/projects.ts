@@ -6,16 +6,26 @@ import {
   createProject,
   deleteProject,
   getProject,
+  listProjects,
   setArchived,
   updateProject,
 } from '../../domain/projects.ts'
-import { NewProject, ProjectPatch, type Project } from '../../model/project.ts'
+import { NewProject, Project, ProjectPatch } from '../../model/project.ts'
 import { Id } from '../../model/scalar.ts'
 import { signedIn } from '../guard.ts'
+import { openPager, pageMembers, pageParameters } from '../page.ts'
+import { Flag } from '../query.ts'
 import { created, etag, mutate, noContent, ok, respond } from '../reply.ts'
 import { ifMatchOf } from '../request.ts'
 
 const params = Type.Object({ id: Id() })
+
+const Projects = Type.Object({ items: Type.Array(Project), ...pageMembers })
+
+const listQuery = Type.Object(
+  { archived: Type.Optional(Flag('Archived projects instead of the others')), ...pageParameters },
+  { additionalProperties: false },
+)
 
 const detail = (summary: string) => ({ tags: ['Projects'], summary, security: [{ bearer: [] }] })
 
@@ -24,9 +34,25 @@ const tagOf = (project: Project) => etag(project.version, project.role)
 
 const render = (project: Project) => ok(project, tagOf(project))
 
-export const projectRoutes = (deps: Deps) =>
-  new Elysia({ prefix: '/api/projects' })
+type ProjectDeps = Pick<Deps, 'config' | 'db' | 'publisher'>
+
+export const projectRoutes = (deps: ProjectDeps) => {
+  const pager = openPager(deps.config)
+  return new Elysia({ prefix: '/api/projects' })
     .use(signedIn)
+    .get(
+      '',
+      async ({ actor, request, query }) => {
+        const slice = pager.slice(request, query)
+        const found = await listProjects(deps, actor, query.archived === 'true', slice)
+        return respond(pager.reply(request, query, slice, found), request)
+      },
+      {
+        query: listQuery,
+        response: { 200: Projects },
+        detail: detail("List the caller's projects: the Inbox, then by creation"),
+      },
+    )
     .post(
       '',
       ({ actor, request, body }) =>
@@ -35,13 +61,17 @@ export const projectRoutes = (deps: Deps) =>
           (project: Project) => created(project, `/api/projects/${project.id}`, tagOf(project)),
           (write) => createProject(deps, write, body),
         ),
-      { body: NewProject, detail: detail('Create a project; the caller owns it') },
+      {
+        body: NewProject,
+        response: { 201: Project },
+        detail: detail('Create a project; the caller owns it'),
+      },
     )
     .get(
       '/:id',
       async ({ actor, request, params }) =>
         respond(render(await getProject(deps, actor, params.id)), request),
-      { params, detail: detail('Read a project') },
+      { params, response: { 200: Project }, detail: detail('Read a project') },
     )
     .patch(
       '/:id',
@@ -49,7 +79,12 @@ export const projectRoutes = (deps: Deps) =>
         mutate({ request, actor }, render, (write) =>
           updateProject(deps, write, params.id, body, ifMatchOf(request)),
         ),
-      { params, body: ProjectPatch, detail: detail('Change name, description or colour (owners)') },
+      {
+        params,
+        body: ProjectPatch,
+        response: { 200: Project },
+        detail: detail('Change name, description or colour (owners)'),
+      },
     )
     .delete(
       '/:id',
@@ -59,17 +94,26 @@ export const projectRoutes = (deps: Deps) =>
           () => noContent(),
           (write) => deleteProject(deps, write, params.id, ifMatchOf(request)),
         ),
-      { params, detail: detail('Delete a project with everything in it (owners)') },
+      {
+        params,
+        response: { 204: Type.Void() },
+        detail: detail('Delete a project with everything in it (owners)'),
+      },
     )
     .post(
       '/:id/archive',
       ({ actor, request, params }) =>
         mutate({ request, actor }, render, (write) => setArchived(deps, write, params.id, true)),
-      { params, detail: detail('Make a project read-only and take it out of default lists (owners)') },
+      {
+        params,
+        response: { 200: Project },
+        detail: detail('Make a project read-only and take it out of default lists (owners)'),
+      },
     )
     .post(
       '/:id/unarchive',
       ({ actor, request, params }) =>
         mutate({ request, actor }, render, (write) => setArchived(deps, write, params.id, false)),
-      { params, detail: detail('Revive an archived project (owners)') },
+      { params, response: { 200: Project }, detail: detail('Revive an archived project (owners)') },
     )
+}

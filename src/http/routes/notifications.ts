@@ -1,0 +1,73 @@
+// /api/notifications: the caller's inbox.
+import { Type } from '@sinclair/typebox'
+import { Elysia } from 'elysia'
+import type { Deps } from '../../deps.ts'
+import {
+  listNotifications,
+  readAllNotifications,
+  readNotification,
+  type AllRead,
+} from '../../domain/notifications.ts'
+import { Notification } from '../../model/notification.ts'
+import { Id, Instant, Nullable } from '../../model/scalar.ts'
+import { signedIn } from '../guard.ts'
+import { openPager, pageMembers, pageParameters } from '../page.ts'
+import { Flag } from '../query.ts'
+import { mutate, ok, respond } from '../reply.ts'
+
+const unreadCount = Type.Integer({ minimum: 0 })
+const Notifications = Type.Object({ items: Type.Array(Notification), ...pageMembers, unreadCount })
+const ReadAll = Type.Object({ upTo: Nullable(Instant()), unreadCount })
+
+const listQuery = Type.Object(
+  { unread: Type.Optional(Flag('Only what is unread, or only what is read')), ...pageParameters },
+  { additionalProperties: false },
+)
+
+const detail = (summary: string) => ({ tags: ['Notifications'], summary, security: [{ bearer: [] }] })
+
+type NotificationDeps = Pick<Deps, 'config' | 'db' | 'publisher'>
+
+export const notificationRoutes = (deps: NotificationDeps) => {
+  const pager = openPager(deps.config)
+  return new Elysia({ prefix: '/api/notifications' })
+    .use(signedIn)
+    .get(
+      '',
+      async ({ actor, request, query }) => {
+        const slice = pager.slice(request, query)
+        const isUnread = query.unread === undefined ? null : query.unread === 'true'
+        const { unreadCount, ...found } = await listNotifications(deps, actor, isUnread, slice)
+        return respond(pager.reply(request, query, slice, found, { unreadCount }), request)
+      },
+      {
+        query: listQuery,
+        response: { 200: Notifications },
+        detail: detail('List notifications, newest first'),
+      },
+    )
+    .post(
+      '/:id/read',
+      ({ actor, request, params }) =>
+        mutate(
+          { request, actor },
+          (notification: Notification) => ok(notification),
+          (write) => readNotification(deps, write, params.id),
+        ),
+      {
+        params: Type.Object({ id: Id() }),
+        response: { 200: Notification },
+        detail: detail('Mark a notification as read'),
+      },
+    )
+    .post(
+      '/read-all',
+      ({ actor, request }) =>
+        mutate(
+          { request, actor },
+          (all: AllRead) => ok(all),
+          (write) => readAllNotifications(deps, write),
+        ),
+      { response: { 200: ReadAll }, detail: detail('Mark everything as read') },
+    )
+}
