@@ -8,7 +8,10 @@ import { openApiRoutes } from './http/openapi.ts'
 import { factsOf } from './http/request.ts'
 import { docsRoutes } from './http/routes/docs.ts'
 import { healthRoutes } from './http/routes/health.ts'
+import { memberRoutes } from './http/routes/members.ts'
+import { notificationRoutes } from './http/routes/notifications.ts'
 import { projectRoutes } from './http/routes/projects.ts'
+import { shareRoutes } from './http/routes/shares.ts'
 import { syncRoutes } from './http/routes/sync.ts'
 import type { Connection } from './ws/connection.ts'
 import type { Sockets } from './ws/socket.ts'
@@ -27,6 +30,9 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
   app.use(docsRoutes())
   app.use(syncRoutes(deps))
   app.use(projectRoutes(deps))
+  app.use(memberRoutes(deps))
+  app.use(shareRoutes(deps))
+  app.use(notificationRoutes(deps))
   app.get(
     '/api/ws',
     ({ request, server }) =>
