@@ -3,7 +3,7 @@
 import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import type { Deps } from './deps.ts'
-import { frame } from './http/frame.ts'
+import { frame, type RouteTable } from './http/frame.ts'
 import { openApiRoutes } from './http/openapi.ts'
 import { factsOf } from './http/request.ts'
 import { docsRoutes } from './http/routes/docs.ts'
@@ -23,8 +23,12 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     // Without this a short Host header shifts routing by its length.
     handler: { standardHostname: false },
   })
-  const methodsOf = methodTable(() => app.routes)
-  app.use(frame(deps, methodsOf))
+  app.use(
+    frame(
+      deps,
+      routeTable(() => app.routes),
+    ),
+  )
   app.use(healthRoutes(deps))
   app.use(openApiRoutes(() => app.routes))
   app.use(docsRoutes())
@@ -46,16 +50,29 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
 interface Route {
   method: string
   path: string
+  hooks: { query?: unknown }
 }
 
-/** From a path to the methods that answer it. Only asked about requests that failed. */
-const methodTable = (routesOf: () => Route[]): ((path: string) => string[]) => {
+/** What the routes answer to; paths are only asked about for requests that failed. */
+const routeTable = (routesOf: () => Route[]): RouteTable => {
   let compiled: { method: string; pattern: RegExp }[] = []
-  return (path) => {
-    const routes = routesOf()
-    if (compiled.length !== routes.length)
-      compiled = routes.map(({ method, path: template }) => ({ method, pattern: patternOf(template) }))
-    return [...new Set(compiled.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))]
+  return {
+    methodsOf(path) {
+      const routes = routesOf()
+      if (compiled.length !== routes.length)
+        compiled = routes.map(({ method, path: template }) => ({ method, pattern: patternOf(template) }))
+      const methods = new Set(
+        compiled.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method),
+      )
+      if (methods.has('GET')) methods.add('HEAD')
+      return [...methods]
+    },
+    takesQuery(method, template) {
+      const answering = method === 'HEAD' ? 'GET' : method
+      return routesOf().some(
+        (route) => route.method === answering && route.path === template && route.hooks.query !== undefined,
+      )
+    },
   }
 }
 

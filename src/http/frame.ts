@@ -16,8 +16,15 @@ const securityHeaders = {
   'Referrer-Policy': 'no-referrer',
 }
 
-/** @param methodsOf the methods a path answers to; empty for an unknown path. */
-export const frame = (deps: Deps, methodsOf: (path: string) => string[]) =>
+/** What the frame needs to know of the routes, which are registered after it. */
+export interface RouteTable {
+  /** The methods a path answers to; empty for an unknown path. */
+  methodsOf(path: string): string[]
+  /** Whether the route of this template declares query parameters. */
+  takesQuery(method: string, template: string): boolean
+}
+
+export const frame = (deps: Deps, { methodsOf, takesQuery }: RouteTable) =>
   new Elysia({ name: 'frame' })
     .onRequest(async ({ request, server, set }) => {
       const facts = startRequest(request, clientAddress(deps, request, server?.requestIP(request)?.address))
@@ -36,7 +43,12 @@ export const frame = (deps: Deps, methodsOf: (path: string) => string[]) =>
     })
     .onParse({ as: 'global' }, ({ request, contentType }) => readJson(request, contentType))
     .onTransform({ as: 'global' }, (context) => {
-      Object.assign(context, { query: readQuery(context.request.url) })
+      const { request, route } = context
+      const query = readQuery(request.url)
+      // A schema refuses what it does not know; a route without one knows nothing.
+      if (Object.keys(query).length > 0 && !takesQuery(request.method, route))
+        throw new AppError('unknown_parameter')
+      Object.assign(context, { query })
     })
     .onError({ as: 'global' }, ({ error, request }) =>
       problem(withMethods(error, request, methodsOf), request, deps.log),
