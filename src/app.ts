@@ -6,6 +6,7 @@ import type { Deps } from './deps.ts'
 import { frame, type RouteTable } from './http/frame.ts'
 import { openApiRoutes } from './http/openapi.ts'
 import { factsOf } from './http/request.ts'
+import { authRoutes } from './http/routes/auth.ts'
 import { docsRoutes } from './http/routes/docs.ts'
 import { healthRoutes } from './http/routes/health.ts'
 import { memberRoutes } from './http/routes/members.ts'
@@ -13,6 +14,7 @@ import { notificationRoutes } from './http/routes/notifications.ts'
 import { projectRoutes } from './http/routes/projects.ts'
 import { shareRoutes } from './http/routes/shares.ts'
 import { syncRoutes } from './http/routes/sync.ts'
+import { taskRoutes } from './http/routes/tasks.ts'
 import type { Connection } from './ws/connection.ts'
 import type { Sockets } from './ws/socket.ts'
 
@@ -32,8 +34,10 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
   app.use(healthRoutes(deps))
   app.use(openApiRoutes(() => app.routes))
   app.use(docsRoutes())
+  app.use(authRoutes(deps))
   app.use(syncRoutes(deps))
   app.use(projectRoutes(deps))
+  app.use(taskRoutes(deps))
   app.use(memberRoutes(deps))
   app.use(shareRoutes(deps))
   app.use(notificationRoutes(deps))

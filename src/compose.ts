@@ -80,12 +80,13 @@ export const openServer = async (config: Config, log: Log): Promise<RunningServe
       },
       onEpoch() {
         ring.clear()
+        authenticator.forgetAll()
         sockets?.epochChanged()
       },
     }),
   )
   const tokens = createTokens(config)
-  const authenticator = createAuthenticator({ db, tokens, tail, hub, log })
+  const authenticator = stack.use(createAuthenticator({ db, tokens, tail, hub, log }))
   let draining = false
   const deps: Deps = {
     config,

@@ -34,7 +34,7 @@ export interface Identity {
 
 /** From a token to the person behind it: memoised while revocations are known to arrive. */
 export interface Authenticator {
-  /** 401 for a bad, expired or revoked token; 403 `user_disabled`; 503 if that cannot be known now. */
+  /** 401 for a bad or expired token, with `reason: 'revoked'` for an ended session; 503 if that cannot be known now. */
   authenticate(token: string): Promise<Identity>
 }
 
@@ -42,14 +42,18 @@ export interface Authenticator {
 export interface RateLimiter {
   /** Takes one of `limit` per window. Never throws and never waits longer than 100 ms. */
   take(policy: RatePolicy, key: string): Promise<RateState>
-  /** Looks without taking. */
-  peek(policy: RatePolicy, key: string): Promise<RateState>
+  /** Puts back what a `take` took for nothing. Never throws. */
+  giveBack(policy: RatePolicy, key: string): Promise<void>
+  /** How often Redis could not be asked, for the metrics. */
+  readonly misses: number
 }
 
 export interface RatePolicy {
   name: string
   limit: number
   windowSeconds: number
+  /** Counted in this process while Redis is away; others then let everything pass. */
+  isStrict?: boolean
 }
 
 export interface RateState {

@@ -1,11 +1,13 @@
 // The one place where a driver or PostgreSQL error becomes an AppError. Constraints are looked up by the name
 // they carry in sql/, everything else by SQLSTATE; what is in no table is a bug and passes through unchanged.
 // A violated constraint keeps no cause: PostgreSQL's detail quotes the offending value.
-import { AppError, unavailable } from '../errors.ts'
+import { AppError, invalid, unavailable } from '../errors.ts'
 
 /** Constraint name in sql/ → what the client is told. */
 const constraints: Record<string, () => AppError> = {
   users_email_key: () => new AppError('email_taken'),
+  users_email_is_lower_case: () =>
+    invalid({ pointer: '/email', detail: 'has letters that are unsafe in an address' }),
   users_pkey: () => new AppError('id_taken'),
   projects_pkey: () => new AppError('id_taken'),
   tasks_pkey: () => new AppError('id_taken'),

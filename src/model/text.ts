@@ -5,17 +5,23 @@ import { Kind, Type, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
 interface TextOptions {
   minLength?: number
   maxLength: number
+  /** Taken to the letter, as secrets are: spaces around it count. */
+  untrimmed?: boolean
   description?: string
   examples?: string[]
 }
 
 /** Why `value` is no acceptable text, or null. */
-export const textFault = (value: string, { minLength = 0, maxLength }: TextOptions): string | null => {
+export const textFault = (
+  value: string,
+  { minLength = 0, maxLength, untrimmed }: TextOptions,
+): string | null => {
   if (value.includes('\0')) return 'must not contain NUL'
   if (!value.isWellFormed()) return 'must not contain lone surrogates'
-  const trimmed = value.trim()
-  // Code points never outnumber code units, so that only long values need counting.
-  const length = trimmed.length <= maxLength ? trimmed.length : [...trimmed].length
+  const trimmed = untrimmed ? value : value.trim()
+  // A code point is one or two code units, so that only values near a limit need counting.
+  const units = trimmed.length
+  const length = units <= maxLength && units >= 2 * minLength ? units : [...trimmed].length
   if (length > maxLength) return `must have at most ${maxLength} characters`
   if (length < minLength)
     return minLength === 1 ? 'must not be empty' : `must have at least ${minLength} characters`

@@ -1,0 +1,144 @@
+// Accounts. The password hash leaves this file only to be verified or compared; every other column in `User`.
+import type { PublicUser, Role, User } from '../model/user.ts'
+import type { Queryable, Tx } from './client.ts'
+
+/** What a sign-in or a change that needs the password works with. */
+export interface Credentials {
+  user: User
+  passwordHash: string
+  isDisabled: boolean
+}
+
+interface CredentialsRow extends User {
+  passwordHash: string
+  isDisabled: boolean
+}
+
+const columns = (sql: Queryable) => sql`
+  u.id, u.email, u.name, u.role, u.time_zone as "timeZone", u.email_verified_at is not null as "emailVerified",
+  null as "avatarUrl", u.created_at as "createdAt", u.updated_at as "updatedAt"`
+
+const credentialColumns = (sql: Queryable) => sql`
+  ${columns(sql)}, u.password_hash as "passwordHash", u.disabled_at is not null as "isDisabled"`
+
+const credentials = (row: CredentialsRow | undefined): Credentials | null => {
+  if (!row) return null
+  const { passwordHash, isDisabled, ...user } = row
+  return { user, passwordHash, isDisabled }
+}
+
+/** 409 `email_taken`. */
+export const insertUser = async (
+  tx: Tx,
+  user: {
+    id: string
+    email: string
+    name: string
+    passwordHash: string
+    timeZone: string
+    role: Role
+    emailVerified: boolean
+  },
+): Promise<User> => {
+  const [row] = await tx<User[]>`
+    insert into users as u (id, email, name, role, password_hash, time_zone, email_verified_at)
+    values (
+      ${user.id}, ${user.email}, ${user.name}, ${user.role}, ${user.passwordHash}, ${user.timeZone},
+      case when ${user.emailVerified} then now() end)
+    returning ${columns(tx)}`
+  return row!
+}
+
+export const selectUser = async (sql: Queryable, id: string): Promise<User | null> => {
+  const [row] = await sql<User[]>`
+    select ${columns(sql)} from users u where u.id = ${id}`
+  return row ?? null
+}
+
+/** @param email trimmed and lower-case. */
+export const selectCredentials = async (sql: Queryable, email: string): Promise<Credentials | null> => {
+  const [row] = await sql<CredentialsRow[]>`
+    select ${credentialColumns(sql)} from users u where u.email = ${email}`
+  return credentials(row)
+}
+
+export const selectCredentialsById = async (sql: Queryable, id: string): Promise<Credentials | null> => {
+  const [row] = await sql<CredentialsRow[]>`
+    select ${credentialColumns(sql)} from users u where u.id = ${id}`
+  return credentials(row)
+}
+
+/** Locks the account against every change of it, and with `for share` only against those. */
+export const lockUser = async (
+  tx: Tx,
+  id: string,
+  strength: 'share' | 'update' = 'update',
+): Promise<Credentials | null> => {
+  const [row] = await tx<CredentialsRow[]>`
+    select ${credentialColumns(tx)} from users u where u.id = ${id}
+    ${strength === 'share' ? tx`for share` : tx`for update`}`
+  return credentials(row)
+}
+
+/** The writable fields, as they shall be. A new address has to be verified again. */
+export const updateUser = async (
+  tx: Tx,
+  { id, email, name, timeZone }: Pick<User, 'id' | 'email' | 'name' | 'timeZone'>,
+): Promise<User> => {
+  const [row] = await tx<User[]>`
+    update users u set
+      email = ${email}, name = ${name}, time_zone = ${timeZone}, updated_at = now(),
+      email_verified_at = case when u.email = ${email} then u.email_verified_at end
+    where u.id = ${id}
+    returning ${columns(tx)}`
+  return row!
+}
+
+export const updatePasswordHash = async (tx: Tx, id: string, passwordHash: string): Promise<void> => {
+  await tx`
+    update users set password_hash = ${passwordHash} where id = ${id}`
+}
+
+/** One of the demo users gets its role; nothing else changes a role yet. */
+export const deleteUser = async (tx: Tx, id: string): Promise<void> => {
+  await tx`
+    delete from users where id = ${id}`
+}
+
+/** Others as `viewer` may see them: the address only of those who share a project with it, or for admins. */
+const publicColumns = (sql: Queryable, viewer: { userId: string; role: Role }) => sql`
+  u.id, u.name, null as "avatarUrl",
+  case when ${viewer.role === 'admin'} or u.id = ${viewer.userId} or exists (
+    select from members theirs
+    join members own on own.project_id = theirs.project_id and own.user_id = ${viewer.userId}
+    where theirs.user_id = u.id
+  ) then u.email end as email`
+
+const publicUser = ({ email, ...user }: PublicUser & { email: string | null }): PublicUser =>
+  email === null ? user : { ...user, email }
+
+export const selectPublicUser = async (
+  sql: Queryable,
+  viewer: { userId: string; role: Role },
+  id: string,
+): Promise<PublicUser | null> => {
+  const [row] = await sql<(PublicUser & { email: string | null })[]>`
+    select ${publicColumns(sql, viewer)} from users u where u.id = ${id}`
+  return row ? publicUser(row) : null
+}
+
+/** People whose name begins with `text`, in any case, or whose address it is; by name. */
+export const selectUsersByText = async (
+  sql: Queryable,
+  viewer: { userId: string; role: Role },
+  text: string,
+  limit: number,
+): Promise<PublicUser[]> => {
+  const prefix = text.replaceAll(/[\\%_]/g, String.raw`\$&`)
+  const rows = await sql<(PublicUser & { email: string | null })[]>`
+    select ${publicColumns(sql, viewer)} from users u
+    where u.disabled_at is null and (lower(u.name) like lower(${prefix}) || '%' or u.email = lower(${text}))
+    order by lower(u.name) collate "C", u.id
+    limit ${limit}`
+  return rows.map(publicUser)
+}

@@ -1,0 +1,84 @@
+// Becoming known: registration and sign-in. Invariant: whether an address has an account shows in neither the
+// answer nor the duration of a failed sign-in.
+import type { Tx } from '../db/client.ts'
+import { insertUser, lockUser, selectCredentials, updatePasswordHash, type Credentials } from '../db/users.ts'
+import type { Deps } from '../deps.ts'
+import { AppError, invalid, messageOf } from '../errors.ts'
+import type { Entry } from '../model/event.ts'
+import type { Registration, SignIn } from '../model/credentials.ts'
+import { newId } from '../model/scalar.ts'
+import type { SessionAnswer, User } from '../model/user.ts'
+import { demandUncommon } from './passwords.ts'
+import { createInbox } from './projects.ts'
+import { answerFor, openSession, type Device, type SessionDeps } from './sessions.ts'
+import { writeAsSystem } from './write.ts'
+
+export type AuthDeps = SessionDeps & Pick<Deps, 'passwords' | 'log'>
+
+/** Makes an account with its Inbox and signs it in. 409 `email_taken`, 422, 503 when too many passwords wait. */
+export const register = async (
+  deps: AuthDeps,
+  { email, name, password, timeZone = 'UTC' }: Registration,
+  device: Device,
+): Promise<SessionAnswer> => {
+  const address = toAddress(email)
+  demandUncommon(password, '/password')
+  const passwordHash = await deps.passwords.hash(password)
+  const opened = await writeAsSystem(deps, async (tx) => {
+    const account = { email: address, name: name.trim(), passwordHash, timeZone }
+    const { user, entries } = await createUser(tx, account)
+    return { value: await openSession(tx, user, device), entries }
+  })
+  return answerFor(deps, opened)
+}
+
+/** A user and its Inbox, and what the log is to say. */
+export const createUser = async (
+  tx: Tx,
+  account: Pick<User, 'email' | 'name' | 'timeZone'> &
+    Partial<Pick<User, 'role' | 'emailVerified'>> & { passwordHash: string },
+): Promise<{ user: User; entries: Entry[] }> => {
+  const user = await insertUser(tx, { id: newId(), role: 'user', emailVerified: false, ...account })
+  return { user, entries: await createInbox(tx, user.id) }
+}
+
+/** 401 `invalid_credentials`; 403 `user_disabled` after the right password; 503 when too many wait. */
+export const signIn = async (
+  deps: AuthDeps,
+  { email, password }: SignIn,
+  device: Device,
+): Promise<SessionAnswer> => {
+  const address = email.trim().toLowerCase()
+  const found = await deps.db.read((sql) => selectCredentials(sql, address))
+  const { valid, outdated } = await deps.passwords.verify(password, found?.passwordHash ?? null)
+  if (!found || !valid) throw new AppError('invalid_credentials')
+  const betterHash = outdated ? await rehash(deps, password) : null
+  const opened = await deps.db.transact(async (tx) => {
+    // Under the lock no change of the password can miss this session.
+    const now = await lockUser(tx, found.user.id, betterHash ? 'update' : 'share')
+    demandSame(found, now)
+    if (betterHash) await updatePasswordHash(tx, now.user.id, betterHash)
+    return openSession(tx, now.user, device)
+  })
+  return answerFor(deps, opened)
+}
+
+/** The account is still the one whose password was right, and may sign in. */
+function demandSame(seen: Credentials, now: Credentials | null): asserts now is Credentials {
+  if (now?.passwordHash !== seen.passwordHash) throw new AppError('invalid_credentials')
+  if (now.isDisabled) throw new AppError('user_disabled')
+}
+
+/** Null when that cannot be done now: the next sign-in tries again. */
+const rehash = async ({ passwords, log }: AuthDeps, password: string): Promise<string | null> =>
+  passwords.hash(password).catch((error: unknown) => {
+    log.warn({ cause: messageOf(error) }, 'a password hash stays outdated')
+    return null
+  })
+
+/** The canonical form of an e-mail address. 422 for what cannot be one. */
+export const toAddress = (email: string, pointer = '/email'): string => {
+  const address = email.trim().toLowerCase()
+  if (/^[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u.test(address) && [...address].length <= 254) return address
+  throw invalid({ pointer, detail: 'must be an e-mail address' })
+}

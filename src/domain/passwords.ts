@@ -1,0 +1,68 @@
+// Passwords: what is acceptable, and hashing it. Invariant: at most so many hashes run at once and at most so many
+// wait, because Bun computes them on the thread pool that also resolves names and reads files.
+import type { Passwords } from '../deps.ts'
+import { AppError, invalid } from '../errors.ts'
+import { isCommonPassword } from './common-passwords.ts'
+
+/** OWASP's smallest recommended argon2id: 20 ms of one core, 19 MiB. */
+const argon2id = { algorithm: 'argon2id', memoryCost: 19_456, timeCost: 2 } as const
+const current = `$argon2id$v=19$m=${argon2id.memoryCost},t=${argon2id.timeCost},p=1$`
+
+/** How many may wait for each that runs: about a third of a second. */
+const waitingPerRunning = 16
+
+/** 422 for what anybody would guess; its length is the schema's matter. */
+export const demandUncommon = (password: string, pointer: string): void => {
+  if (isCommonPassword(password)) throw invalid({ pointer, detail: 'is among the commonest passwords' })
+}
+
+/**
+ * @param maxAtOnce hashes computed at the same time.
+ * `hash` and `verify` throw 503 `unavailable` at once when too many wait already.
+ */
+export const createPasswords = (maxAtOnce: number): Passwords => {
+  const waiting: (() => void)[] = []
+  let running = 0
+
+  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (running >= maxAtOnce) {
+      if (waiting.length >= maxAtOnce * waitingPerRunning) {
+        throw new AppError('unavailable', 'Too many sign-ins at once', { retryAfter: 1 })
+      }
+      await new Promise<void>((resolve) => waiting.push(resolve))
+    } else {
+      running += 1
+    }
+    try {
+      return await work()
+    } finally {
+      const next = waiting.shift()
+      if (next) next() // takes this turn over
+      else running -= 1
+    }
+  }
+
+  const hash = (password: string): Promise<string> =>
+    inTurn(() => Bun.password.hash(normal(password), argon2id))
+
+  // Verified against when there is no account: the same work as for a real one.
+  let decoy: string | undefined
+  const decoyHash = async (): Promise<string> =>
+    (decoy ??= await Bun.password.hash(Bun.randomUUIDv7(), argon2id))
+
+  return {
+    hash,
+    verify: (password, stored) =>
+      inTurn(async () => {
+        // oxlint-disable-next-line promise/prefer-await-to-then -- a hash that cannot be read matches nothing
+        const matches = await Bun.password
+          .verify(normal(password), stored ?? (await decoyHash()))
+          .catch(() => false)
+        const valid = matches && stored !== null
+        return { valid, outdated: valid && !stored.startsWith(current) }
+      }),
+  }
+}
+
+/** One spelling for what keyboards compose differently; an unpaired surrogate could not be hashed apart. */
+const normal = (password: string): string => password.normalize('NFC')

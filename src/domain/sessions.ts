@@ -1,0 +1,169 @@
+// Sessions after sign-in: keeping one alive by its refresh tokens, listing and ending them. Every end is a control
+// entry in the log of its user, in the same transaction, so that each process refuses the session's tokens.
+import type { Tx } from '../db/client.ts'
+import {
+  insertSession,
+  lockSessionOfToken,
+  revokeSession,
+  revokeSessions,
+  rotateToken,
+  selectKnownTokens,
+  selectRefreshToken,
+  selectSessions,
+} from '../db/sessions.ts'
+import { selectUser } from '../db/users.ts'
+import type { Config } from '../config.ts'
+import type { Deps } from '../deps.ts'
+import { accessTokenSeconds } from '../deps.ts'
+import { AppError, notFound } from '../errors.ts'
+import { userScope, type Control, type Entry } from '../model/event.ts'
+import { newId } from '../model/scalar.ts'
+import type { Session, SessionAnswer, User } from '../model/user.ts'
+import type { Actor } from './actor.ts'
+import { writeAsSystem, type WriteDeps } from './write.ts'
+
+export type SessionDeps = WriteDeps & Pick<Deps, 'tokens' | 'config'>
+
+/** From where somebody signs in, as shown in the list of sessions. */
+export interface Device {
+  userAgent: string
+  ip: string
+}
+
+/** A session before anybody was told of it. */
+export interface Opened {
+  user: User
+  sessionId: string
+  refreshToken: string
+}
+
+interface Refused {
+  code: 'unauthenticated' | 'refresh_reused'
+}
+
+/** Two tabs, or a lost answer: a token may be refreshed again for this long, with the same result. */
+const graceSeconds = 10
+const maxUserAgent = 300
+const maxListed = 100
+
+/** Opens a session for a user whose row the transaction has locked or made. */
+export const openSession = async (tx: Tx, user: User, device: Device): Promise<Opened> => {
+  const refreshToken = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')
+  const sessionId = newId()
+  await insertSession(tx, {
+    id: sessionId,
+    userId: user.id,
+    tokenHash: hashOf(refreshToken),
+    userAgent: device.userAgent.slice(0, maxUserAgent),
+    ip: device.ip,
+  })
+  return { user, sessionId, refreshToken }
+}
+
+export const answerFor = async (
+  { tokens }: Pick<Deps, 'tokens'>,
+  { user, sessionId, refreshToken }: Opened,
+): Promise<SessionAnswer> => ({
+  user,
+  accessToken: await tokens.sign({ userId: user.id, sessionId }),
+  expiresIn: accessTokenSeconds,
+  refreshToken,
+})
+
+/**
+ * Spends a refresh token for its one successor. 401 `unauthenticated` for what is no live token, 401
+ * `refresh_reused` for one spent longer ago than the grace: then the whole session ends.
+ */
+export const refreshSession = async (deps: SessionDeps, token: string): Promise<SessionAnswer> => {
+  const result = await writeAsSystem<Opened | Refused>(deps, async (tx) => {
+    const refused = (code: Refused['code']) => ({ value: { code }, entries: [] })
+    const spent = hashOf(token)
+    const session = await lockSessionOfToken(tx, spent)
+    const found = session && (await selectRefreshToken(tx, spent, graceSeconds))
+    if (!found || found.state === 'expired') return refused('unauthenticated')
+    if (found.state === 'spent') {
+      const ended = session.isLive && (await revokeSession(tx, session.userId, session.id))
+      return {
+        ...refused('refresh_reused'),
+        entries: ended ? [sessionEnded(session.userId, session.id)] : [],
+      }
+    }
+    const user = session.isLive ? await selectUser(tx, session.userId) : null
+    if (!user) return refused('unauthenticated')
+    const candidates = successorsOf(deps.config, token)
+    const successor =
+      found.state === 'repeat'
+        ? await existing(tx, candidates)
+        : await rotate(tx, session.id, spent, candidates)
+    return { value: { user, sessionId: session.id, refreshToken: successor }, entries: [] }
+  })
+  if ('code' in result) throw new AppError(result.code)
+  return answerFor(deps, result)
+}
+
+const rotate = async (
+  tx: Tx,
+  sessionId: string,
+  spent: Uint8Array,
+  [successor]: string[],
+): Promise<string> => {
+  await rotateToken(tx, { sessionId, spent, successor: hashOf(successor!) })
+  return successor!
+}
+
+/** The candidate that was given out: the signing key may have changed in between. */
+const existing = async (tx: Tx, candidates: string[]): Promise<string> => {
+  const hashes = candidates.map(hashOf)
+  const [known] = await selectKnownTokens(tx, hashes)
+  return candidates[hashes.findIndex((hash) => known && Buffer.compare(hash, known) === 0)]!
+}
+
+/** Ends the session a refresh token belongs to, spent or not; a token of none, or of one that ended, is fine. */
+export const endSessionOfToken = (deps: WriteDeps, token: string): Promise<void> =>
+  writeAsSystem(deps, async (tx) => {
+    const session = await lockSessionOfToken(tx, hashOf(token))
+    const ended = session?.isLive && (await revokeSession(tx, session.userId, session.id))
+    return { value: undefined, entries: ended ? [sessionEnded(session.userId, session.id)] : [] }
+  })
+
+/** Ends one of the actor's sessions, also the current one. 404 when it has no such session. */
+export const endSession = (deps: WriteDeps, { userId }: Actor, id: string): Promise<void> =>
+  writeAsSystem(deps, async (tx) => {
+    if (!(await revokeSession(tx, userId, id))) throw notFound()
+    return { value: undefined, entries: [sessionEnded(userId, id)] }
+  })
+
+/** Ends all of the actor's sessions, this one too. */
+export const endAllSessions = (deps: WriteDeps, { userId }: Actor): Promise<void> =>
+  writeAsSystem(deps, async (tx) => ({ value: undefined, entries: await endSessions(tx, userId, null) }))
+
+/** Ends all sessions of a user but one, and returns what the log is to say. */
+export const endSessions = async (tx: Tx, userId: string, except: string | null): Promise<Entry[]> => {
+  await revokeSessions(tx, userId, except)
+  return [controlEntry(userId, { kind: 'sessions', except })]
+}
+
+/** The actor's live sessions, last used first, at most 100. */
+export const listSessions = ({ db }: Pick<Deps, 'db'>, { userId, sessionId }: Actor): Promise<Session[]> =>
+  db.read((sql) => selectSessions(sql, userId, sessionId, maxListed))
+
+const sessionEnded = (userId: string, sessionId: string): Entry =>
+  controlEntry(userId, { kind: 'session', sessionId })
+
+/** What every process must do about a person; clients are told by what it does. */
+export const controlEntry = (userId: string, control: Control): Entry => ({
+  scope: userScope(userId),
+  type: 'control',
+  id: null,
+  actorId: userId,
+  control,
+})
+
+const hashOf = (token: string): Uint8Array => new Bun.CryptoHasher('sha256').update(token).digest()
+
+/** The token's only successor under each key, the signing one first. It is derived so that it need not be kept. */
+const successorsOf = ({ jwtKeys }: Pick<Config, 'jwtKeys'>, token: string): string[] =>
+  jwtKeys.map(({ secret }) => {
+    const key = new Bun.CryptoHasher('sha256', secret).update('tasktide refresh token v1').digest()
+    return new Bun.CryptoHasher('sha256', key).update(token).digest('base64url')
+  })

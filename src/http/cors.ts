@@ -1,0 +1,45 @@
+// Which web pages may call: those of the server's own origin and of the allow-list, to the letter, scheme and port
+// too. Nothing is ever reflected that is not on it.
+import { Elysia } from 'elysia'
+import type { Config } from '../config.ts'
+
+type OriginConfig = Pick<Config, 'allowedOrigins' | 'trustedProxies'>
+
+/** Whether the origin is the server's own or on the allow-list. */
+export const isAllowedOrigin = (origin: string, request: Request, config: OriginConfig): boolean =>
+  config.allowedOrigins.includes(origin) || origin === ownOrigin(request, config)
+
+/** As the browser sees it: behind a trusted proxy the scheme is the one that the proxy was called with. */
+const ownOrigin = (request: Request, { trustedProxies }: OriginConfig): string => {
+  const { protocol } = new URL(request.url)
+  const forwarded =
+    trustedProxies > 0 ? request.headers.get('x-forwarded-proto')?.split(',').at(-1)?.trim() : null
+  return `${forwarded ?? protocol.slice(0, -1)}://${request.headers.get('host') ?? ''}`
+}
+
+const allow = {
+  'Access-Control-Allow-Methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
+  'Access-Control-Allow-Headers':
+    'Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, X-Request-Id, Traceparent, Range',
+  'Access-Control-Max-Age': '600',
+}
+
+const expose =
+  'ETag, Location, Link, Tide-Cursor, Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id'
+
+/** Answers preflights and marks answers. Registered before everything that answers. */
+export const cors = (config: OriginConfig) =>
+  new Elysia({ name: 'cors' }).onRequest(({ request, set }) => {
+    const { headers } = set
+    headers['Vary'] = 'Origin'
+    const origin = request.headers.get('origin')
+    const isPreflight = request.method === 'OPTIONS' && request.headers.has('access-control-request-method')
+    const isAllowed = origin !== null && isAllowedOrigin(origin, request, config)
+    if (isAllowed) {
+      headers['Access-Control-Allow-Origin'] = origin
+      headers['Access-Control-Allow-Credentials'] = 'true'
+      headers['Access-Control-Expose-Headers'] = expose
+    }
+    if (!isPreflight) return undefined
+    return new Response(null, { status: 204, headers: isAllowed ? allow : {} })
+  })

@@ -1,0 +1,123 @@
+// /api/auth: registration, sign-in and sessions. Nothing here is cached, nothing is kept for repeats.
+import { Type } from '@sinclair/typebox'
+import { Elysia } from 'elysia'
+import type { Deps } from '../../deps.ts'
+import { register, signIn } from '../../domain/auth.ts'
+import {
+  endAllSessions,
+  endSession,
+  endSessionOfToken,
+  listSessions,
+  refreshSession,
+} from '../../domain/sessions.ts'
+import type { Reply } from '../../domain/write.ts'
+import { AppError } from '../../errors.ts'
+import { Refresh, Registration, SignIn } from '../../model/credentials.ts'
+import { Id } from '../../model/scalar.ts'
+import type { SessionAnswer } from '../../model/user.ts'
+import { addressKey, demandAllowance, limitSignIn } from '../allowance.ts'
+import { refreshCookie, refreshTokenOfCookie } from '../cookies.ts'
+import { authenticate, signedIn } from '../guard.ts'
+import { policiesOf } from '../rate-limit.ts'
+import { created, noContent, ok, respond } from '../reply.ts'
+import { factsOf } from '../request.ts'
+
+const noStore = { 'Cache-Control': 'no-store' }
+
+const open = (summary: string) => ({ tags: ['Auth'], summary })
+const closed = (summary: string) => ({ ...open(summary), security: [{ bearer: [] }] })
+
+const deviceOf = (request: Request) => ({
+  userAgent: request.headers.get('user-agent') ?? '',
+  ip: factsOf(request).ip,
+})
+
+export const authRoutes = (deps: Deps) => {
+  const { registrations } = policiesOf(deps.config)
+
+  const keepToken = (request: Request, token: string | null) => ({
+    ...noStore,
+    'Set-Cookie': refreshCookie(token, request, deps.config),
+  })
+
+  const sessionReply = (answer: SessionAnswer, request: Request): Reply =>
+    ok(answer, keepToken(request, answer.refreshToken))
+
+  return new Elysia({ prefix: '/api/auth' })
+    .post(
+      '/register',
+      async ({ body, request, set }) => {
+        await demandAllowance(deps, set.headers, registrations, addressKey(factsOf(request).ip))
+        const answer = await register(deps, body, deviceOf(request))
+        return respond(created(answer, '/api/users/me', keepToken(request, answer.refreshToken)))
+      },
+      { body: Registration, detail: open('Make an account and sign in') },
+    )
+    .post(
+      '/login',
+      async ({ body, request, set }) => {
+        const attempt = { request, headers: set.headers, email: body.email }
+        const answer = await limitSignIn(deps, attempt, () => signIn(deps, body, deviceOf(request)))
+        return respond(sessionReply(answer, request))
+      },
+      { body: SignIn, detail: open('Sign in') },
+    )
+    .post(
+      '/refresh',
+      async ({ body, request }) => {
+        const token = body?.refreshToken ?? refreshTokenOfCookie(request, deps.config)
+        if (token === null) throw new AppError('unauthenticated')
+        return respond(sessionReply(await refreshSession(deps, token), request))
+      },
+      {
+        body: Type.Optional(Refresh),
+        detail: open('Spend a refresh token, from the body or the cookie, for a new session answer'),
+      },
+    )
+    .post(
+      '/logout',
+      async ({ body, request }) => {
+        await endCurrent(deps, request, body?.refreshToken)
+        return respond(noContent(keepToken(request, null)))
+      },
+      {
+        body: Type.Optional(Refresh),
+        detail: open('End the session of the refresh token, the access token or the cookie'),
+      },
+    )
+    .use(signedIn)
+    .post(
+      '/logout-all',
+      async ({ actor, request }) => {
+        await endAllSessions(deps, actor)
+        return respond(noContent(keepToken(request, null)))
+      },
+      { detail: closed('End all sessions, this one too') },
+    )
+    .get(
+      '/sessions',
+      async ({ actor }) => respond(ok({ items: await listSessions(deps, actor), nextCursor: null }, noStore)),
+      { detail: closed('List the live sessions') },
+    )
+    .delete(
+      '/sessions/:id',
+      async ({ actor, params }) => {
+        await endSession(deps, actor, params.id)
+        return respond(noContent(noStore))
+      },
+      { params: Type.Object({ id: Id() }), detail: closed('End one session') },
+    )
+}
+
+/** The first credential a request carries says which session ends. 401 without any. */
+const endCurrent = async (deps: Deps, request: Request, refreshToken: string | undefined): Promise<void> => {
+  if (refreshToken !== undefined) return endSessionOfToken(deps, refreshToken)
+  if (request.headers.has('authorization')) {
+    await authenticate(request, deps.authenticator)
+    const { actor } = factsOf(request).identity!
+    return endSession(deps, actor, actor.sessionId)
+  }
+  const token = refreshTokenOfCookie(request, deps.config)
+  if (token === null) throw new AppError('unauthenticated')
+  return endSessionOfToken(deps, token)
+}

@@ -1,0 +1,50 @@
+// What people send to be known: registration, sign-in and changes of their own account.
+import { Type, type Static } from '@sinclair/typebox'
+import { Nullable, TimeZone } from './scalar.ts'
+import { Text } from './text.ts'
+import { Email, Name } from './user.ts'
+
+/** A new password. It is taken to the letter: nothing is trimmed. */
+export const NewPassword = Text({
+  minLength: 8,
+  maxLength: 128,
+  untrimmed: true,
+  description: 'Not among the 3,000 commonest',
+  examples: ['correct horse battery staple'],
+})
+
+/** A password as somebody claims it is; the longest bounds what is hashed. */
+export const GivenPassword = Text({ minLength: 1, maxLength: 1_000, untrimmed: true })
+
+export const RefreshToken = Text({ minLength: 1, maxLength: 200, untrimmed: true })
+
+const closed = { additionalProperties: false } as const
+
+export const Registration = Type.Object(
+  { email: Email, name: Name, password: NewPassword, timeZone: Type.Optional(TimeZone()) },
+  closed,
+)
+export type Registration = Static<typeof Registration>
+
+export const SignIn = Type.Object({ email: Email, password: GivenPassword }, closed)
+export type SignIn = Static<typeof SignIn>
+
+/** Without `refreshToken` the cookie is used. */
+export const Refresh = Type.Object({ refreshToken: Type.Optional(RefreshToken) }, closed)
+
+/** RFC 7396 merge patch. A new `email` needs `currentPassword`. */
+export const UserPatch = Type.Object(
+  {
+    email: Type.Optional(Email),
+    name: Type.Optional(Name),
+    timeZone: Type.Optional(Nullable(TimeZone())),
+    currentPassword: Type.Optional(GivenPassword),
+  },
+  { additionalProperties: false, minProperties: 1 },
+)
+export type UserPatch = Static<typeof UserPatch>
+
+export const PasswordChange = Type.Object({ currentPassword: GivenPassword, password: NewPassword }, closed)
+export type PasswordChange = Static<typeof PasswordChange>
+
+export const AccountDeletion = Type.Object({ password: GivenPassword }, closed)
