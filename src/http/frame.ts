@@ -24,7 +24,7 @@ export interface RouteTable {
   takesQuery(method: string, template: string): boolean
 }
 
-export const frame = (deps: Deps, { methodsOf, takesQuery }: RouteTable) =>
+export const frame = (deps: Deps, routes: RouteTable) =>
   new Elysia({ name: 'frame' })
     .onRequest(async ({ request, server, set }) => {
       const facts = startRequest(request, clientAddress(deps, request, server?.requestIP(request)?.address))
@@ -38,7 +38,7 @@ export const frame = (deps: Deps, { methodsOf, takesQuery }: RouteTable) =>
         await authenticate(request, deps.authenticator)
       } catch (error) {
         // What does not exist is 404 or 405 for everybody; the router says so.
-        if (methodsOf(path).includes(request.method)) throw error
+        if (routes.methodsOf(path).includes(request.method)) throw error
       }
     })
     .onParse({ as: 'global' }, ({ request, contentType }) => readJson(request, contentType))
@@ -46,12 +46,12 @@ export const frame = (deps: Deps, { methodsOf, takesQuery }: RouteTable) =>
       const { request, route } = context
       const query = readQuery(request.url)
       // A schema refuses what it does not know; a route without one knows nothing.
-      if (Object.keys(query).length > 0 && !takesQuery(request.method, route))
+      if (Object.keys(query).length > 0 && !routes.takesQuery(request.method, route))
         throw new AppError('unknown_parameter')
       Object.assign(context, { query })
     })
     .onError({ as: 'global' }, ({ error, request }) =>
-      problem(withMethods(error, request, methodsOf), request, deps.log),
+      problem(withMethods(error, request, routes), request, deps.log),
     )
     .onAfterResponse({ as: 'global' }, ({ request, responseValue }) => {
       const facts = factsOf(request)
@@ -68,10 +68,10 @@ export const frame = (deps: Deps, { methodsOf, takesQuery }: RouteTable) =>
       )
     })
 
-const withMethods = (error: unknown, request: Request, methodsOf: (path: string) => string[]): unknown => {
+const withMethods = (error: unknown, request: Request, routes: RouteTable): unknown => {
   const known = toAppError(error)
   if (known.code !== 'not_found' || !(error instanceof Error) || error === known) return error
-  const allow = methodsOf(pathOf(request))
+  const allow = routes.methodsOf(pathOf(request))
   return allow.length > 0 && !allow.includes(request.method)
     ? new AppError('method_not_allowed', undefined, { extra: { allow } })
     : error
