@@ -48,11 +48,20 @@ export const Task = Type.Object(
 )
 export type Task = Static<typeof Task>
 
-/** The fields a client may write, as they are after defaults and normalisation. */
-export type TaskFields = Pick<
-  Task,
-  'title' | 'description' | 'status' | 'priority' | 'assigneeId' | 'parentId' | 'dueAt' | 'tags'
->
+/** The fields a client may write. */
+export const writableFields = [
+  'title',
+  'description',
+  'status',
+  'priority',
+  'assigneeId',
+  'parentId',
+  'dueAt',
+  'tags',
+] as const satisfies (keyof Task)[]
+
+/** Their values after defaults and normalisation. */
+export type TaskFields = Pick<Task, (typeof writableFields)[number]>
 
 export const taskDefaults = {
   description: '',

@@ -1,0 +1,89 @@
+// Ranks: base-62 fractional keys compared by bytes. A key is an integer part, whose first digit says its length
+// (a..z: 2..27 digits, Z..A: the negative ones), and a fraction that never ends in 0, so that between two
+// different keys there is always another. New keys end in random digits: two people who put something into the
+// same place at once get different ones.
+
+const digits = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+const randomDigits = 3
+
+/**
+ * A key strictly between two keys.
+ * @param before the lower key, null for the start. @param after the upper key, null for the end.
+ */
+export const rankBetween = (before: string | null, after: string | null): string => {
+  if (before !== null && after !== null && before >= after) throw new RangeError('ranks are not ascending')
+  if (before === null && after === null) return `a0${jitter()}`
+  if (after === null) return `${increment(integerOf(before!))}${jitter()}`
+  if (before === null) return `${decrement(integerOf(after))}${jitter()}`
+  const [low, high] = [integerOf(before), integerOf(after)]
+  if (low !== high) {
+    const next = increment(low)
+    if (next !== high) return `${next}${jitter()}`
+  }
+  return `${low}${fractionBetween(before.slice(low.length), low === high ? after.slice(high.length) : null)}`
+}
+
+/** `count` ascending keys strictly between two keys. */
+export const ranksBetween = (before: string | null, after: string | null, count: number): string[] => {
+  const ranks: string[] = []
+  for (let last = before; ranks.length < count;) {
+    last = rankBetween(last, after)
+    ranks.push(last)
+  }
+  return ranks
+}
+
+const valueOf = (text: string, index: number): number =>
+  index < text.length ? digits.indexOf(text[index]!) : 0
+
+const jitter = (): string => {
+  const bytes = crypto.getRandomValues(new Uint32Array(randomDigits))
+  return Array.from(bytes, (byte, index) =>
+    // The last is never 0: that would be the same fraction as without it.
+    index === randomDigits - 1 ? digits[1 + (byte % 61)] : digits[byte % 62],
+  ).join('')
+}
+
+/** The digits of the fraction go on from the first place where there is room between the two. */
+const fractionBetween = (low: string, high: string | null): string => {
+  for (let index = 0; ; index += 1) {
+    const from = valueOf(low, index)
+    const to = high === null ? digits.length : valueOf(high, index)
+    if (to - from > 1) {
+      return `${pad(low, index)}${digits[Math.ceil((from + to) / 2)]}${jitter()}`
+    }
+    if (to === from) continue
+    // Neighbouring digits: keep the lower one and go above what follows it.
+    return `${pad(low, index + 1)}${fractionBetween(low.slice(index + 1), null)}`
+  }
+}
+
+const pad = (text: string, length: number): string => text.slice(0, length).padEnd(length, '0')
+
+const integerOf = (key: string): string => {
+  const head = key.codePointAt(0)!
+  const length = head >= 97 ? head - 97 + 2 : 90 - head + 2
+  return key.slice(0, length)
+}
+
+const increment = (integer: string): string => {
+  const tail = integer.slice(1)
+  const place = tail.search(/[^z]z*$/)
+  if (place >= 0)
+    return `${integer[0]}${tail.slice(0, place)}${digits[digits.indexOf(tail[place]!) + 1]}${'0'.repeat(tail.length - place - 1)}`
+  if (integer[0] === 'Z') return 'a0'
+  const head = String.fromCodePoint(integer.codePointAt(0)! + 1)
+  if (head === '{') throw new RangeError('no rank above')
+  return `${head}${'0'.repeat(head > 'a' ? tail.length + 1 : tail.length - 1)}`
+}
+
+const decrement = (integer: string): string => {
+  const tail = integer.slice(1)
+  const place = tail.search(/[^0]0*$/)
+  if (place >= 0)
+    return `${integer[0]}${tail.slice(0, place)}${digits[digits.indexOf(tail[place]!) - 1]}${'z'.repeat(tail.length - place - 1)}`
+  if (integer[0] === 'a') return 'Zz'
+  const head = String.fromCodePoint(integer.codePointAt(0)! - 1)
+  if (head === '@') throw new RangeError('no rank below')
+  return `${head}${'z'.repeat(head < 'Z' ? tail.length + 1 : tail.length - 1)}`
+}

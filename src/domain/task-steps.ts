@@ -1,0 +1,183 @@
+// Creating, changing and deleting tasks inside a transaction: what every write to tasks is composed of. Each step
+// locks first, then reads who may, then writes; projects are locked before tasks, tasks by ascending id.
+import type { Tx } from '../db/client.ts'
+import { lockTrees, selectPlacement, selectSubtree } from '../db/task-tree.ts'
+import {
+  deleteTasks,
+  insertTasks,
+  isTombstone,
+  lockTasks,
+  selectHeldTasks,
+  selectProjectStanding,
+  selectReaders,
+  selectTasks,
+  updateTasks,
+  type HeldTaskRow,
+} from '../db/tasks.ts'
+import { AppError, invalid, notFound } from '../errors.ts'
+import { projectScope } from '../model/event.ts'
+import { newId } from '../model/scalar.ts'
+import { maxDepth, type NewTask, type Task, type TaskFields } from '../model/task.ts'
+import { demandLive } from './access.ts'
+import { demand, may, type Action, type Actor } from './actor.ts'
+import { rankBetween } from './rank.ts'
+import { taskCreated, taskDeleted, taskUpdated } from './task-entries.ts'
+import { differs, fieldsOf } from './task-fields.ts'
+import type { Change } from './write.ts'
+
+const unreadable = (pointer: string) => invalid({ pointer, detail: 'is not something you can use here' })
+
+/** 422 for a project, parent or assignee the task cannot have; 409 `id_taken`, `project_archived`; 403. */
+export const create = async (tx: Tx, actor: Actor, input: NewTask): Promise<Change<Task>> => {
+  const fields = fieldsOf(input)
+  const home = await selectProjectStanding(tx, actor.userId, input.projectId ?? null)
+  if (!home || !may(actor, home, 'read')) throw unreadable('/projectId')
+  demand(actor, home, 'write')
+  demandLive(home)
+  const { projectId } = home
+  if (fields.parentId !== null) {
+    await lockTrees(tx, [projectId])
+    await demandPlace(tx, { projectId, taskId: null, parentId: fields.parentId })
+  }
+  if (fields.assigneeId !== null) await demandReader(tx, { projectId, taskId: null }, fields.assigneeId)
+  const task = { ...fields, id: input.id ?? newId(), projectId, creatorId: actor.userId }
+  const [made] = await insertTasks(tx, [{ ...task, rank: rankBetween(home.lastRank, null) }])
+  if (!made || (input.id !== undefined && (await isTombstone(tx, input.id)))) throw new AppError('id_taken')
+  return { value: made, entries: taskCreated(made, actor.userId), cursorScope: projectScope(projectId) }
+}
+
+/** Locks tasks and reads them as they then are, by id. Those that do not exist are missing. */
+export const hold = async (tx: Tx, actor: Actor, ids: string[]): Promise<Map<string, HeldTaskRow>> => {
+  // Sent together, run one after the other: the second has its snapshot after the locks are held.
+  const [, rows] = await Promise.all([lockTasks(tx, ids), selectHeldTasks(tx, actor.userId, ids)])
+  return new Map(rows.map((row) => [row.task.id, row]))
+}
+
+/** 404, 403, 409 `project_archived`, in this order. */
+export const demandHeld = (actor: Actor, held: HeldTaskRow | undefined, action: Action): HeldTaskRow => {
+  demand(actor, held ?? null, action)
+  demandLive(held!)
+  return held!
+}
+
+/** 412 `version_conflict` where a writable field changed after the given version. */
+export const demandVersion = ({ task, contentVersion }: HeldTaskRow, ifMatch: number | null): void => {
+  if (ifMatch === null || (contentVersion <= ifMatch && ifMatch <= task.version)) return
+  throw new AppError('version_conflict', undefined, { extra: { currentVersion: task.version } })
+}
+
+/** From the task as it is to its writable fields as they shall be. Pure: it may be asked twice. */
+export type Edit = (task: Task) => TaskFields
+
+export interface Edited {
+  before: HeldTaskRow
+  fields: TaskFields
+}
+
+/**
+ * Locks a task and works out an edit. `mayReparent`: the edit may give it another parent, so that its tree is
+ * locked before it where it does.
+ */
+export const change = async (
+  tx: Tx,
+  actor: Actor,
+  id: string,
+  edit: Edit,
+  { ifMatch, mayReparent }: { ifMatch: number | null; mayReparent: boolean },
+): Promise<Change<Task>> => {
+  const lockedProject = mayReparent ? await lockTreeFor(tx, actor, id, edit) : null
+  const held = demandHeld(actor, (await hold(tx, actor, [id])).get(id), 'write')
+  demandVersion(held, ifMatch)
+  const fields = edit(held.task)
+  await demandFields(tx, actor, held, fields, lockedProject)
+  return save(tx, actor, [{ before: held, fields }]).then(({ value, ...rest }) => ({
+    value: value[0]!,
+    ...rest,
+  }))
+}
+
+/** The project that had to be locked because the edit changes the task's parent, or null. */
+const lockTreeFor = async (tx: Tx, actor: Actor, id: string, edit: Edit): Promise<string | null> => {
+  const [seen] = await selectTasks(tx, actor.userId, [id])
+  demand(actor, seen ?? null, 'write')
+  const { task } = seen!
+  if (edit(task).parentId === task.parentId) return null
+  await lockTrees(tx, [task.projectId])
+  return task.projectId
+}
+
+/** 403 where a new parent is not the actor's to choose, 422 for a parent or assignee the task cannot have. */
+export const demandFields = async (
+  tx: Tx,
+  actor: Actor,
+  held: HeldTaskRow,
+  fields: TaskFields,
+  lockedProject: string | null,
+): Promise<void> => {
+  const { id, projectId, parentId, assigneeId } = held.task
+  if (fields.parentId !== parentId) {
+    demand(actor, held, 'move') // somebody it is shared with may not
+    if (lockedProject !== projectId) throw new AppError('conflict', 'The task was moved meanwhile; try again')
+    if (fields.parentId !== null) await demandPlace(tx, { projectId, taskId: id, parentId: fields.parentId })
+  }
+  if (fields.assigneeId !== null && fields.assigneeId !== assigneeId)
+    await demandReader(tx, { projectId, taskId: id }, fields.assigneeId)
+}
+
+const demandPlace = async (
+  tx: Tx,
+  place: { projectId: string; taskId: string | null; parentId: string },
+): Promise<void> => {
+  const { parentDepth, height, isCycle } = await selectPlacement(tx, place)
+  const pointer = '/parentId'
+  if (parentDepth === null) throw unreadable(pointer)
+  if (isCycle) throw invalid({ pointer, detail: 'must not be the task or below it' })
+  if (parentDepth + height > maxDepth)
+    throw invalid({ pointer, detail: `would put subtasks deeper than ${maxDepth} levels` })
+}
+
+const demandReader = async (
+  tx: Tx,
+  place: { projectId: string; taskId: string | null },
+  assigneeId: string,
+): Promise<void> => {
+  const readers = await selectReaders(tx, place, [assigneeId])
+  if (readers.length === 0)
+    throw invalid({ pointer: '/assigneeId', detail: 'must be somebody who can read the task' })
+}
+
+/** Writes those that differ, and answers all as they are now, in order. */
+export const save = async (tx: Tx, actor: Actor, edited: Edited[]): Promise<Change<Task[]>> => {
+  const changed = edited.filter(({ before, fields }) => differs(before.task, fields))
+  const updates = changed.map(({ before: { task }, fields }) => ({ ...task, ...fields, steps: 1 }))
+  const saved =
+    updates.length > 0 ? await updateTasks(tx, updates, { hasText: changed.some(hasNewText) }) : []
+  const after = new Map(saved.map((task) => [task.id, task]))
+  const entries = changed.flatMap(({ before: { task, sharees } }) =>
+    taskUpdated(task, after.get(task.id)!, sharees, actor.userId),
+  )
+  return { value: edited.map(({ before: { task } }) => after.get(task.id) ?? task), entries }
+}
+
+const hasNewText = ({ before: { task }, fields }: Edited): boolean =>
+  differs(task, { ...task, title: fields.title, description: fields.description, tags: fields.tags })
+
+/** Deletes a task with its subtasks; the entries name the deepest first. */
+export const remove = async (
+  tx: Tx,
+  actor: Actor,
+  id: string,
+  ifMatch: number | null,
+): Promise<Change<null>> => {
+  const [seen] = await selectTasks(tx, actor.userId, [id])
+  demand(actor, seen ?? null, 'delete')
+  const { projectId } = seen!.task
+  await lockTrees(tx, [projectId])
+  const held = await hold(tx, actor, await selectSubtree(tx, [id]))
+  const root = demandHeld(actor, held.get(id), 'delete')
+  if (root.task.projectId !== projectId) throw notFound()
+  demandVersion(root, ifMatch)
+  await deleteTasks(tx, [...held.keys()])
+  const entries = [...held.values()].flatMap(({ task, sharees }) => taskDeleted(task, sharees, actor.userId))
+  return { value: null, entries, cursorScope: projectScope(projectId) }
+}

@@ -1,0 +1,99 @@
+// Tasks one at a time: reading, creating, changing, tagging and deleting them.
+import { selectTasks } from '../db/tasks.ts'
+import { invalid, notFound } from '../errors.ts'
+import type { NewTask, Task, TaskPatch, TaskReplacement } from '../model/task.ts'
+import { demand, type Actor } from './actor.ts'
+import { canonicalTag, canonicalTags, fieldsOf, maxTags, patched } from './task-fields.ts'
+import { change, create, remove } from './task-steps.ts'
+import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
+
+/** 404 for what the actor may not read. */
+export const getTask = async ({ db }: Pick<WriteDeps, 'db'>, actor: Actor, id: string): Promise<Task> => {
+  const [row] = await db.read((sql) => selectTasks(sql, actor.userId, [id]))
+  demand(actor, row ?? null, 'read')
+  return row!.task
+}
+
+export const createTask = (deps: WriteDeps, request: Write<Task>, input: NewTask): Promise<Outcome<Task>> =>
+  write(deps, request, (tx) => create(tx, request.actor, input))
+
+/** A merge patch. @param ifMatch the version the caller saw, or null: 412 when a writable field changed after it. */
+export const updateTask = (
+  deps: WriteDeps,
+  request: Write<Task>,
+  id: string,
+  patch: TaskPatch,
+  ifMatch: number | null,
+): Promise<Outcome<Task>> =>
+  write(deps, request, (tx) =>
+    change(tx, request.actor, id, (task) => patched(task, patch), {
+      ifMatch,
+      mayReparent: patch.parentId !== undefined,
+    }),
+  )
+
+/** Replaces every writable field. */
+export const replaceTask = (
+  deps: WriteDeps,
+  request: Write<Task>,
+  id: string,
+  replacement: TaskReplacement,
+  ifMatch: number | null,
+): Promise<Outcome<Task>> => {
+  const fields = fieldsOf(replacement)
+  return write(deps, request, (tx) =>
+    change(tx, request.actor, id, () => fields, { ifMatch, mayReparent: true }),
+  )
+}
+
+/** 422 where the task would have too many. */
+export const addTags = (
+  deps: WriteDeps,
+  request: Write<Task>,
+  id: string,
+  tags: string[],
+): Promise<Outcome<Task>> =>
+  write(deps, request, (tx) =>
+    change(
+      tx,
+      request.actor,
+      id,
+      (task) => {
+        const all = canonicalTags([...task.tags, ...tags])
+        if (all.length > maxTags)
+          throw invalid({ pointer: '/tags', detail: `would be more than ${maxTags} on the task` })
+        return { ...task, tags: all }
+      },
+      { ifMatch: null, mayReparent: false },
+    ),
+  )
+
+/** 404 where the task does not have it. */
+export const removeTag = (
+  deps: WriteDeps,
+  request: Write<Task>,
+  id: string,
+  tag: string,
+  ifMatch: number | null,
+): Promise<Outcome<Task>> =>
+  write(deps, request, (tx) =>
+    change(
+      tx,
+      request.actor,
+      id,
+      (task) => {
+        const rest = task.tags.filter((held) => held !== canonicalTag(tag))
+        if (rest.length === task.tags.length) throw notFound()
+        return { ...task, tags: rest }
+      },
+      { ifMatch, mayReparent: false },
+    ),
+  )
+
+/** With its subtasks. */
+export const deleteTask = (
+  deps: WriteDeps,
+  request: Write<null>,
+  id: string,
+  ifMatch: number | null,
+): Promise<Outcome<null>> => write(deps, request, (tx) => remove(tx, request.actor, id, ifMatch))

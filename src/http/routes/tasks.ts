@@ -1,0 +1,98 @@
+// /api/tasks, one task at a time. Lists, many at once, and moving have files of their own.
+import { Type } from '@sinclair/typebox'
+import { Elysia } from 'elysia'
+import type { Deps } from '../../deps.ts'
+import {
+  addTags,
+  createTask,
+  deleteTask,
+  getTask,
+  removeTag,
+  replaceTask,
+  updateTask,
+} from '../../domain/tasks.ts'
+import { Id } from '../../model/scalar.ts'
+import { NewTask, Tag, Tags, Task, TaskPatch, TaskReplacement } from '../../model/task.ts'
+import { signedIn } from '../guard.ts'
+import { created, etag, mutate, noContent, ok, respond } from '../reply.ts'
+import { ifMatchOf } from '../request.ts'
+
+const params = Type.Object({ id: Id() })
+
+const TagList = Type.Object({ tags: Tags }, { additionalProperties: false })
+
+const detail = (summary: string) => ({ tags: ['Tasks'], summary, security: [{ bearer: [] }] })
+
+export const renderTask = (task: Task) => ok(task, etag(task.version))
+
+export const taskRoutes = (deps: Pick<Deps, 'db' | 'publisher'>) =>
+  new Elysia({ prefix: '/api/tasks' })
+    .use(signedIn)
+    .post(
+      '',
+      ({ actor, request, body }) =>
+        mutate(
+          { request, actor },
+          (task: Task) => created(task, `/api/tasks/${task.id}`, etag(task.version)),
+          (write) => createTask(deps, write, body),
+        ),
+      { body: NewTask, response: { 201: Task }, detail: detail('Create a task, last in its project') },
+    )
+    .get(
+      '/:id',
+      async ({ actor, request, params }) =>
+        respond(renderTask(await getTask(deps, actor, params.id)), request),
+      { params, response: { 200: Task }, detail: detail('Read a task') },
+    )
+    .patch(
+      '/:id',
+      ({ actor, request, params, body }) =>
+        mutate({ request, actor }, renderTask, (write) =>
+          updateTask(deps, write, params.id, body, ifMatchOf(request)),
+        ),
+      {
+        params,
+        body: TaskPatch,
+        response: { 200: Task },
+        detail: detail('Change fields; null sets the default'),
+      },
+    )
+    .put(
+      '/:id',
+      ({ actor, request, params, body }) =>
+        mutate({ request, actor }, renderTask, (write) =>
+          replaceTask(deps, write, params.id, body, ifMatchOf(request)),
+        ),
+      {
+        params,
+        body: TaskReplacement,
+        response: { 200: Task },
+        detail: detail('Replace every writable field; absent ones take their defaults'),
+      },
+    )
+    .delete(
+      '/:id',
+      ({ actor, request, params }) =>
+        mutate(
+          { request, actor },
+          () => noContent(),
+          (write) => deleteTask(deps, write, params.id, ifMatchOf(request)),
+        ),
+      { params, detail: detail('Delete a task with its subtasks') },
+    )
+    .post(
+      '/:id/tags',
+      ({ actor, request, params, body }) =>
+        mutate({ request, actor }, renderTask, (write) => addTags(deps, write, params.id, body.tags)),
+      { params, body: TagList, response: { 200: Task }, detail: detail('Add tags') },
+    )
+    .delete(
+      '/:id/tags/:tag',
+      ({ actor, request, params }) =>
+        mutate(
+          { request, actor },
+          () => noContent(),
+          (write) => removeTag(deps, write, params.id, params.tag, ifMatchOf(request)),
+        ),
+      { params: Type.Object({ id: Id(), tag: Tag }), detail: detail('Remove a tag') },
+    )
