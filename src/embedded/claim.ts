@@ -1,15 +1,29 @@
 // A file that says which process owns a data folder and which child works in it. After any crash it tells what
 // is left over: a live owner means hands off, a live child without an owner is an orphan to be ended.
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { end } from './guarded.ts'
 import { identify, isAlive, type ProcessIdentity } from './process-identity.ts'
 
-interface Claim {
+export interface Claim {
   owner: ProcessIdentity
   child?: ProcessIdentity
+  /** Where the owner can be found by people. */
+  url?: string
+}
+
+/** The data folder belongs to another live process. */
+export class ClaimedError extends Error {
+  override readonly name = 'ClaimedError'
+  constructor(
+    what: string,
+    readonly holder: Claim,
+  ) {
+    super(`${what} is in use by process ${holder.owner.pid}`)
+  }
 }
 
 const orphanTimeoutMs = 15_000
+const settleMs = 30
 
 const read = (path: string): Claim | undefined => {
   try {
@@ -20,25 +34,40 @@ const read = (path: string): Claim | undefined => {
   }
 }
 
-/** The process that holds `path` now, if it is not this one. */
-export const ownerOf = (path: string): ProcessIdentity | undefined => {
-  const owner = read(path)?.owner
-  return owner && owner.pid !== process.pid && isAlive(owner) ? owner : undefined
+const self = (): ProcessIdentity => identify(process.pid)!
+
+const isMine = (claim: Claim | undefined): boolean => claim?.owner.pid === process.pid
+
+const tryCreate = (path: string): boolean => {
+  try {
+    writeFileSync(path, JSON.stringify({ owner: self() }), { mode: 0o600, flag: 'wx' })
+    return true
+  } catch {
+    return false
+  }
 }
 
-/** Takes `path` or throws when another live process holds it; ends the child a dead owner left behind. */
+/** Takes `path` or throws ClaimedError; ends the child that a dead owner left behind. */
 export const claim = async (path: string, what: string): Promise<void> => {
-  const owner = ownerOf(path)
-  if (owner) throw new Error(`${what} is in use by process ${owner.pid}`)
-  const orphan = read(path)?.child
-  if (orphan) await end(orphan, 'SIGINT', orphanTimeoutMs)
-  note(path)
+  if (tryCreate(path)) return
+  const left = read(path)
+  if (left && !isMine(left) && isAlive(left.owner)) throw new ClaimedError(what, left)
+  if (left?.child) await end(left.child, 'SIGINT', orphanTimeoutMs)
+  const stale = `${path}.${process.pid}`
+  try {
+    renameSync(path, stale)
+    rmSync(stale)
+  } catch {
+    // Somebody else clears up at the same moment; the next line decides who wins.
+  }
+  const isTaken = tryCreate(path)
+  await Bun.sleep(settleMs) // the other may have moved our file away, taking it for the stale one
+  const now = read(path)
+  if (!isTaken || !isMine(now)) throw new ClaimedError(what, now ?? { owner: self() })
 }
 
-/** Writes down the child that works under the claim. */
-export const note = (path: string, child?: ProcessIdentity): void => {
-  const owner = identify(process.pid)
-  writeFileSync(path, JSON.stringify({ owner, child }), { mode: 0o600 })
-}
+/** Writes down what is known about the claim this process holds. */
+export const note = (path: string, about: Omit<Claim, 'owner'>): void =>
+  writeFileSync(path, JSON.stringify({ owner: self(), ...about }), { mode: 0o600 })
 
 export const release = (path: string): void => rmSync(path, { force: true })

@@ -19,15 +19,6 @@ const withAdmin = async <T>(adminUrl: string, work: (sql: SQL) => Promise<T>): P
   }
 }
 
-/** @returns whether it was made; false when it exists. */
-export const ensureDatabase = (adminUrl: string, name: string): Promise<boolean> =>
-  withAdmin(adminUrl, async (sql) => {
-    const found = await sql`select from pg_database where datname = ${name}`
-    if (found.length > 0) return false
-    await sql`create database ${sql(name)}`
-    return true
-  })
-
 /** Copies files instead of writing them through the log: 15 ms where the log takes 50. */
 export const cloneDatabase = async (adminUrl: string, name: string, template: string): Promise<string> => {
   await withAdmin(

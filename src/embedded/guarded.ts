@@ -39,6 +39,7 @@ exit $code
 `
 
 const startTimeoutMs = 5_000
+const orphanTimeoutMs = 15_000
 
 export const send = (pid: number, signal: NodeJS.Signals): void => {
   try {
@@ -88,7 +89,10 @@ export const startGuarded = async (options: GuardedOptions): Promise<Guarded> =>
   const child = identify(pid) ?? { pid, born: 'gone before it could be looked at' }
   return {
     process: child,
-    exited: shell.exited,
+    exited: shell.exited.then(async (code) => {
+      await end(child, stopSignal, orphanTimeoutMs) // a guard that was killed guards nothing
+      return code
+    }),
     isRunning: () => isAlive(child),
     stop: (timeoutMs, signal = stopSignal) => end(child, signal, timeoutMs),
   }

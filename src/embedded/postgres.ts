@@ -182,7 +182,7 @@ export const startPostgres = async (options: PostgresOptions): Promise<Postgres>
     const endsAt = performance.now() + retryForMs
     for (;;) {
       const failure = await attempt()
-      if (failure === undefined) return note(place.owner, running.process)
+      if (failure === undefined) return note(place.owner, { child: running.process })
       const isPortTaken = failure.includes('could not bind') && options.port === undefined
       const isPassing =
         isPortTaken || failure.includes('pre-existing shared memory') || failure.includes('postmaster.pid')

@@ -93,7 +93,7 @@ export const startRedis = async (options: RedisOptions): Promise<Redis> => {
   const start = async (): Promise<void> => {
     for (let left = 5; ; left--) {
       const failure = await attempt()
-      if (failure === undefined) return note(owner, running.process)
+      if (failure === undefined) return note(owner, { child: running.process })
       const isPortTaken = failure.includes('Address already in use') && options.port === undefined
       if (!isPortTaken || left === 1) throw new Error(`Redis does not start:\n${failure}`)
       port = freePort()

@@ -5,10 +5,10 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
-import { migrate } from '../db/migrate.ts'
+import { ensureDatabase, migrate } from '../db/migrate.ts'
 import { createLog } from '../log.ts'
 import { claim } from './claim.ts'
-import { dropDatabase, ensureDatabase, urlOf } from './databases.ts'
+import { dropDatabase, urlOf } from './databases.ts'
 import { startGuarded } from './guarded.ts'
 import { watchInterruption } from './interruption.ts'
 import { startPostgres } from './postgres.ts'
@@ -113,15 +113,18 @@ const startServers = async (
     env['TEST_REDIS_URL'] ?? startOwnRedis(),
   ])
   const template = `tide_template_${process.pid}`
-  await ensureDatabase(databaseUrl, template)
+  const url = urlOf(databaseUrl, template)
   stack.defer(() => dropDatabase(databaseUrl, template))
-  await migrate({ url: urlOf(databaseUrl, template), log: createLog('migrate', 'warn') })
+  await ensureDatabase(url)
+  await migrate({ url, log: createLog('migrate', 'warn') })
   return { TEST_DATABASE_URL: databaseUrl, TEST_DATABASE_TEMPLATE: template, TEST_REDIS_URL: redisUrl }
 }
 
 /** @param args paths and options of `bun test`. @returns the exit code. */
 export const runTests = async (args: string[], env: Environment): Promise<number> => {
   const interruption = watchInterruption(env['TASKTIDE_LAUNCHER'])
+  // The guards stop what is left when this process goes without waiting.
+  void interruption.second.then(() => process.exit(130))
   const dir = join(runsDir, String(process.pid))
   await clearDeadRuns()
   mkdirSync(dir, { mode: 0o755 })

@@ -1,0 +1,46 @@
+// What must hold before a commit besides the tests: format, lint, types, and a sql/schema.sql that is what the
+// migrations make. All of it is checked, then the exit code says whether anything was wrong.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { urlOf } from '../src/embedded/databases.ts'
+import { startPostgres } from '../src/embedded/postgres.ts'
+
+type Environment = Record<string, string | undefined>
+
+const stepTimeoutMs = 300_000
+
+const run = async (args: string[], env: Environment = process.env): Promise<boolean> => {
+  const child = Bun.spawn([process.execPath, ...args], {
+    env,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    timeout: stepTimeoutMs,
+  })
+  return (await child.exited) === 0
+}
+
+const schemaIsCurrent = async (): Promise<boolean> => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'tide-check-'))
+  await using stack = new AsyncDisposableStack()
+  stack.defer(() => rmSync(dataDir, { recursive: true, force: true }))
+  const postgres = stack.use(await startPostgres({ dataDir, durable: false }))
+  const env = { ...process.env, DATABASE_URL: urlOf(postgres.url, 'tasktide'), LOG_LEVEL: 'warn' }
+  return (
+    (await run(['src/main.ts', 'migrate'], env)) && run(['src/main.ts', 'migrate', 'dump', '--check'], env)
+  )
+}
+
+const steps: [string, () => Promise<boolean>][] = [
+  ['format', () => run(['node_modules/oxfmt/bin/oxfmt', '--check'])],
+  ['lint', () => run(['node_modules/oxlint/bin/oxlint', '--type-aware'])],
+  ['types', () => run(['node_modules/typescript/bin/tsc', '--noEmit'])],
+  ['schema', schemaIsCurrent],
+]
+
+const failed: string[] = []
+for (const [name, step] of steps) {
+  console.log(`\n— ${name}`)
+  if (!(await step())) failed.push(name)
+}
+console.log(failed.length === 0 ? '\nAll checks passed.' : `\nFailed: ${failed.join(', ')}`)
+process.exit(failed.length === 0 ? 0 : 1)

@@ -1,0 +1,4 @@
+// What `npm run up` runs once Bun and the packages are there.
+import { up } from '../src/embedded/up.ts'
+
+process.exit(await up(process.argv.slice(2), process.env))

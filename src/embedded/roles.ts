@@ -1,0 +1,128 @@
+// A role of the program (`bun src/main.ts <role>`) as a guarded child: a command that is run to its end, or a
+// service that is ready once it says so on its log and that is started again when it ends by itself.
+import { join, resolve } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { startGuarded, type Guarded } from './guarded.ts'
+import { freshLog, tailOf } from './log-tail.ts'
+
+export type Environment = Record<string, string | undefined>
+
+export interface RoleOptions {
+  env: Environment
+  logsDir: string
+}
+
+export interface Service extends AsyncDisposable {
+  readonly url: string
+  /** Never resolves while the service can be kept alive; rejects when it cannot. */
+  readonly failed: Promise<never>
+}
+
+const root = resolve(import.meta.dir, '..', '..')
+const commandTimeoutMs = 120_000
+const readyTimeoutMs = 30_000
+const stopTimeoutMs = 35_000 // the role's own deadline is 30 s
+
+const startRole = (args: string[], { env }: RoleOptions, logFile: string): Promise<Guarded> => {
+  freshLog(logFile)
+  const command = [process.execPath, join(root, 'src', 'main.ts'), ...args]
+  return startGuarded({ command, logFile, stopSignal: 'SIGTERM', cwd: root, env })
+}
+
+/** Runs a command such as `migrate`; throws with the end of its output when it fails. */
+export const runRole = async (role: string, options: RoleOptions): Promise<void> => {
+  const logFile = join(options.logsDir, `${role}.log`)
+  const child = await startRole([role], options, logFile)
+  const timer = setTimeout(() => void child.stop(0), commandTimeoutMs)
+  const code = await child.exited
+  clearTimeout(timer)
+  if (code !== 0) throw new Error(`${role} failed (${code}):\n${tailOf(logFile)}`)
+}
+
+const readyLine = (logFile: string): string | undefined =>
+  readFileSync(logFile, 'utf8')
+    .split('\n')
+    .slice(0, -1)
+    .find((line) => line.startsWith('{"ready":true'))
+
+const untilReady = async (role: string, child: Guarded, logFile: string): Promise<string> => {
+  const endsAt = performance.now() + readyTimeoutMs
+  for (;;) {
+    const isRunning = child.isRunning()
+    const line = readyLine(logFile)
+    if (line !== undefined) return String(JSON.parse(line).url)
+    if (!isRunning) throw new Error(`${role} does not start:\n${tailOf(logFile)}`)
+    if (performance.now() > endsAt) {
+      await child.stop(0)
+      throw new Error(`${role} was not ready after ${readyTimeoutMs} ms:\n${tailOf(logFile)}`)
+    }
+    await Bun.sleep(10)
+  }
+}
+
+/** @param portName the variable its port is read from; a service that is started again keeps its port. */
+export const startService = async (
+  role: string,
+  portName: string,
+  options: RoleOptions,
+): Promise<Service> => {
+  const logFile = join(options.logsDir, `${role}.log`)
+  let env = options.env
+  const start = async (): Promise<{ child: Guarded; url: string }> => {
+    const child = await startRole([role, '--json'], { ...options, env }, logFile)
+    return { child, url: await untilReady(role, child, logFile) }
+  }
+  const { child, url } = await start()
+  env = { ...env, [portName]: new URL(url).port }
+  let current = child
+  const kept = keepAlive(
+    role,
+    () => current.exited,
+    async () => {
+      current = (await start()).child
+    },
+  )
+  return {
+    url,
+    failed: kept.failed,
+    [Symbol.asyncDispose]: async () => {
+      kept.release()
+      await current.stop(stopTimeoutMs)
+      await current.exited
+    },
+  }
+}
+
+export interface KeptAlive {
+  failed: Promise<never>
+  /** From now on the end of the part is wanted. */
+  release: () => void
+}
+
+const maxEnds = 5
+const perMs = 60_000
+
+/** Starts a part again when it ends by itself, unless that happens too often. */
+export const keepAlive = (
+  name: string,
+  exited: () => Promise<number>,
+  start: () => Promise<void>,
+): KeptAlive => {
+  const failed = Promise.withResolvers<never>()
+  failed.promise.catch(() => {}) // whoever waits for it also gets it
+  let isWanted = true
+  let ends: number[] = []
+  const watch = async (): Promise<void> => {
+    for (;;) {
+      const code = await exited()
+      if (!isWanted) return
+      const now = performance.now()
+      ends = [...ends.filter((at) => now - at < perMs), now]
+      if (ends.length === maxEnds) throw new Error(`${name} ended ${maxEnds} times within a minute (${code})`)
+      process.stderr.write(`${name} ended by itself (${code}); starting it again …\n`)
+      await start()
+    }
+  }
+  watch().catch((error: unknown) => failed.reject(error))
+  return { failed: failed.promise, release: () => (isWanted = false) }
+}

@@ -1,0 +1,178 @@
+// `npm run up`: everything Tasktide needs on this machine, started in order, announced in one block, and stopped
+// in reverse on Ctrl-C with the data kept. PostgreSQL and Redis are embedded unless DATABASE_URL and REDIS_URL
+// name real ones.
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
+import { claim, ClaimedError, note, release } from './claim.ts'
+import { urlOf } from './databases.ts'
+import { isFree } from './free-port.ts'
+import { watchInterruption } from './interruption.ts'
+import { startPostgres } from './postgres.ts'
+import { startRedis } from './redis.ts'
+import { keepAlive, runRole, startService, type Environment } from './roles.ts'
+
+const root = resolve(import.meta.dir, '..', '..')
+const usualPort = 3000
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`)
+
+/** A part that runs: where it is, and what rejects when it cannot be kept alive. */
+interface Part {
+  url: string
+  failed?: Promise<never>
+}
+
+/** Made once per data folder, so that sign-ins survive a restart. */
+const jwtSecrets = (dataDir: string): string => {
+  const path = join(dataDir, 'secrets.json')
+  if (existsSync(path)) return String(JSON.parse(readFileSync(path, 'utf8')).jwtSecrets)
+  const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('hex')
+  const made = { jwtSecrets: `k1:${secret}` }
+  writeFileSync(path, JSON.stringify(made), { mode: 0o600 })
+  return made.jwtSecrets
+}
+
+const embedPostgres = async (stack: AsyncDisposableStack, dataDir: string): Promise<Part> => {
+  const postgres = stack.use(
+    await startPostgres({ dataDir: join(dataDir, 'postgres'), durable: true, log: say }),
+  )
+  const kept = keepAlive(
+    'PostgreSQL',
+    () => postgres.exited,
+    () => postgres.start(),
+  )
+  stack.defer(kept.release)
+  return { url: urlOf(postgres.url, 'tasktide'), failed: kept.failed }
+}
+
+const embedRedis = async (stack: AsyncDisposableStack, dataDir: string): Promise<Part> => {
+  const redis = stack.use(await startRedis({ dataDir: join(dataDir, 'redis'), appendOnly: true, log: say }))
+  const kept = keepAlive(
+    'Redis',
+    () => redis.exited,
+    () => redis.start(),
+  )
+  stack.defer(kept.release)
+  return { url: redis.url, failed: kept.failed }
+}
+
+interface Started {
+  url: string
+  block: string
+  failed: Promise<never>
+}
+
+const startAll = async (
+  stack: AsyncDisposableStack,
+  dataDir: string,
+  given: Environment,
+): Promise<Started> => {
+  const beganAt = performance.now()
+  const { DATABASE_URL, REDIS_URL, PORT, HOST = '127.0.0.1' } = given
+  const [postgres, redis] = await Promise.all([
+    DATABASE_URL ? { url: DATABASE_URL } : embedPostgres(stack, dataDir),
+    REDIS_URL ? { url: REDIS_URL } : embedRedis(stack, dataDir),
+  ])
+  const port = PORT ?? String(isFree(usualPort, HOST) ? usualPort : 0)
+  const env: Environment = {
+    JWT_SECRETS: jwtSecrets(dataDir),
+    WORKER_PORT: '0',
+    ...given,
+    DATABASE_URL: postgres.url,
+    REDIS_URL: redis.url,
+    TIDE_DATA: dataDir,
+    PORT: port,
+  }
+  const logsDir = join(dataDir, 'logs')
+  mkdirSync(logsDir, { recursive: true })
+  await runRole('migrate', { env, logsDir })
+  const seeded = join(dataDir, 'seeded')
+  if (env['TIDE_ENV'] !== 'production' && !existsSync(seeded)) {
+    await runRole('seed', { env, logsDir })
+    writeFileSync(seeded, '')
+  }
+  const [server, worker] = await Promise.all([
+    startService('server', 'PORT', { env, logsDir }).then((service) => stack.use(service)),
+    startService('worker', 'WORKER_PORT', { env, logsDir }).then((service) => stack.use(service)),
+  ])
+  const parts: Part[] = [server, worker, postgres, redis]
+  const seconds = ((performance.now() - beganAt) / 1000).toFixed(1)
+  const portNote = PORT === undefined && port === '0' ? `  (port ${usualPort} is in use)` : ''
+  const block = `
+Tasktide is running, ready after ${seconds} s
+
+  API         ${server.url}/api${portNote}
+  API page    ${server.url}/api/docs
+  Health      ${server.url}/health
+  Sign in     admin@example.com / admin123
+              user@example.com  / user123
+
+  Worker      ${worker.url}/health
+  PostgreSQL  ${describe(postgres.url)}
+  Redis       ${describe(redis.url)}
+  Logs        ${relative(process.cwd(), logsDir) || logsDir}
+
+  Ctrl-C stops everything and keeps the data.
+`
+  return { url: server.url, block, failed: Promise.race(parts.flatMap(({ failed }) => failed ?? [])) }
+}
+
+/** An address without its password. */
+const describe = (text: string): string => {
+  const url = new URL(text)
+  return `${url.host}${url.pathname}`
+}
+
+/** Deletes what `up` wrote, after asking. Secrets, fetched programs and test runs stay. */
+const clear = (dataDir: string, isSure: boolean): boolean => {
+  if (!isSure && !confirm(`Delete all data in ${dataDir}?`)) return false
+  for (const name of ['postgres', 'redis', 'files', 'logs', 'seeded']) {
+    rmSync(join(dataDir, name), { recursive: true, force: true })
+  }
+  return true
+}
+
+/** @param args `--json`, `--fresh`, `--yes`. @returns the exit code. */
+export const up = async (args: string[], env: Environment): Promise<number> => {
+  const unknown = args.find((arg) => !['--json', '--fresh', '--yes'].includes(arg))
+  if (unknown !== undefined) {
+    say(`up takes --json, --fresh (start from empty data) and --yes (do not ask), not ${unknown}`)
+    return 2
+  }
+  const dataDir = resolve(root, env['TIDE_DATA'] || '.data')
+  const owner = join(dataDir, 'up.json')
+  const interruption = watchInterruption(env['TASKTIDE_LAUNCHER'])
+  // The guards stop what is left when this process goes without waiting.
+  void interruption.second.then(() => process.exit(130))
+  mkdirSync(dataDir, { recursive: true })
+  try {
+    await claim(owner, `The data in ${dataDir}`)
+  } catch (error) {
+    if (!(error instanceof ClaimedError)) throw error
+    const { owner: holder, url = 'still starting' } = error.holder
+    say(`Tasktide is already running with this data: ${url} (process ${holder.pid})`)
+    return 1
+  }
+  await using stack = new AsyncDisposableStack()
+  stack.defer(() => release(owner))
+  if (args.includes('--fresh') && !clear(dataDir, args.includes('--yes'))) {
+    say('Nothing was changed.')
+    return 1
+  }
+  try {
+    const interrupted = interruption.first.then(() => undefined)
+    const started = await Promise.race([startAll(stack, dataDir, env), interrupted])
+    if (!started) return 130
+    note(owner, { url: started.url })
+    if (args.includes('--json')) {
+      console.log(JSON.stringify({ ready: true, url: started.url, pid: process.pid }))
+      say(started.block)
+    } else console.log(started.block)
+    await Promise.race([interrupted, started.failed])
+    say('Stopping …')
+    return 0
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error))
+    return 1
+  }
+}
