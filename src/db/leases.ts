@@ -1,0 +1,117 @@
+// Which worker handles which shard: advisory locks of one session on a connection of its own. Invariant: locks
+// live and die with that session; PostgreSQL ends one that was silent for `silentMs`, so a worker that is stopped
+// or cut off keeps nothing. Leases spare work and keep order; that effects happen once is the position's doing.
+// Takes a direct connection or a session-mode pool: a pooler in transaction mode would lose the locks.
+import postgres from 'postgres'
+import { unavailable } from '../errors.ts'
+import { addressOf } from './address.ts'
+import type { Tx } from './client.ts'
+import { translate } from './errors.ts'
+
+/** First half of the advisory lock keys. The second is the shard, or the loop. */
+const space = { presence: 7_108_001, shard: 7_108_002, loop: 7_108_003 } as const
+
+const loops = { overdue: 0, maintenance: 1 } as const
+
+/** Whether this transaction, until it ends, is the only one in that loop; the others leave it to it. */
+export const tryLockLoop = async (tx: Tx, name: keyof typeof loops): Promise<boolean> => {
+  const [row] = await tx<{ isOurs: boolean }[]>`
+    select pg_try_advisory_xact_lock(${space.loop}, ${loops[name]}) as "isOurs"`
+  return row!.isOurs
+}
+
+export interface Leases extends AsyncDisposable {
+  /** Aborted once the connection is lost: from then on nothing is held. */
+  readonly lost: AbortSignal
+  /** How many workers there are, and which of them this one is, from 0. Also what keeps the session alive. */
+  survey(): Promise<{ workers: number; place: number }>
+  /** Takes up to `count` of these shards that nobody has. */
+  acquire(shards: number[], count: number): Promise<number[]>
+  /** Only after nothing here handles them any more. */
+  release(shards: number[]): Promise<void>
+}
+
+export interface LeaseOptions {
+  url: string
+  applicationName: string
+  /** For each statement; missing it gives up the session. */
+  deadlineMs?: number
+  /** PostgreSQL ends the session after this long without a statement. */
+  silentMs?: number
+}
+
+/** Connects and announces this worker. Every call throws AppError `unavailable` when the session is lost. */
+export const openLeases = async (options: LeaseOptions): Promise<Leases> => {
+  const { deadlineMs = 1_500, silentMs = 3_000 } = options
+  const lost = new AbortController()
+  const { url, host, port } = addressOf(options.url)
+  const pool = postgres(url, {
+    host,
+    port,
+    max: 1,
+    max_lifetime: null, // the session is the lease
+    connect_timeout: deadlineMs / 1000,
+    onclose: () => lost.abort(),
+    connection: {
+      application_name: options.applicationName,
+      statement_timeout: deadlineMs,
+      idle_session_timeout: silentMs,
+    },
+  })
+
+  /** What a missed deadline leaves behind may never answer again. */
+  const within = async <T>(work: Promise<T>): Promise<T> => {
+    const late = Promise.withResolvers<never>()
+    const timer = setTimeout(
+      () => late.reject(unavailable(new Error(`no answer within ${deadlineMs} ms`))),
+      deadlineMs,
+    )
+    try {
+      return await Promise.race([work, late.promise])
+    } catch (error) {
+      lost.abort()
+      void pool.end({ timeout: 0 })
+      throw translate(error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  // Reserved: after a loss it refuses, where the pool would go on silently in a new session without the locks.
+  const sql = await within(pool.reserve())
+  await within(sql`select pg_advisory_lock_shared(${space.presence}, 0)`)
+  const ours = (half: number) => sql`
+    locktype = 'advisory' and classid = ${half} and granted
+      and database = (select oid from pg_database where datname = current_database())`
+
+  return {
+    lost: lost.signal,
+    async survey() {
+      const pids = await within(sql<{ isMine: boolean }[]>`
+        select pid = pg_backend_pid() as "isMine"
+        from pg_locks
+        where ${ours(space.presence)}
+        order by pid`)
+      return { workers: pids.length, place: pids.findIndex(({ isMine }) => isMine) }
+    },
+    async acquire(shards, count) {
+      const taken = await within(sql<{ shard: number }[]>`
+        with free as materialized (
+          select shard from unnest(${shards}::int[]) as shard
+          where shard not in (select objid::int from pg_locks where ${ours(space.shard)})
+          order by random()
+          limit ${count}
+        )
+        select shard from free where pg_try_advisory_lock(${space.shard}, shard)`)
+      return taken.map(({ shard }) => shard)
+    },
+    async release(shards) {
+      await within(sql`
+        select pg_advisory_unlock(${space.shard}, shard) from unnest(${shards}::int[]) as shard`)
+    },
+    async [Symbol.asyncDispose]() {
+      lost.abort()
+      await pool.end({ timeout: 1 })
+    },
+  }
+}

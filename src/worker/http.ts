@@ -1,0 +1,75 @@
+// What a supervisor asks a worker: /livez, /readyz, /version. Never clients: it listens on loopback.
+import packageJson from '../../package.json' with { type: 'json' }
+import { AppError, codes } from '../errors.ts'
+
+/** The state of a worker. `down` parts make it unready; the rest only says where to look. */
+export interface WorkerHealth {
+  parts: Record<'process' | 'postgres' | 'redis' | 'feed' | 'consumers', 'up' | 'degraded' | 'down'>
+  /** Shards this worker handles. */
+  shards: number[]
+  /** Entries not yet read of those shards, and dead letters of all workers (null: unknown), by consumer. */
+  consumers: Record<string, { lag: number; failures: number }>
+  deadLetters: number | null
+  overdue: { tasks: number; lateSecondsMax: number }
+}
+
+export interface HttpOptions {
+  /** 0 takes a free one. */
+  port: number
+  examine: () => Promise<WorkerHealth>
+}
+
+export interface WorkerHttp extends AsyncDisposable {
+  port: number
+}
+
+const stopTimeoutMs = 1_000
+
+export const serveHealth = ({ port, examine }: HttpOptions): WorkerHttp => {
+  const server = Bun.serve({
+    hostname: '127.0.0.1',
+    port,
+    reusePort: false,
+    routes: {
+      '/livez': { GET: () => json(200, { status: 'up' }) },
+      '/readyz': { GET: async () => readiness(await examine()) },
+      '/version': { GET: () => json(200, version) },
+    },
+    fetch: (request) => problem(request, new AppError('not_found')),
+    error: () => problem(null, new AppError('internal')),
+  })
+  return {
+    port: server.port!,
+    async [Symbol.asyncDispose]() {
+      await Promise.race([server.stop(false), Bun.sleep(stopTimeoutMs)])
+      await server.stop(true)
+    },
+  }
+}
+
+const version = { name: packageJson.name, version: packageJson.version, runtime: `bun ${Bun.version}` }
+
+const readiness = (health: WorkerHealth): Response => {
+  const statuses = Object.values(health.parts)
+  const status = statuses.includes('down') ? 'down' : statuses.includes('degraded') ? 'degraded' : 'up'
+  return json(status === 'down' ? 503 : 200, { status, ...health })
+}
+
+const json = (status: number, body: unknown, type = 'application/json'): Response =>
+  new Response(JSON.stringify(body), {
+    status,
+    headers: { 'Content-Type': type, 'Cache-Control': 'no-store' },
+  })
+
+const problem = (request: Request | null, { code, status }: AppError): Response =>
+  json(
+    status,
+    {
+      type: `/problems/${code}`,
+      title: codes[code][1],
+      status,
+      code,
+      ...(request && { instance: new URL(request.url).pathname }),
+    },
+    'application/problem+json',
+  )

@@ -1,0 +1,163 @@
+// A worker: consumers over the shards it holds, and the loops that must never end, each under PostgreSQL's locks
+// so that any number of workers may run. Starting is opening one after the other; disposing is that reversed.
+import type { Config } from '../config.ts'
+import type { Database } from '../db/client.ts'
+import { countDeadLetters, insertPositions } from '../db/consumers.ts'
+import { openLeases } from '../db/leases.ts'
+import type { Publisher } from '../domain/write.ts'
+import type { Redis, RedisConnection } from '../events/redis.ts'
+import { Ring } from '../events/ring.ts'
+import { Tail } from '../events/tail.ts'
+import type { Log } from '../log.ts'
+import { Lane, newStats, type Consumer, type ConsumerStats, type Failpoint } from './consumers.ts'
+import { notifications } from './dispatch/notify.ts'
+import { serveHealth, type WorkerHealth } from './http.ts'
+import { maintain } from './jobs/maintenance.ts'
+import { newOverdueStats, tellOverdue, type OverdueStats } from './jobs/overdue.ts'
+import { createLogSource } from './log-source.ts'
+import { loop } from './loop.ts'
+import { Shards } from './shards.ts'
+
+export interface WorkerDeps {
+  config: Pick<Config, 'databaseUrl' | 'workerPort' | 'overdueIntervalMs' | 'feedRetentionDays'>
+  log: Log
+  db: Database
+  /** A small pool of its own, so that following the log never waits behind the work. */
+  tailDb: Database
+  redis: Redis
+  /** Opens a blocking connection, for the tail. */
+  connect: () => RedisConnection
+  publisher: Publisher
+  redisIsUp: () => boolean
+  /** Tests only. */
+  failpoint?: Failpoint
+}
+
+export interface Worker extends AsyncDisposable {
+  url: string
+  port: number
+  /** Shards it holds now. */
+  readonly shards: number[]
+  /** By consumer. */
+  readonly consumers: ReadonlyMap<string, ConsumerStats>
+  readonly overdue: OverdueStats
+}
+
+const consumers: readonly Consumer[] = [notifications]
+
+const maintainEveryMs = 60 * 60 * 1000
+/** Confirmations come every 250 ms. */
+const maxFeedLagMs = 2_000
+/** Past this many unread entries something holds a consumer up. */
+const maxLag = 10_000
+const ringEntries = 1_000
+const ringBytes = 1024 * 1024
+
+/** Gives every consumer its positions: what is appended from then on will be handled. Once, when installing. */
+export const installConsumers = (db: Database): Promise<void> =>
+  db.transact(async (tx) => {
+    for (const { name } of consumers) await insertPositions(tx, name)
+  })
+
+/** Resolves when the worker answers on its port; its shards follow within a second. */
+export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
+  const { config, log, db, tailDb, redis, publisher } = deps
+  await using stack = new AsyncDisposableStack()
+  await installConsumers(db)
+
+  const ring = new Ring(ringEntries, ringBytes)
+  const source = createLogSource({ ring, redis, db, tail: () => tail })
+  const tail = stack.use(
+    new Tail({
+      connect: deps.connect,
+      db: tailDb,
+      log,
+      onEntries(shard, entries) {
+        ring.append(shard, entries)
+        source.arrived(shard)
+      },
+      onEpoch: () => ring.clear(),
+    }),
+  )
+  await tail.start()
+
+  const stats = new Map(consumers.map(({ name }) => [name, newStats()]))
+  const lanes = new Set<Lane>()
+  const lane = async (consumer: Consumer, shard: number, signal: AbortSignal): Promise<void> => {
+    const laneDeps = { db, publisher, source, log, failpoint: deps.failpoint }
+    const lane = new Lane(laneDeps, consumer, shard, stats.get(consumer.name)!)
+    lanes.add(lane)
+    await lane.run(signal)
+    lanes.delete(lane)
+  }
+  const shards = stack.use(
+    new Shards({
+      open: () => openLeases({ url: config.databaseUrl, applicationName: 'tasktide worker leases' }),
+      log,
+      run: async (shard, signal) => {
+        await Promise.all(consumers.map((consumer) => lane(consumer, shard, signal)))
+      },
+    }),
+  )
+
+  const overdue = newOverdueStats()
+  const stop = new AbortController()
+  const { signal } = stop
+  const loops = Promise.all([
+    loop({
+      name: 'overdue',
+      everyMs: config.overdueIntervalMs,
+      log,
+      signal,
+      work: () => tellOverdue({ db, publisher, stats: overdue, signal }),
+    }),
+    loop({
+      name: 'maintenance',
+      everyMs: maintainEveryMs,
+      log,
+      signal,
+      work: () => maintain({ db, log, config, signal }),
+    }),
+  ])
+  stack.defer(async () => {
+    stop.abort()
+    await loops
+  })
+
+  const examine = async (): Promise<WorkerHealth> => {
+    const deadLetters = await tailDb.read(countDeadLetters).catch(() => null)
+    const read = [...stats].map(([name, { failures }]) => {
+      const lag = [...lanes]
+        .filter((lane) => lane.consumer.name === name)
+        .reduce((sum, lane) => sum + lane.lag, 0)
+      return [name, { lag, failures }] as const
+    })
+    const isLate = read.some(([, { lag }]) => lag > maxLag)
+    return {
+      parts: {
+        process: signal.aborted ? 'down' : 'up',
+        postgres: deadLetters === null ? 'down' : 'up',
+        redis: deps.redisIsUp() ? 'up' : 'degraded',
+        feed: Date.now() - tail.confirmedAt <= maxFeedLagMs ? 'up' : 'degraded',
+        consumers: isLate || (deadLetters ?? 0) > 0 ? 'degraded' : 'up',
+      },
+      shards: shards.held,
+      consumers: Object.fromEntries(read),
+      deadLetters,
+      overdue: { tasks: overdue.tasks, lateSecondsMax: overdue.lateness.max },
+    }
+  }
+  const http = stack.use(serveHealth({ port: config.workerPort, examine }))
+
+  const owned = stack.move()
+  return {
+    url: `http://127.0.0.1:${http.port}`,
+    port: http.port,
+    get shards() {
+      return shards.held
+    },
+    consumers: stats,
+    overdue,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
