@@ -13,6 +13,7 @@ import { memberRoutes } from './http/routes/members.ts'
 import { notificationRoutes } from './http/routes/notifications.ts'
 import { projectRoutes } from './http/routes/projects.ts'
 import { shareRoutes } from './http/routes/shares.ts'
+import { snapshotRoutes } from './http/routes/snapshots.ts'
 import { syncRoutes } from './http/routes/sync.ts'
 import { taskRoutes } from './http/routes/tasks.ts'
 import type { Connection } from './ws/connection.ts'
@@ -36,6 +37,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
   app.use(docsRoutes())
   app.use(authRoutes(deps))
   app.use(syncRoutes(deps))
+  app.use(snapshotRoutes(deps))
   app.use(projectRoutes(deps))
   app.use(taskRoutes(deps))
   app.use(memberRoutes(deps))

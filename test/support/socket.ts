@@ -24,10 +24,16 @@ interface SocketOptions {
 }
 
 /** @param url http URL of a server. Resolves when the socket is open or closed. */
-export const openSocket = async (url: string, { token, protocols, headers }: SocketOptions = {}): Promise<TestSocket> => {
+export const openSocket = async (
+  url: string,
+  { token, protocols, headers }: SocketOptions = {},
+): Promise<TestSocket> => {
   const offered = protocols ?? ['tasktide.v1', ...(token === undefined ? [] : [`jwt.${token}`])]
   // Bun's WebSocket takes headers, which no browser does.
-  const socket = new WebSocket(`${url.replace('http', 'ws')}/api/ws`, { protocols: offered, headers: headers ?? {} } as unknown as string[])
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/api/ws`, {
+    protocols: offered,
+    headers: headers ?? {},
+  } as unknown as string[])
   const frames: Frame[] = []
   const taken = new Set<Frame>()
   const news = new EventEmitter()
@@ -49,7 +55,9 @@ export const openSocket = async (url: string, { token, protocols, headers }: Soc
       const found = look()
       if (found !== null) return found
       await once(news, 'news', { signal }).catch(() => {
-        throw new Error(`no ${what} within ${timeoutMs} ms; ${code === null ? 'open' : `closed with ${code}`}; last frames ${JSON.stringify(frames.slice(-5))}`)
+        throw new Error(
+          `no ${what} within ${timeoutMs} ms; ${code === null ? 'open' : `closed with ${code}`}; last frames ${JSON.stringify(frames.slice(-5))}`,
+        )
       })
     }
   }
@@ -63,7 +71,11 @@ export const openSocket = async (url: string, { token, protocols, headers }: Soc
     send: (frame) => socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame)),
     async take(fits, timeoutMs = 5_000) {
       const matches = typeof fits === 'string' ? (frame: Frame) => frame.t === fits : fits
-      const frame = await until(() => frames.find((one) => !taken.has(one) && matches(one)) ?? null, typeof fits === 'string' ? fits : 'such frame', timeoutMs)
+      const frame = await until(
+        () => frames.find((one) => !taken.has(one) && matches(one)) ?? null,
+        typeof fits === 'string' ? fits : 'such frame',
+        timeoutMs,
+      )
       taken.add(frame)
       return frame
     },

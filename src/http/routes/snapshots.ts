@@ -1,0 +1,71 @@
+// What a client reads before it follows the log from the answer's cursor.
+import { Type } from '@sinclair/typebox'
+import { Elysia } from 'elysia'
+import type { Deps } from '../../deps.ts'
+import { readProjectSnapshot, readUserSnapshot, type SnapshotPlace } from '../../domain/snapshot.ts'
+import { AppError } from '../../errors.ts'
+import { formatCursor, parseCursor, projectScope, shardOf } from '../../model/event.ts'
+import { Id, isId } from '../../model/scalar.ts'
+import { ProjectSnapshot, UserSnapshot } from '../../model/snapshot.ts'
+import { Text } from '../../model/text.ts'
+import { signedIn } from '../guard.ts'
+import { Whole } from '../query.ts'
+import { ok, respond } from '../reply.ts'
+
+const defaultLimit = 1_000
+
+export const snapshotRoutes = (deps: Pick<Deps, 'db'>) =>
+  new Elysia()
+    .use(signedIn)
+    .get(
+      '/api/projects/:id/snapshot',
+      async ({ actor, params, query }) => {
+        const place = query.after === undefined ? null : parsePlace(query.after, params.id)
+        const { next, ...snapshot } = await readProjectSnapshot(
+          deps,
+          actor,
+          params.id,
+          place,
+          Number(query.limit ?? defaultLimit),
+        )
+        return respond(ok({ ...snapshot, nextAfter: next && formatPlace(next) }))
+      },
+      {
+        params: Type.Object({ id: Id() }),
+        query: Type.Object(
+          {
+            limit: Type.Optional(
+              Whole({ minimum: 1, maximum: 5000, default: defaultLimit, description: 'Tasks a page' }),
+            ),
+            after: Type.Optional(Text({ maxLength: 200, description: '`nextAfter` of the page before' })),
+          },
+          { additionalProperties: false },
+        ),
+        response: { 200: ProjectSnapshot },
+        detail: {
+          tags: ['Log'],
+          summary: 'A project, its members and tasks, and the cursor to follow it from',
+          security: [{ bearer: [] }],
+        },
+      },
+    )
+    .get('/api/users/me/snapshot', async ({ actor }) => respond(ok(await readUserSnapshot(deps, actor))), {
+      response: { 200: UserSnapshot },
+      detail: {
+        tags: ['Log'],
+        summary: 'Your projects, shared tasks and notifications, and the cursor to follow user:me from',
+        security: [{ bearer: [] }],
+      },
+    })
+
+// Nothing in it is a secret or a right: a made-up place only skips tasks of a project its maker may read.
+const formatPlace = ({ cursor, createdAt, id }: SnapshotPlace): string =>
+  `${cursor}.${Date.parse(createdAt)}.${id}`
+
+const parsePlace = (text: string, projectId: string): SnapshotPlace => {
+  const [epoch, shard, seq, milliseconds = '', id, ...more] = text.split('.')
+  const cursor = parseCursor(`${epoch}.${shard}.${seq}`)
+  const isPlace = /^\d{1,14}$/.test(milliseconds) && isId(id) && more.length === 0
+  if (cursor?.shard !== shardOf(projectScope(projectId)) || !isPlace) throw new AppError('bad_cursor')
+  return { cursor: formatCursor(cursor), createdAt: new Date(Number(milliseconds)).toISOString(), id }
+}

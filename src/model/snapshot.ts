@@ -1,0 +1,35 @@
+// What a client reads before it follows: a scope's state and the cursor it is true at.
+import { Type, type Static } from '@sinclair/typebox'
+import { Notification } from './notification.ts'
+import { Member, Project } from './project.ts'
+import { Task } from './task.ts'
+import { User } from './user.ts'
+
+const Cursor = Type.String({ description: 'Subscribe or sync with it to hear everything after this state' })
+
+export const ProjectSnapshot = Type.Object(
+  {
+    project: Project,
+    members: Type.Array(Member),
+    tasks: Type.Array(Task),
+    cursor: Cursor,
+    nextAfter: Type.Union([Type.String(), Type.Null()], {
+      description: 'Give it as `after` for the next page of tasks; null at the end',
+    }),
+  },
+  { additionalProperties: false },
+)
+export type ProjectSnapshot = Static<typeof ProjectSnapshot>
+
+export const UserSnapshot = Type.Object(
+  {
+    user: User,
+    projects: Type.Array(Project),
+    sharedTasks: Type.Array(Task),
+    notifications: Type.Array(Notification, { description: 'The newest 100' }),
+    unreadCount: Type.Integer({ minimum: 0 }),
+    cursor: Cursor,
+  },
+  { additionalProperties: false },
+)
+export type UserSnapshot = Static<typeof UserSnapshot>

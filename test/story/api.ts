@@ -1,0 +1,83 @@
+// REST as a careful client speaks it: every write has an Idempotency-Key and is repeated, on another server if need
+// be, until somebody acknowledges it.
+import type { Cluster } from './cluster.ts'
+
+export interface Person {
+  number: number
+  id: string
+  token: string
+}
+
+export interface Answer {
+  status: number
+  body: any
+  headers: Headers
+}
+
+export interface Api {
+  /** Repeats on 5xx, 409 `idempotency_in_flight` and lost connections, with the same key, for at most 60 s. */
+  call(method: string, path: string, token: string | null, body?: unknown, key?: string): Promise<Answer>
+  readonly counts: { requests: number; retries: number }
+  /** Milliseconds from the first request that failed until the next acknowledgement after it, largest. */
+  readonly longestOutageMs: number
+}
+
+const attemptTimeoutMs = 10_000
+const giveUpMs = 60_000
+
+export const createApi = (cluster: Cluster): Api => {
+  const counts = { requests: 0, retries: 0 }
+  let longestOutageMs = 0
+  let turn = 0
+  const call: Api['call'] = async (method, path, token, body, key) => {
+    const startedAt = performance.now()
+    let failedAt: number | null = null
+    let lastFailure = ''
+    for (let attempt = 0; performance.now() - startedAt < giveUpMs; attempt += 1) {
+      const server = cluster.servers[(turn += 1) % 2]!
+      try {
+        const response = await fetch(server.url + path, {
+          method,
+          headers: {
+            ...(token && { Authorization: `Bearer ${token}` }),
+            ...(body !== undefined && { 'Content-Type': 'application/json' }),
+            ...(key !== undefined && { 'Idempotency-Key': key }),
+          },
+          ...(body !== undefined && { body: JSON.stringify(body) }),
+          signal: AbortSignal.timeout(attemptTimeoutMs),
+        })
+        const text = await response.text()
+        const answer = {
+          status: response.status,
+          body: text === '' ? null : JSON.parse(text),
+          headers: response.headers,
+        }
+        if (response.status < 500 && answer.body?.code !== 'idempotency_in_flight') {
+          counts.requests += 1
+          if (failedAt !== null) longestOutageMs = Math.max(longestOutageMs, performance.now() - failedAt)
+          return answer
+        }
+        lastFailure = `${response.status} ${answer.body?.code}`
+      } catch (error) {
+        lastFailure = String(error)
+      }
+      failedAt ??= performance.now()
+      counts.retries += 1
+      await Bun.sleep(Math.min(20 * 2 ** attempt, 250) * Math.random())
+    }
+    throw new Error(`${method} ${path} was never acknowledged: ${lastFailure}`)
+  }
+  return {
+    call,
+    counts,
+    get longestOutageMs() {
+      return longestOutageMs
+    },
+  }
+}
+
+/** The body of an answer with the wanted status; throws what came instead. */
+export const expectStatus = ({ status, body }: Answer, wanted: number, what: string): any => {
+  if (status !== wanted) throw new Error(`${what}: ${status} instead of ${wanted}: ${JSON.stringify(body)}`)
+  return body
+}

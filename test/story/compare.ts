@@ -1,0 +1,137 @@
+// The verdict: the client's ledger and every follower's state against PostgreSQL, and the log against itself. Each
+// check answers the differences it found, in words.
+import { isDeepStrictEqual } from 'node:util'
+import type { Database } from '../../src/db/client.ts'
+import type { Follower } from './follower.ts'
+import type { Ledger, LedgerTask } from './ledger.ts'
+
+const shown = 5
+
+export const summarise = (title: string, differences: string[]): string[] =>
+  differences.length === 0
+    ? []
+    : [`${title}: ${differences.length}`, ...differences.slice(0, shown).map((line) => `    ${line}`)]
+
+/** Each shard holds exactly the numbers 1 to its head. */
+export const checkLog = async (db: Database): Promise<string[]> => {
+  const rows = await db.read(
+    (sql) => sql<
+      {
+        shard: number
+        head: number
+        count: number
+        first: number | null
+        last: number | null
+        lonely: number
+      }[]
+    >`
+      select h.shard, h.seq as head, count(f.seq)::int as count, min(f.seq) as first, max(f.seq) as last,
+        (select count(*)::int from feed_default) as lonely
+      from feed_head h left join feed f using (shard)
+      group by h.shard, h.seq order by h.shard`,
+  )
+  return rows
+    .filter(
+      ({ head, count, first, last, lonely }) =>
+        lonely > 0 || count !== head || (head > 0 && (first !== 1 || last !== head)),
+    )
+    .map(
+      (row) =>
+        `shard ${row.shard} ends at ${row.head} but holds ${row.count} entries from ${row.first} to ${row.last}`,
+    )
+}
+
+/** Every acknowledged write is there as it was answered, and nothing else is. */
+export const checkTasks = (ledger: Ledger, rows: Map<string, any>): string[] => {
+  const differences: string[] = []
+  for (const { id, state } of ledger.tasks.values()) {
+    const row = rows.get(id)
+    if (state === null ? row !== undefined : !isDeepStrictEqual(row, state)) {
+      differences.push(`task ${id}: acknowledged ${JSON.stringify(state)}, found ${JSON.stringify(row)}`)
+    }
+  }
+  for (const id of rows.keys())
+    if (!ledger.tasks.has(id)) differences.push(`task ${id} was never acknowledged`)
+  return differences
+}
+
+/** What the follower shows is what PostgreSQL has, and nothing it saw on the way was wrong. */
+export const checkFollower = (
+  follower: Follower,
+  rows: Map<string, any>,
+  inbox: Map<string, Set<string>>,
+): string[] => {
+  const name = `user ${follower.person.number}`
+  const differences = follower.faults.map((fault) => `${name}: ${fault}`)
+  const own = new Map([...rows].filter(([, task]) => task.projectId === follower.projectId))
+  for (const [id, { task }] of follower.tasks) {
+    if (!isDeepStrictEqual(task ?? undefined, own.get(id))) {
+      differences.push(
+        `${name}: task ${id} is ${JSON.stringify(task)}, in PostgreSQL ${JSON.stringify(own.get(id))}`,
+      )
+    }
+  }
+  for (const id of own.keys()) if (!follower.tasks.has(id)) differences.push(`${name}: never saw task ${id}`)
+  const expected = inbox.get(follower.person.id) ?? new Set()
+  for (const id of expected)
+    if (!follower.notifications.has(id)) differences.push(`${name}: never saw notification ${id}`)
+  for (const id of follower.notifications.keys())
+    if (!expected.has(id)) differences.push(`${name}: saw notification ${id}, which is not there`)
+  return differences
+}
+
+export interface NotificationRow {
+  id: string
+  userId: string
+  kind: string
+  taskId: string
+  dedupeKey: string
+}
+
+/**
+ * Overdue: one for each task that was still open when it fell due, none for the others; a task that was closed
+ * around its due time may have either. Assigned and completed: one for each cause, unless the task was deleted.
+ */
+export const checkNotifications = (ledger: Ledger, rows: NotificationRow[], now: number): string[] => {
+  const differences: string[] = []
+  const overdue = countBy(
+    rows.filter((row) => row.kind === 'overdue'),
+    (row) => row.taskId,
+  )
+  for (const task of ledger.tasks.values()) {
+    const { least, most } = overdueDue(task, now)
+    const found = overdue.get(task.id) ?? 0
+    if (found < least || found > most)
+      differences.push(`task ${task.id} was notified overdue ${found} times instead of ${least}`)
+  }
+  const kinds = rows.filter((row) => row.kind === 'assigned' || row.kind === 'completed')
+  const found = countBy(kinds, (row) => `${row.kind} ${row.userId} ${row.taskId}`)
+  const wanted = countBy(ledger.expected, (one) => `${one.kind} ${one.userId} ${one.taskId}`)
+  for (const [what, count] of wanted) {
+    const isDeleted = ledger.tasks.get(what.split(' ')[2]!)!.state === null
+    const times = found.get(what) ?? 0
+    if (times > count || (times < count && !isDeleted))
+      differences.push(`${what}: ${times} instead of ${count}`)
+  }
+  for (const what of found.keys()) if (!wanted.has(what)) differences.push(`${what}: nobody was to be told`)
+  for (const row of rows) {
+    if (!['overdue', 'assigned', 'completed', 'project_invited'].includes(row.kind))
+      differences.push(`unexpected ${row.kind}`)
+  }
+  return differences
+}
+
+/** Closing this near its due time, or later, may come before or after the worker looked. */
+const marginMs = 100
+
+const overdueDue = ({ dueAt, closedAt }: LedgerTask, now: number): { least: number; most: number } => {
+  if (dueAt === null || dueAt > now) return { least: 0, most: 0 }
+  if (closedAt === null) return { least: 1, most: 1 }
+  return closedAt < dueAt - marginMs ? { least: 0, most: 0 } : { least: 0, most: 1 }
+}
+
+const countBy = <T>(items: T[], keyOf: (item: T) => string): Map<string, number> => {
+  const counts = new Map<string, number>()
+  for (const item of items) counts.set(keyOf(item), (counts.get(keyOf(item)) ?? 0) + 1)
+  return counts
+}

@@ -1,0 +1,52 @@
+// What the servers acknowledged, kept by the client: the oracle. Nothing in it is read back from the system.
+
+export interface LedgerTask {
+  id: string
+  projectId: string
+  creatorId: string
+  /** The last acknowledged representation; null once the deletion was acknowledged. */
+  state: any
+  /** Epoch milliseconds. */
+  dueAt: number | null
+  /** When its completion or deletion was acknowledged, epoch milliseconds. */
+  closedAt: number | null
+}
+
+export interface Expected {
+  userId: string
+  kind: 'assigned' | 'completed'
+  taskId: string
+}
+
+export class Ledger {
+  readonly tasks = new Map<string, LedgerTask>()
+  /** Notices that must have come once each, unless their task was deleted before the worker could look. */
+  readonly expected: Expected[] = []
+  writes = 0
+
+  created(task: any): void {
+    this.writes += 1
+    this.tasks.set(task.id, {
+      id: task.id,
+      projectId: task.projectId,
+      creatorId: task.creatorId,
+      state: task,
+      dueAt: task.dueAt && Date.parse(task.dueAt),
+      closedAt: null,
+    })
+  }
+
+  updated(task: any): void {
+    this.writes += 1
+    this.tasks.get(task.id)!.state = task
+  }
+
+  deleted(id: string): void {
+    this.writes += 1
+    this.tasks.get(id)!.state = null
+  }
+
+  closed(id: string): void {
+    this.tasks.get(id)!.closedAt ??= Date.now()
+  }
+}

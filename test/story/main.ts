@@ -1,0 +1,217 @@
+// The whole story on real input: two servers, two workers, five projects, every item written through REST, fifty
+// clients that drop and resume, and in the middle a server and a worker killed, Redis emptied, both restarted. Then
+// everything is compared with everything, and any difference is an exit code.
+//   bun run story [--seed N] [--data FILE] [--items N]
+import { parseArgs } from 'node:util'
+import { openDatabase } from '../../src/db/client.ts'
+import { readHeads } from '../../src/db/feed.ts'
+import { openRedis } from '../../src/events/redis.ts'
+import { createLog } from '../../src/log.ts'
+import { createApi } from './api.ts'
+import { startCluster, type Cluster } from './cluster.ts'
+import { checkFollower, checkLog, checkNotifications, checkTasks, summarise } from './compare.ts'
+import { Follower, numberOf } from './follower.ts'
+import { Ledger } from './ledger.ts'
+import { createRandom } from './random.ts'
+import { selectNotifications, selectStoryTasks } from './rows.ts'
+import { percentile, printTable } from './table.ts'
+import { createProjects, registerPeople, writeProject, type Item } from './writer.ts'
+
+const followerCount = 50
+const settleTimeoutMs = 60_000
+const downMs = 1_000
+
+const { values } = parseArgs({
+  args: process.argv.slice(2),
+  options: { seed: { type: 'string' }, data: { type: 'string' }, items: { type: 'string' } },
+})
+const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
+const dataFile = values.data ?? new URL('../data/tasks.jsonl', import.meta.url).pathname
+const startedAt = performance.now()
+
+const report = (line: string): void => {
+  console.error(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${line}`)
+}
+
+/** Polls until it holds; the deadline names what did not. */
+const eventually = async (what: string, holds: () => Promise<boolean> | boolean): Promise<number> => {
+  const began = performance.now()
+  while (!(await holds())) {
+    if (performance.now() - began > settleTimeoutMs)
+      throw new Error(`${what} did not happen within ${settleTimeoutMs / 1000} s`)
+    await Bun.sleep(50)
+  }
+  return performance.now() - began
+}
+
+/** Kills one server and one worker, empties Redis, starts them again; answers what it took in milliseconds. */
+const disturb = async (
+  cluster: Cluster,
+  flush: () => Promise<unknown>,
+): Promise<{ serverMs: number; workerMs: number }> => {
+  report('kill -9 of server A and worker A, FLUSHALL')
+  await Promise.all([cluster.servers[0].kill(), cluster.workers[0].kill()])
+  await flush()
+  await Bun.sleep(downMs)
+  const timed = async (start: Promise<void>): Promise<number> => {
+    const began = performance.now()
+    await start
+    return performance.now() - began
+  }
+  const [serverMs, workerMs] = await Promise.all([
+    timed(cluster.servers[0].start()),
+    timed(cluster.workers[0].start()),
+  ])
+  report('server A and worker A are back')
+  return { serverMs, workerMs }
+}
+
+const run = async (): Promise<boolean> => {
+  const random = createRandom(seed)
+  report(`seed ${seed}`)
+  const lines = (await Bun.file(dataFile).text()).trim().split('\n')
+  const items = lines.slice(0, Number(values.items ?? lines.length)).map((line) => JSON.parse(line) as Item)
+
+  await using stack = new AsyncDisposableStack()
+  const cluster = stack.use(await startCluster({}, report))
+  const log = createLog('story', 'warn')
+  const db = stack.use(
+    openDatabase({
+      url: cluster.databaseUrl,
+      max: 2,
+      applicationName: 'story',
+      log,
+      deadlineMs: 60_000,
+      statementTimeoutMs: 60_000,
+    }),
+  )
+  const redis = stack.use(openRedis(cluster.redisUrl, 'request', log))
+  const api = createApi(cluster)
+
+  const numbers = [...new Set(items.map((item) => item.user))]
+  report(`registering ${numbers.length} people`)
+  const registerStart = performance.now()
+  const people = await registerPeople(api, numbers, 8)
+  const registerSeconds = (performance.now() - registerStart) / 1000
+  const projects = await createProjects(api, people, items)
+  report(
+    `${projects.length} projects with ${projects.reduce((sum, project) => sum + project.members.length, 0)} members`,
+  )
+
+  const latencies: number[] = []
+  const followers = Array.from({ length: followerCount }, (_, index) => {
+    const project = projects[index % projects.length]!
+    const own = createRandom(seed + index)
+    return new Follower(own.pick(project.members), project.id, cluster, api, own, (ms) => latencies.push(ms))
+  })
+  stack.defer(() => followers.forEach((follower) => follower.stop()))
+  await Promise.all(followers.map((follower) => follower.start()))
+
+  const ledger = new Ledger()
+  const middle = Math.floor(items.length * (0.4 + random.next() * 0.2))
+  let written = 0
+  let disturbance: Promise<{ serverMs: number; workerMs: number }> | null = null
+  const onItem = (): void => {
+    written += 1
+    if (written === middle) disturbance = disturb(cluster, () => redis.client.flushall())
+    if (written % 2_000 === 0) report(`${written} items written`)
+  }
+  report(`writing ${items.length} items while ${followerCount} sockets follow, drop and resume`)
+  const requestsBefore = api.counts.requests
+  const writeStart = performance.now()
+  await Promise.all(
+    projects.map((project, lane) => writeProject(project, lane, { api, ledger, people, seed, onItem })),
+  )
+  const writeSeconds = (performance.now() - writeStart) / 1000
+  const requests = api.counts.requests - requestsBefore
+  const { serverMs, workerMs } = await (disturbance ?? disturb(cluster, () => redis.client.flushall()))
+
+  report('everything is written; waiting for what is still due and on its way')
+  for (const follower of followers) follower.settle()
+  const lastDue = Math.max(...[...ledger.tasks.values()].map((task) => task.dueAt ?? 0))
+  await eventually('everything to fall due', () => Date.now() > lastDue)
+  await eventually('the overdue loop to be done', async () => {
+    const [row] = await db.read(
+      (sql) => sql<{ open: number }[]>`
+        select count(*)::int as open from tasks
+        where due_at < now() and status in ('todo', 'in_progress') and overdue_rev < due_rev`,
+    )
+    return row!.open === 0
+  })
+  await eventually('the worker to have read the log', async () => {
+    const [row] = await db.read(
+      (sql) => sql<{ behind: number }[]>`
+        select count(*)::int as behind from consumer_cursor c join feed_head h using (shard) where c.seq < h.seq`,
+    )
+    return row!.behind === 0
+  })
+  const heads = await db.read(readHeads)
+  await eventually('every socket to have caught up', async () => {
+    const rows = await db.read(
+      (sql) => sql<{ scope: string; seq: number }[]>`select scope, seq from scope_head`,
+    )
+    const seqOf = new Map(rows.map((row) => [row.scope, row.seq]))
+    return followers.every(
+      (follower) =>
+        follower.isSynced &&
+        [follower.projectScope, follower.userScope].every(
+          (scope) => numberOf(follower.cursor(scope)) >= (seqOf.get(scope) ?? 0),
+        ),
+    )
+  })
+
+  report('comparing')
+  const rows = await selectStoryTasks(db)
+  const notifications = await selectNotifications(db)
+  const inbox = new Map<string, Set<string>>()
+  for (const { userId, id } of notifications) inbox.set(userId, (inbox.get(userId) ?? new Set()).add(id))
+  const differences = [
+    ...summarise('log not contiguous', await checkLog(db)),
+    ...summarise('acknowledged writes and PostgreSQL differ', checkTasks(ledger, rows)),
+    ...summarise(
+      'sockets and PostgreSQL differ',
+      followers.flatMap((follower) => checkFollower(follower, rows, inbox)),
+    ),
+    ...summarise('notifications', checkNotifications(ledger, notifications, Date.now() - 5_000)),
+  ]
+
+  const total = (pick: (follower: Follower) => number): number =>
+    followers.reduce((sum, follower) => sum + pick(follower), 0)
+  const entries = heads.seqs.reduce((sum, seq) => sum + seq, 0)
+  const count = (kind: string): number => notifications.filter((row) => row.kind === kind).length
+  printTable([
+    ['seed', String(seed)],
+    [
+      'people, projects',
+      `${people.size} (${(people.size / registerSeconds).toFixed(0)} registrations/s), ${projects.length}`,
+    ],
+    [
+      'acknowledged writes',
+      `${ledger.writes} in ${writeSeconds.toFixed(1)} s (${(requests / writeSeconds).toFixed(0)} requests/s, ${api.counts.retries} repeated)`,
+    ],
+    ['log entries', `${entries} in 16 shards`],
+    ['tasks at the end', `${rows.size} of ${ledger.tasks.size} created`],
+    [
+      'notifications',
+      `${count('overdue')} overdue, ${count('assigned')} assigned, ${count('completed')} completed, ${count('project_invited')} invited`,
+    ],
+    [
+      'sockets',
+      `${followerCount}: ${total((f) => f.counts.events)} events, ${total((f) => f.counts.drops)} drops, ${total((f) => f.counts.resumes)} joins, ${total((f) => f.counts.resyncs)} resyncs`,
+    ],
+    [
+      'commit to socket',
+      `p50 ${percentile(latencies, 0.5)} ms, p95 ${percentile(latencies, 0.95)} ms, p99 ${percentile(latencies, 0.99)} ms, max ${percentile(latencies, 1)} ms (${latencies.length} live events)`,
+    ],
+    ['killed', 'server A, worker A; FLUSHALL'],
+    [
+      'recovery',
+      `server ready in ${serverMs.toFixed(0)} ms, worker in ${workerMs.toFixed(0)} ms; longest wait for an acknowledgement ${api.longestOutageMs.toFixed(0)} ms`,
+    ],
+    ['differences', differences.length === 0 ? 'none' : 'see below'],
+  ])
+  for (const line of differences) console.log(line)
+  return differences.length === 0
+}
+
+process.exitCode = (await run()) ? 0 : 1

@@ -1,0 +1,199 @@
+// The work: people sign up, projects get their members, and every item is written in its project's order, with a
+// deterministic share assigned, edited, completed and deleted. One lane a project, one write at a time in it.
+import type { Api, Person } from './api.ts'
+import { expectStatus } from './api.ts'
+import type { Ledger } from './ledger.ts'
+import { createRandom, type Random } from './random.ts'
+
+export interface Item {
+  project: string
+  title: string
+  tags: string[]
+  user: number
+}
+
+export interface StoryProject {
+  name: string
+  id: string
+  owner: Person
+  members: Person[]
+  items: Item[]
+}
+
+export const password = 'a story of many tasks'
+
+/** Registers everybody, `atOnce` at a time. */
+export const registerPeople = async (
+  api: Api,
+  numbers: number[],
+  atOnce: number,
+): Promise<Map<number, Person>> => {
+  const people = new Map<number, Person>()
+  const waiting = [...numbers]
+  const registerNext = async (): Promise<void> => {
+    for (let number = waiting.shift(); number !== undefined; number = waiting.shift()) {
+      const body = { name: `User ${number}`, email: `user-${number}@example.com`, password }
+      const session = expectStatus(await api.call('POST', '/api/auth/register', null, body), 201, 'register')
+      people.set(number, { number, id: session.user.id, token: session.accessToken })
+    }
+  }
+  await Promise.all(Array.from({ length: atOnce }, registerNext))
+  return people
+}
+
+/** The projects, each owned by who wrote its first item, everybody else in it an editor. */
+export const createProjects = async (
+  api: Api,
+  people: Map<number, Person>,
+  items: Item[],
+): Promise<StoryProject[]> =>
+  Promise.all(
+    [...Map.groupBy(items, (item) => item.project)].map(async ([name, own]) => {
+      const members = [...new Set(own.map((item) => item.user))].map((number) => people.get(number)!)
+      const owner = members[0]!
+      const project = expectStatus(
+        await api.call('POST', '/api/projects', owner.token, { name }, `project-${name}`),
+        201,
+        'project',
+      )
+      for (const { id } of members.slice(1)) {
+        const body = { userId: id, role: 'editor' }
+        expectStatus(
+          await api.call('POST', `/api/projects/${project.id}/members`, owner.token, body, `member-${id}`),
+          201,
+          'member',
+        )
+      }
+      return { name, id: project.id as string, owner, members, items: own }
+    }),
+  )
+
+interface LaneOptions {
+  api: Api
+  ledger: Ledger
+  people: Map<number, Person>
+  seed: number
+  /** Called after each acknowledged item. */
+  onItem(): void
+}
+
+/** Items become due between these many milliseconds after they are written. */
+const dueAfterMs = { min: 8_000, max: 15_000 }
+
+export const writeProject = async (
+  project: StoryProject,
+  lane: number,
+  options: LaneOptions,
+): Promise<void> => {
+  const random = createRandom(options.seed * 31 + lane)
+  const open: string[] = []
+  for (const [index, item] of project.items.entries()) {
+    const key = `${project.name}-${index}`
+    const writer = options.people.get(item.user)!
+    const task = await createItem(options, project, item, writer, key, random)
+    open.push(task.id)
+    if (index % 4 === 1) await assign(options, project, random.pick(open), key, random)
+    if (index % 5 === 2) await edit(options, random.pick(open), project, key, random)
+    if (index % 6 === 3) await complete(options, random.pick(open), project, key, random)
+    if (index % 9 === 4)
+      await remove(options, open.splice(random.between(0, open.length - 1), 1)[0]!, project, key, random)
+    options.onItem()
+  }
+}
+
+const createItem = async (
+  { api, ledger }: LaneOptions,
+  project: StoryProject,
+  item: Item,
+  writer: Person,
+  key: string,
+  random: Random,
+): Promise<{ id: string }> => {
+  const isDue = random.next() < 0.1
+  const dueAt = isDue
+    ? new Date(Date.now() + random.between(dueAfterMs.min, dueAfterMs.max)).toISOString()
+    : null
+  const body = { projectId: project.id, title: item.title, tags: item.tags, ...(dueAt && { dueAt }) }
+  const task = expectStatus(
+    await api.call('POST', '/api/tasks', writer.token, body, `create-${key}`),
+    201,
+    'create',
+  )
+  if (task.title !== item.title.trim()) throw new Error(`the title of ${task.id} changed on the way`)
+  ledger.created(task)
+  return task
+}
+
+const assign = async (
+  { api, ledger }: LaneOptions,
+  project: StoryProject,
+  id: string,
+  key: string,
+  random: Random,
+): Promise<void> => {
+  const actor = random.pick(project.members)
+  const assignee = random.pick(project.members)
+  const before = ledger.tasks.get(id)!.state
+  const task = expectStatus(
+    await api.call('PATCH', `/api/tasks/${id}`, actor.token, { assigneeId: assignee.id }, `assign-${key}`),
+    200,
+    'assign',
+  )
+  ledger.updated(task)
+  if (before.assigneeId !== assignee.id && assignee.id !== actor.id)
+    ledger.expected.push({ userId: assignee.id, kind: 'assigned', taskId: id })
+}
+
+const edit = async (
+  { api, ledger }: LaneOptions,
+  id: string,
+  project: StoryProject,
+  key: string,
+  random: Random,
+): Promise<void> => {
+  const actor = random.pick(project.members)
+  const body = { priority: random.pick(['low', 'high', 'urgent']), description: `Edited as ${key}: שלום 👋` }
+  ledger.updated(
+    expectStatus(await api.call('PATCH', `/api/tasks/${id}`, actor.token, body, `edit-${key}`), 200, 'edit'),
+  )
+}
+
+const complete = async (
+  { api, ledger }: LaneOptions,
+  id: string,
+  project: StoryProject,
+  key: string,
+  random: Random,
+): Promise<void> => {
+  const actor = random.pick(project.members)
+  const before = ledger.tasks.get(id)!
+  const task = expectStatus(
+    await api.call('PATCH', `/api/tasks/${id}`, actor.token, { status: 'done' }, `complete-${key}`),
+    200,
+    'complete',
+  )
+  if (before.state.status !== 'done') {
+    for (const userId of new Set([task.assigneeId, before.creatorId])) {
+      if (userId && userId !== actor.id) ledger.expected.push({ userId, kind: 'completed', taskId: id })
+    }
+    ledger.closed(id)
+  }
+  ledger.updated(task)
+}
+
+const remove = async (
+  { api, ledger }: LaneOptions,
+  id: string,
+  project: StoryProject,
+  key: string,
+  random: Random,
+): Promise<void> => {
+  const actor = random.pick(project.members)
+  expectStatus(
+    await api.call('DELETE', `/api/tasks/${id}`, actor.token, undefined, `delete-${key}`),
+    204,
+    'delete',
+  )
+  if (ledger.tasks.get(id)!.state.status !== 'done') ledger.closed(id)
+  ledger.deleted(id)
+}
