@@ -1,0 +1,268 @@
+// The stream against a model: whatever pushers do, in any order, twice, late, after a wipe, a stream is a
+// contiguous slice of the log that ends at the number the push answered.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import * as fc from 'fast-check'
+import {
+  batchLength,
+  dropStream,
+  maxStreamEntries,
+  pushEntries,
+  readStream,
+  readTop,
+  streamKey,
+  type StreamBounds,
+} from '../../src/events/stream.ts'
+import { decodeEntry, encodeEntry, plainEntry } from '../../src/events/stream-entry.ts'
+import { openRedis, type Redis, type RedisConnection } from '../../src/events/redis.ts'
+import type { LogEntry } from '../../src/model/event.ts'
+import { sharedRedisUrl } from '../support/environment.ts'
+import { eventually } from '../support/eventually.ts'
+import { seed } from './seed.ts'
+import { log, scopeOf } from './world.ts'
+
+let connection: RedisConnection
+let redis: Redis
+
+beforeAll(async () => {
+  connection = openRedis(sharedRedisUrl(), 'request', log)
+  redis = connection.client
+  await eventually(() => redis.ping())
+})
+
+afterAll(() => connection[Symbol.asyncDispose]())
+
+const newEpoch = (): string => `t${Bun.randomUUIDv7().replaceAll('-', '').slice(-20)}`
+
+const entryAt = (seq: number, frameBytes = 0, epoch = ''): LogEntry => ({
+  shard: 0,
+  seq,
+  at: '2026-11-20T10:00:00.000Z',
+  scope: scopeOf(1),
+  type: 'task.updated',
+  entityId: `entity-${seq}`,
+  version: seq,
+  actorId: null,
+  op: null,
+  control: null,
+  changes: null,
+  quiet: false,
+  frame: `${epoch}${'f'.repeat(frameBytes)}`,
+})
+
+const entries = (from: number, to: number, frameBytes = 0): LogEntry[] =>
+  Array.from({ length: Math.max(0, to - from + 1) }, (_, n) => entryAt(from + n, frameBytes))
+
+const push = (epoch: string, from: number, to: number, bounds?: StreamBounds): Promise<number> =>
+  pushEntries(redis, epoch, 0, entries(from, to), bounds)
+
+const seqs = async (epoch: string): Promise<number[]> =>
+  (await readStream(redis, epoch, 0, 0, Number.MAX_SAFE_INTEGER, 100_000)).map(({ seq }) => seq)
+
+const range = (from: number, to: number): number[] =>
+  Array.from({ length: to - from + 1 }, (_, n) => from + n)
+
+test('an empty stream starts anywhere; after that only the next number is taken', async () => {
+  const epoch = newEpoch()
+  expect(await readTop(redis, epoch, 0)).toBe(0)
+  expect(await push(epoch, 41, 43)).toBe(43)
+  expect(await push(epoch, 45, 46)).toBe(43) // a hole: nothing is done
+  expect(await push(epoch, 42, 45)).toBe(45) // the known part is skipped
+  expect(await push(epoch, 41, 42)).toBe(45) // late
+  expect(await readTop(redis, epoch, 0)).toBe(45)
+  expect(await seqs(epoch)).toEqual(range(41, 45))
+  await dropStream(redis, epoch, 0)
+  expect(await push(epoch, 7, 7)).toBe(7) // a new key, so lower numbers are fine
+})
+
+test('numbers beyond fourteen digits keep every digit', async () => {
+  const epoch = newEpoch()
+  const huge = Number.MAX_SAFE_INTEGER - 1_000
+  expect(await push(epoch, huge, huge + 2)).toBe(huge + 2)
+  expect(await push(epoch, huge + 3, huge + 3)).toBe(huge + 3)
+  expect(await seqs(epoch)).toEqual(range(huge, huge + 3))
+})
+
+/** What may happen to a stream: pushers write what they committed, or read the log and repair. */
+const step = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('commit' as const),
+      count: fc.integer({ min: 1, max: 20 }),
+      isPushed: fc.boolean(),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('push' as const),
+      back: fc.nat(40),
+      count: fc.integer({ min: 1, max: 30 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('race' as const),
+      backs: fc.array(fc.nat(25), { minLength: 2, maxLength: 5 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('repair' as const), limit: fc.integer({ min: 1, max: 20 }) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('wipe' as const), how: fc.constantFrom('flush', 'drop') }),
+  },
+)
+
+test('interleaved, repeated, stale and racing pushes, wipes and trimming leave a contiguous slice of the log', async () => {
+  const bounds = { maxEntries: 20, maxBytes: 1e9 }
+  let refused = 0
+  let trimmed = 0
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60 }), async (steps) => {
+      const epoch = newEpoch()
+      let head = 0
+      let top = 0
+      let start = Infinity
+      /** The model of one push. */
+      const expected = (from: number, to: number): number => {
+        if (top !== 0 && from > top + 1) refused += 1
+        return top === 0 || from <= top + 1 ? Math.max(top, to) : top
+      }
+      const pushChecked = async (from: number, to: number): Promise<void> => {
+        const answer = expected(from, to)
+        if (top === 0) start = from
+        expect(await push(epoch, from, to, bounds)).toBe(answer)
+        top = answer
+      }
+      for (const event of steps) {
+        if (event.kind === 'commit') {
+          head += event.count
+          if (event.isPushed) await pushChecked(head - event.count + 1, head)
+        } else if (event.kind === 'push' && head > 0) {
+          const from = Math.max(1, head - event.back)
+          await pushChecked(from, Math.min(head, from + event.count - 1))
+        } else if (event.kind === 'race' && head > 0) {
+          // In whatever order they arrive: the top never falls and never passes the head.
+          const answers = await Promise.all(
+            event.backs.map((back) => push(epoch, Math.max(1, head - back), head, bounds)),
+          )
+          for (const answer of answers) expect(answer).toBeGreaterThanOrEqual(top)
+          top = await readTop(redis, epoch, 0)
+          expect(top).toBe(Math.max(...answers))
+        } else if (event.kind === 'repair' && top < head) {
+          await pushChecked(top + 1, Math.min(head, top + event.limit))
+        } else if (event.kind === 'wipe') {
+          if (event.how === 'drop') await dropStream(redis, epoch, 0)
+          else await redis.del(streamKey(epoch, 0))
+          top = 0
+          start = Infinity
+        }
+        const held = await seqs(epoch)
+        expect(await readTop(redis, epoch, 0)).toBe(top)
+        expect(held.at(-1) ?? 0).toBe(top)
+        expect(top).toBeLessThanOrEqual(head)
+        if (held.length > 0) expect(held).toEqual(range(held[0]!, top))
+        expect(held.length).toBeLessThanOrEqual(bounds.maxEntries + 100) // ~ cuts whole nodes of up to 100
+        if (held.length > 0 && held[0]! > start) trimmed += 1
+      }
+      await dropStream(redis, epoch, 0)
+    }),
+    { seed, numRuns: 60 },
+  )
+  expect(refused).toBeGreaterThan(0)
+  expect(trimmed).toBeGreaterThan(0)
+}, 30_000)
+
+test('a stream is trimmed to 20,000 entries', async () => {
+  const epoch = newEpoch()
+  for (let from = 1; from <= 22_000; from += 500) await push(epoch, from, from + 499)
+  const held = await seqs(epoch)
+  expect(held).toEqual(range(held[0]!, 22_000))
+  expect(held.length).toBeGreaterThanOrEqual(maxStreamEntries)
+  expect(held.length).toBeLessThan(maxStreamEntries + 200)
+  await dropStream(redis, epoch, 0)
+}, 20_000)
+
+test('a stream is trimmed to its bytes, also when small entries are followed by large ones', async () => {
+  const epoch = newEpoch()
+  const bounds = { maxEntries: 20_000, maxBytes: 4 * 1024 * 1024 }
+  const largest = 16 * 1024
+  for (let from = 1; from <= 4_096; from += 256) {
+    await pushEntries(redis, epoch, 0, entries(from, from + 255, from < 2_048 ? 10 : largest), bounds)
+    const used = Number(await redis.memory('USAGE', streamKey(epoch, 0), 'SAMPLES', 0))
+    expect(used).toBeLessThanOrEqual(bounds.maxBytes)
+    const held = await seqs(epoch)
+    expect(held).toEqual(range(held[0]!, from + 255))
+  }
+  // Between two looks at the memory there are at most 256 entries.
+  for (let seq = 4_097; seq <= 4_600; seq += 1)
+    await pushEntries(redis, epoch, 0, [entryAt(seq, largest)], bounds)
+  const used = Number(await redis.memory('USAGE', streamKey(epoch, 0), 'SAMPLES', 0))
+  expect(used).toBeLessThan(bounds.maxBytes + 256 * (largest + 5_000))
+  expect((await seqs(epoch)).length).toBeGreaterThan(100)
+  await dropStream(redis, epoch, 0)
+}, 20_000)
+
+test('a stream that nobody pushes to ends after a day', async () => {
+  const epoch = newEpoch()
+  await push(epoch, 1, 2)
+  expect(await redis.ttl(streamKey(epoch, 0))).toBeWithin(86_300, 86_401)
+})
+
+const control = fc.constantFrom<LogEntry['control']>(
+  null,
+  { kind: 'delete' },
+  { kind: 'revoke', userId: 'u' },
+  { kind: 'sessions', except: null },
+)
+
+const anyEntry = fc.record<LogEntry>({
+  shard: fc.constant(0),
+  seq: fc.integer({ min: 1 }),
+  at: fc.constant('2026-11-20T10:00:00.000Z'),
+  scope: fc.nat(99).map(scopeOf),
+  type: fc.constantFrom('task.created', 'control', 'scope.refetch'),
+  entityId: fc.option(fc.uuid()),
+  version: fc.nat(),
+  actorId: fc.option(fc.uuid()),
+  op: fc.option(fc.string({ unit: 'grapheme' })),
+  control,
+  changes: fc.option(
+    fc.dictionary(fc.string(), fc.record({ from: fc.jsonValue(), to: fc.string({ unit: 'grapheme' }) })),
+  ),
+  quiet: fc.boolean(),
+  frame: fc.option(fc.string({ minLength: 1 })),
+})
+
+test('an entry comes out of the stream as it went in', async () => {
+  await fc.assert(
+    fc.asyncProperty(anyEntry, async (entry) => {
+      const epoch = newEpoch()
+      await pushEntries(redis, epoch, 0, [entry])
+      const [read] = await readStream(redis, epoch, 0, entry.seq - 1, entry.seq, 1)
+      // `__proto__` and -0 do not survive JSON, here as in PostgreSQL.
+      expect(plainEntry(read!)).toEqual(JSON.parse(JSON.stringify(entry)))
+      await dropStream(redis, epoch, 0)
+    }),
+    { seed, numRuns: 100 },
+  )
+})
+
+test('what workers read is parsed only when asked for', () => {
+  const [scope, frame, control] = encodeEntry(entryAt(5))
+  const entry = decodeEntry(0, ['5-0', ['s', scope, 'f', frame, 'c', control, 'e', 'not JSON']])
+  expect([entry.seq, entry.scope, entry.frame, entry.control]).toEqual([5, scope, null, null])
+  expect(() => entry.type).toThrow()
+})
+
+test('one push takes successive numbers, bounded in count and bytes', () => {
+  expect(batchLength([])).toBe(0)
+  expect(batchLength([...entries(1, 5), ...entries(7, 9)])).toBe(5)
+  expect(batchLength(entries(1, 1_000))).toBe(256)
+  expect(batchLength(entries(1, 100, 100_000))).toBe(10)
+  expect(batchLength(entries(1, 2, 2_000_000))).toBe(1) // one alone always goes
+})
