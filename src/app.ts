@@ -16,6 +16,7 @@ import { shareRoutes } from './http/routes/shares.ts'
 import { snapshotRoutes } from './http/routes/snapshots.ts'
 import { syncRoutes } from './http/routes/sync.ts'
 import { taskRoutes } from './http/routes/tasks.ts'
+import { userRoutes } from './http/routes/users.ts'
 import type { Connection } from './ws/connection.ts'
 import type { Sockets } from './ws/socket.ts'
 
@@ -36,6 +37,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
   app.use(openApiRoutes(() => app.routes))
   app.use(docsRoutes())
   app.use(authRoutes(deps))
+  app.use(userRoutes(deps))
   app.use(syncRoutes(deps))
   app.use(snapshotRoutes(deps))
   app.use(projectRoutes(deps))

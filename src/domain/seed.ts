@@ -1,0 +1,78 @@
+// Demo data for a first look: two accounts whose passwords everybody knows, and a project with tasks. Made through
+// the same functions as everything else; only the password rule is passed by, and never in production.
+import { ConfigError } from '../config.ts'
+import { selectCredentials } from '../db/users.ts'
+import type { Role } from '../model/user.ts'
+import type { NewTask } from '../model/task.ts'
+import type { Actor } from './actor.ts'
+import { createUser, type AuthDeps } from './auth.ts'
+import { addMember } from './members.ts'
+import { createProject } from './projects.ts'
+import { createTask } from './tasks.ts'
+import { writeAsSystem, type Outcome, type Write } from './write.ts'
+
+const accounts = [
+  { email: 'admin@example.com', name: 'Admin', password: 'admin123', role: 'admin' },
+  { email: 'user@example.com', name: 'User', password: 'user123', role: 'user' },
+] as const
+
+const minute = 60_000
+const day = 24 * 60 * minute
+
+/** Answers false, and does nothing, where the accounts are there already. Throws `ConfigError` in production. */
+export const seedDemo = async (deps: AuthDeps): Promise<boolean> => {
+  if (deps.config.env === 'production')
+    throw new ConfigError(['TIDE_ENV is production: demo accounts have passwords everybody knows'])
+  const [admin, user] = [await ensureAccount(deps, accounts[0]), await ensureAccount(deps, accounts[1])]
+  if (!admin && !user) return false
+  if (admin && user) await makeProject(deps, user, admin)
+  return true
+}
+
+/** The account as an actor, or null where the address has one. */
+const ensureAccount = async (
+  deps: AuthDeps,
+  { email, name, password, role }: { email: string; name: string; password: string; role: Role },
+): Promise<Actor | null> => {
+  if (await deps.db.read((sql) => selectCredentials(sql, email))) return null
+  const passwordHash = await deps.passwords.hash(password)
+  const user = await writeAsSystem(deps, async (tx) => {
+    const made = { email, name, role, passwordHash, timeZone: 'UTC', emailVerified: true }
+    const { user, entries } = await createUser(tx, made)
+    return { value: user, entries }
+  })
+  return { userId: user.id, role, sessionId: '' }
+}
+
+const makeProject = async (deps: AuthDeps, owner: Actor, guest: Actor): Promise<void> => {
+  const project = await as(owner, (write) =>
+    createProject(deps, write, {
+      name: 'Launch',
+      description: 'A demo project to look around in.',
+      color: '#1e90ff',
+    }),
+  )
+  await as(owner, (write) => addMember(deps, write, project.id, { userId: guest.userId, role: 'editor' }))
+  for (const task of demoTasks(owner.userId, guest.userId)) {
+    await as(owner, (write) => createTask(deps, write, { ...task, projectId: project.id }))
+  }
+}
+
+const demoTasks = (ownerId: string, guestId: string): NewTask[] => {
+  const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString()
+  return [
+    { title: 'Write the launch plan', status: 'done', priority: 'high', tags: ['docs'] },
+    { title: 'Try the live board in two windows', status: 'in_progress', assigneeId: ownerId },
+    { title: 'Invite the team', assigneeId: guestId, dueAt: inMs(2 * day), tags: ['people'] },
+    { title: 'Pick a launch date', priority: 'urgent', dueAt: inMs(minute), tags: ['docs', 'people'] },
+    { title: 'Collect feedback', priority: 'low', dueAt: inMs(7 * day) },
+  ]
+}
+
+/** A write nobody waits for at an edge. */
+const as = async <T>(actor: Actor, run: (write: Write<T>) => Promise<Outcome<T>>): Promise<T> => {
+  const render = () => ({ status: 200, headers: {}, body: null })
+  const outcome = await run({ actor, claim: null, render })
+  if (outcome.kind === 'replayed') throw new Error('nothing was claimed, so nothing can be replayed')
+  return outcome.value
+}

@@ -1,0 +1,127 @@
+// One's own account, and what others may see of it. Invariant: what a change of address or password needs is
+// checked against the row that is then changed.
+import type { Tx } from '../db/client.ts'
+import {
+  lockUser,
+  selectCredentialsById,
+  selectPublicUser,
+  selectUser,
+  selectUsersByText,
+  updatePasswordHash,
+  updateUser,
+  type Credentials,
+} from '../db/users.ts'
+import type { Deps } from '../deps.ts'
+import { AppError, invalid, notFound } from '../errors.ts'
+import { userScope, type Entry } from '../model/event.ts'
+import type { PasswordChange, UserPatch } from '../model/credentials.ts'
+import type { PublicUser, User } from '../model/user.ts'
+import type { Actor } from './actor.ts'
+import { toAddress } from './auth.ts'
+import { demandUncommon } from './passwords.ts'
+import { endSessions } from './sessions.ts'
+import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
+
+export type UserDeps = WriteDeps & Pick<Deps, 'passwords'>
+
+const writable = ['email', 'name', 'timeZone'] as const
+
+export const getMe = async ({ db }: Pick<Deps, 'db'>, { userId }: Actor): Promise<User> => {
+  const user = await db.read((sql) => selectUser(sql, userId))
+  if (!user) throw notFound()
+  return user
+}
+
+export const getUser = async ({ db }: Pick<Deps, 'db'>, actor: Actor, id: string): Promise<PublicUser> => {
+  const user = await db.read((sql) => selectPublicUser(sql, actor, id))
+  if (!user) throw notFound()
+  return user
+}
+
+/** People whose name begins with the text or whose address it is, at most `limit`, by name. */
+export const searchUsers = (
+  { db }: Pick<Deps, 'db'>,
+  actor: Actor,
+  text: string,
+  limit: number,
+): Promise<PublicUser[]> => db.read((sql) => selectUsersByText(sql, actor, text.trim(), limit))
+
+/** A merge patch. 422 at `/currentPassword` where a new address lacks the right one; 409 `email_taken`. */
+export const updateMe = async (
+  deps: UserDeps,
+  request: Write<User>,
+  patch: UserPatch,
+): Promise<Outcome<User>> => {
+  const { userId } = request.actor
+  const email = patch.email === undefined ? null : toAddress(patch.email)
+  const seen = email === null ? null : await demandPassword(deps, userId, patch.currentPassword, email)
+  return write(deps, request, async (tx) => {
+    const { user: before } = await lockSame(tx, userId, seen)
+    const wanted = {
+      id: userId,
+      email: email ?? before.email,
+      name: patch.name?.trim() ?? before.name,
+      timeZone: patch.timeZone === undefined ? before.timeZone : (patch.timeZone ?? 'UTC'),
+    }
+    const changed = writable.filter((field) => wanted[field] !== before[field])
+    if (changed.length === 0) return { value: before, entries: [] }
+    const after = await updateUser(tx, wanted)
+    return { value: after, entries: [userUpdated(before, after, changed)], cursorScope: userScope(userId) }
+  })
+}
+
+/** Ends every other session. 422 at `/currentPassword` for a wrong one and at `/password` for a common one. */
+export const changePassword = async (
+  deps: UserDeps,
+  request: Write<null>,
+  { currentPassword, password }: PasswordChange,
+): Promise<Outcome<null>> => {
+  const { userId, sessionId } = request.actor
+  demandUncommon(password, '/password')
+  const seen = await demandPassword(deps, userId, currentPassword)
+  const passwordHash = await deps.passwords.hash(password)
+  return write(deps, request, async (tx) => {
+    await lockSame(tx, userId, seen)
+    await updatePasswordHash(tx, userId, passwordHash)
+    return { value: null, entries: await endSessions(tx, userId, sessionId) }
+  })
+}
+
+/**
+ * The account whose password this is. 422 at `pointer` otherwise.
+ * @param unlessEmail an address that needs no password because the account has it already.
+ */
+export const demandPassword = async (
+  { db, passwords }: Pick<Deps, 'db' | 'passwords'>,
+  userId: string,
+  password: string | undefined,
+  unlessEmail: string | null = null,
+  pointer = '/currentPassword',
+): Promise<Credentials> => {
+  const seen = await db.read((sql) => selectCredentialsById(sql, userId))
+  if (!seen) throw notFound()
+  if (seen.user.email === unlessEmail) return seen
+  if (password === undefined) throw invalid({ pointer, detail: 'is required for this change' })
+  const { valid } = await passwords.verify(password, seen.passwordHash)
+  if (!valid) throw invalid({ pointer, detail: 'is not the current password' })
+  return seen
+}
+
+/** Locks the account; 409 where the password or the address that was seen has changed meanwhile. */
+export const lockSame = async (tx: Tx, userId: string, seen: Credentials | null): Promise<Credentials> => {
+  const now = await lockUser(tx, userId)
+  if (!now) throw notFound()
+  const isSame = !seen || (now.passwordHash === seen.passwordHash && now.user.email === seen.user.email)
+  if (!isSame) throw new AppError('conflict', 'The account changed in between; try again')
+  return now
+}
+
+const userUpdated = (before: User, after: User, changed: (typeof writable)[number][]): Entry => ({
+  scope: userScope(after.id),
+  type: 'user.updated',
+  id: after.id,
+  data: after,
+  actorId: after.id,
+  changed,
+  changes: Object.fromEntries(changed.map((field) => [field, { from: before[field], to: after[field] }])),
+})

@@ -1,0 +1,65 @@
+// /api/users: one's own account and other people.
+import { Type } from '@sinclair/typebox'
+import { Elysia } from 'elysia'
+import type { Deps } from '../../deps.ts'
+import { changePassword, getMe, getUser, searchUsers, updateMe } from '../../domain/users.ts'
+import { PasswordChange, UserPatch } from '../../model/credentials.ts'
+import { Id } from '../../model/scalar.ts'
+import { Text } from '../../model/text.ts'
+import type { User } from '../../model/user.ts'
+import { signedIn } from '../guard.ts'
+import { Whole } from '../query.ts'
+import { bodyTag, mutate, noContent, ok, respond } from '../reply.ts'
+
+const detail = (summary: string) => ({ tags: ['Users'], summary, security: [{ bearer: [] }] })
+
+const render = (user: User) => bodyTag(ok(user))
+
+const search = Type.Object(
+  {
+    q: Text({
+      minLength: 1,
+      maxLength: 254,
+      description: 'The beginning of a name, or a whole e-mail address',
+    }),
+    limit: Type.Optional(Whole({ minimum: 1, maximum: 100, default: 20 })),
+  },
+  { additionalProperties: false },
+)
+
+export const userRoutes = (deps: Deps) =>
+  new Elysia({ prefix: '/api/users' })
+    .use(signedIn)
+    .get('/me', async ({ actor, request }) => respond(render(await getMe(deps, actor)), request), {
+      detail: detail('Read your account'),
+    })
+    .patch(
+      '/me',
+      ({ actor, request, body }) =>
+        mutate({ request, actor }, render, (write) => updateMe(deps, write, body)),
+      { body: UserPatch, detail: detail('Change name, time zone or e-mail address') },
+    )
+    .put(
+      '/me/password',
+      ({ actor, request, body }) =>
+        mutate(
+          { request, actor },
+          () => noContent(),
+          (write) => changePassword(deps, write, body),
+        ),
+      { body: PasswordChange, detail: detail('Change your password; your other sessions end') },
+    )
+    .get(
+      '/search',
+      async ({ actor, request, query }) => {
+        const items = await searchUsers(deps, actor, query.q, Number(query.limit ?? 20))
+        return respond(bodyTag(ok({ items, nextCursor: null })), request)
+      },
+      { query: search, detail: detail('Find people by the beginning of their name or by e-mail address') },
+    )
+    .get(
+      '/:id',
+      async ({ actor, request, params }) =>
+        respond(bodyTag(ok(await getUser(deps, actor, params.id))), request),
+      { params: Type.Object({ id: Id() }), detail: detail('Read what is public of a person') },
+    )
