@@ -60,7 +60,14 @@ const unpack = async (home: string): Promise<void> => {
     `Dir::Cache::archives=${archives}`,
   ]
   const asMe = ['-o', 'APT::Sandbox::User=root']
-  const download = ['install', '--yes', '--no-install-recommends', '--download-only', 'redis-tools']
+  const download = [
+    'install',
+    '--yes',
+    '--no-install-recommends',
+    '--reinstall',
+    '--download-only',
+    'redis-tools',
+  ]
   try {
     // The machine's own package lists may be missing or old; then private ones are fetched.
     if (!(await step(['apt-get', ...state, ...asMe, ...download]))) {

@@ -120,6 +120,30 @@ const startServers = async (
   return { TEST_DATABASE_URL: databaseUrl, TEST_DATABASE_TEMPLATE: template, TEST_REDIS_URL: redisUrl }
 }
 
+const runInside = async (
+  dir: string,
+  args: string[],
+  env: Environment,
+  stopped: Promise<string>,
+): Promise<Counts> => {
+  await using stack = new AsyncDisposableStack()
+  stack.defer(() => rmSync(dir, { recursive: true, force: true }))
+  const servers = await startServers(stack, dir, env)
+  const seed = `--seed=${crypto.getRandomValues(new Uint32Array(1))[0]}` // one in `args` comes later and wins
+  const workers = Math.max(2, availableParallelism())
+  // Tests use what they are given, never the databases of the person who runs them.
+  const { DATABASE_URL: _database, REDIS_URL: _redis, ...rest } = env
+  const color = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
+  const done = await runBunTest(
+    [`--parallel=${workers}`, '--randomize', seed, ...args],
+    { ...rest, ...servers, ...color },
+    dir,
+    stopped,
+  )
+  if (done.reason) process.stdout.write(`\nInterrupted: ${done.reason}\n`)
+  return countsOf(done.output, done.exitCode)
+}
+
 /** @param args paths and options of `bun test`. @returns the exit code. */
 export const runTests = async (args: string[], env: Environment): Promise<number> => {
   const interruption = watchInterruption(env['TASKTIDE_LAUNCHER'])
@@ -128,27 +152,10 @@ export const runTests = async (args: string[], env: Environment): Promise<number
   const dir = join(runsDir, String(process.pid))
   await clearDeadRuns()
   mkdirSync(dir, { mode: 0o755 })
-  let counts: Counts = { passed: 0, failed: 1 }
-  {
-    await using stack = new AsyncDisposableStack()
-    stack.defer(() => rmSync(dir, { recursive: true, force: true }))
-    const servers = await startServers(stack, dir, env)
-    const seed = args.some((arg) => arg.startsWith('--seed'))
-      ? []
-      : [`--seed=${crypto.getRandomValues(new Uint32Array(1))[0]}`]
-    const workers = Math.max(2, availableParallelism())
-    const color = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
-    // Tests use what they are given, never the databases of the person who runs them.
-    const clean = { ...env, DATABASE_URL: undefined, REDIS_URL: undefined, ...servers, ...color }
-    const done = await runBunTest(
-      [`--parallel=${workers}`, '--randomize', ...seed, ...args],
-      clean,
-      dir,
-      interruption.first,
-    )
-    counts = countsOf(done.output, done.exitCode)
-    if (done.reason) process.stdout.write(`\nInterrupted: ${done.reason}\n`)
-  }
+  const counts = await runInside(dir, args, env, interruption.first).catch((error: unknown): Counts => {
+    process.stdout.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    return { passed: 0, failed: 1 }
+  })
   process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed\n`)
   return counts.failed === 0 ? 0 : 1
 }
