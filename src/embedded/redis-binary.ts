@@ -32,9 +32,9 @@ const onPath = (): RedisBinary | undefined =>
 const unpacked = (home: string): RedisBinary | undefined => {
   const path = join(home, 'usr', 'bin', 'redis-server')
   if (!existsSync(path)) return undefined
-  const libraries = readdirSync(join(home, 'usr', 'lib'), { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => join(home, 'usr', 'lib', entry.name))
+  const lib = join(home, 'usr', 'lib')
+  const folders = existsSync(lib) ? readdirSync(lib, { withFileTypes: true }) : [] // the system may have them all
+  const libraries = folders.filter((entry) => entry.isDirectory()).map((entry) => join(lib, entry.name))
   const binary = { path, env: { LD_LIBRARY_PATH: libraries.join(':') } }
   return runs(binary) ? binary : undefined
 }
