@@ -1,0 +1,154 @@
+// The health routes of a whole server whose parts go away and come back: PostgreSQL behind a proxy, a Redis of
+// its own.
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import packageJson from '../../package.json' with { type: 'json' }
+import { openServer, type RunningServer } from '../../src/compose.ts'
+import { readConfig } from '../../src/config.ts'
+import { addressOf } from '../../src/db/address.ts'
+import type { Redis } from '../../src/embedded/redis.ts'
+import { createLog } from '../../src/log.ts'
+import { testDatabase, testRedis } from '../support/environment.ts'
+import { eventually } from '../support/eventually.ts'
+import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+
+const stack = new AsyncDisposableStack()
+let server: RunningServer
+let proxy: TcpProxy
+let redis: Redis
+
+const get = async (path: string) => {
+  const response = await fetch(server.url + path)
+  return { status: response.status, headers: response.headers, body: await response.json() }
+}
+
+beforeAll(async () => {
+  const { url } = stack.use(await testDatabase())
+  const address = addressOf(url)
+  proxy = stack.use(
+    await tcpProxy(
+      address.host.startsWith('/')
+        ? { path: `${address.host}/.s.PGSQL.${address.port}` }
+        : { host: address.host, port: address.port },
+    ),
+  )
+  const proxied = new URL(address.url)
+  proxied.host = `127.0.0.1:${proxy.port}`
+  redis = stack.use(await testRedis())
+  const config = readConfig({
+    DATABASE_URL: proxied.href,
+    REDIS_URL: redis.url,
+    JWT_SECRETS: 'k1:0123456789abcdef0123456789abcdef-test',
+    PORT: '0',
+  })
+  server = stack.use(await openServer(config, createLog('test', 'silent')))
+})
+
+// Connections that were swallowed are waited for until their deadline.
+afterAll(() => stack.disposeAsync(), 20_000)
+
+describe('a server whose parts are there', () => {
+  test('lives, is ready, and says what it is', async () => {
+    expect(await get('/livez')).toMatchObject({ status: 200, body: { status: 'up' } })
+    expect(await get('/readyz')).toMatchObject({
+      status: 200,
+      body: {
+        status: 'up',
+        parts: { process: 'up', postgres: 'up', migrations: 'up', redis: 'up', feed: 'up' },
+      },
+    })
+    expect(await get('/health')).toMatchObject({
+      status: 200,
+      body: {
+        status: 'up',
+        version: packageJson.version,
+        parts: { migrations: { status: 'up', pending: 0 } },
+      },
+    })
+    expect(await get('/version')).toMatchObject({
+      status: 200,
+      body: { name: 'tasktide', version: packageJson.version, runtime: `bun ${Bun.version}` },
+    })
+  })
+
+  test('is never answered from a cache', async () => {
+    for (const path of ['/livez', '/readyz', '/health', '/version'])
+      expect((await get(path)).headers.get('cache-control')).toBe('no-store')
+  })
+
+  test('asks the database once, however many ask it', async () => {
+    const { db } = server.deps
+    const calls = async () =>
+      (
+        await db.read(
+          (sql) => sql<{ count: number }[]>`
+            select xact_commit as count from pg_stat_database where datname = current_database()`,
+        )
+      )[0]!.count
+    const before = await calls()
+    await Promise.all(Array.from({ length: 200 }, () => get('/readyz')))
+    expect((await calls()) - before).toBeLessThan(100) // 200 probes would be 400 and more
+  })
+})
+
+describe('a server that lost a part', () => {
+  test('is degraded without Redis, takes requests all the same, and recovers', async () => {
+    await redis.stop()
+    await eventually(async () => {
+      expect(await get('/readyz')).toMatchObject({
+        status: 200,
+        body: { status: 'degraded', parts: { redis: 'degraded', postgres: 'up' } },
+      })
+    })
+    await redis.start()
+    await eventually(async () => expect((await get('/readyz')).body).toMatchObject({ status: 'up' }), {
+      timeoutMs: 10_000,
+    })
+  })
+
+  test('is not ready while PostgreSQL swallows everything, within the deadline, and is again after', async () => {
+    proxy.blackhole()
+    await eventually(
+      async () => {
+        const askedAt = performance.now()
+        const answer = await get('/readyz')
+        expect(performance.now() - askedAt).toBeLessThan(2_500)
+        expect(answer).toMatchObject({ status: 503, body: { code: 'unavailable', part: 'postgres' } })
+        expect(answer.headers.get('content-type')).toBe('application/problem+json')
+        expect(answer.headers.get('retry-after')).toBe('1')
+        expect(JSON.stringify(answer.body)).not.toContain('127.0.0.1')
+      },
+      { timeoutMs: 10_000 },
+    )
+    expect(await get('/livez')).toMatchObject({ status: 200 })
+    proxy.heal()
+    await eventually(async () => expect((await get('/readyz')).status).toBe(200), { timeoutMs: 15_000 })
+  }, 40_000)
+
+  test('is not ready while a migration is pending', async () => {
+    const { db } = server.deps
+    const [last] = await db.transact(
+      (tx) => tx`
+        delete from schema_migrations where version = (select max(version) from schema_migrations)
+        returning version, name, checksum, applied_at`,
+    )
+    await eventually(async () =>
+      expect(await get('/readyz')).toMatchObject({
+        status: 503,
+        body: { part: 'migrations', parts: { migrations: { status: 'down', pending: 1 } } },
+      }),
+    )
+    await db.transact((tx) => tx`insert into schema_migrations ${tx(last!)}`)
+    await eventually(async () => expect((await get('/readyz')).status).toBe(200))
+  })
+})
+
+test('A server that drains is alive and not ready', async () => {
+  const config = { ...server.deps.config, drainDelayMs: 1_000 }
+  const draining = await openServer(config, createLog('test', 'silent'))
+  const stopped = draining[Symbol.asyncDispose]()
+  const ready = await fetch(`${draining.url}/readyz`)
+  expect(ready.status).toBe(503)
+  expect(await ready.json()).toMatchObject({ part: 'process' })
+  expect((await fetch(`${draining.url}/livez`)).status).toBe(200)
+  await stopped
+})

@@ -1,0 +1,184 @@
+// The OpenAPI document says what the server does: every route, no other, each with what guards it and what it
+// can answer; valid by the official schema; every example valid by the model it illustrates.
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { Validator } from '@seriousme/openapi-schema-validator'
+import { Value } from '@sinclair/typebox/value'
+import { codes, errorCodes, statusOf } from '../../src/errors.ts'
+import { exampleOf, models, plain } from '../../src/http/openapi-components.ts'
+import { routesOf, type Route } from '../support/routes.ts'
+import { startWorld, type World } from '../support/world.ts'
+
+interface Operation {
+  operationId: string
+  summary: string
+  tags: string[]
+  security: object[]
+  parameters?: { name: string; in: string; $ref?: string; schema: { type: string } }[]
+  requestBody?: { content: Record<string, { schema: object }> }
+  responses: Record<
+    string,
+    { $ref?: string; description: string; content?: Record<string, { schema: object }> }
+  >
+}
+
+interface Document {
+  openapi: string
+  tags: { name: string }[]
+  paths: Record<string, Record<string, Operation>>
+  components: Record<'schemas' | 'responses' | 'securitySchemes', Record<string, unknown>>
+}
+
+let world: World
+let document: Document
+let routes: Route[]
+let operations: { route: Route; operation: Operation }[]
+
+const templateOf = (path: string): string => path.replaceAll(/:(\w+)/g, '{$1}').replace(/(.)\/$/, '$1')
+
+const hidden = (route: Route): boolean =>
+  route.template.startsWith('/api/docs') || route.template === '/api/openapi.json'
+
+const operationOf = ({ method, template }: Route): Operation => {
+  const operation = document.paths[templateOf(template)]?.[method.toLowerCase()]
+  if (!operation) throw new Error(`${method} ${template} is not in the document`)
+  return operation
+}
+
+beforeAll(async () => {
+  world = await startWorld()
+  document = (await world.call<Document>('GET', '/api/openapi.json')).body
+  routes = (await routesOf(world)).filter((route) => !hidden(route))
+  operations = routes.map((route) => ({
+    route,
+    operation: operationOf(route),
+  }))
+})
+
+afterAll(() => world[Symbol.asyncDispose]())
+
+/** Fails with the names of the routes a rule does not hold for. */
+const expectOfEach = (rule: (operation: Operation, route: Route) => boolean): void => {
+  expect(
+    operations
+      .filter(({ operation, route }) => !rule(operation, route))
+      .map(({ route }) => `${route.method} ${route.template}`),
+  ).toEqual([])
+}
+
+const isWrite = (route: Route): boolean => route.method !== 'GET'
+const takes = (operation: Operation, name: string): boolean =>
+  operation.parameters?.some(({ $ref }) => $ref === `#/components/parameters/${name}`) ?? false
+const says = (operation: Operation, ...statuses: number[]): boolean =>
+  statuses.every((status) => operation.responses[status]?.$ref === `#/components/responses/Problem${status}`)
+
+describe('the document', () => {
+  test('is valid OpenAPI 3.1', async () => {
+    const { valid, errors } = await new Validator().validate({ ...structuredClone(document) })
+    expect(errors ?? []).toEqual([])
+    expect(valid).toBe(true)
+    expect(document.openapi).toBe('3.1.0')
+  })
+
+  test('has no reference that leads nowhere', () => {
+    const targets = JSON.stringify(document).matchAll(/"\$ref":"#\/([^"]+)"/g)
+    for (const [, pointer] of targets) {
+      const target = pointer!
+        .split('/')
+        .reduce<unknown>(
+          (at, key): unknown => (typeof at === 'object' && at !== null ? Reflect.get(at, key) : undefined),
+          document,
+        )
+      expect({ pointer, found: target !== undefined }).toEqual({ pointer, found: true })
+    }
+  })
+
+  test('is the same on every request and costs nothing when it is known', async () => {
+    const first = await world.call('GET', '/api/openapi.json')
+    const etag = first.headers.get('etag')!
+    const second = await world.call('GET', '/api/openapi.json', { headers: { 'If-None-Match': etag } })
+    expect(second.status).toBe(304)
+  })
+
+  test('names every error code, under the status it has', () => {
+    for (const code of errorCodes) {
+      const response = document.components.responses[`Problem${statusOf[codes[code][0]]}`]
+      expect(JSON.stringify(response)).toContain(`"${code}":{"value":`)
+    }
+  })
+
+  test('gives an example of each shape that is one', () => {
+    const wrong = Object.entries(models).flatMap(([name, model]) => {
+      const error = Value.Errors(model, exampleOf(plain(model))).First()
+      return error ? [`${name}${error.path}: ${error.message}`] : []
+    })
+    expect(wrong).toEqual([])
+  })
+})
+
+describe('the routes', () => {
+  test('are exactly those of the document', () => {
+    const documented = Object.entries(document.paths).flatMap(([path, item]) =>
+      Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
+    )
+    const existing = routes.map((route) => `${route.method} ${templateOf(route.template)}`)
+    expect(documented.toSorted()).toEqual(existing.toSorted())
+  })
+
+  test('have an id of their own, a known tag and a summary', () => {
+    const known = new Set(document.tags.map(({ name }) => name))
+    expectOfEach(({ summary, tags }) => summary.length > 5 && tags?.length === 1 && known.has(tags[0]!))
+    const ids = operations.map(({ operation }) => operation.operationId)
+    expect(ids.length).toBe(new Set(ids).size)
+  })
+
+  test('declare a bearer token exactly where the guard wants one', () => {
+    expectOfEach(({ security }, route) =>
+      route.isGuarded ? JSON.stringify(security) === '[{"bearer":[]}]' : security.length === 0,
+    )
+  })
+
+  test('describe what they answer when all goes well', () => {
+    expectOfEach(({ responses }) => {
+      const successes = Object.keys(responses).filter((status) => /^[12]/.test(status))
+      return (
+        successes.length > 0 &&
+        successes.every(
+          (status) => ['101', '202', '204'].includes(status) || responses[status]!.content !== undefined,
+        )
+      )
+    })
+  })
+
+  test('describe the problems they can answer', () => {
+    expectOfEach((operation) => says(operation, 400, 500, 503))
+    expectOfEach((operation, route) => !route.isGuarded || says(operation, 401, 403, 429))
+    expectOfEach((operation, route) => !route.template.includes(':') || says(operation, 404))
+    expectOfEach((operation, route) => !route.takesBody || says(operation, 413, 415, 422))
+    expectOfEach((operation, route) => !isWrite(route) || says(operation, 409))
+  })
+
+  test('take an Idempotency-Key where they write, and If-Match where a version can be met', () => {
+    expectOfEach(
+      (operation, route) =>
+        takes(operation, 'IdempotencyKey') ===
+        (route.isGuarded && isWrite(route) && !route.template.startsWith('/api/auth/')),
+    )
+    expectOfEach((operation) => takes(operation, 'IfMatch') === says(operation, 412))
+    const guardedByVersion = operations.filter(({ operation }) => takes(operation, 'IfMatch'))
+    expect(guardedByVersion.map(({ route }) => `${route.method} ${templateOf(route.template)}`)).toContain(
+      'PATCH /api/projects/{id}',
+    )
+  })
+
+  test('take JSON and nothing else', () => {
+    expectOfEach(({ requestBody }, route) => {
+      const types = Object.keys(requestBody?.content ?? {})
+      const expected = !route.takesBody
+        ? []
+        : route.method === 'PATCH'
+          ? ['application/json', 'application/merge-patch+json']
+          : ['application/json']
+      return Bun.deepEquals(types, expected)
+    })
+  })
+})

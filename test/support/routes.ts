@@ -1,0 +1,34 @@
+// Every route of the application, from the application itself: what generated tests go through, so that a new
+// route is in them without anybody thinking of it.
+import { createApp } from '../../src/app.ts'
+import { isGuarded } from '../../src/http/guard.ts'
+import { Sockets } from '../../src/ws/socket.ts'
+import type { World } from './world.ts'
+
+export interface Route {
+  method: string
+  /** As declared, `/api/tasks/:id`. */
+  template: string
+  /** With an id that names nothing in the place of each parameter. */
+  path: string
+  isGuarded: boolean
+  takesBody: boolean
+  takesQuery: boolean
+}
+
+const nobody = '01933b6e-7c4a-7d3e-8f21-000000000000'
+
+export const routesOf = async ({ server }: World): Promise<Route[]> => {
+  await using sockets = new Sockets(server.deps)
+  return createApp(server.deps, sockets).routes.map(({ method, path: template, hooks }) => {
+    const path = template.replaceAll(/:\w+/g, nobody).replace(/(.)\/$/, '$1')
+    return {
+      method,
+      template,
+      path,
+      isGuarded: isGuarded(path),
+      takesBody: hooks.body !== undefined,
+      takesQuery: hooks.query !== undefined,
+    }
+  })
+}
