@@ -33,11 +33,13 @@ export const Whole = (options: WholeOptions): TUnsafe<string> =>
 
 TypeRegistry.Set<WholeOptions>(
   'Whole',
-  ({ minimum, maximum }, value) =>
-    typeof value === 'string' &&
-    /^(0|[1-9]\d{0,14})$/.test(value) &&
-    Number(value) >= minimum &&
-    Number(value) <= maximum,
+  ({ minimum, maximum, default: standard }, value) =>
+    // Elysia fills in the default before it validates: the only value here that is no text.
+    (value !== undefined && value === standard) ||
+    (typeof value === 'string' &&
+      /^(0|[1-9]\d{0,14})$/.test(value) &&
+      Number(value) >= minimum &&
+      Number(value) <= maximum),
 )
 
 /** `true` or `false`; read it by comparing with 'true'. */
