@@ -172,7 +172,7 @@ const run = async (): Promise<boolean> => {
       'sockets and PostgreSQL differ',
       followers.flatMap((follower) => checkFollower(follower, rows, inbox)),
     ),
-    ...summarise('notifications', checkNotifications(ledger, notifications, Date.now() - 5_000)),
+    ...summarise('notifications', checkNotifications(ledger, notifications, Date.now())),
   ]
 
   const total = (pick: (follower: Follower) => number): number =>
