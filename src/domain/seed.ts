@@ -2,6 +2,7 @@
 // the same functions as everything else; only the password rule is passed by, and never in production.
 import { ConfigError } from '../config.ts'
 import { selectCredentials } from '../db/users.ts'
+import type { Project } from '../model/project.ts'
 import type { Role } from '../model/user.ts'
 import type { NewTask } from '../model/task.ts'
 import type { Actor } from './actor.ts'
@@ -45,7 +46,7 @@ const ensureAccount = async (
 }
 
 const makeProject = async (deps: AuthDeps, owner: Actor, guest: Actor): Promise<void> => {
-  const project = await as(owner, (write) =>
+  const project = await as<Project>(owner, (write) =>
     createProject(deps, write, {
       name: 'Launch',
       description: 'A demo project to look around in.',

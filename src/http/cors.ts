@@ -1,6 +1,5 @@
 // Which web pages may call: those of the server's own origin and of the allow-list, to the letter, scheme and port
 // too. Nothing is ever reflected that is not on it.
-import { Elysia } from 'elysia'
 import type { Config } from '../config.ts'
 
 type OriginConfig = Pick<Config, 'allowedOrigins' | 'trustedProxies'>
@@ -27,19 +26,21 @@ const allow = {
 const expose =
   'ETag, Location, Link, Tide-Cursor, Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id'
 
-/** Answers preflights and marks answers. Registered before everything that answers. */
-export const cors = (config: OriginConfig) =>
-  new Elysia({ name: 'cors' }).onRequest(({ request, set }) => {
-    const { headers } = set
-    headers['Vary'] = 'Origin'
-    const origin = request.headers.get('origin')
-    const isPreflight = request.method === 'OPTIONS' && request.headers.has('access-control-request-method')
-    const isAllowed = origin !== null && isAllowedOrigin(origin, request, config)
-    if (isAllowed) {
-      headers['Access-Control-Allow-Origin'] = origin
-      headers['Access-Control-Allow-Credentials'] = 'true'
-      headers['Access-Control-Expose-Headers'] = expose
-    }
-    if (!isPreflight) return undefined
-    return new Response(null, { status: 204, headers: isAllowed ? allow : {} })
-  })
+/** Marks the answer for the page that asked, and is the answer where that was a preflight. */
+export const crossOrigin = (
+  request: Request,
+  headers: Record<string, string | number>,
+  config: OriginConfig,
+): Response | undefined => {
+  headers['Vary'] = 'Origin'
+  const origin = request.headers.get('origin')
+  if (origin === null) return undefined
+  const isAllowed = isAllowedOrigin(origin, request, config)
+  if (isAllowed) {
+    headers['Access-Control-Allow-Origin'] = origin
+    headers['Access-Control-Allow-Credentials'] = 'true'
+    headers['Access-Control-Expose-Headers'] = expose
+  }
+  const isPreflight = request.method === 'OPTIONS' && request.headers.has('access-control-request-method')
+  return isPreflight ? new Response(null, { status: 204, headers: isAllowed ? allow : {} }) : undefined
+}

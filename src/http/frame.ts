@@ -4,7 +4,9 @@
 import { Elysia } from 'elysia'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
+import { demandRequest } from './allowance.ts'
 import { readJson } from './body.ts'
+import { crossOrigin } from './cors.ts'
 import { problem, toAppError } from './errors.ts'
 import { authenticate, isGuarded } from './guard.ts'
 import { readQuery } from './query.ts'
@@ -32,14 +34,14 @@ export const frame = (deps: Deps, routes: RouteTable) =>
       Object.assign(headers, securityHeaders)
       headers['X-Request-Id'] = facts.id
       if (deps.config.env === 'production') headers['Strict-Transport-Security'] = 'max-age=31536000'
+      const preflight = crossOrigin(request, headers, deps.config)
+      if (preflight) return preflight
       const path = pathOf(request)
-      if (!isGuarded(path)) return
-      try {
-        await authenticate(request, deps.authenticator)
-      } catch (error) {
-        // What does not exist is 404 or 405 for everybody; the router says so.
-        if (routes.methodsOf(path).includes(request.method)) throw error
-      }
+      const refusal = isGuarded(path) ? await refusalOf(request, deps.authenticator) : null
+      if (isLimited(path)) await demandRequest(deps, request, headers)
+      // What does not exist is 404 or 405 for everybody; the router says so.
+      if (refusal !== null && routes.methodsOf(path).includes(request.method)) throw refusal
+      return undefined
     })
     .onParse({ as: 'global' }, ({ request, contentType }) => readJson(request, contentType))
     .onTransform({ as: 'global' }, (context) => {
@@ -67,6 +69,16 @@ export const frame = (deps: Deps, routes: RouteTable) =>
         'request',
       )
     })
+
+/** Why the caller is not let in, null if it is. */
+const refusalOf = (request: Request, authenticator: Deps['authenticator']): Promise<unknown> =>
+  authenticate(request, authenticator).then(
+    () => null,
+    (error: unknown) => error,
+  )
+
+/** Sockets have limits of their own. */
+const isLimited = (path: string): boolean => path.startsWith('/api/') && path !== '/api/ws'
 
 const withMethods = (error: unknown, request: Request, routes: RouteTable): unknown => {
   const known = toAppError(error)
