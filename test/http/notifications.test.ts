@@ -1,0 +1,167 @@
+// The inbox over HTTP: listed newest first, read one by one or all at once, and nobody else's.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { insertNotifications, type NewNotification } from '../../src/db/notifications.ts'
+import { toNotification } from '../../src/domain/notifications.ts'
+import { writeAsSystem } from '../../src/domain/write.ts'
+import { userScope, type LogEntry } from '../../src/model/event.ts'
+import { Notification } from '../../src/model/notification.ts'
+import { newId } from '../../src/model/scalar.ts'
+import { Value } from '@sinclair/typebox/value'
+import { startWorld, type Person, type World } from '../support/world.ts'
+
+let world: World
+let ada: Person
+let bob: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+  ada = await world.register('Ada')
+  bob = await world.register('Bob')
+})
+
+afterAll(() => world[Symbol.asyncDispose]())
+
+const news = (person: Person, over: Partial<NewNotification> = {}): NewNotification => ({
+  userId: person.id,
+  kind: 'assigned',
+  taskId: newId(),
+  projectId: newId(),
+  actorId: ada.id,
+  data: { title: 'Launch' },
+  dedupeKey: newId(),
+  ...over,
+})
+
+/** What the worker does: rows and their entries in one transaction. */
+const tell = (...notifications: NewNotification[]): Promise<Notification[]> =>
+  writeAsSystem(world.server.deps, async (tx) => {
+    const rows = await insertNotifications(tx, notifications)
+    return {
+      value: rows.map(toNotification),
+      entries: rows.map((row) => ({
+        scope: userScope(row.userId),
+        type: 'notification.created',
+        id: row.id,
+        data: toNotification(row),
+        actorId: null,
+      })),
+    }
+  })
+
+const list = async (person: Person, query = '') =>
+  (await world.call('GET', `/api/notifications${query}`, { token: person.token })).body
+
+const idsOf = (items: { id: string }[]): string[] => items.map((item) => item.id)
+
+const frameOf = (entry: LogEntry | undefined) => JSON.parse(entry?.frame ?? 'null')
+
+test('a notification has the documented shape and its actor is public', async () => {
+  const eve = await world.register('Eve')
+  const [made] = await tell(news(eve))
+  expect(Value.Check(Notification, made)).toBe(true)
+  expect(made).toMatchObject({ kind: 'assigned', data: { title: 'Launch' }, readAt: null })
+  expect(made?.actor).toEqual({ id: ada.id, name: 'Ada', avatarUrl: null })
+  expect(await list(eve)).toEqual({ items: [made], nextCursor: null, unreadCount: 1 })
+})
+
+test('the same cause tells a person once, another person as well, and nobody who is gone', async () => {
+  const eve = await world.register('Eve')
+  const dedupeKey = 'overdue:task:1'
+  const first = await tell(news(eve, { dedupeKey }), news(eve, { dedupeKey }))
+  expect(first).toHaveLength(1)
+  const second = await tell(
+    news(eve, { dedupeKey }),
+    news(bob, { dedupeKey, actorId: newId() }),
+    news({ ...bob, id: newId() }, { dedupeKey }),
+  )
+  expect(second).toMatchObject([{ actor: null }])
+  expect((await list(eve)).items).toHaveLength(1)
+  expect(await tell()).toEqual([])
+})
+
+test('the list is newest first, by pages, all or unread or read', async () => {
+  const eve = await world.register('Eve')
+  const made: string[] = []
+  for (let count = 0; count < 5; count += 1) made.unshift(...idsOf(await tell(news(eve))))
+  await world.call('POST', `/api/notifications/${made[1]}/read`, { token: eve.token })
+
+  const first = await list(eve, '?limit=3')
+  expect(idsOf(first.items)).toEqual(made.slice(0, 3))
+  const second = await list(eve, `?limit=3&cursor=${first.nextCursor}`)
+  expect(idsOf(second.items)).toEqual(made.slice(3))
+  expect(second).toMatchObject({ nextCursor: null, unreadCount: 4 })
+
+  const unread = await list(eve, '?unread=true&page=1&limit=2')
+  expect(unread).toMatchObject({ page: 1, total: 4, totalPages: 2, unreadCount: 4 })
+  expect(idsOf(unread.items)).toEqual([made[0]!, made[2]!])
+  expect(idsOf((await list(eve, '?unread=false')).items)).toEqual([made[1]!])
+  expect((await list(eve, '?unread=yes')).code).toBe('validation_failed')
+  expect((await list(eve, `?unread=true&cursor=${first.nextCursor}`)).code).toBe('bad_cursor')
+})
+
+test('reading one is told to its person once', async () => {
+  const eve = await world.register('Eve')
+  const [made] = await tell(news(eve))
+  const read = () => world.call('POST', `/api/notifications/${made!.id}/read`, { token: eve.token })
+  const answer = await read()
+  expect(answer).toMatchObject({ status: 200, body: { ...made, readAt: expect.any(String) } })
+  const entry = (await world.entries(userScope(eve.id))).at(-1)
+  expect(entry).toMatchObject({ type: 'notification.read', entityId: made!.id, actorId: eve.id })
+  expect(frameOf(entry)).toMatchObject({ changed: ['readAt'], data: answer.body })
+  expect(answer.headers.get('tide-cursor')).toBe(frameOf(entry).cursor)
+
+  const before = await world.entryCount()
+  const again = await read()
+  expect(again.body).toEqual(answer.body)
+  expect(again.headers.get('tide-cursor')).toBeNull()
+  expect(await world.entryCount()).toBe(before)
+})
+
+test("somebody else's notification is the same 404 as none", async () => {
+  const [made] = await tell(news(bob))
+  const read = (id: string) => world.call('POST', `/api/notifications/${id}/read`, { token: ada.token })
+  expect([(await read(made!.id)).status, (await read(newId())).status]).toEqual([404, 404])
+  expect((await list(bob)).items.find((item: Notification) => item.id === made!.id).readAt).toBeNull()
+})
+
+test('reading all is one entry without an id, and nothing when all is read', async () => {
+  const eve = await world.register('Eve')
+  await tell(...Array.from({ length: 250 }, () => news(eve)))
+  const [last] = await tell(news(eve))
+  const [ofBob] = await tell(news(bob))
+  const readAll = () => world.call('POST', '/api/notifications/read-all', { token: eve.token })
+  const answer = await readAll()
+  expect(answer).toMatchObject({ status: 200, body: { upTo: last!.createdAt, unreadCount: 0 } })
+  const entry = (await world.entries(userScope(eve.id))).at(-1)
+  expect(entry).toMatchObject({ type: 'notification.read', entityId: null })
+  expect(frameOf(entry)).toMatchObject({ id: null, data: { upTo: last!.createdAt } })
+  expect(answer.headers.get('tide-cursor')).toBe(frameOf(entry).cursor)
+  expect(await list(eve, '?unread=true')).toMatchObject({ items: [], unreadCount: 0 })
+  expect((await list(bob)).items.find((item: Notification) => item.id === ofBob!.id).readAt).toBeNull()
+
+  const before = await world.entryCount()
+  expect((await readAll()).body).toEqual({ upTo: null, unreadCount: 0 })
+  expect(await world.entryCount()).toBe(before)
+})
+
+test('replaying the log, with what comes in while all is read, gives what is unread in the inbox', async () => {
+  const eve = await world.register('Eve')
+  const readAll = () => world.call('POST', '/api/notifications/read-all', { token: eve.token })
+  await Promise.all(
+    Array.from({ length: 60 }, (_, index) =>
+      index % 6 === 5 ? readAll() : tell(...Array.from({ length: 3 }, () => news(eve))),
+    ),
+  )
+  const unread = new Map<string, string>()
+  for (const entry of await world.entries(userScope(eve.id))) {
+    const { type, id, data } = frameOf(entry)
+    if (type === 'notification.created') unread.set(id, data.createdAt)
+    else if (type === 'notification.read')
+      for (const [held, createdAt] of unread) if (createdAt <= data.upTo) unread.delete(held)
+  }
+  const rows = await world.server.deps.db.read(
+    (sql) => sql<{ id: string }[]>`
+      select id from notifications where user_id = ${eve.id} and read_at is null`,
+  )
+  expect([...unread.keys()].toSorted()).toEqual(idsOf(rows).toSorted())
+})

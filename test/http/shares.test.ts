@@ -1,0 +1,201 @@
+// Single shares over HTTP: told to the task's project and to the person, in both directions.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { projectScope, userScope, type LogEntry } from '../../src/model/event.ts'
+import type { Project } from '../../src/model/project.ts'
+import { newId } from '../../src/model/scalar.ts'
+import type { Task } from '../../src/model/task.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+
+let world: World
+let ada: Person
+let bob: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+  ada = await world.register('Ada')
+  bob = await world.register('Bob')
+})
+
+afterAll(() => world[Symbol.asyncDispose]())
+
+const makeTask = async (projectId = ada.inboxId): Promise<{ task: Task; path: string }> => {
+  const { status, body } = await world.call<Task>('POST', '/api/tasks', {
+    token: ada.token,
+    body: { title: 'Shared', projectId },
+  })
+  expect(status).toBe(201)
+  return { task: body, path: `/api/tasks/${body.id}/shares` }
+}
+
+const makeProject = async (): Promise<Project> =>
+  (await world.call<Project>('POST', '/api/projects', { token: ada.token, body: { name: 'Apollo' } })).body
+
+const share = (path: string, body: Record<string, unknown>, by: Person = ada) =>
+  world.call('POST', path, { token: by.token, body })
+
+const frameOf = (entry: LogEntry | undefined) => JSON.parse(entry?.frame ?? 'null')
+
+/** The last entry of the task's project and of the person, which differ in their scope alone. */
+const lastOfBoth = async (task: Task, person: Person) => ({
+  inProject: (await world.entries(projectScope(task.projectId))).at(-1),
+  ofPerson: (await world.entries(userScope(person.id))).at(-1),
+})
+
+test('a task of an Inbox is shared by e-mail and told to the project and to the person', async () => {
+  const { task, path } = await makeTask()
+  const { status, body, headers } = await share(path, { email: bob.email, permission: 'view' })
+  expect(status).toBe(201)
+  expect(body).toEqual({
+    taskId: task.id,
+    userId: bob.id,
+    name: 'Bob',
+    avatarUrl: null,
+    permission: 'view',
+    createdAt: expect.any(String),
+  })
+  expect(headers.get('location')).toBe(`${path}/${bob.id}`)
+  const { inProject, ofPerson } = await lastOfBoth(task, bob)
+  for (const entry of [inProject, ofPerson]) {
+    expect(entry).toMatchObject({
+      type: 'share.added',
+      entityId: task.id,
+      actorId: ada.id,
+      control: null,
+      changes: { userId: { from: null, to: bob.id }, permission: { from: null, to: 'view' } },
+    })
+    expect(entry?.version).toBe(entry!.seq)
+    expect(frameOf(entry).data).toEqual(body)
+  }
+  expect(headers.get('tide-cursor')).toBe(frameOf(inProject).cursor)
+  expect((await world.call('GET', `/api/tasks/${task.id}`, { token: bob.token })).status).toBe(200)
+  expect((await world.call('GET', `/api/projects/${task.projectId}`, { token: bob.token })).status).toBe(404)
+})
+
+test('a changed permission is another share.added; the same permission is nothing', async () => {
+  const { task, path } = await makeTask()
+  await share(path, { userId: bob.id, permission: 'view' })
+  const change = () =>
+    world.call('PATCH', `${path}/${bob.id}`, { token: ada.token, body: { permission: 'edit' } })
+  const answer = await change()
+  expect(answer).toMatchObject({ status: 200, body: { userId: bob.id, permission: 'edit' } })
+  const { inProject, ofPerson } = await lastOfBoth(task, bob)
+  for (const entry of [inProject, ofPerson]) {
+    expect(entry).toMatchObject({
+      type: 'share.added',
+      changes: { permission: { from: 'view', to: 'edit' } },
+    })
+    expect(frameOf(entry)).toMatchObject({ changed: ['permission'], data: answer.body })
+  }
+  const before = await world.entryCount()
+  const same = await change()
+  expect(same).toMatchObject({ status: 200, body: answer.body })
+  expect(same.headers.get('tide-cursor')).toBeNull()
+  expect(await world.entryCount()).toBe(before)
+})
+
+test('an ended share is told to both, and the next request of the person is 404', async () => {
+  const { task, path } = await makeTask()
+  await share(path, { userId: bob.id, permission: 'edit' })
+  expect((await world.call('DELETE', `${path}/${bob.id}`, { token: ada.token })).status).toBe(204)
+  const { inProject, ofPerson } = await lastOfBoth(task, bob)
+  for (const entry of [inProject, ofPerson]) {
+    expect(entry).toMatchObject({
+      type: 'share.removed',
+      entityId: task.id,
+      control: null,
+      changes: { userId: { from: bob.id, to: null }, permission: { from: 'edit', to: null } },
+    })
+    expect(frameOf(entry).data).toEqual({ taskId: task.id, userId: bob.id })
+  }
+  const attempts = await Promise.all([
+    world.call('GET', `/api/tasks/${task.id}`, { token: bob.token }),
+    world.call('GET', path, { token: bob.token }),
+    world.call('PATCH', `/api/tasks/${task.id}`, { token: bob.token, body: { title: 'Mine' } }),
+    world.call('DELETE', `${path}/${bob.id}`, { token: ada.token }),
+    world.call('PATCH', `${path}/${bob.id}`, { token: ada.token, body: { permission: 'view' } }),
+  ])
+  expect(attempts.map((attempt) => attempt.status)).toEqual([404, 404, 404, 404, 404])
+})
+
+test('the sharee hears of the task while it is shared, and of nothing after', async () => {
+  const { task, path } = await makeTask()
+  const carol = await world.register('Carol')
+  await share(path, { userId: carol.id, permission: 'view' })
+  const rename = (title: string) =>
+    world.call('PATCH', `/api/tasks/${task.id}`, { token: ada.token, body: { title } })
+  await rename('Heard')
+  await world.call('DELETE', `${path}/${carol.id}`, { token: ada.token })
+  await rename('Unheard')
+  const types = (await world.entries(userScope(carol.id))).map((entry) => entry.type)
+  expect(types.slice(-3)).toEqual(['share.added', 'task.updated', 'share.removed'])
+})
+
+test('of parallel changes and the end of a share the sharee hears none after the end', async () => {
+  const { task, path } = await makeTask()
+  const carol = await world.register('Carol')
+  await share(path, { userId: carol.id, permission: 'view' })
+  await Promise.all([
+    ...Array.from({ length: 10 }, (_, index) =>
+      world.call('PATCH', `/api/tasks/${task.id}`, { token: ada.token, body: { title: `Title ${index}` } }),
+    ),
+    world.call('DELETE', `${path}/${carol.id}`, { token: ada.token }),
+  ])
+  const ofProject = await world.entries(projectScope(task.projectId))
+  const heard = await world.entries(userScope(carol.id))
+  expect(heard.at(-1)?.type).toBe('share.removed')
+  const end = ofProject.findIndex((entry) => entry.type === 'share.removed' && entry.entityId === task.id)
+  const versions = (entries: LogEntry[]) =>
+    entries.filter((entry) => entry.type === 'task.updated').map((entry) => entry.version)
+  expect(versions(heard)).toEqual(
+    versions(ofProject.slice(0, end).filter((entry) => entry.entityId === task.id)),
+  )
+})
+
+test('a task takes 20 shares and no more, also in parallel', async () => {
+  const { path } = await makeTask()
+  const people = await Promise.all(Array.from({ length: 22 }, () => world.register()))
+  const answers = await Promise.all(
+    people.map((person) => share(path, { userId: person.id, permission: 'view' })),
+  )
+  expect(answers.filter((answer) => answer.status === 201)).toHaveLength(20)
+  expect(answers.filter((answer) => answer.body.code === 'validation_failed')).toHaveLength(2)
+  const { body } = await world.call('GET', `${path}?limit=15&page=2`, { token: ada.token })
+  expect(body).toMatchObject({ total: 20, totalPages: 2 })
+  expect(body.items).toHaveLength(5)
+}, 30_000)
+
+test('a second share with one person, an unknown person and an unknown task are refused', async () => {
+  const { path } = await makeTask()
+  await share(path, { userId: bob.id, permission: 'view' })
+  const before = await world.entryCount()
+  const refused = [
+    await share(path, { userId: bob.id, permission: 'edit' }),
+    await share(path, { userId: newId(), permission: 'view' }),
+    await share(path, { email: 'nobody@example.com', permission: 'view' }),
+    await share(path, { permission: 'view' }),
+    await share(path, { userId: bob.id, permission: 'owner' }),
+    await share(`/api/tasks/${newId()}/shares`, { userId: bob.id, permission: 'view' }),
+  ].map(({ status, body }) => [status, body.code, body.errors?.[0]?.pointer])
+  expect(refused).toEqual([
+    [409, 'already_shared', undefined],
+    [422, 'user_not_found', '/userId'],
+    [422, 'user_not_found', '/email'],
+    [422, 'validation_failed', ''],
+    [422, 'validation_failed', '/permission'],
+    [404, 'not_found', undefined],
+  ])
+  expect(await world.entryCount()).toBe(before)
+})
+
+test('in an archived project shares end, but none begins or changes', async () => {
+  const project = await makeProject()
+  const { path } = await makeTask(project.id)
+  await share(path, { userId: bob.id, permission: 'view' })
+  await world.call('POST', `/api/projects/${project.id}/archive`, { token: ada.token })
+  const refused = [
+    await share(path, { userId: ada.id, permission: 'view' }),
+    await world.call('PATCH', `${path}/${bob.id}`, { token: ada.token, body: { permission: 'edit' } }),
+  ]
+  expect(refused.map((answer) => answer.body.code)).toEqual(['project_archived', 'project_archived'])
+  expect((await world.call('DELETE', `${path}/${bob.id}`, { token: ada.token })).status).toBe(204)
+})
