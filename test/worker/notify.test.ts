@@ -1,0 +1,150 @@
+// Who is told of what: each cause once, never the actor, never who cannot read it.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { Value } from '@sinclair/typebox/value'
+import { Notification } from '../../src/model/notification.ts'
+import type { Worker } from '../../src/worker/runner.ts'
+import { eventually } from '../support/eventually.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { announced, inboxes, openWorker } from './rig.ts'
+
+let world: World
+let worker: Worker
+let owner: Person
+let editor: Person
+let viewer: Person
+let stranger: Person
+let projectId: string
+
+beforeAll(async () => {
+  world = await startWorld()
+  worker = await openWorker({ ...world, overdueIntervalMs: 100 })
+  owner = await world.register()
+  editor = await world.register()
+  viewer = await world.register()
+  stranger = await world.register()
+  projectId = await newProject()
+  await invite(editor, 'editor')
+  await invite(viewer, 'viewer')
+})
+
+afterAll(async () => {
+  await worker[Symbol.asyncDispose]()
+  await world[Symbol.asyncDispose]()
+})
+
+const call = async (who: Person, method: string, path: string, body?: unknown) => {
+  const answer = await world.call(method, path, { token: who.token, body })
+  if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
+  return answer.body
+}
+
+const newProject = async (): Promise<string> => (await call(owner, 'POST', '/api/projects', { name: 'Apollo' })).id
+
+const invite = (who: Person, role: string, by = owner, project = projectId) =>
+  call(by, 'POST', `/api/projects/${project}/members`, { userId: who.id, role })
+
+const newTask = async (who: Person, fields: object = {}): Promise<string> =>
+  (await call(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields })).id
+
+const patch = (who: Person, taskId: string, fields: object) => call(who, 'PATCH', `/api/tasks/${taskId}`, fields)
+
+/** Everything appended so far has been handled. */
+const settled = (): Promise<void> =>
+  eventually(async () => {
+    const late = await world.server.deps.db.read(
+      (sql) => sql`
+        select from feed_head h join consumer_cursor c using (shard)
+        where c.consumer = 'notifications' and c.seq < h.seq`,
+    )
+    expect(late.length).toBe(0)
+  })
+
+/** What is told of one task or project, as inbox and log agree. */
+const told = async (about: string): Promise<string[]> => {
+  await settled()
+  const inbox = await inboxes(world)
+  expect(await announced(world)).toEqual(inbox)
+  return inbox.filter((line) => line.includes(about)).map((line) => `${line.split(' ')[0]} ${nameOf(line.split(' ')[2]!)}`)
+}
+
+const nameOf = (id: string): string =>
+  ({ [owner.id]: 'owner', [editor.id]: 'editor', [viewer.id]: 'viewer', [stranger.id]: 'stranger' })[id] ?? id
+
+test('who is assigned hears of it once, by creation and by update', async () => {
+  const created = await newTask(owner, { assigneeId: editor.id })
+  const updated = await newTask(owner)
+  await patch(owner, updated, { assigneeId: viewer.id })
+  await patch(owner, updated, { title: 'Another title' })
+  expect(await told(created)).toEqual(['assigned editor'])
+  expect(await told(updated)).toEqual(['assigned viewer'])
+})
+
+test('who assigns a task to themselves hears nothing', async () => {
+  const task = await newTask(editor, { assigneeId: editor.id })
+  expect(await told(task)).toEqual([])
+})
+
+test('the notification is the shape REST answers, in the inbox and in the log', async () => {
+  const task = await newTask(owner, { assigneeId: editor.id, title: 'Ship it' })
+  await told(task)
+  const entries = await world.entries(`user:${editor.id}`)
+  const { data, id, actor } = JSON.parse(entries.at(-1)!.frame!)
+  expect(Value.Check(Notification, data)).toBe(true)
+  expect({ id, actor }).toEqual({ id: data.id, actor: owner.id })
+  expect(data).toMatchObject({ kind: 'assigned', taskId: task, projectId, data: { title: 'Ship it' }, readAt: null })
+  const inbox = await call(editor, 'GET', '/api/notifications?limit=1')
+  expect(inbox.items[0]).toEqual(data)
+})
+
+test('completion is told to creator and assignee but not to who completed it', async () => {
+  const both = await newTask(owner, { assigneeId: viewer.id })
+  await patch(editor, both, { status: 'done' })
+  expect(await told(both)).toEqual(['assigned viewer', 'completed owner', 'completed viewer'].sort())
+  const own = await newTask(owner, { assigneeId: editor.id })
+  await patch(editor, own, { status: 'done' })
+  expect(await told(own)).toEqual(['assigned editor', 'completed owner'])
+})
+
+test('a task completed again tells again', async () => {
+  const task = await newTask(owner)
+  await patch(editor, task, { status: 'done' })
+  await patch(editor, task, { status: 'todo' })
+  await patch(editor, task, { status: 'done' })
+  expect(await told(task)).toEqual(['completed owner', 'completed owner'])
+})
+
+test('a share tells its person once, and not again when its permission changes', async () => {
+  const task = await newTask(owner)
+  await call(owner, 'POST', `/api/tasks/${task}/shares`, { userId: stranger.id, permission: 'view' })
+  await call(owner, 'PATCH', `/api/tasks/${task}/shares/${stranger.id}`, { permission: 'edit' })
+  expect(await told(task)).toEqual(['shared stranger'])
+})
+
+test('a shared task tells its people once although the log says it in several scopes', async () => {
+  const task = await newTask(owner)
+  await call(owner, 'POST', `/api/tasks/${task}/shares`, { userId: stranger.id, permission: 'edit' })
+  await patch(owner, task, { assigneeId: stranger.id })
+  await patch(stranger, task, { status: 'done' })
+  expect(await told(task)).toEqual(['assigned stranger', 'completed owner', 'shared stranger'])
+})
+
+test('who is invited hears of it; who makes a project, or has an Inbox, does not', async () => {
+  const project = await newProject()
+  await invite(stranger, 'viewer', owner, project)
+  await settled()
+  const rows = await world.server.deps.db.read(
+    (sql) => sql`select user_id as "userId", kind, task_id as "taskId", data from notifications where project_id = ${project}`,
+  )
+  expect([...rows]).toEqual([
+    { userId: stranger.id, kind: 'project_invited', taskId: null, data: { name: 'Apollo', role: 'viewer' } },
+  ])
+})
+
+test('a task that moves to another project tells nobody', async () => {
+  const other = await newProject()
+  await invite(editor, 'editor', owner, other)
+  const task = await newTask(owner, { assigneeId: editor.id })
+  await told(task)
+  await call(owner, 'POST', `/api/tasks/${task}/move`, { projectId: other })
+  expect(await told(task)).toEqual(['assigned editor'])
+})

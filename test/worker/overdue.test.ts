@@ -1,0 +1,189 @@
+// Falling due: each time once, to the first who can read it, however many at once and whoever looks.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { openDatabase } from '../../src/db/client.ts'
+import { createLog } from '../../src/log.ts'
+import { newOverdueStats, tellOverdue } from '../../src/worker/jobs/overdue.ts'
+import { testDatabase } from '../support/environment.ts'
+import { eventually } from '../support/eventually.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { announced, inboxes, openWorker } from './rig.ts'
+
+const log = createLog('test', 'silent')
+const signal = new AbortController().signal
+const soon = (ms: number): string => new Date(Date.now() + ms).toISOString()
+
+let world: World
+let owner: Person
+let editor: Person
+let projectId: string
+
+beforeAll(async () => {
+  world = await startWorld()
+  owner = await world.register()
+  editor = await world.register()
+  projectId = (await call(owner, 'POST', '/api/projects', { name: 'Apollo' })).id
+  await call(owner, 'POST', `/api/projects/${projectId}/members`, { userId: editor.id, role: 'editor' })
+})
+
+afterAll(() => world[Symbol.asyncDispose]())
+
+const call = async (who: Person, method: string, path: string, body?: unknown) => {
+  const answer = await world.call(method, path, { token: who.token, body })
+  if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
+  return answer.body
+}
+
+const newTask = async (who: Person, fields: object): Promise<string> =>
+  (await call(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields })).id
+
+/** One look, as the loop takes it. */
+const look = async (stats = newOverdueStats()) => {
+  await tellOverdue({ ...world.server.deps, stats, signal })
+  return stats
+}
+
+const told = async (taskId: string): Promise<string[]> => {
+  const inbox = await inboxes(world)
+  expect(await announced(world)).toEqual(inbox)
+  return inbox.filter((line) => line.startsWith(`overdue ${taskId}`)).map((line) => line.split(' ')[2]!)
+}
+
+test('a task that is past due is told of once, with its log entry', async () => {
+  const task = await newTask(owner, { assigneeId: editor.id, dueAt: soon(-1000) })
+  await look()
+  await look()
+  expect(await told(task)).toEqual([editor.id])
+})
+
+test('nobody hears of what is not due, or done, or cancelled', async () => {
+  const tasks = [
+    await newTask(owner, { dueAt: soon(60_000) }),
+    await newTask(owner, { dueAt: soon(-1000), status: 'done' }),
+    await newTask(owner, { dueAt: soon(-1000), status: 'cancelled' }),
+  ]
+  await look()
+  expect((await Promise.all(tasks.map(told))).flat()).toEqual([])
+})
+
+test('a new due time and reopening make it fall due again; any other change does not', async () => {
+  const task = await newTask(owner, { dueAt: soon(-1000) })
+  const change = async (fields: object) => {
+    await call(owner, 'PATCH', `/api/tasks/${task}`, fields)
+    await look()
+    return (await told(task)).length
+  }
+  await look()
+  expect(await change({ title: 'Other' })).toBe(1)
+  expect(await change({ dueAt: soon(-500) })).toBe(2)
+  expect(await change({ status: 'done' })).toBe(2)
+  expect(await change({ status: 'todo' })).toBe(3)
+})
+
+test('it is told to the first of assignee, creator and owners who can read it', async () => {
+  const leaving = await world.register()
+  await call(owner, 'POST', `/api/projects/${projectId}/members`, { userId: leaving.id, role: 'editor' })
+  const toCreator = await newTask(editor, { assigneeId: leaving.id, dueAt: soon(-1000) })
+  const toOwner = await newTask(leaving, { assigneeId: leaving.id, dueAt: soon(-1000) })
+  const shared = await newTask(leaving, { assigneeId: leaving.id, dueAt: soon(-1000) })
+  await call(owner, 'DELETE', `/api/projects/${projectId}/members/${leaving.id}`)
+  await call(owner, 'POST', `/api/tasks/${shared}/shares`, { userId: leaving.id, permission: 'view' })
+  await look()
+  expect(await told(toCreator)).toEqual([editor.id])
+  expect(await told(toOwner)).toEqual([owner.id])
+  expect(await told(shared)).toEqual([leaving.id])
+})
+
+test("an admin who may read everything is told of nobody else's task", async () => {
+  const admin = await world.registerAdmin()
+  const task = await newTask(owner, { dueAt: soon(-1000) })
+  await world.server.deps.db.transact(
+    (tx) => tx`update tasks set assignee_id = ${admin.id} where id = ${task}`,
+  )
+  await look()
+  expect(await told(task)).toEqual([owner.id])
+})
+
+test('archived projects wait until they are revived, and keep nobody else waiting', async () => {
+  const archived = (await call(owner, 'POST', '/api/projects', { name: 'Old' })).id
+  const waiting = await newTask(owner, { projectId: archived, dueAt: soon(-5000) })
+  await call(owner, 'POST', `/api/projects/${archived}/archive`)
+  const other = await newTask(owner, { dueAt: soon(-1000) })
+  await look()
+  expect(await told(waiting)).toEqual([])
+  expect(await told(other)).toEqual([owner.id])
+  await call(owner, 'POST', `/api/projects/${archived}/unarchive`)
+  await look()
+  expect(await told(waiting)).toEqual([owner.id])
+})
+
+test('what somebody has locked is left for the next look, without waiting', async () => {
+  const locked = await newTask(owner, { dueAt: soon(-5000) })
+  const free = await newTask(owner, { dueAt: soon(-1000) })
+  await world.server.deps.db.transact(async (tx) => {
+    await tx`select from tasks where id = ${locked} for update`
+    await look()
+  })
+  expect(await told(locked)).toEqual([])
+  expect(await told(free)).toEqual([owner.id])
+  await look()
+  expect(await told(locked)).toEqual([owner.id])
+})
+
+test('two workers that look all the time tell each time once', async () => {
+  await using _one = await openWorker({ ...world, overdueIntervalMs: 100 })
+  await using _two = await openWorker({ ...world, overdueIntervalMs: 100 })
+  const tasks = await Promise.all(
+    Array.from({ length: 60 }, (_, n) => newTask(owner, { dueAt: soon(n * 20), assigneeId: editor.id })),
+  )
+  await eventually(async () => {
+    const all = await Promise.all(tasks.map(told))
+    expect(all.every((people) => people.length > 0)).toBe(true)
+  })
+  expect((await Promise.all(tasks.map(told))).every((people) => people.join() === editor.id)).toBe(true)
+})
+
+test('100,000 tasks that fall due at one instant are each told once, in bounded memory and transactions', async () => {
+  const count = 100_000
+  await using database = await testDatabase()
+  await using db = openDatabase({ url: database.url, max: 4, applicationName: 'overdue', log, statementTimeoutMs: 60_000 })
+  await db.transact(
+    async (tx) => {
+      await tx`
+        insert into users (id, email, name, password_hash)
+        select gen_random_uuid(), n || '@example.com', 'Person', '' from generate_series(1, 100) n`
+      await tx`insert into projects (id, name) select gen_random_uuid(), 'Project' from users`
+      await tx`
+        insert into members (project_id, user_id, role)
+        select p.id, u.id, 'owner'
+        from (select id, row_number() over () as n from projects) p
+        join (select id, row_number() over () as n from users) u using (n)`
+      await tx`
+        insert into tasks (id, project_id, title, rank, creator_id, due_at)
+        select gen_random_uuid(), m.project_id, 'Task ' || n, 'a', m.user_id, now()
+        from generate_series(1, ${count}) n
+        join (select *, row_number() over () as k from members) m on m.k = n % 100 + 1`
+    },
+    { deadlineMs: 60_000 },
+  )
+  const stats = newOverdueStats()
+  Bun.gc(true)
+  const before = process.memoryUsage().rss
+  const startedAt = performance.now()
+  await tellOverdue({ db, publisher: { publish() {} }, stats, signal })
+  const seconds = (performance.now() - startedAt) / 1000
+  const megabytes = (process.memoryUsage().rss - before) / 1024 / 1024
+  console.log({ count, seconds, megabytes, transactions: stats.transactions })
+  const [row] = await db.read(
+    (sql) => sql<{ rows: number; tasks: number; entries: number; quiet: number }[]>`
+      select count(*) as rows, count(distinct task_id) as tasks,
+        (select count(*) from feed where type = 'notification.created') as entries,
+        (select count(*) from feed where quiet) as quiet
+      from notifications where kind = 'overdue'`,
+    { deadlineMs: 20_000 },
+  )
+  expect(row).toEqual({ rows: count, tasks: count, entries: count, quiet: 0 })
+  expect(stats.lateness.count).toBe(count)
+  expect(stats.transactions).toBe(count / 200)
+  expect(seconds).toBeLessThan(60)
+  expect(megabytes).toBeLessThan(200)
+}, 120_000)

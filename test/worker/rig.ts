@@ -1,0 +1,70 @@
+// What the worker's tests stand on: a server with people, and workers beside it that tests start, crash and stop.
+import { openDatabase, type Database } from '../../src/db/client.ts'
+import { createPublisher } from '../../src/events/publisher.ts'
+import { openRedis } from '../../src/events/redis.ts'
+import { startSweeper } from '../../src/events/sweeper.ts'
+import { createLog } from '../../src/log.ts'
+import { startWorker, type Worker, type WorkerDeps } from '../../src/worker/runner.ts'
+import type { World } from '../support/world.ts'
+
+export interface WorkerSettings {
+  databaseUrl: string
+  redisUrl: string
+  overdueIntervalMs: number
+  failpoint?: WorkerDeps['failpoint']
+  logLevel?: string
+}
+
+/** A worker with connections of its own, as its process would have. */
+export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
+  const { databaseUrl, redisUrl, overdueIntervalMs, failpoint, logLevel = 'silent' } = settings
+  const log = createLog('worker', logLevel)
+  await using stack = new AsyncDisposableStack()
+  const open = (max: number, applicationName: string): Database =>
+    stack.use(openDatabase({ url: databaseUrl, max, applicationName, log }))
+  const db = open(8, 'worker')
+  const tailDb = open(3, 'worker tail')
+  const redis = stack.use(openRedis(redisUrl, 'request', log))
+  const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
+  stack.use(startSweeper({ redis: redis.client, db: tailDb, log, onAhead: () => {} }))
+  const worker = stack.use(
+    await startWorker({
+      config: { databaseUrl, workerPort: 0, overdueIntervalMs, feedRetentionDays: 7 },
+      log,
+      db,
+      tailDb,
+      redis: redis.client,
+      connect: () => openRedis(redisUrl, 'blocking', log),
+      publisher,
+      redisIsUp: () => redis.client.status === 'ready',
+      ...(failpoint && { failpoint }),
+    }),
+  )
+  const owned = stack.move()
+  return new Proxy(worker, {
+    get: (target, key) => (key === Symbol.asyncDispose ? () => owned.disposeAsync() : Reflect.get(target, key)),
+  })
+}
+
+/** What everybody's inbox holds: kind, task, person; sorted, so that exactly-once is equality. */
+export const inboxes = async (world: World): Promise<string[]> => {
+  const rows = await world.server.deps.db.read(
+    (sql) => sql<{ kind: string; taskId: string | null; userId: string }[]>`
+      select kind, task_id as "taskId", user_id as "userId" from notifications`,
+  )
+  return rows.map(({ kind, taskId, userId }) => `${kind} ${taskId} ${userId}`).sort()
+}
+
+/** The same as the log says it: every notification.created, by what it carries. */
+export const announced = async (world: World): Promise<string[]> => {
+  const rows = await world.server.deps.db.read(
+    (sql) => sql<{ scope: string; frame: string | null }[]>`
+      select scope, frame from feed where type = 'notification.created'`,
+  )
+  return rows
+    .map(({ scope, frame }) => {
+      const { data } = JSON.parse(frame!) as { data: { kind: string; taskId: string | null } }
+      return `${data.kind} ${data.taskId} ${scope.slice('user:'.length)}`
+    })
+    .sort()
+}
