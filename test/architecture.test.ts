@@ -1,0 +1,183 @@
+// The import table and the other rules of the house, executed. A file that breaks one is named with what it does.
+import { expect, test } from 'bun:test'
+import { Glob } from 'bun'
+import { dirname, join } from 'node:path'
+
+const root = join(import.meta.dir, '..')
+
+interface Source {
+  path: string
+  text: string
+  lines: number
+}
+
+interface Import {
+  from: string
+  to: string
+  isType: boolean
+}
+
+const read = async (...patterns: string[]): Promise<Source[]> => {
+  const sources: Source[] = []
+  for (const pattern of patterns) {
+    for await (const path of new Glob(pattern).scan({ cwd: root, dot: true })) {
+      if (/(?:^|\/)(?:node_modules|\.data|\.git|results)\//.test(path)) continue
+      const text = await Bun.file(join(root, path)).text()
+      sources.push({ path, text, lines: text.trimEnd().split('\n').length })
+    }
+  }
+  return sources
+}
+
+const code = await read('{src,test,bench,bin}/**/*.ts')
+const inSource = code.filter(({ path }) => path.startsWith('src/'))
+
+/** Relative specifiers as paths from the root, others as they are. */
+const importsOf = ({ path, text }: Source): Import[] =>
+  [
+    ...text.matchAll(
+      /^(?:import|export)\s+(type\s)?[^'"\n;]*?(?:\{[^}]*\}\s*)?from\s+'([^']+)'|^import\s+'([^']+)'|\bimport\('([^']+)'\)/gm,
+    ),
+  ].map(([, isType, named, bare, dynamic]) => {
+    const to = named ?? bare ?? dynamic!
+    return { from: path, to: to.startsWith('.') ? join(dirname(path), to) : to, isType: isType !== undefined }
+  })
+
+const imports = inSource.flatMap(importsOf)
+
+/** Layers from the bottom up; what shares a line may import each other where `siblings` says so. */
+const layers = [
+  ['errors.ts', 'config.ts', 'log.ts', 'model'],
+  ['db', 'storage'],
+  ['deps.ts'],
+  ['domain', 'events'],
+  ['http', 'ws', 'worker'],
+  ['app.ts'],
+  ['compose.ts', 'embedded'],
+  ['commands.ts'],
+  ['main.ts'],
+]
+
+const siblings = new Set(['model → errors.ts', 'domain → events'])
+
+const partOf = (path: string): string => path.split('/')[1]!
+const rankOf = (part: string): number => layers.findIndex((layer) => layer.includes(part))
+
+const described = ({ from, to }: Import): string => `${from} imports ${to}`
+const breaking = (rule: (one: Import) => boolean): string[] => imports.filter(rule).map(described)
+const naming = (sources: Source[], rule: (one: Source) => boolean): string[] =>
+  sources.filter(rule).map(({ path }) => path)
+
+test('Every part of src has a place in the import table', () => {
+  const parts = new Set(inSource.map(({ path }) => partOf(path)))
+  expect([...parts].filter((part) => rankOf(part) < 0 && part !== 'client')).toEqual([])
+})
+
+test('Imports go down only, and the edges never see each other', () => {
+  expect(imports.length).toBeGreaterThan(100) // or the pattern above reads nothing any more
+  expect(
+    breaking(({ from, to, isType }) => {
+      if (!to.startsWith('src/')) return false
+      const [upper, lower] = [partOf(from), partOf(to)]
+      if (upper === lower || siblings.has(`${upper} → ${lower}`)) return false
+      // deps.ts names what parts are given, the publisher is named by the write path: names only, nothing runs.
+      if (isType && (upper === 'deps.ts' || (upper === 'events' && lower === 'domain'))) return false
+      return rankOf(lower) >= rankOf(upper)
+    }),
+  ).toEqual([])
+})
+
+test('The slices of dependencies are types: deps.ts runs nothing', () => {
+  expect(breaking(({ from, isType }) => from === 'src/deps.ts' && !isType)).toEqual([])
+})
+
+test('The client knows of the server only its shapes', () => {
+  expect(
+    breaking(
+      ({ from, to }) =>
+        from.startsWith('src/client/') && to.startsWith('src/') && !/^src\/(?:client|model)\//.test(to),
+    ),
+  ).toEqual([])
+})
+
+const homes: [string, RegExp, RegExp][] = [
+  ['elysia', /^elysia(?:\/|$)/, /^src\/(?:http\/|ws\/|app\.ts)/],
+  ['its plugins', /^@elysiajs\//, /^src\/http\//],
+  ['the PostgreSQL driver', /^postgres(?:\/|$)/, /^src\/(?:db|embedded)\//],
+  ['the Redis driver', /^ioredis(?:\/|$)/, /^src\/events\/redis\.ts/],
+  ['the job queue', /^bullmq/, /^src\/(?:worker\/|http\/routes\/queues\.ts)/],
+  ['the S3 client', /^@aws-sdk\//, /^src\/storage\//],
+  ['the logger', /^pino/, /^src\/log\.ts/],
+]
+
+for (const [what, specifier, home] of homes) {
+  test(`Only its home imports ${what}`, () => {
+    expect(breaking(({ from, to }) => specifier.test(to) && !home.test(from))).toEqual([])
+  })
+}
+
+test('The environment is read by configuration alone, which is handed it by main', () => {
+  const reads = /\b(?:process|Bun|import\.meta)\.env\b/
+  const outsideComments = ({ text }: Source) => text.replaceAll(/^\s*(?:\/\/|\*|\/\*\*).*$/gm, '')
+  expect(
+    naming(inSource, (source) => source.path !== 'src/main.ts' && reads.test(outsideComments(source))),
+  ).toEqual([])
+})
+
+test('SQL text is a tagged template everywhere but in the runner of migrations', () => {
+  expect(
+    naming(
+      code,
+      ({ path, text }) =>
+        /\.unsafe\(/.test(text) && path !== 'src/db/migrate.ts' && path !== 'test/architecture.test.ts',
+    ),
+  ).toEqual([])
+  const statement = /\b(?:sql|tx)(?:<[^`]*>)?`/
+  expect(
+    naming(inSource, ({ path, text }) => statement.test(text) && !/^src\/(?:db|embedded)\//.test(path)),
+  ).toEqual([])
+})
+
+test('There are no barrels', () => {
+  const isIndex = ({ path }: Source) => path.endsWith('/index.ts')
+  const exportsOthers = ({ text }: Source) => /^export\s[^='"`]*from\s+'\./m.test(text)
+  expect(naming(inSource, (source) => isIndex(source) || exportsOthers(source))).toEqual([])
+})
+
+test('No folder or file is named after nothing in particular', () => {
+  const refused = /(?:^|\/)(?:utils?|lib|shared|common|helpers?|services?|misc|managers?)(?:\/|\.ts$)/
+  expect(naming(code, ({ path }) => refused.test(path))).toEqual([])
+  expect(naming(code, ({ path }) => !/^[a-z0-9/.-]+$/.test(path))).toEqual([])
+})
+
+test('Every file opens by saying what lives in it', () => {
+  expect(naming(code, ({ text }) => !/^(?:#![^\n]*\n)?\/\/ \S/.test(text))).toEqual([])
+})
+
+test('Files stay small', () => {
+  expect(naming(inSource, ({ lines }) => lines > 320)).toEqual([])
+  expect(naming(inSource, ({ lines }) => lines > 250).length).toBeLessThanOrEqual(inSource.length / 20)
+})
+
+test('Nothing is exported by default but where a tool demands it', () => {
+  expect(
+    naming(inSource, ({ path, text }) => /^export default\b/m.test(text) && !path.endsWith('.d.ts')),
+  ).toEqual([])
+})
+
+test('No test is skipped, left for later or alone', () => {
+  expect(
+    naming(code, ({ text }) => /\b(?:test|describe|it)\.(?:skip|todo|only|if|skipIf|todoIf)\b\(/.test(text)),
+  ).toEqual([])
+})
+
+test('No path of somebody’s machine is in the project', async () => {
+  const everything = await read(
+    '{src,test,bench,bin,tools,sql,docs,web,deploy,.github,.ci}/**/*.{ts,mjs,js,sql,md,yml,yaml,json,html,css,sh}',
+    '*.{md,json,toml,yaml,yml}',
+    'Dockerfile',
+    '.ci/*',
+  )
+  const personal = /(?:^|[\s'"`(=:])\/(?:home|Users|root|work)\/(?!bun\b)\w/m
+  expect(naming(everything, ({ text }) => personal.test(text))).toEqual([])
+})
