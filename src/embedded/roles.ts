@@ -2,6 +2,8 @@
 // service that is ready once it says so on its log and that is started again when it ends by itself.
 import { join, resolve } from 'node:path'
 import { readFileSync } from 'node:fs'
+import { claim, note, release } from './claim.ts'
+import { isFree } from './free-port.ts'
 import { startGuarded, type Guarded } from './guarded.ts'
 import { freshLog, tailOf } from './log-tail.ts'
 
@@ -60,20 +62,42 @@ const untilReady = async (role: string, child: Guarded, logFile: string): Promis
   }
 }
 
-/** @param portName the variable its port is read from; a service that is started again keeps its port. */
+export interface OpenedRole {
+  child: Guarded
+  url: string
+}
+
+/** Starts a service and resolves when it answers. */
+export const openRole = async (role: string, options: RoleOptions, logFile: string): Promise<OpenedRole> => {
+  const child = await startRole([role, '--json'], options, logFile)
+  return { child, url: await untilReady(role, child, logFile) }
+}
+
+export interface ServicePort {
+  /** The variable it is read from. */
+  name: string
+  /** Taken when the variable is unset and nobody else listens there; otherwise a free one is. */
+  usual: number
+}
+
 export const startService = async (
   role: string,
-  portName: string,
+  port: ServicePort,
   options: RoleOptions,
 ): Promise<Service> => {
   const logFile = join(options.logsDir, `${role}.log`)
-  let env = options.env
+  const owner = join(options.logsDir, `${role}.owner.json`)
+  await claim(owner, `The role ${role}`) // ends one that a crash left on the port
+  const { HOST } = options.env
+  const usual = isFree(port.usual, HOST || undefined) ? String(port.usual) : '0'
+  let env = { ...options.env, [port.name]: options.env[port.name] || usual }
   const start = async (): Promise<{ child: Guarded; url: string }> => {
     const child = await startRole([role, '--json'], { ...options, env }, logFile)
+    note(owner, { child: child.process })
     return { child, url: await untilReady(role, child, logFile) }
   }
   const { child, url } = await start()
-  env = { ...env, [portName]: new URL(url).port }
+  env = { ...env, [port.name]: new URL(url).port } // kept when it is started again
   let current = child
   const kept = keepAlive(
     role,
@@ -89,6 +113,7 @@ export const startService = async (
       kept.release()
       await current.stop(stopTimeoutMs)
       await current.exited
+      release(owner)
     },
   }
 }

@@ -5,7 +5,6 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join, relative, resolve } from 'node:path'
 import { claim, ClaimedError, note, release } from './claim.ts'
 import { urlOf } from './databases.ts'
-import { isFree } from './free-port.ts'
 import { watchInterruption } from './interruption.ts'
 import { startPostgres } from './postgres.ts'
 import { startRedis } from './redis.ts'
@@ -68,20 +67,17 @@ const startAll = async (
   given: Environment,
 ): Promise<Started> => {
   const beganAt = performance.now()
-  const { DATABASE_URL, REDIS_URL, PORT, HOST = '127.0.0.1' } = given
+  const { DATABASE_URL, REDIS_URL, PORT } = given
   const [postgres, redis] = await Promise.all([
     DATABASE_URL ? { url: DATABASE_URL } : embedPostgres(stack, dataDir),
     REDIS_URL ? { url: REDIS_URL } : embedRedis(stack, dataDir),
   ])
-  const port = PORT ?? String(isFree(usualPort, HOST) ? usualPort : 0)
   const env: Environment = {
     JWT_SECRETS: jwtSecrets(dataDir),
-    WORKER_PORT: '0',
     ...given,
     DATABASE_URL: postgres.url,
     REDIS_URL: redis.url,
     TIDE_DATA: dataDir,
-    PORT: port,
   }
   const logsDir = join(dataDir, 'logs')
   mkdirSync(logsDir, { recursive: true })
@@ -92,12 +88,17 @@ const startAll = async (
     writeFileSync(seeded, '')
   }
   const [server, worker] = await Promise.all([
-    startService('server', 'PORT', { env, logsDir }).then((service) => stack.use(service)),
-    startService('worker', 'WORKER_PORT', { env, logsDir }).then((service) => stack.use(service)),
+    startService('server', { name: 'PORT', usual: usualPort }, { env, logsDir }).then((service) =>
+      stack.use(service),
+    ),
+    startService('worker', { name: 'WORKER_PORT', usual: usualPort + 1 }, { env, logsDir }).then((service) =>
+      stack.use(service),
+    ),
   ])
   const parts: Part[] = [server, worker, postgres, redis]
   const seconds = ((performance.now() - beganAt) / 1000).toFixed(1)
-  const portNote = PORT === undefined && port === '0' ? `  (port ${usualPort} is in use)` : ''
+  const portNote =
+    !PORT && new URL(server.url).port !== String(usualPort) ? `  (port ${usualPort} is in use)` : ''
   const block = `
 Tasktide is running, ready after ${seconds} s
 
