@@ -11,10 +11,9 @@ import {
   selectRefreshToken,
   selectSessions,
 } from '../db/sessions.ts'
-import { selectUser } from '../db/users.ts'
+import { selectCredentialsById } from '../db/users.ts'
 import type { Config } from '../config.ts'
-import type { Deps } from '../deps.ts'
-import { accessTokenSeconds } from '../deps.ts'
+import { accessTokenSeconds, type Deps } from '../deps.ts'
 import { AppError, notFound } from '../errors.ts'
 import { userScope, type Control, type Entry } from '../model/event.ts'
 import { newId } from '../model/scalar.ts'
@@ -88,14 +87,14 @@ export const refreshSession = async (deps: SessionDeps, token: string): Promise<
         entries: ended ? [sessionEnded(session.userId, session.id)] : [],
       }
     }
-    const user = session.isLive ? await selectUser(tx, session.userId) : null
-    if (!user) return refused('unauthenticated')
+    const account = session.isLive ? await selectCredentialsById(tx, session.userId) : null
+    if (!account || account.isDisabled) return refused('unauthenticated')
     const candidates = successorsOf(deps.config, token)
     const successor =
       found.state === 'repeat'
         ? await existing(tx, candidates)
         : await rotate(tx, session.id, spent, candidates)
-    return { value: { user, sessionId: session.id, refreshToken: successor }, entries: [] }
+    return { value: { user: account.user, sessionId: session.id, refreshToken: successor }, entries: [] }
   })
   if ('code' in result) throw new AppError(result.code)
   return answerFor(deps, result)

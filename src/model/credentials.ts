@@ -16,7 +16,7 @@ export const NewPassword = Text({
 /** A password as somebody claims it is; the longest bounds what is hashed. */
 export const GivenPassword = Text({ minLength: 1, maxLength: 1_000, untrimmed: true })
 
-export const RefreshToken = Text({ minLength: 1, maxLength: 200, untrimmed: true })
+export const RefreshToken = Text({ minLength: 1, maxLength: 4096, untrimmed: true })
 
 const closed = { additionalProperties: false } as const
 

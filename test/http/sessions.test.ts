@@ -1,0 +1,281 @@
+// Sessions: refresh tokens and their one successor, the cookie, and every way a session ends, on two servers.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import type { RunningServer } from '../../src/compose.ts'
+import { controlEntry } from '../../src/domain/sessions.ts'
+import { writeAsSystem } from '../../src/domain/write.ts'
+import { userScope } from '../../src/model/event.ts'
+import type { Session, SessionAnswer } from '../../src/model/user.ts'
+import { eventually } from '../support/eventually.ts'
+import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
+
+let world: World
+let other: RunningServer
+
+beforeAll(async () => {
+  world = await startWorld({ allowedOrigins: ['https://tasks.example.com'] })
+  other = await world.another()
+})
+
+afterAll(async () => {
+  await other[Symbol.asyncDispose]()
+  await world[Symbol.asyncDispose]()
+})
+
+const refresh = (refreshToken: string) => world.call('POST', '/api/auth/refresh', { body: { refreshToken } })
+
+const signIn = async ({ email }: Person): Promise<SessionAnswer> => {
+  const { status, body } = await world.call<SessionAnswer>('POST', '/api/auth/login', {
+    body: { email, password: testPassword },
+  })
+  expect(status).toBe(200)
+  return body
+}
+
+/** Statuses of the token on both servers. */
+const statusesOf = (token: string): Promise<number[]> =>
+  Promise.all(
+    [world.url, other.url].map(async (url) => {
+      const response = await fetch(`${url}/api/users/me`, { headers: { Authorization: `Bearer ${token}` } })
+      return response.status
+    }),
+  )
+
+/** Both servers hold the token in memory, then `end` is called, then both refuse it within a second. */
+const expectEnd = async (token: string, end: () => Promise<unknown>): Promise<void> => {
+  expect(await statusesOf(token)).toEqual([200, 200])
+  await end()
+  await eventually(async () => expect(await statusesOf(token)).toEqual([401, 401]), { timeoutMs: 1_000 })
+}
+
+const controlsOf = async (person: Person) =>
+  (await world.entries(userScope(person.id))).flatMap((entry) => entry.control ?? [])
+
+const age = (seconds: number) =>
+  world.server.deps.db.transact(
+    (tx) =>
+      tx`update refresh_tokens set spent_at = spent_at - make_interval(secs => ${seconds}) where spent_at is not null`,
+  )
+
+test('a refresh answers a new token of the same session and appends nothing', async () => {
+  const ada = await world.register()
+  const entries = await world.entryCount()
+  const { status, headers, body } = await refresh(ada.session.refreshToken)
+  expect(status).toBe(200)
+  expect(headers.get('cache-control')).toBe('no-store')
+  expect(body).toMatchObject({ user: { id: ada.id }, expiresIn: 900 })
+  expect(body.refreshToken).not.toBe(ada.session.refreshToken)
+  expect(await statusesOf(body.accessToken)).toEqual([200, 200])
+  expect(await world.entryCount()).toBe(entries)
+  const { body: sessions } = await world.call('GET', '/api/auth/sessions', { token: ada.token })
+  expect(sessions.items).toHaveLength(1)
+})
+
+test('50 refreshes of one token at once, on two servers, have one successor', async () => {
+  const ada = await world.register()
+  const answers = await Promise.all(
+    Array.from({ length: 50 }, async (_, index) => {
+      const response = await fetch(`${index % 2 === 0 ? world.url : other.url}/api/auth/refresh`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ refreshToken: ada.session.refreshToken }),
+      })
+      return { status: response.status, body: (await response.json()) as SessionAnswer }
+    }),
+  )
+  expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([200]))
+  expect(new Set(answers.map((answer) => answer.body.refreshToken)).size).toBe(1)
+  const [row] = await world.server.deps.db.read(
+    (sql) => sql<{ count: number }[]>`
+      select count(*) as count from refresh_tokens t join sessions s on s.id = t.session_id
+      where s.user_id = ${ada.id}`,
+  )
+  expect(row!.count).toBe(2)
+})
+
+test('a refresh token used again after 10 seconds ends its session, the newest token too', async () => {
+  const ada = await world.register()
+  const first = ada.session.refreshToken
+  const second = (await refresh(first)).body.refreshToken
+  await age(9)
+  expect((await refresh(first)).body.refreshToken).toBe(second)
+  await age(2)
+  expect(await statusesOf(ada.token)).toEqual([200, 200])
+  await expectEnd(ada.token, async () => {
+    expect(await refresh(first)).toMatchObject({ status: 401, body: { code: 'refresh_reused' } })
+  })
+  expect(await refresh(second)).toMatchObject({ status: 401, body: { code: 'unauthenticated' } })
+  const controls = await controlsOf(ada)
+  expect(controls).toEqual([{ kind: 'session', sessionId: expect.any(String) }])
+  expect(await refresh(first)).toMatchObject({ status: 401, body: { code: 'refresh_reused' } })
+  expect(await controlsOf(ada)).toEqual(controls)
+})
+
+test('the successor stays the same when the signing key changes in between', async () => {
+  const ada = await world.register()
+  const second = (await refresh(ada.session.refreshToken)).body.refreshToken
+  await using rotated = await world.another({
+    jwtKeys: [{ kid: 'k2', secret: 'another secret of at least 32 bytes' }, ...world.config.jwtKeys],
+  })
+  const again = await fetch(`${rotated.url}/api/auth/refresh`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ refreshToken: ada.session.refreshToken }),
+  })
+  expect(((await again.json()) as SessionAnswer).refreshToken).toBe(second)
+})
+
+test.each([
+  ['unknown', 'A'.repeat(43)],
+  ['of another kind', 'x.y.z'],
+])('a refresh token that is %s is 401', async (_what, token) => {
+  expect(await refresh(token)).toMatchObject({ status: 401, body: { code: 'unauthenticated' } })
+})
+
+test('an access token is no refresh token, and the reverse', async () => {
+  const ada = await world.register()
+  expect((await refresh(ada.token)).status).toBe(401)
+  expect((await world.call('GET', '/api/users/me', { token: ada.session.refreshToken })).status).toBe(401)
+})
+
+test('a session that nobody refreshed for 7 days is over', async () => {
+  const ada = await world.register()
+  await world.server.deps.db.transact(
+    (tx) => tx`update sessions set expires_at = now() where user_id = ${ada.id}`,
+  )
+  expect((await refresh(ada.session.refreshToken)).status).toBe(401)
+  expect(await statusesOf(ada.token)).toEqual([401, 401])
+})
+
+test('logging out with the access token ends this session alone, on every server', async () => {
+  const ada = await world.register()
+  const elsewhere = await signIn(ada)
+  await expectEnd(ada.token, async () => {
+    const { status, headers } = await world.call('POST', '/api/auth/logout', { token: ada.token })
+    expect(status).toBe(204)
+    expect(headers.get('set-cookie')).toContain('Max-Age=0')
+  })
+  expect((await refresh(ada.session.refreshToken)).status).toBe(401)
+  expect(await statusesOf(elsewhere.accessToken)).toEqual([200, 200])
+  expect(await controlsOf(ada)).toEqual([{ kind: 'session', sessionId: expect.any(String) }])
+})
+
+test('logging out with the refresh token does the same, and again is fine', async () => {
+  const ada = await world.register()
+  const body = { refreshToken: ada.session.refreshToken }
+  await expectEnd(ada.token, () => world.call('POST', '/api/auth/logout', { body }))
+  const entries = await world.entryCount()
+  expect((await world.call('POST', '/api/auth/logout', { body })).status).toBe(204)
+  expect(await world.entryCount()).toBe(entries)
+})
+
+test('logging out without credentials is 401', async () => {
+  expect((await world.call('POST', '/api/auth/logout')).status).toBe(401)
+})
+
+test('logging out everywhere ends all sessions', async () => {
+  const ada = await world.register()
+  const elsewhere = await signIn(ada)
+  await expectEnd(elsewhere.accessToken, () =>
+    world.call('POST', '/api/auth/logout-all', { token: ada.token }),
+  )
+  expect(await statusesOf(ada.token)).toEqual([401, 401])
+  expect(await controlsOf(ada)).toEqual([{ kind: 'sessions', except: null }])
+})
+
+test('a new password ends the other sessions and keeps this one', async () => {
+  const ada = await world.register()
+  const elsewhere = await signIn(ada)
+  await expectEnd(elsewhere.accessToken, async () => {
+    const { status } = await world.call('PUT', '/api/users/me/password', {
+      token: ada.token,
+      body: { currentPassword: testPassword, password: 'another horse battery' },
+    })
+    expect(status).toBe(204)
+  })
+  expect(await statusesOf(ada.token)).toEqual([200, 200])
+  expect((await refresh(elsewhere.refreshToken)).status).toBe(401)
+  expect((await refresh(ada.session.refreshToken)).status).toBe(200)
+})
+
+test('a disabled user is refused everywhere, its refresh too', async () => {
+  const ada = await world.register()
+  await expectEnd(ada.token, () =>
+    writeAsSystem(world.server.deps, async (tx) => {
+      await tx`update users set disabled_at = now() where id = ${ada.id}`
+      return { value: null, entries: [controlEntry(ada.id, { kind: 'disabled' })] }
+    }),
+  )
+  const { body } = await world.call('GET', '/api/users/me', { token: ada.token })
+  expect(body).toMatchObject({ code: 'unauthenticated', reason: 'revoked' })
+  expect((await refresh(ada.session.refreshToken)).status).toBe(401)
+})
+
+test('the list shows each live session, and ends any of them', async () => {
+  const ada = await world.register()
+  await world.call('POST', '/api/auth/login', {
+    body: { email: ada.email, password: testPassword },
+    headers: { 'User-Agent': 'Lynx/2.9' },
+  })
+  const list = async (): Promise<Session[]> =>
+    (await world.call('GET', '/api/auth/sessions', { token: ada.token })).body.items
+  const sessions = await list()
+  expect(sessions).toHaveLength(2)
+  expect(sessions.map((session) => session.current).sort()).toEqual([false, true])
+  const lynx = sessions.find((session) => session.userAgent === 'Lynx/2.9')!
+  expect(lynx).toEqual({
+    id: expect.any(String),
+    userAgent: 'Lynx/2.9',
+    ip: '127.0.0.1',
+    createdAt: expect.any(String),
+    lastSeenAt: expect.any(String),
+    current: false,
+  })
+
+  const stranger = await world.register()
+  const path = `/api/auth/sessions/${lynx.id}`
+  expect((await world.call('DELETE', path, { token: stranger.token })).status).toBe(404)
+  expect(await list()).toHaveLength(2)
+  expect((await world.call('DELETE', path, { token: ada.token })).status).toBe(204)
+  expect((await world.call('DELETE', path, { token: ada.token })).status).toBe(404)
+  expect(await list()).toHaveLength(1)
+  expect(await controlsOf(ada)).toEqual([{ kind: 'session', sessionId: lynx.id }])
+  expect(await controlsOf(stranger)).toEqual([])
+})
+
+test('the cookie is only for /api/auth, and Secure but on plain localhost', async () => {
+  const { headers } = await world.call('POST', '/api/auth/login', {
+    body: { email: (await world.register()).email, password: testPassword },
+  })
+  const cookie = headers.get('set-cookie')!
+  expect(cookie).toMatch(
+    /^tide_refresh=[\w-]{43}; Path=\/api\/auth; Max-Age=604800; HttpOnly; SameSite=Strict$/,
+  )
+  const { headers: remote } = await world.call('POST', '/api/auth/login', {
+    body: { email: (await world.register()).email, password: testPassword },
+    headers: { Host: 'tasks.example.com' },
+  })
+  expect(remote.get('set-cookie')).toContain('; HttpOnly; Secure; SameSite=Strict')
+})
+
+const own = () => new URL(world.url).origin
+
+test.each([
+  ['from the own origin', () => ({ Origin: own() }), 200],
+  ['from an allowed origin', () => ({ Origin: 'https://tasks.example.com' }), 200],
+  ['from the http twin of an allowed origin', () => ({ Origin: 'http://tasks.example.com' }), 403],
+  ['from a foreign origin', () => ({ Origin: 'https://evil.example' }), 403],
+  ['from the origin null', () => ({ Origin: 'null' }), 403],
+  ['without an origin', () => ({}), 403],
+  ['across sites', () => ({ Origin: 'https://tasks.example.com', 'Sec-Fetch-Site': 'cross-site' }), 403],
+])('a refresh by cookie %s', async (_what, headersOf, status) => {
+  const ada = await world.register()
+  const headers = { Cookie: `tide_refresh=${ada.session.refreshToken}`, ...headersOf() }
+  const answer = await world.call('POST', '/api/auth/refresh', { headers })
+  expect(answer.status).toBe(status)
+  const logout = await world.call('POST', '/api/auth/logout', { headers })
+  expect(logout.status).toBe(status === 200 ? 204 : 403)
+  if (status === 403) {
+    expect(answer.body.code).toBe('origin_refused')
+    expect((await refresh(ada.session.refreshToken)).status).toBe(200)
+  }
+})
