@@ -88,6 +88,7 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
         isFailing = true
       }
     }
+    lane.running = null // in the same step as the last look at `waiting`
   }
 
   const enqueue = (shard: number, epoch: string, entries: LogEntry[]): void => {
@@ -97,9 +98,7 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
     lane.waiting.push(...entries)
     for (const entry of entries) lane.bytes += bytesOf(entry)
     if (lane.waiting.length > maxWaitingEntries || lane.bytes > maxWaitingBytes) drop(lane)
-    lane.running ??= drain(lane, shard).finally(() => {
-      lane.running = null
-    })
+    if (lane.waiting.length > 0) lane.running ??= drain(lane, shard)
   }
 
   return {

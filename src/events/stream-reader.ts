@@ -17,28 +17,27 @@ const deadlineMs = blockMs + 1_000
 
 export class StreamReader implements AsyncDisposable {
   #connection: RedisConnection | null = null
-  #interrupt = Promise.withResolvers<never>()
+  #fail: (reason: Error) => void = () => {}
 
-  constructor(private readonly connect: () => RedisConnection) {
-    this.#interrupt.promise.catch(() => {})
-  }
+  constructor(private readonly connect: () => RedisConnection) {}
 
   /**
-   * Waits up to a second for entries above `after[shard]` in any stream of the epoch. Throws when Redis does not
-   * answer in time and when `interrupt` is called.
+   * Waits up to a second for entries above `after[shard]` in any stream of the epoch. One read at a time. Throws
+   * when Redis does not answer in time and when `interrupt` is called.
    */
   async read(epoch: string, after: readonly number[]): Promise<StreamBatch[]> {
     const { client } = (this.#connection ??= this.connect())
     const keys = after.map((_, shard) => streamKey(epoch, shard))
     const ids = after.map((seq) => `${seq}-0`)
-    const late = Promise.withResolvers<never>()
+    const failure = Promise.withResolvers<never>()
+    this.#fail = failure.reject
     const timer = setTimeout(
-      () => late.reject(new Error(`no answer to XREAD in ${deadlineMs} ms`)),
+      () => this.#fail(new Error(`no answer to XREAD in ${deadlineMs} ms`)),
       deadlineMs,
     )
     try {
       const reading = client.xread('COUNT', maxEntriesPerShard, 'BLOCK', blockMs, 'STREAMS', ...keys, ...ids)
-      const reply = await Promise.race([reading, late.promise, this.#interrupt.promise])
+      const reply = await Promise.race([reading, failure.promise])
       return (reply ?? []).map(([key, raw]) => toBatch(keys.indexOf(key), raw))
     } catch (error) {
       await this.#reset()
@@ -50,9 +49,7 @@ export class StreamReader implements AsyncDisposable {
 
   /** Makes the read that is waiting throw. */
   interrupt(): void {
-    this.#interrupt.reject(new Error('interrupted'))
-    this.#interrupt = Promise.withResolvers<never>()
-    this.#interrupt.promise.catch(() => {})
+    this.#fail(new Error('interrupted'))
   }
 
   async #reset(): Promise<void> {

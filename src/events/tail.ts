@@ -171,26 +171,25 @@ export class Tail implements AsyncDisposable {
   /** Delivers from the log until the shard is at `upTo` or beyond. One run a shard, whoever asks. */
   #catchUp(shard: number, upTo: number): Promise<void> {
     this.#targets[shard] = Math.max(this.#targets[shard]!, upTo)
-    const fills = this.#fills
-    return (fills[shard] ??= this.#fill(shard).finally(() => {
-      fills[shard] = undefined
-    }))
+    return (this.#fills[shard] ??= this.#fill(shard, this.#fills))
   }
 
-  async #fill(shard: number): Promise<void> {
+  async #fill(shard: number, fills: (Promise<void> | undefined)[]): Promise<void> {
     const epoch = this.#epoch
-    while (this.#positions[shard]! < this.#targets[shard]! && !this.#stop.signal.aborted) {
-      const after = this.#positions[shard]!
-      const entries = await this.options.db.read((sql) =>
-        readShard(sql, shard, after, this.#targets[shard]!, stepEntries),
-      )
-      if (epoch !== this.#epoch) return
-      if (entries.length === 0) return // known to exist but not there: the sweeper raises the alarm
-      if (!isContiguous(entries, after)) {
-        this.#violation(shard, 'log', entries)
-        this.#positions[shard] = Math.max(this.#positions[shard]!, entries[0]!.seq - 1) // past retention
+    try {
+      while (this.#positions[shard]! < this.#targets[shard]! && !this.#stop.signal.aborted) {
+        const [after, upTo] = [this.#positions[shard]!, this.#targets[shard]!]
+        const entries = await this.options.db.read((sql) => readShard(sql, shard, after, upTo, stepEntries))
+        if (epoch !== this.#epoch) return
+        if (entries.length === 0) return // known to exist but not there: the sweeper raises the alarm
+        if (!isContiguous(entries, after)) {
+          this.#violation(shard, 'log', entries)
+          this.#positions[shard] = Math.max(this.#positions[shard]!, entries[0]!.seq - 1) // past retention
+        }
+        this.#deliver(shard, entries, 'fromLog')
       }
-      this.#deliver(shard, entries, 'fromLog')
+    } finally {
+      fills[shard] = undefined // in the same step as the last look at the target
     }
   }
 
