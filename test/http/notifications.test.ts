@@ -1,12 +1,13 @@
 // The inbox over HTTP: listed newest first, read one by one or all at once, and nobody else's.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { Value } from '@sinclair/typebox/value'
 import { insertNotifications, type NewNotification } from '../../src/db/notifications.ts'
 import { toNotification } from '../../src/domain/notifications.ts'
 import { writeAsSystem } from '../../src/domain/write.ts'
-import { userScope, type LogEntry } from '../../src/model/event.ts'
+import { shardOf, userScope, type LogEntry } from '../../src/model/event.ts'
 import { Notification } from '../../src/model/notification.ts'
 import { newId } from '../../src/model/scalar.ts'
-import { Value } from '@sinclair/typebox/value'
+import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 
 let world: World
@@ -33,9 +34,13 @@ const news = (person: Person, over: Partial<NewNotification> = {}): NewNotificat
 })
 
 /** What the worker does: rows and their entries in one transaction. */
-const tell = (...notifications: NewNotification[]): Promise<Notification[]> =>
+const tell = (
+  notifications: NewNotification[],
+  beforeAppend: () => Promise<void> = async () => {},
+): Promise<Notification[]> =>
   writeAsSystem(world.server.deps, async (tx) => {
     const rows = await insertNotifications(tx, notifications)
+    await beforeAppend()
     return {
       value: rows.map(toNotification),
       entries: rows.map((row) => ({
@@ -57,7 +62,7 @@ const frameOf = (entry: LogEntry | undefined) => JSON.parse(entry?.frame ?? 'nul
 
 test('a notification has the documented shape and its actor is public', async () => {
   const eve = await world.register('Eve')
-  const [made] = await tell(news(eve))
+  const [made] = await tell([news(eve)])
   expect(Value.Check(Notification, made)).toBe(true)
   expect(made).toMatchObject({ kind: 'assigned', data: { title: 'Launch' }, readAt: null })
   expect(made?.actor).toEqual({ id: ada.id, name: 'Ada', avatarUrl: null })
@@ -67,22 +72,22 @@ test('a notification has the documented shape and its actor is public', async ()
 test('the same cause tells a person once, another person as well, and nobody who is gone', async () => {
   const eve = await world.register('Eve')
   const dedupeKey = 'overdue:task:1'
-  const first = await tell(news(eve, { dedupeKey }), news(eve, { dedupeKey }))
+  const first = await tell([news(eve, { dedupeKey }), news(eve, { dedupeKey })])
   expect(first).toHaveLength(1)
-  const second = await tell(
+  const second = await tell([
     news(eve, { dedupeKey }),
     news(bob, { dedupeKey, actorId: newId() }),
     news({ ...bob, id: newId() }, { dedupeKey }),
-  )
+  ])
   expect(second).toMatchObject([{ actor: null }])
   expect((await list(eve)).items).toHaveLength(1)
-  expect(await tell()).toEqual([])
+  expect(await tell([])).toEqual([])
 })
 
 test('the list is newest first, by pages, all or unread or read', async () => {
   const eve = await world.register('Eve')
   const made: string[] = []
-  for (let count = 0; count < 5; count += 1) made.unshift(...idsOf(await tell(news(eve))))
+  for (let count = 0; count < 5; count += 1) made.unshift(...idsOf(await tell([news(eve)])))
   await world.call('POST', `/api/notifications/${made[1]}/read`, { token: eve.token })
 
   const first = await list(eve, '?limit=3')
@@ -101,7 +106,7 @@ test('the list is newest first, by pages, all or unread or read', async () => {
 
 test('reading one is told to its person once', async () => {
   const eve = await world.register('Eve')
-  const [made] = await tell(news(eve))
+  const [made] = await tell([news(eve)])
   const read = () => world.call('POST', `/api/notifications/${made!.id}/read`, { token: eve.token })
   const answer = await read()
   expect(answer).toMatchObject({ status: 200, body: { ...made, readAt: expect.any(String) } })
@@ -118,7 +123,7 @@ test('reading one is told to its person once', async () => {
 })
 
 test("somebody else's notification is the same 404 as none", async () => {
-  const [made] = await tell(news(bob))
+  const [made] = await tell([news(bob)])
   const read = (id: string) => world.call('POST', `/api/notifications/${id}/read`, { token: ada.token })
   expect([(await read(made!.id)).status, (await read(newId())).status]).toEqual([404, 404])
   expect((await list(bob)).items.find((item: Notification) => item.id === made!.id).readAt).toBeNull()
@@ -126,9 +131,9 @@ test("somebody else's notification is the same 404 as none", async () => {
 
 test('reading all is one entry without an id, and nothing when all is read', async () => {
   const eve = await world.register('Eve')
-  await tell(...Array.from({ length: 250 }, () => news(eve)))
-  const [last] = await tell(news(eve))
-  const [ofBob] = await tell(news(bob))
+  await tell(Array.from({ length: 250 }, () => news(eve)))
+  const [last] = await tell([news(eve)])
+  const [ofBob] = await tell([news(bob)])
   const readAll = () => world.call('POST', '/api/notifications/read-all', { token: eve.token })
   const answer = await readAll()
   expect(answer).toMatchObject({ status: 200, body: { upTo: last!.createdAt, unreadCount: 0 } })
@@ -144,14 +149,35 @@ test('reading all is one entry without an id, and nothing when all is read', asy
   expect(await world.entryCount()).toBe(before)
 })
 
-test('replaying the log, with what comes in while all is read, gives what is unread in the inbox', async () => {
+test('what comes in while all is being read is read by the log exactly if it is read in the inbox', async () => {
   const eve = await world.register('Eve')
-  const readAll = () => world.call('POST', '/api/notifications/read-all', { token: eve.token })
-  await Promise.all(
-    Array.from({ length: 60 }, (_, index) =>
-      index % 6 === 5 ? readAll() : tell(...Array.from({ length: 3 }, () => news(eve))),
-    ),
-  )
+  const { db } = world.server.deps
+  const inserted = Promise.withResolvers<void>()
+  const mayAppend = Promise.withResolvers<void>()
+  const headIsHeld = Promise.withResolvers<void>()
+  const mayRelease = Promise.withResolvers<void>()
+
+  // An early one, not committed yet; a later one that is; then the head of the shard is held, so that the early
+  // one and the read-all wait for it in this order.
+  const early = tell([news(eve)], async () => {
+    inserted.resolve()
+    await mayAppend.promise
+  })
+  await inserted.promise
+  await tell([news(eve)])
+  const holder = db.transact(async (tx) => {
+    await tx`select from feed_head where shard = ${shardOf(userScope(eve.id))} for update`
+    headIsHeld.resolve()
+    await mayRelease.promise
+  })
+  await headIsHeld.promise
+  mayAppend.resolve()
+  await waiting(1)
+  const readAll = world.call('POST', '/api/notifications/read-all', { token: eve.token })
+  await waiting(2)
+  mayRelease.resolve()
+  await Promise.all([early, holder, readAll])
+
   const unread = new Map<string, string>()
   for (const entry of await world.entries(userScope(eve.id))) {
     const { type, id, data } = frameOf(entry)
@@ -159,9 +185,16 @@ test('replaying the log, with what comes in while all is read, gives what is unr
     else if (type === 'notification.read')
       for (const [held, createdAt] of unread) if (createdAt <= data.upTo) unread.delete(held)
   }
-  const rows = await world.server.deps.db.read(
-    (sql) => sql<{ id: string }[]>`
-      select id from notifications where user_id = ${eve.id} and read_at is null`,
-  )
-  expect([...unread.keys()].toSorted()).toEqual(idsOf(rows).toSorted())
+  expect([...unread.keys()]).toEqual(idsOf((await list(eve, '?unread=true')).items))
 })
+
+/** Until so many sessions wait for somebody's lock. */
+const waiting = (sessions: number): Promise<void> =>
+  eventually(async () => {
+    const rows = await world.server.deps.db.read(
+      (sql) => sql<{ count: number }[]>`
+        select count(*) as count from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`,
+    )
+    expect(rows[0]?.count).toBe(sessions)
+  })
