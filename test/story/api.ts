@@ -1,6 +1,6 @@
 // REST as a careful client speaks it: every write has an Idempotency-Key and is repeated, on another server if need
 // be, until somebody acknowledges it.
-import type { Cluster } from './cluster.ts'
+import type { Cluster } from '../support/cluster.ts'
 
 export interface Person {
   number: number

@@ -1,6 +1,6 @@
 // A client that follows one project and its own scope over a socket, drops the connection at random, resumes with
 // its cursors, and keeps the state it would show. It trusts nothing: numbers must rise, versions must not jump.
-import type { Cluster } from './cluster.ts'
+import type { Cluster } from '../support/cluster.ts'
 import type { Api, Person } from './api.ts'
 import { expectStatus } from './api.ts'
 import type { Random } from './random.ts'

@@ -8,7 +8,7 @@ import { readHeads } from '../../src/db/feed.ts'
 import { openRedis } from '../../src/events/redis.ts'
 import { createLog } from '../../src/log.ts'
 import { createApi } from './api.ts'
-import { startCluster, type Cluster } from './cluster.ts'
+import { startCluster, type Cluster } from '../support/cluster.ts'
 import { checkFollower, checkLog, checkNotifications, checkTasks, summarise } from './compare.ts'
 import { Follower, numberOf } from './follower.ts'
 import { Ledger } from './ledger.ts'
@@ -50,7 +50,7 @@ const disturb = async (
   flush: () => Promise<unknown>,
 ): Promise<{ serverMs: number; workerMs: number }> => {
   report('kill -9 of server A and worker A, FLUSHALL')
-  await Promise.all([cluster.servers[0].kill(), cluster.workers[0].kill()])
+  await Promise.all([cluster.servers[0]!.kill(), cluster.workers[0]!.kill()])
   await flush()
   await Bun.sleep(downMs)
   const timed = async (start: Promise<void>): Promise<number> => {
@@ -59,8 +59,8 @@ const disturb = async (
     return performance.now() - began
   }
   const [serverMs, workerMs] = await Promise.all([
-    timed(cluster.servers[0].start()),
-    timed(cluster.workers[0].start()),
+    timed(cluster.servers[0]!.start()),
+    timed(cluster.workers[0]!.start()),
   ])
   report('server A and worker A are back')
   return { serverMs, workerMs }
@@ -73,7 +73,7 @@ const run = async (): Promise<boolean> => {
   const items = lines.slice(0, Number(values.items ?? lines.length)).map((line) => JSON.parse(line) as Item)
 
   await using stack = new AsyncDisposableStack()
-  const cluster = stack.use(await startCluster({}, report))
+  const cluster = stack.use(await startCluster({ servers: 2, workers: 2, report }))
   const log = createLog('story', 'warn')
   const db = stack.use(
     openDatabase({
@@ -175,6 +175,7 @@ const run = async (): Promise<boolean> => {
     ...summarise('notifications', checkNotifications(ledger, notifications, Date.now())),
   ]
 
+  const errors = await cluster.errorsLogged()
   const total = (pick: (follower: Follower) => number): number =>
     followers.reduce((sum, follower) => sum + pick(follower), 0)
   const entries = heads.seqs.reduce((sum, seq) => sum + seq, 0)
@@ -208,9 +209,10 @@ const run = async (): Promise<boolean> => {
       'recovery',
       `server ready in ${serverMs.toFixed(0)} ms, worker in ${workerMs.toFixed(0)} ms; longest wait for an acknowledgement ${api.longestOutageMs.toFixed(0)} ms`,
     ],
+    ['errors logged', String(errors.length)],
     ['differences', differences.length === 0 ? 'none' : 'see below'],
   ])
-  for (const line of differences) console.log(line)
+  for (const line of [...differences, ...errors.slice(0, 5)]) console.log(line)
   return differences.length === 0
 }
 

@@ -1,0 +1,129 @@
+// The real thing: PostgreSQL, Redis, servers and workers, each a process of its own that can be killed and started
+// again on the same port, and none of which outlives this one.
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { urlOf } from '../../src/embedded/databases.ts'
+import { startPostgres } from '../../src/embedded/postgres.ts'
+import { startRedis } from '../../src/embedded/redis.ts'
+import { openRole, runRole, type OpenedRole } from '../../src/embedded/roles.ts'
+
+const stopTimeoutMs = 10_000
+
+export interface Role extends AsyncDisposable {
+  readonly name: string
+  readonly url: string
+  readonly pid: number
+  /** kill -9; resolves when the process is gone. */
+  kill(): Promise<void>
+  /** Starts it again on its port; resolves when it answers. */
+  start(): Promise<void>
+}
+
+export interface Cluster extends AsyncDisposable {
+  databaseUrl: string
+  redisUrl: string
+  servers: Role[]
+  workers: Role[]
+  /** Lines at level `error` in the logs of all roles. */
+  errorsLogged(): Promise<string[]>
+}
+
+export interface ClusterOptions {
+  servers: number
+  workers: number
+  /** Over the settings of a bulk run. */
+  environment?: Record<string, string>
+  report(line: string): void
+}
+
+export const startCluster = async ({
+  servers,
+  workers,
+  environment,
+  report,
+}: ClusterOptions): Promise<Cluster> => {
+  await using stack = new AsyncDisposableStack()
+  const dataDir = await mkdtemp(join(tmpdir(), 'tide-cluster-'))
+  stack.defer(() => rm(dataDir, { recursive: true, force: true }))
+  const logsDir = join(dataDir, 'logs')
+  await mkdir(logsDir)
+  report('starting PostgreSQL and Redis')
+  const postgres = stack.use(await startPostgres({ dataDir: join(dataDir, 'postgres'), durable: true }))
+  const redis = stack.use(await startRedis({ dataDir: join(dataDir, 'redis'), appendOnly: false }))
+  const env: Record<string, string> = {
+    PATH: process.env['PATH'] ?? '',
+    HOME: process.env['HOME'] ?? '',
+    DATABASE_URL: urlOf(postgres.url, 'tasktide'),
+    REDIS_URL: redis.url,
+    JWT_SECRETS: `k1:${crypto.randomUUID()}${crypto.randomUUID()}`,
+    RATE_LIMIT: 'off',
+    LOG_LEVEL: 'warn',
+    SOCKETS_PER_USER: '1000',
+    UPGRADES_PER_MINUTE: '1000000',
+    OVERDUE_INTERVAL_MS: '1000',
+    ...environment,
+  }
+  await runRole('migrate', { env, logsDir })
+  report(
+    `starting ${servers} server${servers === 1 ? '' : 's'} and ${workers} worker${workers === 1 ? '' : 's'}`,
+  )
+  const open = async (role: 'server' | 'worker', count: number): Promise<Role[]> =>
+    Promise.all(
+      Array.from({ length: count }, async (_, index) => {
+        const name = `${role} ${String.fromCodePoint(65 + index)}`
+        return stack.use(await startRole(name, role, env, logsDir))
+      }),
+    )
+  const opened = { servers: await open('server', servers), workers: await open('worker', workers) }
+  const owned = stack.move()
+  return {
+    ...opened,
+    databaseUrl: env['DATABASE_URL']!,
+    redisUrl: redis.url,
+    async errorsLogged() {
+      const glob = new Bun.Glob('*.log')
+      const logs = await Array.fromAsync(glob.scan({ cwd: logsDir, absolute: true }), (file) =>
+        Bun.file(file).text(),
+      )
+      return logs.flatMap((text) => text.split('\n').filter((line) => line.startsWith('{"level":"error"')))
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+const startRole = async (
+  name: string,
+  role: 'server' | 'worker',
+  env: Record<string, string>,
+  logsDir: string,
+): Promise<Role> => {
+  let starts = 0
+  // Each start has its own log: the ready line of an earlier one must not be taken for the next's.
+  const open = (port: string): Promise<OpenedRole> =>
+    openRole(
+      role,
+      { env: { ...env, PORT: port, WORKER_PORT: port }, logsDir },
+      join(logsDir, `${name} ${(starts += 1)}.log`),
+    )
+  let current = await open('0')
+  const { url } = current
+  return {
+    name,
+    url,
+    get pid() {
+      return current.child.process.pid
+    },
+    async start() {
+      current = await open(new URL(url).port)
+    },
+    async kill() {
+      await current.child.stop(stopTimeoutMs, 'SIGKILL')
+      await current.child.exited
+    },
+    async [Symbol.asyncDispose]() {
+      await current.child.stop(stopTimeoutMs)
+      await current.child.exited
+    },
+  }
+}
