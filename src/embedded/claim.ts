@@ -47,12 +47,16 @@ const tryCreate = (path: string): boolean => {
   }
 }
 
-/** Takes `path` or throws ClaimedError; ends the child that a dead owner left behind. */
-export const claim = async (path: string, what: string): Promise<void> => {
+/** Takes `path` or throws ClaimedError; ends the child that a dead owner left behind, with `signal` at first. */
+export const claim = async (
+  path: string,
+  what: string,
+  signal: 'SIGINT' | 'SIGTERM' = 'SIGTERM',
+): Promise<void> => {
   if (tryCreate(path)) return
   const left = read(path)
   if (left && !isMine(left) && isAlive(left.owner)) throw new ClaimedError(what, left)
-  if (left?.child) await end(left.child, 'SIGINT', orphanTimeoutMs)
+  if (left?.child) await end(left.child, signal, orphanTimeoutMs)
   const stale = `${path}.${process.pid}`
   try {
     renameSync(path, stale)

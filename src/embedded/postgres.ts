@@ -130,7 +130,7 @@ export const startPostgres = async (options: PostgresOptions): Promise<Postgres>
   const { initdb, postgres } = postgresFiles()
   mkdirSync(dataDir, { recursive: true })
   chmodSync(dataDir, 0o700)
-  await claim(place.owner, `The PostgreSQL data in ${dataDir}`)
+  await claim(place.owner, `The PostgreSQL data in ${dataDir}`, signals.fast) // TERM would wait for clients
   const runner = unprivileged([postgres, '--version'])
   runner.own(dataDir)
   if (!existsSync(place.cluster)) {
