@@ -213,7 +213,10 @@ export const ensureEpoch = async (tx: Tx, renew = false): Promise<{ epoch: strin
   return { epoch, renewed: heads.length > 0 }
 }
 
-/** Makes the daily partitions from today to `days` ahead. Attaching locks neither readers nor writers out. */
+/**
+ * Makes the daily partitions from today to `days` ahead. Writers to existing days are not locked out, readers only
+ * while the empty default is looked through. A day that has rows in the default (made too late) stays there.
+ */
 export const ensureFeedPartitions = async (tx: Tx, days = 7): Promise<void> => {
   const missing = await tx<{ name: string; day: string; next: string }[]>`
     select 'feed_' || to_char(day, 'YYYYMMDD') as name, day::date::text as day, (day + interval '1 day')::date::text as next
@@ -222,8 +225,13 @@ export const ensureFeedPartitions = async (tx: Tx, days = 7): Promise<void> => {
       date_trunc('day', now() at time zone 'UTC') + make_interval(days => ${days}), '1 day') as day
     where to_regclass('feed_' || to_char(day, 'YYYYMMDD')) is null`
   if (missing.length === 0) return
-  await tx`lock table feed_default in share update exclusive mode`
+  await tx`lock table feed_default in share update exclusive mode` // before anything reads it, or two would deadlock
   for (const { name, day, next } of missing) {
+    const [stray] = await tx`
+      select from feed_default
+      where at >= ${day}::date::timestamp at time zone 'UTC' and at < ${next}::date::timestamp at time zone 'UTC'
+      limit 1`
+    if (stray) continue
     await tx`create table if not exists ${tx(name)} (like feed including defaults including constraints)`
     await tx`select attach_feed_partition(${name}, ${day}::date, ${next}::date)`
   }

@@ -184,6 +184,24 @@ test('partitions are there for a week ahead, making them again changes nothing, 
   expect(stray!.n).toBe(0)
 })
 
+test('a day whose partition came too late stays in the default and keeps no other day from being made', async () => {
+  const [late] = await world.db.read(
+    (sql) => sql<{ day: string }[]>`
+      insert into feed_default (shard, seq, at, scope, type, version)
+      values (0, 1000000, now() + interval '20 days', 'project:late', 'control', 1)
+      returning to_char(at at time zone 'UTC', 'YYYYMMDD') as day`,
+  )
+  await world.db.transact((tx) => ensureFeedPartitions(tx, 22))
+  const [found] = await world.db.read(
+    (sql) => sql<{ late: string | null; last: string | null }[]>`
+      select to_regclass('feed_' || ${late!.day}) as late,
+        to_regclass('feed_' || to_char(now() at time zone 'UTC' + interval '22 days', 'YYYYMMDD')) as last`,
+  )
+  expect(found!.late).toBeNull()
+  expect(found!.last).not.toBeNull()
+  await world.db.read((sql) => sql`delete from feed_default`)
+})
+
 test('partitions can be made while transactions append', async () => {
   const writing = Promise.all(Array.from({ length: 40 }, (_, n) => commit(world.db, [entryOf(scopeOf(n))])))
   await world.db.transact((tx) => ensureFeedPartitions(tx, 12))
