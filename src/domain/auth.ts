@@ -7,6 +7,7 @@ import { AppError, invalid, messageOf } from '../errors.ts'
 import type { Entry } from '../model/event.ts'
 import type { Registration, SignIn } from '../model/credentials.ts'
 import { newId } from '../model/scalar.ts'
+import { textFault } from '../model/text.ts'
 import type { SessionAnswer, User } from '../model/user.ts'
 import { demandUncommon } from './passwords.ts'
 import { createInbox } from './projects.ts'
@@ -79,6 +80,7 @@ const rehash = async ({ passwords, log }: AuthDeps, password: string): Promise<s
 /** The canonical form of an e-mail address. 422 for what cannot be one. */
 export const toAddress = (email: string, pointer = '/email'): string => {
   const address = email.trim().toLowerCase()
-  if (/^[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u.test(address) && [...address].length <= 254) return address
+  if (/^[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u.test(address) && !textFault(address, { maxLength: 254 }))
+    return address
   throw invalid({ pointer, detail: 'must be an e-mail address' })
 }

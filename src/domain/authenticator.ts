@@ -30,9 +30,15 @@ interface Known {
   touchAt: number
 }
 
-interface Lookup {
+/** What the log may say of a look-up while it is under way. */
+interface Doubt {
+  /** Null before the token is read. */
   claims: AccessClaims | null
   isStale: boolean
+}
+
+interface Lookup {
+  doubt: Doubt
   result: Promise<Identity>
 }
 
@@ -92,10 +98,10 @@ export const createAuthenticator = ({
     }
   }
 
-  const look = async (token: string, lookup: Lookup): Promise<Identity> => {
+  const look = async (token: string, doubt: Doubt): Promise<Identity> => {
     const mayKeep = isFollowing() // before the read: what the log said until then is not missed
     const claims = await tokens.verify(token)
-    lookup.claims = claims
+    doubt.claims = claims
     const { userId, sessionId, expiresAt } = claims
     const holder = await db.read((sql) => selectSessionHolder(sql, sessionId), { deadlineMs: readDeadlineMs })
     if (!holder || holder.userId !== userId || holder.isDisabled) {
@@ -103,7 +109,7 @@ export const createAuthenticator = ({
     }
     const identity = { actor: { userId, role: holder.role, sessionId }, expiresAt }
     if (holder.isUnseen) touch(sessionId)
-    if (mayKeep && !lookup.isStale) keep(token, { identity, touchAt: Date.now() + touchEveryMs })
+    if (mayKeep && !doubt.isStale) keep(token, { identity, touchAt: Date.now() + touchEveryMs })
     return identity
   }
 
@@ -111,12 +117,12 @@ export const createAuthenticator = ({
   const lookUp = (token: string): Promise<Identity> => {
     const running = lookups.get(token)
     if (running) return running.result
-    const lookup: Lookup = { claims: null, isStale: false, result: Promise.resolve(null as never) }
-    lookup.result = look(token, lookup).finally(() => {
-      if (lookups.get(token) === lookup) lookups.delete(token)
+    const doubt: Doubt = { claims: null, isStale: false }
+    const result = look(token, doubt).finally(() => {
+      if (lookups.get(token)?.doubt === doubt) lookups.delete(token)
     })
-    lookups.set(token, lookup)
-    return lookup.result
+    lookups.set(token, { doubt, result })
+    return result
   }
 
   const isOf = (userId: string, sessionId: string | undefined, of: { userId: string; sessionId: string }) =>
@@ -127,10 +133,10 @@ export const createAuthenticator = ({
       const entry = known.get(token)!
       if (isOf(userId, sessionId, entry.identity.actor)) drop(token, entry)
     }
-    for (const [token, lookup] of lookups) {
+    for (const [token, { doubt }] of lookups) {
       // Without claims it has not read the row yet, and will read it as it is now.
-      if (!lookup.claims || !isOf(userId, sessionId, lookup.claims)) continue
-      lookup.isStale = true
+      if (!doubt.claims || !isOf(userId, sessionId, doubt.claims)) continue
+      doubt.isStale = true
       lookups.delete(token)
     }
   }
@@ -163,7 +169,7 @@ export const createAuthenticator = ({
     forgetAll() {
       known.clear()
       tokensOf.clear()
-      for (const lookup of lookups.values()) lookup.isStale = true
+      for (const { doubt } of lookups.values()) doubt.isStale = true
       lookups.clear()
     },
 

@@ -193,7 +193,7 @@ test('200 sign-ins at once: the rest is told to come back, and others are served
   const meanwhileMs = performance.now() - startedAt
   const answers = await Promise.all(flood)
   const statuses = Map.groupBy(answers, (answer) => answer.status)
-  expect([...statuses.keys()].sort()).toEqual([200, 503])
+  expect(new Set(statuses.keys())).toEqual(new Set([200, 503]))
   expect(statuses.get(503)![0]!.headers.get('retry-after')).toBe('1')
   expect(meanwhileMs).toBeLessThan(1_000)
 })

@@ -23,6 +23,18 @@ afterAll(async () => {
 
 const refresh = (refreshToken: string) => world.call('POST', '/api/auth/refresh', { body: { refreshToken } })
 
+const refreshAt = async (
+  url: string,
+  refreshToken: string,
+): Promise<{ status: number; body: SessionAnswer }> => {
+  const response = await fetch(`${url}/api/auth/refresh`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ refreshToken }),
+  })
+  return { status: response.status, body: await response.json() }
+}
+
 const signIn = async ({ email }: Person): Promise<SessionAnswer> => {
   const { status, body } = await world.call<SessionAnswer>('POST', '/api/auth/login', {
     body: { email, password: testPassword },
@@ -74,12 +86,7 @@ test('50 refreshes of one token at once, on two servers, have one successor', as
   const ada = await world.register()
   const answers = await Promise.all(
     Array.from({ length: 50 }, async (_, index) => {
-      const response = await fetch(`${index % 2 === 0 ? world.url : other.url}/api/auth/refresh`, {
-        method: 'POST',
-        headers: { 'Content-Type': 'application/json' },
-        body: JSON.stringify({ refreshToken: ada.session.refreshToken }),
-      })
-      return { status: response.status, body: (await response.json()) as SessionAnswer }
+      return refreshAt(index % 2 === 0 ? world.url : other.url, ada.session.refreshToken)
     }),
   )
   expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([200]))
@@ -116,12 +123,7 @@ test('the successor stays the same when the signing key changes in between', asy
   await using rotated = await world.another({
     jwtKeys: [{ kid: 'k2', secret: 'another secret of at least 32 bytes' }, ...world.config.jwtKeys],
   })
-  const again = await fetch(`${rotated.url}/api/auth/refresh`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ refreshToken: ada.session.refreshToken }),
-  })
-  expect(((await again.json()) as SessionAnswer).refreshToken).toBe(second)
+  expect((await refreshAt(rotated.url, ada.session.refreshToken)).body.refreshToken).toBe(second)
 })
 
 test.each([
@@ -220,7 +222,7 @@ test('the list shows each live session, and ends any of them', async () => {
     (await world.call('GET', '/api/auth/sessions', { token: ada.token })).body.items
   const sessions = await list()
   expect(sessions).toHaveLength(2)
-  expect(sessions.map((session) => session.current).sort()).toEqual([false, true])
+  expect(new Set(sessions.map((session) => session.current))).toEqual(new Set([false, true]))
   const lynx = sessions.find((session) => session.userAgent === 'Lynx/2.9')!
   expect(lynx).toEqual({
     id: expect.any(String),
