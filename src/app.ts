@@ -15,6 +15,8 @@ import { projectRoutes } from './http/routes/projects.ts'
 import { shareRoutes } from './http/routes/shares.ts'
 import { snapshotRoutes } from './http/routes/snapshots.ts'
 import { syncRoutes } from './http/routes/sync.ts'
+import { taskBatchRoutes } from './http/routes/task-batch.ts'
+import { taskListRoutes } from './http/routes/task-list.ts'
 import { taskRoutes } from './http/routes/tasks.ts'
 import { userRoutes } from './http/routes/users.ts'
 import type { Connection } from './ws/connection.ts'
@@ -42,6 +44,8 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
   app.use(snapshotRoutes(deps))
   app.use(projectRoutes(deps))
   app.use(taskRoutes(deps))
+  app.use(taskListRoutes(deps))
+  app.use(taskBatchRoutes(deps))
   app.use(memberRoutes(deps))
   app.use(shareRoutes(deps))
   app.use(notificationRoutes(deps))

@@ -3,6 +3,8 @@
 // A violated constraint keeps no cause: PostgreSQL's detail quotes the offending value.
 import { AppError, invalid, unavailable } from '../errors.ts'
 
+const gone = (pointer: string): AppError => invalid({ pointer, detail: 'is not something you can use here' })
+
 /** Constraint name in sql/ → what the client is told. */
 const constraints: Record<string, () => AppError> = {
   users_email_key: () => new AppError('email_taken'),
@@ -11,6 +13,10 @@ const constraints: Record<string, () => AppError> = {
   users_pkey: () => new AppError('id_taken'),
   projects_pkey: () => new AppError('id_taken'),
   tasks_pkey: () => new AppError('id_taken'),
+  // What was there a statement ago and is gone now.
+  tasks_project_fkey: () => gone('/projectId'),
+  tasks_parent_fkey: () => gone('/parentId'),
+  tasks_assignee_fkey: () => gone('/assigneeId'),
   task_tombstones_pkey: () => new AppError('id_taken'),
   comments_pkey: () => new AppError('id_taken'),
   attachments_pkey: () => new AppError('id_taken'),

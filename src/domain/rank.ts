@@ -23,14 +23,38 @@ export const rankBetween = (before: string | null, after: string | null): string
   return `${low}${fractionBetween(before.slice(low.length), low === high ? after.slice(high.length) : null)}`
 }
 
-/** `count` ascending keys strictly between two keys. */
+/** `count` ascending keys strictly between two keys, about equally far apart. */
 export const ranksBetween = (before: string | null, after: string | null, count: number): string[] => {
-  const ranks: string[] = []
-  for (let last = before; ranks.length < count;) {
-    last = rankBetween(last, after)
-    ranks.push(last)
+  if (count === 0) return []
+  const middle = rankBetween(before, after)
+  const left = Math.floor((count - 1) / 2)
+  return [...ranksBetween(before, middle, left), middle, ...ranksBetween(middle, after, count - 1 - left)]
+}
+
+/** Keys grow where people insert at one place again and again; above this their neighbours make room. */
+const longRank = 60
+
+export interface Room {
+  rank: string
+  /** New ranks of the first followers, which had to make room: none, but for equal or crowded ranks. */
+  pushed: string[]
+}
+
+/**
+ * A key above `before` and below the first of its followers, whose ranks ascend but may be equal. Where there is no
+ * room, as few followers as possible move up. Null if all of them would not do and there may be more.
+ */
+export const makeRoom = (before: string | null, followers: string[], isAll: boolean): Room | null => {
+  let crowded: Room | null = null
+  for (let moving = 0; moving <= followers.length; moving += 1) {
+    const after = followers[moving] ?? null
+    if (after === null ? !isAll : before !== null && before >= after) continue
+    const [rank, ...pushed] = ranksBetween(before, after, moving + 1)
+    const room = { rank: rank!, pushed }
+    if ([room.rank, ...pushed].every((key) => key.length <= longRank)) return room
+    crowded ??= room
   }
-  return ranks
+  return crowded
 }
 
 const valueOf = (text: string, index: number): number =>

@@ -25,7 +25,8 @@ import { taskCreated, taskDeleted, taskUpdated } from './task-entries.ts'
 import { differs, fieldsOf } from './task-fields.ts'
 import type { Change } from './write.ts'
 
-const unreadable = (pointer: string) => invalid({ pointer, detail: 'is not something you can use here' })
+export const unreadable = (pointer: string) =>
+  invalid({ pointer, detail: 'is not something you can use here' })
 
 /** 422 for a project, parent or assignee the task cannot have; 409 `id_taken`, `project_archived`; 403. */
 export const create = async (tx: Tx, actor: Actor, input: NewTask): Promise<Change<Task>> => {
@@ -85,25 +86,29 @@ export const change = async (
   edit: Edit,
   { ifMatch, mayReparent }: { ifMatch: number | null; mayReparent: boolean },
 ): Promise<Change<Task>> => {
-  const lockedProject = mayReparent ? await lockTreeFor(tx, actor, id, edit) : null
+  const lockedProjects = mayReparent ? await lockTreesFor(tx, actor, [id], edit) : []
   const held = demandHeld(actor, (await hold(tx, actor, [id])).get(id), 'write')
   demandVersion(held, ifMatch)
   const fields = edit(held.task)
-  await demandFields(tx, actor, held, fields, lockedProject)
+  await demandFields(tx, actor, held, fields, lockedProjects)
   return save(tx, actor, [{ before: held, fields }]).then(({ value, ...rest }) => ({
     value: value[0]!,
     ...rest,
   }))
 }
 
-/** The project that had to be locked because the edit changes the task's parent, or null. */
-const lockTreeFor = async (tx: Tx, actor: Actor, id: string, edit: Edit): Promise<string | null> => {
-  const [seen] = await selectTasks(tx, actor.userId, [id])
-  demand(actor, seen ?? null, 'write')
-  const { task } = seen!
-  if (edit(task).parentId === task.parentId) return null
-  await lockTrees(tx, [task.projectId])
-  return task.projectId
+/**
+ * Locks the projects of those tasks whose parent the edit changes, and answers them. Only where the actor may
+ * write: nobody holds up what is not theirs.
+ */
+export const lockTreesFor = async (tx: Tx, actor: Actor, ids: string[], edit: Edit): Promise<string[]> => {
+  const seen = await selectTasks(tx, actor.userId, ids)
+  const moving = seen.filter(
+    (row) => may(actor, row, 'write') && edit(row.task).parentId !== row.task.parentId,
+  )
+  const projectIds = [...new Set(moving.map(({ task }) => task.projectId))]
+  if (projectIds.length > 0) await lockTrees(tx, projectIds)
+  return projectIds
 }
 
 /** 403 where a new parent is not the actor's to choose, 422 for a parent or assignee the task cannot have. */
@@ -112,12 +117,13 @@ export const demandFields = async (
   actor: Actor,
   held: HeldTaskRow,
   fields: TaskFields,
-  lockedProject: string | null,
+  lockedProjects: string[],
 ): Promise<void> => {
   const { id, projectId, parentId, assigneeId } = held.task
   if (fields.parentId !== parentId) {
     demand(actor, held, 'move') // somebody it is shared with may not
-    if (lockedProject !== projectId) throw new AppError('conflict', 'The task was moved meanwhile; try again')
+    if (!lockedProjects.includes(projectId))
+      throw new AppError('conflict', 'The task was moved meanwhile; try again')
     if (fields.parentId !== null) await demandPlace(tx, { projectId, taskId: id, parentId: fields.parentId })
   }
   if (fields.assigneeId !== null && fields.assigneeId !== assigneeId)
@@ -162,7 +168,7 @@ export const save = async (tx: Tx, actor: Actor, edited: Edited[]): Promise<Chan
 const hasNewText = ({ before: { task }, fields }: Edited): boolean =>
   differs(task, { ...task, title: fields.title, description: fields.description, tags: fields.tags })
 
-/** Deletes a task with its subtasks; the entries name the deepest first. */
+/** Deletes a task with its subtasks, an entry each. */
 export const remove = async (
   tx: Tx,
   actor: Actor,

@@ -1,13 +1,14 @@
 // Whatever a request threw becomes one problem+json (RFC 9457) here. Total: it never throws itself, never
 // echoes what was submitted, and tells nothing of what is not an AppError.
 import { Kind, type TSchema } from '@sinclair/typebox'
+import { Errors } from '@sinclair/typebox/errors'
 import { NotFoundError, ParseError, ValidationError } from 'elysia'
 import { AppError, codes, messageOf, type Violation } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { textFault } from '../model/text.ts'
 import { factsOf, pathOf } from './request.ts'
 
-const maxViolations = 20
+export const maxViolations = 20
 
 /** The AppError behind anything a hook or handler threw. */
 export const toAppError = (error: unknown): AppError => {
@@ -23,7 +24,8 @@ export const toAppError = (error: unknown): AppError => {
 
 const fromValidation = (error: ValidationError): AppError => {
   if (error.type === 'response') return new AppError('internal', undefined, { cause: error })
-  const found = violations(error)
+  const validator = error.validator as { Errors(value: unknown): Iterable<Fault> }
+  const found = violations(validator.Errors(error.value))
   if (error.type !== 'query')
     return error.type === 'params'
       ? new AppError('not_found')
@@ -41,10 +43,13 @@ interface Fault {
   value: unknown
 }
 
-const violations = (error: ValidationError): Violation[] => {
-  const validator = error.validator as { Errors(value: unknown): Iterable<Fault> }
+/** What is wrong with a part of a body whose schema depends on another part; pointers go on from `pointer`. */
+export const faultsIn = <T extends TSchema>(schema: T, value: unknown, pointer: string): Violation[] =>
+  violations(Errors(schema, value)).map((found) => ({ ...found, pointer: pointer + found.pointer }))
+
+const violations = (faults: Iterable<Fault>): Violation[] => {
   const seen = new Map<string, Violation>()
-  for (const fault of validator.Errors(error.value)) {
+  for (const fault of faults) {
     const pointer = fault.path.slice(0, 200)
     if (!seen.has(pointer)) seen.set(pointer, { pointer, detail: explain(fault) })
     if (seen.size === maxViolations) break

@@ -14,8 +14,10 @@ export const isInstant = (value: unknown): value is string => {
   const match = typeof value === 'string' ? instant.exec(value) : null
   if (!match) return false
   const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])]
+  const utcYear = new Date(match[0]).getUTCFullYear() // an offset may lead out of what four digits can say
   return (
-    year > 0 &&
+    utcYear > 0 &&
+    utcYear < 10_000 &&
     month >= 1 &&
     month <= 12 &&
     day >= 1 &&

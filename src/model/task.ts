@@ -114,6 +114,13 @@ export const TaskPatch = Type.Object(
 )
 export type TaskPatch = Static<typeof TaskPatch>
 
+/** Where a task goes: before or after another, or last; default: within its project. */
+export const TaskMove = Type.Object(
+  { projectId: Type.Optional(Id()), before: Type.Optional(Id()), after: Type.Optional(Id()) },
+  { additionalProperties: false },
+)
+export type TaskMove = Static<typeof TaskMove>
+
 export const Share = Type.Object(
   {
     taskId: Id(),

@@ -1,0 +1,223 @@
+// Lists of tasks: every filter and order as SQL, paged by keyset or by number. What may be read without a project
+// named is the tasks of live projects one belongs to, each walked along its index, and single shares besides.
+import type { Slice, SortKey } from '../model/page.ts'
+import { priorities, statuses, type Priority, type Status, type Task } from '../model/task.ts'
+import type { Queryable } from './client.ts'
+import { taskColumns } from './tasks.ts'
+
+/** All given conditions hold. Instants are canonical. */
+export interface TaskFilter {
+  /** Only this project, archived or not; whether it may be read was asked before. */
+  projectId?: string
+  parentId?: string
+  statuses?: Status[]
+  priorities?: Priority[]
+  /** null: nobody's. */
+  assigneeId?: string | null
+  creatorId?: string
+  /** All of them. */
+  tags?: string[]
+  completed?: boolean
+  overdue?: boolean
+  /** Whether it is shared singly with the reader. */
+  shared?: boolean
+  /** A tsquery of configuration `simple`, with at least one word. */
+  search?: string
+  created?: Range
+  updated?: Range
+  due?: Range
+}
+
+/** `from` inclusive, `to` exclusive. */
+export interface Range {
+  from?: string | undefined
+  to?: string | undefined
+}
+
+export const taskSorts = ['createdAt', 'updatedAt', 'dueAt', 'priority', 'title', 'status', 'rank'] as const
+export type TaskSort = (typeof taskSorts)[number]
+
+export interface TaskOrder {
+  by: TaskSort
+  descending: boolean
+}
+
+export type ListedTask = Task & { sortKey: string | number | null }
+
+export const sortKeyOf = (task: ListedTask): SortKey => [task.sortKey, task.id]
+
+type Fragment = ReturnType<typeof taskColumns>
+
+/** Expressions as sql/ has them in indexes; `cast` reads a key back from a cursor. */
+const orders = (sql: Queryable): Record<TaskSort, { key: Fragment; cast: Fragment }> => ({
+  createdAt: { key: sql`t.created_at`, cast: sql`::timestamptz` },
+  updatedAt: { key: sql`t.updated_at`, cast: sql`::timestamptz` },
+  dueAt: { key: sql`t.due_at`, cast: sql`::timestamptz` },
+  priority: { key: sql`array_position(${words(sql, priorities)}, t.priority)`, cast: sql`::int` },
+  title: { key: sql`(lower(t.title) collate "C")`, cast: sql`::text` },
+  status: { key: sql`array_position(${words(sql, statuses)}, t.status)`, cast: sql`::int` },
+  rank: { key: sql`t.rank`, cast: sql`::text` },
+})
+
+/** Literals, so that the planner sees the expression of the index. */
+const words = (sql: Queryable, list: typeof priorities | typeof statuses): Fragment =>
+  list === priorities
+    ? sql`array['low', 'medium', 'high', 'urgent']`
+    : sql`array['todo', 'in_progress', 'done', 'cancelled']`
+
+/** How many words a tsquery text has. */
+export const countWords = async (sql: Queryable, search: string): Promise<number> => {
+  const [row] = await sql<{ count: number }[]>`
+    select numnode(to_tsquery('simple', ${search})) as count`
+  return row!.count
+}
+
+/** One more than `limit` if there are more. Tasks without `dueAt` come last in both directions. */
+export const selectTaskPage = async (
+  sql: Queryable,
+  userId: string,
+  filter: TaskFilter,
+  order: TaskOrder,
+  { limit, after, page }: Slice,
+): Promise<ListedTask[]> => {
+  const read = (part: Part) => run(filter, pageOf(sql, userId, filter, order, part))
+  if (page !== null) return read({ limit, offset: (page - 1) * limit, after: null, due: null })
+  if (order.by !== 'dueAt') return read({ limit: limit + 1, offset: 0, after, due: null })
+  // Two walks along one index: with a due time, then without.
+  const withDue =
+    after === null || after[0] !== null ? await read({ limit: limit + 1, offset: 0, after, due: 'set' }) : []
+  if (withDue.length > limit) return withDue
+  const rest = { limit: limit + 1 - withDue.length, offset: 0 }
+  const isPast = after !== null && after[0] === null
+  return [...withDue, ...(await read({ ...rest, after: isPast ? after : null, due: 'unset' }))]
+}
+
+/** All tasks of the list. */
+export const countTasks = async (sql: Queryable, userId: string, filter: TaskFilter): Promise<number> => {
+  const conditions = conditionsOf(sql, userId, filter)
+  const [row] = await run(
+    filter,
+    filter.projectId === undefined
+      ? sql<{ count: number }[]>`
+          select count(*) as count from (
+            select from ${homes(sql, userId)} join tasks t on t.project_id = home.project_id where true ${conditions}
+            union all
+            select from ${foreignShares(sql, userId)} ${conditions}
+          ) found`
+      : sql<{ count: number }[]>`
+          select count(*) as count from tasks t where t.project_id = ${filter.projectId} ${conditions}`,
+  )
+  return row!.count
+}
+
+interface Part {
+  limit: number
+  offset: number
+  after: SortKey | null
+  /** Only tasks with or without a due time; null for both. */
+  due: 'set' | 'unset' | null
+}
+
+const pageOf = (
+  sql: Queryable,
+  userId: string,
+  filter: TaskFilter,
+  { by, descending }: TaskOrder,
+  { limit, offset, after, due }: Part,
+) => {
+  const { key, cast } = orders(sql)[by]
+  const direction = descending ? sql`desc` : sql`asc`
+  const nulls = by === 'dueAt' && due === null ? sql`nulls last` : sql``
+  const ordered = sql`order by ${key} ${direction} ${nulls}, t.id ${direction}`
+  const where = sql`
+    ${conditionsOf(sql, userId, filter)}
+    ${due === null ? sql`` : due === 'set' ? sql`and t.due_at is not null` : sql`and t.due_at is null`}
+    ${after === null ? sql`` : afterKey(sql, { key, cast, descending, after })}`
+  const columns = sql`${taskColumns(sql)}, ${key} as "sortKey"`
+  if (filter.projectId !== undefined)
+    return sql<ListedTask[]>`
+      select ${columns} from tasks t
+      where t.project_id = ${filter.projectId} ${where}
+      ${ordered} limit ${limit} offset ${offset}`
+  const mine =
+    offset > 0 || isNarrow(filter)
+      ? sql`select t.* from ${homes(sql, userId)} join tasks t on t.project_id = home.project_id where true ${where}`
+      : sql`
+          select t.* from ${homes(sql, userId)} cross join lateral (
+            select t.* from tasks t where t.project_id = home.project_id ${where} ${ordered} limit ${limit}
+          ) t`
+  return sql<ListedTask[]>`
+    select ${columns}
+    from (${mine} union all select t.* from ${foreignShares(sql, userId)} ${where}) t
+    ${ordered} limit ${limit} offset ${offset}`
+}
+
+const afterKey = (
+  sql: Queryable,
+  { key, cast, descending, after }: { key: Fragment; cast: Fragment; descending: boolean; after: SortKey },
+): Fragment => {
+  const [value, id] = [after[0] ?? null, String(after[1])]
+  const beyond = descending ? sql`<` : sql`>`
+  return value === null
+    ? sql`and t.id ${beyond} ${id}::uuid`
+    : sql`and (${key}, t.id) ${beyond} (${value}${cast}, ${id}::uuid)`
+}
+
+/** Filters with an index of their own that leaves few tasks, whichever project they are in. */
+const isNarrow = ({ assigneeId, creatorId, parentId, shared }: TaskFilter): boolean =>
+  typeof assigneeId === 'string' || creatorId !== undefined || parentId !== undefined || shared === true
+
+const homes = (sql: Queryable, userId: string): Fragment => sql`
+  (
+    select m.project_id from members m
+    join projects p on p.id = m.project_id and p.archived_at is null
+    where m.user_id = ${userId}
+  ) home`
+
+/** Shared tasks of live projects that the reader does not belong to, ready for more conditions. */
+const foreignShares = (sql: Queryable, userId: string): Fragment => sql`
+  shares own
+  join tasks t on t.id = own.task_id
+  join projects p on p.id = t.project_id and p.archived_at is null
+  where own.user_id = ${userId}
+    and not exists (select from members m where m.project_id = t.project_id and m.user_id = ${userId})`
+
+const conditionsOf = (sql: Queryable, userId: string, filter: TaskFilter): Fragment => {
+  const { created, updated, due } = filter
+  const isOverdue = sql`(t.due_at < now() and t.status in ('todo', 'in_progress'))`
+  const isShared = sql`exists (select from shares s where s.task_id = t.id and s.user_id = ${userId})`
+  const given: (Fragment | false | undefined)[] = [
+    filter.parentId !== undefined && sql`and t.parent_id = ${filter.parentId}`,
+    filter.statuses && sql`and t.status = any(${filter.statuses}::text[])`,
+    filter.priorities && sql`and t.priority = any(${filter.priorities}::text[])`,
+    filter.assigneeId === null && sql`and t.assignee_id is null`,
+    typeof filter.assigneeId === 'string' && sql`and t.assignee_id = ${filter.assigneeId}`,
+    filter.creatorId !== undefined && sql`and t.creator_id = ${filter.creatorId}`,
+    filter.tags && sql`and t.tags @> ${filter.tags}::text[]`,
+    filter.completed === true && sql`and t.status = 'done'`,
+    filter.completed === false && sql`and t.status <> 'done'`,
+    filter.overdue === true && sql`and ${isOverdue}`,
+    filter.overdue === false && sql`and ${isOverdue} is not true`,
+    filter.shared === true && sql`and ${isShared}`,
+    filter.shared === false && sql`and not ${isShared}`,
+    filter.search !== undefined && sql`and t.document @@ to_tsquery('simple', ${filter.search})`,
+    created?.from !== undefined && sql`and t.created_at >= ${created.from}`,
+    created?.to !== undefined && sql`and t.created_at < ${created.to}`,
+    updated?.from !== undefined && sql`and t.updated_at >= ${updated.from}`,
+    updated?.to !== undefined && sql`and t.updated_at < ${updated.to}`,
+    due?.from !== undefined && sql`and t.due_at >= ${due.from}`,
+    due?.to !== undefined && sql`and t.due_at < ${due.to}`,
+  ]
+  const conditions = given.filter((condition) => !!condition)
+  return conditions.length > 0 ? sql`${conditions}` : sql``
+}
+
+/**
+ * Statements with filters come in thousands of texts and want a plan for their values: PostgreSQL plans them each
+ * time and keeps none. The few texts without filters stay prepared.
+ */
+const run = <Q extends Promise<unknown> & { readonly options?: object }>(filter: TaskFilter, query: Q): Q => {
+  const isFiltered = Object.keys(filter).some((name) => name !== 'projectId')
+  if (isFiltered && query.options) Object.assign(query.options, { prepare: false })
+  return query
+}

@@ -1,0 +1,57 @@
+// Lists and search over tasks.
+import { selectProjectAccess } from '../db/projects.ts'
+import {
+  countTasks,
+  countWords,
+  selectTaskPage,
+  sortKeyOf,
+  type ListedTask,
+  type TaskFilter,
+  type TaskOrder,
+} from '../db/task-list.ts'
+import { invalid } from '../errors.ts'
+import { listed, type Listed, type Slice } from '../model/page.ts'
+import type { Task } from '../model/task.ts'
+import { demand, type Actor } from './actor.ts'
+import type { WriteDeps } from './write.ts'
+
+const withoutKey = (row: ListedTask): Task => {
+  const { sortKey: _, ...task } = row
+  return task
+}
+
+/**
+ * A page of tasks: of a project (404 if it may not be read), or of all the actor may read as member or by share,
+ * archived projects left out. `search` is as people type it; 422 where it has no word.
+ */
+export const listTasks = (
+  { db }: Pick<WriteDeps, 'db'>,
+  actor: Actor,
+  query: TaskFilter,
+  order: TaskOrder,
+  slice: Slice,
+): Promise<Listed<Task>> =>
+  db.read(async (sql) => {
+    const { projectId } = query
+    if (projectId !== undefined)
+      demand(actor, await selectProjectAccess(sql, actor.userId, projectId), 'read')
+    const filter = { ...query }
+    if (filter.search !== undefined) {
+      filter.search = prefixes(filter.search)
+      if (filter.search === '' || (await countWords(sql, filter.search)) === 0)
+        throw invalid({ pointer: '/search', detail: 'must contain a word' })
+    }
+    const [rows, total] = await Promise.all([
+      selectTaskPage(sql, actor.userId, filter, order, slice),
+      slice.page === null ? null : countTasks(sql, actor.userId, filter),
+    ])
+    return { ...listed(rows, slice.limit, { item: withoutKey, key: sortKeyOf }), total }
+  })
+
+/** A tsquery that wants every word of the text, each as a prefix. Words end where `task_words` in sql/ ends them. */
+const prefixes = (text: string): string =>
+  text
+    .split(/[\s!-/:-@[-`{-~]+/)
+    .filter(Boolean)
+    .map((word) => `'${word}':*`)
+    .join(' & ')

@@ -1,0 +1,139 @@
+// Moving a task within its project or into another. Both projects are locked first, so that trees and ranks stand
+// still; then the tasks that change, by ascending id.
+import type { Tx } from '../db/client.ts'
+import { selectAfter, selectBefore, selectPlace, type RankedTask } from '../db/task-order.ts'
+import { lockTrees, selectSubtree } from '../db/task-tree.ts'
+import {
+  selectProjectStanding,
+  selectReaders,
+  selectTasks,
+  updateTasks,
+  type HeldTaskRow,
+  type TaskUpdate,
+} from '../db/tasks.ts'
+import { AppError, invalid } from '../errors.ts'
+import { projectScope, type Entry } from '../model/event.ts'
+import type { Task, TaskMove } from '../model/task.ts'
+import { demandLive } from './access.ts'
+import { demand, may, type Actor } from './actor.ts'
+import { makeRoom } from './rank.ts'
+import { taskMoved, taskUpdated } from './task-entries.ts'
+import { demandHeld, hold, unreadable } from './task-steps.ts'
+import { write, type Change, type Outcome, type Write, type WriteDeps } from './write.ts'
+
+/** Tasks with equal or crowded ranks that may have to make room. */
+const maxFollowers = 200
+
+/**
+ * Puts the task before or after another, or last. Into another project it takes its subtasks along, loses its
+ * parent and an assignee who cannot read it there. 422 for a project or neighbour that is not usable.
+ */
+export const moveTask = (
+  deps: WriteDeps,
+  request: Write<Task>,
+  id: string,
+  target: TaskMove,
+): Promise<Outcome<Task>> => write(deps, request, (tx) => move(tx, request.actor, id, target))
+
+const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise<Change<Task>> => {
+  const [seen] = await selectTasks(tx, actor.userId, [id])
+  demand(actor, seen ?? null, 'move')
+  const source = seen!.task.projectId
+  const destination = target.projectId ?? source
+  if (destination !== source) await demandDestination(tx, actor, destination)
+  await lockTrees(tx, [source, destination])
+
+  const previous = await findPrevious(tx, destination, id, target)
+  const isLast = target.before === undefined && target.after === undefined
+  const followers = isLast ? [] : await selectAfter(tx, destination, previous, id, maxFollowers + 1)
+  const moving = destination === source ? [id] : await selectSubtree(tx, [id])
+  const own = await selectPlace(tx, destination, id)
+  const isThere = own !== null && isBetween(own, previous, followers[0])
+  const room = isThere ? { rank: own.rank, pushed: [] } : roomFor(previous, followers)
+  const pushed = new Map(room.pushed.map((rank, index) => [followers[index]!.id, rank]))
+
+  const held = await hold(tx, actor, [...moving, ...pushed.keys()])
+  const root = demandHeld(actor, held.get(id), 'move')
+  if (root.task.projectId !== source)
+    throw new AppError('conflict', 'The task was moved meanwhile; try again')
+  const cursorScope = projectScope(destination)
+  if (isThere) return { value: root.task, entries: [], cursorScope }
+
+  const readers = await readersAmong(tx, destination, source, held, moving)
+  const arriving = moving.map((member): TaskUpdate => {
+    const { task, sharees } = held.get(member)!
+    if (destination === source) return { ...task, rank: room.rank, steps: 1 }
+    const staysAssigned = task.assigneeId !== null && [...readers, ...sharees].includes(task.assigneeId)
+    return {
+      ...task,
+      projectId: destination,
+      assigneeId: staysAssigned ? task.assigneeId : null,
+      ...(member === id && { parentId: null, rank: room.rank }),
+      steps: 2,
+    }
+  })
+  const making = [...pushed].map(([follower, rank]): TaskUpdate => {
+    return { ...held.get(follower)!.task, rank, steps: 1 }
+  })
+  const saved = await updateTasks(tx, [...arriving, ...making], { hasText: false })
+  const entries = saved.flatMap((after): Entry[] => {
+    const { task, sharees } = held.get(after.id)!
+    return task.projectId === after.projectId
+      ? taskUpdated(task, after, sharees, actor.userId)
+      : taskMoved(task, after, sharees, actor.userId)
+  })
+  return { value: saved.find((task) => task.id === id)!, entries, cursorScope }
+}
+
+const demandDestination = async (tx: Tx, actor: Actor, projectId: string): Promise<void> => {
+  const standing = await selectProjectStanding(tx, actor.userId, projectId)
+  if (!standing || !may(actor, standing, 'read')) throw unreadable('/projectId')
+  demand(actor, standing, 'move')
+  demandLive(standing)
+}
+
+/** The task that will be right before the moved one; null where that will be the first. */
+const findPrevious = async (
+  tx: Tx,
+  projectId: string,
+  id: string,
+  { before, after }: TaskMove,
+): Promise<RankedTask | null> => {
+  if (before !== undefined && after !== undefined)
+    throw invalid({ pointer: '/after', detail: 'does not go with before' })
+  const neighbour = before ?? after
+  if (neighbour === undefined) return selectBefore(tx, projectId, null, id)
+  const pointer = before === undefined ? '/after' : '/before'
+  if (neighbour === id) throw invalid({ pointer, detail: 'must be another task' })
+  const place = await selectPlace(tx, projectId, neighbour)
+  if (!place) throw unreadable(pointer)
+  return before === undefined ? place : selectBefore(tx, projectId, place, id)
+}
+
+const isBelow = (a: RankedTask, b: RankedTask): boolean =>
+  a.rank < b.rank || (a.rank === b.rank && a.id < b.id)
+
+const isBetween = (own: RankedTask, previous: RankedTask | null, next: RankedTask | undefined): boolean =>
+  (previous === null || isBelow(previous, own)) && (next === undefined || isBelow(own, next))
+
+const roomFor = (previous: RankedTask | null, followers: RankedTask[]) => {
+  const ranks = followers.slice(0, maxFollowers).map((task) => task.rank)
+  const room = makeRoom(previous?.rank ?? null, ranks, followers.length <= maxFollowers)
+  if (!room) throw new AppError('conflict', 'Too many tasks have the same rank here')
+  return room
+}
+
+/** Who of the moved tasks' assignees belongs to the project they go to. */
+const readersAmong = async (
+  tx: Tx,
+  destination: string,
+  source: string,
+  held: Map<string, HeldTaskRow>,
+  moving: string[],
+): Promise<string[]> => {
+  if (destination === source) return []
+  const assignees = moving.map((member) => held.get(member)!.task.assigneeId).filter((id) => id !== null)
+  return assignees.length === 0
+    ? []
+    : selectReaders(tx, { projectId: destination, taskId: null }, [...new Set(assignees)])
+}

@@ -1,0 +1,121 @@
+// Many tasks in one request, and moving one: PATCH /api/tasks/bulk, POST /api/tasks/batch, POST …/:id/move.
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Check } from '@sinclair/typebox/value'
+import { Elysia } from 'elysia'
+import type { Deps } from '../../deps.ts'
+import { runBatch, updateTasksInBulk, type Operation } from '../../domain/task-batch.ts'
+import { moveTask } from '../../domain/task-move.ts'
+import { invalid, type Violation } from '../../errors.ts'
+import { Id, Word } from '../../model/scalar.ts'
+import { NewTask, Task, TaskMove, TaskPatch } from '../../model/task.ts'
+import { faultsIn, maxViolations } from '../errors.ts'
+import { signedIn } from '../guard.ts'
+import { etag, mutate, ok } from '../reply.ts'
+
+const maxAtOnce = 100
+
+const Bulk = Type.Object(
+  { ids: Type.Array(Id(), { minItems: 1, maxItems: maxAtOnce }), changes: TaskPatch },
+  { additionalProperties: false },
+)
+
+const Batch = Type.Object(
+  {
+    operations: Type.Array(
+      Type.Object(
+        {
+          op: Word('create', 'update', 'delete'),
+          id: Type.Optional(Id('Of what is updated or deleted; of a creation a UUIDv7 made by the client')),
+          data: Type.Optional(
+            Type.Unknown({ description: 'Of a creation like POST /api/tasks, of an update like PATCH' }),
+          ),
+          ifVersion: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
+        },
+        { additionalProperties: false },
+      ),
+      { minItems: 1, maxItems: maxAtOnce },
+    ),
+  },
+  { additionalProperties: false },
+)
+
+const create = Type.Object({ op: Word('create'), data: NewTask }, { additionalProperties: false })
+const update = Type.Object(
+  { op: Word('update'), id: Id(), data: TaskPatch, ifVersion: Type.Optional(Type.Integer()) },
+  { additionalProperties: false },
+)
+const remove = Type.Object(
+  { op: Word('delete'), id: Id(), ifVersion: Type.Optional(Type.Integer()) },
+  { additionalProperties: false },
+)
+
+/** 422 with a pointer to whatever is not what the `op` beside it asks for. */
+const operationsOf = ({ operations }: Static<typeof Batch>): Operation[] => {
+  const wrong: Violation[] = []
+  const read = <T extends TSchema>(schema: T, value: unknown, index: number): Static<T>[] => {
+    if (Check(schema, value)) return [value]
+    wrong.push(...faultsIn(schema, value, `/operations/${index}`))
+    return []
+  }
+  const checked = operations.flatMap((given, index): Operation[] => {
+    if (given.op === 'create') return read(create, withId(given), index)
+    const schema = given.op === 'update' ? update : remove
+    return read(schema, given, index).map((operation) => ({ ifVersion: null, ...operation }))
+  })
+  if (wrong.length > 0) throw invalid(...wrong.slice(0, maxViolations))
+  return checked
+}
+
+/** A creation may name its id beside its data, like the other operations do. */
+const withId = (given: Static<typeof Batch>['operations'][number]): unknown => {
+  const { id, data, ...rest } = given
+  return id === undefined || typeof data !== 'object' || data === null || 'id' in data
+    ? given
+    : { ...rest, data: { id, ...data } }
+}
+
+const Items = Type.Object({ items: Type.Array(Task) })
+const ItemsOrNull = Type.Object({ items: Type.Array(Type.Union([Task, Type.Null()])) })
+
+const detail = (summary: string) => ({ tags: ['Tasks'], summary, security: [{ bearer: [] }] })
+
+const renderItems = (items: (Task | null)[]) => ok({ items })
+
+export const taskBatchRoutes = (deps: Pick<Deps, 'db' | 'publisher'>) =>
+  new Elysia({ prefix: '/api/tasks' })
+    .use(signedIn)
+    .patch(
+      '/bulk',
+      ({ actor, request, body }) =>
+        mutate({ request, actor }, renderItems, (write) =>
+          updateTasksInBulk(deps, write, body.ids, body.changes),
+        ),
+      { body: Bulk, response: { 200: Items }, detail: detail('Change many tasks alike, all or none') },
+    )
+    .post(
+      '/batch',
+      ({ actor, request, body }) => {
+        const operations = operationsOf(body)
+        return mutate({ request, actor }, renderItems, (write) => runBatch(deps, write, operations))
+      },
+      {
+        body: Batch,
+        response: { 200: ItemsOrNull },
+        detail: detail('Create, change and delete many tasks in order, all or nothing'),
+      },
+    )
+    .post(
+      '/:id/move',
+      ({ actor, request, params, body }) =>
+        mutate(
+          { request, actor },
+          (task: Task) => ok(task, etag(task.version)),
+          (write) => moveTask(deps, write, params.id, body),
+        ),
+      {
+        params: Type.Object({ id: Id() }),
+        body: TaskMove,
+        response: { 200: Task },
+        detail: detail('Move a task to another place or project, with its subtasks'),
+      },
+    )

@@ -1,0 +1,113 @@
+// GET /api/tasks: the query string, read strictly, becomes a filter, an order and a page.
+import { Type, type Static } from '@sinclair/typebox'
+import { Elysia } from 'elysia'
+import { taskSorts, type Range, type TaskFilter, type TaskOrder } from '../../db/task-list.ts'
+import type { Deps } from '../../deps.ts'
+import { canonicalTag } from '../../domain/task-fields.ts'
+import { listTasks } from '../../domain/task-list.ts'
+import { Id, Instant, toInstant, Word } from '../../model/scalar.ts'
+import { priorities, statuses, Task } from '../../model/task.ts'
+import { Text } from '../../model/text.ts'
+import { signedIn } from '../guard.ts'
+import { openPager, pageMembers, pageParameters } from '../page.ts'
+import { Flag, listOf, Repeatable, Words } from '../query.ts'
+import { respond } from '../reply.ts'
+
+const sorts = taskSorts.flatMap((name) => [name, `-${name}`] as const)
+
+const from = () => Type.Optional(Instant('Inclusive'))
+const to = () => Type.Optional(Instant('Exclusive'))
+
+const listQuery = Type.Object(
+  {
+    projectId: Type.Optional(Id('Default: every task you may read, archived projects left out')),
+    parentId: Type.Optional(Id()),
+    status: Type.Optional(Words(statuses, 'Any of these')),
+    priority: Type.Optional(Words(priorities, 'Any of these')),
+    assigneeId: Type.Optional(Type.Union([Id(), Word('me', 'none')])),
+    creatorId: Type.Optional(Id()),
+    tag: Type.Optional(Repeatable({ type: 'string', maxLength: 100 }, 20, 'All of these')),
+    completed: Type.Optional(Flag('true: done; false: everything else')),
+    overdue: Type.Optional(Flag('Whether it is open and its due time has passed')),
+    shared: Type.Optional(Flag('Whether it is shared with you singly')),
+    search: Type.Optional(
+      Text({
+        minLength: 1,
+        maxLength: 200,
+        description: 'Words, each as a prefix, in title, description and tags',
+      }),
+    ),
+    createdAfter: from(),
+    createdBefore: to(),
+    updatedAfter: from(),
+    updatedBefore: to(),
+    dueAfter: from(),
+    dueBefore: to(),
+    sort: Type.Optional(Word(...sorts)),
+    ...pageParameters,
+  },
+  { additionalProperties: false },
+)
+
+type ListQuery = Static<typeof listQuery>
+
+const flag = (value: 'true' | 'false' | undefined): boolean | undefined =>
+  value === undefined ? undefined : value === 'true'
+
+const range = (after: string | undefined, before: string | undefined): Range | undefined =>
+  after === undefined && before === undefined
+    ? undefined
+    : { from: after && toInstant(after), to: before && toInstant(before) }
+
+const wordsOf = <const T extends string>(all: readonly T[], value: string | undefined): T[] | undefined =>
+  value === undefined ? undefined : all.filter((word) => value.split(',').includes(word))
+
+const assignee = (value: string | undefined, userId: string): string | null | undefined =>
+  value === 'none' ? null : value === 'me' ? userId : value
+
+const filterOf = (query: ListQuery, userId: string): TaskFilter => {
+  const filter = {
+    projectId: query.projectId,
+    parentId: query.parentId,
+    statuses: wordsOf(statuses, query.status),
+    priorities: wordsOf(priorities, query.priority),
+    assigneeId: assignee(query.assigneeId, userId),
+    creatorId: query.creatorId,
+    tags: query.tag === undefined ? undefined : listOf(query.tag).map(canonicalTag),
+    completed: flag(query.completed),
+    overdue: flag(query.overdue),
+    shared: flag(query.shared),
+    search: query.search,
+    created: range(query.createdAfter, query.createdBefore),
+    updated: range(query.updatedAfter, query.updatedBefore),
+    due: range(query.dueAfter, query.dueBefore),
+  }
+  return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined))
+}
+
+const orderOf = (sort = '-createdAt'): TaskOrder => {
+  const descending = sort.startsWith('-')
+  const by = taskSorts.find((name) => name === (descending ? sort.slice(1) : sort)) ?? 'createdAt'
+  return { by, descending }
+}
+
+export const taskListRoutes = (deps: Pick<Deps, 'config' | 'db'>) => {
+  const pager = openPager(deps.config)
+  return new Elysia({ prefix: '/api/tasks' }).use(signedIn).get(
+    '',
+    async ({ actor, request, query }) => {
+      const slice = pager.slice(request, query)
+      const found = await listTasks(deps, actor, filterOf(query, actor.userId), orderOf(query.sort), slice)
+      return respond(pager.reply(request, query, slice, found), request)
+    },
+    {
+      query: listQuery,
+      response: { 200: Type.Object({ items: Type.Array(Task), ...pageMembers }) },
+      detail: {
+        tags: ['Tasks'],
+        summary: 'List, filter and search tasks',
+        security: [{ bearer: [] }],
+      },
+    },
+  )
+}
