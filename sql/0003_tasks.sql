@@ -1,10 +1,16 @@
 -- Tasks, the ids that deleted tasks leave behind, and single shares.
 
+-- The words of a text: punctuation separates them. PostgreSQL's parser alone would keep src/app.ts, and/or and
+-- ada@example.com as one word each, and whoever looks for "app" would find nothing.
+create function task_words(content text) returns text
+  language sql immutable parallel safe
+  return translate(content, $$!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~$$, repeat(' ', 32));
+
 -- array_to_string is only stable, yet for text[] its result depends on nothing but its arguments, so that an
 -- immutable wrapper is safe and lets the search document be a generated column.
 create function task_document(title text, description text, tags text[]) returns tsvector
   language sql immutable parallel safe
-  return to_tsvector('simple'::regconfig, title || ' ' || description || ' ' || array_to_string(tags, ' '));
+  return to_tsvector('simple'::regconfig, task_words(title || ' ' || description || ' ' || array_to_string(tags, ' ')));
 
 create table tasks (
   id uuid constraint tasks_pkey primary key,
@@ -38,13 +44,19 @@ create table tasks (
   constraint tasks_is_not_its_own_parent check (parent_id <> id)
 );
 
+-- One for each order a list can have: a page costs the same in a project of a million tasks.
 create index tasks_project_created_idx on tasks (project_id, created_at, id);
 create index tasks_project_updated_idx on tasks (project_id, updated_at, id);
 create index tasks_project_rank_idx on tasks (project_id, rank, id);
-create index tasks_project_due_idx on tasks (project_id, due_at, id) where due_at is not null;
+create index tasks_project_due_idx on tasks (project_id, due_at, id);
+create index tasks_project_title_idx on tasks (project_id, (lower(title) collate "C"), id);
+create index tasks_project_priority_idx
+  on tasks (project_id, array_position(array['low', 'medium', 'high', 'urgent'], priority), id);
+create index tasks_project_status_idx
+  on tasks (project_id, array_position(array['todo', 'in_progress', 'done', 'cancelled'], status), id);
 create index tasks_parent_idx on tasks (parent_id) where parent_id is not null;
-create index tasks_assignee_idx on tasks (assignee_id) where assignee_id is not null;
-create index tasks_creator_idx on tasks (creator_id);
+create index tasks_assignee_idx on tasks (assignee_id, created_at, id) where assignee_id is not null;
+create index tasks_creator_idx on tasks (creator_id, created_at, id);
 create index tasks_tags_idx on tasks using gin (tags);
 create index tasks_document_idx on tasks using gin (document);
 -- Exactly the tasks the overdue loop still has to look at, in the order it does.
