@@ -84,7 +84,9 @@ export const createLimiter = ({ redis, log }: { redis: Redis; log: Log }): RateL
         for (const resolve of bucket.waiting.splice(0)) resolve(alone(policy, name))
         break
       }
-      for (const resolve of bucket.waiting.splice(0, wanted)) {
+      // Who came meanwhile is served from what is held, and refused when the window is used up.
+      const answered = bucket.left === 0 ? bucket.waiting.length : Math.max(wanted, bucket.held)
+      for (const resolve of bucket.waiting.splice(0, answered)) {
         const allowed = bucket.held > 0
         if (allowed) bucket.held -= 1
         resolve(stateOf(policy, bucket, allowed))
