@@ -32,12 +32,6 @@ export const selectTaskAccess = async (
 const columns = (sql: Queryable) => sql`
   s.task_id as "taskId", s.user_id as "userId", u.name, null as "avatarUrl", s.permission, s.created_at as "createdAt"`
 
-/** Locks the task, so that who hears of it cannot change until the transaction ends. False when there is none. */
-export const lockSharedTask = async (tx: Tx, taskId: string): Promise<boolean> => {
-  const rows = await tx`select from tasks where id = ${taskId} for update`
-  return rows.length > 0
-}
-
 /** 409 `already_shared`, 422 `user_not_found`. The task must be locked. */
 export const insertShare = async (
   tx: Tx,

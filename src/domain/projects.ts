@@ -24,6 +24,9 @@ import { readList } from './list.ts'
 import { shareRemoved } from './shares.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
+/** Of a deletion: a second removes 20,000 to 40,000 tasks (measured on 2 cores). Below the server's 30 s for a request. */
+const deletionDeadlineMs = 25_000
+
 const writable = ['name', 'description', 'color'] as const
 
 export const getProject = async (
@@ -125,16 +128,21 @@ export const deleteProject = (
   id: string,
   ifMatch: number | null,
 ): Promise<Outcome<null>> =>
-  write(deps, request, async (tx) => {
-    const { project } = await lockProjectFor(tx, request.actor, id, 'manage')
-    demandProjectKind(project)
-    demandVersion(project, ifMatch)
-    return {
-      value: null,
-      entries: await dissolveProject(tx, project, request.actor.userId),
-      cursorScope: projectScope(id),
-    }
-  })
+  write(
+    deps,
+    request,
+    async (tx) => {
+      const { project } = await lockProjectFor(tx, request.actor, id, 'manage')
+      demandProjectKind(project)
+      demandVersion(project, ifMatch)
+      return {
+        value: null,
+        entries: await dissolveProject(tx, project, request.actor.userId),
+        cursorScope: projectScope(id),
+      }
+    },
+    { deadlineMs: deletionDeadlineMs },
+  )
 
 /** Deletes a locked project, whoever wants it, and returns what the log is to say. */
 export const dissolveProject = async (tx: Tx, project: ProjectRow, actorId: string): Promise<Entry[]> => {
@@ -199,7 +207,7 @@ const toEntry = (row: ProjectRow): ProjectEntry => ({
   updatedAt: row.updatedAt,
 })
 
-const toProject = (row: ProjectRow, role: MemberRole): Project => ({ ...toEntry(row), role })
+export const toProject = (row: ProjectRow, role: MemberRole): Project => ({ ...toEntry(row), role })
 
 const projectCreated = (project: ProjectRow, actorId: string): Entry => ({
   ...projectEntry('project.created', project, actorId),

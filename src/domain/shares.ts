@@ -4,12 +4,12 @@ import {
   countShares,
   deleteShare,
   insertShare,
-  lockSharedTask,
   selectShare,
   selectShares,
   updateSharePermission,
   type TaskAccessRow,
 } from '../db/shares.ts'
+import { lockTasks } from '../db/tasks.ts'
 import type { Tx } from '../db/client.ts'
 import { invalid, notFound } from '../errors.ts'
 import { projectScope, userScope, type Entry, type Scope } from '../model/event.ts'
@@ -110,7 +110,7 @@ export const removeShare = (
   })
 
 const lockTaskToShare = async (tx: Tx, actor: Actor, taskId: string): Promise<TaskAccessRow> => {
-  if (!(await lockSharedTask(tx, taskId))) throw notFound()
+  await lockTasks(tx, [taskId])
   return demandTask(tx, actor, taskId, 'share')
 }
 

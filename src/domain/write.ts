@@ -1,7 +1,7 @@
 // The one write path. A domain function permits, changes rows and says which entries that makes; `write` claims
 // the idempotency key first and appends the entries last, in one transaction, and hands them to the publisher
 // once they are committed. Whatever else follows from a write is derived from the log.
-import type { Database, Tx } from '../db/client.ts'
+import type { CallOptions, Database, Tx } from '../db/client.ts'
 import { append, cursorOf, type Appended } from '../db/feed.ts'
 import { claimKey, fillKey } from '../db/idempotency.ts'
 import type { Entry, Scope } from '../model/event.ts'
@@ -59,6 +59,7 @@ export const write = async <T>(
   { db, publisher }: WriteDeps,
   { actor, claim, render }: Write<T>,
   work: (tx: Tx) => Promise<Change<T>>,
+  options: CallOptions = {},
 ): Promise<Outcome<T>> => {
   const { outcome, appended } = await db.transact(
     async (tx): Promise<{ outcome: Outcome<T>; appended: Appended | null }> => {
@@ -73,6 +74,7 @@ export const write = async <T>(
       const appended = await append(tx, entries, { op: claim?.key ?? null, cursorScope, fill })
       return { outcome: { kind: 'done', value, cursor: cursorOf(appended, cursorScope) }, appended }
     },
+    options,
   )
   if (appended) publisher.publish(appended)
   return outcome
