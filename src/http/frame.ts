@@ -10,7 +10,7 @@ import { crossOrigin } from './cors.ts'
 import { problem, toAppError } from './errors.ts'
 import { authenticate, isGuarded } from './guard.ts'
 import { readQuery } from './query.ts'
-import { factsOf, pathOf, startRequest } from './request.ts'
+import { factsOf, hasAddress, pathOf, startRequest } from './request.ts'
 
 const securityHeaders = {
   'X-Content-Type-Options': 'nosniff',
@@ -34,6 +34,7 @@ export const frame = (deps: Deps, routes: RouteTable) =>
       Object.assign(headers, securityHeaders)
       headers['X-Request-Id'] = facts.id
       if (deps.config.env === 'production') headers['Strict-Transport-Security'] = 'max-age=31536000'
+      if (!hasAddress(request)) throw new AppError('bad_request', 'The Host header is missing or wrong')
       const preflight = crossOrigin(request, headers, deps.config)
       if (preflight) return preflight
       const path = pathOf(request)

@@ -30,8 +30,12 @@ export const startRequest = (request: Request, ip: string): RequestFacts => {
 
 export const factsOf = (request: Request): RequestFacts => facts.get(request) ?? startRequest(request, '')
 
-/** The path alone. */
-export const pathOf = (request: Request): string => new URL(request.url).pathname
+/** Whether the Host header made an address; without one the router would cut the path at the wrong place. */
+export const hasAddress = ({ url }: Request): boolean => /^https?:/.test(url)
+
+/** The path alone, as the router sees it. */
+export const pathOf = (request: Request): string =>
+  /^(?:https?:\/\/[^/]*)?([^?#]*)/.exec(request.url)?.[1] ?? '/'
 
 /** The request's Idempotency-Key: 1 to 255 visible ASCII characters, or none. */
 export const idempotencyKeyOf = (request: Request): string | null => {

@@ -1,0 +1,286 @@
+// What every request passes through, shown on every route there is: authentication before anything else, one
+// shape of error, the security headers, request ids, and paths that lead to exactly one place.
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import type { ErrorCode } from '../../src/errors.ts'
+import type { Problem } from '../../src/model/problem.ts'
+import { sendRaw } from '../support/raw-http.ts'
+import { routesOf, type Route } from '../support/routes.ts'
+import { startWorld, type Answer, type Person, type World } from '../support/world.ts'
+
+let world: World
+let person: Person
+let routes: Route[]
+
+beforeAll(async () => {
+  world = await startWorld()
+  person = await world.register()
+  routes = await routesOf(world)
+})
+
+afterAll(() => world[Symbol.asyncDispose](), 20_000)
+
+const expectProblem = (answer: Answer<Problem>, status: number, code: ErrorCode, path: string): void => {
+  expect({ path, status: answer.status, code: answer.body.code }).toEqual({ path, status, code })
+  expect(answer.headers.get('content-type')).toBe('application/problem+json')
+  expect(answer.body).toMatchObject({ type: `/problems/${code}`, status, instance: path.split('?')[0]! })
+  expect(answer.body.requestId).toBe(answer.headers.get('x-request-id')!)
+}
+
+describe('without good credentials', () => {
+  const credentials: [string, Record<string, string>][] = [
+    ['no token', {}],
+    ['another scheme', { Authorization: 'Basic YTpi' }],
+    ['a token that is none', { Authorization: 'Bearer none' }],
+    ['two tokens', { Authorization: 'Bearer a, Bearer b' }],
+  ]
+
+  for (const [what, headers] of credentials) {
+    test(`every guarded route answers 401 to ${what}, before it looks at anything else`, async () => {
+      const guarded = routes.filter((route) => route.isGuarded)
+      expect(guarded.length).toBeGreaterThan(20)
+      const before = await world.entryCount()
+      for (const { method, path } of guarded) {
+        const hasBody = method !== 'GET'
+        const answer = await world.call(method, `${path}?no-such-parameter=1`, {
+          headers: { ...headers, ...(hasBody && { 'Content-Type': 'text/plain' }) },
+          ...(hasBody && { body: '{"half":' }),
+        })
+        expectProblem(answer, 401, 'unauthenticated', path)
+        expect(answer.headers.get('www-authenticate')).toBe('Bearer')
+      }
+      expect(await world.entryCount()).toBe(before)
+    })
+  }
+
+  test('HEAD is guarded like GET', async () => {
+    for (const { path } of routes.filter((route) => route.isGuarded && route.method === 'GET'))
+      expect({ path, status: (await fetch(world.url + path, { method: 'HEAD' })).status }).toEqual({
+        path,
+        status: 401,
+      })
+  })
+
+  test('an id that cannot be one tells a stranger nothing', async () => {
+    for (const { method, template } of routes.filter((route) => route.isGuarded && /:/.test(route.template)))
+      expect((await world.call(method, template.replaceAll(/:\w+/g, 'no-id'))).status).toBe(401)
+  })
+})
+
+describe('paths', () => {
+  test('that lead nowhere are 404 for everybody', async () => {
+    for (const path of [
+      '/',
+      '/api',
+      '/api/',
+      '/api/none',
+      '/none/livez',
+      '/aaa/api/projects',
+      '/livez/more',
+      '/api/projects/x/y/z',
+      '/.env',
+      '/constructor',
+      '/__proto__',
+    ])
+      for (const token of [undefined, person.token])
+        expectProblem(await world.call('GET', path, { ...(token && { token }) }), 404, 'not_found', path)
+  })
+
+  test('are not decoded, folded or tidied into another route', async () => {
+    for (const path of [
+      '//api/projects',
+      '/api//projects',
+      '/api%2fprojects',
+      '/api/projects%2f',
+      '/API/projects',
+      '/%6civez',
+      '/livez;x',
+      '/livez%00',
+      '/api/projects/.',
+      'http://elsewhere.example//api/projects',
+    ]) {
+      const { status, body } = await sendRaw(
+        world.url,
+        `GET ${path} HTTP/1.1
+         Host: localhost
+         Authorization: Bearer ${person.token}`,
+      )
+      expect({ path, ok: [400, 401, 404].includes(status) }).toEqual({ path, ok: true })
+      expect(body).not.toContain('"items"')
+    }
+  })
+
+  test('mean the same with a slash at the end', async () => {
+    const plain = await world.call('GET', '/api/projects', { token: person.token })
+    const slash = await world.call('GET', '/api/projects/', { token: person.token })
+    expect(slash.status).toBe(200)
+    expect(slash.body).toEqual(plain.body)
+    expect((await world.call('GET', '/api/projects/')).status).toBe(401)
+  })
+
+  test('mean the same whatever the Host says', async () => {
+    for (const host of ['x', 'a.b', 'localhost', '[::1]:1', 'aaa/livez', `${'h'.repeat(300)}.example`, '']) {
+      const ask = (path: string) => sendRaw(world.url, `GET ${path} HTTP/1.1\nHost: ${host}`)
+      expect({ host, status: (await ask('/aaa/version')).status }).not.toEqual({ host, status: 200 })
+      const guarded = await ask('/api/projects')
+      expect({ host, refused: [400, 401, 404].includes(guarded.status) }).toEqual({ host, refused: true })
+      const open = await ask('/version')
+      if (open.status === 200) expect(open.body).toContain('tasktide')
+    }
+  })
+})
+
+describe('methods', () => {
+  test('that a path does not take are 405 and say which it takes', async () => {
+    const paths = Map.groupBy(routes, ({ path }) => path)
+    for (const [path, ofPath] of paths) {
+      const allowed = new Set(ofPath.map(({ method }) => method))
+      for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']) {
+        if (allowed.has(method)) continue
+        const answer = await world.call(method, path, { token: person.token })
+        // Another template may also fit the path, such as /api/users/me and /api/users/:id.
+        if (answer.body?.code !== 'method_not_allowed') {
+          expect({
+            path,
+            method,
+            fits: routes.some((route) => route.method === method && fits(route, path)),
+          }).toEqual({ path, method, fits: true })
+          continue
+        }
+        expectProblem(answer, 405, 'method_not_allowed', path)
+        const allow = answer.headers.get('allow')!.split(', ')
+        for (const one of allowed) expect(allow).toContain(one)
+      }
+    }
+  })
+
+  test('TRACE, CONNECT and other rare ones reach nothing', async () => {
+    for (const method of ['TRACE', 'CONNECT', 'OPTIONS', 'PROPFIND']) {
+      const { status, body } = await sendRaw(
+        world.url,
+        `${method} /api/projects HTTP/1.1
+         Host: localhost
+         X-Probe: planted
+         Authorization: Bearer ${person.token}`,
+      )
+      expect({ method, refused: status === 405 || status === 404 || status === 400 }).toEqual({
+        method,
+        refused: true,
+      })
+      expect(body).not.toContain('planted')
+    }
+  })
+
+  test('HEAD answers what GET does, without the body', async () => {
+    for (const path of ['/livez', '/version', '/api/projects', '/api/openapi.json', '/api/none']) {
+      const headers = { Authorization: `Bearer ${person.token}` }
+      const [get, head] = await Promise.all(
+        ['GET', 'HEAD'].map((method) => fetch(world.url + path, { method, headers })),
+      )
+      expect({ path, status: head!.status }).toEqual({ path, status: get!.status })
+      expect(await head!.text()).toBe('')
+    }
+  })
+})
+
+const fits = ({ template }: Route, path: string): boolean =>
+  new RegExp(`^${template.replaceAll(/:\w+/g, '[^/]+')}/?$`).test(path)
+
+describe('every answer', () => {
+  test('carries the security headers and tells nothing of the server, whatever its status', async () => {
+    const { token } = person
+    const project = await world.call('POST', '/api/projects', { token, body: { name: 'Headers' } })
+    const path = `/api/projects/${project.body.id}`
+    const answers: [number, Answer<unknown>][] = [
+      [200, await world.call('GET', path, { token })],
+      [201, project],
+      [
+        304,
+        await world.call('GET', path, { token, headers: { 'If-None-Match': project.headers.get('etag')! } }),
+      ],
+      [400, await world.call('POST', '/api/projects', { token, body: '{' })],
+      [401, await world.call('GET', path)],
+      [404, await world.call('GET', '/none')],
+      [405, await world.call('POST', '/livez')],
+      [412, await world.call('PATCH', path, { token, body: { name: 'x' }, headers: { 'If-Match': '"0"' } })],
+      [413, await world.call('POST', '/api/projects', { token, body: `"${'x'.repeat(1024 * 1024)}"` })],
+      [
+        415,
+        await world.call('POST', '/api/projects', {
+          token,
+          body: 'x',
+          headers: { 'Content-Type': 'text/plain' },
+        }),
+      ],
+      [422, await world.call('POST', '/api/projects', { token, body: {} })],
+      [500, await failing(() => world.call('GET', '/readyz'))],
+      [204, await world.call('DELETE', path, { token })],
+    ]
+    for (const [status, { status: answered, headers }] of answers) {
+      expect({
+        status: answered,
+        sniff: headers.get('x-content-type-options'),
+        policy: headers.get('content-security-policy'),
+        referrer: headers.get('referrer-policy'),
+        server: headers.get('server'),
+        powered: headers.get('x-powered-by'),
+      }).toEqual({
+        status,
+        sniff: 'nosniff',
+        policy: "default-src 'none'; frame-ancestors 'none'",
+        referrer: 'no-referrer',
+        server: null,
+        powered: null,
+      })
+      expect(headers.get('x-request-id')).toMatch(/^\S+$/)
+      if (status !== 204) expect(headers.get('cache-control')).toMatch(/no-store|private, no-cache/)
+    }
+  })
+
+  test('about a failure of ours says nothing about it', async () => {
+    const { status, body } = await failing(() => world.call<Problem>('GET', '/readyz'))
+    expect(status).toBe(500)
+    expect(Object.keys(body).toSorted((a, b) => a.localeCompare(b))).toEqual([
+      'code',
+      'detail',
+      'instance',
+      'requestId',
+      'status',
+      'title',
+      'type',
+    ])
+    expect(JSON.stringify(body)).not.toContain('planted')
+  })
+})
+
+/** Something no route expects goes wrong while `work` runs. */
+const failing = async <T>(work: () => Promise<T>): Promise<T> => {
+  const { deps } = world.server
+  deps.redisIsUp = () => {
+    throw Object.assign(new TypeError('planted: select * from users on 10.0.0.7'), {
+      code: 'VALIDATION',
+      status: 200,
+    })
+  }
+  try {
+    return await work()
+  } finally {
+    Object.assign(deps, { redisIsUp: () => true })
+  }
+}
+
+describe('X-Request-Id', () => {
+  test('is echoed where it is one, in header and problem', async () => {
+    for (const id of ['abc', '01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42', 'a'.repeat(128), 'trace:1/2=3+4@x']) {
+      const answer = await world.call('GET', '/none', { headers: { 'X-Request-Id': id } })
+      expect(answer.headers.get('x-request-id')).toBe(id)
+      expect(answer.body.requestId).toBe(id)
+    }
+  })
+
+  test('is made where it is none', async () => {
+    for (const id of ['', 'a'.repeat(129), 'with space', '<script>', 'é', '"quoted"', 'a,b']) {
+      const answer = await world.call('GET', '/none', { headers: { 'X-Request-Id': id } })
+      expect(answer.headers.get('x-request-id')).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/)
+    }
+  })
+})
