@@ -1,5 +1,5 @@
 // Dividing the shards among the workers. Each holds as many as are fair, takes what is free, gives back what is
-// too much, and twice a second looks how many share. Invariants: in this process a shard is worked on by one run
+// too much, and four times a second looks how many share. Invariants: in this process a shard is worked on by one run
 // at a time, and only under a lease; a lost session stops all runs at once.
 import type { Leases } from '../db/leases.ts'
 import type { Log } from '../log.ts'
@@ -19,7 +19,7 @@ interface Holding {
   isOver: boolean
 }
 
-const everyMs = 500
+const everyMs = 250
 
 /** How many shards the worker at `place` (from 0) of `workers` should hold; over all places they add up. */
 export const fairShare = (workers: number, place: number): number =>

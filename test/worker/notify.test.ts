@@ -34,11 +34,13 @@ afterAll(async () => {
 
 const call = async (who: Person, method: string, path: string, body?: unknown) => {
   const answer = await world.call(method, path, { token: who.token, body })
-  if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
+  if (answer.status >= 300)
+    throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
   return answer.body
 }
 
-const newProject = async (): Promise<string> => (await call(owner, 'POST', '/api/projects', { name: 'Apollo' })).id
+const newProject = async (): Promise<string> =>
+  (await call(owner, 'POST', '/api/projects', { name: 'Apollo' })).id
 
 const invite = (who: Person, role: string, by = owner, project = projectId) =>
   call(by, 'POST', `/api/projects/${project}/members`, { userId: who.id, role })
@@ -46,7 +48,8 @@ const invite = (who: Person, role: string, by = owner, project = projectId) =>
 const newTask = async (who: Person, fields: object = {}): Promise<string> =>
   (await call(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields })).id
 
-const patch = (who: Person, taskId: string, fields: object) => call(who, 'PATCH', `/api/tasks/${taskId}`, fields)
+const patch = (who: Person, taskId: string, fields: object) =>
+  call(who, 'PATCH', `/api/tasks/${taskId}`, fields)
 
 /** Everything appended so far has been handled. */
 const settled = (): Promise<void> =>
@@ -64,7 +67,9 @@ const told = async (about: string): Promise<string[]> => {
   await settled()
   const inbox = await inboxes(world)
   expect(await announced(world)).toEqual(inbox)
-  return inbox.filter((line) => line.includes(about)).map((line) => `${line.split(' ')[0]} ${nameOf(line.split(' ')[2]!)}`)
+  return inbox
+    .filter((line) => line.includes(about))
+    .map((line) => `${line.split(' ')[0]} ${nameOf(line.split(' ')[2]!)}`)
 }
 
 const nameOf = (id: string): string =>
@@ -91,7 +96,13 @@ test('the notification is the shape REST answers, in the inbox and in the log', 
   const { data, id, actor } = JSON.parse(entries.at(-1)!.frame!)
   expect(Value.Check(Notification, data)).toBe(true)
   expect({ id, actor }).toEqual({ id: data.id, actor: owner.id })
-  expect(data).toMatchObject({ kind: 'assigned', taskId: task, projectId, data: { title: 'Ship it' }, readAt: null })
+  expect(data).toMatchObject({
+    kind: 'assigned',
+    taskId: task,
+    projectId,
+    data: { title: 'Ship it' },
+    readAt: null,
+  })
   const inbox = await call(editor, 'GET', '/api/notifications?limit=1')
   expect(inbox.items[0]).toEqual(data)
 })
@@ -133,7 +144,8 @@ test('who is invited hears of it; who makes a project, or has an Inbox, does not
   await invite(stranger, 'viewer', owner, project)
   await settled()
   const rows = await world.server.deps.db.read(
-    (sql) => sql`select user_id as "userId", kind, task_id as "taskId", data from notifications where project_id = ${project}`,
+    (sql) =>
+      sql`select user_id as "userId", kind, task_id as "taskId", data from notifications where project_id = ${project}`,
   )
   expect([...rows]).toEqual([
     { userId: stranger.id, kind: 'project_invited', taskId: null, data: { name: 'Apollo', role: 'viewer' } },

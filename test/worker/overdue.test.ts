@@ -29,7 +29,8 @@ afterAll(() => world[Symbol.asyncDispose]())
 
 const call = async (who: Person, method: string, path: string, body?: unknown) => {
   const answer = await world.call(method, path, { token: who.token, body })
-  if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
+  if (answer.status >= 300)
+    throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
   return answer.body
 }
 
@@ -145,7 +146,13 @@ test('two workers that look all the time tell each time once', async () => {
 test('100,000 tasks that fall due at one instant are each told once, in bounded memory and transactions', async () => {
   const count = 100_000
   await using database = await testDatabase()
-  await using db = openDatabase({ url: database.url, max: 4, applicationName: 'overdue', log, statementTimeoutMs: 60_000 })
+  await using db = openDatabase({
+    url: database.url,
+    max: 4,
+    applicationName: 'overdue',
+    log,
+    statementTimeoutMs: 60_000,
+  })
   await db.transact(
     async (tx) => {
       await tx`

@@ -42,7 +42,8 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
   )
   const owned = stack.move()
   return new Proxy(worker, {
-    get: (target, key) => (key === Symbol.asyncDispose ? () => owned.disposeAsync() : Reflect.get(target, key)),
+    get: (target, key) =>
+      key === Symbol.asyncDispose ? () => owned.disposeAsync() : Reflect.get(target, key),
   })
 }
 

@@ -1,0 +1,197 @@
+// One lane at a time: retries, dead letters, and effects that happen once because they commit with the position,
+// not because of a lease.
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { selectPosition } from '../../src/db/consumers.ts'
+import { openDatabase, type Database, type Tx } from '../../src/db/client.ts'
+import { readHeads, readShard } from '../../src/db/feed.ts'
+import { insertPositions } from '../../src/db/consumers.ts'
+import { writeAsSystem } from '../../src/domain/write.ts'
+import { unavailable } from '../../src/errors.ts'
+import { createLog } from '../../src/log.ts'
+import { projectScope, shardOf, type LogEntry } from '../../src/model/event.ts'
+import { newId } from '../../src/model/scalar.ts'
+import {
+  Lane,
+  newStats,
+  type Consumer,
+  type ConsumerStats,
+  type LogSource,
+} from '../../src/worker/consumers.ts'
+import { testDatabase, type TestDatabase } from '../support/environment.ts'
+import { eventually } from '../support/eventually.ts'
+
+const log = createLog('test', 'silent')
+const publisher = { publish() {} }
+const projectId = newId()
+const scope = projectScope(projectId)
+const shard = shardOf(scope)
+
+let database: TestDatabase
+let db: Database
+let stats: ConsumerStats
+
+beforeEach(async () => {
+  database = await testDatabase()
+  db = openDatabase({ url: database.url, max: 8, applicationName: 'lane', log })
+  stats = newStats()
+  await db.transact(async (tx) => {
+    await tx`create table effects (consumer text, seq bigint)`
+    await insertPositions(tx, 'one')
+  })
+})
+
+afterEach(async () => {
+  await db[Symbol.asyncDispose]()
+  await database[Symbol.asyncDispose]()
+})
+
+/** The log straight from PostgreSQL, whose head is looked up a hundred times a second. */
+const openSource = (): LogSource & Disposable => {
+  let heads: number[] = []
+  const look = setInterval(
+    () =>
+      void db
+        .read(readHeads)
+        .then(({ seqs }) => (heads = seqs))
+        .catch(() => {}),
+    10,
+  )
+  return {
+    head: (shard) => heads[shard] ?? 0,
+    read: (shard, after, limit) => db.read((sql) => readShard(sql, shard, after, heads[shard] ?? 0, limit)),
+    wait: () => Bun.sleep(5),
+    [Symbol.dispose]: () => clearInterval(look),
+  }
+}
+
+const append = (count: number, type: 'task.created' | 'task.deleted' = 'task.created'): Promise<null> =>
+  writeAsSystem({ db, publisher }, async () => ({
+    value: null,
+    entries: Array.from({ length: count }, () => ({ scope, type, id: newId(), version: 1, actorId: null })),
+  }))
+
+/** Notes each entry's number, unless `fail` throws. */
+const consumer = (fail: (entry: LogEntry) => void = () => {}): Consumer => ({
+  name: 'one',
+  concerns: ({ type }) => type === 'task.created',
+  async handle(tx: Tx, entries) {
+    for (const entry of entries) {
+      await tx`insert into effects (consumer, seq) values ('one', ${entry.seq})`
+      fail(entry)
+    }
+    return []
+  },
+})
+
+const effects = (): Promise<number[]> =>
+  db.read(async (sql) =>
+    (await sql<{ seq: number }[]>`select seq from effects order by seq`).map(({ seq }) => seq),
+  )
+
+const position = (): Promise<number> => db.read((sql) => selectPosition(sql, 'one', shard))
+
+/** Runs lanes until the consumer is at `seq`. */
+const runTo = async (seq: number, consumer: Consumer, lanes = 1): Promise<void> => {
+  using source = openSource()
+  const stop = new AbortController()
+  const runs = Array.from({ length: lanes }, () =>
+    new Lane({ db, publisher, source, log }, consumer, shard, stats).run(stop.signal),
+  )
+  try {
+    await eventually(async () => expect(await position()).toBe(seq), { timeoutMs: 15_000 })
+  } finally {
+    stop.abort()
+    await Promise.all(runs)
+  }
+}
+
+const range = (from: number, to: number): number[] =>
+  Array.from({ length: to - from + 1 }, (_, n) => from + n)
+
+test('every entry of interest has its effect once, and the position is past the others too', async () => {
+  await append(150)
+  await append(30, 'task.deleted')
+  await append(20)
+  await runTo(200, consumer())
+  expect(await effects()).toEqual([...range(1, 150), ...range(181, 200)])
+  expect(stats).toMatchObject({ entries: 200, handled: 170, failures: 0, deadLetters: 0 })
+})
+
+test('a new consumer starts at the heads of the moment it is installed and keeps its positions', async () => {
+  await append(5)
+  await db.transact((tx) => insertPositions(tx, 'later'))
+  await append(5)
+  await db.transact((tx) => insertPositions(tx, 'later'))
+  expect(await db.read((sql) => selectPosition(sql, 'later', shard))).toBe(5)
+})
+
+test('five lanes on one shard without any lease do everything once', async () => {
+  for (let n = 0; n < 20; n += 1) await append(50)
+  await runTo(1000, consumer(), 5)
+  expect(await effects()).toEqual(range(1, 1000))
+})
+
+test('an entry that keeps failing is tried five times, put aside with its error, and holds up no other', async () => {
+  await append(150)
+  let tries = 0
+  const poison = 77
+  await runTo(
+    150,
+    consumer(({ seq }) => {
+      if (seq !== poison) return
+      tries += 1
+      throw new Error(`cannot digest ${'\0'}${'x'.repeat(5_000)}`)
+    }),
+  )
+  expect(await effects()).toEqual(range(1, 150).filter((seq) => seq !== poison))
+  const letters = await db.read(
+    (sql) => sql<{ consumer: string; seq: number; attempts: number; error: string; entry: LogEntry }[]>`
+      select consumer, seq, attempts, error, entry from dead_letter`,
+  )
+  expect(letters.length).toBe(1)
+  expect(letters[0]).toMatchObject({ consumer: 'one', seq: poison, attempts: 5 })
+  expect(letters[0]!.error).toStartWith('cannot digest xxx')
+  expect(letters[0]!.error.length).toBeLessThanOrEqual(2_000)
+  expect(letters[0]!.entry).toMatchObject({ scope, seq: poison, type: 'task.created' })
+  expect(tries).toBeGreaterThanOrEqual(5) // and once or more in company
+  expect(stats.deadLetters).toBe(1)
+}, 20_000)
+
+test('an entry that fails four times and then works has its effect once', async () => {
+  await append(3)
+  let failures = 0
+  await runTo(
+    3,
+    consumer(({ seq }) => {
+      if (seq === 2 && (failures += 1) <= 5) throw new Error('not yet') // once in company, four times alone
+    }),
+  )
+  expect(await effects()).toEqual([1, 2, 3])
+  expect(stats.deadLetters).toBe(0)
+}, 20_000)
+
+test("what is nobody's fault is tried until it works and never put aside", async () => {
+  await append(3)
+  let failures = 0
+  await runTo(
+    3,
+    consumer(() => {
+      if ((failures += 1) <= 8) throw unavailable()
+    }),
+  )
+  expect(await effects()).toEqual([1, 2, 3])
+  expect(stats).toMatchObject({ deadLetters: 0, failures: 0 })
+}, 20_000)
+
+test('control: with the position moved in another transaction, lanes that race do things twice', async () => {
+  for (let n = 0; n < 10; n += 1) await append(50)
+  const careless: Consumer = {
+    ...consumer(),
+    async handle(_tx, entries) {
+      await db.transact((tx) => consumer().handle(tx, entries))
+      return []
+    },
+  }
+  await runTo(500, careless, 3)
+  expect((await effects()).length).toBeGreaterThan(500)
+})

@@ -1,0 +1,77 @@
+// What a worker answers to its supervisor.
+import { expect, test } from 'bun:test'
+import packageJson from '../../package.json' with { type: 'json' }
+import { openDatabase } from '../../src/db/client.ts'
+import { createLog } from '../../src/log.ts'
+import { sharedRedisUrl, testDatabase } from '../support/environment.ts'
+import { eventually } from '../support/eventually.ts'
+import { openWorker } from './rig.ts'
+
+const get = async (url: string, method = 'GET') => {
+  const response = await fetch(url, { method })
+  return { status: response.status, type: response.headers.get('content-type'), body: await response.json() }
+}
+
+test('it says that it lives, what it is, and what it works on', async () => {
+  await using database = await testDatabase()
+  await using worker = await openWorker({
+    databaseUrl: database.url,
+    redisUrl: sharedRedisUrl(),
+    overdueIntervalMs: 1_000,
+  })
+  expect(await get(`${worker.url}/livez`)).toMatchObject({ status: 200, body: { status: 'up' } })
+  expect(await get(`${worker.url}/version`)).toMatchObject({
+    status: 200,
+    body: { name: 'tasktide', version: packageJson.version },
+  })
+  await eventually(async () =>
+    expect(await get(`${worker.url}/readyz`)).toMatchObject({
+      status: 200,
+      body: {
+        status: 'up',
+        parts: { process: 'up', postgres: 'up', redis: 'up', feed: 'up', consumers: 'up' },
+        shards: { length: 16 },
+        consumers: { notifications: { lag: 0, failures: 0 } },
+        deadLetters: 0,
+      },
+    }),
+  )
+  expect(await get(`${worker.url}/other`)).toMatchObject({
+    status: 404,
+    type: 'application/problem+json',
+    body: { code: 'not_found', instance: '/other' },
+  })
+})
+
+test('dead letters and a Redis that is away degrade it; without PostgreSQL it is not ready', async () => {
+  const database = await testDatabase()
+  await using worker = await openWorker({
+    databaseUrl: database.url,
+    redisUrl: 'redis://127.0.0.1:1',
+    overdueIntervalMs: 1_000,
+  })
+  {
+    await using db = openDatabase({
+      url: database.url,
+      max: 1,
+      applicationName: 'test',
+      log: createLog('test', 'silent'),
+    })
+    await db.transact(
+      (tx) => tx`
+        insert into dead_letter (consumer, shard, seq, error, attempts, entry)
+        values ('notifications', 0, 1, 'cannot digest it', 5, '{}')`,
+    )
+  }
+  expect(await get(`${worker.url}/readyz`)).toMatchObject({
+    status: 200,
+    body: { status: 'degraded', parts: { redis: 'degraded', consumers: 'degraded' }, deadLetters: 1 },
+  })
+  await database[Symbol.asyncDispose]()
+  await eventually(async () =>
+    expect(await get(`${worker.url}/readyz`)).toMatchObject({
+      status: 503,
+      body: { status: 'down', parts: { postgres: 'down' } },
+    }),
+  )
+}, 20_000)

@@ -1,0 +1,111 @@
+// What is past its time goes, in small steps, and nothing a consumer still needs.
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { openDatabase, type Database } from '../../src/db/client.ts'
+import { insertPositions } from '../../src/db/consumers.ts'
+import { createLog } from '../../src/log.ts'
+import { newId } from '../../src/model/scalar.ts'
+import { maintain } from '../../src/worker/jobs/maintenance.ts'
+import { testDatabase, type TestDatabase } from '../support/environment.ts'
+
+const log = createLog('test', 'silent')
+let database: TestDatabase
+let db: Database
+
+beforeEach(async () => {
+  database = await testDatabase()
+  db = openDatabase({ url: database.url, max: 4, applicationName: 'maintenance', log })
+})
+
+afterEach(async () => {
+  await db[Symbol.asyncDispose]()
+  await database[Symbol.asyncDispose]()
+})
+
+const run = () =>
+  maintain({ db, log, config: { feedRetentionDays: 7 }, signal: new AbortController().signal })
+
+const dayName = async (ago: number): Promise<string> => {
+  const [row] = await db.read(
+    (sql) => sql<{ name: string }[]>`
+      select 'feed_' || to_char((now() at time zone 'UTC')::date - ${ago}::integer, 'YYYYMMDD') as name`,
+  )
+  return row!.name
+}
+
+/** The log's day `ago` days back, with one entry of shard 3 in it. */
+const addDay = (ago: number, seq: number): Promise<unknown> =>
+  db.transact(async (tx) => {
+    const name = await dayName(ago)
+    await tx`create table ${tx(name)} (like feed including defaults including constraints)`
+    await tx`
+      select attach_feed_partition(${name}, day, day + 1)
+      from (select (now() at time zone 'UTC')::date - ${ago}::integer as day) d`
+    await tx`
+      insert into feed (shard, seq, at, scope, type, version)
+      values (3, ${seq}, now() - make_interval(days => ${ago}), 'user:x', 'control', 1)`
+  })
+
+const days = async (): Promise<string[]> => {
+  const rows = await db.read(
+    (sql) => sql<{ name: string }[]>`
+      select relname as name from pg_inherits join pg_class on oid = inhrelid
+      where inhparent = 'feed'::regclass and relname ~ '[0-9]{8}' order by relname`,
+  )
+  return rows.map(({ name }) => name)
+}
+
+test('days past retention go when every consumer has read them, and days ahead are there', async () => {
+  await addDay(7, 3)
+  await addDay(8, 2)
+  await addDay(9, 1)
+  await db.transact(async (tx) => {
+    await insertPositions(tx, 'one')
+    await tx`update consumer_cursor set seq = 2 where shard = 3`
+  })
+  await run()
+  expect(await days()).not.toContain(await dayName(9))
+  expect(await days()).not.toContain(await dayName(8))
+  expect(await days()).toContain(await dayName(7))
+  for (let ahead = 0; ahead <= 7; ahead += 1) expect(await days()).toContain(await dayName(-ahead))
+})
+
+test('a day that a consumer has not read to its end stays, and those after it', async () => {
+  await addDay(8, 2)
+  await addDay(9, 1)
+  await db.transact((tx) => insertPositions(tx, 'one')) // at 0
+  await run()
+  expect(await days()).toContain(await dayName(9))
+  await db.transact((tx) => tx`update consumer_cursor set seq = 1 where shard = 3`)
+  await run()
+  expect(await days()).not.toContain(await dayName(9))
+  expect(await days()).toContain(await dayName(8))
+})
+
+test('a reader that holds the log keeps a day for now, and writers do not wait for long', async () => {
+  await addDay(9, 1)
+  await db.transact(async (tx) => {
+    await tx`select count(*) from feed`
+    const startedAt = performance.now()
+    expect(run()).rejects.toMatchObject({ code: 'unavailable' })
+    await db.read((sql) => sql`select count(*) from feed`)
+    expect(performance.now() - startedAt).toBeLessThan(1_000)
+  })
+  await run()
+  expect(await days()).not.toContain(await dayName(9))
+})
+
+test('idempotency keys go after a day, however many', async () => {
+  const userId = newId()
+  await db.transact(async (tx) => {
+    await tx`insert into users (id, email, name, password_hash) values (${userId}, 'a@example.com', 'A', '')`
+    await tx`
+      insert into idempotency_keys (user_id, method, path, key, fingerprint, created_at)
+      select ${userId}, 'POST', '/', n::text, '', now() - case when n <= 2500 then interval '25 hours' else interval '23 hours' end
+      from generate_series(1, 2600) n`
+  })
+  await run()
+  const [row] = await db.read(
+    (sql) => sql<{ count: number }[]>`select count(*) as count from idempotency_keys`,
+  )
+  expect(row!.count).toBe(100)
+})

@@ -1,0 +1,152 @@
+// Dividing the shards: fairly, each to one worker, and on to others when a worker is killed, stopped or cut off.
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { openDatabase, type Database } from '../../src/db/client.ts'
+import { openLeases } from '../../src/db/leases.ts'
+import { createLog } from '../../src/log.ts'
+import { shardCount } from '../../src/model/event.ts'
+import { fairShare, Shards } from '../../src/worker/shards.ts'
+import { testDatabase, sharedRedisUrl, type TestDatabase } from '../support/environment.ts'
+import { eventually } from '../support/eventually.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
+import { addressOf } from '../../src/db/address.ts'
+
+const log = createLog('test', 'silent')
+const all = Array.from({ length: shardCount }, (_, shard) => shard)
+
+let database: TestDatabase
+let admin: Database
+/** Who works on which shard right now, of all workers of the test. */
+let working: Map<number, string>
+let overlaps: string[]
+
+beforeEach(async () => {
+  database = await testDatabase()
+  admin = openDatabase({ url: database.url, max: 2, applicationName: 'admin', log })
+  working = new Map()
+  overlaps = []
+})
+
+afterEach(async () => {
+  await admin[Symbol.asyncDispose]()
+  await database[Symbol.asyncDispose]()
+})
+
+const enter = (name: string, url = database.url): Shards =>
+  new Shards({
+    open: () => openLeases({ url, applicationName: `leases ${name}` }),
+    log,
+    run: async (shard, signal) => {
+      const before = working.get(shard)
+      if (before !== undefined) overlaps.push(`${shard}: ${before} and ${name}`)
+      working.set(shard, name)
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      await Bun.sleep(20) // what is under way ends
+      working.delete(shard)
+    },
+  })
+
+const holds = (...wanted: [Shards, number][]): Promise<void> =>
+  eventually(() => {
+    for (const [shards, count] of wanted) expect(shards.held.length).toBe(count)
+    expect(working.size).toBe(wanted.reduce((sum, [, count]) => sum + count, 0))
+  })
+
+test('fair shares differ by one at most and add up', () => {
+  for (let workers = 1; workers <= 20; workers += 1) {
+    const shares = Array.from({ length: workers }, (_, place) => fairShare(workers, place))
+    expect(shares.reduce((sum, share) => sum + share)).toBe(shardCount)
+    expect(Math.max(...shares) - Math.min(...shares)).toBeLessThanOrEqual(1)
+  }
+})
+
+test('one worker holds every shard, two halves, and one again when the other leaves; none is held twice', async () => {
+  await using one = enter('one')
+  await holds([one, 16])
+  {
+    await using two = enter('two')
+    await holds([one, 8], [two, 8])
+    expect([...one.held, ...two.held].sort((a, b) => a - b)).toEqual(all)
+    await using three = enter('three')
+    await eventually(() => {
+      expect([one.held.length, two.held.length, three.held.length].sort()).toEqual([5, 5, 6])
+      expect(working.size).toBe(16)
+    })
+  }
+  await holds([one, 16])
+  expect(overlaps).toEqual([])
+}, 20_000)
+
+test('a worker whose session ends stops at once and comes back', async () => {
+  await using one = enter('one')
+  await holds([one, 16])
+  await admin.read(
+    (sql) =>
+      sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'leases one'`,
+  )
+  await eventually(() => expect(one.held).toEqual([]))
+  await holds([one, 16])
+  expect(overlaps).toEqual([])
+})
+
+test('the shards of a worker behind a dead network go to the others within 5 s', async () => {
+  const { host, port } = addressOf(database.url)
+  await using proxy = await tcpProxy(
+    host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port },
+  )
+  const url = new URL(database.url)
+  url.searchParams.delete('host')
+  url.host = `127.0.0.1:${proxy.port}`
+  await using cut = enter('cut', url.href)
+  await using other = enter('other')
+  await holds([cut, 8], [other, 8])
+  proxy.blackhole()
+  const startedAt = performance.now()
+  await eventually(() => expect(other.held.length).toBe(16), { timeoutMs: 6_000 })
+  expect(performance.now() - startedAt).toBeLessThan(5_000)
+  expect(cut.held).toEqual([])
+  expect(overlaps).toEqual([])
+  proxy.heal()
+  await holds([cut, 8], [other, 8])
+}, 20_000)
+
+for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {
+  test(`the shards of a worker that got ${signal} go to the others within 5 s`, async () => {
+    const child = Bun.spawn(
+      [
+        process.execPath,
+        join(import.meta.dir, 'child.ts'),
+        JSON.stringify({ databaseUrl: database.url, redisUrl: sharedRedisUrl(), overdueIntervalMs: 60_000 }),
+      ],
+      { stdout: 'pipe', stderr: 'inherit' },
+    )
+    try {
+      await using one = enter('one')
+      const [, port] = new TextDecoder()
+        .decode((await child.stdout.getReader().read()).value)
+        .trim()
+        .split(' ')
+      const held = async (): Promise<number[]> =>
+        (await (await fetch(`http://127.0.0.1:${port}/readyz`)).json()).shards
+      await eventually(async () => {
+        expect(one.held.length).toBe(8)
+        expect((await held()).length).toBe(8)
+      })
+      child.kill(signal)
+      const startedAt = performance.now()
+      await eventually(() => expect(one.held.length).toBe(16), { timeoutMs: 6_000 })
+      const tookMs = Math.round(performance.now() - startedAt)
+      console.log({ signal, tookMs })
+      expect(tookMs).toBeLessThan(5_000)
+      if (signal === 'SIGKILL') return
+      child.kill('SIGCONT')
+      await eventually(async () => {
+        expect(one.held.length).toBe(8)
+        expect((await held()).length).toBe(8)
+      })
+    } finally {
+      child.kill('SIGKILL')
+      await child.exited
+    }
+  }, 20_000)
+}
