@@ -29,7 +29,7 @@ exec 3<&0
 "$@" 3<&- </dev/null >>"$GUARD_LOG" 2>&1 &
 child=$!
 echo $child
-{ read _ <&3; kill -s "$GUARD_SIGNAL" $child; } >/dev/null 2>&1 &
+{ read _ <&3; kill -s "$GUARD_SIGNAL" $child; kill -s CONT $child; } >/dev/null 2>&1 &
 reader=$!
 exec 3<&- 0<&- 1>&-
 wait $child
@@ -58,6 +58,7 @@ export const end = async (
   const gone = () => (isAlive(target) ? undefined : true)
   if (gone()) return
   send(target.pid, signal)
+  send(target.pid, 'SIGCONT') // a stopped process would notice only when it is continued
   try {
     await until(timeoutMs, `process ${target.pid} after ${signal}`, gone)
   } catch {
