@@ -53,3 +53,8 @@ const permitted = <T extends ProjectAccessRow | TaskAccessRow>(
 export const demandLive = ({ archivedAt }: { archivedAt: string | null }): void => {
   if (archivedAt !== null) throw new AppError('project_archived')
 }
+
+/** 409 for an Inbox. */
+export const demandProjectKind = ({ kind }: { kind: ProjectRow['kind'] }): void => {
+  if (kind === 'inbox') throw new AppError('inbox_fixed')
+}

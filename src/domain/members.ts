@@ -16,10 +16,10 @@ import { AppError, invalid, notFound } from '../errors.ts'
 import { projectScope, type Entry, type EventType } from '../model/event.ts'
 import type { Member, MemberRole, NewMember } from '../model/project.ts'
 import type { Listed, Slice } from '../model/page.ts'
-import { demandLive, demandProject, lockProjectFor } from './access.ts'
+import { demandLive, demandProject, demandProjectKind, lockProjectFor } from './access.ts'
 import type { Actor } from './actor.ts'
 import { readList } from './list.ts'
-import { accessGranted, accessRevoked, demandProjectKind, projectUpdated } from './projects.ts'
+import { accessGranted, accessRevoked, projectUpdated } from './project-entries.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /** In the order they joined. */
