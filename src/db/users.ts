@@ -99,7 +99,7 @@ export const updatePasswordHash = async (tx: Tx, id: string, passwordHash: strin
     update users set password_hash = ${passwordHash} where id = ${id}`
 }
 
-/** One of the demo users gets its role; nothing else changes a role yet. */
+/** With its sessions, memberships and shares; what it made elsewhere stays without it. */
 export const deleteUser = async (tx: Tx, id: string): Promise<void> => {
   await tx`
     delete from users where id = ${id}`
@@ -136,8 +136,18 @@ export const selectUsersByText = async (
 ): Promise<PublicUser[]> => {
   const prefix = text.replaceAll(/[\\%_]/g, String.raw`\$&`)
   const rows = await sql<(PublicUser & { email: string | null })[]>`
-    select ${publicColumns(sql, viewer)} from users u
-    where u.disabled_at is null and (lower(u.name) like lower(${prefix}) || '%' or u.email = lower(${text}))
+    with found as (
+      (
+        select id from users
+        where lower(name) collate "C" like lower(${prefix}) || '%' and disabled_at is null
+        order by lower(name) collate "C", id
+        limit ${limit}
+      )
+      union
+      select id from users where email = lower(${text}) and disabled_at is null
+    )
+    select ${publicColumns(sql, viewer)}
+    from found join users u using (id)
     order by lower(u.name) collate "C", u.id
     limit ${limit}`
   return rows.map(publicUser)

@@ -66,7 +66,8 @@ export const Instant = (description?: string): TUnsafe<string> =>
 
 /** An IANA time zone name. */
 export const TimeZone = (): TUnsafe<string> =>
-  Type.Unsafe<string>({ [Kind]: 'TimeZone', type: 'string', examples: ['Europe/Berlin'], default: 'UTC' })
+  // No `default`: Elysia would write it into bodies, and a patch of something else would reset the zone.
+  Type.Unsafe<string>({ [Kind]: 'TimeZone', type: 'string', examples: ['Europe/Berlin'] })
 
 export const Nullable = <T>(schema: TUnsafe<T>) => Type.Union([schema, Type.Null()])
 

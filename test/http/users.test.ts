@@ -1,0 +1,169 @@
+// One's own account and other people over HTTP: each rule as its answer and the entries it leaves in the log.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { selectUsersByText } from '../../src/db/users.ts'
+import { userScope } from '../../src/model/event.ts'
+import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
+
+let world: World
+let ada: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+  ada = await world.register('Ada Lovelace')
+})
+
+afterAll(() => world[Symbol.asyncDispose]())
+
+const patch = (person: Person, body: unknown, headers: Record<string, string> = {}) =>
+  world.call('PATCH', '/api/users/me', { token: person.token, body, headers })
+
+const get = (person: Person, path: string, headers: Record<string, string> = {}) =>
+  world.call('GET', `/api/users/${path}`, { token: person.token, headers })
+
+/** What the log says to a person, past what registration said. */
+const heard = async (person: Person) => (await world.entries(userScope(person.id))).slice(1)
+
+test('name and time zone change, once, and the log says so', async () => {
+  const bob = await world.register('Bob')
+  const { status, headers, body } = await patch(bob, { name: ' Robert ', timeZone: 'Europe/Berlin' })
+  expect(status).toBe(200)
+  expect(body).toMatchObject({ id: bob.id, name: 'Robert', timeZone: 'Europe/Berlin', emailVerified: false })
+  const [entry] = await heard(bob)
+  expect(entry).toMatchObject({
+    type: 'user.updated',
+    entityId: bob.id,
+    actorId: bob.id,
+    changes: { name: { from: 'Bob', to: 'Robert' }, timeZone: { from: 'UTC', to: 'Europe/Berlin' } },
+  })
+  const frame = JSON.parse(entry!.frame!)
+  expect(frame).toMatchObject({ data: body, changed: ['name', 'timeZone'] })
+  expect(headers.get('tide-cursor')).toBe(frame.cursor)
+
+  const again = await patch(bob, { name: 'Robert' })
+  expect(again.status).toBe(200)
+  expect(again.headers.has('tide-cursor')).toBe(false)
+  expect(await heard(bob)).toHaveLength(1)
+  expect((await patch(bob, { timeZone: null })).body.timeZone).toBe('UTC')
+})
+
+test.each([
+  [{}, ''],
+  [{ name: '' }, '/name'],
+  [{ name: null }, '/name'],
+  [{ name: 'x'.repeat(101) }, '/name'],
+  [{ timeZone: 'Mars/Olympus' }, '/timeZone'],
+  [{ role: 'admin' }, '/role'],
+  [{ emailVerified: true }, '/emailVerified'],
+  [{ email: 'ada' }, '/email'],
+  [{ email: 'new@example.com' }, '/currentPassword'],
+  [{ email: 'new@example.com', currentPassword: 'not the password' }, '/currentPassword'],
+])('a patch with %j is 422 and changes nothing', async (body, pointer) => {
+  const [before, entries] = [(await get(ada, 'me')).body, await world.entryCount()]
+  const answer = await patch(ada, body)
+  expect(answer.status).toBe(422)
+  expect(answer.body.errors[0].pointer).toBe(pointer)
+  expect((await get(ada, 'me')).body).toEqual(before)
+  expect(await world.entryCount()).toBe(entries)
+})
+
+test('a new address needs the password, is unverified, and must be free', async () => {
+  const bob = await world.register('Bob')
+  await world.server.deps.db.transact(
+    (tx) => tx`update users set email_verified_at = now() where id = ${bob.id}`,
+  )
+  expect((await patch(bob, { name: 'Rob', email: bob.email })).body.emailVerified).toBe(true)
+  const email = `Moved-${bob.id}@Example.com`
+  const moved = await patch(bob, { email, currentPassword: testPassword })
+  expect(moved).toMatchObject({ status: 200, body: { email: email.toLowerCase(), emailVerified: false } })
+  expect((await heard(bob)).at(-1)!.changes).toEqual({ email: { from: bob.email, to: email.toLowerCase() } })
+  const taken = await patch(bob, { email: ada.email, currentPassword: testPassword })
+  expect(taken).toMatchObject({ status: 409, body: { code: 'email_taken' } })
+})
+
+test('a change repeated under its Idempotency-Key happens once', async () => {
+  const bob = await world.register('Bob')
+  const headers = { 'Idempotency-Key': 'rename' }
+  const first = await patch(bob, { name: 'Rob' }, headers)
+  const again = await patch(bob, { name: 'Rob' }, headers)
+  expect(again.headers.get('idempotency-replayed')).toBe('true')
+  expect(again.body).toEqual(first.body)
+  expect(await heard(bob)).toHaveLength(1)
+})
+
+test('reading an account again costs nothing while it is the same', async () => {
+  const { headers } = await get(ada, 'me')
+  expect((await get(ada, 'me', { 'If-None-Match': headers.get('etag')! })).status).toBe(304)
+})
+
+test.each([
+  [{ currentPassword: 'not the password', password: 'a fine new one' }, '/currentPassword'],
+  [{ currentPassword: testPassword, password: 'password123' }, '/password'],
+  [{ currentPassword: testPassword, password: 'short' }, '/password'],
+  [{ password: 'a fine new one' }, '/currentPassword'],
+])('a new password with %j is 422, and the old one still works', async (body, pointer) => {
+  const entries = await world.entryCount()
+  const answer = await world.call('PUT', '/api/users/me/password', { token: ada.token, body })
+  expect(answer.status).toBe(422)
+  expect(answer.body.errors[0].pointer).toBe(pointer)
+  expect(await world.entryCount()).toBe(entries)
+  const login = await world.call('POST', '/api/auth/login', {
+    body: { email: ada.email, password: testPassword },
+  })
+  expect(login.status).toBe(200)
+})
+
+test('strangers see name and picture, members of a common project the address too, admins everybody', async () => {
+  const bob = await world.register('Bob')
+  const stranger = await get(ada, bob.id)
+  expect(stranger.body).toEqual({ id: bob.id, name: 'Bob', avatarUrl: null })
+  const admin = await world.registerAdmin()
+  expect((await get(admin, bob.id)).body.email).toBe(bob.email)
+  expect((await get(bob, bob.id)).body.email).toBe(bob.email)
+
+  const project = await world.call('POST', '/api/projects', { token: ada.token, body: { name: 'Apollo' } })
+  await world.call('POST', `/api/projects/${project.body.id}/members`, {
+    token: ada.token,
+    body: { userId: bob.id, role: 'viewer' },
+  })
+  expect((await get(ada, bob.id)).body.email).toBe(bob.email)
+  expect((await get(ada, Bun.randomUUIDv7())).status).toBe(404)
+})
+
+test('people are found by the beginning of their name or their whole address', async () => {
+  const grace = await world.register('Grace_100% Hopper')
+  const found = async (q: string): Promise<string[]> => {
+    const { status, body } = await get(ada, `search?q=${encodeURIComponent(q)}`)
+    expect(status).toBe(200)
+    return body.items.map((user: { name: string }) => user.name)
+  }
+  expect(await found('gRaCe')).toEqual(['Grace_100% Hopper'])
+  expect(await found('grace_100% h')).toEqual(['Grace_100% Hopper'])
+  expect(await found('grace%hopper')).toEqual([])
+  expect(await found('grace__')).toEqual([])
+  expect(await found('hopper')).toEqual([])
+  expect(await found(grace.email.toUpperCase())).toEqual(['Grace_100% Hopper'])
+  expect(await found(grace.email.slice(0, -1))).toEqual([])
+  expect(JSON.stringify((await get(ada, 'search?q=grace')).body)).not.toContain(grace.email)
+  for (const q of ['', '?q=', '?q=a&limit=1000000000', `?q=${'x'.repeat(10_000)}`, '?q=a&nonsense=1']) {
+    expect((await get(ada, `search${q}`)).status).toBeOneOf([400, 422])
+  }
+})
+
+test('searching people among 20,000 scans no table', async () => {
+  await world.server.deps.db.transact(async (tx) => {
+    await tx`
+      insert into users (id, email, name, password_hash)
+      select gen_random_uuid(), n || '@many.example', md5(n::text), '' from generate_series(1, 20000) n`
+    await tx`analyze users`
+    const scans = async (): Promise<number> => {
+      const [row] = await tx<{ scans: number }[]>`
+        select seq_scan as scans from pg_stat_xact_user_tables where relname = 'users'`
+      return row!.scans
+    }
+    const before = await scans()
+    const found = await selectUsersByText(tx, { userId: ada.id, role: 'user' }, 'abc', 20)
+    expect(found.length).toBeGreaterThan(0)
+    expect(await scans()).toBe(before)
+    await tx`delete from users where email like '%@many.example'`
+  })
+})
