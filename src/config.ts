@@ -117,7 +117,7 @@ const jwtSecrets: Key<Config['jwtKeys']> = {
       .split(',')
       .filter(Boolean)
       .map((part) => {
-        const colon = part.indexOf(':')
+        const colon = Math.max(0, part.indexOf(':')) // without one there is no kid, and a secret must not become it
         return { kid: part.slice(0, colon), secret: part.slice(colon + 1) }
       })
     if (keys.length === 0) fail('is missing; set it to kid:secret, for example k1:$(openssl rand -hex 32)')
@@ -145,7 +145,7 @@ const origins: Key<string[]> = {
       .map((origin) => origin.trim())
       .filter(Boolean)
     for (const origin of list) {
-      if (!URL.canParse(origin) || new URL(origin).origin !== origin)
+      if (origin.includes('*') || !URL.canParse(origin) || new URL(origin).origin !== origin)
         fail('must list origins such as https://tasks.example.com, without a path; * is not allowed')
     }
     return list

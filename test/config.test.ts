@@ -1,0 +1,130 @@
+// Configuration: every problem at once, by name, with the fix, and never a secret.
+import { describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { ConfigError, exampleEnvironment, readConfig } from '../src/config.ts'
+
+const secret = '3f9a1c5e7b2d4f6081a3c5e7f9b1d3f5'
+
+const needed = {
+  DATABASE_URL: 'postgres://tide:s3cret-word@db.example:5432/tasktide',
+  REDIS_URL: 'redis://:s3cret-word@redis.example:6379',
+  JWT_SECRETS: `k1:${secret}`,
+}
+
+const problemsOf = (environment: Record<string, string>): string[] => {
+  try {
+    readConfig(environment)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems
+    throw error
+  }
+}
+
+test('.env.example lists every key as the schema has it', async () => {
+  expect(await Bun.file(join(import.meta.dir, '../.env.example')).text()).toBe(exampleEnvironment())
+})
+
+test('The example of every key is one that is accepted', () => {
+  const lines = exampleEnvironment().matchAll(/^# ([A-Z_0-9]+)=(.+)$/gm)
+  const examples = Object.fromEntries([...lines].map(([, name, value]) => [name!, value!]))
+  expect(problemsOf({ ...examples, JWT_SECRETS: needed.JWT_SECRETS })).toEqual([])
+})
+
+test('Three settings are enough, and development listens on the own machine only', () => {
+  expect(readConfig(needed)).toMatchObject({
+    env: 'development',
+    host: '127.0.0.1',
+    port: 3000,
+    rateLimit: true,
+    trustedProxies: 0,
+    allowedOrigins: [],
+    jwtKeys: [{ kid: 'k1', secret }],
+  })
+})
+
+test('An empty value counts as none', () => {
+  expect(readConfig({ ...needed, PORT: '', HOST: '' })).toMatchObject({ port: 3000, host: '127.0.0.1' })
+})
+
+describe('what is wrong', () => {
+  test('is said all at once, each by name', () => {
+    const problems = problemsOf({
+      PORT: 'many',
+      TRUSTED_PROXIES: '11',
+      ALLOWED_ORIGINS: '*',
+      LOG_LEVEL: 'loud',
+    })
+    const names = problems.map((problem) => problem.split(' ')[0]!)
+    expect(names.toSorted((a, b) => a.localeCompare(b))).toEqual([
+      'ALLOWED_ORIGINS',
+      'DATABASE_URL',
+      'JWT_SECRETS',
+      'LOG_LEVEL',
+      'PORT',
+      'REDIS_URL',
+      'TRUSTED_PROXIES',
+    ])
+  })
+
+  test('never quotes a secret', () => {
+    const problems = problemsOf({
+      DATABASE_URL: 'mysql://tide:s3cret-word@db.example/x',
+      REDIS_URL: 'http://:s3cret-word@redis.example',
+      JWT_SECRETS: 'k1:s3cret-word',
+    })
+    expect(problems.length).toBe(3)
+    expect(problems.join('\n')).not.toContain('s3cret-word')
+  })
+
+  for (const PORT of ['-1', '65536', '1e3', '0x10', '80.5', ' 80', 'NaN', '999999999999999999'])
+    test(`is a port of ${PORT}`, () => expect(problemsOf({ ...needed, PORT })).toHaveLength(1))
+
+  for (const ALLOWED_ORIGINS of [
+    '*',
+    'https://*.example.com',
+    'example.com',
+    'https://example.com/',
+    'https://example.com/app',
+    'null',
+    'https://a.example, *',
+  ])
+    test(`is an origin of ${ALLOWED_ORIGINS}`, () =>
+      expect(problemsOf({ ...needed, ALLOWED_ORIGINS })).toHaveLength(1))
+
+  for (const JWT_SECRETS of [
+    '',
+    secret,
+    ':',
+    'k1:',
+    `K 1:${secret}`,
+    `k1:${secret.slice(1)}`,
+    `k1:${secret},k1:${secret}x`,
+    `k1:${secret},k2:short`,
+  ])
+    test(`is a key list of ${JWT_SECRETS.replaceAll(secret, '…')}`, () =>
+      expect(problemsOf({ ...needed, JWT_SECRETS }).length).toBeGreaterThan(0))
+})
+
+describe('production', () => {
+  const production = { ...needed, TIDE_ENV: 'production' }
+
+  test('takes good settings', () => expect(problemsOf(production)).toEqual([]))
+
+  test('refuses a secret that is one in length only', () => {
+    expect(problemsOf({ ...production, JWT_SECRETS: `k1:${'ab'.repeat(32)}` })).toHaveLength(1)
+  })
+
+  test('refuses to run without rate limits', () => {
+    expect(problemsOf({ ...production, RATE_LIMIT: 'off' })).toEqual([
+      'RATE_LIMIT must not be off in production',
+    ])
+    expect(problemsOf({ ...needed, RATE_LIMIT: 'off' })).toEqual([])
+  })
+})
+
+test('A command that needs less asks for less', () => {
+  expect(readConfig({ DATABASE_URL: needed.DATABASE_URL }, ['databaseUrl'])).toEqual({
+    databaseUrl: needed.DATABASE_URL,
+  })
+})

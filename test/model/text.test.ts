@@ -1,0 +1,46 @@
+// Text: counted in code points, refused where PostgreSQL would refuse or change it, and as ASCII on the wire.
+import { describe, expect, test } from 'bun:test'
+import * as fc from 'fast-check'
+import { asciiJson, textFault } from '../../src/model/text.ts'
+
+const any = fc.string({ unit: 'binary', maxLength: 60 })
+
+describe('acceptable text', () => {
+  test('is whatever is well-formed, has no NUL and fits in code points', () => {
+    fc.assert(
+      fc.property(any, fc.integer({ min: 0, max: 60 }), (text, maxLength) => {
+        const fits = Array.from(text.trim()).length <= maxLength
+        const expected = fits && !text.includes('\0') && text.isWellFormed()
+        expect(textFault(text, { maxLength }) === null).toBe(expected)
+      }),
+    )
+  })
+
+  test('counts an emoji once, and each part of a joined one', () => {
+    expect(textFault('🦊'.repeat(10), { maxLength: 10 })).toBeNull()
+    expect(textFault('🦊'.repeat(11), { maxLength: 10 })).toBe('must have at most 10 characters')
+    expect(textFault('👩‍👧', { maxLength: 2 })).toBe('must have at most 2 characters')
+  })
+
+  test('is measured without the space around it', () => {
+    expect(textFault('  ab  ', { maxLength: 2 })).toBeNull()
+    expect(textFault(' \n\t ', { minLength: 1, maxLength: 2 })).toBe('must not be empty')
+  })
+
+  test('has no half of a surrogate pair', () => {
+    for (const half of ['\ud83e', '\udd8a', '\udd8a\ud83e', 'a\ud83eb'])
+      expect(textFault(half, { maxLength: 10 })).toBe('must not contain lone surrogates')
+  })
+})
+
+describe('JSON as sockets get it', () => {
+  test('is ASCII and means the same', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ stringUnit: 'binary' }), (value) => {
+        const json = asciiJson(value)
+        expect(/^[\x20-\x7e]*$/.test(json.replaceAll('\u007f', ''))).toBe(true)
+        expect(JSON.stringify(JSON.parse(json))).toBe(JSON.stringify(value))
+      }),
+    )
+  })
+})
