@@ -1,8 +1,8 @@
 // Reading the log from any place in it: from memory, else from the stream, else from PostgreSQL, whichever has
 // the very next number. Redis being slow or away only makes it slower.
 import type { Database } from '../db/client.ts'
-import { readScope, readShard } from '../db/feed.ts'
-import type { LogEntry, Scope } from '../model/event.ts'
+import { readShard } from '../db/feed.ts'
+import type { LogEntry } from '../model/event.ts'
 import type { Redis } from './redis.ts'
 import type { Ring } from './ring.ts'
 import { readStream } from './stream.ts'
@@ -42,18 +42,3 @@ export const readLog = async (
 /** Whether the entries are exactly the ones after `after`. */
 export const isContiguous = (entries: readonly LogEntry[], after: number): boolean =>
   entries.every((entry, index) => entry.seq === after + 1 + index)
-
-/** What a process that serves sockets reads the past with. */
-export interface Replay {
-  readonly ring: Ring
-  /** As `readLog`. */
-  read(epoch: string, shard: number, after: number, upTo: number, limit: number): Promise<LogPage>
-  /** Entries of one scope with numbers in (after, upTo], ascending, at most `limit`; from the log's own index. */
-  readScope(scope: Scope, after: number, upTo: number, limit: number): Promise<LogEntry[]>
-}
-
-export const createReplay = (deps: ReplayDeps & { ring: Ring }): Replay => ({
-  ring: deps.ring,
-  read: (...page) => readLog(deps, ...page),
-  readScope: (...page) => deps.db.read((sql) => readScope(sql, ...page)),
-})

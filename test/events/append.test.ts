@@ -1,14 +1,7 @@
 // What one append writes: numbers, versions, frames, quiet entries; and that appends to several shards at once
 // never deadlock.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import {
-  append,
-  ensureEpoch,
-  ensureFeedPartitions,
-  readHeads,
-  readScope,
-  readShard,
-} from '../../src/db/feed.ts'
+import { append, ensureEpoch, readHeads, readScope, readShard } from '../../src/db/feed.ts'
 import { formatCursor, maxFrameBytes, shardOf, type Entry, type Scope } from '../../src/model/event.ts'
 import { seed, randomOf } from './seed.ts'
 import { commit, entryOf, openWorld, scopeOf, type World } from './world.ts'
