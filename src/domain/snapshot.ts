@@ -74,7 +74,7 @@ export const readUserSnapshot = ({ db }: { db: Database }, actor: Actor): Promis
       })
       return {
         user,
-        projects: projects.map((row) => toProject(row, row.role)),
+        projects: projects.map((row) => toProject(row, effectiveRole(actor, { member: row.role })!)),
         sharedTasks: await selectSharedTasks(tx, userId, everybody.limit),
         notifications: notifications.slice(0, newestNotifications).map(toNotification),
         unreadCount: await countNotifications(tx, userId, true),
