@@ -1,27 +1,61 @@
-// Reading a JSON body: only the documented type, bounded on the stream, hashed for Idempotency-Key.
-import { AppError } from '../errors.ts'
+// Reading a JSON body: only the documented type, bounded on the stream and in depth, hashed for
+// Idempotency-Key.
+import { AppError, invalid } from '../errors.ts'
 import { factsOf } from './request.ts'
 
 export const maxBodyBytes = 1024 * 1024
 
+/** No documented shape comes near; validating what is nested without end takes seconds. */
+const maxDepth = 32
+
 const jsonTypes = new Set(['application/json', 'application/merge-patch+json'])
 
-/** The parsed body, undefined where there is none. 415, 413 or 400 `malformed_json`. */
-export const readJson = async (request: Request, contentType: string): Promise<unknown> => {
+/** The parsed body, undefined where there is none. 415, 413, 400 `malformed_json`, or 422 for what is no object. */
+export const readJson = async (request: Request, mediaType: string): Promise<unknown> => {
   if (!request.body) return undefined
   const declared = request.headers.get('content-length')
   if (declared !== null && Number(declared) > maxBodyBytes) throw new AppError('payload_too_large')
   const bytes = await readBounded(request.body)
   if (bytes.byteLength === 0) return undefined
+  const contentType = mediaType.trim().toLowerCase()
   if (!jsonTypes.has(contentType) || (contentType !== 'application/json' && request.method !== 'PATCH')) {
     throw new AppError('unsupported_media_type', 'Send application/json')
   }
+  if (isDeeperThan(maxDepth, bytes))
+    throw invalid({ pointer: '', detail: `must not be nested deeper than ${maxDepth} levels` })
   factsOf(request).fingerprint = new Bun.CryptoHasher('sha256').update(bytes).digest()
+  const value = parse(bytes)
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw invalid({ pointer: '', detail: 'must be an object' })
+  return value
+}
+
+const parse = (bytes: Uint8Array): unknown => {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (cause) {
     throw new AppError('malformed_json', undefined, { cause })
   }
+}
+
+const [quote, backslash, openList, closeList, openObject, closeObject] = Buffer.from('"\\[]{}')
+
+/** Counts brackets outside of strings; what is no JSON is left for the parser to refuse. */
+const isDeeperThan = (limit: number, bytes: Uint8Array): boolean => {
+  let depth = 0
+  let inString = false
+  for (let index = 0; index < bytes.length; index += 1) {
+    const byte = bytes[index]
+    if (inString) {
+      if (byte === backslash) index += 1
+      else if (byte === quote) inString = false
+    } else if (byte === quote) inString = true
+    else if (byte === openList || byte === openObject) {
+      depth += 1
+      if (depth > limit) return true
+    } else if (byte === closeList || byte === closeObject) depth -= 1
+  }
+  return false
 }
 
 const readBounded = async (stream: ReadableStream<Uint8Array>): Promise<Uint8Array> => {
