@@ -130,6 +130,7 @@ const jwtSecrets: Key<Config['jwtKeys']> = {
         fail(`the secret of ${kid} is too regular for production; make one with openssl rand -hex 32`)
     }
     if (new Set(keys.map((key) => key.kid)).size < keys.length) fail('names a kid twice')
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- no key at all was reported above
     return keys as Config['jwtKeys']
   },
 }
@@ -275,6 +276,7 @@ export const readConfig = <K extends keyof Config = keyof Config>(
   if (problems.length > 0) throw new ConfigError(problems)
   if ('rateLimit' in read) read['rateLimit'] = read['rateLimit'] === 'on'
   if ('dataDir' in read) read['dataDir'] = resolve(String(read['dataDir']))
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each key of the table reads its own type
   return read as Pick<Config, K>
 }
 

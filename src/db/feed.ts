@@ -109,8 +109,10 @@ export const append = async (
       w.op, w.control, w.changes, w.quiet, w.frame, h.epoch
     from written w join head h using (shard)
     order by w.shard, w.seq`
-  return { epoch: written[0]?.epoch ?? '', entries: written.map(({ epoch: _, ...entry }) => entry) }
+  return { epoch: written[0]?.epoch ?? '', entries: written.map(withoutEpoch) }
 }
+
+const withoutEpoch = ({ epoch: _epoch, ...entry }: LogEntry & { epoch: string }): LogEntry => entry
 
 const quieten = (entries: Entry[]): { entry: Entry; quiet: boolean }[] => {
   const perScope = Map.groupBy(entries, (entry) => entry.scope)

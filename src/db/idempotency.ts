@@ -2,6 +2,7 @@
 import { AppError } from '../errors.ts'
 import type { Fill } from './feed.ts'
 import type { Tx } from './client.ts'
+import { codeOf } from './errors.ts'
 
 interface Kept {
   status: number
@@ -27,7 +28,7 @@ export const claimKey = async (
       set fingerprint = excluded.fingerprint, status = null, created_at = now()
       where idempotency_keys.created_at < now() - interval '24 hours'
     returning key`.catch((error: unknown) => {
-    if ((error as { code?: string }).code !== '55P03') throw error
+    if (codeOf(error) !== '55P03') throw error
     throw new AppError('idempotency_in_flight', undefined, { retryAfter: 1, cause: error })
   })
   if (claimed.length > 0) return null

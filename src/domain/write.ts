@@ -28,7 +28,7 @@ export interface Write<T> {
   actor: Actor
   claim: Claim | null
   /** The answer for a value, without `Tide-Cursor`. */
-  render(value: T): Reply
+  render: (value: T) => Reply
 }
 
 /** What a domain function did inside the transaction. */
@@ -84,11 +84,12 @@ export const write = async <T>(
 export const writeAsSystem = async <T>(
   { db, publisher }: WriteDeps,
   work: (tx: Tx) => Promise<Change<T>>,
+  options: CallOptions = {},
 ): Promise<T> => {
   const { value, appended } = await db.transact(async (tx) => {
     const { value, entries } = await work(tx)
     return { value, appended: entries.length > 0 ? await append(tx, entries) : null }
-  })
+  }, options)
   if (appended) publisher.publish(appended)
   return value
 }

@@ -24,6 +24,7 @@ export const toAppError = (error: unknown): AppError => {
 
 const fromValidation = (error: ValidationError): AppError => {
   if (error.type === 'response') return new AppError('internal', undefined, { cause: error })
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Elysia does not type the validator it compiled
   const validator = error.validator as { Errors(value: unknown): Iterable<Fault> }
   const found = violations(validator.Errors(error.value))
   if (error.type !== 'query')
@@ -44,7 +45,7 @@ interface Fault {
 }
 
 /** What is wrong with a part of a body whose schema depends on another part; pointers go on from `pointer`. */
-export const faultsIn = <T extends TSchema>(schema: T, value: unknown, pointer: string): Violation[] =>
+export const faultsIn = (schema: TSchema, value: unknown, pointer: string): Violation[] =>
   violations(Errors(schema, value)).map((found) => ({ ...found, pointer: pointer + found.pointer }))
 
 const violations = (faults: Iterable<Fault>): Violation[] => {
@@ -60,7 +61,7 @@ const violations = (faults: Iterable<Fault>): Violation[] => {
 const explain = ({ message, schema, value }: Fault): string => {
   if (message === 'Unexpected property') return unknownText
   if (message.endsWith('equired property')) return 'is required'
-  const alternatives = schema['anyOf'] as TSchema[] | undefined
+  const alternatives: TSchema[] | undefined = schema['anyOf']
   const plain = alternatives?.find((option) => option['type'] !== 'null') ?? schema
   const nullable = alternatives?.some((option) => option['type'] === 'null') ? ' or null' : ''
   return `${rule(plain, value) ?? `is not as documented: ${message.toLowerCase()}`}${nullable}`
@@ -70,13 +71,11 @@ const explain = ({ message, schema, value }: Fault): string => {
 const rule = (schema: TSchema, value: unknown): string | null => {
   switch (schema[Kind]) {
     case 'Text':
-      return typeof value === 'string'
-        ? textFault(value, schema as unknown as { maxLength: number })
-        : 'must be text'
+      return typeof value === 'string' ? textFault(value, { maxLength: Infinity, ...schema }) : 'must be text'
     case 'Word':
-      return `must be one of ${(schema['enum'] as string[]).join(', ')}`
+      return `must be one of ${String(schema['enum'].join(', '))}`
     case 'Words':
-      return `must be a comma list of ${(schema['items'] as { enum: string[] }).enum.join(', ')}`
+      return `must be a comma list of ${String(schema['items'].enum.join(', '))}`
     case 'Whole':
       return `must be one whole number from ${String(schema['minimum'])} to ${String(schema['maximum'])}`
     case 'Flag':
@@ -120,7 +119,6 @@ export const problem = (thrown: unknown, request: Request, log: Log): Response =
   }
   if (retryAfter !== undefined) headers['Retry-After'] = String(Math.max(1, Math.ceil(retryAfter)))
   if (error.status === 401) headers['WWW-Authenticate'] = 'Bearer'
-  if (error.code === 'method_not_allowed' && extra?.['allow'])
-    headers['Allow'] = (extra['allow'] as string[]).join(', ')
+  if (Array.isArray(extra?.['allow'])) headers['Allow'] = extra['allow'].join(', ')
   return new Response(JSON.stringify(body), { status: error.status, headers })
 }

@@ -5,7 +5,7 @@ import { Kind, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
 /** The search part of a URL: a name given once is a string, given more often a list. */
 export const readQuery = (url: string): Record<string, string | string[]> => {
   const start = url.indexOf('?')
-  const query: Record<string, string | string[]> = Object.create(null) as Record<string, string | string[]>
+  const query: Record<string, string | string[]> = Object.create(null)
   if (start < 0) return query
   for (const [name, value] of new URLSearchParams(url.slice(start))) {
     const held = query[name]
@@ -17,6 +17,7 @@ export const readQuery = (url: string): Record<string, string | string[]> => {
 const Parameter = <T>(kind: string, schema: Record<string, unknown>): TUnsafe<T> => {
   // Kinds are told apart by their name and options are read from the schema itself.
   const made = { [Kind]: kind, ...schema }
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- that is what a schema is to its library
   return made as unknown as TUnsafe<T>
 }
 

@@ -67,7 +67,7 @@ export interface Entry {
   /** The entity's version; absent where an entity has none: then the entry's number stands for it. */
   version?: number
   /** The full current value, in the shape REST answers with. */
-  data?: unknown
+  data?: object
   /** Names of the fields that changed, of an update. */
   changed?: string[]
   actorId: string | null
@@ -109,7 +109,7 @@ export const encodeBody = (entry: Entry, op: string | null): string => {
   return body.length <= maxFrameBytes ? body.slice(1) : asciiJson(slimBody(entry, op, body.length)).slice(1)
 }
 
-const bodyOf = (entry: Entry, op: string | null, data: unknown): Record<string, unknown> => ({
+const bodyOf = (entry: Entry, op: string | null, data: object | undefined): Record<string, unknown> => ({
   type: entry.type,
   id: entry.id,
   ...(data !== undefined && { data }),
@@ -119,7 +119,7 @@ const bodyOf = (entry: Entry, op: string | null, data: unknown): Record<string, 
 })
 
 const slimBody = (entry: Entry, op: string | null, bytes: number): Record<string, unknown> => {
-  const data = { ...(entry.data as Record<string, unknown>) }
+  const data: Record<string, unknown> = { ...entry.data }
   const texts = Object.entries(data)
     .filter((field): field is [string, string] => typeof field[1] === 'string')
     .map(([name, value]) => ({ name, bytes: asciiJson(value).length }))

@@ -38,7 +38,11 @@ TypeRegistry.Set('TimeZone', (_schema, value) => typeof value === 'string' && is
 
 const isTimeZone = (value: string): boolean => {
   try {
-    return /^[A-Za-z]/.test(value) && new Intl.DateTimeFormat('en', { timeZone: value }) !== null
+    // An offset such as +01:00 is no zone: it knows no summer time.
+    return (
+      /^[A-Za-z]/.test(value) &&
+      Intl.DateTimeFormat('en', { timeZone: value }).resolvedOptions().timeZone !== ''
+    )
   } catch {
     return false
   }

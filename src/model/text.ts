@@ -21,7 +21,7 @@ export const textFault = (
   const trimmed = untrimmed ? value : value.trim()
   // A code point is one or two code units, so that only values near a limit need counting.
   const units = trimmed.length
-  const length = units <= maxLength && units >= 2 * minLength ? units : [...trimmed].length
+  const length = units <= maxLength && units >= 2 * minLength ? units : Array.from(trimmed).length
   if (length > maxLength) return `must have at most ${maxLength} characters`
   if (length < minLength)
     return minLength === 1 ? 'must not be empty' : `must have at least ${minLength} characters`
