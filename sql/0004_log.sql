@@ -49,6 +49,9 @@ create table feed (
 
 create index feed_scope_idx on feed (scope, seq);
 
+-- Whoever resumes asks whether the scope was taken from them meanwhile, however far behind they are.
+create index feed_control_idx on feed (scope, seq) where control is not null;
+
 -- Daily partitions are made ahead by migrate, servers and workers; a row here is an alarm.
 create table feed_default partition of feed default;
 

@@ -3,6 +3,7 @@
 import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import type { Deps } from './deps.ts'
+import { addressKey } from './http/allowance.ts'
 import { frame, type RouteTable } from './http/frame.ts'
 import { openApiRoutes } from './http/openapi.ts'
 import { factsOf } from './http/request.ts'
@@ -52,8 +53,8 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
   app.get(
     '/api/ws',
     ({ request, server }) =>
-      // Elysia types the server by its own sockets; these are ours.
-      sockets.upgrade(request, server as unknown as Server<Connection>, factsOf(request).ip),
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Elysia types the server by its own sockets; these are ours
+      sockets.upgrade(request, server as unknown as Server<Connection>, addressKey(factsOf(request).ip)),
     { detail: { tags: ['Log'], summary: 'Upgrade to a WebSocket speaking tasktide.v1 (docs/protocol.md)' } },
   )
   return app

@@ -19,6 +19,7 @@ import { createTokens } from './http/tokens.ts'
 import type { Log } from './log.ts'
 import { startWorker } from './worker/runner.ts'
 import type { Connection } from './ws/connection.ts'
+import type { Patience } from './ws/protocol.ts'
 import { Sockets } from './ws/socket.ts'
 
 /** A role that runs until it is disposed. */
@@ -61,8 +62,15 @@ const prepareLog = async (db: Database, log: Log): Promise<void> => {
   await db.transact((tx) => ensureFeedPartitions(tx))
 }
 
-/** Starts a server: tails the log, then listens. Resolves when it answers. */
-export const openServer = async (config: Config, log: Log): Promise<RunningServer> => {
+/**
+ * Starts a server: tails the log, then listens. Resolves when it answers.
+ * @param patience of sockets, where tests cannot wait.
+ */
+export const openServer = async (
+  config: Config,
+  log: Log,
+  patience: Partial<Patience> = {},
+): Promise<RunningServer> => {
   await using stack = new AsyncDisposableStack()
   const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'server')
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
@@ -87,7 +95,7 @@ export const openServer = async (config: Config, log: Log): Promise<RunningServe
   )
   const tokens = createTokens(config)
   const authenticator = stack.use(createAuthenticator({ db, tokens, tail, hub, log }))
-  let draining = false
+  const drain = new AbortController()
   const deps: Deps = {
     config,
     log,
@@ -101,14 +109,14 @@ export const openServer = async (config: Config, log: Log): Promise<RunningServe
     passwords: createPasswords(config.passwordHashesAtOnce),
     limiter: createLimiter({ redis: redis.client, log }),
     redisIsUp: () => isUp(redis),
-    isDraining: () => draining,
+    draining: drain.signal,
     now: () => new Date(),
   }
   await tail.start()
-  sockets = new Sockets(deps)
+  sockets = new Sockets(deps, patience)
   const server = listen(deps, sockets)
   stack.defer(async () => {
-    draining = true
+    drain.abort()
     await Bun.sleep(config.drainDelayMs)
     await sockets[Symbol.asyncDispose]()
     await stopServer(server)
@@ -163,7 +171,8 @@ const listen = (deps: Deps, sockets: Sockets): Server<Connection> => {
     idleTimeout: 60,
     websocket: sockets.handlers,
   })
-  return app.server as unknown as Server<Connection> // the sockets are ours, not Elysia's
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the sockets are ours, not Elysia's
+  return app.server as unknown as Server<Connection>
 }
 
 const stopTimeoutMs = 5_000

@@ -87,7 +87,7 @@ export interface Deps {
   limiter: RateLimiter
   /** Whether Redis answered lately; for health. */
   redisIsUp(): boolean
-  /** Set while the process drains. */
-  isDraining(): boolean
+  /** Aborted once the process drains: refuse what is new, end what waits. */
+  draining: AbortSignal
   now(): Date
 }

@@ -5,7 +5,9 @@ import type { Tx } from './client.ts'
 
 export interface Missed {
   /** Entries of the scope in (after, upTo], counted to at most `cap`. */
-  count: number
+  entries: number
+  /** How many of those are events for sockets. */
+  events: number
   /** Whether one of them took the scope from this person. */
   revoked: boolean
   /** Whether the shard still holds every entry after `after`. */
@@ -18,15 +20,15 @@ export const selectMissed = async (
   missed: { scope: Scope; shard: number; after: number; upTo: number; userId: string; cap: number },
 ): Promise<Missed> => {
   const { scope, shard, after, upTo, userId, cap } = missed
-  if (after === upTo) return { count: 0, revoked: false, complete: true }
+  if (after === upTo) return { entries: 0, events: 0, revoked: false, complete: true }
   const [row] = await tx<Missed[]>`
-    select
-      (select count(*)::int from (
-        select from feed where scope = ${scope} and seq > ${after} and seq <= ${upTo} limit ${cap}) as capped) as count,
+    select count(*)::int as entries, count(frame)::int as events,
       exists (
         select from feed
         where scope = ${scope} and seq > ${after} and seq <= ${upTo} and control is not null
           and (control->>'kind' = 'delete' or control->>'kind' = 'revoke' and control->>'userId' = ${userId})) as revoked,
-      exists (select from feed where shard = ${shard} and seq = ${after} + 1) as complete`
+      exists (select from feed where shard = ${shard} and seq = ${after} + 1) as complete
+    from (
+      select frame from feed where scope = ${scope} and seq > ${after} and seq <= ${upTo} limit ${cap}) as capped`
   return row!
 }

@@ -12,7 +12,7 @@ import { may, type Actor } from './actor.ts'
 export type ResyncReason = 'too_old' | 'epoch' | 'ahead' | 'gap' | 'access'
 
 export type Joined =
-  | { kind: 'resume' | 'fresh'; epoch: string; shard: number; from: number; head: number; missed: number }
+  | { kind: 'resume' | 'fresh'; epoch: string; shard: number; from: number; head: number; events: number }
   | { kind: 'resync'; reason: ResyncReason }
   | { kind: 'denied' }
 
@@ -44,28 +44,36 @@ export const joinScope = (
   scope: Scope,
   cursor: Position | null,
   maxMissed: number | null,
-): Promise<Joined> =>
-  db.snapshot(async (tx): Promise<Joined> => {
-    const shard = shardOf(scope)
-    const head = await readHead(tx, shard)
-    if (!(await mayRead(tx, actor, scope))) return { kind: 'denied' }
-    const at = { epoch: head.epoch, shard, head: head.seq }
-    if (!cursor) return { kind: 'fresh', ...at, from: head.seq, missed: 0 }
-    if (cursor.epoch !== head.epoch) return { kind: 'resync', reason: 'epoch' }
-    if (cursor.seq > head.seq) return { kind: 'resync', reason: 'ahead' }
-    const missed = await selectMissed(tx, {
-      scope,
-      shard,
-      after: cursor.seq,
-      upTo: head.seq,
-      userId: actor.userId,
-      cap: (maxMissed ?? 0) + 1,
-    })
-    if (!missed.complete) return { kind: 'resync', reason: 'too_old' }
-    if (missed.revoked) return { kind: 'resync', reason: 'access' }
-    if (maxMissed !== null && missed.count > maxMissed) return { kind: 'resync', reason: 'gap' }
-    return { kind: 'resume', ...at, from: cursor.seq, missed: missed.count }
+): Promise<Joined> => db.snapshot((tx) => joinScopeIn(tx, actor, scope, cursor, maxMissed))
+
+/** The same in a snapshot transaction, together with other reads. */
+export const joinScopeIn = async (
+  tx: Tx,
+  actor: Actor,
+  scope: Scope,
+  cursor: Position | null,
+  maxMissed: number | null,
+): Promise<Joined> => {
+  const shard = shardOf(scope)
+  const head = await readHead(tx, shard)
+  if (!(await mayRead(tx, actor, scope))) return { kind: 'denied' }
+  const at = { epoch: head.epoch, shard, head: head.seq }
+  if (!cursor) return { kind: 'fresh', ...at, from: head.seq, events: 0 }
+  if (cursor.epoch !== head.epoch) return { kind: 'resync', reason: 'epoch' }
+  if (cursor.seq > head.seq) return { kind: 'resync', reason: 'ahead' }
+  const missed = await selectMissed(tx, {
+    scope,
+    shard,
+    after: cursor.seq,
+    upTo: head.seq,
+    userId: actor.userId,
+    cap: (maxMissed ?? 0) + 1,
   })
+  if (!missed.complete) return { kind: 'resync', reason: 'too_old' }
+  if (missed.revoked) return { kind: 'resync', reason: 'access' }
+  if (maxMissed !== null && missed.entries > maxMissed) return { kind: 'resync', reason: 'gap' }
+  return { kind: 'resume', ...at, from: cursor.seq, events: missed.events }
+}
 
 const mayRead = async (tx: Tx, actor: Actor, scope: Scope): Promise<boolean> => {
   if (scope.startsWith('user:')) return scope === userScope(actor.userId)

@@ -48,8 +48,8 @@ export class Hub {
   }
 
   #send(scope: Scope, entries: LogEntry[]): void {
-    const subscribers = this.#scopes.get(scope)
-    if (subscribers) for (const subscriber of [...subscribers]) subscriber.deliver(entries)
+    // A set may change while it is walked: who leaves is not met any more, who joins has caught up already.
+    for (const subscriber of this.#scopes.get(scope) ?? []) subscriber.deliver(entries)
   }
 
   get scopeCount(): number {

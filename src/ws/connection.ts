@@ -7,20 +7,19 @@ import { joinScope, maxReplayEntries, parseScope, snapshotPath } from '../domain
 import { formatCursor, parseCursor, shardOf, type LogEntry, type Scope } from '../model/event.ts'
 import { newId } from '../model/scalar.ts'
 import { Allowance } from './allowance.ts'
+import { closeReasonOf, identify, verdictOn } from './identify.ts'
 import type { Outlet, SocketDeps } from './outlet.ts'
 import {
   closeCodes,
-  expiryGraceMs,
   heartbeat,
-  helloMs,
   limits,
   parkBytes,
-  parkedMs,
   parseFrame,
-  silentMs,
+  ridOf,
   type ClientFrame,
   type CloseReason,
   type ErrorFrameCode,
+  type Patience,
   type Rid,
   type ServerFrame,
 } from './protocol.ts'
@@ -30,7 +29,7 @@ export type Socket = ServerWebSocket<Connection>
 
 /** What the sockets of a process know of each other. */
 export interface Registry {
-  /** Called once the person is known; may close the person's oldest connection. */
+  /** Called once the person is known; may close this connection, or the person's oldest. */
   identified(connection: Connection): void
 }
 
@@ -38,7 +37,7 @@ type State = { is: 'greeting' } | { is: 'open'; identity: Identity } | { is: 'cl
 
 export class Connection implements Outlet {
   readonly id = newId()
-  readonly openedAt = Date.now()
+  readonly #openedAt = Date.now()
   #state: State = { is: 'greeting' }
   #userId = ''
   #socket: Socket | null = null
@@ -47,6 +46,7 @@ export class Connection implements Outlet {
   #parkedAt: number | null = null
   #waiting = 0
   #turn: Promise<void> = Promise.resolve()
+  #isCatchingUp = false
   readonly #allowance = new Allowance()
   readonly #subscriptions = new Map<Scope, Subscription>()
 
@@ -55,15 +55,12 @@ export class Connection implements Outlet {
     private readonly deps: SocketDeps,
     private readonly registry: Registry,
     private readonly greeting: Identity | CloseReason | null,
+    private readonly patience: Patience,
   ) {}
 
   /** Empty until it is known; kept after the end. */
   get userId(): string {
     return this.#userId
-  }
-
-  get sessionId(): string {
-    return this.#state.is === 'open' ? this.#state.identity.actor.sessionId : ''
   }
 
   get parked(): boolean {
@@ -81,9 +78,9 @@ export class Connection implements Outlet {
     this.#heardAt = Date.now()
     if (this.#state.is === 'closed') return
     if (typeof message !== 'string') return this.close('protocol_violation')
-    const verdict = this.#allowance.take(message.length, Date.now())
+    const verdict = this.#allowance.take(Buffer.byteLength(message), this.#heardAt)
     if (verdict === 'close') return this.close('too_fast')
-    if (verdict === 'refuse') return this.#error('rate', null, 1)
+    if (verdict === 'refuse') return this.#error('rate', ridOf(message), 1)
     this.#waiting += 1
     if (this.#waiting > limits.frameBurst + limits.subscriptions) return this.close('too_fast')
     this.#turn = this.#turn
@@ -95,11 +92,24 @@ export class Connection implements Outlet {
       .finally(() => (this.#waiting -= 1))
   }
 
-  /** The kernel took what was unsent: go on where each subscription stands. */
+  /** A ping of the WebSocket itself: Bun has answered it. */
+  pinged(): void {
+    this.#heardAt = Date.now()
+    if (this.#allowance.take(0, this.#heardAt) === 'close') this.close('too_fast')
+  }
+
+  /** The kernel took some of what was unsent: go on where each subscription stands. */
   drained(): void {
     if (this.#parkedAt === null || (this.#socket?.getBufferedAmount() ?? 0) > parkBytes) return
     this.#parkedAt = null
-    for (const subscription of this.#subscriptions.values()) void subscription.catchUp()
+    this.catchUp()
+  }
+
+  /** Brings on what waits, one subscription after another: a connection holds one page of the log at a time. */
+  catchUp(): void {
+    if (this.#isCatchingUp) return
+    this.#isCatchingUp = true
+    void this.#catchUpAll().finally(() => (this.#isCatchingUp = false))
   }
 
   closed(): void {
@@ -111,23 +121,23 @@ export class Connection implements Outlet {
   /** Called every second: deadlines and positions. */
   tick(now: number): void {
     const state = this.#state
+    const { hello, silent, parked, expired, position } = this.patience
     if (state.is === 'closed') return
-    if (state.is === 'greeting' && now - this.openedAt > helloMs) return this.close('no_hello')
-    if (now - this.#heardAt > silentMs) return this.#terminate()
-    if (this.#parkedAt !== null && now - this.#parkedAt > parkedMs) return this.close('slow_consumer')
-    if (state.is === 'open' && now > state.identity.expiresAt + expiryGraceMs)
-      return this.close('token_expired')
-    if (now - this.#toldAt < heartbeat.position || this.parked) return
+    if (state.is === 'greeting' && now - this.#openedAt > hello) return this.close('no_hello')
+    if (now - this.#heardAt > silent) return this.#terminate()
+    this.drained() // whatever became of its event
+    if (this.#parkedAt !== null && now - this.#parkedAt > parked) return this.close('slow_consumer')
+    if (state.is === 'open' && now > state.identity.expiresAt + expired) return this.close('token_expired')
+    if (now - this.#toldAt < position || this.parked) return
     this.#toldAt = now
     for (const subscription of this.#subscriptions.values()) subscription.tellPosition()
   }
 
   /** A control entry of this person's own scope. */
   controlled({ control }: LogEntry): void {
-    if (control?.kind === 'role') this.close('position_lost')
-    else if (control?.kind === 'disabled') this.close('revoked')
-    else if (control?.kind === 'session' && control.sessionId === this.sessionId) this.close('revoked')
-    else if (control?.kind === 'sessions' && control.except !== this.sessionId) this.close('revoked')
+    if (this.#state.is !== 'open') return
+    const verdict = verdictOn(control, this.#state.identity.actor.sessionId)
+    if (verdict) this.close(verdict)
   }
 
   /** The log's numbers start anew: every cursor is void. */
@@ -184,15 +194,19 @@ export class Connection implements Outlet {
   async #handle(message: string): Promise<void> {
     if (this.#state.is === 'closed') return
     const frame = parseFrame(message)
-    if (this.#state.is === 'greeting') {
-      if (frame.t !== 'hello') return this.close('protocol_violation')
-      const verdict = await identify(this.deps, frame.token)
-      // The wait may have outlived the connection.
-      if (this.#is('closed')) return
-      return typeof verdict === 'string' ? this.close(verdict) : this.#welcome(verdict)
+    if (this.#state.is === 'open') {
+      if (frame.t === 'bad') return this.#error(frame.code, frame.rid)
+      return this.#answer(frame, this.#state.identity)
     }
-    if (frame.t === 'bad') return this.#error(frame.code, frame.rid)
-    await this.#answer(frame, this.#state.identity)
+    if (frame.t !== 'hello') return this.close('protocol_violation')
+    try {
+      await identify(this.deps, frame.token, (identity) => {
+        // The wait may have outlived the connection.
+        if (!this.#is('closed')) this.#welcome(identity)
+      })
+    } catch (error) {
+      this.close(closeReasonOf(error))
+    }
   }
 
   async #answer(frame: ClientFrame, identity: Identity): Promise<void> {
@@ -210,14 +224,22 @@ export class Connection implements Outlet {
         this.#subscriptions.delete(scope)
         return this.send({ t: 'ok', rid: frame.rid })
       }
-      case 'auth': {
-        const verdict = await identify(this.deps, frame.token)
+      case 'auth':
+        return this.#renew(frame.rid, frame.token)
+    }
+  }
+
+  async #renew(rid: Rid, token: string): Promise<void> {
+    try {
+      await identify(this.deps, token, (identity) => {
         if (this.#is('closed')) return
-        if (typeof verdict === 'string' || verdict.actor.userId !== identity.actor.userId)
-          return this.#error('token', frame.rid)
-        this.#state = { is: 'open', identity: verdict }
-        return this.send({ t: 'ok', rid: frame.rid })
-      }
+        if (identity.actor.userId !== this.#userId) return this.#error('token', rid)
+        this.#state = { is: 'open', identity }
+        this.send({ t: 'ok', rid })
+      })
+    } catch (error) {
+      const isAway = closeReasonOf(error) === 'overloaded'
+      this.#error(isAway ? 'unavailable' : 'token', rid, isAway ? 1 : undefined)
     }
   }
 
@@ -242,7 +264,7 @@ export class Connection implements Outlet {
     if (joined.kind === 'resync') {
       return this.send({ t: 'resync', scope, rid, reason: joined.reason, snapshot: snapshotPath(scope) })
     }
-    const { epoch, shard, from, head, missed } = joined
+    const { epoch, shard, from, head, events } = joined
     // The tail has not yet seen the epoch that the read saw: its numbers cannot be compared.
     if (epoch !== this.deps.tail.epoch) {
       return this.send({ t: 'resync', scope, rid, reason: 'epoch', snapshot: snapshotPath(scope) })
@@ -253,11 +275,18 @@ export class Connection implements Outlet {
       scope,
       mode: joined.kind,
       cursor: formatCursor({ epoch, shard, seq: from }),
-      replay: missed,
+      replay: events,
     })
-    const subscription = new Subscription({ scope, shard, epoch, from, head }, this, this.deps)
-    this.#subscriptions.set(scope, subscription)
-    if (!this.parked) void subscription.catchUp()
+    this.#subscriptions.set(scope, new Subscription({ scope, shard, epoch, from, head }, this, this.deps))
+    this.catchUp()
+  }
+
+  async #catchUpAll(): Promise<void> {
+    while (!this.parked) {
+      const next = [...this.#subscriptions.values()].find((subscription) => subscription.isWaiting)
+      if (!next) return
+      await next.catchUp()
+    }
   }
 
   #cursorNow(shard: number): string {
@@ -272,22 +301,6 @@ export class Connection implements Outlet {
   // The state may have changed over an await, which the compiler cannot know.
   #is(state: State['is']): boolean {
     return this.#state.is === state
-  }
-}
-
-/** Who a token stands for, or the close it deserves. */
-export const identify = async (
-  { authenticator }: SocketDeps,
-  token: string,
-): Promise<Identity | CloseReason> => {
-  try {
-    return await authenticator.authenticate(token)
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error
-    if (error.kind === 'unavailable') return 'overloaded'
-    return error.code === 'user_disabled' || error.details.extra?.['revoked'] === true
-      ? 'revoked'
-      : 'token_expired'
   }
 }
 

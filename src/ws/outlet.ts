@@ -5,12 +5,12 @@ import type { CloseReason, ServerFrame } from './protocol.ts'
 
 export type SocketDeps = Pick<
   Deps,
-  'authenticator' | 'config' | 'db' | 'history' | 'hub' | 'isDraining' | 'log' | 'tail'
+  'authenticator' | 'config' | 'db' | 'draining' | 'history' | 'hub' | 'log' | 'tail'
 >
 
 export interface Outlet {
   readonly userId: string
-  /** Whether too much is unsent: hold your place until the connection calls `catchUp`. */
+  /** Whether too much is unsent: send nothing, wait for `catchUp`. */
   readonly parked: boolean
   send(frame: ServerFrame): void
   /** A frame that is text already. */

@@ -34,17 +34,34 @@ export const limits = {
   strikes: 3,
 } as const
 
-/** A peer that says nothing for this long is gone. */
-export const silentMs = 60_000
-export const helloMs = 5_000
-/** A token may be this old past its expiry before the socket is closed. */
-export const expiryGraceMs = 30_000
+/** Milliseconds after which a connection is told something or ended. Tests bring their own. */
+export interface Patience {
+  /** Between two looks at every connection. */
+  sweep: number
+  hello: number
+  /** A peer that says nothing for this long is gone. */
+  silent: number
+  /** A token may be this old past its expiry before the socket is closed. */
+  expired: number
+  /** For a parked connection to read what is unsent. */
+  parked: number
+  /** Between two positions. */
+  position: number
+}
+
+export const patience: Patience = {
+  sweep: 1_000,
+  hello: 5_000,
+  silent: 60_000,
+  expired: 30_000,
+  parked: 30_000,
+  position: heartbeat.position,
+}
+
 /** Beyond this many unsent bytes a connection is parked: nothing more is sent until it drains. */
 export const parkBytes = 256 * 1024
 /** Beyond this many unsent bytes Bun drops frames; it is never reached unless parking failed. */
 export const sendBufferBytes = 1024 * 1024
-/** A connection parked longer than this is closed. */
-export const parkedMs = 30_000
 
 export type Rid = number | string
 
@@ -84,6 +101,12 @@ export type ServerFrame =
   | { t: 'error'; rid?: Rid; code: ErrorFrameCode; retryAfter?: number }
   | { t: 'bye'; code: number; reconnectAfter: [number, number] }
 
+/** The `rid` of a frame that is refused unread. */
+export const ridOf = (text: string): Rid | null => {
+  const rid = parseObject(text)?.['rid']
+  return isRid(rid) ? rid : null
+}
+
 /** A frame that cannot be read: what to answer. */
 export interface BadFrame {
   t: 'bad'
@@ -101,9 +124,10 @@ export const parseFrame = (text: string): ClientFrame | BadFrame => {
     case 'hello':
       return isText(frame['token']) ? { t: 'hello', token: frame['token'] } : bad
     case 'sub': {
-      const cursor = frame['cursor'] ?? null
-      const fits = rid !== null && isText(frame['scope']) && (cursor === null || isText(cursor))
-      return fits ? { t: 'sub', rid, scope: frame['scope'] as string, cursor: cursor as string | null } : bad
+      const { scope, cursor = null } = frame
+      return rid !== null && isText(scope) && (cursor === null || isText(cursor))
+        ? { t: 'sub', rid, scope, cursor }
+        : bad
     }
     case 'unsub':
       return rid !== null && isText(frame['scope']) ? { t: 'unsub', rid, scope: frame['scope'] } : bad
@@ -120,7 +144,8 @@ const parseObject = (text: string): Record<string, unknown> | null => {
   try {
     const value: unknown = JSON.parse(text)
     return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
+      ? // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- an object, whose fields stay unknown
+        (value as Record<string, unknown>)
       : null
   } catch {
     return null

@@ -4,9 +4,18 @@ import type { Server, WebSocketHandler } from 'bun'
 import type { Identity } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import type { LogEntry } from '../model/event.ts'
-import { Connection, identify, type Registry } from './connection.ts'
+import { Connection, type Registry } from './connection.ts'
+import { closeReasonOf, identify } from './identify.ts'
 import type { SocketDeps } from './outlet.ts'
-import { closeCodes, limits, sendBufferBytes, subprotocol, type CloseReason } from './protocol.ts'
+import {
+  closeCodes,
+  limits,
+  patience,
+  sendBufferBytes,
+  subprotocol,
+  type CloseReason,
+  type Patience,
+} from './protocol.ts'
 import { UpgradeMeter } from './upgrade-meter.ts'
 
 const reconnectAfterMs: [number, number] = [0, 10_000]
@@ -20,8 +29,14 @@ export class Sockets implements Registry, AsyncDisposable {
   readonly #timer: Timer
   readonly #leaveHub: () => void
 
-  constructor(private readonly deps: SocketDeps) {
-    this.#timer = setInterval(() => this.#tick(), 1_000)
+  readonly #patience: Patience
+
+  constructor(
+    private readonly deps: SocketDeps,
+    over: Partial<Patience> = {},
+  ) {
+    this.#patience = { ...patience, ...over }
+    this.#timer = setInterval(() => this.#tick(), this.#patience.sweep)
     this.#leaveHub = deps.hub.onControl((entry) => this.#controlled(entry))
   }
 
@@ -42,6 +57,7 @@ export class Sockets implements Registry, AsyncDisposable {
       socket.data.opened(socket)
     },
     message: (socket, message) => socket.data.received(message),
+    ping: (socket) => socket.data.pinged(),
     drain: (socket) => socket.data.drained(),
     close: (socket) => {
       this.#connections.delete(socket.data)
@@ -50,37 +66,32 @@ export class Sockets implements Registry, AsyncDisposable {
     },
   }
 
-  /** Answers an upgrade request: with the switch (undefined) or a refusal; throws AppError for a problem answer. */
-  async upgrade(request: Request, server: Server<Connection>, ip: string): Promise<Response | undefined> {
-    const { config, isDraining } = this.deps
-    if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket') {
+  /**
+   * Answers an upgrade request with the switch; throws AppError for a problem answer.
+   * @param address who asks, as limits count it.
+   */
+  async upgrade(request: Request, server: Server<Connection>, address: string): Promise<undefined> {
+    if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
       throw new AppError('bad_request', 'This path speaks WebSocket only')
-    }
-    if (isDraining() || this.#connections.size >= config.maxConnections) {
-      throw new AppError('unavailable', undefined, { retryAfter: 5 })
-    }
-    this.#checkOrigin(request)
-    if (!this.#meter.mayTry(ip)) throw new AppError('rate_limited', undefined, { retryAfter: 60 })
-    const offered = (request.headers.get('sec-websocket-protocol') ?? '')
-      .split(',')
-      .map((name) => name.trim())
-      .filter(Boolean)
-    const greeting = await this.#greet(request, offered)
-    if (typeof greeting === 'string' || greeting === null) this.#meter.countAnonymous(ip)
-    const chosen = offered.includes(subprotocol) ? subprotocol : offered[0]
-    const connection = new Connection(this.deps, this, this.#metered(greeting))
-    const upgraded = server.upgrade(request, {
-      data: connection,
-      ...(chosen && { headers: { 'Sec-WebSocket-Protocol': chosen } }),
+    this.#demandRoom()
+    const { rateLimit } = this.deps.config
+    if (rateLimit && !this.#meter.mayTry(address))
+      throw new AppError('rate_limited', undefined, { retryAfter: 60 })
+    const known = await this.#greet(request, server).catch((error: unknown) => {
+      if (error instanceof AppError && error.kind !== 'unavailable') this.#meter.countAnonymous(address)
+      throw error
     })
-    if (!upgraded) throw new AppError('bad_request', 'The WebSocket handshake is incomplete')
+    if (!known) this.#meter.countAnonymous(address)
     return undefined
   }
 
   identified(connection: Connection): void {
+    const { rateLimit, upgradesPerMinute, socketsPerUser } = this.deps.config
+    if (rateLimit && !this.#meter.mayConnect(connection.userId, upgradesPerMinute))
+      return connection.close('too_fast')
     const own = this.#ofUser.get(connection.userId) ?? new Set()
     this.#ofUser.set(connection.userId, own.add(connection))
-    if (own.size <= this.deps.config.socketsPerUser) return
+    if (own.size <= socketsPerUser) return
     const [oldest] = own
     own.delete(oldest!)
     oldest!.close('too_many_connections')
@@ -94,7 +105,7 @@ export class Sockets implements Registry, AsyncDisposable {
   /** Says goodbye and closes everything, in slices so that nothing else waits. */
   async drain(): Promise<void> {
     let closed = 0
-    for (const connection of [...this.#connections]) {
+    for (const connection of this.#connections) {
       connection.send({ t: 'bye', code: closeCodes.restart, reconnectAfter: reconnectAfterMs })
       connection.close('restart')
       closed += 1
@@ -108,26 +119,49 @@ export class Sockets implements Registry, AsyncDisposable {
     await this.drain()
   }
 
-  /** Who the upgrade says it is; null when it says nothing and has to greet; a reason to close. */
-  async #greet(request: Request, offered: string[]): Promise<Identity | CloseReason | null> {
+  #demandRoom(): void {
+    if (this.deps.draining.aborted || this.#connections.size >= this.deps.config.maxConnections)
+      throw new AppError('unavailable', undefined, { retryAfter: 5 })
+  }
+
+  /** Switches, knowing who it is, or to wait for a greeting or a close. Returns whether it is a known person. */
+  async #greet(request: Request, server: Server<Connection>): Promise<boolean> {
+    this.#checkOrigin(request)
+    const offered = (request.headers.get('sec-websocket-protocol') ?? '')
+      .split(',')
+      .map((name) => name.trim())
+      .filter(Boolean)
+    const accept = (greeting: Identity | CloseReason | null): boolean => {
+      this.#demandRoom()
+      const connection = new Connection(this.deps, this, greeting, this.#patience)
+      const chosen = offered.find((name) => name === subprotocol) ?? offered.find(isNoToken) ?? offered[0]
+      const headers: Record<string, string> = chosen ? { 'Sec-WebSocket-Protocol': chosen } : {}
+      if (!server.upgrade(request, { data: connection, headers }))
+        throw new AppError('bad_request', 'The WebSocket handshake is incomplete')
+      return greeting !== null && typeof greeting !== 'string'
+    }
+    const isSpoken = offered.includes(subprotocol)
     const header = request.headers.get('authorization')
     if (header !== null) {
       const token = /^Bearer ([\w.~+/=-]{1,4096})$/i.exec(header)?.[1]
       // A header is set by programs, which see the answer; browsers cannot set one.
       if (!token) throw new AppError('unauthenticated')
-      const identity = await this.deps.authenticator.authenticate(token)
-      return offered.includes(subprotocol) ? identity : missingProtocol(offered)
+      return identify(this.deps, token, (identity) => accept(isSpoken ? identity : missingProtocol(offered)))
     }
-    if (!offered.includes(subprotocol)) return missingProtocol(offered)
-    const token = offered.find((name) => name.startsWith('jwt.'))?.slice('jwt.'.length)
-    return token ? identify(this.deps, token) : null
-  }
-
-  #metered(greeting: Identity | CloseReason | null): Identity | CloseReason | null {
-    if (greeting === null || typeof greeting === 'string') return greeting
-    return this.#meter.mayConnect(greeting.actor.userId, this.deps.config.upgradesPerMinute)
-      ? greeting
-      : 'too_fast'
+    if (!isSpoken) return accept(missingProtocol(offered))
+    const token = offered.find((name) => !isNoToken(name))?.slice(tokenPrefix.length)
+    if (!token) return accept(null)
+    let wasAccepted = false
+    try {
+      return await identify(this.deps, token, (identity) => {
+        wasAccepted = true
+        return accept(identity)
+      })
+    } catch (error) {
+      // Browsers hide a refused handshake: accept, then say why.
+      if (wasAccepted) throw error
+      return accept(closeReasonOf(error))
+    }
   }
 
   #checkOrigin(request: Request): void {
@@ -140,7 +174,7 @@ export class Sockets implements Registry, AsyncDisposable {
   #controlled(entry: LogEntry): void {
     if (!entry.scope.startsWith('user:')) return
     const own = this.#ofUser.get(entry.scope.slice('user:'.length))
-    if (own) for (const connection of [...own]) connection.controlled(entry)
+    for (const connection of own ?? []) connection.controlled(entry)
   }
 
   #forget(connection: Connection): void {
@@ -155,6 +189,9 @@ export class Sockets implements Registry, AsyncDisposable {
     for (const connection of this.#connections) connection.tick(now)
   }
 }
+
+const tokenPrefix = 'jwt.'
+const isNoToken = (name: string): boolean => !name.startsWith(tokenPrefix)
 
 const missingProtocol = (offered: string[]): CloseReason =>
   offered.some((name) => name.startsWith('tasktide.')) ? 'version_unsupported' : 'subprotocol_missing'

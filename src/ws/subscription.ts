@@ -3,9 +3,9 @@
 // not live reads what it lacks from the ring, the stream or the log, and becomes live in the same tick in which
 // it has reached the tail.
 //
-//        open ──▶ catching-up ──▶ live ──▶ over
-//                     ▲            │        ▲
-//                     └── parked ◀─┘        └── revoked, resync, unsub, replaced, closed
+//        waiting ◀──▶ catching-up ──▶ live ──▶ over
+//           ▲                          │        ▲
+//           └──── connection parked ───┘        └── revoked, resync, unsub, replaced, closed
 import type { LogEntry, Scope } from '../model/event.ts'
 import { formatCursor } from '../model/event.ts'
 import { readScope } from '../db/feed.ts'
@@ -30,7 +30,7 @@ interface Start {
 }
 
 export class Subscription implements Subscriber {
-  #state: 'catching-up' | 'parked' | 'live' | 'over' = 'parked'
+  #state: 'waiting' | 'catching-up' | 'live' | 'over' = 'waiting'
   #position: number
   #synced = false
   #count = 0
@@ -45,6 +45,11 @@ export class Subscription implements Subscriber {
     this.#leave = deps.hub.subscribe(start.scope, this)
   }
 
+  /** Whether `catchUp` is to be called as soon as the connection is not parked. */
+  get isWaiting(): boolean {
+    return this.#state === 'waiting'
+  }
+
   /** Called by the hub, in order. Only a live subscription has reached the entry before these. */
   deliver(entries: LogEntry[]): void {
     if (this.#state === 'live') this.#send(entries)
@@ -52,15 +57,13 @@ export class Subscription implements Subscriber {
 
   /** Sends what is missing until the tail is reached or the connection is parked. Never throws. */
   async catchUp(): Promise<void> {
-    if (this.#state !== 'parked') return
     this.#state = 'catching-up'
     try {
-      while (this.#catchingUp() && !this.#reachedTail()) {
+      while (this.#is('catching-up') && !this.#reachedTail()) {
         const { entries, upTo } = await this.#missing()
-        if (!this.#catchingUp()) return
+        if (!this.#is('catching-up')) return
         this.#send(entries)
-        if (this.#catchingUp()) this.#position = Math.max(this.#position, upTo)
-        if (this.outlet.parked && this.#catchingUp()) this.#state = 'parked'
+        if (this.#is('catching-up')) this.#position = Math.max(this.#position, upTo)
       }
     } catch (error) {
       this.deps.log.warn({ err: error, scope: this.start.scope }, 'a subscription could not catch up')
@@ -125,17 +128,19 @@ export class Subscription implements Subscriber {
     return { entries, upTo: entries.at(-1)!.seq }
   }
 
+  /** Sends what is of this scope and above the position, until the connection is parked. */
   #send(entries: LogEntry[]): void {
     const due = entries.filter((entry) => entry.scope === this.start.scope && entry.seq > this.#position)
     const deliver = (): void => {
       for (const entry of due) {
         if (this.#state === 'over') return
-        this.#sendOne(entry)
-        // A live connection that was just parked holds its place; catching up goes on from there.
-        if (this.#state === 'live' && this.outlet.parked) {
-          this.#state = 'parked'
+        if (this.outlet.parked) {
+          // Everything before this entry was sent: its place is held, catching up goes on from there.
+          this.#position = entry.seq - 1
+          this.#state = 'waiting'
           return
         }
+        this.#sendOne(entry)
       }
     }
     if (due.length > 1) this.outlet.cork(deliver)
@@ -155,8 +160,9 @@ export class Subscription implements Subscriber {
     this.outlet.send({ t: 'access', scope: this.start.scope, cursor: this.#cursor(entry.seq), op: 'revoked' })
   }
 
-  #catchingUp(): boolean {
-    return this.#state === 'catching-up'
+  // The state may have changed over an await, which the compiler cannot know.
+  #is(state: 'catching-up'): boolean {
+    return this.#state === state
   }
 
   #tailPosition(): number {

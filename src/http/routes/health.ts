@@ -16,7 +16,7 @@ export interface HealthDeps {
   db: Database
   log: Log
   redisIsUp(): boolean
-  isDraining(): boolean
+  draining: { readonly aborted: boolean }
   /** `confirmedAt`: epoch milliseconds of the last look at the log that found nothing undelivered. */
   tail: { readonly confirmedAt: number }
 }
@@ -37,7 +37,7 @@ export const healthRoutes = (deps: HealthDeps) => {
     const database = await probe()
     const lagMs = Math.max(0, Date.now() - deps.tail.confirmedAt)
     const parts: Health['parts'] = {
-      process: { status: deps.isDraining() ? 'down' : 'up' },
+      process: { status: deps.draining.aborted ? 'down' : 'up' },
       postgres: database.postgres,
       migrations: database.migrations,
       redis: { status: deps.redisIsUp() ? 'up' : 'degraded' },

@@ -2,20 +2,33 @@
 // a time, with long-polling. Frames go out as they lie in the log; nothing is parsed.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
+import type { Tx } from '../../db/client.ts'
 import { readScope } from '../../db/feed.ts'
 import type { Deps } from '../../deps.ts'
 import type { Actor } from '../../domain/actor.ts'
-import { joinScope, parseScope, snapshotPath } from '../../domain/sync.ts'
+import { joinScopeIn, parseScope, snapshotPath } from '../../domain/sync.ts'
 import { AppError, notFound } from '../../errors.ts'
-import { formatCursor, parseCursor, shardOf, type Position, type Scope } from '../../model/event.ts'
-import { signedIn } from '../guard.ts'
+import {
+  formatCursor,
+  parseCursor,
+  shardOf,
+  userScope,
+  type LogEntry,
+  type Position,
+  type Scope,
+} from '../../model/event.ts'
+import { authenticate, signedIn } from '../guard.ts'
 import { listOf, Repeatable, Whole } from '../query.ts'
 import { respond } from '../reply.ts'
+import { factsOf } from '../request.ts'
 
 const maxScopes = 64
+/** Of one scope. */
 const pageEntries = 500
+/** Of one answer, so that many scopes at once stay bounded. */
+const answerBytes = 4 * 1024 * 1024
 
-type SyncDeps = Pick<Deps, 'db' | 'hub' | 'isDraining'>
+type SyncDeps = Pick<Deps, 'authenticator' | 'db' | 'draining' | 'hub'>
 
 export const syncRoutes = (deps: SyncDeps) =>
   new Elysia({ prefix: '/api/sync' }).use(signedIn).get(
@@ -23,14 +36,13 @@ export const syncRoutes = (deps: SyncDeps) =>
     async ({ actor, query, request }) => {
       const wanted = pair(actor, listOf(query.scope), listOf(query.cursor))
       const waitMs = Number(query.wait ?? 0) * 1000
-      using news = new News(
-        deps.hub,
-        wanted.map(({ scope }) => scope),
-      )
-      let pages = await Promise.all(wanted.map((one) => readPage(deps, actor, one)))
-      if (waitMs > 0 && pages.every((page) => !page.moved) && !deps.isDraining()) {
+      using news = new News(deps, actor, wanted)
+      let pages = await readPages(deps, actor, wanted)
+      if (waitMs > 0 && !pages.some((page) => page.hasMoved)) {
         await news.within(waitMs, request.signal)
-        pages = await Promise.all(wanted.map((one) => readPage(deps, actor, one)))
+        // The session may have ended, or lost its role, while this waited.
+        await authenticate(request, deps.authenticator)
+        pages = await readPages(deps, factsOf(request).identity!.actor, wanted)
       }
       return respond({
         status: 200,
@@ -78,13 +90,27 @@ const pair = (actor: Actor, scopes: string[], cursors: string[]): Wanted[] => {
 }
 
 interface Page {
-  /** Whether it holds events or ends further on. */
-  moved: boolean
+  /** Whether there was anything after the cursor. */
+  hasMoved: boolean
+  bytes: number
   json: string
 }
 
-const readPage = async ({ db }: SyncDeps, actor: Actor, { scope, cursor }: Wanted): Promise<Page> => {
-  const joined = await joinScope({ db }, actor, scope, cursor, null)
+/** All scopes at one state of the database. */
+const readPages = (deps: SyncDeps, actor: Actor, wanted: Wanted[]): Promise<Page[]> =>
+  deps.db.snapshot(async (tx) => {
+    const pages: Page[] = []
+    let left = answerBytes
+    for (const one of wanted) {
+      const page = await readPage(tx, actor, one, left)
+      pages.push(page)
+      left -= page.bytes
+    }
+    return pages
+  })
+
+const readPage = async (tx: Tx, actor: Actor, { scope, cursor }: Wanted, maxBytes: number): Promise<Page> => {
+  const joined = await joinScopeIn(tx, actor, scope, cursor, null)
   if (joined.kind === 'denied') throw notFound()
   if (joined.kind === 'resync') {
     throw new AppError('cursor_expired', undefined, {
@@ -92,31 +118,59 @@ const readPage = async ({ db }: SyncDeps, actor: Actor, { scope, cursor }: Wante
     })
   }
   const { epoch, shard, from, head } = joined
-  const entries = await db.read((sql) => readScope(sql, scope, from, head, pageEntries))
-  const more = entries.length === pageEntries && entries.at(-1)!.seq < head
-  const reached = formatCursor({ epoch, shard, seq: more ? entries.at(-1)!.seq : head })
-  const events = entries.flatMap((entry) => entry.frame ?? [])
+  const entries = from < head && maxBytes > 0 ? await readScope(tx, scope, from, head, pageEntries) : []
+  const events: string[] = []
+  let bytes = 0
+  let reached = from
+  for (const { seq, frame } of entries) {
+    if (bytes >= maxBytes) break
+    if (frame !== null) events.push(frame)
+    bytes += frame?.length ?? 0
+    reached = seq
+  }
+  const isCut = maxBytes <= 0 ? from < head : reached < (entries.at(-1)?.seq ?? reached)
+  const more = isCut || (entries.length === pageEntries && reached < head)
+  const at = formatCursor({ epoch, shard, seq: more ? reached : head })
   return {
-    moved: entries.length > 0,
-    json: `{"scope":"${scope}","events":[${events.join(',')}],"cursor":"${reached}","more":${more}}`,
+    hasMoved: from < head && (more || entries.length > 0),
+    bytes,
+    json: `{"scope":"${scope}","events":[${events.join(',')}],"cursor":"${at}","more":${more}}`,
   }
 }
 
 /** Wakes on the first entry of any of the scopes; listens from before the first read, so that none is missed. */
 class News implements Disposable {
   readonly #arrived = Promise.withResolvers<void>()
+  readonly #wake = (): void => this.#arrived.resolve()
   readonly #leave: (() => void)[]
 
-  constructor(hub: Deps['hub'], scopes: Scope[]) {
-    const subscriber = { deliver: () => this.#arrived.resolve() }
-    this.#leave = scopes.map((scope) => hub.subscribe(scope, subscriber))
+  constructor(
+    private readonly deps: Pick<SyncDeps, 'draining' | 'hub'>,
+    { userId }: Actor,
+    wanted: Wanted[],
+  ) {
+    const session = {
+      deliver: (entries: LogEntry[]) => {
+        if (entries.some(({ control }) => control !== null)) this.#wake()
+      },
+    }
+    this.#leave = [
+      ...wanted.map(({ scope }) => deps.hub.subscribe(scope, { deliver: this.#wake })),
+      deps.hub.subscribe(userScope(userId), session),
+    ]
   }
 
-  async within(waitMs: number, signal: AbortSignal): Promise<void> {
-    const timer = setTimeout(this.#arrived.resolve, waitMs)
-    signal.addEventListener('abort', () => this.#arrived.resolve(), { once: true })
+  /** Resolves after `waitMs` at the latest, and when the caller hangs up or the process drains. */
+  async within(waitMs: number, hangUp: AbortSignal): Promise<void> {
+    const timer = setTimeout(this.#wake, waitMs)
+    const signals = [hangUp, this.deps.draining]
+    for (const signal of signals) {
+      if (signal.aborted) this.#wake()
+      signal.addEventListener('abort', this.#wake)
+    }
     await this.#arrived.promise
     clearTimeout(timer)
+    for (const signal of signals) signal.removeEventListener('abort', this.#wake)
   }
 
   [Symbol.dispose](): void {

@@ -1,0 +1,304 @@
+// Who gets a socket and how the rest is told: the upgrade, the greeting, every close code of the way in.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import type { RunningServer } from '../../src/compose.ts'
+import { eventually } from '../support/eventually.ts'
+import { openRaw, opcodes } from '../support/raw-socket.ts'
+import { openSocket } from '../support/socket.ts'
+import { startWorld, testPassword, type World } from '../support/world.ts'
+import { signToken } from './token.ts'
+
+let world: World
+/** The same, in a hurry. */
+let hasty: RunningServer
+
+beforeAll(async () => {
+  world = await startWorld()
+  hasty = await world.another({}, { sweep: 20, hello: 150, expired: 200, silent: 400 })
+}, 30_000)
+afterAll(async () => {
+  await hasty[Symbol.asyncDispose]()
+  await world[Symbol.asyncDispose]()
+})
+
+test('a token in the subprotocol opens the socket, and only tasktide.v1 is selected', async () => {
+  const { id, token } = await world.register()
+  using raw = await openRaw(world.server.port, { token })
+  expect(raw.status).toBe(101)
+  expect(raw.headers.get('sec-websocket-protocol')).toBe('tasktide.v1')
+  const welcome = await eventually(() => raw.texts()[0] ?? Promise.reject(new Error('no frame')))
+  expect(welcome).toEqual({
+    t: 'welcome',
+    connection: expect.any(String),
+    user: id,
+    expiresAt: expect.stringMatching(/^\d{4}-.*Z$/),
+    heartbeat: { ping: 25_000, position: 15_000, dead: 40_000 },
+    limits: expect.objectContaining({ subscriptions: 64, frameBytes: 65_536 }),
+  })
+})
+
+test('a token in the Authorization header opens the socket', async () => {
+  const { id, token } = await world.register()
+  await using socket = await openSocket(world.url, { headers: { Authorization: `Bearer ${token}` } })
+  expect((await socket.take('welcome')).user).toBe(id)
+})
+
+test('a token in hello opens the socket', async () => {
+  const { id, token } = await world.register()
+  await using socket = await openSocket(world.url)
+  socket.send({ t: 'hello', token })
+  expect((await socket.take('welcome')).user).toBe(id)
+})
+
+test.each([
+  ['a token that is none', () => 'nonsense', 4401],
+  ['a token signed by another', () => signToken(world, {}, 'another-secret-that-is-32-bytes-long'), 4401],
+  [
+    'an expired token',
+    async () => signToken(world, { person: await world.register(), expiresInMs: -60_000 }),
+    4401,
+  ],
+  ['a token of a session that has ended', async () => endedToken(), 4403],
+])('%s is accepted and then closed, in subprotocol and hello', async (_what, tokenOf, code) => {
+  const token = await tokenOf()
+  await using offered = await openSocket(world.url, { token })
+  expect(await offered.closed()).toBe(code)
+  expect(offered.frames).toEqual([])
+  await using greeting = await openSocket(world.url)
+  greeting.send({ t: 'hello', token })
+  expect(await greeting.closed()).toBe(code)
+  expect(greeting.frames).toEqual([])
+})
+
+const endedToken = async (): Promise<string> => {
+  const { token } = await world.register()
+  await world.call('POST', '/api/auth/logout-all', { token })
+  return token
+}
+
+test('a bad token in a header is refused with 401 before the upgrade', async () => {
+  for (const authorization of ['Bearer nonsense', 'Basic abc', `Bearer ${await endedToken()}`]) {
+    using raw = await openRaw(world.server.port, { headers: { Authorization: authorization } })
+    expect(raw.status).toBe(401)
+    expect(raw.headers.get('content-type')).toStartWith('application/problem+json')
+  }
+})
+
+test('a foreign Origin is refused with 403 before the upgrade, whatever the token', async () => {
+  const { token } = await world.register()
+  for (const origin of [
+    'https://evil.example',
+    'null',
+    `http://127.0.0.1:${world.server.port + 1}`,
+    'https://',
+  ]) {
+    using raw = await openRaw(world.server.port, { token, headers: { Origin: origin } })
+    expect(raw.status).toBe(403)
+  }
+  using own = await openRaw(world.server.port, { token, headers: { Origin: world.url } })
+  expect(own.status).toBe(101)
+})
+
+test.each([
+  ['without a subprotocol', null, 4510],
+  ['with only a token', ['jwt.abc'], 4510],
+  ['with a foreign subprotocol', ['graphql-ws'], 4510],
+  ['with another version', ['tasktide.v2', 'jwt.abc'], 4505],
+])('a socket %s is closed', async (_what, protocols, code) => {
+  using raw = await openRaw(world.server.port, { protocols })
+  expect(raw.status).toBe(101)
+  await eventually(() => expect(raw.closeCode()).toBe(code))
+})
+
+test('a plain request for the socket is 400', async () => {
+  const { status, body } = await world.call('GET', '/api/ws')
+  expect([status, body.code]).toEqual([400, 'bad_request'])
+})
+
+test('a socket that does not greet in time is closed with 4012', async () => {
+  await using socket = await openSocket(hasty.url)
+  expect(await socket.closed()).toBe(4012)
+})
+
+test('whatever is not hello as the first frame is a violation', async () => {
+  for (const frame of [{ t: 'ping' }, 'nonsense', { t: 'hello' }]) {
+    await using socket = await openSocket(world.url)
+    socket.send(frame)
+    expect(await socket.closed()).toBe(4500)
+  }
+})
+
+test('a token that runs out closes the socket with 4401 after the grace, unless it is renewed', async () => {
+  const person = await world.register()
+  const token = await signToken(world, { person, expiresInMs: 1_500 })
+  await using lapsing = await openSocket(hasty.url, { token })
+  await using renewed = await openSocket(hasty.url, { token })
+  await renewed.take('welcome')
+  renewed.send({ t: 'auth', rid: 'r', token: person.token })
+  expect(await renewed.take('ok')).toEqual({ t: 'ok', rid: 'r' })
+  const pinging = setInterval(() => {
+    lapsing.send({ t: 'ping' })
+    renewed.send({ t: 'ping' })
+  }, 150)
+  expect(await lapsing.closed(5_000)).toBe(4401)
+  const { expiresAt } = await lapsing.take('welcome')
+  expect(Date.now()).toBeGreaterThanOrEqual(Date.parse(expiresAt) + 200)
+  renewed.send({ t: 'ping', ts: 1 })
+  await renewed.take((frame) => frame.t === 'pong' && frame.ts === 1)
+  clearInterval(pinging)
+})
+
+test('renewing takes a token of the same person only', async () => {
+  const person = await world.register()
+  const other = await world.register()
+  await using socket = await openSocket(world.url, { token: person.token })
+  for (const token of [other.token, 'nonsense', await endedToken()]) {
+    socket.send({ t: 'auth', rid: 1, token })
+    expect(await socket.take('error')).toEqual({ t: 'error', rid: 1, code: 'token' })
+  }
+  socket.send({ t: 'ping', ts: 5 })
+  await socket.take('pong')
+})
+
+test('a peer that falls silent is dropped', async () => {
+  const { token } = await world.register()
+  await using socket = await openSocket(hasty.url, { token })
+  expect(await socket.closed()).toBe(1006)
+})
+
+test('logging out closes the sockets of that session with 4403, here and elsewhere', async () => {
+  const person = await world.register()
+  const other = await signIn(person.email)
+  await using here = await openSocket(world.url, { token: person.token })
+  await using elsewhere = await openSocket(hasty.url, { token: person.token })
+  await using kept = await openSocket(world.url, { token: other })
+  await Promise.all([here, elsewhere, kept].map((socket) => socket.take('welcome')))
+  const { status } = await world.call('POST', '/api/auth/logout', {
+    headers: { Origin: world.url },
+    body: { refreshToken: person.session.refreshToken },
+  })
+  expect(status).toBe(204)
+  expect(await here.closed(1_000)).toBe(4403)
+  expect(await elsewhere.closed(1_000)).toBe(4403)
+  kept.send({ t: 'ping' })
+  await kept.take('pong')
+})
+
+const signIn = async (email: string): Promise<string> => {
+  const { body } = await world.call('POST', '/api/auth/login', { body: { email, password: testPassword } })
+  return body.accessToken
+}
+
+test('logging out everywhere closes every socket with 4403', async () => {
+  const person = await world.register()
+  await using first = await openSocket(world.url, { token: person.token })
+  await using second = await openSocket(hasty.url, { token: await signIn(person.email) })
+  await Promise.all([first, second].map((socket) => socket.take('welcome')))
+  await world.call('POST', '/api/auth/logout-all', { token: person.token })
+  expect(await first.closed(1_000)).toBe(4403)
+  expect(await second.closed(1_000)).toBe(4403)
+})
+
+test('changing the password closes the sockets of all other sessions with 4403', async () => {
+  const person = await world.register()
+  await using own = await openSocket(world.url, { token: person.token })
+  await using other = await openSocket(world.url, { token: await signIn(person.email) })
+  await Promise.all([own, other].map((socket) => socket.take('welcome')))
+  const { status } = await world.call('POST', '/api/users/me/password', {
+    token: person.token,
+    body: { currentPassword: testPassword, newPassword: 'another horse battery' },
+  })
+  expect(status).toBeLessThan(300)
+  expect(await other.closed(1_000)).toBe(4403)
+  own.send({ t: 'ping' })
+  await own.take('pong')
+})
+
+test('another role closes the sockets with 4010, a disabled account with 4403', async () => {
+  const admin = await world.registerAdmin()
+  const person = await world.register()
+  await using promoted = await openSocket(world.url, { token: person.token })
+  await promoted.take('welcome')
+  const change = (body: object) =>
+    world.call('PATCH', `/api/users/${person.id}`, { token: admin.token, body })
+  expect((await change({ role: 'admin' })).status).toBe(200)
+  expect(await promoted.closed(1_000)).toBe(4010)
+  await using disabled = await openSocket(world.url, { token: person.token })
+  await disabled.take('welcome')
+  expect((await change({ disabled: true })).status).toBe(200)
+  expect(await disabled.closed(1_000)).toBe(4403)
+})
+
+test('of too many sockets of one person the oldest goes with 4409', async () => {
+  const { token } = await world.register()
+  await using stack = new AsyncDisposableStack()
+  const sockets = []
+  for (let n = 0; n < world.config.socketsPerUser + 1; n += 1) {
+    const socket = stack.use(await openSocket(world.url, { token }))
+    await socket.take('welcome')
+    sockets.push(socket)
+  }
+  expect(await sockets[0]!.closed()).toBe(4409)
+  for (const socket of sockets.slice(1)) socket.send({ t: 'ping' })
+  await Promise.all(sockets.slice(1).map((socket) => socket.take('pong')))
+})
+
+test('a full process answers 503, and takes the next once one has left', async () => {
+  const { token } = await world.register()
+  await using full = await world.another({ maxConnections: 2 })
+  const first = await openSocket(full.url, { token })
+  await using second = await openSocket(full.url, { token })
+  await Promise.all([first, second].map((socket) => socket.take('welcome')))
+  using refused = await openRaw(full.port, { token })
+  expect(refused.status).toBe(503)
+  expect(refused.headers.get('retry-after')).toBe('5')
+  await first[Symbol.asyncDispose]()
+  await eventually(async () => {
+    using raw = await openRaw(full.port, { token })
+    expect(raw.status).toBe(101)
+  })
+  const crowd = await Promise.all(Array.from({ length: 20 }, () => openRaw(full.port, { token })))
+  expect(crowd.filter(({ status }) => status === 101).length).toBeLessThanOrEqual(1)
+  for (const raw of crowd) raw[Symbol.dispose]()
+})
+
+test('an address that keeps trying without credentials, and a person who keeps connecting, have to wait', async () => {
+  const { token } = await world.register()
+  await using strict = await world.another({ rateLimit: true, upgradesPerMinute: 3 })
+  for (let n = 0; n < 3; n += 1) await (await openSocket(strict.url, { token }))[Symbol.asyncDispose]()
+  await using fourth = await openSocket(strict.url, { token })
+  expect(await fourth.closed()).toBe(4429)
+  await using greeting = await openSocket(strict.url)
+  greeting.send({ t: 'hello', token })
+  expect(await greeting.closed()).toBe(4429)
+  const statuses: number[] = []
+  for (let n = 0; n < 60; n += 1) {
+    using raw = await openRaw(
+      strict.port,
+      n % 2 ? { headers: { Authorization: 'Bearer no' } } : { token: 'no' },
+    )
+    statuses.push(raw.status)
+  }
+  expect(statuses.slice(0, 59)).toEqual(Array.from({ length: 59 }, (_, n) => (n % 2 ? 401 : 101)))
+  expect(statuses[59]).toBe(429)
+})
+
+test('a handshake that is incomplete is 400', async () => {
+  const { token } = await world.register()
+  const response = await fetch(`${world.url}/api/ws`, {
+    headers: { Upgrade: 'websocket', Connection: 'Upgrade', Authorization: `Bearer ${token}` },
+  })
+  expect(response.status).toBe(400)
+})
+
+test('a frame of 64 KiB is read, one byte more closes with 1009', async () => {
+  const { token } = await world.register()
+  using raw = await openRaw(world.server.port, { token })
+  await eventually(() => expect(raw.texts()).toHaveLength(1))
+  raw.sendFrame(
+    opcodes.text,
+    Buffer.from(JSON.stringify({ t: 'ping', ts: 1, pad: '' }).replace('""', `"${'x'.repeat(65_506)}"`)),
+  )
+  await eventually(() => expect(raw.texts()[1]?.t).toBe('pong'))
+  raw.sendFrame(opcodes.text, Buffer.alloc(65_537, 0x78))
+  await eventually(() => expect(raw.closeCode()).toBe(1009))
+})
