@@ -24,6 +24,7 @@ interface Counts {
 
 const root = resolve(import.meta.dir, '..', '..')
 const runsDir = join(root, '.data', 'tests')
+const testTimeoutMs = 30_000 // of one test; the machine may be busy
 const outputPollMs = 40
 const stopTimeoutMs = 5_000
 
@@ -129,14 +130,16 @@ const runInside = async (
   await using stack = new AsyncDisposableStack()
   stack.defer(() => rmSync(dir, { recursive: true, force: true }))
   const servers = await startServers(stack, dir, env)
+  const tmp = join(dir, 'tmp') // so that what a killed test leaves behind goes too
+  mkdirSync(tmp)
   const seed = `--seed=${crypto.getRandomValues(new Uint32Array(1))[0]}` // one in `args` comes later and wins
   const workers = Math.max(2, availableParallelism())
   // Tests use what they are given, never the databases of the person who runs them.
   const { DATABASE_URL: _database, REDIS_URL: _redis, ...rest } = env
   const color = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
   const done = await runBunTest(
-    [`--parallel=${workers}`, '--randomize', seed, ...args],
-    { ...rest, ...servers, ...color },
+    [`--parallel=${workers}`, `--timeout=${testTimeoutMs}`, '--randomize', seed, ...args],
+    { ...rest, ...servers, ...color, TMPDIR: tmp },
     dir,
     stopped,
   )
