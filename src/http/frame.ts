@@ -53,9 +53,11 @@ export const frame = (deps: Deps, routes: RouteTable) =>
         throw new AppError('unknown_parameter')
       Object.assign(context, { query })
     })
-    .onError({ as: 'global' }, ({ error, request }) =>
-      problem(withMethods(error, request, routes), request, deps.log),
-    )
+    .onError({ as: 'global' }, ({ error, request }) => {
+      const answer = problem(withMethods(error, request, routes), request, deps.log)
+      factsOf(request).problemStatus = answer.status
+      return answer
+    })
     .onAfterResponse({ as: 'global' }, ({ request, responseValue }) => {
       const facts = factsOf(request)
       deps.log.info(
@@ -63,7 +65,7 @@ export const frame = (deps: Deps, routes: RouteTable) =>
           requestId: facts.id,
           method: request.method,
           path: pathOf(request),
-          status: responseValue instanceof Response ? responseValue.status : undefined,
+          status: responseValue instanceof Response ? responseValue.status : facts.problemStatus,
           userId: facts.identity?.actor.userId,
           durationMs: Math.round((performance.now() - facts.startedAt) * 100) / 100,
         },

@@ -10,6 +10,8 @@ export interface RequestFacts {
   identity: Identity | null
   /** Client address, from the peer or a trusted proxy. */
   ip: string
+  /** Status of the problem it was answered with; the access log is not told otherwise. */
+  problemStatus?: number
 }
 
 const facts = new WeakMap<Request, RequestFacts>()

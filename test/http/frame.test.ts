@@ -1,8 +1,10 @@
 // What every request passes through, shown on every route there is: authentication before anything else, one
 // shape of error, the security headers, request ids, and paths that lead to exactly one place.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Problem } from '../../src/model/problem.ts'
+import type { SessionAnswer } from '../../src/model/user.ts'
 import { sendRaw } from '../support/raw-http.ts'
 import { routesOf, type Route } from '../support/routes.ts'
 import { startWorld, type Answer, type Person, type World } from '../support/world.ts'
@@ -284,3 +286,82 @@ describe('X-Request-Id', () => {
     }
   })
 })
+
+describe('the log of a server', () => {
+  test('has one line for each request, and nothing that is secret or personal in any', async () => {
+    const child = Bun.spawn([process.execPath, 'src/main.ts', 'server', '--json'], {
+      cwd: join(import.meta.dir, '../..'),
+      env: {
+        PATH: process.env['PATH'],
+        DATABASE_URL: world.databaseUrl,
+        REDIS_URL: world.redisUrl,
+        JWT_SECRETS: 'k1:planted-secret-0123456789abcdef-planted',
+        RATE_LIMIT: 'off',
+        PORT: '0',
+        LOG_LEVEL: 'trace',
+      },
+      stdout: 'pipe',
+      stderr: 'pipe',
+    })
+    const lines = logLines(child.stdout)
+    const stderr = new Response(child.stderr).text()
+    const { url } = (await lines.next()).value!
+    const person = {
+      email: 'planted.person@example.com',
+      password: 'planted password 7',
+      name: 'Planted Name',
+    }
+    const ask = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
+      fetch(`${String(url)}${path}`, {
+        method,
+        headers: { 'Content-Type': 'application/json', 'X-Request-Id': 'the-request', ...headers },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      })
+    const registered: SessionAnswer = await (await ask('POST', '/api/auth/register', person)).json()
+    const bearer = { Authorization: `Bearer ${registered.accessToken}` }
+    const asked = [
+      ask('POST', '/api/auth/login', { ...person, name: undefined }),
+      ask('POST', '/api/auth/login', { email: person.email, password: 'planted wrong' }),
+      ask('POST', '/api/auth/register', person),
+      ask('POST', '/api/auth/refresh', { refreshToken: registered.refreshToken }),
+      ask('POST', '/api/auth/refresh', undefined, { Cookie: 'tide_refresh=planted-cookie' }),
+      ask('GET', `/api/users/search?q=${encodeURIComponent(person.email)}`, undefined, bearer),
+      ask('GET', '/api/projects?planted=1', undefined, { Authorization: 'Bearer planted-token' }),
+      ask('POST', '/api/projects', { name: 'planted content' }, bearer),
+      ask('GET', '/readyz'),
+    ]
+    await Promise.all(asked)
+    child.kill('SIGTERM')
+    const said: Record<string, unknown>[] = []
+    for await (const line of lines) said.push(line)
+    expect(await child.exited).toBe(0)
+
+    const text = JSON.stringify(said) + (await stderr)
+    expect(text.toLowerCase()).not.toContain('planted')
+    expect(text).not.toContain(registered.accessToken)
+    expect(text).not.toContain(registered.refreshToken)
+    const requests = said.filter(({ msg }) => msg === 'request')
+    expect(requests.length).toBe(asked.length + 1)
+    for (const line of requests)
+      expect(line).toMatchObject({ requestId: 'the-request', level: 'info', name: 'server' })
+    expect(requests.every(({ status, durationMs }) => Number(status) >= 200 && Number(durationMs) >= 0)).toBe(
+      true,
+    )
+    expect(requests.find(({ path }) => path === '/api/users/search')).toMatchObject({
+      method: 'GET',
+      userId: registered.user.id,
+    })
+  }, 30_000)
+})
+
+/** Every line is one JSON object, the ready line too. */
+async function* logLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<Record<string, unknown>> {
+  let rest = ''
+  const decoder = new TextDecoder()
+  for await (const chunk of stream) {
+    rest += decoder.decode(chunk, { stream: true })
+    const whole = rest.split('\n')
+    rest = whole.pop()!
+    for (const line of whole) yield JSON.parse(line)
+  }
+}
