@@ -54,7 +54,8 @@ export const updateMe = async (
 ): Promise<Outcome<User>> => {
   const { userId } = request.actor
   const email = patch.email === undefined ? null : toAddress(patch.email)
-  const seen = email === null ? null : await demandPassword(deps, userId, patch.currentPassword, email)
+  const seen =
+    email === null ? null : await demandPassword(deps, userId, patch.currentPassword, { unlessEmail: email })
   return write(deps, request, async (tx) => {
     const { user: before } = await lockSame(tx, userId, seen)
     const wanted = {
@@ -89,14 +90,13 @@ export const changePassword = async (
 
 /**
  * The account whose password this is. 422 at `pointer` otherwise.
- * @param unlessEmail an address that needs no password because the account has it already.
+ * @param options `unlessEmail` an address that needs no password because the account has it already.
  */
 export const demandPassword = async (
   { db, passwords }: Pick<Deps, 'db' | 'passwords'>,
   userId: string,
   password: string | undefined,
-  unlessEmail: string | null = null,
-  pointer = '/currentPassword',
+  { unlessEmail, pointer = '/currentPassword' }: { unlessEmail?: string; pointer?: string } = {},
 ): Promise<Credentials> => {
   const seen = await db.read((sql) => selectCredentialsById(sql, userId))
   if (!seen) throw notFound()

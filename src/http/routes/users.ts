@@ -2,8 +2,9 @@
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Deps } from '../../deps.ts'
+import { deleteAccount } from '../../domain/account-deletion.ts'
 import { changePassword, getMe, getUser, searchUsers, updateMe } from '../../domain/users.ts'
-import { PasswordChange, UserPatch } from '../../model/credentials.ts'
+import { AccountDeletion, PasswordChange, UserPatch } from '../../model/credentials.ts'
 import { Id } from '../../model/scalar.ts'
 import { Text } from '../../model/text.ts'
 import type { User } from '../../model/user.ts'
@@ -38,6 +39,14 @@ export const userRoutes = (deps: Deps) =>
       ({ actor, request, body }) =>
         mutate({ request, actor }, render, (write) => updateMe(deps, write, body)),
       { body: UserPatch, detail: detail('Change name, time zone or e-mail address') },
+    )
+    .delete(
+      '/me',
+      async ({ actor, body }) => {
+        await deleteAccount(deps, actor, body.password)
+        return respond(noContent())
+      },
+      { body: AccountDeletion, detail: detail('Delete your account with everything only you own') },
     )
     .put(
       '/me/password',

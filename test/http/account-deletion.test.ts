@@ -1,0 +1,155 @@
+// Deleting an account: what goes, what stays, and who is told.
+import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
+import { projectScope, userScope } from '../../src/model/event.ts'
+import type { Task } from '../../src/model/task.ts'
+import { eventually } from '../support/eventually.ts'
+import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
+
+let world: World
+let ada: Person
+let bob: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+})
+
+beforeEach(async () => {
+  ada = await world.register('Ada')
+  bob = await world.register('Bob')
+})
+
+afterAll(() => world[Symbol.asyncDispose]())
+
+const post = async <T = { id: string }>(person: Person, path: string, body: unknown): Promise<T> => {
+  const answer = await world.call('POST', path, { token: person.token, body })
+  expect(answer.status).toBe(201)
+  return answer.body
+}
+
+const leave = (person: Person, password = testPassword) =>
+  world.call('DELETE', '/api/users/me', { token: person.token, body: { password } })
+
+const addMember = (owner: Person, projectId: string, person: Person, role: string) =>
+  post(owner, `/api/projects/${projectId}/members`, { userId: person.id, role })
+
+const lastOf = async (scope: `project:${string}`, type: string) =>
+  (await world.entries(scope)).findLast((entry) => entry.type === type)
+
+test('a wrong password deletes nothing', async () => {
+  const entries = await world.entryCount()
+  const answer = await leave(ada, 'not the password')
+  expect(answer.status).toBe(422)
+  expect(answer.body.errors[0].pointer).toBe('/password')
+  expect(await world.entryCount()).toBe(entries)
+  expect((await world.call('GET', '/api/users/me', { token: ada.token })).status).toBe(200)
+})
+
+test('the only owner of a project with others is told which, and stays', async () => {
+  const project = await post(ada, '/api/projects', { name: 'Apollo' })
+  await addMember(ada, project.id, bob, 'editor')
+  const entries = await world.entryCount()
+  expect(await leave(ada)).toMatchObject({
+    status: 409,
+    body: { code: 'sole_owner', projects: [{ id: project.id, name: 'Apollo' }] },
+  })
+  expect(await world.entryCount()).toBe(entries)
+  await world.call('PATCH', `/api/projects/${project.id}/members/${bob.id}`, {
+    token: ada.token,
+    body: { role: 'owner' },
+  })
+  expect((await leave(ada)).status).toBe(204)
+  expect((await world.call('GET', `/api/projects/${project.id}`, { token: bob.token })).body).toMatchObject({
+    memberCount: 1,
+    role: 'owner',
+  })
+})
+
+test('the account, its Inbox and what it owned alone go, and its tokens with them', async () => {
+  const project = await post(ada, '/api/projects', { name: 'Alone' })
+  const task = await post<Task>(ada, '/api/tasks', { title: 'In the Inbox' })
+  await post(ada, `/api/tasks/${task.id}/shares`, { userId: bob.id, permission: 'edit' })
+  expect((await world.call('GET', `/api/tasks/${task.id}`, { token: bob.token })).status).toBe(200)
+
+  expect((await leave(ada)).status).toBe(204)
+  await eventually(
+    async () => expect((await world.call('GET', '/api/users/me', { token: ada.token })).status).toBe(401),
+    { timeoutMs: 1_000 },
+  )
+  const refresh = await world.call('POST', '/api/auth/refresh', {
+    body: { refreshToken: ada.session.refreshToken },
+  })
+  expect(refresh.status).toBe(401)
+  const login = await world.call('POST', '/api/auth/login', {
+    body: { email: ada.email, password: testPassword },
+  })
+  expect(login.body.code).toBe('invalid_credentials')
+  expect((await world.call('GET', `/api/users/${ada.id}`, { token: bob.token })).status).toBe(404)
+  expect((await world.call('GET', `/api/tasks/${task.id}`, { token: bob.token })).status).toBe(404)
+
+  for (const id of [ada.inboxId, project.id]) {
+    const last = (await world.entries(projectScope(id))).at(-1)
+    expect(last).toMatchObject({ type: 'project.deleted', control: { kind: 'delete' }, actorId: ada.id })
+  }
+  expect((await world.entries(userScope(ada.id))).at(-1)!.control).toEqual({ kind: 'disabled' })
+  expect((await world.entries(userScope(bob.id))).at(-1)).toMatchObject({
+    type: 'share.removed',
+    entityId: task.id,
+  })
+  const taken = await world.call('POST', '/api/tasks', {
+    token: bob.token,
+    body: { id: task.id, title: 'Again' },
+  })
+  expect(taken.body.code).toBe('id_taken')
+})
+
+test('what it made and was given elsewhere stays without its name, and everybody there hears of it', async () => {
+  const { id: projectId } = await post(bob, '/api/projects', { name: 'Shared' })
+  await addMember(bob, projectId, ada, 'editor')
+  const made = await post<Task>(ada, '/api/tasks', { projectId, title: 'Made by Ada', assigneeId: bob.id })
+  const given = await post<Task>(bob, '/api/tasks', { projectId, title: 'Given to Ada', assigneeId: ada.id })
+  const carol = await world.register('Carol')
+  await post(bob, `/api/tasks/${given.id}/shares`, { userId: carol.id, permission: 'view' })
+  const single = await post<Task>(bob, '/api/tasks', { title: "Of Bob's Inbox" })
+  await post(bob, `/api/tasks/${single.id}/shares`, { userId: ada.id, permission: 'view' })
+
+  expect((await leave(ada)).status).toBe(204)
+
+  const read = async (task: Task): Promise<Task> =>
+    (await world.call('GET', `/api/tasks/${task.id}`, { token: bob.token })).body
+  expect(await read(made)).toMatchObject({ creatorId: null, assigneeId: bob.id, version: made.version + 1 })
+  expect(await read(given)).toMatchObject({ creatorId: bob.id, assigneeId: null, version: given.version + 1 })
+  expect(await read(single)).toEqual(single)
+
+  const entries = await world.entries(projectScope(projectId))
+  const told = (id: string) => entries.findLast((entry) => entry.entityId === id)
+  expect(told(made.id)).toMatchObject({
+    type: 'task.updated',
+    actorId: ada.id,
+    changes: { creatorId: { from: ada.id, to: null } },
+  })
+  expect(JSON.parse(told(made.id)!.frame!)).toMatchObject({
+    changed: ['creatorId'],
+    data: { creatorId: null },
+  })
+  expect(told(given.id)!.changes).toEqual({ assigneeId: { from: ada.id, to: null } })
+  expect(told(ada.id)).toMatchObject({ type: 'member.removed', control: { kind: 'revoke', userId: ada.id } })
+  expect((await world.entries(userScope(carol.id))).at(-1)).toMatchObject({
+    type: 'task.updated',
+    entityId: given.id,
+  })
+  expect(await lastOf(projectScope(bob.inboxId), 'share.removed')).toMatchObject({ entityId: single.id })
+})
+
+test('of hundreds of tasks the log tells all and sockets hear one refetch', async () => {
+  const { id: projectId } = await post(bob, '/api/projects', { name: 'Shared' })
+  await addMember(bob, projectId, ada, 'editor')
+  await world.server.deps.db.transact(
+    (tx) => tx`
+      insert into tasks (id, project_id, title, rank, creator_id)
+      select gen_random_uuid(), ${projectId}, 'Task ' || n, n::text, ${ada.id} from generate_series(1, 300) n`,
+  )
+  expect((await leave(ada)).status).toBe(204)
+  const entries = await world.entries(projectScope(projectId))
+  expect(entries.filter((entry) => entry.type === 'task.updated' && entry.quiet)).toHaveLength(300)
+  expect(entries.at(-1)!.type).toBe('scope.refetch')
+})

@@ -1,0 +1,59 @@
+// Pages of other origins: told what they may only where the origin is listed, to the letter.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { startWorld, type World } from '../support/world.ts'
+
+const listed = 'https://tasks.example.com'
+
+let world: World
+
+beforeAll(async () => {
+  world = await startWorld({ allowedOrigins: [listed] })
+})
+
+afterAll(() => world[Symbol.asyncDispose]())
+
+const preflight = (origin: string) =>
+  world.call('OPTIONS', '/api/users/me', {
+    headers: {
+      Origin: origin,
+      'Access-Control-Request-Method': 'PATCH',
+      'Access-Control-Request-Headers': 'authorization,content-type',
+    },
+  })
+
+const allowHeaders = (headers: Headers): string[] =>
+  [...headers.keys()].filter((name) => name.startsWith('access-control-'))
+
+test('a preflight from a listed origin is told what it may', async () => {
+  const { status, headers } = await preflight(listed)
+  expect(status).toBe(204)
+  expect(headers.get('access-control-allow-origin')).toBe(listed)
+  expect(headers.get('access-control-allow-credentials')).toBe('true')
+  expect(headers.get('access-control-allow-methods')).toContain('PATCH')
+  expect(headers.get('access-control-allow-headers')).toContain('Authorization')
+  expect(headers.get('vary')).toBe('Origin')
+})
+
+test.each([
+  ['an unlisted origin', 'https://evil.example'],
+  ['the http twin of a listed one', 'http://tasks.example.com'],
+  ['another port of a listed one', 'https://tasks.example.com:8443'],
+  ['a longer name', 'https://tasks.example.com.evil.example'],
+  ['no origin at all', 'null'],
+])('a preflight from %s gets no allow header', async (_what, origin) => {
+  const { headers } = await preflight(origin)
+  expect(allowHeaders(headers)).toEqual([])
+  expect(headers.get('vary')).toBe('Origin')
+})
+
+test('answers, errors too, name a listed origin and what it may read', async () => {
+  const headersOf = async (origin: string) =>
+    (await world.call('GET', '/api/users/me', { headers: { Origin: origin } })).headers
+  const headers = await headersOf(listed)
+  expect(headers.get('access-control-allow-origin')).toBe(listed)
+  expect(headers.get('access-control-expose-headers')).toContain('Tide-Cursor')
+  expect((await headersOf(new URL(world.url).origin)).get('access-control-allow-origin')).toBe(
+    new URL(world.url).origin,
+  )
+  expect(allowHeaders(await headersOf('https://evil.example'))).toEqual([])
+})
