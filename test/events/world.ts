@@ -48,7 +48,7 @@ export const openWorld = async (): Promise<World> => {
 export const scopeOf = (n: number): Scope =>
   projectScope(`00000000-0000-7000-8000-${String(n).padStart(12, '0')}`)
 
-export const entryOf = (scope: Scope, version = 1, data: unknown = { title: 'Tide' }): Entry => ({
+export const entryOf = (scope: Scope, version = 1, data: object = { title: 'Tide' }): Entry => ({
   scope,
   type: 'task.updated',
   id: Bun.randomUUIDv7(),
