@@ -2,8 +2,8 @@
 // person demands an allowed Origin, because browsers send cookies with requests that others caused.
 import type { Config } from '../config.ts'
 import { sessionSeconds } from '../db/sessions.ts'
+import { isAllowedOrigin } from '../domain/origin.ts'
 import { AppError } from '../errors.ts'
-import { isAllowedOrigin } from './cors.ts'
 
 const name = 'tide_refresh'
 

@@ -1,6 +1,6 @@
 // Deleting an account: what goes, what stays, and who is told.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
-import { projectScope, userScope } from '../../src/model/event.ts'
+import { projectScope, userScope, type Scope } from '../../src/model/event.ts'
 import type { Task } from '../../src/model/task.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
@@ -32,7 +32,7 @@ const leave = (person: Person, password = testPassword) =>
 const addMember = (owner: Person, projectId: string, person: Person, role: string) =>
   post(owner, `/api/projects/${projectId}/members`, { userId: person.id, role })
 
-const lastOf = async (scope: `project:${string}`, type: string) =>
+const lastOf = async (scope: Scope, type: string) =>
   (await world.entries(scope)).findLast((entry) => entry.type === type)
 
 test('a wrong password deletes nothing', async () => {

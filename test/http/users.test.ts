@@ -163,7 +163,7 @@ test('searching people among 5,000 scans no table', async () => {
       return row!.scans
     }
     const before = await scans()
-    const found = await selectUsersByText(tx, { userId: ada.id, role: 'user' }, 'abc', 20)
+    const found = await selectUsersByText(tx, { userId: ada.id, role: 'user' }, 'ab', 20)
     return { found: found.length, scanned: (await scans()) - before }
   }
   const { found, scanned } = await db.transact(search, { deadlineMs: 10_000 })
