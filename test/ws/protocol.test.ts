@@ -1,0 +1,338 @@
+// What frames say and what they are answered with: subscriptions, positions, and everything that is no frame.
+import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test'
+import { ensureEpoch } from '../../src/db/feed.ts'
+import type { RunningServer } from '../../src/compose.ts'
+import { userScope } from '../../src/model/event.ts'
+import { eventually } from '../support/eventually.ts'
+import { openRaw, opcodes } from '../support/raw-socket.ts'
+import { openSocket, type Frame, type TestSocket } from '../support/socket.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { addMember, caughtUp, entry, makeProject, say, sayMany } from './voice.ts'
+
+let world: World
+/** Tells positions often. */
+let telling: RunningServer
+let anna: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+  telling = await world.another({}, { sweep: 20, position: 60 })
+  anna = await world.register()
+}, 30_000)
+afterAll(async () => {
+  await telling[Symbol.asyncDispose]()
+  await world[Symbol.asyncDispose]()
+})
+afterEach(() =>
+  eventually(() => {
+    expect([world.server.deps.hub.scopeCount, telling.deps.hub.scopeCount]).toEqual([0, 0])
+  }),
+)
+
+const openAnna = async (url = world.url): Promise<TestSocket> => {
+  const socket = await openSocket(url, { token: anna.token })
+  await socket.take('welcome')
+  return socket
+}
+
+const subscribe = async (socket: TestSocket, scope: string, cursor?: string): Promise<Frame> => {
+  socket.send({ t: 'sub', rid: scope, scope, ...(cursor !== undefined && { cursor }) })
+  return socket.take((frame) => frame.rid === scope)
+}
+
+const framesOf = async (scope: `project:${string}` | `user:${string}`): Promise<Frame[]> =>
+  (await world.entries(scope)).flatMap(({ frame }) => (frame === null ? [] : [JSON.parse(frame) as Frame]))
+
+test('a fresh subscription starts at the head and hears what follows exactly as the log has it', async () => {
+  const { scope } = await makeProject(world, anna)
+  await using socket = await openAnna()
+  const answer = await subscribe(socket, scope)
+  const before = await framesOf(scope)
+  expect(answer).toEqual({
+    t: 'sub',
+    rid: scope,
+    scope,
+    mode: 'fresh',
+    cursor: before.at(-1)!.cursor,
+    replay: 0,
+  })
+  expect(await socket.take('synced')).toEqual({ t: 'synced', scope, cursor: answer.cursor })
+  await sayMany(world.server.deps, scope, 250)
+  const after = (await framesOf(scope)).slice(before.length)
+  await eventually(() => expect(socket.frames.filter(({ t }) => t === 'event')).toEqual(after))
+})
+
+test('a subscription with a cursor replays what was missed, tells how much, and goes on', async () => {
+  const { scope } = await makeProject(world, anna)
+  const [created] = await framesOf(scope)
+  await sayMany(world.server.deps, scope, 7)
+  await using socket = await openAnna()
+  const answer = await subscribe(socket, scope, created!.cursor)
+  expect(answer).toEqual({ t: 'sub', rid: scope, scope, mode: 'resume', cursor: created!.cursor, replay: 7 })
+  const { cursor } = await socket.take('synced')
+  expect(socket.frames.map(({ t }) => t)).toEqual([
+    'welcome',
+    'sub',
+    ...Array<string>(7).fill('event'),
+    'synced',
+  ])
+  expect(cursor).toBe((await framesOf(scope)).at(-1)!.cursor)
+  await say(world.server.deps, entry(scope))
+  await socket.take((frame) => frame.t === 'event' && frame.cursor !== cursor && frame.data.n === undefined)
+})
+
+test("a person's own scope may be called user:me, and is named in frames", async () => {
+  await using socket = await openAnna()
+  const answer = await subscribe(socket, 'user:me')
+  expect(answer).toMatchObject({ t: 'sub', scope: userScope(anna.id) })
+  await say(world.server.deps, entry(userScope(anna.id)))
+  expect((await socket.take('event')).scope).toBe(userScope(anna.id))
+})
+
+test('a second subscription of a scope takes the place of the first', async () => {
+  const { scope } = await makeProject(world, anna)
+  await using socket = await openAnna(telling.url)
+  const { cursor } = await subscribe(socket, scope)
+  await sayMany(world.server.deps, scope, 3)
+  await eventually(() => expect(socket.frames.filter(({ t }) => t === 'event')).toHaveLength(3))
+  expect((await subscribe(socket, scope, cursor)).replay).toBe(3)
+  await say(world.server.deps, entry(scope, { last: true }))
+  await socket.take((frame) => frame.t === 'event' && frame.data.last)
+  expect(socket.frames.filter(({ t }) => t === 'event')).toHaveLength(7)
+  await socket.take((frame) => frame.t === 'position' && frame.count === 4)
+})
+
+test('after unsub nothing of the scope is heard, and what is held nowhere is fine to leave', async () => {
+  const { scope } = await makeProject(world, anna)
+  const other = await makeProject(world, anna)
+  await using socket = await openAnna()
+  await subscribe(socket, scope)
+  await subscribe(socket, other.scope)
+  for (const rid of [1, 2]) {
+    socket.send({ t: 'unsub', rid, scope })
+    expect(await socket.take('ok')).toEqual({ t: 'ok', rid })
+  }
+  await say(world.server.deps, entry(scope), entry(other.scope))
+  expect((await socket.take('event')).scope).toBe(other.scope)
+  await caughtUp(world.server)
+  expect(socket.frames.filter(({ t }) => t === 'event')).toHaveLength(1)
+})
+
+test('a scope one may not read is as unknown as one that does not exist', async () => {
+  const bert = await world.register()
+  const foreign = await makeProject(world, bert)
+  await using socket = await openAnna()
+  const scopes = [
+    foreign.scope,
+    userScope(bert.id),
+    `project:${bert.inboxId}`,
+    `project:${crypto.randomUUID()}`,
+  ]
+  for (const scope of scopes)
+    expect(await subscribe(socket, scope)).toEqual({ t: 'error', rid: scope, code: 'not_found' })
+})
+
+test('what is no scope and no cursor of it is a bad frame', async () => {
+  const { scope } = await makeProject(world, anna)
+  const { cursor } = (await framesOf(scope))[0]!
+  const [epoch, shard, seq] = cursor.split('.')
+  await using socket = await openAnna()
+  for (const bad of ['project:', 'task:1', 'user', 'project:me', `${scope}:1`, `${scope.toUpperCase()}`])
+    expect(await subscribe(socket, bad)).toMatchObject({ t: 'error', code: 'bad_frame' })
+  for (const bad of [
+    'x',
+    '',
+    `${epoch}.${(Number(shard) + 1) % 16}.${seq}`,
+    `${epoch}.16.1`,
+    `${epoch}.${shard}.-1`,
+    `${cursor} `,
+  ])
+    expect(await subscribe(socket, scope, bad)).toMatchObject({ t: 'error', code: 'bad_frame' })
+})
+
+test('a connection holds 64 subscriptions', async () => {
+  const scopes = Array.from({ length: 65 }, () => `project:${Bun.randomUUIDv7()}` as const)
+  const { deps } = world.server
+  await deps.db.transact(async (tx) => {
+    for (const scope of scopes) {
+      const id = scope.slice('project:'.length)
+      await tx`insert into projects (id, name) values (${id}, 'Tide')`
+      await tx`insert into members (project_id, user_id, role) values (${id}, ${anna.id}, 'owner')`
+    }
+  })
+  await using socket = await openAnna()
+  for (const [index, scope] of scopes.entries()) {
+    if (index >= 39) await Bun.sleep(55) // the allowance: 40 frames at once, then 20 a second
+    const answer = await subscribe(socket, scope)
+    expect([answer.t, answer.code]).toEqual(index < 64 ? ['sub', undefined] : ['error', 'limit'])
+  }
+})
+
+test('positions tell how far everything was heard and how many events that were', async () => {
+  const { scope } = await makeProject(world, anna)
+  await using socket = await openAnna(telling.url)
+  const { cursor } = await subscribe(socket, scope)
+  expect(await socket.take('position')).toEqual({ t: 'position', scope, cursor, count: 0 })
+  await sayMany(world.server.deps, scope, 5)
+  const last = (await framesOf(scope)).at(-1)!
+  const told = await socket.take((frame) => frame.t === 'position' && frame.count === 5)
+  expect(told.cursor).toBe(last.cursor)
+  expect(socket.frames.filter(({ t }) => t === 'event')).toHaveLength(5)
+})
+
+test('what is quiet or only a control is neither sent nor counted', async () => {
+  const { scope } = await makeProject(world, anna)
+  const [created] = await framesOf(scope)
+  const { deps } = world.server
+  await say(deps, ...Array.from({ length: 201 }, () => entry(scope)))
+  await say(deps, { scope, type: 'control', id: null, actorId: null })
+  await using socket = await openAnna(telling.url)
+  expect((await subscribe(socket, scope, created!.cursor)).replay).toBe(1)
+  await socket.take('synced')
+  expect((await socket.take('event')).type).toBe('scope.refetch')
+  await socket.take((frame) => frame.t === 'position' && frame.count === 1)
+})
+
+test('ping is answered with pong', async () => {
+  await using socket = await openAnna()
+  socket.send({ t: 'ping', ts: 1763650000000 })
+  expect(await socket.take('pong')).toEqual({ t: 'pong', ts: 1763650000000, now: expect.any(Number) })
+})
+
+test.each([
+  ['not JSON', '{', { t: 'error', code: 'bad_frame' }],
+  ['an empty text', '', { t: 'error', code: 'bad_frame' }],
+  ['an array', '[{"t":"ping"}]', { t: 'error', code: 'bad_frame' }],
+  ['null', 'null', { t: 'error', code: 'bad_frame' }],
+  ['a number', '12', { t: 'error', code: 'bad_frame' }],
+  ['no type', '{"rid":1}', { t: 'error', rid: 1, code: 'bad_frame' }],
+  ['a type that is no text', '{"t":5,"rid":"a"}', { t: 'error', rid: 'a', code: 'bad_frame' }],
+  ['an unknown type', '{"t":"drop","rid":2}', { t: 'error', rid: 2, code: 'unknown_type' }],
+  ['a type of every object', '{"t":"constructor","rid":2}', { t: 'error', rid: 2, code: 'unknown_type' }],
+  ['a sub without rid', '{"t":"sub","scope":"user:me"}', { t: 'error', code: 'bad_frame' }],
+  ['a sub without scope', '{"t":"sub","rid":3}', { t: 'error', rid: 3, code: 'bad_frame' }],
+  ['a scope that is no text', '{"t":"sub","rid":3,"scope":{}}', { t: 'error', rid: 3, code: 'bad_frame' }],
+  [
+    'a cursor that is no text',
+    '{"t":"sub","rid":3,"scope":"user:me","cursor":7}',
+    { t: 'error', rid: 3, code: 'bad_frame' },
+  ],
+  ['a huge rid', `{"t":"drop","rid":"${'r'.repeat(65)}"}`, { t: 'error', code: 'unknown_type' }],
+  ['a rid of a fraction', '{"t":"drop","rid":1.5}', { t: 'error', code: 'unknown_type' }],
+  ['an auth without token', '{"t":"auth","rid":4}', { t: 'error', rid: 4, code: 'bad_frame' }],
+  ['a second hello', '{"t":"hello","token":"secret"}', { t: 'error', code: 'bad_frame' }],
+  [
+    'deep nesting',
+    `{"t":"drop","x":${'['.repeat(20_000)}${']'.repeat(20_000)}}`,
+    { t: 'error', code: 'unknown_type' },
+  ],
+  ['__proto__', '{"__proto__":{"t":"ping"},"rid":9}', { t: 'error', rid: 9, code: 'bad_frame' }],
+  ['an unsub of nonsense', '{"t":"unsub","rid":5,"scope":"x"}', { t: 'error', rid: 5, code: 'bad_frame' }],
+])('%s is answered without an echo and leaves the socket open', async (_what, text, answer) => {
+  await using socket = await openAnna()
+  socket.send(text)
+  expect(await socket.take('error')).toEqual(answer as Frame)
+  socket.send({ t: 'ping', rid: 1, more: { of: 'nothing' } })
+  await socket.take('pong')
+  expect(socket.frames).toHaveLength(3)
+})
+
+test.each([
+  ['a binary frame', opcodes.binary, Buffer.from('{"t":"ping"}'), 4500],
+  ['text that is not UTF-8', opcodes.text, Buffer.from([0x22, 0xc3, 0x28, 0x22]), 1007],
+])('%s closes the socket', async (_what, opcode, payload, code) => {
+  using raw = await openRaw(world.server.port, { token: anna.token })
+  await eventually(() => expect(raw.texts()).toHaveLength(1))
+  raw.sendFrame(opcode, payload)
+  await eventually(() => expect(raw.closeCode()).toBe(code))
+})
+
+test('a frame in broken framing ends the connection and nothing else', async () => {
+  using raw = await openRaw(world.server.port, { token: anna.token })
+  await using other = await openAnna()
+  await eventually(() => expect(raw.texts()).toHaveLength(1))
+  raw.sendBytes(Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]))
+  await eventually(() => expect(raw.isOver()).toBe(true))
+  other.send({ t: 'ping' })
+  await other.take('pong')
+})
+
+test('who says too much is told three times, with its rid, and then closed with 4429', async () => {
+  await using socket = await openAnna()
+  for (let n = 0; n < 50; n += 1) socket.send({ t: 'unsub', rid: n, scope: 'user:me' })
+  expect(await socket.closed()).toBe(4429)
+  const errors = socket.frames.filter(({ t }) => t === 'error')
+  expect(errors.map(({ code, retryAfter }) => [code, retryAfter])).toEqual(Array(3).fill(['rate', 1]))
+  expect(errors.every(({ rid }) => rid >= 40)).toBe(true)
+})
+
+test('a flood of bytes in few frames is too much as well', async () => {
+  await using socket = await openAnna()
+  const pad = 'x'.repeat(40_000)
+  for (let n = 0; n < 5; n += 1) socket.send({ t: 'ping', pad })
+  expect(await socket.closed()).toBe(4429)
+})
+
+test('a flood of pings of the WebSocket itself is too much as well', async () => {
+  using raw = await openRaw(world.server.port, { token: anna.token })
+  await eventually(() => expect(raw.texts()).toHaveLength(1))
+  raw.sendFrame(opcodes.ping, Buffer.from('a'))
+  await eventually(() => expect(raw.frames.at(-1)?.opcode).toBe(opcodes.pong))
+  for (let n = 0; n < 60; n += 1) raw.sendFrame(opcodes.ping, Buffer.alloc(100))
+  await eventually(() => expect(raw.closeCode()).toBe(4429))
+})
+
+test('a bug while a frame is handled closes with 4000 and stops nothing', async () => {
+  await using own = await world.another()
+  await using socket = await openAnna(own.url)
+  await using other = await openAnna(own.url)
+  Object.defineProperty(own.deps.db, 'snapshot', { value: () => Promise.reject(new TypeError('a bug')) })
+  socket.send({ t: 'sub', rid: 1, scope: 'user:me' })
+  expect(await socket.closed()).toBe(4000)
+  expect(JSON.stringify(socket.frames)).not.toContain('a bug')
+  other.send({ t: 'ping' })
+  await other.take('pong')
+})
+
+test('of a project that is deleted everybody hears so, and that it is over', async () => {
+  const { id, scope } = await makeProject(world, anna)
+  const bert = await world.register()
+  await addMember(world, { id }, anna, bert)
+  await using own = await openAnna()
+  await using other = await openSocket(telling.url, { token: bert.token })
+  await Promise.all([subscribe(own, scope), subscribe(other, scope)])
+  expect((await world.call('DELETE', `/api/projects/${id}`, { token: anna.token })).status).toBe(204)
+  for (const socket of [own, other]) {
+    const { cursor } = await socket.take((frame) => frame.type === 'project.deleted')
+    expect(await socket.take('access')).toEqual({ t: 'access', scope, cursor, op: 'revoked' })
+  }
+  expect(await subscribe(own, scope)).toMatchObject({ t: 'error', code: 'not_found' })
+})
+
+test('a stopping server says goodbye and closes with 1012', async () => {
+  const own = await world.another()
+  await using socket = await openAnna(own.url)
+  await own[Symbol.asyncDispose]()
+  expect(await socket.closed()).toBe(1012)
+  expect(socket.frames.at(-1)).toEqual({ t: 'bye', code: 1012, reconnectAfter: [0, 10_000] })
+})
+
+test('a new epoch ends every subscription with resync, and the socket lives on', async () => {
+  await using alone = await startWorld()
+  const person = await alone.register()
+  await using socket = await openSocket(alone.url, { token: person.token })
+  const scopes = [userScope(person.id), `project:${person.inboxId}`]
+  for (const scope of scopes) await subscribe(socket, scope)
+  const { cursor } = await socket.take('synced')
+  const { epoch } = await alone.server.deps.db.transact((tx) => ensureEpoch(tx, true))
+  for (const _ of scopes) {
+    const { scope, ...resync } = await socket.take('resync')
+    const snapshot = scope.startsWith('user:')
+      ? '/api/users/me/snapshot'
+      : `/api/projects/${person.inboxId}/snapshot`
+    expect(resync).toEqual({ t: 'resync', reason: 'epoch', snapshot })
+  }
+  expect(alone.server.deps.hub.scopeCount).toBe(0)
+  expect(await subscribe(socket, scopes[0]!, cursor)).toMatchObject({ t: 'resync', reason: 'epoch' })
+  expect((await subscribe(socket, scopes[0]!)).cursor).toStartWith(`${epoch}.`)
+})
