@@ -1,5 +1,6 @@
 // The whole server on one Elysia instance, not listening: the frame first, then every route group, then the
 // socket, mounted raw.
+import { Type } from '@sinclair/typebox'
 import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import type { Deps } from './deps.ts'
@@ -55,7 +56,10 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     ({ request, server }) =>
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Elysia types the server by its own sockets; these are ours
       sockets.upgrade(request, server as unknown as Server<Connection>, addressKey(factsOf(request).ip)),
-    { detail: { tags: ['Log'], summary: 'Upgrade to a WebSocket speaking tasktide.v1 (docs/protocol.md)' } },
+    {
+      response: { 101: Type.Void() },
+      detail: { tags: ['Log'], summary: 'Upgrade to a WebSocket speaking tasktide.v1 (docs/protocol.md)' },
+    },
   )
   return app
 }

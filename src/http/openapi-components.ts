@@ -2,11 +2,14 @@
 // status, the headers. Everything is read from src/model and src/errors.ts, so that it cannot say otherwise.
 import type { TSchema } from '@sinclair/typebox'
 import { codes, errorCodes, statusOf, type ErrorCode } from '../errors.ts'
+import { PasswordChange, Refresh, Registration, SignIn, UserPatch } from '../model/credentials.ts'
 import { Health, Liveness, Readiness, Version } from '../model/health.ts'
 import { Notification } from '../model/notification.ts'
 import { Problem } from '../model/problem.ts'
 import { Member, NewProject, Project, ProjectPatch } from '../model/project.ts'
-import { NewTask, Share, Task, TaskPatch, TaskReplacement } from '../model/task.ts'
+import { ProjectSnapshot, UserSnapshot } from '../model/snapshot.ts'
+import { Event, SyncAnswer } from '../model/sync.ts'
+import { NewTask, Share, Task, TaskMove, TaskPatch, TaskReplacement } from '../model/task.ts'
 import { PublicUser, Session, SessionAnswer, User } from '../model/user.ts'
 
 /** Any part of a JSON document. */
@@ -15,24 +18,34 @@ export type JsonObject = { [key: string]: Json }
 
 /** Shapes the document names; wherever one appears it is a reference. */
 export const models: Record<string, TSchema> = {
+  Event,
   Health,
   Liveness,
   Member,
   NewProject,
   NewTask,
   Notification,
+  PasswordChange,
   Problem,
   Project,
   ProjectPatch,
+  ProjectSnapshot,
   PublicUser,
   Readiness,
+  Refresh,
+  Registration,
   Session,
   SessionAnswer,
   Share,
+  SignIn,
+  SyncAnswer,
   Task,
+  TaskMove,
   TaskPatch,
   TaskReplacement,
   User,
+  UserPatch,
+  UserSnapshot,
   Version,
 }
 

@@ -14,7 +14,7 @@ import type { Reply } from '../../domain/write.ts'
 import { AppError } from '../../errors.ts'
 import { Refresh, Registration, SignIn } from '../../model/credentials.ts'
 import { Id } from '../../model/scalar.ts'
-import type { SessionAnswer } from '../../model/user.ts'
+import { Session, SessionAnswer } from '../../model/user.ts'
 import { addressKey, demandAllowance, limitSignIn } from '../allowance.ts'
 import { refreshCookie, refreshTokenOfCookie } from '../cookies.ts'
 import { authenticate, signedIn } from '../guard.ts'
@@ -31,6 +31,8 @@ const deviceOf = (request: Request) => ({
   userAgent: request.headers.get('user-agent') ?? '',
   ip: factsOf(request).ip,
 })
+
+const Sessions = Type.Object({ items: Type.Array(Session), nextCursor: Type.Null() })
 
 export const authRoutes = (deps: Deps) => {
   const { registrations } = policiesOf(deps.config)
@@ -51,7 +53,7 @@ export const authRoutes = (deps: Deps) => {
         const answer = await register(deps, body, deviceOf(request))
         return respond(created(answer, '/api/users/me', keepToken(request, answer.refreshToken)))
       },
-      { body: Registration, detail: open('Make an account and sign in') },
+      { body: Registration, response: { 201: SessionAnswer }, detail: open('Make an account and sign in') },
     )
     .post(
       '/login',
@@ -60,7 +62,7 @@ export const authRoutes = (deps: Deps) => {
         const answer = await limitSignIn(deps, attempt, () => signIn(deps, body, deviceOf(request)))
         return respond(sessionReply(answer, request))
       },
-      { body: SignIn, detail: open('Sign in') },
+      { body: SignIn, response: { 200: SessionAnswer }, detail: open('Sign in') },
     )
     .post(
       '/refresh',
@@ -71,6 +73,7 @@ export const authRoutes = (deps: Deps) => {
       },
       {
         body: Type.Optional(Refresh),
+        response: { 200: SessionAnswer },
         detail: open('Spend a refresh token, from the body or the cookie, for a new session answer'),
       },
     )
@@ -82,6 +85,7 @@ export const authRoutes = (deps: Deps) => {
       },
       {
         body: Type.Optional(Refresh),
+        response: { 204: Type.Void() },
         detail: open('End the session of the refresh token, the access token or the cookie'),
       },
     )
@@ -92,12 +96,12 @@ export const authRoutes = (deps: Deps) => {
         await endAllSessions(deps, actor)
         return respond(noContent(keepToken(request, null)))
       },
-      { detail: closed('End all sessions, this one too') },
+      { response: { 204: Type.Void() }, detail: closed('End all sessions, this one too') },
     )
     .get(
       '/sessions',
       async ({ actor }) => respond(ok({ items: await listSessions(deps, actor), nextCursor: null }, noStore)),
-      { detail: closed('List the live sessions') },
+      { response: { 200: Sessions }, detail: closed('List the live sessions') },
     )
     .delete(
       '/sessions/:id',
@@ -105,7 +109,11 @@ export const authRoutes = (deps: Deps) => {
         await endSession(deps, actor, params.id)
         return respond(noContent(noStore))
       },
-      { params: Type.Object({ id: Id() }), detail: closed('End one session') },
+      {
+        params: Type.Object({ id: Id() }),
+        response: { 204: Type.Void() },
+        detail: closed('End one session'),
+      },
     )
 }
 

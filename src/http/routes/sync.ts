@@ -17,6 +17,8 @@ import {
   type Position,
   type Scope,
 } from '../../model/event.ts'
+import { Problem } from '../../model/problem.ts'
+import { SyncAnswer } from '../../model/sync.ts'
 import { authenticate, signedIn } from '../guard.ts'
 import { listOf, Repeatable, Whole } from '../query.ts'
 import { respond } from '../reply.ts'
@@ -69,6 +71,7 @@ export const syncRoutes = (deps: SyncDeps) =>
         },
         { additionalProperties: false },
       ),
+      response: { 200: SyncAnswer, 410: Problem },
       detail: { tags: ['Log'], summary: 'Read the change log after a cursor', security: [{ bearer: [] }] },
     },
   )

@@ -78,7 +78,7 @@ export const taskRoutes = (deps: Pick<Deps, 'db' | 'publisher'>) =>
           () => noContent(),
           (write) => deleteTask(deps, write, params.id, ifMatchOf(request)),
         ),
-      { params, detail: detail('Delete a task with its subtasks') },
+      { params, response: { 204: Type.Void() }, detail: detail('Delete a task with its subtasks') },
     )
     .post(
       '/:id/tags',
@@ -94,5 +94,9 @@ export const taskRoutes = (deps: Pick<Deps, 'db' | 'publisher'>) =>
           () => noContent(),
           (write) => removeTag(deps, write, params.id, params.tag, ifMatchOf(request)),
         ),
-      { params: Type.Object({ id: Id(), tag: Tag }), detail: detail('Remove a tag') },
+      {
+        params: Type.Object({ id: Id(), tag: Tag }),
+        response: { 200: Task },
+        detail: detail('Remove a tag'),
+      },
     )

@@ -7,8 +7,9 @@ import { changePassword, getMe, getUser, searchUsers, updateMe } from '../../dom
 import { AccountDeletion, PasswordChange, UserPatch } from '../../model/credentials.ts'
 import { Id } from '../../model/scalar.ts'
 import { Text } from '../../model/text.ts'
-import type { User } from '../../model/user.ts'
+import { PublicUser, User } from '../../model/user.ts'
 import { signedIn } from '../guard.ts'
+import { pageMembers } from '../page.ts'
 import { Whole } from '../query.ts'
 import { bodyTag, mutate, noContent, ok, respond } from '../reply.ts'
 
@@ -28,17 +29,24 @@ const search = Type.Object(
   { additionalProperties: false },
 )
 
+const Found = Type.Object({ items: Type.Array(PublicUser), ...pageMembers })
+
 export const userRoutes = (deps: Deps) =>
   new Elysia({ prefix: '/api/users' })
     .use(signedIn)
     .get('/me', async ({ actor, request }) => respond(render(await getMe(deps, actor)), request), {
+      response: { 200: User },
       detail: detail('Read your account'),
     })
     .patch(
       '/me',
       ({ actor, request, body }) =>
         mutate({ request, actor }, render, (write) => updateMe(deps, write, body)),
-      { body: UserPatch, detail: detail('Change name, time zone or e-mail address') },
+      {
+        body: UserPatch,
+        response: { 200: User },
+        detail: detail('Change name, time zone or e-mail address'),
+      },
     )
     .delete(
       '/me',
@@ -46,7 +54,11 @@ export const userRoutes = (deps: Deps) =>
         await deleteAccount(deps, actor, body.password)
         return respond(noContent())
       },
-      { body: AccountDeletion, detail: detail('Delete your account with everything only you own') },
+      {
+        body: AccountDeletion,
+        response: { 204: Type.Void() },
+        detail: detail('Delete your account with everything only you own'),
+      },
     )
     .put(
       '/me/password',
@@ -56,7 +68,11 @@ export const userRoutes = (deps: Deps) =>
           () => noContent(),
           (write) => changePassword(deps, write, body),
         ),
-      { body: PasswordChange, detail: detail('Change your password; your other sessions end') },
+      {
+        body: PasswordChange,
+        response: { 204: Type.Void() },
+        detail: detail('Change your password; your other sessions end'),
+      },
     )
     .get(
       '/search',
@@ -64,11 +80,19 @@ export const userRoutes = (deps: Deps) =>
         const items = await searchUsers(deps, actor, query.q, Number(query.limit ?? 20))
         return respond(bodyTag(ok({ items, nextCursor: null })), request)
       },
-      { query: search, detail: detail('Find people by the beginning of their name or by e-mail address') },
+      {
+        query: search,
+        response: { 200: Found },
+        detail: detail('Find people by the beginning of their name or by e-mail address'),
+      },
     )
     .get(
       '/:id',
       async ({ actor, request, params }) =>
         respond(bodyTag(ok(await getUser(deps, actor, params.id))), request),
-      { params: Type.Object({ id: Id() }), detail: detail('Read what is public of a person') },
+      {
+        params: Type.Object({ id: Id() }),
+        response: { 200: PublicUser },
+        detail: detail('Read what is public of a person'),
+      },
     )
