@@ -131,7 +131,14 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
   await using stack = new AsyncDisposableStack()
   const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'worker')
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
-  stack.use(startSweeper({ redis: redis.client, db: tailDb, log, onAhead: () => void renewEpoch(db, log) }))
+  stack.use(
+    startSweeper({
+      redis: redis.client,
+      db: tailDb,
+      log,
+      onAhead: ({ epoch }) => void renewEpoch(db, log, epoch),
+    }),
+  )
   const worker = stack.use(
     await startWorker({
       config,
@@ -149,9 +156,9 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
 }
 
 /** A stream ahead of the log means that commits were lost: what clients hold may never have happened. */
-const renewEpoch = async (db: Database, log: Log): Promise<void> => {
+const renewEpoch = async (db: Database, log: Log, voided: string): Promise<void> => {
   try {
-    await db.transact((tx) => ensureEpoch(tx, true))
+    await db.transact((tx) => ensureEpoch(tx, voided))
   } catch (error) {
     log.error({ err: error }, 'the epoch could not be renewed')
   }

@@ -164,6 +164,7 @@ const openPool = (options: DatabaseOptions): Pool => {
       application_name: options.applicationName,
       TimeZone: 'UTC',
       default_transaction_isolation: 'read committed',
+      plan_cache_mode: 'force_generic_plan', // statements are prepared once and planned once (docs/decisions.md)
       statement_timeout: options.statementTimeoutMs ?? 10_000,
       lock_timeout: 2_000,
       idle_in_transaction_session_timeout: 5_000,

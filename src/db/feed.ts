@@ -191,8 +191,12 @@ export const readOldest = async (sql: Queryable, shard: number): Promise<number 
 /**
  * Makes the heads on a new installation, and a new epoch where the cluster is not the one the numbers were made
  * under (a restore, a copy). Returns the epoch and whether it is new over an old log.
+ * @param renew true: whatever the epoch is; an epoch: only if that is still the one.
  */
-export const ensureEpoch = async (tx: Tx, renew = false): Promise<{ epoch: string; renewed: boolean }> => {
+export const ensureEpoch = async (
+  tx: Tx,
+  renew: string | boolean = false,
+): Promise<{ epoch: string; renewed: boolean }> => {
   await tx`lock table feed_origin in share row exclusive mode`
   const [cluster] = await tx<{ id: string; timeline: number }[]>`
     select system_identifier::text as id, (select timeline_id from pg_control_checkpoint()) as timeline
@@ -201,7 +205,8 @@ export const ensureEpoch = async (tx: Tx, renew = false): Promise<{ epoch: strin
     select system_identifier as id, timeline from feed_origin`
   const heads = await tx<{ epoch: string }[]>`select epoch from feed_head order by shard for update`
   const same = origin?.id === cluster!.id && origin.timeline === cluster!.timeline
-  if (heads.length === shardCount && same && !renew) return { epoch: heads[0]!.epoch, renewed: false }
+  const isVoid = renew === true || renew === heads[0]?.epoch
+  if (heads.length === shardCount && same && !isVoid) return { epoch: heads[0]!.epoch, renewed: false }
   const epoch = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) =>
     (byte % 36).toString(36),
   ).join('')
