@@ -3,10 +3,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { Value } from '@sinclair/typebox/value'
+import { Ajv2020 } from 'ajv/dist/2020'
 import { codes, errorCodes, statusOf } from '../../src/errors.ts'
 import { exampleOf, models, plain } from '../../src/http/openapi-components.ts'
 import { routesOf, type Route } from '../support/routes.ts'
-import { startWorld, type World } from '../support/world.ts'
+import { startWorld, testPassword, type CallOptions, type World } from '../support/world.ts'
 
 interface Operation {
   operationId: string
@@ -180,5 +181,99 @@ describe('the routes', () => {
           : ['application/json']
       return Bun.deepEquals(types, expected)
     })
+  })
+})
+
+describe('real answers', () => {
+  test('have the shape the document gives them', async () => {
+    const ajv = new Ajv2020({ strict: false, validateFormats: false })
+    ajv.addSchema(document, 'document')
+    expect(ajv.validate({ $ref: 'document#/components/schemas/Task' }, {})).toBe(false) // it can fail
+    const wrong: string[] = []
+    /** Calls a route and holds its answer against the document. */
+    const call = async (method: string, template: string, path: string, options: CallOptions = {}) => {
+      const answer = await world.call(method, path, options)
+      const response = document.paths[template]?.[method.toLowerCase()]?.responses[answer.status]
+      const at = `${method} ${path}: ${answer.status}`
+      if (!response) wrong.push(`${at} is not documented: ${JSON.stringify(answer.body)}`)
+      const named =
+        response?.$ref?.slice(1) ??
+        ['', 'paths', template, method.toLowerCase(), 'responses', String(answer.status)]
+          .map((key) => key.replaceAll('~', '~0').replaceAll('/', '~1'))
+          .join('/')
+      const type = response?.$ref ? 'application~1problem+json' : 'application~1json'
+      if (
+        answer.body !== '' &&
+        !ajv.validate({ $ref: `document#${named}/content/${type}/schema` }, answer.body)
+      )
+        wrong.push(`${at} ${ajv.errorsText()}: ${JSON.stringify(answer.body)}`)
+      return answer
+    }
+
+    const person = await world.register('Ada')
+    const { token } = person
+    const other = await world.register('Grace')
+    const credentials = { email: person.email, password: testPassword }
+    const signedIn = await call('POST', '/api/auth/login', '/api/auth/login', { body: credentials })
+    await call('POST', '/api/auth/login', '/api/auth/login', { body: { ...credentials, password: 'wrong' } })
+    await call('POST', '/api/auth/register', '/api/auth/register', { body: { ...credentials, name: 'Ada' } })
+    await call('POST', '/api/auth/refresh', '/api/auth/refresh', {
+      body: { refreshToken: signedIn.body.refreshToken },
+    })
+    await call('GET', '/api/auth/sessions', '/api/auth/sessions', { token })
+    await call('GET', '/api/users/me', '/api/users/me', { token })
+    await call('PATCH', '/api/users/me', '/api/users/me', { token, body: { name: 'Ada L.' } })
+    await call('GET', '/api/users/search', '/api/users/search?q=Gra', { token })
+    await call('GET', '/api/users/{id}', `/api/users/${other.id}`, { token })
+    await call('GET', '/api/projects', '/api/projects', { token })
+    const project = await call('POST', '/api/projects', '/api/projects', { token, body: { name: 'Apollo' } })
+    const projectPath = `/api/projects/${project.body.id}`
+    await call('GET', '/api/projects/{id}', projectPath, { token })
+    await call('GET', '/api/projects/{id}', projectPath, { token: other.token })
+    const members = '/api/projects/{id}/members'
+    await call('POST', members, `${projectPath}/members`, {
+      token,
+      body: { userId: other.id, role: 'viewer' },
+    })
+    await call('POST', members, `${projectPath}/members`, { token, body: { userId: other.id, role: 'king' } })
+    await call('GET', members, `${projectPath}/members`, { token })
+    const body = { projectId: project.body.id, title: 'Land', dueAt: '2030-01-01T00:00:00Z', tags: ['moon'] }
+    const task = await call('POST', '/api/tasks', '/api/tasks', { token, body })
+    const taskPath = `/api/tasks/${task.body.id}`
+    await call('POST', '/api/tasks', '/api/tasks', { token, body: { ...body, id: task.body.id } })
+    await call('GET', '/api/tasks', '/api/tasks?tag=moon&page=1', { token })
+    await call('GET', '/api/tasks', '/api/tasks?cursor=none', { token })
+    const stale = { 'If-Match': '"1"' }
+    await call('PATCH', '/api/tasks/{id}', taskPath, { token, body: { status: 'done' }, headers: stale })
+    await call('PATCH', '/api/tasks/{id}', taskPath, { token, body: { status: 'todo' }, headers: stale })
+    await call('PATCH', '/api/tasks/{id}', taskPath, { token: other.token, body: { status: 'todo' } })
+    await call('PUT', '/api/tasks/{id}', taskPath, { token, body: { title: 'Land softly' } })
+    await call('POST', '/api/tasks/{id}/move', `${taskPath}/move`, {
+      token,
+      body: { projectId: person.inboxId },
+    })
+    await call('POST', '/api/tasks/{id}/shares', `${taskPath}/shares`, {
+      token,
+      body: { userId: other.id, permission: 'edit' },
+    })
+    await call('GET', '/api/tasks/{id}/shares', `${taskPath}/shares`, { token })
+    const operations = [
+      { op: 'create', data: { title: 'One' } },
+      { op: 'delete', id: task.body.id },
+    ]
+    await call('POST', '/api/tasks/batch', '/api/tasks/batch', { token, body: { operations } })
+    await call('GET', '/api/notifications', '/api/notifications', { token })
+    await call('GET', '/api/users/me/snapshot', '/api/users/me/snapshot', { token })
+    const snapshot = await call('GET', '/api/projects/{id}/snapshot', `${projectPath}/snapshot`, { token })
+    await call('PATCH', '/api/projects/{id}', projectPath, { token, body: { color: '#1e90ff' } })
+    const sync = `/api/sync?scope=project:${project.body.id}&cursor=`
+    await call('GET', '/api/sync', sync + snapshot.body.cursor, { token })
+    await call('GET', '/api/sync', `${sync}none.0.0`, { token })
+    await call('GET', '/api/sync', sync + snapshot.body.cursor.replace(/^\w+/, 'elsewhere'), { token })
+    await call('DELETE', '/api/projects/{id}', projectPath, { token })
+    await call('POST', '/api/auth/logout-all', '/api/auth/logout-all', { token })
+    await call('GET', '/api/users/me', '/api/users/me', { token })
+    for (const path of ['/livez', '/readyz', '/health', '/version']) await call('GET', path, path)
+    expect(wrong).toEqual([])
   })
 })
