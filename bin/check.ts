@@ -25,9 +25,9 @@ const schemaIsCurrent = async (): Promise<boolean> => {
   stack.defer(() => rmSync(dataDir, { recursive: true, force: true }))
   const postgres = stack.use(await startPostgres({ dataDir, durable: false }))
   const env = { ...process.env, DATABASE_URL: urlOf(postgres.url, 'tasktide'), LOG_LEVEL: 'warn' }
-  return (
-    (await run(['src/main.ts', 'migrate'], env)) && run(['src/main.ts', 'migrate', 'dump', '--check'], env)
-  )
+  if (!(await run(['src/main.ts', 'migrate'], env))) return false
+  // Awaited here, or the server would be stopped under it.
+  return await run(['src/main.ts', 'migrate', 'dump', '--check'], env)
 }
 
 const steps: [string, () => Promise<boolean>][] = [
