@@ -72,7 +72,10 @@ export const countWords = async (sql: Queryable, search: string): Promise<number
   return row!.count
 }
 
-/** One more than `limit` if there are more. Tasks without `dueAt` come last in both directions. */
+/**
+ * One more than `limit` if there are more; of numbered pages `limit`. Tasks without `dueAt` come last in both
+ * directions: they are a walk of their own along the same index.
+ */
 export const selectTaskPage = async (
   sql: Queryable,
   userId: string,
@@ -80,21 +83,28 @@ export const selectTaskPage = async (
   order: TaskOrder,
   { limit, after, page }: Slice,
 ): Promise<ListedTask[]> => {
+  const whole =
+    page === null ? { limit: limit + 1, offset: 0, after } : { limit, offset: (page - 1) * limit, after }
   const read = (part: Part) => run(filter, pageOf(sql, userId, filter, order, part))
-  if (page !== null) return read({ limit, offset: (page - 1) * limit, after: null, due: null })
-  if (order.by !== 'dueAt') return read({ limit: limit + 1, offset: 0, after, due: null })
-  // Two walks along one index: with a due time, then without.
-  const withDue =
-    after === null || after[0] !== null ? await read({ limit: limit + 1, offset: 0, after, due: 'set' }) : []
-  if (withDue.length > limit) return withDue
-  const rest = { limit: limit + 1 - withDue.length, offset: 0 }
-  const isPast = after !== null && after[0] === null
-  return [...withDue, ...(await read({ ...rest, after: isPast ? after : null, due: 'unset' }))]
+  if (order.by !== 'dueAt') return read({ ...whole, due: null })
+  if (after !== null && after[0] === null) return read({ ...whole, due: 'unset' })
+  const withDue = await read({ ...whole, due: 'set' })
+  const left = whole.limit - withDue.length
+  if (left === 0) return withDue
+  const isPast = withDue.length === 0 && whole.offset > 0
+  const skipped = isPast ? await countTasks(sql, userId, filter, 'set') : whole.offset
+  const offset = Math.max(0, whole.offset - skipped)
+  return [...withDue, ...(await read({ limit: left, offset, after: null, due: 'unset' }))]
 }
 
 /** All tasks of the list. */
-export const countTasks = async (sql: Queryable, userId: string, filter: TaskFilter): Promise<number> => {
-  const conditions = conditionsOf(sql, userId, filter)
+export const countTasks = async (
+  sql: Queryable,
+  userId: string,
+  filter: TaskFilter,
+  due: Part['due'] = null,
+): Promise<number> => {
+  const conditions = conditionsOf(sql, userId, filter, due)
   const [row] = await run(
     filter,
     filter.projectId === undefined
@@ -114,7 +124,7 @@ interface Part {
   limit: number
   offset: number
   after: SortKey | null
-  /** Only tasks with or without a due time; null for both. */
+  /** Only tasks with a due time, or without; null for both. */
   due: 'set' | 'unset' | null
 }
 
@@ -127,11 +137,9 @@ const pageOf = (
 ) => {
   const { key, cast } = orders(sql)[by]
   const direction = descending ? sql`desc` : sql`asc`
-  const nulls = by === 'dueAt' && due === null ? sql`nulls last` : sql``
-  const ordered = sql`order by ${key} ${direction} ${nulls}, t.id ${direction}`
+  const ordered = sql`order by ${key} ${direction}, t.id ${direction}`
   const where = sql`
-    ${conditionsOf(sql, userId, filter)}
-    ${due === null ? sql`` : due === 'set' ? sql`and t.due_at is not null` : sql`and t.due_at is null`}
+    ${conditionsOf(sql, userId, filter, due)}
     ${after === null ? sql`` : afterKey(sql, { key, cast, descending, after })}`
   const columns = sql`${taskColumns(sql)}, ${key} as "sortKey"`
   if (filter.projectId !== undefined)
@@ -139,12 +147,11 @@ const pageOf = (
       select ${columns} from tasks t
       where t.project_id = ${filter.projectId} ${where}
       ${ordered} limit ${limit} offset ${offset}`
-  const mine =
-    offset > 0 || isNarrow(filter)
-      ? sql`select t.* from ${homes(sql, userId)} join tasks t on t.project_id = home.project_id where true ${where}`
-      : sql`
+  const mine = isNarrow(filter)
+    ? sql`select t.* from ${homes(sql, userId)} join tasks t on t.project_id = home.project_id where true ${where}`
+    : sql`
           select t.* from ${homes(sql, userId)} cross join lateral (
-            select t.* from tasks t where t.project_id = home.project_id ${where} ${ordered} limit ${limit}
+            select t.* from tasks t where t.project_id = home.project_id ${where} ${ordered} limit ${offset + limit}
           ) t`
   return sql<ListedTask[]>`
     select ${columns}
@@ -182,11 +189,13 @@ const foreignShares = (sql: Queryable, userId: string): Fragment => sql`
   where own.user_id = ${userId}
     and not exists (select from members m where m.project_id = t.project_id and m.user_id = ${userId})`
 
-const conditionsOf = (sql: Queryable, userId: string, filter: TaskFilter): Fragment => {
+const conditionsOf = (sql: Queryable, userId: string, filter: TaskFilter, dueness: Part['due']): Fragment => {
   const { created, updated, due } = filter
   const isOverdue = sql`(t.due_at < now() and t.status in ('todo', 'in_progress'))`
   const isShared = sql`exists (select from shares s where s.task_id = t.id and s.user_id = ${userId})`
   const given: (Fragment | false | undefined)[] = [
+    dueness === 'set' && sql`and t.due_at is not null`,
+    dueness === 'unset' && sql`and t.due_at is null`,
     filter.parentId !== undefined && sql`and t.parent_id = ${filter.parentId}`,
     filter.statuses && sql`and t.status = any(${filter.statuses}::text[])`,
     filter.priorities && sql`and t.priority = any(${filter.priorities}::text[])`,
