@@ -11,7 +11,7 @@ import type { Log } from '../../log.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
 import { ok, respond } from '../reply.ts'
 
-/** Narrow on purpose: the worker answers the same questions. */
+/** What is asked of the process; read anew at each question. */
 export interface HealthDeps {
   db: Database
   log: Log
