@@ -51,7 +51,7 @@ export const lockForReading = async (
 }
 
 /** The candidates who can read it as member or by share, in a project that is not archived. Lock it first. */
-export const selectReaders = async (tx: Tx, candidates: Candidate[]): Promise<Told[]> => {
+export const selectTold = async (tx: Tx, candidates: Candidate[]): Promise<Told[]> => {
   const rows = candidates.map((candidate, n) => ({ n, ...candidate }))
   return tx<Told[]>`
     select c.n, p.id as "projectId", p.name as "projectName", t.title

@@ -140,7 +140,7 @@ test('an entry that keeps failing is tried five times, put aside with its error,
     consumer(({ seq }) => {
       if (seq !== poison) return
       tries += 1
-      throw new Error(`cannot digest ${'\0'}${'x'.repeat(5_000)}`)
+      throw new Error(`cannot digest \0${'x'.repeat(5_000)}`)
     }),
   )
   expect(await effects()).toEqual(range(1, 150).filter((seq) => seq !== poison))

@@ -7,7 +7,7 @@ import { createLog } from '../../src/log.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import type { ChildSettings } from './child.ts'
-import { announced, inboxes, openWorker } from './rig.ts'
+import { announced, inboxes, withWorkers } from './rig.ts'
 
 let world: World
 let owner: Person
@@ -19,7 +19,7 @@ let expected: string[]
 beforeEach(async () => {
   world = await startWorld()
   // Installs the consumers: what happens from here on counts.
-  await using _first = await openWorker({ ...world, overdueIntervalMs: 60_000 })
+  await withWorkers(1, { ...world, overdueIntervalMs: 60_000 }, async () => {})
   owner = await world.register()
   people = [await world.register(), await world.register(), await world.register()]
   projectId = (await call(owner, 'POST', '/api/projects', { name: 'Apollo' })).id
@@ -66,6 +66,17 @@ const actAll = async (count: number, isLate = false): Promise<void> => {
   await Promise.all([work(), work(), work(), work()])
 }
 
+/** Something under way, and whether it still is. */
+const begin = (work: Promise<void>): { isOver: boolean; done: Promise<void> } => {
+  const state = {
+    isOver: false,
+    done: work.finally(() => {
+      state.isOver = true
+    }),
+  }
+  return state
+}
+
 /** Waits until all is told, then shows that the inboxes and the log hold exactly that. */
 const verify = async (): Promise<void> => {
   await eventually(
@@ -108,8 +119,7 @@ for (const dieAt of ['before-effect', 'before-commit', 'after-commit'] as const)
       for (let n = 0; child.exitCode === null && child.signalCode === null; n += 1) await act(n)
       expect(child.signalCode).toBe('SIGKILL')
     }
-    await using _last = await openWorker({ ...world, overdueIntervalMs: 100 })
-    await verify()
+    await withWorkers(1, { ...world, overdueIntervalMs: 100 }, verify)
   }, 60_000)
 }
 
@@ -118,29 +128,23 @@ test('workers killed at random moments, one after the other, tell everything onc
   console.log({ seed })
   let state = seed
   const random = (): number => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647
-  let isWriting = true
-  const writing = (async () => {
-    await actAll(150)
-    await actAll(50, true)
-    isWriting = false
-  })()
-  while (isWriting) {
+  const writing = begin(actAll(150).then(() => actAll(50, true)))
+  while (!writing.isOver) {
     const child = spawn({})
     await child.stdout.getReader().read()
     await Bun.sleep(random() * 700) // the moment is the point
     child.kill('SIGKILL')
     await child.exited
   }
-  await writing
-  await using _last = await openWorker({ ...world, overdueIntervalMs: 100 })
-  await verify()
+  await writing.done
+  await withWorkers(1, { ...world, overdueIntervalMs: 100 }, verify)
 }, 90_000)
 
 test('two workers that run at once tell everything once', async () => {
-  await using _one = await openWorker({ ...world, overdueIntervalMs: 100 })
-  await using _two = await openWorker({ ...world, overdueIntervalMs: 100 })
-  await Promise.all([actAll(60), actAll(30, true)])
-  await verify()
+  await withWorkers(2, { ...world, overdueIntervalMs: 100 }, async () => {
+    await Promise.all([actAll(60), actAll(30, true)])
+    await verify()
+  })
 }, 30_000)
 
 test('a worker that was away tells what happened meanwhile, to those who may read it now', async () => {
@@ -158,36 +162,31 @@ test('a worker that was away tells what happened meanwhile, to those who may rea
     assigneeId: people[0]!.id,
   })
   await call(owner, 'DELETE', `/api/tasks/${deleted.id}`)
-  await using _back = await openWorker({ ...world, overdueIntervalMs: 60_000 })
-  await verify()
+  await withWorkers(1, { ...world, overdueIntervalMs: 60_000 }, verify)
 }, 30_000)
 
 test('a Redis that is emptied again and again costs nobody a notification', async () => {
   await using redis = openRedis(world.redisUrl, 'request', createLog('test', 'silent'))
-  await using _worker = await openWorker({ ...world, overdueIntervalMs: 100 })
-  let isWriting = true
-  const writing = actAll(120).finally(() => (isWriting = false))
-  while (isWriting) {
-    await redis.client.flushall().catch(() => {})
-    await Bun.sleep(50)
-  }
-  await writing
-  await verify()
+  await withWorkers(1, { ...world, overdueIntervalMs: 100 }, async () => {
+    const writing = begin(actAll(120))
+    while (!writing.isOver) {
+      await redis.client.flushall().catch(() => {})
+      await Bun.sleep(50)
+    }
+    await writing.done
+    await verify()
+  })
 }, 30_000)
 
 test('without Redis everything is told all the same', async () => {
-  await using _worker = await openWorker({
-    ...world,
-    redisUrl: 'redis://127.0.0.1:1',
-    overdueIntervalMs: 100,
+  await withWorkers(1, { ...world, redisUrl: 'redis://127.0.0.1:1', overdueIntervalMs: 100 }, async () => {
+    await actAll(40)
+    await verify()
   })
-  await actAll(40)
-  await verify()
 }, 30_000)
 
 test('PostgreSQL dropping every connection now and then costs nobody a notification', async () => {
-  await using _worker = await openWorker({ ...world, overdueIntervalMs: 100 })
-  const dropping = (async () => {
+  const drop = async (): Promise<void> => {
     for (let round = 0; round < 10; round += 1) {
       await world.server.deps.db.read(
         (sql) => sql`
@@ -196,8 +195,9 @@ test('PostgreSQL dropping every connection now and then costs nobody a notificat
       )
       await Bun.sleep(200)
     }
-  })()
-  await Promise.all([actAll(100), actAll(30, true)])
-  await dropping
-  await verify()
+  }
+  await withWorkers(1, { ...world, overdueIntervalMs: 100 }, async () => {
+    await Promise.all([actAll(100), actAll(30, true), drop()])
+    await verify()
+  })
 }, 60_000)

@@ -1,6 +1,8 @@
 // Who is told of what: each cause once, never the actor, never who cannot read it.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Value } from '@sinclair/typebox/value'
+import { writeAsSystem } from '../../src/domain/write.ts'
+import { projectScope } from '../../src/model/event.ts'
 import { Notification } from '../../src/model/notification.ts'
 import type { Worker } from '../../src/worker/runner.ts'
 import { eventually } from '../support/eventually.ts'
@@ -160,3 +162,58 @@ test('a task that moves to another project tells nobody', async () => {
   await call(owner, 'POST', `/api/tasks/${task}/move`, { projectId: other })
   expect(await told(task)).toEqual(['assigned editor'])
 })
+
+test('of more changes than sockets are told one by one, everybody still hears', async () => {
+  const tasks = await Promise.all(
+    Array.from({ length: 250 }, () => newTask(owner, { assigneeId: editor.id })),
+  )
+  await writeAsSystem(world.server.deps, async (tx) => {
+    await tx`update tasks set status = 'done', completed_at = now(), version = 2 where id = any(${tasks}::uuid[])`
+    return {
+      value: null,
+      entries: tasks.map((id) => ({
+        scope: projectScope(projectId),
+        type: 'task.updated' as const,
+        id,
+        version: 2,
+        data: {},
+        actorId: editor.id,
+        changes: { status: { from: 'todo', to: 'done' } },
+      })),
+    }
+  })
+  await settled()
+  const inbox = await inboxes(world)
+  expect(tasks.filter((id) => !inbox.includes(`completed ${id} ${owner.id}`))).toEqual([])
+  expect(await announced(world)).toEqual(inbox)
+}, 20_000)
+
+test("in nobody's log does a notification of a project follow the loss of access to it", async () => {
+  const project = await newProject()
+  for (let round = 0; round < 25; round += 1) {
+    await invite(viewer, 'editor', owner, project)
+    const tasks = Promise.all(
+      Array.from({ length: 4 }, () =>
+        world.call('POST', '/api/tasks', {
+          token: owner.token,
+          body: { projectId: project, title: 'Race', assigneeId: viewer.id },
+        }),
+      ),
+    )
+    await Bun.sleep(round) // so that the removal meets every stage of handling
+    await call(owner, 'DELETE', `/api/projects/${project}/members/${viewer.id}`)
+    await tasks
+  }
+  await settled()
+  let hasAccess = false
+  let told = 0
+  for (const { type, entityId, frame } of await world.entries(`user:${viewer.id}`)) {
+    if (entityId === project) hasAccess = type === 'access.granted'
+    if (type !== 'notification.created') continue
+    const { data } = JSON.parse(frame!)
+    if (data.projectId !== project) continue
+    told += 1
+    expect(hasAccess).toBe(true)
+  }
+  expect(told).toBeGreaterThan(0)
+}, 30_000)

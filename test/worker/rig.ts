@@ -47,6 +47,17 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
   })
 }
 
+/** Runs `work` while `count` workers run. */
+export const withWorkers = async (
+  count: number,
+  settings: WorkerSettings,
+  work: () => Promise<unknown>,
+): Promise<void> => {
+  await using workers = new AsyncDisposableStack()
+  for (let n = 0; n < count; n += 1) workers.use(await openWorker(settings))
+  await work()
+}
+
 /** What everybody's inbox holds: kind, task, person; sorted, so that exactly-once is equality. */
 export const inboxes = async (world: World): Promise<string[]> => {
   const rows = await world.server.deps.db.read(

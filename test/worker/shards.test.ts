@@ -69,7 +69,7 @@ test('one worker holds every shard, two halves, and one again when the other lea
     expect([...one.held, ...two.held].sort((a, b) => a - b)).toEqual(all)
     await using three = enter('three')
     await eventually(() => {
-      expect([one.held.length, two.held.length, three.held.length].sort()).toEqual([5, 5, 6])
+      expect([one.held.length, two.held.length, three.held.length].sort((a, b) => a - b)).toEqual([5, 5, 6])
       expect(working.size).toBe(16)
     })
   }

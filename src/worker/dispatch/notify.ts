@@ -2,7 +2,7 @@
 // one entry of the log and tells a person once; nobody hears of their own doing or of what they may not read.
 import type { Tx } from '../../db/client.ts'
 import { insertNotifications, type NotificationRow } from '../../db/notifications.ts'
-import { lockForReading, selectReaders, type Candidate, type TaskPeople } from '../../db/recipients.ts'
+import { lockForReading, selectTold, type Candidate, type TaskPeople } from '../../db/recipients.ts'
 import { toNotification } from '../../domain/notifications.ts'
 import { userScope, type Entry, type LogEntry } from '../../model/event.ts'
 import type { NotificationKind } from '../../model/notification.ts'
@@ -90,7 +90,7 @@ const causeOf = (kind: NotificationKind, entry: LogEntry, userId: string): Cause
 
 const tell = async (tx: Tx, causes: Cause[]): Promise<Entry[]> => {
   if (causes.length === 0) return []
-  const readers = await selectReaders(tx, causes)
+  const readers = await selectTold(tx, causes)
   const rows = await insertNotifications(
     tx,
     readers.map(({ n, projectId, projectName, title }) => {

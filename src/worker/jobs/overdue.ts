@@ -2,9 +2,12 @@
 // the log and the mark on the task are one transaction of at most `batchTasks` tasks, so that whoever crashes,
 // races or repeats, each (task, due_rev) is told exactly once.
 import {
-  lockOverdueTasks,
+  lockLiveProjects,
+  lockOverdue,
+  selectOverdue,
   selectOverdueRecipients,
   updateOverdueRevs,
+  type Candidate,
   type OverdueTask,
 } from '../../db/overdue.ts'
 import { tryLockLoop } from '../../db/leases.ts'
@@ -32,50 +35,60 @@ export const newOverdueStats = (): OverdueStats => ({
 /** Also at most as many entries for one scope as sockets are sent one by one. */
 const batchTasks = 200
 
+interface Batch {
+  /** The last task looked at; null when nothing is due. */
+  last: Candidate | null
+  told: OverdueTask[]
+  /** Projects somebody is changing just now: left to the next look. */
+  busy: string[]
+}
+
 /** Tells of everything that is overdue now; does nothing while another worker is at it. Ends early with `signal`. */
 export const tellOverdue = async (
   deps: WriteDeps & { stats: OverdueStats; signal: AbortSignal },
 ): Promise<void> => {
   const { stats, signal } = deps
+  const except: string[] = []
   let from: string | null = null
   while (!signal.aborted) {
-    const done: OverdueTask[] = await writeAsSystem(deps, (tx) => tellBatch(tx, from))
-    if (done.length === 0) return
+    const { last, told, busy }: Batch = await writeAsSystem(deps, (tx) => tellBatch(tx, from, except))
+    if (!last || (told.length === 0 && busy.length === 0)) return
     stats.transactions += 1
-    stats.tasks += done.length
-    for (const { lateMs } of done) stats.lateness.record(lateMs / 1000)
-    // Where nothing else is due, archived projects are not looked through again for every batch.
-    from = done.at(-1)!.dueAt
+    stats.tasks += told.length
+    for (const { lateMs } of told) stats.lateness.record(lateMs / 1000)
+    except.push(...busy)
+    // So that the archived projects' tasks before it are not looked through again for every batch.
+    from = last.dueAt
   }
 }
 
 const tellBatch = async (
   tx: Tx,
   from: string | null,
-): Promise<{ value: OverdueTask[]; entries: Entry[] }> => {
-  const tasks = (await tryLockLoop(tx, 'overdue')) ? await lockOverdueTasks(tx, from, batchTasks) : []
-  if (tasks.length === 0) return { value: [], entries: [] }
-  const ids = tasks.map(({ id }) => id)
-  const recipients = await selectOverdueRecipients(tx, ids)
+  except: string[],
+): Promise<{ value: Batch; entries: Entry[] }> => {
+  const isOurs = await tryLockLoop(tx, 'overdue')
+  const due = isOurs ? await selectOverdue(tx, { from, except, limit: batchTasks }) : []
+  const last = due.at(-1) ?? null
+  if (!last) return { value: { last, told: [], busy: [] }, entries: [] }
+  const projects = [...new Set(due.map(({ projectId }) => projectId))]
+  const locked = await lockLiveProjects(tx, projects)
+  const busy = projects.filter((id) => !locked.includes(id))
+  const told = await lockOverdue(tx, due.map(idOf), locked)
+  const recipients = await selectOverdueRecipients(tx, told.map(idOf))
   const rows = await insertNotifications(
     tx,
-    tasks.flatMap(({ id, projectId, title, dueAt, dueRev }) => {
+    told.flatMap(({ id, projectId, title, dueAt, dueRev }) => {
       const userId = recipients.get(id)
       if (!userId) return []
-      const data = { title, dueAt }
+      const dedupeKey = `overdue:${id}:${dueRev}`
       return [
-        {
-          userId,
-          kind: 'overdue',
-          taskId: id,
-          projectId,
-          actorId: null,
-          data,
-          dedupeKey: `overdue:${id}:${dueRev}`,
-        },
+        { userId, kind: 'overdue', taskId: id, projectId, actorId: null, data: { title, dueAt }, dedupeKey },
       ]
     }),
   )
-  await updateOverdueRevs(tx, ids)
-  return { value: tasks, entries: rows.map(notificationCreated) }
+  await updateOverdueRevs(tx, told.map(idOf))
+  return { value: { last, told, busy }, entries: rows.map(notificationCreated) }
 }
+
+const idOf = ({ id }: { id: string }): string => id
