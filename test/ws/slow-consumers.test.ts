@@ -1,0 +1,149 @@
+// Clients that stop reading: what is unsent stays bounded, nobody else notices, and whoever reads on in time has
+// missed nothing.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import type { RunningServer } from '../../src/compose.ts'
+import type { Scope } from '../../src/model/event.ts'
+import { Connection, type Socket } from '../../src/ws/connection.ts'
+import { patience } from '../../src/ws/protocol.ts'
+import { randomOf, seed } from '../events/seed.ts'
+import { eventually } from '../support/eventually.ts'
+import { openRaw, type RawSocket } from '../support/raw-socket.ts'
+import { openSocket } from '../support/socket.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { caughtUp, makeProject, sayMany } from './voice.ts'
+
+let world: World
+/** Waits for a parked connection only briefly. */
+let hasty: RunningServer
+let anna: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+  hasty = await world.another({}, { sweep: 20, parked: 300 })
+  anna = await world.register()
+}, 30_000)
+afterAll(async () => {
+  await hasty[Symbol.asyncDispose]()
+  await world[Symbol.asyncDispose]()
+})
+
+const openPaused = async (port: number, scopes: Scope[]): Promise<RawSocket> => {
+  const raw = await openRaw(port, { token: anna.token })
+  for (const scope of scopes) raw.send({ t: 'sub', rid: scope, scope })
+  await eventually(() => expect(raw.texts().filter(({ t }) => t === 'synced')).toHaveLength(scopes.length))
+  raw.pause()
+  return raw
+}
+
+const eventsOf = (raw: RawSocket, scope: Scope): string[] =>
+  raw.frames
+    .map(({ payload }) => payload.toString())
+    .filter((text) => text.startsWith(`{"t":"event","scope":"${scope}"`))
+
+/** Without what was appended before anybody listened. */
+const logOf = async (scope: Scope): Promise<string[]> =>
+  (await world.entries(scope)).slice(1).flatMap(({ frame }) => frame ?? [])
+
+const megabyte = 1024 * 1024
+
+test('a client that stops reading is parked, costs little, and has missed nothing when it reads on', async () => {
+  const { scope } = await makeProject(world, anna)
+  using slow = await openPaused(world.server.port, [scope])
+  await using quick = await openSocket(world.url, { token: anna.token })
+  quick.send({ t: 'sub', rid: 1, scope })
+  await quick.take('synced')
+  // Far more than the kernel and a send buffer of 1 MiB take together: unparked, it would be closed.
+  await sayMany(world.server.deps, scope, 3_000, 8_000)
+  const log = await logOf(scope)
+  await eventually(() => expect(quick.frames.filter(({ t }) => t === 'event')).toHaveLength(log.length), {
+    timeoutMs: 10_000,
+  })
+  expect(slow.frames.length).toBeLessThan(10)
+  slow.resume()
+  await eventually(() => expect(eventsOf(slow, scope)).toHaveLength(log.length), {
+    timeoutMs: 20_000,
+    everyMs: 100,
+  })
+  expect(eventsOf(slow, scope)).toEqual(log)
+  expect(slow.closeCode()).toBeNull()
+}, 60_000)
+
+test('reading in fits and starts, several scopes at once, loses nothing either', async () => {
+  const random = randomOf(seed)
+  const scopes = await Promise.all([1, 2, 3].map(async () => (await makeProject(world, anna)).scope))
+  using slow = await openPaused(world.server.port, scopes)
+  let isWriting = true
+  const writing = (async () => {
+    for (let round = 0; round < 12; round += 1)
+      for (const scope of scopes)
+        await sayMany(world.server.deps, scope, 50 + Math.floor(random() * 50), 9_000)
+    isWriting = false
+  })()
+  while (isWriting) {
+    if (random() < 0.5) slow.resume()
+    else slow.pause()
+    await Bun.sleep(random() * 60)
+  }
+  await writing
+  slow.resume()
+  for (const scope of scopes) {
+    const log = await logOf(scope)
+    await eventually(() => expect(eventsOf(slow, scope)).toHaveLength(log.length), {
+      timeoutMs: 20_000,
+      everyMs: 100,
+    })
+    expect(eventsOf(slow, scope)).toEqual(log)
+  }
+}, 60_000)
+
+test('a hundred clients that stop reading leave the memory of the process bounded', async () => {
+  const { scope } = await makeProject(world, anna)
+  await using crowded = await world.another({ socketsPerUser: 200 })
+  const crowd = await Promise.all(Array.from({ length: 100 }, () => openPaused(crowded.port, [scope])))
+  await sayMany(world.server.deps, scope, 600, 8_000) // the kernel's buffers fill
+  await caughtUp(crowded)
+  Bun.gc(true)
+  const before = process.memoryUsage.rss()
+  await sayMany(world.server.deps, scope, 3_000, 8_000)
+  await caughtUp(crowded)
+  Bun.gc(true)
+  const growth = (process.memoryUsage.rss() - before) / megabyte
+  console.log(`24 MB to each of 100 clients that do not read: ${growth.toFixed(0)} MB more`)
+  // 100 x (256 KiB unsent and one batch) and 4 MiB of memory per shard; unbounded it would be 2,400 MB.
+  expect(growth).toBeLessThan(200)
+  for (const raw of crowd) raw[Symbol.dispose]()
+  await eventually(() => expect(crowded.deps.hub.scopeCount).toBe(0))
+}, 60_000)
+
+test('a client parked for too long is closed with 4008 and resumes without a hole', async () => {
+  const { scope } = await makeProject(world, anna)
+  using slow = await openPaused(hasty.port, [scope])
+  await sayMany(world.server.deps, scope, 1_500, 8_000)
+  await eventually(() => expect(hasty.deps.hub.scopeCount).toBe(0))
+  slow.resume()
+  await eventually(() => expect(slow.closeCode()).toBe(4008), { timeoutMs: 10_000 })
+  const heard = eventsOf(slow, scope)
+  await using again = await openSocket(hasty.url, { token: anna.token })
+  again.send({ t: 'sub', rid: 1, scope, cursor: JSON.parse(heard.at(-1)!).cursor })
+  await again.take('synced', 10_000)
+  const rest = again.frames.filter(({ t }) => t === 'event').map((frame) => frame.cursor)
+  const log = (await logOf(scope)).map((text) => JSON.parse(text).cursor)
+  expect([...heard.map((text) => JSON.parse(text).cursor), ...rest]).toEqual(log)
+}, 60_000)
+
+test('a send that Bun refuses closes with 4008 at once', async () => {
+  const { deps } = world.server
+  const closes: unknown[][] = []
+  const socket = {
+    send: (text: string) => (text.includes('pong') ? 0 : text.length),
+    getBufferedAmount: () => 0,
+    cork: (work: () => void) => work(),
+    close: (...args: unknown[]) => closes.push(args),
+  }
+  const identity = await deps.authenticator.authenticate(anna.token)
+  const connection = new Connection(deps, { identified: () => {} }, identity, patience)
+  connection.opened(socket as unknown as Socket)
+  connection.received('{"t":"ping"}')
+  connection.received('{"t":"ping"}')
+  await eventually(() => expect(closes).toEqual([[4008, 'slow_consumer']]))
+})
