@@ -2,7 +2,7 @@
 // in reverse on Ctrl-C with the data kept. PostgreSQL and Redis are embedded unless DATABASE_URL and REDIS_URL
 // name real ones.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join, relative, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { claim, ClaimedError, note, release } from './claim.ts'
 import { urlOf } from './databases.ts'
 import { watchInterruption } from './interruption.ts'
@@ -111,7 +111,7 @@ Tasktide is running, ready after ${seconds} s
   Worker      ${worker.url}/health
   PostgreSQL  ${describe(postgres.url)}
   Redis       ${describe(redis.url)}
-  Logs        ${relative(process.cwd(), logsDir) || logsDir}
+  Logs        ${logsDir}
 
   Ctrl-C stops everything and keeps the data.
 `
@@ -125,9 +125,13 @@ const describe = (text: string): string => {
 }
 
 /** Deletes what `up` wrote, after asking. Secrets, fetched programs and test runs stay. */
-const clear = (dataDir: string, isSure: boolean): boolean => {
+const clear = async (dataDir: string, isSure: boolean): Promise<boolean> => {
   if (!isSure && !confirm(`Delete all data in ${dataDir}?`)) return false
-  for (const name of ['postgres', 'redis', 'files', 'logs', 'seeded']) {
+  // A server that a crash left running must not go on in deleted files.
+  for (const file of ['postgres/owner.json', 'redis/owner.json']) {
+    if (existsSync(join(dataDir, file))) await claim(join(dataDir, file), `The data in ${dataDir}`, 'SIGINT')
+  }
+  for (const name of ['postgres', 'redis', 'files', 'seeded']) {
     rmSync(join(dataDir, name), { recursive: true, force: true })
   }
   return true
@@ -156,7 +160,7 @@ export const up = async (args: string[], env: Environment): Promise<number> => {
   }
   await using stack = new AsyncDisposableStack()
   stack.defer(() => release(owner))
-  if (args.includes('--fresh') && !clear(dataDir, args.includes('--yes'))) {
+  if (args.includes('--fresh') && !(await clear(dataDir, args.includes('--yes')))) {
     say('Nothing was changed.')
     return 1
   }
