@@ -5,6 +5,7 @@ import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import type { Deps } from './deps.ts'
 import { addressKey } from './http/allowance.ts'
+import { crossOrigin } from './http/cors.ts'
 import { frame, type RouteTable } from './http/frame.ts'
 import { openApiRoutes } from './http/openapi.ts'
 import { factsOf } from './http/request.ts'
@@ -31,6 +32,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     // Without this a short Host header shifts routing by its length.
     handler: { standardHostname: false },
   })
+  app.use(crossOrigin(deps.config))
   app.use(
     frame(
       deps,

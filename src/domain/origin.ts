@@ -10,8 +10,7 @@ export const isAllowedOrigin = (origin: string, request: Request, config: Origin
 
 /** As the browser sees it: behind a trusted proxy the scheme is the one that the proxy was called with. */
 const ownOrigin = (request: Request, { trustedProxies }: OriginConfig): string => {
-  const { protocol } = new URL(request.url)
   const forwarded =
     trustedProxies > 0 ? request.headers.get('x-forwarded-proto')?.split(',').at(-1)?.trim() : null
-  return `${forwarded ?? protocol.slice(0, -1)}://${request.headers.get('host') ?? ''}`
+  return `${forwarded ?? request.url.slice(0, request.url.indexOf(':'))}://${request.headers.get('host') ?? ''}`
 }

@@ -1,32 +1,64 @@
 // Which web pages may call: those of the server's own origin and of the allow-list, to the letter, scheme and port
-// too. Nothing is ever reflected that is not on it.
+// too. The plugin would tell every page what an allowed one may do, and routes OPTIONS for paths that do not exist;
+// so it only decides, and preflights are answered here.
+import { cors } from '@elysiajs/cors'
+import { Elysia } from 'elysia'
 import { isAllowedOrigin, type OriginConfig } from '../domain/origin.ts'
 
-const allow = {
-  'Access-Control-Allow-Methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
-  'Access-Control-Allow-Headers':
-    'Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, X-Request-Id, Traceparent, Range',
-  'Access-Control-Max-Age': '600',
-}
+const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE'
+const maxAgeSeconds = 600
 
-const expose =
-  'ETag, Location, Link, Tide-Cursor, Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id'
+const allowedHeaders = [
+  'Authorization',
+  'Content-Type',
+  'If-Match',
+  'If-None-Match',
+  'Idempotency-Key',
+  'X-Request-Id',
+  'Traceparent',
+  'Range',
+]
 
-/** Marks the answer for the page that asked, and is the answer where that was a preflight. */
-export const crossOrigin = (
-  request: Request,
-  headers: Record<string, string | number>,
-  config: OriginConfig,
-): Response | undefined => {
-  headers['Vary'] = 'Origin'
-  const origin = request.headers.get('origin')
-  if (origin === null) return undefined
-  const isAllowed = isAllowedOrigin(origin, request, config)
-  if (isAllowed) {
-    headers['Access-Control-Allow-Origin'] = origin
-    headers['Access-Control-Allow-Credentials'] = 'true'
-    headers['Access-Control-Expose-Headers'] = expose
-  }
-  const isPreflight = request.method === 'OPTIONS' && request.headers.has('access-control-request-method')
-  return isPreflight ? new Response(null, { status: 204, headers: isAllowed ? allow : {} }) : undefined
-}
+const exposeHeaders = [
+  'ETag',
+  'Location',
+  'Link',
+  'Tide-Cursor',
+  'Idempotency-Replayed',
+  'RateLimit',
+  'RateLimit-Policy',
+  'Retry-After',
+  'X-Request-Id',
+]
+
+/** What the plugin sets whoever asks. */
+const permissions = [
+  'access-control-allow-credentials',
+  'access-control-allow-headers',
+  'access-control-expose-headers',
+]
+
+/** Marks every answer for the page that asked, and answers preflights. */
+export const crossOrigin = (config: OriginConfig) =>
+  new Elysia({ name: 'cross-origin' })
+    .use(
+      cors({
+        origin: (request) => isAllowedOrigin(request.headers.get('origin') ?? '', request, config),
+        credentials: true,
+        methods: false,
+        allowedHeaders,
+        exposeHeaders,
+        preflight: false,
+      }),
+    )
+    .onRequest(({ request, set: { headers } }) => {
+      const isAllowed = headers['access-control-allow-origin'] !== undefined
+      if (!isAllowed) for (const name of permissions) delete headers[name]
+      if (request.method !== 'OPTIONS' || !request.headers.has('access-control-request-method'))
+        return undefined
+      if (isAllowed) {
+        headers['access-control-allow-methods'] = methods
+        headers['access-control-max-age'] = String(maxAgeSeconds)
+      }
+      return new Response(null, { status: 204 })
+    })

@@ -6,7 +6,6 @@ import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { demandRequest } from './allowance.ts'
 import { readJson } from './body.ts'
-import { crossOrigin } from './cors.ts'
 import { problem, toAppError } from './errors.ts'
 import { authenticate, isGuarded } from './guard.ts'
 import { readQuery } from './query.ts'
@@ -35,14 +34,11 @@ export const frame = (deps: Deps, routes: RouteTable) =>
       headers['X-Request-Id'] = facts.id
       if (deps.config.env === 'production') headers['Strict-Transport-Security'] = 'max-age=31536000'
       if (!hasAddress(request)) throw new AppError('bad_request', 'The Host header is missing or wrong')
-      const preflight = crossOrigin(request, headers, deps.config)
-      if (preflight) return preflight
       const path = pathOf(request)
       const refusal = isGuarded(path) ? await refusalOf(request, deps.authenticator) : null
       if (isLimited(path)) await demandRequest(deps, request, headers)
       // What does not exist is 404 or 405 for everybody; the router says so.
       if (refusal !== null && routes.methodsOf(path).includes(request.method)) throw refusal
-      return undefined
     })
     .onParse({ as: 'global' }, ({ request, contentType }) => readJson(request, contentType))
     .onTransform({ as: 'global' }, (context) => {
