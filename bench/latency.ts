@@ -30,20 +30,12 @@ export const measureLatency = async (
   )
   const writes = seconds * writesPerSecond
   const began = performance.now()
-  const pending = new Set<Promise<void>>()
+  const pending = new Set<Promise<unknown>>()
   let acknowledged = 0
   for (let index = 0; index < writes; index += 1) {
     const due = began + (index * 1000) / writesPerSecond - performance.now()
     if (due > 0) await Bun.sleep(due)
-    const writing = fetch(`${url}/api/tasks`, {
-      method: 'POST',
-      headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
-      body: JSON.stringify({ projectId, title: `Latency ${index}` }),
-      signal: AbortSignal.timeout(10_000),
-    }).then(async (response) => {
-      await response.arrayBuffer()
-      if (response.ok) acknowledged += 1
-    })
+    const writing = createTask(url, token, projectId, index).then((ok) => (acknowledged += ok ? 1 : 0))
     pending.add(writing)
     void writing.finally(() => pending.delete(writing))
   }
@@ -62,6 +54,17 @@ export const measureLatency = async (
     p99Ms: at(0.99),
     maxMs: at(1),
   }
+}
+
+const createTask = async (url: string, token: string, projectId: string, index: number): Promise<boolean> => {
+  const response = await fetch(`${url}/api/tasks`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+    body: JSON.stringify({ projectId, title: `Latency ${index}` }),
+    signal: AbortSignal.timeout(10_000),
+  })
+  await response.arrayBuffer()
+  return response.ok
 }
 
 const follow = async (

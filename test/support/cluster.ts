@@ -34,7 +34,7 @@ export interface ClusterOptions {
   workers: number
   /** Over the settings of a bulk run. */
   environment?: Record<string, string>
-  report(line: string): void
+  report: (line: string) => void
 }
 
 export const startCluster = async ({

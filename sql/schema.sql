@@ -1,0 +1,312 @@
+-- Generated from the catalog by `migrate dump`; the migrations beside it are the source. Do not edit.
+
+set check_function_bodies = false;
+
+CREATE OR REPLACE FUNCTION public.attach_feed_partition(name text, day date, next date)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if not exists (select from pg_inherits where inhrelid = name::regclass) then
+    execute format('alter table feed attach partition %I for values from (%L) to (%L)',
+      name, day::text || ' 00:00:00+00', next::text || ' 00:00:00+00');
+  end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.task_document(title text, description text, tags text[])
+ RETURNS tsvector
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN to_tsvector('simple'::regconfig, task_words(((((title || ' '::text) || description) || ' '::text) || array_to_string(tags, ' '::text))));
+
+CREATE OR REPLACE FUNCTION public.task_words(content text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN translate(content, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~'::text, repeat(' '::text, 32));
+
+create table consumer_cursor (
+  consumer text not null,
+  shard smallint not null,
+  seq bigint not null,
+  constraint consumer_cursor_pkey PRIMARY KEY (consumer, shard)
+);
+
+create table dead_letter (
+  consumer text not null,
+  shard smallint not null,
+  seq bigint not null,
+  error text not null,
+  attempts integer not null,
+  entry jsonb not null,
+  failed_at timestamp(3) with time zone not null default now(),
+  constraint dead_letter_pkey PRIMARY KEY (consumer, shard, seq)
+);
+
+create table feed (
+  shard smallint not null,
+  seq bigint not null,
+  at timestamp(3) with time zone not null,
+  scope text not null,
+  type text not null,
+  entity_id uuid,
+  version bigint not null,
+  actor_id uuid,
+  op text,
+  control jsonb,
+  changes jsonb,
+  quiet boolean not null default false,
+  frame text,
+  constraint feed_pkey PRIMARY KEY (shard, seq, at),
+  constraint feed_quiet_has_no_frame CHECK (NOT quiet OR frame IS NULL)
+) partition by RANGE (at);
+
+create table feed_head (
+  shard smallint not null,
+  epoch text not null,
+  seq bigint not null default 0,
+  constraint feed_head_pkey PRIMARY KEY (shard)
+) with (autovacuum_vacuum_scale_factor=0.01, fillfactor=10);
+
+create table feed_origin (
+  only_row boolean not null default true,
+  system_identifier text not null,
+  timeline integer not null,
+  constraint feed_origin_pkey PRIMARY KEY (only_row),
+  constraint feed_origin_is_one_row CHECK (only_row)
+);
+
+create table idempotency_keys (
+  user_id uuid not null,
+  method text not null,
+  path text not null,
+  key text not null,
+  fingerprint bytea not null,
+  status smallint,
+  headers jsonb,
+  body text,
+  created_at timestamp(3) with time zone not null default now(),
+  constraint idempotency_keys_pkey PRIMARY KEY (user_id, method, path, key)
+);
+
+create table members (
+  project_id uuid not null,
+  user_id uuid not null,
+  role text not null,
+  created_at timestamp(3) with time zone not null default now(),
+  constraint members_pkey PRIMARY KEY (project_id, user_id),
+  constraint members_role_is_known CHECK (role = ANY (ARRAY['owner'::text, 'editor'::text, 'viewer'::text]))
+);
+
+create table notifications (
+  id uuid not null,
+  user_id uuid not null,
+  kind text not null,
+  task_id uuid,
+  project_id uuid,
+  actor_id uuid,
+  data jsonb not null default '{}'::jsonb,
+  dedupe_key text not null,
+  read_at timestamp(3) with time zone,
+  created_at timestamp(3) with time zone not null default now(),
+  constraint notifications_pkey PRIMARY KEY (id),
+  constraint notifications_once UNIQUE (user_id, dedupe_key),
+  constraint notifications_kind_is_known CHECK (kind = ANY (ARRAY['assigned'::text, 'shared'::text, 'mentioned'::text, 'commented'::text, 'completed'::text, 'due_soon'::text, 'overdue'::text, 'project_invited'::text]))
+);
+
+create table projects (
+  id uuid not null,
+  kind text not null default 'project'::text,
+  inbox_of uuid,
+  name text not null,
+  description text not null default ''::text,
+  color text,
+  member_count integer not null default 1,
+  archived_at timestamp(3) with time zone,
+  version bigint not null default 1,
+  content_version bigint not null default 1,
+  created_at timestamp(3) with time zone not null default now(),
+  updated_at timestamp(3) with time zone not null default now(),
+  constraint projects_pkey PRIMARY KEY (id),
+  constraint projects_inbox_of_key UNIQUE (inbox_of),
+  constraint projects_inbox_has_one_person CHECK ((kind = 'inbox'::text) = (inbox_of IS NOT NULL)),
+  constraint projects_kind_is_known CHECK (kind = ANY (ARRAY['inbox'::text, 'project'::text]))
+);
+
+create table refresh_tokens (
+  token_hash bytea not null,
+  session_id uuid not null,
+  spent_at timestamp(3) with time zone,
+  expires_at timestamp(3) with time zone not null,
+  constraint refresh_tokens_pkey PRIMARY KEY (token_hash)
+);
+
+create table scope_head (
+  scope text not null,
+  seq bigint not null,
+  constraint scope_head_pkey PRIMARY KEY (scope)
+) with (fillfactor=50);
+
+create table sessions (
+  id uuid not null,
+  user_id uuid not null,
+  user_agent text not null default ''::text,
+  ip text not null default ''::text,
+  created_at timestamp(3) with time zone not null default now(),
+  last_seen_at timestamp(3) with time zone not null default now(),
+  expires_at timestamp(3) with time zone not null,
+  revoked_at timestamp(3) with time zone,
+  constraint sessions_pkey PRIMARY KEY (id)
+);
+
+create table shares (
+  task_id uuid not null,
+  user_id uuid not null,
+  permission text not null,
+  created_at timestamp(3) with time zone not null default now(),
+  constraint shares_pkey PRIMARY KEY (task_id, user_id),
+  constraint shares_permission_is_known CHECK (permission = ANY (ARRAY['view'::text, 'edit'::text]))
+);
+
+create table task_tombstones (
+  id uuid not null,
+  deleted_at timestamp(3) with time zone not null default now(),
+  constraint task_tombstones_pkey PRIMARY KEY (id)
+);
+
+create table tasks (
+  id uuid not null,
+  project_id uuid not null,
+  parent_id uuid,
+  title text not null,
+  description text not null default ''::text,
+  status text not null default 'todo'::text,
+  priority text not null default 'medium'::text,
+  assignee_id uuid,
+  creator_id uuid,
+  due_at timestamp(3) with time zone,
+  tags text[] not null default '{}'::text[],
+  rank text collate "C" not null,
+  completed_at timestamp(3) with time zone,
+  comment_count integer not null default 0,
+  attachment_count integer not null default 0,
+  version bigint not null default 1,
+  content_version bigint not null default 1,
+  due_rev integer not null default 1,
+  overdue_rev integer not null default 0,
+  document tsvector not null generated always as (task_document(title, description, tags)) stored,
+  created_at timestamp(3) with time zone not null default now(),
+  updated_at timestamp(3) with time zone not null default now(),
+  constraint tasks_pkey PRIMARY KEY (id),
+  constraint tasks_done_is_completed CHECK ((status = 'done'::text) = (completed_at IS NOT NULL)),
+  constraint tasks_is_not_its_own_parent CHECK (parent_id <> id),
+  constraint tasks_priority_is_known CHECK (priority = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text])),
+  constraint tasks_status_is_known CHECK (status = ANY (ARRAY['todo'::text, 'in_progress'::text, 'done'::text, 'cancelled'::text]))
+);
+
+create table users (
+  id uuid not null,
+  email text not null,
+  name text not null,
+  role text not null default 'user'::text,
+  password_hash text not null,
+  time_zone text not null default 'UTC'::text,
+  email_verified_at timestamp(3) with time zone,
+  disabled_at timestamp(3) with time zone,
+  created_at timestamp(3) with time zone not null default now(),
+  updated_at timestamp(3) with time zone not null default now(),
+  constraint users_pkey PRIMARY KEY (id),
+  constraint users_email_key UNIQUE (email),
+  constraint users_email_is_lower_case CHECK (email = lower(email)),
+  constraint users_role_is_known CHECK (role = ANY (ARRAY['user'::text, 'admin'::text]))
+);
+
+create table feed_default partition of feed default;
+
+CREATE INDEX feed_control_idx ON feed USING btree (scope, seq) WHERE control IS NOT NULL;
+
+CREATE INDEX feed_scope_idx ON feed USING btree (scope, seq);
+
+CREATE INDEX idempotency_keys_created_idx ON idempotency_keys USING btree (created_at);
+
+CREATE INDEX members_user_idx ON members USING btree (user_id, project_id);
+
+CREATE INDEX notifications_unread_idx ON notifications USING btree (user_id) WHERE read_at IS NULL;
+
+CREATE INDEX notifications_user_created_idx ON notifications USING btree (user_id, created_at, id);
+
+CREATE INDEX refresh_tokens_session_idx ON refresh_tokens USING btree (session_id);
+
+CREATE INDEX sessions_user_idx ON sessions USING btree (user_id) WHERE revoked_at IS NULL;
+
+CREATE INDEX shares_user_idx ON shares USING btree (user_id, task_id);
+
+CREATE INDEX tasks_assignee_idx ON tasks USING btree (assignee_id, created_at, id) WHERE assignee_id IS NOT NULL;
+
+CREATE INDEX tasks_creator_idx ON tasks USING btree (creator_id, created_at, id);
+
+CREATE INDEX tasks_document_idx ON tasks USING gin (document);
+
+CREATE INDEX tasks_overdue_idx ON tasks USING btree (due_at) WHERE due_at IS NOT NULL AND (status = ANY (ARRAY['todo'::text, 'in_progress'::text])) AND overdue_rev < due_rev;
+
+CREATE INDEX tasks_parent_idx ON tasks USING btree (parent_id) WHERE parent_id IS NOT NULL;
+
+CREATE INDEX tasks_project_created_idx ON tasks USING btree (project_id, created_at, id);
+
+CREATE INDEX tasks_project_due_idx ON tasks USING btree (project_id, due_at, id);
+
+CREATE INDEX tasks_project_priority_idx ON tasks USING btree (project_id, array_position(ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text], priority), id);
+
+CREATE INDEX tasks_project_rank_idx ON tasks USING btree (project_id, rank, id);
+
+CREATE INDEX tasks_project_status_idx ON tasks USING btree (project_id, array_position(ARRAY['todo'::text, 'in_progress'::text, 'done'::text, 'cancelled'::text], status), id);
+
+CREATE INDEX tasks_project_title_idx ON tasks USING btree (project_id, lower(title) COLLATE "C", id);
+
+CREATE INDEX tasks_project_updated_idx ON tasks USING btree (project_id, updated_at, id);
+
+CREATE INDEX tasks_tags_idx ON tasks USING gin (tags);
+
+CREATE INDEX users_name_idx ON users USING btree (lower(name) COLLATE "C", id);
+
+alter table idempotency_keys
+  add constraint idempotency_keys_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+alter table members
+  add constraint members_project_fkey FOREIGN KEY (project_id) REFERENCES projects(id) ON DELETE CASCADE;
+
+alter table members
+  add constraint members_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+alter table notifications
+  add constraint notifications_actor_fkey FOREIGN KEY (actor_id) REFERENCES users(id) ON DELETE SET NULL;
+
+alter table notifications
+  add constraint notifications_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+alter table projects
+  add constraint projects_inbox_of_fkey FOREIGN KEY (inbox_of) REFERENCES users(id) ON DELETE CASCADE;
+
+alter table refresh_tokens
+  add constraint refresh_tokens_session_fkey FOREIGN KEY (session_id) REFERENCES sessions(id) ON DELETE CASCADE;
+
+alter table sessions
+  add constraint sessions_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+alter table shares
+  add constraint shares_task_fkey FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
+
+alter table shares
+  add constraint shares_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+alter table tasks
+  add constraint tasks_assignee_fkey FOREIGN KEY (assignee_id) REFERENCES users(id) ON DELETE SET NULL;
+
+alter table tasks
+  add constraint tasks_creator_fkey FOREIGN KEY (creator_id) REFERENCES users(id) ON DELETE SET NULL;
+
+alter table tasks
+  add constraint tasks_parent_fkey FOREIGN KEY (parent_id) REFERENCES tasks(id) ON DELETE CASCADE;
+
+alter table tasks
+  add constraint tasks_project_fkey FOREIGN KEY (project_id) REFERENCES projects(id) ON DELETE CASCADE;
