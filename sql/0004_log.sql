@@ -49,8 +49,8 @@ create table feed (
 
 create index feed_scope_idx on feed (scope, seq);
 
--- Whoever resumes asks whether the scope was taken from them meanwhile, however far behind they are.
-create index feed_control_idx on feed (scope, seq) where control is not null;
+-- Whoever resumes asks whether the scope was given to them or taken meanwhile, however far behind they are.
+create index feed_access_idx on feed (scope, seq) where control is not null or type = 'member.added';
 
 -- Daily partitions are made ahead by migrate, servers and workers; a row here is an alarm.
 create table feed_default partition of feed default;

@@ -8,8 +8,8 @@ export interface Missed {
   entries: number
   /** How many of those are events for sockets. */
   events: number
-  /** Whether one of them took the scope from this person. */
-  revoked: boolean
+  /** Whether one of them gave or took the scope: not all of them are this person's to read. */
+  changedHands: boolean
   /** Whether the shard still holds every entry after `after`. */
   complete: boolean
 }
@@ -20,13 +20,17 @@ export const selectMissed = async (
   missed: { scope: Scope; shard: number; after: number; upTo: number; userId: string; cap: number },
 ): Promise<Missed> => {
   const { scope, shard, after, upTo, userId, cap } = missed
-  if (after === upTo) return { entries: 0, events: 0, revoked: false, complete: true }
+  if (after === upTo) return { entries: 0, events: 0, changedHands: false, complete: true }
   const [row] = await tx<Missed[]>`
     select count(*)::int as entries, count(frame)::int as events,
       exists (
         select from feed
-        where scope = ${scope} and seq > ${after} and seq <= ${upTo} and control is not null
-          and (control->>'kind' = 'delete' or control->>'kind' = 'revoke' and control->>'userId' = ${userId})) as revoked,
+        where scope = ${scope} and seq > ${after} and seq <= ${upTo}
+          and (control is not null or type = 'member.added')
+          and (
+            control->>'kind' = 'delete'
+            or control->>'kind' = 'revoke' and control->>'userId' = ${userId}
+            or type = 'member.added' and entity_id = ${userId})) as "changedHands",
       exists (select from feed where shard = ${shard} and seq = ${after} + 1) as complete
     from (
       select frame from feed where scope = ${scope} and seq > ${after} and seq <= ${upTo} limit ${cap}) as capped`

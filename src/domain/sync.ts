@@ -70,7 +70,7 @@ export const joinScopeIn = async (
     cap: (maxMissed ?? 0) + 1,
   })
   if (!missed.complete) return { kind: 'resync', reason: 'too_old' }
-  if (missed.revoked) return { kind: 'resync', reason: 'access' }
+  if (missed.changedHands) return { kind: 'resync', reason: 'access' }
   if (maxMissed !== null && missed.entries > maxMissed) return { kind: 'resync', reason: 'gap' }
   return { kind: 'resume', ...at, from: cursor.seq, events: missed.events }
 }

@@ -152,14 +152,18 @@ class News implements Disposable {
     { userId }: Actor,
     wanted: Wanted[],
   ) {
-    const session = {
-      deliver: (entries: LogEntry[]) => {
-        if (entries.some(({ control }) => control !== null)) this.#wake()
-      },
+    // The tail may be a moment behind what the first read saw.
+    const later =
+      ({ seq }: Position) =>
+      (entries: LogEntry[]) => {
+        if (entries.at(-1)!.seq > seq) this.#wake()
+      }
+    const controls = (entries: LogEntry[]) => {
+      if (entries.some(({ control }) => control !== null)) this.#wake()
     }
     this.#leave = [
-      ...wanted.map(({ scope }) => deps.hub.subscribe(scope, { deliver: this.#wake })),
-      deps.hub.subscribe(userScope(userId), session),
+      ...wanted.map(({ scope, cursor }) => deps.hub.subscribe(scope, { deliver: later(cursor) })),
+      deps.hub.subscribe(userScope(userId), { deliver: controls }),
     ]
   }
 

@@ -1,0 +1,196 @@
+// The log over HTTP: pages of several scopes, waiting for what comes, and what ends the waiting.
+import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test'
+import type { RunningServer } from '../../src/compose.ts'
+import { userScope, type Scope } from '../../src/model/event.ts'
+import { eventually } from '../support/eventually.ts'
+import { startWorld, type Answer, type Person, type World } from '../support/world.ts'
+import { addMember, entry, makeProject, say, sayMany } from '../ws/voice.ts'
+
+let world: World
+let anna: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+  anna = await world.register()
+}, 30_000)
+afterAll(() => world[Symbol.asyncDispose]())
+afterEach(() => eventually(() => expect(world.server.deps.hub.scopeCount).toBe(0)))
+
+const headOf = async (scope: Scope): Promise<string> =>
+  (JSON.parse((await world.entries(scope)).at(-1)!.frame!) as { cursor: string }).cursor
+
+const sync = (
+  pairs: [string, string][],
+  { wait = 0, token = anna.token }: { wait?: number; token?: string } = {},
+): Promise<Answer<any>> => {
+  const query = new URLSearchParams(
+    pairs.flatMap(([scope, cursor]) => [
+      ['scope', scope],
+      ['cursor', cursor],
+    ]),
+  )
+  if (wait > 0) query.set('wait', String(wait))
+  return world.call('GET', `/api/sync?${query.toString()}`, { token })
+}
+
+/** Resolves once a long poll of the scope listens. */
+const listening = (): Promise<void> =>
+  eventually(() => expect(world.server.deps.hub.scopeCount).toBeGreaterThan(0))
+
+test('several scopes are answered in their order, each with its events and where it got to', async () => {
+  const first = await makeProject(world, anna)
+  const second = await makeProject(world, anna)
+  const cursors = [await headOf(first.scope), await headOf(second.scope)]
+  await sayMany(world.server.deps, second.scope, 3)
+  const { status, headers, body } = await sync([
+    [second.scope, cursors[1]!],
+    [first.scope, cursors[0]!],
+    ['user:me', cursors[0]!.replace(/\.\d+\.\d+$/, await personalPlace())],
+  ])
+  expect([status, headers.get('cache-control')]).toEqual([200, 'no-store'])
+  expect(body.scopes.map((page: { scope: string }) => page.scope)).toEqual([
+    second.scope,
+    first.scope,
+    userScope(anna.id),
+  ])
+  const [three, none] = body.scopes
+  const written = (await world.entries(second.scope)).slice(-3).map(({ frame }) => JSON.parse(frame!))
+  expect(three).toEqual({ scope: second.scope, events: written, cursor: expect.any(String), more: false })
+  expect(none).toMatchObject({ events: [], more: false })
+  expect((await sync([[second.scope, three.cursor]])).body.scopes[0].events).toEqual([])
+})
+
+const personalPlace = async (): Promise<string> => {
+  const { shard, seq } = (await world.entries(userScope(anna.id))).at(-1)!
+  return `.${shard}.${seq}`
+}
+
+test('a page is 500 events, an answer bounded in bytes, and nothing is lost between', async () => {
+  const scopes = await Promise.all([1, 2, 3].map(async () => (await makeProject(world, anna)).scope))
+  let pairs: [Scope, string][] = await Promise.all(
+    scopes.map(async (scope): Promise<[Scope, string]> => [scope, await headOf(scope)]),
+  )
+  for (const scope of scopes) await sayMany(world.server.deps, scope, 600, 9_000)
+  const heard = new Map<string, string[]>()
+  let answers = 0
+  for (let more = true; more; answers += 1) {
+    const { status, body } = await sync(pairs)
+    expect(status).toBe(200)
+    expect(JSON.stringify(body).length).toBeLessThan(5 * 1024 * 1024)
+    for (const page of body.scopes) {
+      expect(page.events.length).toBeLessThanOrEqual(500)
+      heard.set(page.scope, [
+        ...(heard.get(page.scope) ?? []),
+        ...page.events.map((event: { cursor: string }) => event.cursor),
+      ])
+    }
+    pairs = body.scopes.map(({ scope, cursor }: { scope: Scope; cursor: string }) => [scope, cursor])
+    more = body.scopes.some((page: { more: boolean }) => page.more)
+  }
+  expect(answers).toBeGreaterThan(3)
+  for (const scope of scopes) {
+    const log = (await world.entries(scope)).slice(1).map(({ frame }) => JSON.parse(frame!).cursor)
+    expect(heard.get(scope)).toEqual(log)
+  }
+}, 30_000)
+
+test('waiting ends at once with the first write, wherever it was written', async () => {
+  await using second = await world.another()
+  const { scope } = await makeProject(world, anna)
+  const cursor = await headOf(scope)
+  for (const { deps } of [world.server, second] as RunningServer[]) {
+    const from = (await sync([[scope, cursor]])).body.scopes[0].cursor
+    const waiting = sync([[scope, from]], { wait: 25 })
+    await listening()
+    const startedAt = performance.now()
+    await say(deps, entry(scope, { news: true }))
+    const { body } = await waiting
+    expect(performance.now() - startedAt).toBeLessThan(1_000)
+    expect(body.scopes[0].events).toHaveLength(1)
+  }
+})
+
+test('waiting for what is there already does not wait; for what does not come it ends in time', async () => {
+  const { scope } = await makeProject(world, anna)
+  const cursor = await headOf(scope)
+  const startedAt = performance.now()
+  const { body } = await sync([[scope, cursor]], { wait: 1 })
+  expect(performance.now() - startedAt).toBeGreaterThan(950)
+  expect(body.scopes[0]).toMatchObject({ events: [], more: false })
+  await say(world.server.deps, entry(scope))
+  const again = performance.now()
+  expect((await sync([[scope, cursor]], { wait: 25 })).body.scopes[0].events).toHaveLength(1)
+  expect(performance.now() - again).toBeLessThan(1_000)
+})
+
+test('waiting ends when access is taken, with 404', async () => {
+  const project = await makeProject(world, anna)
+  const bert = await world.register()
+  await addMember(world, project, anna, bert)
+  const waiting = sync([[project.scope, await headOf(project.scope)]], { wait: 25, token: bert.token })
+  await listening()
+  const startedAt = performance.now()
+  await world.call('DELETE', `/api/projects/${project.id}/members/${bert.id}`, { token: anna.token })
+  expect((await waiting).status).toBe(404)
+  expect(performance.now() - startedAt).toBeLessThan(1_000)
+})
+
+test('waiting ends when the session does, with 401', async () => {
+  const bert = await world.register()
+  const { scope } = await makeProject(world, bert)
+  const waiting = sync([[scope, await headOf(scope)]], { wait: 25, token: bert.token })
+  await listening()
+  const startedAt = performance.now()
+  await world.call('POST', '/api/auth/logout-all', { token: bert.token })
+  expect((await waiting).status).toBe(401)
+  expect(performance.now() - startedAt).toBeLessThan(1_000)
+})
+
+test('waiting ends when the process stops, with an answer', async () => {
+  const own = await world.another()
+  const { scope } = await makeProject(world, anna)
+  const waiting = fetch(`${own.url}/api/sync?scope=${scope}&cursor=${await headOf(scope)}&wait=25`, {
+    headers: { Authorization: `Bearer ${anna.token}` },
+  })
+  await eventually(() => expect(own.deps.hub.scopeCount).toBeGreaterThan(0))
+  await own[Symbol.asyncDispose]()
+  expect((await waiting).status).toBe(200)
+})
+
+test('whoever hangs up is not waited for', async () => {
+  const { scope } = await makeProject(world, anna)
+  const hangUp = new AbortController()
+  const waiting = fetch(`${world.url}/api/sync?scope=${scope}&cursor=${await headOf(scope)}&wait=25`, {
+    headers: { Authorization: `Bearer ${anna.token}` },
+    signal: hangUp.signal,
+  }).catch((error: unknown) => error)
+  await listening()
+  hangUp.abort()
+  await waiting
+  await eventually(() => expect(world.server.deps.hub.scopeCount).toBe(0))
+})
+
+test('what does not fit together is refused', async () => {
+  const { scope } = await makeProject(world, anna)
+  const bert = await world.register()
+  const foreign = await makeProject(world, bert)
+  const cursor = await headOf(scope)
+  const ask = async (query: string) =>
+    (await world.call('GET', `/api/sync?${query}`, { token: anna.token })).status
+  expect(await ask(`scope=${scope}`)).toBe(422)
+  expect(await ask('')).toBe(422)
+  expect(await ask(`scope=${scope}&scope=${scope}&cursor=${cursor}`)).toBe(400)
+  expect(await ask(`scope=${scope}&cursor=${cursor}&wait=26`)).toBe(422)
+  expect(await ask(`scope=nonsense&cursor=${cursor}`)).toBe(404)
+  expect((await sync([[foreign.scope, await headOf(foreign.scope)]])).status).toBe(404)
+  expect(
+    (
+      await sync([
+        [scope, cursor],
+        [foreign.scope, await headOf(foreign.scope)],
+      ])
+    ).status,
+  ).toBe(404)
+  expect((await sync(Array.from({ length: 65 }, (): [string, string] => [scope, cursor]))).status).toBe(422)
+  expect((await sync(Array.from({ length: 64 }, (): [string, string] => [scope, cursor]))).status).toBe(200)
+})
