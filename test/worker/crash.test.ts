@@ -28,7 +28,7 @@ beforeEach(async () => {
     await call(owner, 'POST', `/api/projects/${projectId}/members`, { userId: id, role: 'editor' })
     expected.push(`project_invited null ${id}`)
   }
-})
+}, 30_000)
 
 afterEach(() => world[Symbol.asyncDispose]())
 
@@ -74,6 +74,7 @@ const begin = (work: Promise<void>): { isOver: boolean; done: Promise<void> } =>
       state.isOver = true
     }),
   }
+  state.done.catch(() => {}) // whoever awaits it hears
   return state
 }
 
