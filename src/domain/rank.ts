@@ -6,6 +6,9 @@
 const digits = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const randomDigits = 3
 
+/** A crowded place spreads over at most so many tasks. */
+export const maxFollowers = 600
+
 /**
  * A key strictly between two keys.
  * @param before the lower key, null for the start. @param after the upper key, null for the end.
@@ -31,8 +34,11 @@ export const ranksBetween = (before: string | null, after: string | null, count:
   return [...ranksBetween(before, middle, left), middle, ...ranksBetween(middle, after, count - 1 - left)]
 }
 
-/** Keys grow where people insert at one place again and again; above this their neighbours make room. */
+/** Keys grow where people insert at one place again and again. From this length on their neighbours make room, */
 const longRank = 60
+
+/** until they are so short that it lasts. */
+const shortRank = 24
 
 export interface Room {
   rank: string
@@ -42,19 +48,21 @@ export interface Room {
 
 /**
  * A key above `before` and below the first of its followers, whose ranks ascend but may be equal. Where there is no
- * room, as few followers as possible move up. Null if all of them would not do and there may be more.
+ * room, followers move up: those that are equal to `before`, or ever more until keys are short again. Null if there
+ * is no end to the equal ones.
  */
 export const makeRoom = (before: string | null, followers: string[], isAll: boolean): Room | null => {
-  let crowded: Room | null = null
-  for (let moving = 0; moving <= followers.length; moving += 1) {
-    const after = followers[moving] ?? null
-    if (after === null ? !isAll : before !== null && before >= after) continue
-    const [rank, ...pushed] = ranksBetween(before, after, moving + 1)
-    const room = { rank: rank!, pushed }
-    if ([room.rank, ...pushed].every((key) => key.length <= longRank)) return room
-    crowded ??= room
+  const equal = followers.findIndex((rank) => before === null || rank > before)
+  let moving = equal === -1 ? followers.length : equal
+  let best: { room: Room; length: number } | null = null
+  for (let enough = longRank; moving < followers.length + Number(isAll); moving = moving * 2 + 1) {
+    const [rank, ...pushed] = ranksBetween(before, followers[moving] ?? null, moving + 1)
+    const length = Math.max(rank!.length, ...pushed.map((key) => key.length))
+    if (!best || length < best.length) best = { room: { rank: rank!, pushed }, length }
+    if (length <= enough) break
+    enough = shortRank
   }
-  return crowded
+  return best && best.room
 }
 
 const valueOf = (text: string, index: number): number =>
@@ -76,7 +84,10 @@ const fractionBetween = (low: string, high: string | null): string => {
     if (to - from > 1) {
       return `${pad(low, index)}${digits[Math.ceil((from + to) / 2)]}${jitter()}`
     }
-    if (to === from) continue
+    if (to === from) {
+      if (high !== null && index > Math.max(low.length, high.length)) throw new RangeError('no rank between')
+      continue
+    }
     // Neighbouring digits: keep the lower one and go above what follows it.
     return `${pad(low, index + 1)}${fractionBetween(low.slice(index + 1), null)}`
   }
@@ -87,7 +98,7 @@ const pad = (text: string, length: number): string => text.slice(0, length).padE
 const integerOf = (key: string): string => {
   const head = key.codePointAt(0)!
   const length = head >= 97 ? head - 97 + 2 : 90 - head + 2
-  return key.slice(0, length)
+  return key.slice(0, length).padEnd(length, '0')
 }
 
 const increment = (integer: string): string => {

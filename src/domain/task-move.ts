@@ -16,13 +16,10 @@ import { projectScope, type Entry } from '../model/event.ts'
 import type { Task, TaskMove } from '../model/task.ts'
 import { demandLive } from './access.ts'
 import { demand, may, type Actor } from './actor.ts'
-import { makeRoom } from './rank.ts'
+import { makeRoom, maxFollowers } from './rank.ts'
 import { taskMoved, taskUpdated } from './task-entries.ts'
 import { demandHeld, hold, unreadable } from './task-steps.ts'
 import { write, type Change, type Outcome, type Write, type WriteDeps } from './write.ts'
-
-/** Tasks with equal or crowded ranks that may have to make room. */
-const maxFollowers = 200
 
 /**
  * Puts the task before or after another, or last. Into another project it takes its subtasks along, loses its
