@@ -1,9 +1,9 @@
 // `npm test`: a PostgreSQL and a Redis of its own, one migrated template database, then `bun test` in random
 // order. The last line printed is `N passed, N failed`; success means that at least one test ran, none failed
 // and Bun itself exited with 0. Nothing it started or wrote stays behind.
-import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { ensureDatabase, migrate } from '../db/migrate.ts'
 import { createLog } from '../log.ts'
@@ -28,6 +28,24 @@ const testTimeoutMs = 30_000 // of one test; the machine may be busy
 const outputPollMs = 40
 const stopTimeoutMs = 5_000
 
+/**
+ * Where tests put temporary files, so that what a killed one leaves goes too. Outside the work tree, because git
+ * below it takes paths for the repository's; `dir` keeps a link to it for the run that clears up.
+ */
+const ownTemporaryFolder = (dir: string): string => {
+  const path = mkdtempSync(join(tmpdir(), 'tide-test-'))
+  symlinkSync(path, join(dir, 'tmp'))
+  return path
+}
+
+const temporaryFolderOf = (dir: string): string | undefined => {
+  try {
+    return readlinkSync(join(dir, 'tmp'))
+  } catch {
+    return undefined // it died before it made one
+  }
+}
+
 /** What a run that was killed left behind: its folder, and if even the guards were killed, its servers. */
 const clearDeadRuns = async (): Promise<void> => {
   mkdirSync(runsDir, { recursive: true })
@@ -36,6 +54,8 @@ const clearDeadRuns = async (): Promise<void> => {
     for (const part of ['postgres', 'redis']) {
       await claim(join(runsDir, name, part, 'owner.json'), part).catch(() => {})
     }
+    const tmp = temporaryFolderOf(join(runsDir, name))
+    if (tmp !== undefined) rmSync(tmp, { recursive: true, force: true })
     rmSync(join(runsDir, name), { recursive: true, force: true })
   }
 }
@@ -130,8 +150,8 @@ const runInside = async (
   await using stack = new AsyncDisposableStack()
   stack.defer(() => rmSync(dir, { recursive: true, force: true }))
   const servers = await startServers(stack, dir, env)
-  const tmp = join(dir, 'tmp') // so that what a killed test leaves behind goes too
-  mkdirSync(tmp)
+  const tmp = ownTemporaryFolder(dir)
+  stack.defer(() => rmSync(tmp, { recursive: true, force: true }))
   const seed = `--seed=${crypto.getRandomValues(new Uint32Array(1))[0]}` // one in `args` comes later and wins
   const workers = Math.max(2, availableParallelism())
   // Tests use what they are given, never the databases of the person who runs them.
