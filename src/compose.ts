@@ -17,7 +17,7 @@ import { Tail } from './events/tail.ts'
 import { createLimiter } from './http/rate-limit.ts'
 import { createTokens } from './http/tokens.ts'
 import type { Log } from './log.ts'
-import { startWorker } from './worker/runner.ts'
+import { installConsumers, startWorker } from './worker/runner.ts'
 import type { Connection } from './ws/connection.ts'
 import type { Patience } from './ws/protocol.ts'
 import { Sockets } from './ws/socket.ts'
@@ -51,7 +51,7 @@ const openBase = async (stack: AsyncDisposableStack, config: Config, log: Log, r
   return { db, tailDb, redis, connect: () => openRedis(config.redisUrl, 'blocking', log) }
 }
 
-/** Checks the epoch and makes the partitions of the days ahead; any process may be the first of a new day. */
+/** Checks the epoch, makes the partitions of the days ahead, and lets no consumer miss what comes before the first worker. */
 const prepareLog = async (db: Database, log: Log): Promise<void> => {
   const { epoch, renewed } = await db.transact((tx) => ensureEpoch(tx))
   if (renewed)
@@ -60,6 +60,7 @@ const prepareLog = async (db: Database, log: Log): Promise<void> => {
       'this is not the database cluster the log was written on: clients will read snapshots anew',
     )
   await db.transact((tx) => ensureFeedPartitions(tx))
+  await installConsumers(db)
 }
 
 /**
@@ -75,7 +76,7 @@ export const openServer = async (
   const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'server')
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
   const ring = new Ring()
-  const hub = new Hub()
+  const hub = new Hub(patience.fanOut)
   let sockets: Sockets | null = null
   const tail = stack.use(
     new Tail({

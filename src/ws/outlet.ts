@@ -12,6 +12,8 @@ export interface Outlet {
   readonly userId: string
   /** Whether too much is unsent: send nothing, wait for `catchUp`. */
   readonly parked: boolean
+  /** Calls `catchUp` of each subscription that waits, unless parked. */
+  catchUp(): void
   send(frame: ServerFrame): void
   /** A frame that is text already. */
   sendText(frame: string): void

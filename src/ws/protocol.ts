@@ -47,6 +47,8 @@ export interface Patience {
   parked: number
   /** Between two positions. */
   position: number
+  /** A fan-out that takes longer lets everything else go first. */
+  fanOut: number
 }
 
 export const patience: Patience = {
@@ -56,6 +58,7 @@ export const patience: Patience = {
   expired: 30_000,
   parked: 30_000,
   position: heartbeat.position,
+  fanOut: 4,
 }
 
 /** Beyond this many unsent bytes a connection is parked: nothing more is sent until it drains. */

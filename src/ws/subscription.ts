@@ -5,7 +5,7 @@
 //
 //        waiting ◀──▶ catching-up ──▶ live ──▶ over
 //           ▲                          │        ▲
-//           └──── connection parked ───┘        └── revoked, resync, unsub, replaced, closed
+//           └─ connection parked, held ┘        └── revoked, resync, unsub, replaced, closed
 import type { LogEntry, Scope } from '../model/event.ts'
 import { formatCursor } from '../model/event.ts'
 import { readScope } from '../db/feed.ts'
@@ -53,6 +53,18 @@ export class Subscription implements Subscriber {
   /** Called by the hub, in order. Only a live subscription has reached the entry before these. */
   deliver(entries: LogEntry[]): void {
     if (this.#state === 'live') this.#send(entries)
+  }
+
+  /** Called by the hub in place of `deliver`: keeps the place, and goes on from there on `resume`. */
+  hold([first]: LogEntry[]): boolean {
+    if (this.#state !== 'live') return false
+    this.#position = Math.max(this.#position, first!.seq - 1)
+    this.#state = 'waiting'
+    return true
+  }
+
+  resume(): void {
+    this.outlet.catchUp()
   }
 
   /** Sends what is missing until the tail is reached or the connection is parked. Never throws. */

@@ -23,8 +23,9 @@ interface Session {
 const seqOf = ({ cursor }: Frame): number => Number(cursor.split('.')[2])
 
 test('whoever joins at any moment with any cursor misses nothing and hears nothing twice', async () => {
-  await using world = await startWorld()
-  await using second = await world.another()
+  await using world = await startWorld({ socketsPerUser: 100 })
+  // One that holds every subscriber at every entry, as a fan-out to thousands would.
+  await using second = await world.another({}, { fanOut: 0 })
   const servers = [world.server, second]
   const person: Person = await world.register()
   const scopes = await Promise.all([1, 2, 3].map(async () => (await makeProject(world, person)).scope))

@@ -49,12 +49,12 @@ const remove = async (projectId: string, { id }: Person): Promise<void> => {
 
 /** Writes to the scope until told to stop. */
 const keepWriting = (scope: Scope): (() => Promise<void>) => {
-  let isOver = false
+  const over = new AbortController()
   const writers = Array.from({ length: 3 }, async (_, n) => {
-    while (!isOver) await say(servers()[n]!.deps, entry(scope), entry(scope))
+    while (!over.signal.aborted) await say(servers()[n]!.deps, entry(scope), entry(scope))
   })
   return async () => {
-    isOver = true
+    over.abort()
     await Promise.all(writers)
   }
 }

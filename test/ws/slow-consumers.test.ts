@@ -72,14 +72,14 @@ test('reading in fits and starts, several scopes at once, loses nothing either',
   const random = randomOf(seed)
   const scopes = await Promise.all([1, 2, 3].map(async () => (await makeProject(world, anna)).scope))
   using slow = await openPaused(world.server.port, scopes)
-  let isWriting = true
+  const written = new AbortController()
   const writing = (async () => {
     for (let round = 0; round < 12; round += 1)
       for (const scope of scopes)
         await sayMany(world.server.deps, scope, 50 + Math.floor(random() * 50), 9_000)
-    isWriting = false
+    written.abort()
   })()
-  while (isWriting) {
+  while (!written.signal.aborted) {
     if (random() < 0.5) slow.resume()
     else slow.pause()
     await Bun.sleep(random() * 60)

@@ -1,0 +1,99 @@
+// Fan-out within a process: order, controls first, and not keeping the process from everything else.
+import { expect, test } from 'bun:test'
+import { Hub, type Subscriber } from '../../src/events/hub.ts'
+import { projectScope, type Control, type LogEntry, type Scope } from '../../src/model/event.ts'
+import { eventually } from '../support/eventually.ts'
+
+const scope = projectScope('a')
+
+const entry = (seq: number, of: Scope = scope, control: Control | null = null): LogEntry => ({
+  shard: 0,
+  seq,
+  at: '2026-01-01T00:00:00.000Z',
+  scope: of,
+  type: 'task.updated',
+  entityId: null,
+  version: seq,
+  actorId: null,
+  op: null,
+  control,
+  changes: null,
+  quiet: false,
+  frame: '{}',
+})
+
+const seqs = (entries: LogEntry[]): number[] => entries.map(({ seq }) => seq)
+
+test('each scope hears its own, in order, and nothing after leaving', () => {
+  const hub = new Hub()
+  const heard: number[][] = []
+  const leave = hub.subscribe(scope, { deliver: (entries) => heard.push(seqs(entries)) })
+  hub.deliver([entry(1), entry(2, projectScope('b')), entry(3)])
+  leave()
+  leave()
+  hub.deliver([entry(4)])
+  expect(heard).toEqual([[1, 3]])
+  expect(hub.scopeCount).toBe(0)
+})
+
+test('a control takes effect after all before it and before all after it', () => {
+  const hub = new Hub()
+  const told: string[] = []
+  hub.subscribe(scope, { deliver: (entries) => told.push(...seqs(entries).map(String)) })
+  hub.onControl(({ seq }) => told.push(`control ${seq}`))
+  hub.deliver([
+    entry(1),
+    entry(2, projectScope('b'), { kind: 'delete' }),
+    entry(3),
+    entry(4, scope, { kind: 'delete' }),
+  ])
+  expect(told).toEqual(['1', 'control 2', '3', 'control 4', '4'])
+})
+
+test('subscribers may leave and join while entries are delivered', () => {
+  const hub = new Hub()
+  const heard: string[] = []
+  const leaves: (() => void)[] = []
+  for (const name of ['a', 'b', 'c']) {
+    const leave = hub.subscribe(scope, {
+      deliver() {
+        heard.push(name)
+        for (const other of leaves.splice(0)) other()
+      },
+    })
+    leaves.push(leave)
+  }
+  hub.deliver([entry(1)])
+  hub.deliver([entry(2)])
+  expect(heard).toEqual(['a'])
+})
+
+test('a fan-out to thousands leaves room for everything else, and everybody is served', async () => {
+  const hub = new Hub()
+  let served = 0
+  const spendMs = (ms: number): void => {
+    const endsAt = performance.now() + ms
+    while (performance.now() < endsAt);
+  }
+  const subscriber = (): Subscriber => {
+    const send = (): void => {
+      spendMs(0.02)
+      served += 1
+    }
+    return { deliver: send, hold: () => true, resume: send }
+  }
+  for (let n = 0; n < 10_000; n += 1) hub.subscribe(scope, subscriber())
+  let longestMs = 0
+  let last = performance.now()
+  const beat = (): void => {
+    longestMs = Math.max(longestMs, performance.now() - last)
+    last = performance.now()
+    if (served < 10_000) setImmediate(beat)
+  }
+  setImmediate(beat)
+  hub.deliver([entry(1)])
+  const firstSlice = served
+  await eventually(() => expect(served).toBe(10_000))
+  expect(firstSlice).toBeLessThan(1_000) // 4 ms of 200
+  expect(longestMs).toBeLessThan(100) // generous: other processes share the machine
+})
