@@ -91,10 +91,8 @@ export const change = async (
   demandVersion(held, ifMatch)
   const fields = edit(held.task)
   await demandFields(tx, actor, held, fields, lockedProjects)
-  return save(tx, actor, [{ before: held, fields }]).then(({ value, ...rest }) => ({
-    value: value[0]!,
-    ...rest,
-  }))
+  const { value, entries } = await save(tx, actor, [{ before: held, fields }])
+  return { value: value[0]!, entries, cursorScope: projectScope(held.task.projectId) }
 }
 
 /**
@@ -104,7 +102,7 @@ export const change = async (
 export const lockTreesFor = async (tx: Tx, actor: Actor, ids: string[], edit: Edit): Promise<string[]> => {
   const seen = await selectTasks(tx, actor.userId, ids)
   const moving = seen.filter(
-    (row) => may(actor, row, 'write') && edit(row.task).parentId !== row.task.parentId,
+    (row) => may(actor, row, 'move') && edit(row.task).parentId !== row.task.parentId,
   )
   const projectIds = [...new Set(moving.map(({ task }) => task.projectId))]
   if (projectIds.length > 0) await lockTrees(tx, projectIds)

@@ -1,0 +1,72 @@
+// What scenarios about tasks say over and over.
+import { expect } from 'bun:test'
+import { projectScope, type LogEntry, type Scope } from '../../src/model/event.ts'
+import type { Project } from '../../src/model/project.ts'
+import type { Task } from '../../src/model/task.ts'
+import type { Answer, Person, World } from './world.ts'
+
+export interface Problem {
+  status: number
+  code: string
+  errors?: { pointer: string; detail: string }[]
+  currentVersion?: number
+}
+
+/** One person's requests. */
+export const callsOf = (world: World, person: Person) => {
+  const call = <T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
+    world.call<T>(method, path, { token: person.token, body, headers })
+  return {
+    call,
+    /** The answer to something that must fail. */
+    refused: (method: string, path: string, body?: unknown, headers?: Record<string, string>) =>
+      call<Problem>(method, path, body, headers),
+    task: async (fields: Record<string, unknown> = {}): Promise<Task> => {
+      const answer = await call<Task>('POST', '/api/tasks', { title: 'Write it', ...fields })
+      expect(answer.status).toBe(201)
+      return answer.body
+    },
+    get: async (id: string): Promise<Task> => (await call<Task>('GET', `/api/tasks/${id}`)).body,
+    project: async (members: [Person, 'viewer' | 'editor' | 'owner'][] = []): Promise<Project> => {
+      const made = await call<Project>('POST', '/api/projects', { name: 'Apollo' })
+      for (const [member, role] of members) {
+        const body = { userId: member.id, role }
+        expect((await call('POST', `/api/projects/${made.body.id}/members`, body)).status).toBe(201)
+      }
+      return made.body
+    },
+    share: async (task: Task, person: Person, permission: 'view' | 'edit'): Promise<void> => {
+      const body = { userId: person.id, permission }
+      expect((await call('POST', `/api/tasks/${task.id}/shares`, body)).status).toBe(201)
+    },
+  }
+}
+
+export type Calls = ReturnType<typeof callsOf>
+
+/** The pointers of a 422 or of a refused part of many. */
+export const pointersOf = ({ body }: Answer<Problem>): string[] =>
+  (body.errors ?? []).map(({ pointer }) => pointer)
+
+/** What the log says of one task in a scope, oldest first. */
+export const entriesOf = async (world: World, task: Task, scope?: Scope): Promise<LogEntry[]> =>
+  (await world.entries(scope ?? projectScope(task.projectId))).filter((entry) => entry.entityId === task.id)
+
+export const frameOf = (entry: LogEntry | undefined) => JSON.parse(entry?.frame ?? 'null')
+
+/** Runs a write and answers it with the entries it left, in all scopes, as `scope type vN`. */
+export const watching = async <T>(
+  world: World,
+  scopes: Scope[],
+  act: () => Promise<T>,
+): Promise<{ answer: T; told: string[] }> => {
+  const before = await Promise.all(scopes.map((scope) => world.entries(scope)))
+  const answer = await act()
+  const after = await Promise.all(scopes.map((scope) => world.entries(scope)))
+  const told = after.flatMap((entries, index) =>
+    entries
+      .slice(before[index]!.length)
+      .map((entry) => `${entry.scope.split(':')[0]} ${entry.type} v${entry.version}`),
+  )
+  return { answer, told }
+}
