@@ -2,6 +2,18 @@
 
 set check_function_bodies = false;
 
+CREATE OR REPLACE FUNCTION public.task_words(content text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN translate(content, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~'::text, repeat(' '::text, 32));
+
+CREATE OR REPLACE FUNCTION public.task_document(title text, description text, tags text[])
+ RETURNS tsvector
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN to_tsvector('simple'::regconfig, task_words(((((title || ' '::text) || description) || ' '::text) || array_to_string(tags, ' '::text))));
+
 CREATE OR REPLACE FUNCTION public.attach_feed_partition(name text, day date, next date)
  RETURNS void
  LANGUAGE plpgsql
@@ -12,18 +24,6 @@ begin
       name, day::text || ' 00:00:00+00', next::text || ' 00:00:00+00');
   end if;
 end $function$;
-
-CREATE OR REPLACE FUNCTION public.task_document(title text, description text, tags text[])
- RETURNS tsvector
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
-RETURN to_tsvector('simple'::regconfig, task_words(((((title || ' '::text) || description) || ' '::text) || array_to_string(tags, ' '::text))));
-
-CREATE OR REPLACE FUNCTION public.task_words(content text)
- RETURNS text
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
-RETURN translate(content, '!"#$%&''()*+,-./:;<=>?@[\]^_`{|}~'::text, repeat(' '::text, 32));
 
 create table consumer_cursor (
   consumer text not null,
@@ -223,7 +223,7 @@ create table users (
 
 create table feed_default partition of feed default;
 
-CREATE INDEX feed_control_idx ON feed USING btree (scope, seq) WHERE control IS NOT NULL;
+CREATE INDEX feed_access_idx ON feed USING btree (scope, seq) WHERE control IS NOT NULL OR type = 'member.added'::text;
 
 CREATE INDEX feed_scope_idx ON feed USING btree (scope, seq);
 

@@ -69,7 +69,7 @@ const readFunctions = (sql: Queryable): Promise<{ text: string; readsTables: boo
         and (d.refclassid = 'pg_class'::regclass or t.typrelid <> 0)) as "readsTables"
   from pg_proc p
   where p.pronamespace = 'public'::regnamespace and p.prokind in ('f', 'p') and not ${isForeign(sql, 'p.oid')}
-  order by p.proname, pg_get_function_identity_arguments(p.oid)`
+  order by p.oid` // as they were created: a body may call an earlier one
 
 /** Those of identity columns come with their column. */
 const readSequences = (sql: Queryable): Promise<string[]> =>

@@ -149,8 +149,9 @@ test('an unknown address and a wrong password cannot be told apart', async () =>
   }
   expect(new Set(answers).size).toBe(1)
   expect(answers[0]).toContain('invalid_credentials')
-  const medians = Object.values(times).map((taken) => taken.sort((a, b) => a - b)[15]!)
-  expect(Math.abs(medians[0]! - medians[1]!)).toBeLessThan(Math.max(5, medians[0]! * 0.25))
+  // What else the machine does only ever adds to a time: the fastest of each tell the work apart.
+  const [known, unknown] = Object.values(times).map((taken) => Math.min(...taken))
+  expect(Math.abs(known! - unknown!)).toBeLessThan(Math.max(5, known! * 0.25))
 })
 
 test('a disabled account is told so only after the right password', async () => {
