@@ -190,7 +190,7 @@ const print = (
     const ratio =
       row.ratio === undefined ? '' : `${row.ratio.toFixed(2)} x ${row.against} (target ${row.target})`
     console.log(
-      `${row.name.padEnd(32)}${String(row.perSecond).padStart(11)}${row.p99Ms.toFixed(2).padStart(9)}   ${ratio}`,
+      `${row.name.padEnd(32)}${String(row.perSecond).padStart(11)}${(Number.isNaN(row.p99Ms) ? '-' : row.p99Ms.toFixed(2)).padStart(9)}   ${ratio}`,
     )
   }
   if (!pgbench)
