@@ -108,7 +108,7 @@ Tasktide is running, ready after ${seconds} s
   Sign in     admin@example.com / admin123
               user@example.com  / user123
 
-  Worker      ${worker.url}/health
+  Worker      ${worker.url}/readyz
   PostgreSQL  ${describe(postgres.url)}
   Redis       ${describe(redis.url)}
   Logs        ${logsDir}
