@@ -8,15 +8,15 @@ export const lockTrees = async (tx: Tx, projectIds: string[]): Promise<void> => 
     select from projects where id = any(${projectIds}::uuid[]) order by id for no key update`
 }
 
-/** The ids of the tasks and of everything below them. The trees must be locked. */
+/** The ids of the tasks and of everything below them, parents before their subtasks. The trees must be locked. */
 export const selectSubtree = async (tx: Tx, ids: string[]): Promise<string[]> => {
   const rows = await tx<{ id: string }[]>`
     with recursive below as (
-      select id from tasks where id = any(${ids}::uuid[])
-      union
-      select t.id from below join tasks t on t.parent_id = below.id
+      select id, 1 as depth from tasks where id = any(${ids}::uuid[])
+      union all
+      select t.id, below.depth + 1 from below join tasks t on t.parent_id = below.id
     )
-    select id from below order by id`
+    select id from below group by id order by max(depth), id`
   return rows.map((row) => row.id)
 }
 

@@ -18,7 +18,7 @@ import { demandLive } from './access.ts'
 import { demand, may, type Actor } from './actor.ts'
 import { makeRoom, maxFollowers } from './rank.ts'
 import { taskMoved, taskUpdated } from './task-entries.ts'
-import { demandHeld, hold, unreadable } from './task-steps.ts'
+import { demandHeld, hold, movedMeanwhile, unreadable } from './task-steps.ts'
 import { write, type Change, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /**
@@ -51,8 +51,7 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
 
   const held = await hold(tx, actor, [...moving, ...pushed.keys()])
   const root = demandHeld(actor, held.get(id), 'move')
-  if (root.task.projectId !== source)
-    throw new AppError('conflict', 'The task was moved meanwhile; try again')
+  if (root.task.projectId !== source) throw movedMeanwhile()
   const cursorScope = projectScope(destination)
   if (isThere) return { value: root.task, entries: [], cursorScope }
 
@@ -72,14 +71,16 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
   const making = [...pushed].map(([follower, rank]): TaskUpdate => {
     return { ...held.get(follower)!.task, rank, steps: 1 }
   })
-  const saved = await updateTasks(tx, [...arriving, ...making], { hasText: false })
-  const entries = saved.flatMap((after): Entry[] => {
-    const { task, sharees } = held.get(after.id)!
+  const updates = [...arriving, ...making]
+  const saved = await updateTasks(tx, updates, { hasText: false })
+  const now = new Map(saved.map((task) => [task.id, task]))
+  const entries = updates.flatMap((update): Entry[] => {
+    const [{ task, sharees }, after] = [held.get(update.id)!, now.get(update.id)!]
     return task.projectId === after.projectId
       ? taskUpdated(task, after, sharees, actor.userId)
       : taskMoved(task, after, sharees, actor.userId)
   })
-  return { value: saved.find((task) => task.id === id)!, entries, cursorScope }
+  return { value: now.get(id)!, entries, cursorScope }
 }
 
 const demandDestination = async (tx: Tx, actor: Actor, projectId: string): Promise<void> => {

@@ -14,7 +14,7 @@ import {
   updateTasks,
   type HeldTaskRow,
 } from '../db/tasks.ts'
-import { AppError, invalid, notFound } from '../errors.ts'
+import { AppError, invalid } from '../errors.ts'
 import { projectScope } from '../model/event.ts'
 import { newId } from '../model/scalar.ts'
 import { maxDepth, type NewTask, type Task, type TaskFields } from '../model/task.ts'
@@ -27,6 +27,9 @@ import type { Change } from './write.ts'
 
 export const unreadable = (pointer: string) =>
   invalid({ pointer, detail: 'is not something you can use here' })
+
+/** The project that was locked is not the task's any more. */
+export const movedMeanwhile = () => new AppError('conflict', 'The task was moved meanwhile; try again')
 
 /** 422 for a project, parent or assignee the task cannot have; 409 `id_taken`, `project_archived`; 403. */
 export const create = async (tx: Tx, actor: Actor, input: NewTask): Promise<Change<Task>> => {
@@ -120,8 +123,7 @@ export const demandFields = async (
   const { id, projectId, parentId, assigneeId } = held.task
   if (fields.parentId !== parentId) {
     demand(actor, held, 'move') // somebody it is shared with may not
-    if (!lockedProjects.includes(projectId))
-      throw new AppError('conflict', 'The task was moved meanwhile; try again')
+    if (!lockedProjects.includes(projectId)) throw movedMeanwhile()
     if (fields.parentId !== null) await demandPlace(tx, { projectId, taskId: id, parentId: fields.parentId })
   }
   if (fields.assigneeId !== null && fields.assigneeId !== assigneeId)
@@ -166,7 +168,7 @@ export const save = async (tx: Tx, actor: Actor, edited: Edited[]): Promise<Chan
 const hasNewText = ({ before: { task }, fields }: Edited): boolean =>
   differs(task, { ...task, title: fields.title, description: fields.description, tags: fields.tags })
 
-/** Deletes a task with its subtasks, an entry each. */
+/** Deletes a task with its subtasks, an entry each: nothing is gone before what is below it. */
 export const remove = async (
   tx: Tx,
   actor: Actor,
@@ -177,11 +179,15 @@ export const remove = async (
   demand(actor, seen ?? null, 'delete')
   const { projectId } = seen!.task
   await lockTrees(tx, [projectId])
-  const held = await hold(tx, actor, await selectSubtree(tx, [id]))
+  const ids = await selectSubtree(tx, [id])
+  const held = await hold(tx, actor, ids)
   const root = demandHeld(actor, held.get(id), 'delete')
-  if (root.task.projectId !== projectId) throw notFound()
+  if (root.task.projectId !== projectId) throw movedMeanwhile()
   demandVersion(root, ifMatch)
-  await deleteTasks(tx, [...held.keys()])
-  const entries = [...held.values()].flatMap(({ task, sharees }) => taskDeleted(task, sharees, actor.userId))
+  await deleteTasks(tx, ids)
+  const entries = ids.toReversed().flatMap((gone) => {
+    const { task, sharees } = held.get(gone)!
+    return taskDeleted(task, sharees, actor.userId)
+  })
   return { value: null, entries, cursorScope: projectScope(projectId) }
 }

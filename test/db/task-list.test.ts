@@ -1,0 +1,113 @@
+// What lists cost: no order, filter or page reads the table of tasks from end to end.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { openDatabase, type Database } from '../../src/db/client.ts'
+import { countTasks, selectTaskPage, sortKeyOf, taskSorts, type TaskFilter } from '../../src/db/task-list.ts'
+import { createLog } from '../../src/log.ts'
+import { newId } from '../../src/model/scalar.ts'
+import { testDatabase, type TestDatabase } from '../support/environment.ts'
+
+const projectCount = 100
+const taskCount = 30_000
+
+let database: TestDatabase
+let db: Database
+const me = newId()
+let mine: string[]
+
+beforeAll(async () => {
+  database = await testDatabase()
+  // One connection, so that its own counters can be flushed before they are read.
+  db = openDatabase({ url: database.url, max: 1, applicationName: 'test', log: createLog('test', 'silent') })
+  const others = Array.from({ length: 50 }, newId)
+  const projects = Array.from({ length: projectCount }, newId)
+  mine = projects.slice(0, 10)
+  await db.transact(
+    async (tx) => {
+      await tx`
+        insert into users (id, email, name, password_hash)
+        select id, id || '@example.com', 'Somebody', 'none' from unnest(${[me, ...others]}::uuid[]) as id`
+      await tx`insert into projects (id, name) select id, 'Project' from unnest(${projects}::uuid[]) as id`
+      await tx`
+        insert into members (project_id, user_id, role) select id, ${me}, 'owner' from unnest(${mine}::uuid[]) as id`
+      await tx`
+        insert into tasks (id, project_id, title, status, priority, assignee_id, creator_id, due_at, tags, rank,
+          completed_at, created_at, updated_at)
+        select gen_random_uuid(), (${projects}::uuid[])[1 + n % ${projectCount}], md5(n::text) || ' common', status,
+          (array['low', 'medium', 'high', 'urgent'])[1 + n % 4],
+          case when n % 3 = 0 then (${[me, ...others]}::uuid[])[1 + n % 51] end, (${[me, ...others]}::uuid[])[1 + n % 51],
+          case when n % 2 = 0 then now() + (n % 999 - 500) * interval '1 hour' end, array['t' || n % 200],
+          'c' || lpad(n::text, 6, '0'), case when status = 'done' then now() end,
+          now() - n * interval '1 second', now() - n * interval '1 second'
+        from (
+          select n, (array['todo', 'in_progress', 'done', 'cancelled'])[1 + n * 31 % 4] as status
+          from generate_series(1, ${taskCount}::int) as n
+        ) numbers`
+      await tx`
+        insert into shares (task_id, user_id, permission)
+        select id, ${me}, 'view' from tasks where project_id = any(${projects.slice(50)}::uuid[]) limit 100`
+    },
+    { deadlineMs: 60_000 },
+  )
+  await db.read((sql) => sql`analyze`, { deadlineMs: 60_000 })
+}, 60_000)
+
+afterAll(async () => {
+  await db[Symbol.asyncDispose]()
+  await database[Symbol.asyncDispose]()
+})
+
+const sequentialScans = (): Promise<number> =>
+  db.read(async (sql) => {
+    await sql`select pg_stat_force_next_flush()`
+    const [row] = await sql<{ count: number }[]>`
+      select seq_scan as count from pg_stat_user_tables where relname = 'tasks'`
+    return row!.count
+  })
+
+const filters = (): Record<string, TaskFilter> => ({
+  nothing: {},
+  search: { search: "'comm':*" },
+  'rare search': { search: "'abcd':*" },
+  tag: { tags: ['t7'] },
+  status: { statuses: ['todo'] },
+  'assigned to me': { assigneeId: me },
+  'assigned to nobody': { assigneeId: null },
+  'created by me': { creatorId: me },
+  parent: { parentId: newId() },
+  overdue: { overdue: true },
+  'shared with me': { shared: true },
+  'not shared': { shared: false },
+  'due soon': { due: { from: '2026-01-01T00:00:00.000Z', to: '2027-01-01T00:00:00.000Z' } },
+})
+
+test.each(Object.keys(filters()))(
+  'filtered by %s: every order, first, deep, by number and counted',
+  async (name) => {
+    const filter = filters()[name]!
+    for (const scope of [{}, { projectId: mine[0]! }]) {
+      const asked = { ...filter, ...scope }
+      const before = await sequentialScans()
+      await db.read(async (sql) => {
+        for (const by of taskSorts) {
+          for (const descending of [false, true]) {
+            const order = { by, descending }
+            const slice = { limit: 20, after: null, page: null }
+            const first = await selectTaskPage(sql, me, asked, order, { ...slice, limit: 100 })
+            if (first.length > 20)
+              await selectTaskPage(sql, me, asked, order, { ...slice, after: sortKeyOf(first[19]!) })
+            await selectTaskPage(sql, me, asked, order, { ...slice, page: 3 })
+          }
+        }
+        await countTasks(sql, me, asked)
+      })
+      expect({ name, scope, scans: (await sequentialScans()) - before }).toEqual({ name, scope, scans: 0 })
+    }
+  },
+  20_000,
+)
+
+test('what is counted here would be seen', async () => {
+  const before = await sequentialScans()
+  await db.read((sql) => sql`select max(length(title)) from tasks`)
+  expect((await sequentialScans()) - before).toBeGreaterThan(0)
+})
