@@ -147,7 +147,11 @@ describe('creating', () => {
       '\u{10ffff}\u{e000}',
     ]
     for (const title of titles) {
-      const task = await mine.task({ title, description: title, tags: [[...title].slice(0, 40).join('')] })
+      const task = await mine.task({
+        title,
+        description: title,
+        tags: [Array.from(title).slice(0, 40).join('')],
+      })
       expect(task.title).toBe(title)
       expect(await mine.get(task.id)).toEqual(task)
       const [entry] = await entriesOf(world, task)
