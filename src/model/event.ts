@@ -15,30 +15,32 @@ export const userScope = (userId: string): Scope => `user:${userId}`
 export const shardOf = (scope: string): number =>
   new Bun.CryptoHasher('sha256').update(scope).digest()[0]! % shardCount
 
-export type EventType =
-  | 'task.created'
-  | 'task.updated'
-  | 'task.deleted'
-  | 'comment.created'
-  | 'comment.updated'
-  | 'comment.deleted'
-  | 'attachment.added'
-  | 'attachment.removed'
-  | 'project.created'
-  | 'project.updated'
-  | 'project.deleted'
-  | 'member.added'
-  | 'member.updated'
-  | 'member.removed'
-  | 'share.added'
-  | 'share.removed'
-  | 'user.updated'
-  | 'notification.created'
-  | 'notification.read'
-  | 'stats.updated'
-  | 'access.granted'
-  | 'access.revoked'
-  | 'scope.refetch'
+export const eventTypes = [
+  'task.created',
+  'task.updated',
+  'task.deleted',
+  'comment.created',
+  'comment.updated',
+  'comment.deleted',
+  'attachment.added',
+  'attachment.removed',
+  'project.created',
+  'project.updated',
+  'project.deleted',
+  'member.added',
+  'member.updated',
+  'member.removed',
+  'share.added',
+  'share.removed',
+  'user.updated',
+  'notification.created',
+  'notification.read',
+  'stats.updated',
+  'access.granted',
+  'access.revoked',
+  'scope.refetch',
+] as const
+export type EventType = (typeof eventTypes)[number]
 
 /** What every server process does on reading the entry, before anything after it is delivered. */
 export type Control =

@@ -5,22 +5,20 @@ import type { Identity } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { joinScope, maxReplayEntries, parseScope, snapshotPath } from '../domain/sync.ts'
 import { formatCursor, parseCursor, shardOf, type LogEntry, type Scope } from '../model/event.ts'
+import { closeCodes, type CloseReason, type Rid } from '../model/frames.ts'
 import { newId } from '../model/scalar.ts'
 import { Allowance } from './allowance.ts'
 import { closeReasonOf, identify, verdictOn } from './identify.ts'
 import type { Outlet, SocketDeps } from './outlet.ts'
 import {
-  closeCodes,
   heartbeat,
   limits,
   parkBytes,
   parseFrame,
   ridOf,
   type ClientFrame,
-  type CloseReason,
   type ErrorFrameCode,
   type Patience,
-  type Rid,
   type ServerFrame,
 } from './protocol.ts'
 import { Subscription } from './subscription.ts'

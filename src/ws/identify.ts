@@ -4,7 +4,7 @@ import type { Identity } from '../deps.ts'
 import { AppError, unavailable } from '../errors.ts'
 import { userScope, type Control, type LogEntry } from '../model/event.ts'
 import type { SocketDeps } from './outlet.ts'
-import type { CloseReason } from './protocol.ts'
+import type { CloseReason } from '../model/frames.ts'
 
 const maxLooks = 3
 

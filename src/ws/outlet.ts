@@ -1,7 +1,8 @@
 // What a subscription may do with its connection, and what both are given.
 import type { Deps } from '../deps.ts'
 import type { Scope } from '../model/event.ts'
-import type { CloseReason, ServerFrame } from './protocol.ts'
+import type { CloseReason } from '../model/frames.ts'
+import type { ServerFrame } from './protocol.ts'
 
 export type SocketDeps = Pick<
   Deps,

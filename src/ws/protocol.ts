@@ -1,26 +1,7 @@
-// The wire protocol `tasktide.v1`: every frame, every close code, every limit, and how a client's frame is read.
-// Close codes tell the client what to do: 1xxx and 40xx reconnect with the cursor, 44xx get new credentials
-// first, 45xx stop. An error frame is an answer; a close is a verdict.
-import type { ResyncReason } from '../domain/sync.ts'
-
-export const subprotocol = 'tasktide.v1'
-
-export const closeCodes = {
-  restart: 1012,
-  overloaded: 1013,
-  server_error: 4000,
-  slow_consumer: 4008,
-  position_lost: 4010,
-  no_hello: 4012,
-  token_expired: 4401,
-  revoked: 4403,
-  too_many_connections: 4409,
-  too_fast: 4429,
-  protocol_violation: 4500,
-  version_unsupported: 4505,
-  subprotocol_missing: 4510,
-} as const
-export type CloseReason = keyof typeof closeCodes
+// The limits of the wire protocol `tasktide.v1`, and how a client's frame is read; model/frames.ts has the frames.
+// An error frame is an answer; a close is a verdict.
+import type { Static } from '@sinclair/typebox'
+import type { Rid, serverFrames } from '../model/frames.ts'
 
 /** Milliseconds: the client pings, the server tells positions, a client that hears nothing reconnects. */
 export const heartbeat = { ping: 25_000, position: 15_000, dead: 40_000 } as const
@@ -66,8 +47,7 @@ export const parkBytes = 256 * 1024
 /** Beyond this many unsent bytes Bun drops frames; it is never reached unless parking failed. */
 export const sendBufferBytes = 1024 * 1024
 
-export type Rid = number | string
-
+/** A client's frame, read: what it left out is null. */
 export type ClientFrame =
   | { t: 'hello'; token: string }
   | { t: 'sub'; rid: Rid; scope: string; cursor: string | null }
@@ -75,34 +55,8 @@ export type ClientFrame =
   | { t: 'auth'; rid: Rid; token: string }
   | { t: 'ping'; ts: number | null }
 
-export type ErrorFrameCode =
-  | 'bad_frame'
-  | 'unknown_type'
-  | 'forbidden'
-  | 'not_found'
-  | 'limit'
-  | 'rate'
-  | 'token'
-  | 'unavailable'
-
-export type ServerFrame =
-  | {
-      t: 'welcome'
-      connection: string
-      user: string
-      expiresAt: string
-      heartbeat: typeof heartbeat
-      limits: typeof limits
-    }
-  | { t: 'sub'; rid: Rid; scope: string; mode: 'resume' | 'fresh'; cursor: string; replay: number }
-  | { t: 'synced'; scope: string; cursor: string }
-  | { t: 'position'; scope: string; cursor: string; count: number }
-  | { t: 'resync'; scope: string; rid?: Rid; reason: ResyncReason; snapshot: string }
-  | { t: 'access'; scope: string; cursor: string; op: 'revoked' }
-  | { t: 'pong'; ts: number | null; now: number }
-  | { t: 'ok'; rid: Rid }
-  | { t: 'error'; rid?: Rid; code: ErrorFrameCode; retryAfter?: number }
-  | { t: 'bye'; code: number; reconnectAfter: [number, number] }
+export type ServerFrame = Static<(typeof serverFrames)[Exclude<keyof typeof serverFrames, 'event'>]>
+export type ErrorFrameCode = Static<typeof serverFrames.error>['code']
 
 /** The `rid` of a frame that is refused unread. */
 export const ridOf = (text: string): Rid | null => {

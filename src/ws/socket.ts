@@ -4,18 +4,11 @@ import type { Server, WebSocketHandler } from 'bun'
 import type { Identity } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import type { LogEntry } from '../model/event.ts'
+import { closeCodes, subprotocol, type CloseReason } from '../model/frames.ts'
 import { Connection, type Registry } from './connection.ts'
 import { closeReasonOf, identify } from './identify.ts'
 import type { SocketDeps } from './outlet.ts'
-import {
-  closeCodes,
-  limits,
-  patience,
-  sendBufferBytes,
-  subprotocol,
-  type CloseReason,
-  type Patience,
-} from './protocol.ts'
+import { limits, patience, sendBufferBytes, type Patience } from './protocol.ts'
 import { UpgradeMeter } from './upgrade-meter.ts'
 
 const reconnectAfterMs: [number, number] = [0, 10_000]

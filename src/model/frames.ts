@@ -1,0 +1,201 @@
+// The frames of `tasktide.v1` as shapes, and the codes a socket is closed with: the one place that says what goes
+// over a socket. Types, the AsyncAPI document and the check of every frame in the tests come from here. Clients
+// ignore members they do not know, and so does the server.
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import type { EventType } from './event.ts'
+import { Notification } from './notification.ts'
+import { Member, MemberRole, ProjectEntry } from './project.ts'
+import { Id, Instant, Nullable, Word } from './scalar.ts'
+import { Event } from './sync.ts'
+import { Share, Task } from './task.ts'
+import { User } from './user.ts'
+
+export const subprotocol = 'tasktide.v1'
+
+/** 1xxx and 40xx: reconnect with the cursor. 44xx: new credentials first. 45xx: stop. */
+export const closeCodes = {
+  restart: 1012,
+  overloaded: 1013,
+  server_error: 4000,
+  slow_consumer: 4008,
+  position_lost: 4010,
+  no_hello: 4012,
+  token_expired: 4401,
+  revoked: 4403,
+  too_many_connections: 4409,
+  too_fast: 4429,
+  protocol_violation: 4500,
+  version_unsupported: 4505,
+  subprotocol_missing: 4510,
+} as const
+export type CloseReason = keyof typeof closeCodes
+
+const Rid = Type.Union([Type.Integer(), Type.String({ maxLength: 64 })], {
+  description: 'Chosen by the client; the answer carries it',
+  examples: [1],
+})
+export type Rid = Static<typeof Rid>
+
+const Scope = Type.String({
+  minLength: 1,
+  description: '`project:<id>` or `user:<id>`; clients may say `user:me`',
+  examples: ['project:01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'],
+})
+const Cursor = Type.String({ minLength: 1, maxLength: 4096, examples: ['k3v9x1q8.11.4711'] })
+const Token = Type.String({ minLength: 1, maxLength: 4096, description: 'An access token' })
+const Milliseconds = Type.Integer({ minimum: 0 })
+const Key = Type.String({
+  minLength: 1,
+  description: '`project:<id>` or `task:<id>`',
+  examples: ['task:01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'],
+})
+const SignalKind = Word('typing', 'viewing', 'cursor')
+
+const frame = <const T extends string, P extends Record<string, TSchema>>(
+  t: T,
+  fields: P,
+  description: string,
+) => Type.Object({ t: Type.Literal(t), ...fields }, { description })
+
+export const clientFrames = {
+  hello: frame('hello', { token: Token }, 'The first frame, where the upgrade carried no credentials'),
+  sub: frame(
+    'sub',
+    { rid: Rid, scope: Scope, cursor: Type.Optional(Nullable(Type.Unsafe<string>(Cursor))) },
+    'Follow a scope after a cursor; without one, from now on',
+  ),
+  unsub: frame('unsub', { rid: Rid, scope: Scope }, 'Follow it no longer'),
+  auth: frame('auth', { rid: Rid, token: Token }, 'A fresh token of the same person'),
+  watch: frame('watch', { rid: Rid, key: Key }, 'Be seen at a project or task, and see who else is there'),
+  unwatch: frame('unwatch', { key: Key }, 'Leave it'),
+  signal: frame(
+    'signal',
+    { key: Key, kind: SignalKind, data: Type.Optional(Type.Object({})) },
+    'Tell the others there something that is not kept; `data` is at most 1 KiB',
+  ),
+  ping: frame('ping', { ts: Type.Optional(Type.Number()) }, 'Every 25 s'),
+}
+
+const resyncReasons = ['too_old', 'epoch', 'ahead', 'gap', 'access'] as const
+
+export const serverFrames = {
+  welcome: frame(
+    'welcome',
+    {
+      connection: Id(),
+      user: Id(),
+      expiresAt: Instant('When the token runs out; 30 s later the socket is closed with 4401'),
+      heartbeat: Type.Object({ ping: Milliseconds, position: Milliseconds, dead: Milliseconds }),
+      limits: Type.Unsafe<Readonly<Record<string, number>>>(Type.Record(Type.String(), Type.Integer())),
+    },
+    'The socket is open and known to be this person’s',
+  ),
+  sub: frame(
+    'sub',
+    {
+      rid: Rid,
+      scope: Scope,
+      mode: Word('resume', 'fresh'),
+      cursor: Cursor,
+      replay: Type.Integer({ minimum: 0, description: 'Events that follow before `synced`' }),
+    },
+    'The subscription stands: what is after `cursor` follows',
+  ),
+  synced: frame(
+    'synced',
+    { scope: Scope, cursor: Cursor },
+    'What was missed has been sent; live from here on',
+  ),
+  event: Type.Object(Event.properties, { description: 'An entry of the log' }),
+  position: frame(
+    'position',
+    { scope: Scope, cursor: Cursor, count: Type.Integer({ minimum: 0 }) },
+    'Everything up to `cursor` was sent, in `count` events since this `sub`',
+  ),
+  resync: frame(
+    'resync',
+    {
+      scope: Scope,
+      rid: Type.Optional(Rid),
+      reason: Word(...resyncReasons),
+      snapshot: Type.String({ description: 'Read this, then `sub` with its cursor' }),
+    },
+    'The cursor cannot be continued from, and the subscription is over',
+  ),
+  access: frame(
+    'access',
+    { scope: Scope, cursor: Cursor, op: Word('revoked') },
+    'The scope is no longer to be read: purge it. The subscription is over',
+  ),
+  presence: frame(
+    'presence',
+    {
+      key: Key,
+      users: Type.Optional(Type.Array(Type.Unknown())),
+      joined: Type.Optional(Type.Array(Type.Unknown())),
+      left: Type.Optional(Type.Array(Type.Unknown())),
+      count: Type.Integer({ minimum: 0 }),
+    },
+    'Who is there, or who came and went; above 200 people only how many',
+  ),
+  signal: frame(
+    'signal',
+    { key: Key, kind: SignalKind, user: Id(), data: Type.Optional(Type.Unknown()) },
+    'Somebody there says something that is not kept',
+  ),
+  pong: frame(
+    'pong',
+    { ts: Nullable(Type.Unsafe<number>(Type.Number())), now: Milliseconds },
+    'The answer to `ping`, with the time of the server',
+  ),
+  ok: frame('ok', { rid: Rid }, 'Done'),
+  error: frame(
+    'error',
+    {
+      rid: Type.Optional(Rid),
+      code: Word(
+        'bad_frame',
+        'unknown_type',
+        'forbidden',
+        'not_found',
+        'limit',
+        'rate',
+        'token',
+        'unavailable',
+      ),
+      retryAfter: Type.Optional(Type.Integer({ minimum: 1, description: 'Seconds' })),
+    },
+    'A frame that was not followed. The socket stays open',
+  ),
+  bye: frame(
+    'bye',
+    {
+      code: Type.Integer(),
+      reconnectAfter: Type.Tuple([Milliseconds, Milliseconds], {
+        description: 'Reconnect after a random time between these',
+      }),
+    },
+    'The process is stopping; a close follows',
+  ),
+}
+
+/** What `data` of an event is. Deletions and `scope.refetch` have none. */
+export const eventData: Partial<Record<EventType, TSchema>> = {
+  'task.created': Task,
+  'task.updated': Task,
+  'project.created': ProjectEntry,
+  'project.updated': ProjectEntry,
+  'member.added': Member,
+  'member.updated': Member,
+  'member.removed': Type.Object({ userId: Id() }),
+  'share.added': Share,
+  'share.removed': Type.Object({ taskId: Id(), userId: Id() }),
+  'user.updated': User,
+  'notification.created': Notification,
+  'notification.read': Type.Union([
+    Notification,
+    Type.Object({ upTo: Instant('Every notification made until then is read') }),
+  ]),
+  'access.granted': Type.Object({ projectId: Id(), role: MemberRole }),
+  'access.revoked': Type.Object({ projectId: Id(), role: Type.Null() }),
+}
