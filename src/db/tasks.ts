@@ -71,6 +71,12 @@ export const lockTasks = async (tx: Tx, ids: string[]): Promise<void> => {
     select from tasks where id = any(${ids}::uuid[]) order by id for no key update`
 }
 
+/** Keeps a project from being archived, deleted or given other members while a task is made in it. */
+export const lockHome = async (tx: Tx, projectId: string): Promise<void> => {
+  await tx`
+    select from projects where id = ${projectId} for key share`
+}
+
 export interface ProjectStanding {
   projectId: string
   archivedAt: string | null

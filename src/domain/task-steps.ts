@@ -6,6 +6,7 @@ import {
   deleteTasks,
   insertTasks,
   isTombstone,
+  lockHome,
   lockTasks,
   selectHeldTasks,
   selectProjectStanding,
@@ -13,6 +14,7 @@ import {
   selectTasks,
   updateTasks,
   type HeldTaskRow,
+  type ProjectStanding,
 } from '../db/tasks.ts'
 import { AppError, invalid } from '../errors.ts'
 import { projectScope } from '../model/event.ts'
@@ -34,7 +36,7 @@ export const movedMeanwhile = () => new AppError('conflict', 'The task was moved
 /** 422 for a project, parent or assignee the task cannot have; 409 `id_taken`, `project_archived`; 403. */
 export const create = async (tx: Tx, actor: Actor, input: NewTask): Promise<Change<Task>> => {
   const fields = fieldsOf(input)
-  const home = await selectProjectStanding(tx, actor.userId, input.projectId ?? null)
+  const home = await stand(tx, actor, input.projectId ?? null)
   if (!home || !may(actor, home, 'read')) throw unreadable('/projectId')
   demand(actor, home, 'write')
   demandLive(home)
@@ -48,6 +50,16 @@ export const create = async (tx: Tx, actor: Actor, input: NewTask): Promise<Chan
   const [made] = await insertTasks(tx, [{ ...task, rank: rankBetween(home.lastRank, null) }])
   if (!made || (input.id !== undefined && (await isTombstone(tx, input.id)))) throw new AppError('id_taken')
   return { value: made, entries: taskCreated(made, actor.userId), cursorScope: projectScope(projectId) }
+}
+
+/** The project a task is made in, as it is once it can change no more. Nobody can change their Inbox. */
+const stand = async (tx: Tx, actor: Actor, projectId: string | null): Promise<ProjectStanding | null> => {
+  // Sent together, run one after the other: the second has its snapshot after the lock is held.
+  const [, home] = await Promise.all([
+    projectId === null ? undefined : lockHome(tx, projectId),
+    selectProjectStanding(tx, actor.userId, projectId),
+  ])
+  return home
 }
 
 /** Locks tasks and reads them as they then are, by id. Those that do not exist are missing. */

@@ -148,3 +148,31 @@ test('batches, bulks, moves and deletions over the same tasks all end, and the l
     expect((await mine.get(task.id)).version).toBe(versions.length)
   }
 }, 30_000)
+
+test('nothing is made in a project after it was archived, and nobody makes anything after they were removed', async () => {
+  for (let round = 0; round < 5; round += 1) {
+    const project = await mine.project()
+    const other = await world.register()
+    await mine.call('POST', `/api/projects/${project.id}/members`, { userId: other.id, role: 'editor' })
+    const create = (token: string) =>
+      world.call('POST', '/api/tasks', { token, body: { projectId: project.id, title: 'Late' } })
+    await Promise.all([
+      ...Array.from({ length: 15 }, () => create(other.token)),
+      mine.call('DELETE', `/api/projects/${project.id}/members/${other.id}`),
+      ...Array.from({ length: 15 }, () => create(other.token)),
+    ])
+    await Promise.all([
+      ...Array.from({ length: 15 }, () => create(ada.token)),
+      mine.call('POST', `/api/projects/${project.id}/archive`),
+      ...Array.from({ length: 15 }, () => create(ada.token)),
+    ])
+    const entries = await world.entries(projectScope(project.id))
+    const removed = entries.findIndex(({ type }) => type === 'member.removed')
+    const archived = entries.findIndex(({ changes }) => changes?.['archivedAt'] !== undefined)
+    const late = (from: number) => entries.slice(from).filter(({ type }) => type === 'task.created')
+    expect(removed).toBeGreaterThan(0)
+    expect(late(removed).filter(({ actorId }) => actorId === other.id)).toEqual([])
+    expect(archived).toBeGreaterThan(0)
+    expect(late(archived)).toEqual([])
+  }
+})
