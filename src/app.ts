@@ -5,6 +5,7 @@ import type { Server } from 'bun'
 import { Elysia } from 'elysia'
 import type { Deps } from './deps.ts'
 import { addressKey } from './http/allowance.ts'
+import { asyncApiRoutes } from './http/asyncapi.ts'
 import { crossOrigin } from './http/cors.ts'
 import { frame, type RouteTable } from './http/frame.ts'
 import { openApiRoutes } from './http/openapi.ts'
@@ -41,6 +42,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
   )
   app.use(healthRoutes(deps))
   app.use(openApiRoutes(() => app.routes))
+  app.use(asyncApiRoutes())
   app.use(docsRoutes())
   app.use(authRoutes(deps))
   app.use(userRoutes(deps))

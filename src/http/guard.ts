@@ -15,6 +15,7 @@ export const publicPaths = new Set([
   '/api/auth/password-reset/confirm',
   '/api/auth/email/verify/confirm',
   '/api/openapi.json',
+  '/api/asyncapi.json',
   '/api/docs',
   '/api/ws',
 ])

@@ -230,7 +230,7 @@ const canonical = (schema: unknown): string =>
 const names = new Map(Object.entries(models).map(([name, model]) => [canonical(plain(model)), name]))
 
 /** The schema with every model in it, and itself where it is one, as a reference. */
-const withReferences = (schema: Json): Json => {
+export const withReferences = (schema: Json): Json => {
   const name = isObject(schema) ? names.get(canonical(schema)) : undefined
   return name ? { $ref: `#/components/schemas/${name}` } : insideReferences(schema)
 }

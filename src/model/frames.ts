@@ -85,7 +85,10 @@ export const serverFrames = {
       connection: Id(),
       user: Id(),
       expiresAt: Instant('When the token runs out; 30 s later the socket is closed with 4401'),
-      heartbeat: Type.Object({ ping: Milliseconds, position: Milliseconds, dead: Milliseconds }),
+      heartbeat: Type.Object(
+        { ping: Milliseconds, position: Milliseconds, dead: Milliseconds },
+        { examples: [{ ping: 25_000, position: 15_000, dead: 40_000 }] },
+      ),
       limits: Type.Unsafe<Readonly<Record<string, number>>>(Type.Record(Type.String(), Type.Integer())),
     },
     'The socket is open and known to be this person’s',
@@ -170,9 +173,10 @@ export const serverFrames = {
   bye: frame(
     'bye',
     {
-      code: Type.Integer(),
+      code: Type.Integer({ examples: [closeCodes.restart] }),
       reconnectAfter: Type.Tuple([Milliseconds, Milliseconds], {
         description: 'Reconnect after a random time between these',
+        examples: [[0, 10_000]],
       }),
     },
     'The process is stopping; a close follows',

@@ -37,7 +37,7 @@ let operations: { route: Route; operation: Operation }[]
 const templateOf = (path: string): string => path.replaceAll(/:(\w+)/g, '{$1}').replace(/(.)\/$/, '$1')
 
 const hidden = (route: Route): boolean =>
-  route.template.startsWith('/api/docs') || route.template === '/api/openapi.json'
+  route.template.startsWith('/api/docs') || /^\/api\/(open|async)api\.json$/.test(route.template)
 
 const operationOf = ({ method, template }: Route): Operation => {
   const operation = document.paths[templateOf(template)]?.[method.toLowerCase()]

@@ -2,7 +2,7 @@
 // It answers neither pings nor closes by itself.
 import net from 'node:net'
 import { eventually } from './eventually.ts'
-import type { Frame } from './socket.ts'
+import { faultOf, type Frame } from './socket.ts'
 
 export const opcodes = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const
 
@@ -111,7 +111,12 @@ export const openRaw = async (
     texts: () =>
       frames
         .filter(({ opcode }) => opcode === opcodes.text)
-        .map(({ payload }) => JSON.parse(payload.toString())),
+        .map(({ payload }) => {
+          const frame = JSON.parse(payload.toString()) as Frame
+          const fault = raw.headers.get('sec-websocket-protocol') === 'tasktide.v1' ? faultOf(frame) : null
+          if (fault !== null) throw new Error(fault)
+          return frame
+        }),
     closeCode: () => frames.find(({ opcode }) => opcode === opcodes.close)?.payload.readUInt16BE(0) ?? null,
     isOver: () => over,
     pause: () => void socket.pause(),

@@ -1,5 +1,9 @@
 // A test's socket: keeps every frame in order and lets a scenario wait for the next one of a kind, with a deadline.
+// Each frame is held against its shape, strictly: what model/frames.ts does not say fails the test that hears it.
 import { EventEmitter, once } from 'node:events'
+import { Type } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { serverFrames } from '../../src/model/frames.ts'
 
 export interface Frame {
   t: string
@@ -23,6 +27,22 @@ interface SocketOptions {
   headers?: Record<string, string>
 }
 
+const checks = new Map(
+  Object.entries(serverFrames).map(([t, { properties }]) => [
+    t,
+    TypeCompiler.Compile(Type.Object(properties, { additionalProperties: false })),
+  ]),
+)
+
+/** What is wrong with a frame of the server; null for nothing. */
+export const faultOf = (frame: Frame): string | null => {
+  const check = checks.get(frame.t)
+  if (!check) return `no such frame: ${JSON.stringify(frame)}`
+  if (check.Check(frame)) return null
+  const error = check.Errors(frame).First()
+  return `${error?.path}: ${error?.message} in ${JSON.stringify(frame)}`
+}
+
 /** @param url http URL of a server. Resolves when the socket is open or closed. */
 export const openSocket = async (
   url: string,
@@ -39,8 +59,11 @@ export const openSocket = async (
   const news = new EventEmitter()
   news.setMaxListeners(0)
   let code: number | null = null
+  let fault: string | null = null
   socket.addEventListener('message', (event) => {
-    frames.push(JSON.parse(String(event.data)) as Frame)
+    const frame = JSON.parse(String(event.data)) as Frame
+    fault ??= faultOf(frame)
+    frames.push(frame)
     news.emit('news')
   })
   socket.addEventListener('error', () => {})
@@ -52,6 +75,7 @@ export const openSocket = async (
   const until = async <T>(look: () => T | null, what: string, timeoutMs: number): Promise<T> => {
     const signal = AbortSignal.timeout(timeoutMs)
     for (;;) {
+      if (fault !== null) throw new Error(fault)
       const found = look()
       if (found !== null) return found
       await once(news, 'news', { signal }).catch(() => {

@@ -12,6 +12,7 @@ import { openRaw, opcodes } from '../support/raw-socket.ts'
 import { openSocket } from '../support/socket.ts'
 import { startWorld, testPassword, type World } from '../support/world.ts'
 import { signToken } from './token.ts'
+import { caughtUp } from './voice.ts'
 
 let world: World
 /** The same, in a hurry. */
@@ -78,6 +79,7 @@ test.each([
 const endedToken = async (): Promise<string> => {
   const { token } = await world.register()
   await world.call('POST', '/api/auth/logout-all', { token })
+  await caughtUp(world.server) // until the log says so here, the token is known as good
   return token
 }
 
