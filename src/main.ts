@@ -1,8 +1,8 @@
 // The composition root: a role from the command line, opened, announced, and closed on a signal.
-//   bun src/main.ts server | worker | all | migrate [status|dump [--check]|epoch --new] | seed     [--json]
+//   bun src/main.ts server | worker | all | migrate [status|dump [--check]|epoch --new] | seed | tail     [--json]
 import { openServer, openWorker, type Running } from './compose.ts'
 import { ConfigError, readConfig, type Config } from './config.ts'
-import { migrateCommand, seedCommand } from './commands.ts'
+import { migrateCommand, seedCommand, tailCommand } from './commands.ts'
 import { AppError, messageOf } from './errors.ts'
 import { createLog, type Log } from './log.ts'
 
@@ -24,6 +24,7 @@ const services: Record<string, (config: Config, log: Log) => Promise<Running>> =
 const commands: Record<string, (environment: NodeJS.ProcessEnv, args: string[]) => Promise<number>> = {
   migrate: migrateCommand,
   seed: seedCommand,
+  tail: tailCommand,
 }
 
 const usage = `Usage: bun src/main.ts <role>
@@ -35,6 +36,7 @@ const usage = `Usage: bun src/main.ts <role>
   migrate dump      write sql/schema.sql; --check only compares
   migrate epoch --new   after a restore: make every client read its snapshot anew
   seed              demo users and a demo project (never in production)
+  tail              follow a scope of the log from a terminal; tail --help says how
 Settings come from the environment: .env.example lists them.`
 
 const main = async (args: string[]): Promise<number> => {

@@ -53,7 +53,7 @@ const layers = [
   ['domain', 'events'],
   ['http', 'ws', 'worker'],
   ['app.ts'],
-  ['compose.ts', 'embedded'],
+  ['compose.ts', 'embedded', 'tail.ts'],
   ['commands.ts'],
   ['main.ts'],
 ]

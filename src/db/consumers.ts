@@ -55,3 +55,21 @@ export const countDeadLetters = async (sql: Queryable): Promise<number> => {
   const [row] = await sql<{ n: number }[]>`select count(*) as n from dead_letter`
   return row!.n
 }
+
+export interface DeadLetter {
+  failedAt: string
+  consumer: string
+  shard: number
+  seq: number
+  type: string
+  scope: string
+  attempts: number
+  error: string
+}
+
+/** The newest thousand. */
+export const selectDeadLetters = (sql: Queryable): Promise<DeadLetter[]> =>
+  sql<DeadLetter[]>`
+    select failed_at as "failedAt", consumer, shard, seq, entry->>'type' as type, entry->>'scope' as scope,
+      attempts, error
+    from dead_letter order by failed_at desc, consumer, shard, seq limit 1000`

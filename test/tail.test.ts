@@ -1,0 +1,165 @@
+// `bun run tail` as a process: replays from a cursor, outlives a restart, ends where waiting is useless.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import type { Subprocess } from 'bun'
+import { lineOf } from '../src/tail.ts'
+import { eventually } from './support/eventually.ts'
+import { startWorld, testPassword, type Person, type World } from './support/world.ts'
+import { addMember, makeProject, sayMany, say, entry } from './ws/voice.ts'
+
+let world: World
+let anna: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+  anna = await world.register('Anna')
+}, 30_000)
+afterAll(() => world[Symbol.asyncDispose]())
+
+const main = join(import.meta.dir, '..', 'src', 'main.ts')
+
+interface Running extends AsyncDisposable {
+  process: Subprocess
+  out: () => string[]
+  notes: () => string
+}
+
+const linesOf = (text: string): string[] => text.split('\n').filter(Boolean)
+
+/** Starts it; what it says is read on all the time. */
+const run = (args: string[], environment: Record<string, string> = {}): Running => {
+  const child = Bun.spawn([process.execPath, main, 'tail', ...args], {
+    stdout: 'pipe',
+    stderr: 'pipe',
+    env: { PATH: process.env['PATH'] ?? '', ...environment },
+  })
+  const texts = { out: '', notes: '' }
+  const keep = async (from: ReadableStream<Uint8Array>, name: keyof typeof texts): Promise<void> => {
+    const decoder = new TextDecoder()
+    for await (const chunk of from) texts[name] += decoder.decode(chunk, { stream: true })
+  }
+  const reading = Promise.all([keep(child.stdout, 'out'), keep(child.stderr, 'notes')])
+  return {
+    process: child,
+    out: () => linesOf(texts.out),
+    notes: () => texts.notes,
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode === null) child.kill('SIGKILL')
+      await child.exited
+      await reading
+    },
+  }
+}
+
+const cursorsIn = (lines: string[]): string[] =>
+  lines.map((line) => (JSON.parse(line) as { cursor: string }).cursor)
+
+test('it replays from a cursor, follows, and tells on Ctrl-C where to go on', async () => {
+  const project = await makeProject(world, anna)
+  const log = async () =>
+    (await world.entries(project.scope)).map(({ frame }) => (JSON.parse(frame!) as { cursor: string }).cursor)
+  const [first] = await log()
+  await sayMany(world.server.deps, project.scope, 3)
+  await using running = run(['--url', world.url, '--scope', project.scope, '--cursor', first!, '--json'], {
+    TASKTIDE_TOKEN: anna.token,
+  })
+  await eventually(() => expect(running.out()).toHaveLength(3), { timeoutMs: 10_000 })
+  await say(world.server.deps, entry(project.scope))
+  await eventually(() => expect(running.out()).toHaveLength(4))
+  expect(cursorsIn(running.out())).toEqual((await log()).slice(1))
+  running.process.kill('SIGINT')
+  expect(await running.process.exited).toBe(0)
+  await eventually(() => expect(running.notes()).toContain(`--cursor ${cursorsIn(running.out()).at(-1)}`))
+  expect(running.notes()).toContain('3 to catch up')
+}, 20_000)
+
+test('it outlives a restart of the server and shows what happened meanwhile, once', async () => {
+  const project = await makeProject(world, anna)
+  const first = await world.another()
+  const { port } = first
+  await using running = run([
+    '--url',
+    first.url,
+    '--scope',
+    project.scope,
+    '--email',
+    anna.email,
+    '--password',
+    testPassword,
+    '--json',
+  ])
+  await eventually(() => expect(running.notes()).toContain('Following'), { timeoutMs: 10_000 })
+  await say(world.server.deps, entry(project.scope))
+  await eventually(() => expect(running.out()).toHaveLength(1))
+  // No grace for clients here: the window of `bye` is up to 10 s, which is what this waits for.
+  await first[Symbol.asyncDispose]()
+  await sayMany(world.server.deps, project.scope, 5)
+  await using _second = await world.another({ port })
+  await eventually(() => expect(running.out()).toHaveLength(6), { timeoutMs: 30_000 })
+  const log = (await world.entries(project.scope)).slice(1)
+  expect(cursorsIn(running.out())).toEqual(log.map(({ frame }) => JSON.parse(frame!).cursor))
+  expect(running.notes()).toContain('Not connected (1012)')
+}, 60_000)
+
+test('it ends with 1 where waiting is useless, and says why', async () => {
+  const bert = await world.register('Bert')
+  const project = await makeProject(world, anna)
+  for (const [args, why] of [
+    [['--scope', project.scope, '--token', bert.token], `There is no ${project.scope}`],
+    [['--scope', 'nonsense', '--token', bert.token], 'bad_frame'],
+    [['--token', 'nonsense'], 'no longer good (4401)'],
+    [['--email', bert.email, '--password', 'wrong password'], 'answered with 401'],
+  ] as const) {
+    await using running = run(['--url', world.url, ...args])
+    expect(await running.process.exited).toBe(1)
+    await eventually(() => expect(running.notes()).toContain(why))
+  }
+  await addMember(world, project, anna, bert)
+  await using member = run(['--url', world.url, '--scope', project.scope, '--token', bert.token])
+  await eventually(() => expect(member.notes()).toContain('Following'), { timeoutMs: 10_000 })
+  await world.call('DELETE', `/api/projects/${project.id}/members/${bert.id}`, { token: anna.token })
+  expect(await member.process.exited).toBe(1)
+  await eventually(() => expect(member.notes()).toContain('no longer yours'))
+}, 30_000)
+
+test('it answers what it cannot read with how to use it', async () => {
+  for (const args of [['--colour'], ['--url', 'nowhere'], []]) {
+    await using running = run(args)
+    expect(await running.process.exited).toBe(2)
+    await eventually(() => expect(running.notes()).toContain('Usage: bun run tail'))
+  }
+}, 20_000)
+
+test('a line says when, what, which and where to go on, and no terminal obeys it', () => {
+  const line = lineOf({
+    t: 'event',
+    scope: 'user:1',
+    cursor: 'k3v9x1q8.11.4711',
+    version: 17,
+    at: '2026-11-21T00:15:18.914Z',
+    type: 'task.updated',
+    id: '01a1fb75-1d7d-71b4-a8e1-fc8b71090b9b',
+    data: { title: 'Über\u001B[2J\u009B2J\u202E' },
+    changed: ['status'],
+    actor: null,
+  })
+  expect(line).toBe(
+    '00:15:18 task.updated         v17   "Über\\u001b[2J\uFFFD2J\uFFFD" [status]  k3v9x1q8.11.4711',
+  )
+})
+
+test('dead letters are listed from the database', async () => {
+  const project = await makeProject(world, anna)
+  const [dead] = await world.entries(project.scope)
+  await world.server.deps.db.transact(
+    (tx) => tx`
+      insert into dead_letter (consumer, shard, seq, error, attempts, entry)
+      values ('notify', ${dead!.shard}, ${dead!.seq}, ${'a bug\nhere'}, 5, ${JSON.stringify(dead)}::text::jsonb)`,
+  )
+  await using running = run(['--dead'], { DATABASE_URL: world.databaseUrl })
+  expect(await running.process.exited).toBe(0)
+  await eventually(() => expect(running.out()).toHaveLength(1))
+  expect(running.out()[0]).toEndWith(
+    ` notify ${dead!.shard}.${dead!.seq} project.created after 5 attempts: "a bug\\nhere"`,
+  )
+}, 20_000)
