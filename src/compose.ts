@@ -8,10 +8,13 @@ import { ensureEpoch, ensureFeedPartitions } from './db/feed.ts'
 import type { Deps } from './deps.ts'
 import { createAuthenticator } from './domain/authenticator.ts'
 import { createPasswords } from './domain/passwords.ts'
+import { ProjectSnapshots } from './domain/snapshot.ts'
+import { Bus } from './events/bus.ts'
 import { Hub } from './events/hub.ts'
 import { createPublisher } from './events/publisher.ts'
 import { openRedis, type RedisConnection } from './events/redis.ts'
 import { Ring } from './events/ring.ts'
+import { newLiveStats } from './events/stats.ts'
 import { startSweeper } from './events/sweeper.ts'
 import { Tail } from './events/tail.ts'
 import { createLimiter } from './http/rate-limit.ts'
@@ -94,6 +97,8 @@ export const openServer = async (
       },
     }),
   )
+  const bus = stack.use(new Bus({ redisUrl: config.redisUrl, redis: redis.client, log }))
+  const stats = newLiveStats()
   const tokens = createTokens(config)
   const authenticator = stack.use(createAuthenticator({ db, tokens, tail, hub, log }))
   const drain = new AbortController()
@@ -105,6 +110,9 @@ export const openServer = async (
     history: { ring, redis: redis.client, db },
     tail,
     hub,
+    bus,
+    snapshots: new ProjectSnapshots({ db, stats }),
+    stats,
     tokens,
     authenticator,
     passwords: createPasswords(config.passwordHashesAtOnce),
@@ -119,6 +127,7 @@ export const openServer = async (
   stack.defer(async () => {
     drain.abort()
     await Bun.sleep(config.drainDelayMs)
+    await sockets.drain(stopWithinMs - config.drainDelayMs - stopTimeoutMs)
     await sockets[Symbol.asyncDispose]()
     await stopServer(server)
   })
@@ -183,7 +192,9 @@ const listen = (deps: Deps, sockets: Sockets): Server<Connection> => {
   return app.server as unknown as Server<Connection>
 }
 
-const stopTimeoutMs = 5_000
+/** For saying goodbye to everybody: what closes afterwards takes a moment, and in 30 s all is over. */
+const stopWithinMs = 29_000
+const stopTimeoutMs = 3_000
 
 /** Requests under way may finish; what is left after the deadline is cut. */
 const stopServer = async (server: Server<Connection>): Promise<void> => {

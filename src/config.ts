@@ -231,7 +231,7 @@ const keys = {
     'Milliseconds a stopping server waits for balancers to notice; 5000 suits production',
     0,
     0,
-    60_000,
+    20_000,
   ),
   trustedProxies: whole(
     'TRUSTED_PROXIES',

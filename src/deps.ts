@@ -3,8 +3,11 @@ import type { Config } from './config.ts'
 import type { Database } from './db/client.ts'
 import type { Actor } from './domain/actor.ts'
 import type { Publisher } from './domain/write.ts'
+import type { ProjectSnapshots } from './domain/snapshot.ts'
+import type { Bus } from './events/bus.ts'
 import type { Hub } from './events/hub.ts'
 import type { ReplayDeps } from './events/replay.ts'
+import type { LiveStats } from './events/stats.ts'
 import type { Tail } from './events/tail.ts'
 import type { Log } from './log.ts'
 
@@ -81,6 +84,10 @@ export interface Deps {
   history: ReplayDeps
   tail: Tail
   hub: Hub
+  /** What processes tell each other and nobody keeps. */
+  bus: Bus
+  snapshots: ProjectSnapshots
+  stats: LiveStats
   tokens: Tokens
   authenticator: Authenticator
   passwords: Passwords

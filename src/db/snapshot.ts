@@ -1,6 +1,7 @@
 // The tasks a snapshot is made of.
 import type { Task } from '../model/task.ts'
-import type { Tx } from './client.ts'
+import type { Scope } from '../model/event.ts'
+import type { Queryable, Tx } from './client.ts'
 import { taskColumns } from './tasks.ts'
 
 /** The last task of a page: tasks come by creation, then id, along an index. */
@@ -30,3 +31,19 @@ export const selectSharedTasks = (tx: Tx, userId: string, limit: number): Promis
   where s.user_id = ${userId}
   order by t.id
   limit ${limit}`
+
+/** Whether somebody did anything in a scope after `seq`, or had their access to it changed. */
+export const isTouchedBy = async (
+  sql: Queryable,
+  scope: Scope,
+  seq: number,
+  userId: string,
+): Promise<boolean> => {
+  const [row] = await sql<{ isTouched: boolean }[]>`
+    select exists (
+      select from feed
+      where scope = ${scope} and seq > ${seq}
+        and (actor_id = ${userId} or control is not null or type like 'member.%' and entity_id = ${userId})
+    ) as "isTouched"`
+  return row!.isTouched
+}

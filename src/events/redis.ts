@@ -25,6 +25,15 @@ const options = {
     connectTimeout: 1_000,
     maxRetriesPerRequest: null,
   },
+  /** For subscribing: whoever listens asks now and then, and joins its channels anew on each connection. */
+  listening: {
+    socketTimeout: 15_000,
+    connectTimeout: 1_000,
+    maxRetriesPerRequest: 1,
+    enableOfflineQueue: false,
+    autoResubscribe: false,
+    autoResendUnfulfilledCommands: false,
+  },
 } satisfies Record<string, RedisOptions>
 
 const closeTimeoutMs = 500

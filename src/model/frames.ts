@@ -67,10 +67,10 @@ export const clientFrames = {
   unsub: frame('unsub', { rid: Rid, scope: Scope }, 'Follow it no longer'),
   auth: frame('auth', { rid: Rid, token: Token }, 'A fresh token of the same person'),
   watch: frame('watch', { rid: Rid, key: Key }, 'Be seen at a project or task, and see who else is there'),
-  unwatch: frame('unwatch', { key: Key }, 'Leave it'),
+  unwatch: frame('unwatch', { rid: Type.Optional(Rid), key: Key }, 'Leave it'),
   signal: frame(
     'signal',
-    { key: Key, kind: SignalKind, data: Type.Optional(Type.Object({})) },
+    { rid: Type.Optional(Rid), key: Key, kind: SignalKind, data: Type.Optional(Type.Object({})) },
     'Tell the others there something that is not kept; `data` is at most 1 KiB',
   ),
   ping: frame('ping', { ts: Type.Optional(Type.Number()) }, 'Every 25 s'),
@@ -134,12 +134,12 @@ export const serverFrames = {
     'presence',
     {
       key: Key,
-      users: Type.Optional(Type.Array(Type.Unknown())),
-      joined: Type.Optional(Type.Array(Type.Unknown())),
-      left: Type.Optional(Type.Array(Type.Unknown())),
+      users: Type.Optional(Type.Array(Id(), { description: 'Everybody who is there' })),
+      joined: Type.Optional(Type.Array(Id(), { description: 'Who of them came since the frame before' })),
+      left: Type.Optional(Type.Array(Id(), { description: 'Who has gone since the frame before' })),
       count: Type.Integer({ minimum: 0 }),
     },
-    'Who is there, or who came and went; above 200 people only how many',
+    'Who is there, who came and who went; above 200 people only how many',
   ),
   signal: frame(
     'signal',
@@ -156,6 +156,7 @@ export const serverFrames = {
     'error',
     {
       rid: Type.Optional(Rid),
+      key: Type.Optional(Type.Unsafe<string>({ ...Key, description: 'This watch is over' })),
       code: Word(
         'bad_frame',
         'unknown_type',

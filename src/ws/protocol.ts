@@ -1,7 +1,7 @@
 // The limits of the wire protocol `tasktide.v1`, and how a client's frame is read; model/frames.ts has the frames.
 // An error frame is an answer; a close is a verdict.
 import type { Static } from '@sinclair/typebox'
-import type { Rid, serverFrames } from '../model/frames.ts'
+import type { clientFrames, Rid, serverFrames } from '../model/frames.ts'
 
 /** Milliseconds: the client pings, the server tells positions, a client that hears nothing reconnects. */
 export const heartbeat = { ping: 25_000, position: 15_000, dead: 40_000 } as const
@@ -12,6 +12,9 @@ export const limits = {
   framesPerSecond: 20,
   frameBurst: 40,
   bytesPerSecond: 64 * 1024,
+  watches: 64,
+  signalsPerSecond: 10,
+  signalBytes: 1024,
   strikes: 3,
 } as const
 
@@ -28,8 +31,20 @@ export interface Patience {
   parked: number
   /** Between two positions. */
   position: number
+  /** Who left a place is told after this long, unless they came back. */
+  leave: number
+  /** Between two looks at who is present. */
+  presence: number
+  /** Between two frames of news of one place. */
+  presenceNews: number
+  /** Between two times a process says again who of its people is where. */
+  presenceRefresh: number
+  /** How long that counts. */
+  presenceTtl: number
   /** A fan-out that takes longer lets everything else go first. */
   fanOut: number
+  /** Not a time: upgrades and subscriptions being joined at once. */
+  handshakes: number
 }
 
 export const patience: Patience = {
@@ -39,7 +54,13 @@ export const patience: Patience = {
   expired: 30_000,
   parked: 30_000,
   position: heartbeat.position,
+  leave: 5_000,
+  presence: 100,
+  presenceNews: 1_000,
+  presenceRefresh: 20_000,
+  presenceTtl: 45_000,
   fanOut: 4,
+  handshakes: 200,
 }
 
 /** Beyond this many unsent bytes a connection is parked: nothing more is sent until it drains. */
@@ -53,16 +74,18 @@ export type ClientFrame =
   | { t: 'sub'; rid: Rid; scope: string; cursor: string | null }
   | { t: 'unsub'; rid: Rid; scope: string }
   | { t: 'auth'; rid: Rid; token: string }
+  | { t: 'watch'; rid: Rid; key: string }
+  | { t: 'unwatch'; rid: Rid | null; key: string }
+  | { t: 'signal'; rid: Rid | null; key: string; kind: SignalKind; data: Record<string, unknown> }
   | { t: 'ping'; ts: number | null }
+
+export type SignalKind = Static<typeof clientFrames.signal>['kind']
+const signalKinds: SignalKind[] = ['typing', 'viewing', 'cursor']
 
 export type ServerFrame = Static<(typeof serverFrames)[Exclude<keyof typeof serverFrames, 'event'>]>
 export type ErrorFrameCode = Static<typeof serverFrames.error>['code']
 
-/** The `rid` of a frame that is refused unread. */
-export const ridOf = (text: string): Rid | null => {
-  const rid = parseObject(text)?.['rid']
-  return isRid(rid) ? rid : null
-}
+export type PresenceFrame = Static<typeof serverFrames.presence>
 
 /** A frame that cannot be read: what to answer. */
 export interface BadFrame {
@@ -90,6 +113,15 @@ export const parseFrame = (text: string): ClientFrame | BadFrame => {
       return rid !== null && isText(frame['scope']) ? { t: 'unsub', rid, scope: frame['scope'] } : bad
     case 'auth':
       return rid !== null && isText(frame['token']) ? { t: 'auth', rid, token: frame['token'] } : bad
+    case 'watch':
+      return rid !== null && isText(frame['key']) ? { t: 'watch', rid, key: frame['key'] } : bad
+    case 'unwatch':
+      return isText(frame['key']) ? { t: 'unwatch', rid, key: frame['key'] } : bad
+    case 'signal': {
+      const { key, data = {} } = frame
+      const kind = signalKinds.find((one) => one === frame['kind'])
+      return isText(key) && kind && isObject(data) ? { t: 'signal', rid, key, kind, data } : bad
+    }
     case 'ping':
       return { t: 'ping', ts: typeof frame['ts'] === 'number' ? frame['ts'] : null }
     default:
@@ -100,14 +132,14 @@ export const parseFrame = (text: string): ClientFrame | BadFrame => {
 const parseObject = (text: string): Record<string, unknown> | null => {
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- an object, whose fields stay unknown
-        (value as Record<string, unknown>)
-      : null
+    return isObject(value) ? value : null
   } catch {
     return null
   }
 }
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const isText = (value: unknown): value is string =>
   typeof value === 'string' && value.length > 0 && value.length <= 4096

@@ -7,13 +7,17 @@ import type { LogEntry } from '../model/event.ts'
 import { closeCodes, subprotocol, type CloseReason } from '../model/frames.ts'
 import { Connection, type Registry } from './connection.ts'
 import { closeReasonOf, identify } from './identify.ts'
-import type { SocketDeps } from './outlet.ts'
+import { Doorway } from './doorway.ts'
+import type { SocketDeps, SocketsDeps } from './outlet.ts'
+import { Presence } from './presence.ts'
 import { limits, patience, sendBufferBytes, type Patience } from './protocol.ts'
 import { UpgradeMeter } from './upgrade-meter.ts'
 
 const reconnectAfterMs: [number, number] = [0, 10_000]
-/** Connections closed between two yields of a drain. */
-const drainSlice = 200
+/** A drain closes this many connections a second, more where it would not be done in time: they come back elsewhere. */
+const drainPerSecond = 500
+const drainSliceMs = 50
+const maxDrainMs = 20_000
 
 export class Sockets implements Registry, AsyncDisposable {
   readonly #connections = new Set<Connection>()
@@ -23,12 +27,15 @@ export class Sockets implements Registry, AsyncDisposable {
   readonly #leaveHub: () => void
 
   readonly #patience: Patience
+  readonly #deps: SocketDeps
 
-  constructor(
-    private readonly deps: SocketDeps,
-    over: Partial<Patience> = {},
-  ) {
+  constructor(deps: SocketsDeps, over: Partial<Patience> = {}) {
     this.#patience = { ...patience, ...over }
+    this.#deps = {
+      ...deps,
+      doorway: new Doorway(this.#patience.handshakes),
+      presence: new Presence(deps, this.#patience),
+    }
     this.#timer = setInterval(() => this.#tick(), this.#patience.sweep)
     this.#leaveHub = deps.hub.onControl((entry) => this.#controlled(entry))
   }
@@ -67,19 +74,19 @@ export class Sockets implements Registry, AsyncDisposable {
     if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
       throw new AppError('bad_request', 'This path speaks WebSocket only')
     this.#demandRoom()
-    const { rateLimit } = this.deps.config
+    const { rateLimit } = this.#deps.config
     if (rateLimit && !this.#meter.mayTry(address))
       throw new AppError('rate_limited', undefined, { retryAfter: 60 })
-    const known = await this.#greet(request, server).catch((error: unknown) => {
+    const isFine = await this.#greet(request, server).catch((error: unknown) => {
       if (error instanceof AppError && error.kind !== 'unavailable') this.#meter.countAnonymous(address)
       throw error
     })
-    if (!known) this.#meter.countAnonymous(address)
+    if (!isFine) this.#meter.countAnonymous(address)
     return undefined
   }
 
   identified(connection: Connection): void {
-    const { rateLimit, upgradesPerMinute, socketsPerUser } = this.deps.config
+    const { rateLimit, upgradesPerMinute, socketsPerUser } = this.#deps.config
     if (rateLimit && !this.#meter.mayConnect(connection.userId, upgradesPerMinute))
       return connection.close('too_fast')
     const own = this.#ofUser.get(connection.userId) ?? new Set()
@@ -95,29 +102,31 @@ export class Sockets implements Registry, AsyncDisposable {
     for (const connection of this.#connections) connection.epochChanged()
   }
 
-  /** Says goodbye and closes everything, in slices so that nothing else waits. */
-  async drain(): Promise<void> {
-    let closed = 0
-    for (const connection of this.#connections) {
+  /** Says goodbye and closes everything, in slices. */
+  async drain(withinMs = maxDrainMs): Promise<void> {
+    const leaving = [...this.#connections]
+    const slices = Math.max(1, Math.floor(Math.min(withinMs, maxDrainMs) / drainSliceMs))
+    const perSlice = Math.max((drainPerSecond * drainSliceMs) / 1_000, Math.ceil(leaving.length / slices))
+    for (const [index, connection] of leaving.entries()) {
+      if (index > 0 && index % perSlice === 0) await Bun.sleep(drainSliceMs)
       connection.send({ t: 'bye', code: closeCodes.restart, reconnectAfter: reconnectAfterMs })
       connection.close('restart')
-      closed += 1
-      if (closed % drainSlice === 0) await Bun.sleep(1)
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.drain()
     clearInterval(this.#timer)
     this.#leaveHub()
-    await this.drain()
+    this.#deps.presence[Symbol.dispose]()
   }
 
   #demandRoom(): void {
-    if (this.deps.draining.aborted || this.#connections.size >= this.deps.config.maxConnections)
+    if (this.#deps.draining.aborted || this.#connections.size >= this.#deps.config.maxConnections)
       throw new AppError('unavailable', undefined, { retryAfter: 5 })
   }
 
-  /** Switches, knowing who it is, or to wait for a greeting or a close. Returns whether it is a known person. */
+  /** Switches, knowing who it is, or to wait for a greeting or a close. Returns whether nothing speaks against the address. */
   async #greet(request: Request, server: Server<Connection>): Promise<boolean> {
     this.#checkOrigin(request)
     const offered = (request.headers.get('sec-websocket-protocol') ?? '')
@@ -126,27 +135,29 @@ export class Sockets implements Registry, AsyncDisposable {
       .filter(Boolean)
     const accept = (greeting: Identity | CloseReason | null): boolean => {
       this.#demandRoom()
-      const connection = new Connection(this.deps, this, greeting, this.#patience)
+      const connection = new Connection(this.#deps, this, greeting, this.#patience)
       const chosen = offered.find((name) => name === subprotocol) ?? offered.find(isNoToken) ?? offered[0]
       const headers: Record<string, string> = chosen ? { 'Sec-WebSocket-Protocol': chosen } : {}
       if (!server.upgrade(request, { data: connection, headers }))
         throw new AppError('bad_request', 'The WebSocket handshake is incomplete')
-      return greeting !== null && typeof greeting !== 'string'
+      return greeting === 'overloaded' || (greeting !== null && typeof greeting !== 'string')
     }
+    using place = this.#deps.doorway.enter()
+    if (!place) return accept('overloaded')
     const isSpoken = offered.includes(subprotocol)
     const header = request.headers.get('authorization')
     if (header !== null) {
       const token = /^Bearer ([\w.~+/=-]{1,4096})$/i.exec(header)?.[1]
       // A header is set by programs, which see the answer; browsers cannot set one.
       if (!token) throw new AppError('unauthenticated')
-      return identify(this.deps, token, (identity) => accept(isSpoken ? identity : missingProtocol(offered)))
+      return identify(this.#deps, token, (identity) => accept(isSpoken ? identity : missingProtocol(offered)))
     }
     if (!isSpoken) return accept(missingProtocol(offered))
     const token = offered.find((name) => !isNoToken(name))?.slice(tokenPrefix.length)
     if (!token) return accept(null)
     let wasAccepted = false
     try {
-      return await identify(this.deps, token, (identity) => {
+      return await identify(this.#deps, token, (identity) => {
         wasAccepted = true
         return accept(identity)
       })
@@ -159,7 +170,7 @@ export class Sockets implements Registry, AsyncDisposable {
 
   #checkOrigin(request: Request): void {
     const origin = request.headers.get('origin')
-    if (origin === null || this.deps.config.allowedOrigins.includes(origin)) return
+    if (origin === null || this.#deps.config.allowedOrigins.includes(origin)) return
     if (URL.canParse(origin) && new URL(origin).host === request.headers.get('host')) return
     throw new AppError('origin_refused')
   }

@@ -94,6 +94,7 @@ export class Subscription implements Subscriber {
     if (this.#state === 'over') return
     this.end()
     this.outlet.gone(this.start.scope)
+    this.deps.stats.resyncs[reason] += 1
     this.outlet.send({
       t: 'resync',
       scope: this.start.scope,
@@ -133,9 +134,11 @@ export class Subscription implements Subscriber {
     const upTo = Math.max(head, tail.positions[shard]!)
     if (upTo - after > maxShardReplay) {
       const entries = await history.db.read((sql) => readScope(sql, scope, after, upTo, pageEntries))
+      this.deps.stats.replays.log += 1
       return { entries, upTo: entries.length < pageEntries ? upTo : entries.at(-1)!.seq }
     }
-    const { entries } = await readLog(history, epoch, shard, after, upTo, pageEntries)
+    const { entries, source } = await readLog(history, epoch, shard, after, upTo, pageEntries)
+    this.deps.stats.replays[source] += 1
     if (entries[0]?.seq !== after + 1) throw new Error(`the log lost what follows ${after} in shard ${shard}`)
     return { entries, upTo: entries.at(-1)!.seq }
   }
@@ -164,6 +167,7 @@ export class Subscription implements Subscriber {
     if (!revoked && entry.frame !== null) {
       this.outlet.sendText(entry.frame)
       this.#count += 1
+      this.deps.stats.sent += 1
     }
     this.#position = entry.seq
     if (!revoked && entry.control?.kind !== 'delete') return

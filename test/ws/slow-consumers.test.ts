@@ -4,6 +4,8 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/compose.ts'
 import type { Scope } from '../../src/model/event.ts'
 import { Connection, type Socket } from '../../src/ws/connection.ts'
+import { Doorway } from '../../src/ws/doorway.ts'
+import { Presence } from '../../src/ws/presence.ts'
 import { patience } from '../../src/ws/protocol.ts'
 import { randomOf, seed } from '../events/seed.ts'
 import { eventually } from '../support/eventually.ts'
@@ -141,7 +143,9 @@ test('a send that Bun refuses closes with 4008 at once', async () => {
     close: (...args: unknown[]) => closes.push(args),
   }
   const identity = await deps.authenticator.authenticate(anna.token)
-  const connection = new Connection(deps, { identified: () => {} }, identity, patience)
+  using presence = new Presence(deps, patience)
+  const own = { ...deps, presence, doorway: new Doorway(1) }
+  const connection = new Connection(own, { identified: () => {} }, identity, patience)
   connection.opened(socket as unknown as Socket)
   connection.received('{"t":"ping"}')
   connection.received('{"t":"ping"}')

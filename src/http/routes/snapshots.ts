@@ -2,7 +2,7 @@
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Deps } from '../../deps.ts'
-import { readProjectSnapshot, readUserSnapshot, type SnapshotPlace } from '../../domain/snapshot.ts'
+import { readUserSnapshot, type SnapshotPlace } from '../../domain/snapshot.ts'
 import { AppError } from '../../errors.ts'
 import { formatCursor, parseCursor, projectScope, shardOf } from '../../model/event.ts'
 import { Id, isId } from '../../model/scalar.ts'
@@ -14,15 +14,14 @@ import { ok, respond } from '../reply.ts'
 
 const defaultLimit = 1_000
 
-export const snapshotRoutes = (deps: Pick<Deps, 'db'>) =>
+export const snapshotRoutes = (deps: Pick<Deps, 'db' | 'snapshots'>) =>
   new Elysia()
     .use(signedIn)
     .get(
       '/api/projects/:id/snapshot',
       async ({ actor, params, query }) => {
         const place = query.after === undefined ? null : parsePlace(query.after, params.id)
-        const { next, ...snapshot } = await readProjectSnapshot(
-          deps,
+        const { next, ...snapshot } = await deps.snapshots.read(
           actor,
           params.id,
           place,

@@ -30,7 +30,7 @@ const pageEntries = 500
 /** Of one answer, so that many scopes at once stay bounded. */
 const answerBytes = 4 * 1024 * 1024
 
-type SyncDeps = Pick<Deps, 'authenticator' | 'db' | 'draining' | 'hub'>
+type SyncDeps = Pick<Deps, 'authenticator' | 'db' | 'draining' | 'hub' | 'stats'>
 
 export const syncRoutes = (deps: SyncDeps) =>
   new Elysia({ prefix: '/api/sync' }).use(signedIn).get(
@@ -105,17 +105,24 @@ const readPages = (deps: SyncDeps, actor: Actor, wanted: Wanted[]): Promise<Page
     const pages: Page[] = []
     let left = answerBytes
     for (const one of wanted) {
-      const page = await readPage(tx, actor, one, left)
+      const page = await readPage(deps, tx, actor, one, left)
       pages.push(page)
       left -= page.bytes
     }
     return pages
   })
 
-const readPage = async (tx: Tx, actor: Actor, { scope, cursor }: Wanted, maxBytes: number): Promise<Page> => {
+const readPage = async (
+  { stats }: Pick<Deps, 'stats'>,
+  tx: Tx,
+  actor: Actor,
+  { scope, cursor }: Wanted,
+  maxBytes: number,
+): Promise<Page> => {
   const joined = await joinScopeIn(tx, actor, scope, cursor, null)
   if (joined.kind === 'denied') throw notFound()
   if (joined.kind === 'resync') {
+    stats.resyncs[joined.reason] += 1
     throw new AppError('cursor_expired', undefined, {
       extra: { reason: joined.reason, scope, snapshot: snapshotPath(scope) },
     })

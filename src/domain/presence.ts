@@ -1,0 +1,26 @@
+// Where people can be present: at a project or a task, whoever may read it.
+import type { Database } from '../db/client.ts'
+import { selectProjectAccess } from '../db/projects.ts'
+import { selectTaskAccess } from '../db/shares.ts'
+import { isId } from '../model/scalar.ts'
+import { may, type Actor } from './actor.ts'
+
+export type PresenceKey = `project:${string}` | `task:${string}`
+
+/** Null for what is no place. */
+export const parsePresenceKey = (text: string): PresenceKey | null => {
+  const [kind, id] = text.split(':', 2)
+  return (kind === 'project' || kind === 'task') && isId(id) && text === `${kind}:${id}`
+    ? `${kind}:${id}`
+    : null
+}
+
+/** Id of the project the place is in, if the actor may read it now; null otherwise. */
+export const findPlace = ({ db }: { db: Database }, actor: Actor, key: PresenceKey): Promise<string | null> =>
+  db.read(async (sql) => {
+    const id = key.slice(key.indexOf(':') + 1)
+    const access = key.startsWith('task:')
+      ? await selectTaskAccess(sql, actor.userId, id)
+      : await selectProjectAccess(sql, actor.userId, id)
+    return access && may(actor, access, 'read') ? access.projectId : null
+  })

@@ -1,0 +1,191 @@
+// Presence and signals of this process: its rooms, what they tell their watchers, and what processes tell each other
+// over the bus. Nothing of it is stored or logged. Without Redis everybody sees who is on the same process.
+import type { Actor } from '../domain/actor.ts'
+import type { PresenceKey } from '../domain/presence.ts'
+import { newId } from '../model/scalar.ts'
+import { PresenceRoom, type Watcher } from './presence-room.ts'
+import { PresenceView, type Attendance } from './presence-view.ts'
+import type { SocketsDeps } from './outlet.ts'
+import type { Patience, ServerFrame } from './protocol.ts'
+
+interface Place {
+  room: PresenceRoom
+  view: PresenceView
+  /** Not said yet: who of this process is there. */
+  isUnsaid: boolean
+  saidAt: number
+  toldAt: number
+  /** Deliveries of signals left in this second. */
+  signalsLeft: number
+}
+
+/** Signals times watchers a second in one room: what is beyond is dropped, it would be stale soon anyway. */
+const maxSignalDeliveries = 20_000
+
+// Messages on the channel of a place: `h` for who is here, `s` for a signal, the process, then JSON. The frame of a
+// signal goes through unread.
+const idLength = newId().length
+const channelPrefix = 'tide-presence:'
+const channelOf = (key: PresenceKey): string => channelPrefix + key
+
+interface Said extends Attendance {
+  /** Whether the others are to say who is there with them. */
+  asks?: boolean
+}
+
+export class Presence implements Disposable {
+  readonly #process = newId()
+  readonly #places = new Map<PresenceKey, Place>()
+  readonly #timer: Timer
+
+  constructor(
+    private readonly deps: Pick<SocketsDeps, 'bus' | 'db' | 'hub' | 'log' | 'stats'>,
+    private readonly patience: Patience,
+  ) {
+    deps.bus.listen({
+      onMessage: (channel, message) => this.#hear(channel, message),
+      onHeard: (channel) => this.#ask(channel),
+    })
+    let ticks = 0
+    this.#timer = setInterval(() => {
+      ticks += 1
+      this.#tick(Date.now(), (ticks * patience.presence) % 1_000 < patience.presence)
+    }, patience.presence)
+  }
+
+  /** Places somebody of this process watches. */
+  get size(): number {
+    return this.#places.size
+  }
+
+  /** Whether the actor may, and so does from now on. @throws AppError `unavailable`. */
+  async watch(watcher: Watcher, actor: Actor, key: PresenceKey): Promise<boolean> {
+    const { room } = this.#places.get(key) ?? this.#open(key)
+    return room.has(watcher) || room.admit(watcher, actor)
+  }
+
+  unwatch(watcher: Watcher, key: PresenceKey): void {
+    this.#places.get(key)?.room.dismiss(watcher)
+  }
+
+  /** Who is there now, for one who just came or missed the news. */
+  full(key: PresenceKey): ServerFrame | null {
+    return this.#places.get(key)?.view.full() ?? null
+  }
+
+  isIn(watcher: Watcher, key: PresenceKey): boolean {
+    return this.#places.get(key)?.room.isIn(watcher) ?? false
+  }
+
+  /** To everybody else who watches. The right to read was looked at by the caller. */
+  signal(key: PresenceKey, frame: string, sender: Watcher): void {
+    this.#signalHere(key, frame, sender)
+    this.deps.bus.say(channelOf(key), `s${this.#process}${frame}`)
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer)
+  }
+
+  #open(key: PresenceKey): Place {
+    const view = new PresenceView(key, this.patience)
+    const room = new PresenceRoom(key, this.deps, {
+      entered: (userId) => {
+        view.enter(userId)
+        place.isUnsaid = true
+      },
+      left: (userId) => {
+        view.leave(userId, Date.now())
+        place.isUnsaid = true
+      },
+      emptied: () => {
+        this.#places.delete(key)
+        this.deps.bus.leave(channelOf(key))
+        this.#say(key, { users: [], count: 0 })
+      },
+    })
+    const place: Place = {
+      room,
+      view,
+      isUnsaid: false,
+      saidAt: 0,
+      toldAt: 0,
+      signalsLeft: maxSignalDeliveries,
+    }
+    this.#places.set(key, place)
+    this.deps.bus.join(channelOf(key))
+    return place
+  }
+
+  #tick(now: number, isNewSecond: boolean): void {
+    const { presenceNews, presenceRefresh } = this.patience
+    for (const [key, place] of this.#places) {
+      if (isNewSecond) place.signalsLeft = maxSignalDeliveries
+      const isDue = place.isUnsaid && now - place.saidAt >= presenceNews
+      if (isDue || now - place.saidAt >= presenceRefresh) this.#sayOwn(key, place, now)
+      if (now - place.toldAt < presenceNews) continue
+      const news = place.view.news(now)
+      if (!news) continue
+      place.toldAt = now
+      this.deps.stats.presence += 1
+      place.room.tell(JSON.stringify(news), true)
+    }
+  }
+
+  #sayOwn(key: PresenceKey, place: Place, now: number): void {
+    place.isUnsaid = false
+    place.saidAt = now
+    this.#say(key, place.view.own)
+  }
+
+  #say(key: PresenceKey, said: Said): void {
+    this.deps.bus.say(channelOf(key), `h${this.#process}${JSON.stringify(said)}`)
+  }
+
+  #ask(channel: string): void {
+    const key = keyOf(channel)
+    const place = this.#places.get(key)
+    if (place) this.#say(key, { ...place.view.own, asks: true })
+  }
+
+  #hear(channel: string, message: string): void {
+    const key = keyOf(channel)
+    const place = this.#places.get(key)
+    const process = message.slice(1, 1 + idLength)
+    if (!place || process === this.#process) return
+    const body = message.slice(1 + idLength)
+    if (message.startsWith('s')) return this.#signalHere(key, body)
+    const said = parseSaid(body)
+    if (!said) return this.deps.log.warn({ channel }, 'another process said something strange of presence')
+    place.view.hear(process, said, Date.now())
+    if (said.asks) place.saidAt = 0 // at the next look
+  }
+
+  #signalHere(key: PresenceKey, frame: string, sender?: Watcher): void {
+    const place = this.#places.get(key)
+    if (!place) return
+    if (place.signalsLeft < place.room.size) {
+      this.deps.stats.signalsDropped += 1
+      return
+    }
+    place.signalsLeft -= place.room.size
+    this.deps.stats.signals += 1
+    place.room.tell(frame, false, sender)
+  }
+}
+
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- only channels of places are joined
+const keyOf = (channel: string): PresenceKey => channel.slice(channelPrefix.length) as PresenceKey
+
+const parseSaid = (text: string): Said | null => {
+  try {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by `#say` of some process, checked below
+    const said = JSON.parse(text) as Said
+    const isNamed = said.users === null || (Array.isArray(said.users) && said.users.every(isString))
+    return isNamed && Number.isSafeInteger(said.count) ? said : null
+  } catch {
+    return null
+  }
+}
+
+const isString = (value: unknown): boolean => typeof value === 'string'

@@ -1,0 +1,102 @@
+// The scopes one connection follows: joining them at a cursor, leaving them, and bringing on those that are behind,
+// one after another, so that a connection holds one page of the log at a time.
+import type { Identity } from '../deps.ts'
+import { joinScope, maxReplayEntries, parseScope, snapshotPath, type ResyncReason } from '../domain/sync.ts'
+import { formatCursor, parseCursor, shardOf, type Scope } from '../model/event.ts'
+import type { Outlet, SocketDeps } from './outlet.ts'
+import type { Rid } from '../model/frames.ts'
+import { limits } from './protocol.ts'
+import { Subscription } from './subscription.ts'
+
+export class Subscriptions {
+  readonly #held = new Map<Scope, Subscription>()
+  #isCatchingUp = false
+
+  constructor(
+    private readonly outlet: Outlet,
+    private readonly deps: SocketDeps,
+  ) {}
+
+  /** @throws AppError `unavailable`. */
+  async join(rid: Rid, text: string, cursorText: string | null, { actor }: Identity): Promise<void> {
+    const { outlet, deps } = this
+    const scope = parseScope(text, actor)
+    const cursor = cursorText === null ? null : parseCursor(cursorText)
+    if (!scope || (cursorText !== null && cursor?.shard !== shardOf(scope)))
+      return outlet.error('bad_frame', rid)
+    const held = this.#held.get(scope)
+    if (!held && this.#held.size >= limits.subscriptions) return outlet.error('limit', rid)
+    using place = deps.doorway.enter()
+    if (!place) return outlet.close('overloaded')
+    // What is committed after this read, a revocation too, has a number above its head and is met on the way there.
+    const joined = await joinScope(deps, actor, scope, cursor, maxReplayEntries)
+    if (outlet.isClosed) return
+    held?.end()
+    this.#held.delete(scope)
+    if (joined.kind === 'denied') {
+      return held
+        ? outlet.send({ t: 'access', scope, cursor: this.#cursorNow(shardOf(scope)), op: 'revoked' })
+        : outlet.error('not_found', rid)
+    }
+    if (joined.kind === 'resync') return this.#resync(rid, scope, joined.reason)
+    const { epoch, shard, from, head, events } = joined
+    // The tail has not yet seen the epoch that the read saw: its numbers cannot be compared.
+    if (epoch !== deps.tail.epoch) return this.#resync(rid, scope, 'epoch')
+    const start = formatCursor({ epoch, shard, seq: from })
+    outlet.send({ t: 'sub', rid, scope, mode: joined.kind, cursor: start, replay: events })
+    this.#held.set(scope, new Subscription({ scope, shard, epoch, from, head }, outlet, deps))
+    this.catchUp()
+  }
+
+  leave(rid: Rid, text: string, { actor }: Identity): void {
+    const scope = parseScope(text, actor)
+    if (!scope) return this.outlet.error('bad_frame', rid)
+    this.#held.get(scope)?.end()
+    this.#held.delete(scope)
+    this.outlet.send({ t: 'ok', rid })
+  }
+
+  /** A subscription ended itself. */
+  gone(scope: Scope): void {
+    this.#held.delete(scope)
+  }
+
+  /** Brings on what waits, until the connection is parked. */
+  catchUp(): void {
+    if (this.#isCatchingUp) return
+    this.#isCatchingUp = true
+    void this.#catchUpAll().finally(() => (this.#isCatchingUp = false))
+  }
+
+  tellPositions(): void {
+    for (const subscription of this.#held.values()) subscription.tellPosition()
+  }
+
+  /** The log's numbers start anew: every cursor is void. */
+  epochChanged(): void {
+    for (const subscription of this.#held.values()) subscription.resync('epoch')
+  }
+
+  end(): void {
+    for (const subscription of this.#held.values()) subscription.end()
+    this.#held.clear()
+  }
+
+  async #catchUpAll(): Promise<void> {
+    while (!this.outlet.parked) {
+      const next = [...this.#held.values()].find((subscription) => subscription.isWaiting)
+      if (!next) return
+      await next.catchUp()
+    }
+  }
+
+  #resync(rid: Rid, scope: Scope, reason: ResyncReason): void {
+    this.deps.stats.resyncs[reason] += 1
+    this.outlet.send({ t: 'resync', scope, rid, reason, snapshot: snapshotPath(scope) })
+  }
+
+  #cursorNow(shard: number): string {
+    const { epoch, positions } = this.deps.tail
+    return formatCursor({ epoch, shard, seq: positions[shard]! })
+  }
+}
