@@ -7,14 +7,14 @@ import { openDatabase } from '../../src/db/client.ts'
 import { readHeads } from '../../src/db/feed.ts'
 import { openRedis } from '../../src/events/redis.ts'
 import { createLog } from '../../src/log.ts'
-import { createApi } from './api.ts'
+import { createApi } from '../oracle/api.ts'
 import { startCluster, type Cluster } from '../support/cluster.ts'
-import { checkFollower, checkLog, checkNotifications, checkTasks, summarise } from './compare.ts'
-import { Follower, numberOf } from './follower.ts'
-import { Ledger } from './ledger.ts'
-import { createRandom } from './random.ts'
-import { selectNotifications, selectStoryTasks } from './rows.ts'
-import { percentile, printTable } from './table.ts'
+import { checkFollower, checkLog, checkNotifications, checkTasks, summarise } from '../oracle/compare.ts'
+import { Follower, numberOf } from '../oracle/follower.ts'
+import { Ledger } from '../oracle/ledger.ts'
+import { createRandom } from '../oracle/random.ts'
+import { selectNotifications, selectStoryTasks } from '../oracle/rows.ts'
+import { percentile, printTable } from '../oracle/table.ts'
 import { createProjects, registerPeople, writeProject, type Item } from './writer.ts'
 
 const followerCount = 50
@@ -102,7 +102,15 @@ const run = async (): Promise<boolean> => {
   const followers = Array.from({ length: followerCount }, (_, index) => {
     const project = projects[index % projects.length]!
     const own = createRandom(seed + index)
-    return new Follower(own.pick(project.members), project.id, cluster, api, own, (ms) => latencies.push(ms))
+    return new Follower({
+      person: own.pick(project.members),
+      projectId: project.id,
+      servers: cluster,
+      api,
+      random: own,
+      drops: { min: 500, max: 4_000 },
+      onLatency: (ms) => latencies.push(ms),
+    })
   })
   stack.defer(() => followers.forEach((follower) => follower.stop()))
   await Promise.all(followers.map((follower) => follower.start()))

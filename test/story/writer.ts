@@ -1,9 +1,9 @@
 // The work: people sign up, projects get their members, and every item is written in its project's order, with a
 // deterministic share assigned, edited, completed and deleted. One lane a project, one write at a time in it.
-import type { Api, Person } from './api.ts'
-import { expectStatus } from './api.ts'
-import type { Ledger } from './ledger.ts'
-import { createRandom, type Random } from './random.ts'
+import type { Api, Person } from '../oracle/api.ts'
+import { expectStatus } from '../oracle/api.ts'
+import type { Ledger } from '../oracle/ledger.ts'
+import { createRandom, type Random } from '../oracle/random.ts'
 
 export interface Item {
   project: string

@@ -4,11 +4,14 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { urlOf } from '../../src/embedded/databases.ts'
-import { startPostgres } from '../../src/embedded/postgres.ts'
-import { startRedis } from '../../src/embedded/redis.ts'
+import { send } from '../../src/embedded/guarded.ts'
+import { startPostgres, type Postgres } from '../../src/embedded/postgres.ts'
+import { startRedis, type Redis } from '../../src/embedded/redis.ts'
 import { openRole, runRole, type OpenedRole } from '../../src/embedded/roles.ts'
+import { tcpProxy, type TcpProxy } from './tcp-proxy.ts'
 
 const stopTimeoutMs = 10_000
+const drainTimeoutMs = 35_000 // a role's own deadline is 30 s
 
 export interface Role extends AsyncDisposable {
   readonly name: string
@@ -16,13 +19,24 @@ export interface Role extends AsyncDisposable {
   readonly pid: number
   /** kill -9; resolves when the process is gone. */
   kill(): Promise<void>
-  /** Starts it again on its port; resolves when it answers. */
-  start(): Promise<void>
+  /** SIGTERM; resolves with the exit code when the process is gone, whatever it still had to do. */
+  stop(): Promise<number>
+  signal(name: NodeJS.Signals): void
+  /** Resolves with the exit code when the process ends, wanted or not. */
+  readonly exited: Promise<number>
+  /** Starts it again on its port, with more settings if given; resolves when it answers. */
+  start(environment?: Record<string, string>): Promise<void>
 }
 
 export interface Cluster extends AsyncDisposable {
+  /** Straight to PostgreSQL, past a proxy. */
   databaseUrl: string
+  /** Straight to Redis, past a proxy. */
   redisUrl: string
+  postgres: Postgres
+  redis: Redis
+  /** What the roles' connections go through, where it was asked for. */
+  proxies: { postgres: TcpProxy; redis: TcpProxy } | null
   servers: Role[]
   workers: Role[]
   /** Lines at level `error` in the logs of all roles. */
@@ -34,6 +48,8 @@ export interface ClusterOptions {
   workers: number
   /** Over the settings of a bulk run. */
   environment?: Record<string, string>
+  /** Puts a proxy that can break before PostgreSQL and Redis. */
+  isProxied?: boolean
   report: (line: string) => void
 }
 
@@ -41,6 +57,7 @@ export const startCluster = async ({
   servers,
   workers,
   environment,
+  isProxied = false,
   report,
 }: ClusterOptions): Promise<Cluster> => {
   await using stack = new AsyncDisposableStack()
@@ -51,11 +68,20 @@ export const startCluster = async ({
   report('starting PostgreSQL and Redis')
   const postgres = stack.use(await startPostgres({ dataDir: join(dataDir, 'postgres'), durable: true }))
   const redis = stack.use(await startRedis({ dataDir: join(dataDir, 'redis'), appendOnly: false }))
+  const proxies = isProxied
+    ? {
+        postgres: stack.use(await tcpProxy({ host: '127.0.0.1', port: postgres.port })),
+        redis: stack.use(await tcpProxy({ host: '127.0.0.1', port: redis.port })),
+      }
+    : null
+  const through = (url: string, proxy: TcpProxy | undefined): string =>
+    proxy ? url.replace(/:\d+(?=\/|$)/, `:${proxy.port}`) : url
+  const databaseUrl = urlOf(postgres.url, 'tasktide')
   const env: Record<string, string> = {
     PATH: process.env['PATH'] ?? '',
     HOME: process.env['HOME'] ?? '',
-    DATABASE_URL: urlOf(postgres.url, 'tasktide'),
-    REDIS_URL: redis.url,
+    DATABASE_URL: through(databaseUrl, proxies?.postgres),
+    REDIS_URL: through(redis.url, proxies?.redis),
     JWT_SECRETS: `k1:${crypto.randomUUID()}${crypto.randomUUID()}`,
     RATE_LIMIT: 'off',
     LOG_LEVEL: 'warn',
@@ -79,8 +105,11 @@ export const startCluster = async ({
   const owned = stack.move()
   return {
     ...opened,
-    databaseUrl: env['DATABASE_URL']!,
+    databaseUrl,
     redisUrl: redis.url,
+    postgres,
+    redis,
+    proxies,
     async errorsLogged() {
       const glob = new Bun.Glob('*.log')
       const logs = await Array.fromAsync(glob.scan({ cwd: logsDir, absolute: true }), (file) =>
@@ -100,10 +129,10 @@ const startRole = async (
 ): Promise<Role> => {
   let starts = 0
   // Each start has its own log: the ready line of an earlier one must not be taken for the next's.
-  const open = (port: string): Promise<OpenedRole> =>
+  const open = (port: string, environment: Record<string, string> = {}): Promise<OpenedRole> =>
     openRole(
       role,
-      { env: { ...env, PORT: port, WORKER_PORT: port }, logsDir },
+      { env: { ...env, ...environment, PORT: port, WORKER_PORT: port }, logsDir },
       join(logsDir, `${name} ${(starts += 1)}.log`),
     )
   let current = await open('0')
@@ -114,8 +143,16 @@ const startRole = async (
     get pid() {
       return current.child.process.pid
     },
-    async start() {
-      current = await open(new URL(url).port)
+    get exited() {
+      return current.child.exited
+    },
+    signal: (signal) => send(current.child.process.pid, signal),
+    async start(environment) {
+      current = await open(new URL(url).port, environment)
+    },
+    async stop() {
+      await current.child.stop(drainTimeoutMs)
+      return current.child.exited
     },
     async kill() {
       await current.child.stop(stopTimeoutMs, 'SIGKILL')

@@ -23,6 +23,8 @@ export class Ledger {
   /** Notices that must have come once each, unless their task was deleted before the worker could look. */
   readonly expected: Expected[] = []
   writes = 0
+  /** Idempotency-Keys of acknowledged writes by project. */
+  readonly ops = new Map<string, string[]>()
 
   created(task: any): void {
     this.writes += 1
@@ -44,6 +46,12 @@ export class Ledger {
   deleted(id: string): void {
     this.writes += 1
     this.tasks.get(id)!.state = null
+  }
+
+  /** A write under this key was acknowledged: everybody in the project hears it once. */
+  acknowledged(projectId: string, op: string): void {
+    this.ops.set(projectId, this.ops.get(projectId) ?? [])
+    this.ops.get(projectId)!.push(op)
   }
 
   closed(id: string): void {

@@ -62,21 +62,30 @@ export const checkFollower = (
   inbox: Map<string, Set<string>>,
 ): string[] => {
   const name = `user ${follower.person.number}`
-  const differences = follower.faults.map((fault) => `${name}: ${fault}`)
-  const own = new Map([...rows].filter(([, task]) => task.projectId === follower.projectId))
-  for (const [id, { task }] of follower.tasks) {
-    if (!isDeepStrictEqual(task ?? undefined, own.get(id))) {
-      differences.push(
-        `${name}: task ${id} is ${JSON.stringify(task)}, in PostgreSQL ${JSON.stringify(own.get(id))}`,
-      )
-    }
-  }
-  for (const id of own.keys()) if (!follower.tasks.has(id)) differences.push(`${name}: never saw task ${id}`)
+  const differences = [
+    ...follower.faults.map(({ text }) => `${name}: ${text}`),
+    ...checkShown(follower, rows),
+  ]
   const expected = inbox.get(follower.person.id) ?? new Set()
   for (const id of expected)
     if (!follower.notifications.has(id)) differences.push(`${name}: never saw notification ${id}`)
   for (const id of follower.notifications.keys())
     if (!expected.has(id)) differences.push(`${name}: saw notification ${id}, which is not there`)
+  return differences
+}
+
+/** The tasks of its project, as the follower shows them and as PostgreSQL has them. */
+export const checkShown = ({ person, projectId, tasks }: Follower, rows: Map<string, any>): string[] => {
+  const name = `user ${person.number}`
+  const differences: string[] = []
+  const own = new Map([...rows].filter(([, task]) => task.projectId === projectId))
+  for (const [id, { task }] of tasks) {
+    if (!isDeepStrictEqual(task ?? undefined, own.get(id))) {
+      const found = JSON.stringify(own.get(id))
+      differences.push(`${name}: task ${id} is ${JSON.stringify(task)}, in PostgreSQL ${found}`)
+    }
+  }
+  for (const id of own.keys()) if (!tasks.has(id)) differences.push(`${name}: never saw task ${id}`)
   return differences
 }
 

@@ -1,6 +1,5 @@
 // REST as a careful client speaks it: every write has an Idempotency-Key and is repeated, on another server if need
 // be, until somebody acknowledges it.
-import type { Cluster } from '../support/cluster.ts'
 
 export interface Person {
   number: number
@@ -17,7 +16,8 @@ export interface Answer {
 export interface Api {
   /** Repeats on 5xx, 409 `idempotency_in_flight` and lost connections, with the same key, for at most 60 s. */
   call(method: string, path: string, token: string | null, body?: unknown, key?: string): Promise<Answer>
-  readonly counts: { requests: number; retries: number }
+  /** `hung`: attempts without an answer within 10 s. */
+  readonly counts: { requests: number; retries: number; hung: number }
   /** Milliseconds from the first request that failed until the next acknowledgement after it, largest. */
   readonly longestOutageMs: number
 }
@@ -25,8 +25,13 @@ export interface Api {
 const attemptTimeoutMs = 10_000
 const giveUpMs = 60_000
 
-export const createApi = (cluster: Cluster): Api => {
-  const counts = { requests: 0, retries: 0 }
+/** Who can be asked; a server that is away now may be back at the next attempt. */
+export interface Servers {
+  servers: readonly { readonly url: string }[]
+}
+
+export const createApi = ({ servers }: Servers): Api => {
+  const counts = { requests: 0, retries: 0, hung: 0 }
   let longestOutageMs = 0
   let turn = 0
   const call: Api['call'] = async (method, path, token, body, key) => {
@@ -34,7 +39,7 @@ export const createApi = (cluster: Cluster): Api => {
     let failedAt: number | null = null
     let lastFailure = ''
     for (let attempt = 0; performance.now() - startedAt < giveUpMs; attempt += 1) {
-      const server = cluster.servers[(turn += 1) % 2]!
+      const server = servers[(turn += 1) % servers.length]!
       try {
         const response = await fetch(server.url + path, {
           method,
@@ -60,6 +65,7 @@ export const createApi = (cluster: Cluster): Api => {
         lastFailure = `${response.status} ${answer.body?.code}`
       } catch (error) {
         lastFailure = String(error)
+        if (error instanceof DOMException && error.name === 'TimeoutError') counts.hung += 1
       }
       failedAt ??= performance.now()
       counts.retries += 1

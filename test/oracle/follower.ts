@@ -1,0 +1,276 @@
+// A client that follows one project and its own scope over a socket, drops the connection at random, resumes with
+// its cursors, and keeps the state it would show. It trusts nothing: numbers must rise, versions must not jump, what
+// it did not ask for must not come, and a server that falls silent is left.
+import type { Api, Person, Servers } from './api.ts'
+import { expectStatus } from './api.ts'
+import type { Random } from './random.ts'
+
+export interface FollowerCounts {
+  events: number
+  drops: number
+  resumes: number
+  resyncs: number
+  refused: number
+}
+
+export interface FollowerFault {
+  kind: 'lost' | 'repeated' | 'reordered' | 'leaked' | 'refused'
+  text: string
+}
+
+export interface FollowerOptions {
+  person: Person
+  projectId: string
+  servers: Servers
+  api: Api
+  random: Random
+  /** Milliseconds between two drops of the connection; null for none. */
+  drops: { min: number; max: number } | null
+  /** From append to here, of live events. */
+  onLatency?(ms: number): void
+}
+
+interface Held {
+  version: number
+  task: any
+}
+
+const pingEveryMs = 1_000
+/** A server that says nothing for this long is left. */
+const silentMs = 5_000
+
+export class Follower {
+  readonly person: Person
+  readonly projectId: string
+  readonly tasks = new Map<string, Held>()
+  /** Notification ids by their kind and task, as they came. */
+  readonly notifications = new Map<string, string>()
+  readonly faults: FollowerFault[] = []
+  /** Keys of the project's writes that were heard. */
+  readonly ops = new Set<string>()
+  readonly counts: FollowerCounts = { events: 0, drops: 0, resumes: 0, resyncs: 0, refused: 0 }
+  readonly projectScope: string
+  readonly userScope: string
+  readonly #cursors = new Map<string, string>()
+  readonly #synced = new Set<string>()
+  /** Cursors of the events that came. */
+  readonly #seen = new Set<string>()
+  #socket: WebSocket | null = null
+  #stopped = false
+  #failures = 0
+  #isSettled = false
+  #heardAt = 0
+  #waitMs: number | null = null
+  #timer: Timer | undefined
+  #pings: Timer | undefined
+
+  constructor(private readonly options: FollowerOptions) {
+    this.person = options.person
+    this.projectId = options.projectId
+    this.projectScope = `project:${options.projectId}`
+    this.userScope = `user:${options.person.id}`
+  }
+
+  async start(): Promise<void> {
+    await this.#readSnapshot()
+    await this.#readOwnSnapshot()
+    this.#connect()
+    this.#pings = setInterval(() => this.#ping(), pingEveryMs)
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    clearInterval(this.#pings)
+    this.#socket?.close()
+  }
+
+  /** Stops dropping connections: from now on it only follows. */
+  settle(): void {
+    this.#isSettled = true
+    clearTimeout(this.#timer)
+  }
+
+  cursor(scope: string): string {
+    return this.#cursors.get(scope) ?? ''
+  }
+
+  get isSynced(): boolean {
+    return this.#synced.size === 2
+  }
+
+  #connect(): void {
+    if (this.#stopped) return
+    const { random, servers, drops } = this.options
+    const server = random.pick(servers.servers)
+    const socket = new WebSocket(`${server.url.replace('http', 'ws')}/api/ws`, [
+      'tasktide.v1',
+      `jwt.${this.person.token}`,
+    ])
+    this.#socket = socket
+    this.#synced.clear()
+    this.#heardAt = Date.now()
+    socket.onmessage = (event) => this.#frame(JSON.parse(String(event.data)), socket)
+    socket.onerror = () => {}
+    socket.onclose = (event) => {
+      if (event.code >= 4400 && event.code !== 4429) this.#fault('refused', `${event.code} ${event.reason}`)
+      this.counts.refused += event.code === 1006 ? 1 : 0
+      this.#again(socket)
+    }
+    if (this.#isSettled || !drops) return
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(
+      () => {
+        this.counts.drops += 1
+        this.#leave(socket)
+      },
+      random.between(drops.min, drops.max),
+    )
+  }
+
+  /** Connects anew after a while, once for each socket. */
+  #again(socket: WebSocket): void {
+    if (this.#socket !== socket || this.#stopped) return
+    this.#socket = null
+    this.#synced.clear()
+    this.#failures += 1
+    const waitMs = this.#waitMs ?? Math.min(50 * 2 ** this.#failures, 1_000) * this.options.random.next()
+    this.#waitMs = null
+    setTimeout(() => this.#connect(), waitMs)
+  }
+
+  /** Without a close frame, as when a network goes away; a peer that is gone does not end it either. */
+  #leave(socket: WebSocket): void {
+    // Bun's own.
+    ;(socket as unknown as { terminate(): void }).terminate()
+    this.#again(socket)
+  }
+
+  #ping(): void {
+    const socket = this.#socket
+    if (!socket) return
+    if (Date.now() - this.#heardAt > silentMs) return this.#leave(socket)
+    if (socket.readyState === WebSocket.OPEN) socket.send('{"t":"ping"}')
+  }
+
+  #fault(kind: FollowerFault['kind'], text: string): void {
+    this.faults.push({ kind, text })
+  }
+
+  #subscribe(scope: string, socket: WebSocket): void {
+    socket.send(JSON.stringify({ t: 'sub', rid: scope.length, scope, cursor: this.#cursors.get(scope) }))
+  }
+
+  #frame(frame: any, socket: WebSocket): void {
+    if (socket !== this.#socket) return
+    this.#heardAt = Date.now()
+    switch (frame.t) {
+      case 'welcome':
+        this.#failures = 0
+        this.#subscribe(this.projectScope, socket)
+        this.#subscribe(this.userScope, socket)
+        break
+      case 'sub':
+        this.counts.resumes += 1
+        break
+      case 'synced':
+        this.#synced.add(frame.scope)
+        this.#cursors.set(frame.scope, frame.cursor)
+        break
+      case 'position':
+        this.#cursors.set(frame.scope, frame.cursor)
+        break
+      case 'event':
+        this.#event(frame)
+        break
+      case 'resync':
+        this.counts.resyncs += 1
+        this.#synced.delete(frame.scope)
+        void this.#resync(frame.scope, socket).catch((error: unknown) =>
+          this.#fault('refused', `no snapshot: ${String(error)}`),
+        )
+        break
+      case 'error':
+        if (frame.code === 'unavailable') this.#leave(socket)
+        else this.#fault('refused', `error ${frame.code} for ${frame.rid}`)
+        break
+      case 'access':
+        this.#fault('refused', `access ${frame.op} for ${frame.scope}`)
+        break
+      case 'bye':
+        this.#waitMs = this.options.random.between(frame.reconnectAfter[0], frame.reconnectAfter[1])
+        break
+    }
+  }
+
+  async #resync(scope: string, socket: WebSocket): Promise<void> {
+    await (scope === this.projectScope ? this.#readSnapshot() : this.#readOwnSnapshot())
+    if (socket.readyState === WebSocket.OPEN) this.#subscribe(scope, socket)
+  }
+
+  #event(event: any): void {
+    this.counts.events += 1
+    const before = this.#cursors.get(event.scope)
+    if (before === undefined) return this.#fault('leaked', `${event.type} of ${event.scope}`)
+    if (this.#synced.has(event.scope)) this.options.onLatency?.(Date.now() - Date.parse(event.at))
+    if (numberOf(event.cursor) <= numberOf(before)) {
+      const kind = this.#seen.has(event.cursor) ? 'repeated' : 'reordered'
+      this.#fault(kind, `${event.cursor} came after ${before}`)
+    }
+    this.#seen.add(event.cursor)
+    this.#cursors.set(event.scope, event.cursor)
+    if (event.type === 'notification.created') return this.#notified(event.data)
+    if (!event.type.startsWith('task.')) return
+    if (event.op) this.ops.add(event.op)
+    const held = this.tasks.get(event.id)
+    if (held && event.version <= held.version) return
+    if (event.version !== (held?.version ?? 0) + 1) {
+      const jump = `jumped from version ${held?.version ?? 0} to ${event.version}`
+      this.#fault('lost', `${event.type} ${event.id} ${jump}`)
+    }
+    this.tasks.set(event.id, {
+      version: event.version,
+      task: event.type === 'task.deleted' ? null : event.data,
+    })
+  }
+
+  #notified(notification: any): void {
+    if (this.notifications.has(notification.id))
+      this.#fault('repeated', `notification ${notification.id} came twice`)
+    this.notifications.set(notification.id, notification.kind)
+  }
+
+  async #readSnapshot(): Promise<void> {
+    let after = ''
+    const listed = new Set<string>()
+    for (;;) {
+      const path = `/api/projects/${this.projectId}/snapshot?limit=5000${after && `&after=${encodeURIComponent(after)}`}`
+      const { api } = this.options
+      const page = expectStatus(await api.call('GET', path, this.person.token), 200, 'project snapshot')
+      for (const task of page.tasks) {
+        listed.add(task.id)
+        const held = this.tasks.get(task.id)
+        if (!held || held.version < task.version) this.tasks.set(task.id, { version: task.version, task })
+      }
+      this.#cursors.set(this.projectScope, page.cursor)
+      if (!page.nextAfter) break
+      after = page.nextAfter
+    }
+    // What a snapshot does not list is gone: its deletion lies before the cursor.
+    for (const [id, held] of this.tasks) {
+      if (held.task && !listed.has(id)) this.tasks.set(id, { version: held.version + 1, task: null })
+    }
+  }
+
+  async #readOwnSnapshot(): Promise<void> {
+    const { api } = this.options
+    const answer = await api.call('GET', '/api/users/me/snapshot', this.person.token)
+    const snapshot = expectStatus(answer, 200, 'own snapshot')
+    for (const notification of snapshot.notifications)
+      this.notifications.set(notification.id, notification.kind)
+    this.#cursors.set(this.userScope, snapshot.cursor)
+  }
+}
+
+/** The number in a cursor. Opaque to a real client; this one is here to check it. */
+export const numberOf = (cursor: string): number => Number(cursor.split('.')[2])
