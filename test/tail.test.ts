@@ -54,7 +54,7 @@ const run = (args: string[], environment: Record<string, string> = {}): Running 
 const cursorsIn = (lines: string[]): string[] =>
   lines.map((line) => (JSON.parse(line) as { cursor: string }).cursor)
 
-test('it replays from a cursor, follows, and tells on Ctrl-C where to go on', async () => {
+test('it replays from a cursor, follows, and tells on Ctrl-C where to go on (C-SUB-1)', async () => {
   const project = await makeProject(world, anna)
   const log = async () =>
     (await world.entries(project.scope)).map(({ frame }) => (JSON.parse(frame!) as { cursor: string }).cursor)
@@ -73,7 +73,7 @@ test('it replays from a cursor, follows, and tells on Ctrl-C where to go on', as
   expect(running.notes()).toContain('3 to catch up')
 }, 20_000)
 
-test('it outlives a restart of the server and shows what happened meanwhile, once', async () => {
+test('it outlives a restart of the server and shows what happened meanwhile, once (C-CLO-2)', async () => {
   const project = await makeProject(world, anna)
   const first = await world.another()
   const { port } = first
@@ -101,7 +101,7 @@ test('it outlives a restart of the server and shows what happened meanwhile, onc
   expect(running.notes()).toContain('Not connected (1012)')
 }, 60_000)
 
-test('it ends with 1 where waiting is useless, and says why', async () => {
+test('it ends with 1 where waiting is useless, and says why (C-CLO-1)', async () => {
   const bert = await world.register('Bert')
   const project = await makeProject(world, anna)
   for (const [args, why] of [

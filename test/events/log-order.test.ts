@@ -137,7 +137,7 @@ const storm = async (subject: Subject): Promise<{ heard: Line[]; aborted: number
 
 class Abort extends Error {}
 
-test('within a shard numbers are contiguous, in commit order, with rising versions; nothing polled is lost', async () => {
+test('within a shard numbers are contiguous, in commit order, with rising versions; nothing polled is lost (P-EVT-5)', async () => {
   const { heard, aborted } = await storm(await ours())
   expect(aborted).toBeGreaterThan(10)
   expect(heard.length).toBeGreaterThan(writers * transactionsEach * 0.5)

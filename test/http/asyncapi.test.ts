@@ -75,7 +75,7 @@ test('its examples fit', () => {
   expect(faults).toEqual([])
 })
 
-test('what real writes make sockets hear is what it says, data and all', async () => {
+test('what real writes make sockets hear is what it says, data and all (P-EVT-2, P-EVT-5)', async () => {
   const anna = await world.register()
   const bert = await world.register()
   const as = async (method: string, path: string, body?: unknown, token = anna.token): Promise<any> => {
@@ -113,5 +113,13 @@ test('what real writes make sockets hear is what it says, data and all', async (
       event.type,
       eventData[event.type as keyof typeof eventData] !== undefined,
     ])
+  const versionless = events.filter(({ type }) => /^(?:member|share|access|user)\./.test(type))
+  expect(versionless.map(({ version }) => version)).toEqual(
+    versionless.map(({ cursor }) => Number(cursor.split('.')[2])),
+  )
+  const ofTask = events.filter(
+    ({ id, scope: heardIn, type }) => id === task.id && heardIn === scope && type.startsWith('task.'),
+  )
+  expect(ofTask.map(({ version }) => version)).toEqual(ofTask.map((_, index) => index + 1))
   expect(new Set(events.map(({ type }) => type)).size).toBeGreaterThanOrEqual(12)
 })

@@ -37,7 +37,7 @@ const sync = (
 const listening = (): Promise<void> =>
   eventually(() => expect(world.server.deps.hub.scopeCount).toBeGreaterThan(0))
 
-test('several scopes are answered in their order, each with its events and where it got to', async () => {
+test('several scopes are answered in their order, each with its events and where it got to (P-HTTP-1)', async () => {
   const first = await makeProject(world, anna)
   const second = await makeProject(world, anna)
   const cursors = [await headOf(first.scope), await headOf(second.scope)]
@@ -65,7 +65,7 @@ const personalPlace = async (): Promise<string> => {
   return `.${shard}.${seq}`
 }
 
-test('a page is 500 events, an answer bounded in bytes, and nothing is lost between', async () => {
+test('a page is 500 events, an answer bounded in bytes, and nothing is lost between (P-HTTP-2)', async () => {
   const scopes = await Promise.all([1, 2, 3].map(async () => (await makeProject(world, anna)).scope))
   let pairs: [Scope, string][] = await Promise.all(
     scopes.map(async (scope): Promise<[Scope, string]> => [scope, await headOf(scope)]),
@@ -94,7 +94,7 @@ test('a page is 500 events, an answer bounded in bytes, and nothing is lost betw
   }
 }, 30_000)
 
-test('waiting ends at once with the first write, wherever it was written', async () => {
+test('waiting ends at once with the first write, wherever it was written (P-HTTP-3)', async () => {
   await using second = await world.another()
   const { scope } = await makeProject(world, anna)
   const cursor = await headOf(scope)
@@ -110,7 +110,7 @@ test('waiting ends at once with the first write, wherever it was written', async
   }
 })
 
-test('waiting for what is there already does not wait; for what does not come it ends in time', async () => {
+test('waiting for what is there already does not wait; for what does not come it ends in time (P-HTTP-3)', async () => {
   const { scope } = await makeProject(world, anna)
   const cursor = await headOf(scope)
   const startedAt = performance.now()
@@ -123,7 +123,7 @@ test('waiting for what is there already does not wait; for what does not come it
   expect(performance.now() - again).toBeLessThan(1_000)
 })
 
-test('waiting ends when access is taken, with 404', async () => {
+test('waiting ends when access is taken, with 404 (P-HTTP-3, P-REV-1)', async () => {
   const project = await makeProject(world, anna)
   const bert = await world.register()
   await addMember(world, project, anna, bert)
@@ -135,7 +135,7 @@ test('waiting ends when access is taken, with 404', async () => {
   expect(performance.now() - startedAt).toBeLessThan(1_000)
 })
 
-test('waiting ends when the session does, with 401', async () => {
+test('waiting ends when the session does, with 401 (P-HTTP-3)', async () => {
   const bert = await world.register()
   const { scope } = await makeProject(world, bert)
   const waiting = sync([[scope, await headOf(scope)]], { wait: 25, token: bert.token })
@@ -146,7 +146,7 @@ test('waiting ends when the session does, with 401', async () => {
   expect(performance.now() - startedAt).toBeLessThan(1_000)
 })
 
-test('waiting ends when the process stops, with an answer', async () => {
+test('waiting ends when the process stops, with an answer (P-HTTP-3)', async () => {
   const own = await world.another()
   const { scope } = await makeProject(world, anna)
   const waiting = fetch(`${own.url}/api/sync?scope=${scope}&cursor=${await headOf(scope)}&wait=25`, {
@@ -170,7 +170,7 @@ test('whoever hangs up is not waited for', async () => {
   await eventually(() => expect(world.server.deps.hub.scopeCount).toBe(0))
 })
 
-test('what does not fit together is refused', async () => {
+test('what does not fit together is refused (P-HTTP-5)', async () => {
   const { scope } = await makeProject(world, anna)
   const bert = await world.register()
   const foreign = await makeProject(world, bert)

@@ -51,6 +51,7 @@ describe('creating', () => {
     expect(headers.get('etag')).toBe('"1"')
     expect(told).toEqual(['project task.created v1'])
     const [entry] = await entriesOf(world, body)
+    // P-HTTP-6
     expect(frameOf(entry)).toMatchObject({ data: body, actor: ada.id, cursor: headers.get('tide-cursor') })
     expect(entry!.changes).toMatchObject({
       title: { from: null, to: 'Write it' },

@@ -81,7 +81,7 @@ describe('a frame', () => {
   })
   const decode = (body: string) => JSON.parse(`{${body}`)
 
-  test('says who did what to what, and the key of the write', () => {
+  test('says who did what to what, and the key of the write (P-EVT-4)', () => {
     const one = entry({ id: 'x', title: 'Grüße' })
     expect(decode(encodeBody(one, 'key-1'))).toEqual({
       type: 'task.updated',
@@ -94,7 +94,7 @@ describe('a frame', () => {
     expect(decode(encodeBody(one, null))).not.toHaveProperty('op')
   })
 
-  test('stays within 16 KiB by leaving out the largest texts and naming them', () => {
+  test('stays within 16 KiB by leaving out the largest texts and naming them (P-EVT-3)', () => {
     fc.assert(
       fc.property(
         fc.string({ unit: 'grapheme', maxLength: 200 }),

@@ -19,6 +19,7 @@ export interface RawSocket extends Disposable {
   frames: RawFrame[]
   /** Text frames, parsed. */
   texts(): Frame[]
+  /** 1005 for a close that gives none; null before it. */
   closeCode(): number | null
   /** Whether the connection itself has ended. */
   isOver(): boolean
@@ -117,7 +118,10 @@ export const openRaw = async (
           if (fault !== null) throw new Error(fault)
           return frame
         }),
-    closeCode: () => frames.find(({ opcode }) => opcode === opcodes.close)?.payload.readUInt16BE(0) ?? null,
+    closeCode: () => {
+      const payload = frames.find(({ opcode }) => opcode === opcodes.close)?.payload
+      return payload ? (payload.length < 2 ? 1005 : payload.readUInt16BE(0)) : null
+    },
     isOver: () => over,
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),

@@ -27,7 +27,7 @@ afterAll(async () => {
   await world[Symbol.asyncDispose]()
 })
 
-test('a token in the subprotocol opens the socket, and only tasktide.v1 is selected', async () => {
+test('a token in the subprotocol opens the socket, and only tasktide.v1 is selected (P-CON-1, P-CON-2, P-CON-10)', async () => {
   const { id, token } = await world.register()
   using raw = await openRaw(world.server.port, { token })
   expect(raw.status).toBe(101)
@@ -43,13 +43,13 @@ test('a token in the subprotocol opens the socket, and only tasktide.v1 is selec
   })
 })
 
-test('a token in the Authorization header opens the socket', async () => {
+test('a token in the Authorization header opens the socket (P-CON-2)', async () => {
   const { id, token } = await world.register()
   await using socket = await openSocket(world.url, { headers: { Authorization: `Bearer ${token}` } })
   expect((await socket.take('welcome')).user).toBe(id)
 })
 
-test('a token in hello opens the socket', async () => {
+test('a token in hello opens the socket (P-CON-2)', async () => {
   const { id, token } = await world.register()
   await using socket = await openSocket(world.url)
   socket.send({ t: 'hello', token })
@@ -65,7 +65,7 @@ test.each([
     4401,
   ],
   ['a token of a session that has ended', async () => endedToken(), 4403],
-])('%s is accepted and then closed, in subprotocol and hello', async (_what, tokenOf, code) => {
+])('%s is accepted and then closed, in subprotocol and hello (P-CON-4)', async (_what, tokenOf, code) => {
   const token = await tokenOf()
   await using offered = await openSocket(world.url, { token })
   expect(await offered.closed()).toBe(code)
@@ -83,7 +83,7 @@ const endedToken = async (): Promise<string> => {
   return token
 }
 
-test('a bad token in a header is refused with 401 before the upgrade', async () => {
+test('a bad token in a header is refused with 401 before the upgrade (P-CON-3)', async () => {
   for (const authorization of ['Bearer nonsense', 'Basic abc', `Bearer ${await endedToken()}`]) {
     using raw = await openRaw(world.server.port, { headers: { Authorization: authorization } })
     expect(raw.status).toBe(401)
@@ -91,7 +91,7 @@ test('a bad token in a header is refused with 401 before the upgrade', async () 
   }
 })
 
-test('a foreign Origin is refused with 403 before the upgrade, whatever the token', async () => {
+test('a foreign Origin is refused with 403 before the upgrade, whatever the token (P-CON-7)', async () => {
   const { token } = await world.register()
   for (const origin of [
     'https://evil.example',
@@ -111,23 +111,23 @@ test.each([
   ['with only a token', ['jwt.abc'], 4510],
   ['with a foreign subprotocol', ['graphql-ws'], 4510],
   ['with another version', ['tasktide.v2', 'jwt.abc'], 4505],
-])('a socket %s is closed', async (_what, protocols, code) => {
+])('a socket %s is closed (P-CON-8)', async (_what, protocols, code) => {
   using raw = await openRaw(world.server.port, { protocols })
   expect(raw.status).toBe(101)
   await eventually(() => expect(raw.closeCode()).toBe(code))
 })
 
-test('a plain request for the socket is 400', async () => {
+test('a plain request for the socket is 400 (P-CON-9)', async () => {
   const { status, body } = await world.call('GET', '/api/ws')
   expect([status, body.code]).toEqual([400, 'bad_request'])
 })
 
-test('a socket that does not greet in time is closed with 4012', async () => {
+test('a socket that does not greet in time is closed with 4012 (P-CON-5)', async () => {
   await using socket = await openSocket(hasty.url)
   expect(await socket.closed()).toBe(4012)
 })
 
-test('whatever is not hello as the first frame is a violation', async () => {
+test('whatever is not hello as the first frame is a violation (P-CON-6)', async () => {
   for (const frame of [{ t: 'ping' }, 'nonsense', { t: 'hello' }]) {
     await using socket = await openSocket(world.url)
     socket.send(frame)
@@ -135,7 +135,7 @@ test('whatever is not hello as the first frame is a violation', async () => {
   }
 })
 
-test('a token that runs out closes the socket with 4401 after the grace, unless it is renewed', async () => {
+test('a token that runs out closes the socket with 4401 after the grace, unless it is renewed (P-TOK-1, P-TOK-2)', async () => {
   const person = await world.register()
   const token = await signToken(world, { person, expiresInMs: 1_500 })
   await using lapsing = await openSocket(hasty.url, { token })
@@ -155,7 +155,7 @@ test('a token that runs out closes the socket with 4401 after the grace, unless 
   clearInterval(pinging)
 })
 
-test('renewing takes a token of the same person only', async () => {
+test('renewing takes a token of the same person only (P-TOK-1)', async () => {
   const person = await world.register()
   const other = await world.register()
   await using socket = await openSocket(world.url, { token: person.token })
@@ -167,13 +167,13 @@ test('renewing takes a token of the same person only', async () => {
   await socket.take('pong')
 })
 
-test('a peer that falls silent is dropped', async () => {
+test('a peer that falls silent is dropped (P-LIV-2)', async () => {
   const { token } = await world.register()
   await using socket = await openSocket(hasty.url, { token })
   expect(await socket.closed()).toBe(1006)
 })
 
-test('logging out closes the sockets of that session with 4403, here and elsewhere', async () => {
+test('logging out closes the sockets of that session with 4403, here and elsewhere (P-TOK-3)', async () => {
   const person = await world.register()
   const other = await signIn(person.email)
   await using here = await openSocket(world.url, { token: person.token })
@@ -196,7 +196,7 @@ const signIn = async (email: string): Promise<string> => {
   return body.accessToken
 }
 
-test('logging out everywhere closes every socket with 4403', async () => {
+test('logging out everywhere closes every socket with 4403 (P-TOK-3)', async () => {
   const person = await world.register()
   await using first = await openSocket(world.url, { token: person.token })
   await using second = await openSocket(hasty.url, { token: await signIn(person.email) })
@@ -206,7 +206,7 @@ test('logging out everywhere closes every socket with 4403', async () => {
   expect(await second.closed(1_000)).toBe(4403)
 })
 
-test('changing the password closes the sockets of all other sessions with 4403', async () => {
+test('changing the password closes the sockets of all other sessions with 4403 (P-TOK-3)', async () => {
   const person = await world.register()
   await using own = await openSocket(world.url, { token: person.token })
   await using other = await openSocket(world.url, { token: await signIn(person.email) })
@@ -221,7 +221,7 @@ test('changing the password closes the sockets of all other sessions with 4403',
   await own.take('pong')
 })
 
-test('another role closes the sockets with 4010, a disabled account with 4403', async () => {
+test('another role closes the sockets with 4010, a disabled account with 4403 (P-TOK-3, P-TOK-4)', async () => {
   const person = await world.register()
   const order = (control: Control) =>
     writeAsSystem(world.server.deps, async () => ({
@@ -267,7 +267,7 @@ test('a session that ends while its token is looked at opens nothing', async () 
   expect([looks, opened]).toEqual([2, []])
 })
 
-test('of too many sockets of one person the oldest goes with 4409', async () => {
+test('of too many sockets of one person the oldest goes with 4409 (P-LIM-2)', async () => {
   const { token } = await world.register()
   await using stack = new AsyncDisposableStack()
   const sockets = []
@@ -281,7 +281,7 @@ test('of too many sockets of one person the oldest goes with 4409', async () => 
   await Promise.all(sockets.slice(1).map((socket) => socket.take('pong')))
 })
 
-test('a full process answers 503, and takes the next once one has left', async () => {
+test('a full process answers 503, and takes the next once one has left (P-CON-11)', async () => {
   const { token } = await world.register()
   await using full = await world.another({ maxConnections: 2 })
   const first = await openSocket(full.url, { token })
@@ -300,7 +300,7 @@ test('a full process answers 503, and takes the next once one has left', async (
   for (const raw of crowd) raw[Symbol.dispose]()
 })
 
-test('an address that keeps trying without credentials, and a person who keeps connecting, have to wait', async () => {
+test('an address that keeps trying without credentials, and a person who keeps connecting, have to wait (P-CON-11)', async () => {
   const { token } = await world.register()
   await using strict = await world.another({ rateLimit: true, upgradesPerMinute: 3 })
   for (let n = 0; n < 3; n += 1) await (await openSocket(strict.url, { token }))[Symbol.asyncDispose]()
@@ -321,7 +321,7 @@ test('an address that keeps trying without credentials, and a person who keeps c
   expect(statuses[59]).toBe(429)
 })
 
-test('a handshake that is incomplete is 400', async () => {
+test('a handshake that is incomplete is 400 (P-CON-9)', async () => {
   const { token } = await world.register()
   const response = await fetch(`${world.url}/api/ws`, {
     headers: { Upgrade: 'websocket', Connection: 'Upgrade', Authorization: `Bearer ${token}` },
@@ -329,7 +329,7 @@ test('a handshake that is incomplete is 400', async () => {
   expect(response.status).toBe(400)
 })
 
-test('a frame of 64 KiB is read, one byte more closes with 1009', async () => {
+test('a frame of 64 KiB is read, one byte more closes with 1009 (P-FRM-4)', async () => {
   const { token } = await world.register()
   using raw = await openRaw(world.server.port, { token })
   await eventually(() => expect(raw.texts()).toHaveLength(1))

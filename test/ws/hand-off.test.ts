@@ -22,7 +22,7 @@ interface Session {
 
 const seqOf = ({ cursor }: Frame): number => Number(cursor.split('.')[2])
 
-test('whoever joins at any moment with any cursor misses nothing and hears nothing twice', async () => {
+test('whoever joins at any moment with any cursor misses nothing and hears nothing twice (P-SUB-3)', async () => {
   await using world = await startWorld({ socketsPerUser: 100 })
   // One that holds every subscriber at every entry, as a fan-out to thousands would.
   await using second = await world.another({}, { fanOut: 0 })

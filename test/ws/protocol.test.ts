@@ -44,7 +44,7 @@ const subscribe = async (socket: TestSocket, scope: string, cursor?: string): Pr
 const framesOf = async (scope: `project:${string}` | `user:${string}`): Promise<Frame[]> =>
   (await world.entries(scope)).flatMap(({ frame }) => (frame === null ? [] : [JSON.parse(frame) as Frame]))
 
-test('a fresh subscription starts at the head and hears what follows exactly as the log has it', async () => {
+test('a fresh subscription starts at the head and hears what follows exactly as the log has it (P-SUB-1, P-EVT-1)', async () => {
   const { scope } = await makeProject(world, anna)
   await using socket = await openAnna()
   const answer = await subscribe(socket, scope)
@@ -63,7 +63,7 @@ test('a fresh subscription starts at the head and hears what follows exactly as 
   await eventually(() => expect(socket.frames.filter(({ t }) => t === 'event')).toEqual(after))
 })
 
-test('a subscription with a cursor replays what was missed, tells how much, and goes on', async () => {
+test('a subscription with a cursor replays what was missed, tells how much, and goes on (P-SUB-2)', async () => {
   const { scope } = await makeProject(world, anna)
   const [created] = await framesOf(scope)
   await sayMany(world.server.deps, scope, 7)
@@ -82,7 +82,7 @@ test('a subscription with a cursor replays what was missed, tells how much, and 
   await socket.take((frame) => frame.t === 'event' && frame.cursor !== cursor && frame.data.n === undefined)
 })
 
-test("a person's own scope may be called user:me, and is named in frames", async () => {
+test("a person's own scope may be called user:me, and is named in frames (P-SUB-4)", async () => {
   await using socket = await openAnna()
   const answer = await subscribe(socket, 'user:me')
   expect(answer).toMatchObject({ t: 'sub', scope: userScope(anna.id) })
@@ -90,7 +90,7 @@ test("a person's own scope may be called user:me, and is named in frames", async
   expect((await socket.take('event')).scope).toBe(userScope(anna.id))
 })
 
-test('a second subscription of a scope takes the place of the first', async () => {
+test('a second subscription of a scope takes the place of the first (P-SUB-5)', async () => {
   const { scope } = await makeProject(world, anna)
   await using socket = await openAnna(telling.url)
   const { cursor } = await subscribe(socket, scope)
@@ -103,7 +103,7 @@ test('a second subscription of a scope takes the place of the first', async () =
   await socket.take((frame) => frame.t === 'position' && frame.count === 4)
 })
 
-test('after unsub nothing of the scope is heard, and what is held nowhere is fine to leave', async () => {
+test('after unsub nothing of the scope is heard, and what is held nowhere is fine to leave (P-SUB-6)', async () => {
   const { scope } = await makeProject(world, anna)
   const other = await makeProject(world, anna)
   await using socket = await openAnna()
@@ -119,7 +119,7 @@ test('after unsub nothing of the scope is heard, and what is held nowhere is fin
   expect(socket.frames.filter(({ t }) => t === 'event')).toHaveLength(1)
 })
 
-test('a scope one may not read is as unknown as one that does not exist', async () => {
+test('a scope one may not read is as unknown as one that does not exist (P-SUB-7)', async () => {
   const bert = await world.register()
   const foreign = await makeProject(world, bert)
   await using socket = await openAnna()
@@ -133,7 +133,7 @@ test('a scope one may not read is as unknown as one that does not exist', async 
     expect(await subscribe(socket, scope)).toEqual({ t: 'error', rid: scope, code: 'not_found' })
 })
 
-test('what is no scope and no cursor of it is a bad frame', async () => {
+test('what is no scope and no cursor of it is a bad frame (P-SUB-8)', async () => {
   const { scope } = await makeProject(world, anna)
   const { cursor } = (await framesOf(scope))[0]!
   const [epoch, shard, seq] = cursor.split('.')
@@ -151,7 +151,7 @@ test('what is no scope and no cursor of it is a bad frame', async () => {
     expect(await subscribe(socket, scope, bad)).toMatchObject({ t: 'error', code: 'bad_frame' })
 })
 
-test('a connection holds 64 subscriptions', async () => {
+test('a connection holds 64 subscriptions (P-SUB-9)', async () => {
   const scopes = Array.from({ length: 65 }, () => `project:${Bun.randomUUIDv7()}` as const)
   const { deps } = world.server
   await deps.db.transact(async (tx) => {
@@ -169,7 +169,7 @@ test('a connection holds 64 subscriptions', async () => {
   }
 })
 
-test('positions tell how far everything was heard and how many events that were', async () => {
+test('positions tell how far everything was heard and how many events that were (P-SUB-10)', async () => {
   const { scope } = await makeProject(world, anna)
   await using socket = await openAnna(telling.url)
   const { cursor } = await subscribe(socket, scope)
@@ -181,7 +181,7 @@ test('positions tell how far everything was heard and how many events that were'
   expect(socket.frames.filter(({ t }) => t === 'event')).toHaveLength(5)
 })
 
-test('what is quiet or only a control is neither sent nor counted', async () => {
+test('what is quiet or only a control is neither sent nor counted (P-SUB-11)', async () => {
   const { scope } = await makeProject(world, anna)
   const [created] = await framesOf(scope)
   const { deps } = world.server
@@ -194,7 +194,7 @@ test('what is quiet or only a control is neither sent nor counted', async () => 
   await socket.take((frame) => frame.t === 'position' && frame.count === 1)
 })
 
-test('ping is answered with pong', async () => {
+test('ping is answered with pong (P-LIV-1)', async () => {
   await using socket = await openAnna()
   socket.send({ t: 'ping', ts: 1763650000000 })
   expect(await socket.take('pong')).toEqual({ t: 'pong', ts: 1763650000000, now: expect.any(Number) })
@@ -229,26 +229,29 @@ test.each([
   ],
   ['__proto__', '{"__proto__":{"t":"ping"},"rid":9}', { t: 'error', rid: 9, code: 'bad_frame' }],
   ['an unsub of nonsense', '{"t":"unsub","rid":5,"scope":"x"}', { t: 'error', rid: 5, code: 'bad_frame' }],
-])('%s is answered without an echo and leaves the socket open', async (_what, text, answer) => {
-  await using socket = await openAnna()
-  socket.send(text)
-  expect(await socket.take('error')).toEqual(answer as Frame)
-  socket.send({ t: 'ping', rid: 1, more: { of: 'nothing' } })
-  await socket.take('pong')
-  expect(socket.frames).toHaveLength(3)
-})
+])(
+  '%s is answered without an echo and leaves the socket open (P-FRM-1, P-FRM-2, P-FRM-3)',
+  async (_what, text, answer) => {
+    await using socket = await openAnna()
+    socket.send(text)
+    expect(await socket.take('error')).toEqual(answer as Frame)
+    socket.send({ t: 'ping', rid: 1, more: { of: 'nothing' } })
+    await socket.take('pong')
+    expect(socket.frames).toHaveLength(3)
+  },
+)
 
 test.each([
   ['a binary frame', opcodes.binary, Buffer.from('{"t":"ping"}'), 4500],
   ['text that is not UTF-8', opcodes.text, Buffer.from([0x22, 0xc3, 0x28, 0x22]), 1007],
-])('%s closes the socket', async (_what, opcode, payload, code) => {
+])('%s closes the socket (P-FRM-4)', async (_what, opcode, payload, code) => {
   using raw = await openRaw(world.server.port, { token: anna.token })
   await eventually(() => expect(raw.texts()).toHaveLength(1))
   raw.sendFrame(opcode, payload)
   await eventually(() => expect(raw.closeCode()).toBe(code))
 })
 
-test('a frame in broken framing ends the connection and nothing else', async () => {
+test('a frame in broken framing ends the connection and nothing else (P-FRM-5)', async () => {
   using raw = await openRaw(world.server.port, { token: anna.token })
   await using other = await openAnna()
   await eventually(() => expect(raw.texts()).toHaveLength(1))
@@ -258,7 +261,7 @@ test('a frame in broken framing ends the connection and nothing else', async () 
   await other.take('pong')
 })
 
-test('who says too much is told three times, with its rid, and then closed with 4429', async () => {
+test('who says too much is told three times, with its rid, and then closed with 4429 (P-LIM-1)', async () => {
   await using socket = await openAnna()
   for (let n = 0; n < 50; n += 1) socket.send({ t: 'unsub', rid: n, scope: 'user:me' })
   expect(await socket.closed()).toBe(4429)
@@ -267,14 +270,14 @@ test('who says too much is told three times, with its rid, and then closed with 
   expect(errors.every(({ rid }) => rid >= 40)).toBe(true)
 })
 
-test('a flood of bytes in few frames is too much as well', async () => {
+test('a flood of bytes in few frames is too much as well (P-LIM-1)', async () => {
   await using socket = await openAnna()
   const pad = 'x'.repeat(40_000)
   for (let n = 0; n < 5; n += 1) socket.send({ t: 'ping', pad })
   expect(await socket.closed()).toBe(4429)
 })
 
-test('a flood of pings of the WebSocket itself is too much as well', async () => {
+test('a flood of pings of the WebSocket itself is too much as well (P-LIM-1)', async () => {
   using raw = await openRaw(world.server.port, { token: anna.token })
   await eventually(() => expect(raw.texts()).toHaveLength(1))
   raw.sendFrame(opcodes.ping, Buffer.from('a'))
@@ -304,7 +307,7 @@ test('whoever vanishes at any moment leaves nothing behind', async () => {
   await eventually(() => expect(world.server.deps.hub.scopeCount).toBe(0))
 })
 
-test('a bug while a frame is handled closes with 4000 and stops nothing', async () => {
+test('a bug while a frame is handled closes with 4000 and stops nothing (P-CLO-3)', async () => {
   await using own = await world.another()
   await using socket = await openAnna(own.url)
   await using other = await openAnna(own.url)
@@ -316,7 +319,7 @@ test('a bug while a frame is handled closes with 4000 and stops nothing', async 
   await other.take('pong')
 })
 
-test('of a project that is deleted everybody hears so, and that it is over', async () => {
+test('of a project that is deleted everybody hears so, and that it is over (P-REV-2)', async () => {
   const { id, scope } = await makeProject(world, anna)
   const bert = await world.register()
   await addMember(world, { id }, anna, bert)
@@ -331,7 +334,7 @@ test('of a project that is deleted everybody hears so, and that it is over', asy
   expect(await subscribe(own, scope)).toMatchObject({ t: 'error', code: 'not_found' })
 })
 
-test('a stopping server says goodbye and closes with 1012', async () => {
+test('a stopping server says goodbye and closes with 1012 (P-CLO-2)', async () => {
   const own = await world.another()
   await using socket = await openAnna(own.url)
   await own[Symbol.asyncDispose]()
@@ -339,7 +342,7 @@ test('a stopping server says goodbye and closes with 1012', async () => {
   expect(socket.frames.at(-1)).toEqual({ t: 'bye', code: 1012, reconnectAfter: [0, 10_000] })
 })
 
-test('a new epoch ends every subscription with resync, and the socket lives on', async () => {
+test('a new epoch ends every subscription with resync, and the socket lives on (P-RES-2)', async () => {
   await using alone = await startWorld()
   const person = await alone.register()
   await using socket = await openSocket(alone.url, { token: person.token })

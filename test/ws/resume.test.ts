@@ -103,9 +103,9 @@ const expectEverywhere = async (url: string): Promise<void> => {
   }
 }
 
-test('from memory, where the process has it', () => expectEverywhere(world.url))
+test('from memory, where the process has it (P-CUR-2)', () => expectEverywhere(world.url))
 
-test('from the stream, then from what is left of it, then from the log alone', async () => {
+test('from the stream, then from what is left of it, then from the log alone (P-RES-3, P-CUR-3)', async () => {
   const { redis } = late.deps.history
   await expectEverywhere(late.url)
   const edge = head - 700
@@ -116,7 +116,7 @@ test('from the stream, then from what is left of it, then from the log alone', a
   await expectEverywhere(late.url)
 })
 
-test('over HTTP, a page at a time', async () => {
+test('over HTTP, a page at a time (P-CUR-2, P-EVT-1)', async () => {
   for (const [name, seq] of places())
     expect([name, await overHttp(cursorAt(seq))]).toEqual([name, after(seq)])
 })
@@ -124,7 +124,7 @@ test('over HTTP, a page at a time', async () => {
 test.each([
   ['ahead of the head', () => cursorAt(head + 1), 'ahead'],
   ['of another epoch', () => `zzzzzzzz.${shard}.${head}`, 'epoch'],
-])('a cursor %s has to begin anew', async (_what, cursorOf, reason) => {
+])('a cursor %s has to begin anew (P-RES-1, P-HTTP-4)', async (_what, cursorOf, reason) => {
   const snapshot = `/api/projects/${scope.slice('project:'.length)}/snapshot`
   for (const { url } of [world, late])
     expect(await overSocket(url, cursorOf())).toEqual({
@@ -142,13 +142,13 @@ test.each([
   ['of a foreign shard', () => `${epoch}.${(shard + 1) % 16}.1`],
   ['that is garbage', () => 'garbage'],
   ['with a number beyond all', () => cursorAt(1e17)],
-])('a cursor %s is refused', async (_what, cursorOf) => {
+])('a cursor %s is refused (P-CUR-1, P-SUB-8, P-HTTP-5)', async (_what, cursorOf) => {
   expect(await overSocket(world.url, cursorOf())).toEqual({ t: 'error', rid: 1, code: 'bad_frame' })
   const { status, body } = await askSync(cursorOf())
   expect([status, body.code]).toEqual([400, 'bad_cursor'])
 })
 
-test('a cursor at the edge of the log goes on, one before it has to begin anew', async () => {
+test('a cursor at the edge of the log goes on, one before it has to begin anew (P-RES-1, P-CUR-3)', async () => {
   await using alone = await startWorld()
   const person = await alone.register()
   const project = await makeProject(alone, person)
@@ -175,7 +175,7 @@ test('a cursor at the edge of the log goes on, one before it has to begin anew',
   expect(await subscribe(at(entries.at(-1)!.seq))).toMatchObject({ t: 'sub', mode: 'resume', replay: 0 })
 })
 
-test('a socket more than 5,000 entries behind reads the snapshot, HTTP goes on page by page', async () => {
+test('a socket more than 5,000 entries behind reads the snapshot, HTTP goes on page by page (P-RES-1, P-HTTP-2)', async () => {
   const project = await makeProject(world, anna)
   for (let said = 0; said < 5_001; said += 200)
     await say(

@@ -59,7 +59,7 @@ const keepWriting = (scope: Scope): (() => Promise<void>) => {
   }
 }
 
-test('a removed member hears that, and not one frame past it, on three processes while events flow', async () => {
+test('a removed member hears that, and not one frame past it, on three processes while events flow (P-REV-1, P-REV-4)', async () => {
   const project = await makeProject(world, anna)
   const { scope } = project
   const bert = await world.register()
@@ -110,7 +110,7 @@ test('a removed member hears that, and not one frame past it, on three processes
   expect(await subscribe(sockets[0]!, scope)).toMatchObject({ t: 'sub', mode: 'fresh' })
 }, 30_000)
 
-test('the person is told in their own scope as well', async () => {
+test('the person is told in their own scope as well (P-REV-3)', async () => {
   const project = await makeProject(world, anna)
   const bert = await world.register()
   await addMember(world, project, anna, bert)

@@ -48,7 +48,7 @@ const logOf = async (scope: Scope): Promise<string[]> =>
 
 const megabyte = 1024 * 1024
 
-test('a client that stops reading is parked, costs little, and has missed nothing when it reads on', async () => {
+test('a client that stops reading is parked, costs little, and has missed nothing when it reads on (P-LIM-3)', async () => {
   const { scope } = await makeProject(world, anna)
   using slow = await openPaused(world.server.port, [scope])
   await using quick = await openSocket(world.url, { token: anna.token })
@@ -98,7 +98,7 @@ test('reading in fits and starts, several scopes at once, loses nothing either',
   }
 }, 60_000)
 
-test('a hundred clients that stop reading leave the memory of the process bounded', async () => {
+test('a hundred clients that stop reading leave the memory of the process bounded (P-LIM-4)', async () => {
   const { scope } = await makeProject(world, anna)
   await using crowded = await world.another({ socketsPerUser: 200 })
   const crowd = await Promise.all(Array.from({ length: 100 }, () => openPaused(crowded.port, [scope])))
@@ -117,7 +117,7 @@ test('a hundred clients that stop reading leave the memory of the process bounde
   await eventually(() => expect(crowded.deps.hub.scopeCount).toBe(0))
 }, 60_000)
 
-test('a client parked for too long is closed with 4008 and resumes without a hole', async () => {
+test('a client parked for too long is closed with 4008 and resumes without a hole (P-LIM-3)', async () => {
   const { scope } = await makeProject(world, anna)
   using slow = await openPaused(hasty.port, [scope])
   await sayMany(world.server.deps, scope, 1_500, 8_000)
@@ -133,7 +133,7 @@ test('a client parked for too long is closed with 4008 and resumes without a hol
   expect([...heard.map((text) => JSON.parse(text).cursor), ...rest]).toEqual(log)
 }, 60_000)
 
-test('a send that Bun refuses closes with 4008 at once', async () => {
+test('a send that Bun refuses closes with 4008 at once (P-LIM-3)', async () => {
   const { deps } = world.server
   const closes: unknown[][] = []
   const socket = {
