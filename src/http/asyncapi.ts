@@ -23,15 +23,15 @@ const info = {
 type ClientType = keyof typeof clientFrames
 type ServerType = keyof typeof serverFrames
 
-/** What each frame of a client is answered with; nothing where it is only heard. */
+/** What each frame of a client is answered with, where it has a `rid`. */
 const answers: Record<ClientType, ServerType[]> = {
   hello: ['welcome'],
   sub: ['sub', 'resync', 'access', 'error'],
   unsub: ['ok', 'error'],
   auth: ['ok', 'error'],
   watch: ['ok', 'error'],
-  unwatch: [],
-  signal: [],
+  unwatch: ['ok', 'error'],
+  signal: ['ok', 'error'],
   ping: ['pong'],
 }
 
