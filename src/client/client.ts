@@ -1,0 +1,138 @@
+// Tasktide's client: REST and live data in one object, for browsers, Bun and Node. One connection, one session and
+// one queue of unsent writes are shared by everything it gives out; `close` ends them.
+import { Connection } from './connection.ts'
+import type { Fetch } from './exchange.ts'
+import { Http } from './http.ts'
+import { memoryStorage } from './memory-storage.ts'
+import { Outbox, type OutboxOptions, type OutboxStorage } from './outbox.ts'
+import { PollLine } from './poll-line.ts'
+import { Presence } from './presence.ts'
+import { ProjectView, type ViewDeps } from './project-view.ts'
+import { createRest, type Rest } from './rest.ts'
+import { Session, type SessionOptions } from './session.ts'
+import { SocketLine, type OpenSocket, type Socket } from './socket-line.ts'
+import { timing as defaultTiming, type Timing } from './timing.ts'
+import { UserView } from './user-view.ts'
+
+export interface ClientOptions extends SessionOptions, Pick<OutboxOptions, 'onConflict' | 'onRefused'> {
+  /** Of the server, such as `https://tasks.example.com`. */
+  url: string
+  /** `auto` polls where sockets do not open, or there are none. */
+  transport?: 'auto' | 'socket' | 'poll'
+  /** Unsent writes; in memory unless told otherwise. */
+  outbox?: OutboxStorage
+  fetch?: Fetch
+  /** As `globalThis.WebSocket`; Node 20 has none and polls. */
+  WebSocket?: new (url: string, protocols: string[]) => Socket
+  timing?: Partial<Timing>
+}
+
+export interface LiveOptions {
+  /** Ends the view. */
+  signal?: AbortSignal
+}
+
+export interface Client extends Rest, Disposable {
+  /** A project that is followed: one view however often it is opened; close it as often. */
+  project(id: string): {
+    live(options?: LiveOptions): ProjectView
+    presence(options?: LiveOptions): Presence
+  }
+  task(id: string): { presence(options?: LiveOptions): Presence }
+  /** What concerns the signed-in person. */
+  live(options?: LiveOptions): UserView
+  /** For what is live: `connecting` before there is a line, `waiting` between two, `stopped` until `reconnect`. */
+  readonly connection: Connection
+  readonly outbox: Outbox
+  readonly session: Session
+  /** Tries at once: after signing in again, or when a person wants to after a stop. */
+  reconnect(): void
+  close(): void
+}
+
+export const createClient = (options: ClientOptions): Client => {
+  const timing: Timing = { ...defaultTiming, ...options.timing }
+  const url = options.url.replace(/\/+$/, '')
+  const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init))
+  const wire = { url, fetch: send, timeoutMs: timing.request }
+  const session = new Session(wire, timing, options)
+  const http = new Http(wire, session, timing)
+  const open = socketOpener(options)
+  const connection = new Connection({
+    session,
+    timing,
+    line: (kind, ends) => {
+      if (kind === 'poll' && options.transport === 'socket' && open)
+        return new SocketLine({ url: socketUrl(url), open, session, timing }, ends)
+      if (kind === 'poll' || options.transport === 'poll' || !open) return new PollLine(http, timing, ends)
+      return new SocketLine({ url: socketUrl(url), open, session, timing }, ends)
+    },
+  })
+  const outbox = new Outbox(http, timing, {
+    storage: options.outbox ?? memoryStorage(),
+    onConflict: options.onConflict,
+    onRefused: options.onRefused,
+  })
+  const deps: ViewDeps = { http, connection, outbox, timing }
+  const views = new Map<string, ProjectView>()
+  let mine: UserView | null = null
+
+  const awake = (): void => {
+    connection.wake()
+    // What is stored cannot be read: the first write says so to its caller.
+    outbox.wake().catch(() => {})
+  }
+  const leave = [
+    connection.onChange(() => {
+      if (connection.state === 'open') outbox.wake().catch(() => {})
+    }),
+    session.onChange(() => void outbox.wake().catch(() => {})),
+    onOnline(awake),
+  ]
+  outbox.wake().catch(() => {})
+
+  const close = (): void => {
+    for (const stop of leave) stop()
+    connection[Symbol.dispose]()
+    outbox[Symbol.dispose]()
+  }
+
+  return {
+    ...createRest(http, session),
+    project: (id) => ({
+      live: ({ signal } = {}) => {
+        const open = views.get(id)
+        const view = open && open.state !== 'stopped' ? open : new ProjectView(id, deps)
+        for (const [key, { state }] of views) if (state === 'stopped') views.delete(key)
+        views.set(id, view)
+        return view.hold(signal)
+      },
+      presence: ({ signal } = {}) => new Presence(`project:${id}`, connection, signal),
+    }),
+    task: (id) => ({ presence: ({ signal } = {}) => new Presence(`task:${id}`, connection, signal) }),
+    live: ({ signal } = {}) => {
+      mine = mine && mine.state !== 'stopped' ? mine : new UserView(deps)
+      return mine.hold(signal)
+    },
+    connection,
+    outbox,
+    session,
+    reconnect: awake,
+    close,
+    [Symbol.dispose]: close,
+  }
+}
+
+const socketUrl = (url: string): string => `${url.replace(/^http/, 'ws')}/api/ws`
+
+const socketOpener = ({ WebSocket: given }: ClientOptions): OpenSocket | null => {
+  const Constructor = given ?? (typeof WebSocket === 'undefined' ? undefined : WebSocket)
+  return Constructor ? (url, protocols) => new Constructor(url, protocols) : null
+}
+
+/** Browsers say when the network is back. */
+const onOnline = (listener: () => void): (() => void) => {
+  if (typeof addEventListener !== 'function' || typeof window === 'undefined') return () => {}
+  window.addEventListener('online', listener)
+  return () => window.removeEventListener('online', listener)
+}

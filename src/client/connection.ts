@@ -1,0 +1,243 @@
+// The one connection of a client, shared by everything that is live. It decides which line is used and what the
+// end of a line asks for; what is followed outlives every line.
+//
+//            join                      opened                  closed
+//   idle ──────────▶ connecting ───────────────▶ open ────────────────────────┐
+//    ▲                 │  ▲  │ never opened                                   │
+//    │ nobody follows  │  │  └──▶ renew credentials once, then ──▶ waiting ◀──┤ 1xxx, 40xx (44xx renew first,
+//    └─────────────────┘  └────────────────────────────────────────── │       │ 4429 for 30 s)
+//                         │     wake, back-off over                           │
+//                         └───────── reconnect() ────── stopped ◀─────────────┘ 45xx, 4409, 1009, signed out
+import { verdictOf } from './close-codes.ts'
+import { SignedOutError, StoppedError, type StopReason } from './errors.ts'
+import { retrySocket, type Ending, type Ends, type Follower, type Line } from './line.ts'
+import type { Session } from './session.ts'
+import type { Timing } from './timing.ts'
+import { jitter, Nap } from './wait.ts'
+import type { ClientFrame, PresenceFrame, SignalFrame } from './wire.ts'
+
+export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'stopped'
+
+interface ConnectionDeps {
+  /** A new line; null where there is no such kind here. */
+  line(kind: 'socket' | 'poll', ends: Ends): Line | null
+  session: Session
+  timing: Timing
+}
+
+/** Sockets that never open, one after another, before polling is tried. */
+const socketPatience = 2
+
+export class Connection implements Ends, Disposable {
+  #state: ConnectionState = 'idle'
+  #line: Line | null = null
+  #run: AbortController | null = null
+  #failures = 0
+  #neverOpened = 0
+  #openedAt = 0
+  #kind: 'socket' | 'poll' = 'socket'
+  #stop: StoppedError | null = null
+  readonly #nap = new Nap()
+  readonly #followers = new Map<string, Follower>()
+  readonly #watched = new Map<string, (frame: PresenceFrame | SignalFrame | null) => void>()
+  readonly #listeners = new Set<() => void>()
+
+  constructor(private readonly deps: ConnectionDeps) {}
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  /** Whether a line that was open has been lost, and no other is. */
+  get isAway(): boolean {
+    return this.#state === 'waiting' || (this.#state === 'connecting' && this.#failures > 0)
+  }
+
+  /** Which line is used. */
+  get kind(): 'socket' | 'poll' {
+    return this.#line?.kind ?? this.#kind
+  }
+
+  /** Why it is stopped, or null. */
+  get stopped(): StoppedError | null {
+    return this.#stop
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Follows a scope from its cursor; again after its cursor changed. */
+  join(follower: Follower): void {
+    this.#followers.set(follower.scope, follower)
+    if (this.#stop) return follower.stopped(this.#stop.reason, this.#stop.closeCode, this.#stop.cause)
+    this.#line?.join(follower)
+    this.#start()
+  }
+
+  leave(follower: Follower): void {
+    if (this.#followers.get(follower.scope) !== follower) return
+    this.#followers.delete(follower.scope)
+    this.#line?.leave(follower)
+    this.#restWhenAlone()
+  }
+
+  /** Hears what is told at a key, and null when the line there ended. False if it is watched already. */
+  watch(key: string, listener: (frame: PresenceFrame | SignalFrame | null) => void): boolean {
+    if (this.#watched.has(key)) return false
+    this.#watched.set(key, listener)
+    this.#line?.send({ t: 'watch', rid: `w${key}`, key })
+    this.#start()
+    return true
+  }
+
+  unwatch(key: string): void {
+    if (!this.#watched.delete(key)) return
+    this.#line?.send({ t: 'unwatch', key })
+    this.#restWhenAlone()
+  }
+
+  send(frame: ClientFrame): boolean {
+    return this.#line?.send(frame) ?? false
+  }
+
+  /** Tries now: the network is back, the person signed in, or wants it so after a stop. */
+  wake(): void {
+    this.#stop = null
+    this.#failures = 0
+    this.#nap.wake()
+    this.#start()
+  }
+
+  [Symbol.dispose](): void {
+    this.#run?.abort()
+    for (const follower of this.#followers.values()) follower.stopped('closed', null)
+    this.#followers.clear()
+    this.#watched.clear()
+  }
+
+  followers(): Iterable<Follower> {
+    return this.#followers.values()
+  }
+
+  follower(scope: string): Follower | undefined {
+    return this.#followers.get(scope)
+  }
+
+  watched(): Iterable<string> {
+    return this.#watched.keys()
+  }
+
+  opened(): void {
+    this.#openedAt = Date.now()
+    this.#neverOpened = 0
+    this.#set('open')
+  }
+
+  drop(follower: Follower, reason: StopReason, cause?: unknown): void {
+    this.#followers.delete(follower.scope)
+    follower.stopped(reason, null, cause)
+    this.#restWhenAlone()
+  }
+
+  ephemeral(frame: PresenceFrame | SignalFrame): void {
+    this.#watched.get(frame.key)?.(frame)
+  }
+
+  #start(): void {
+    const isWanted = this.#followers.size + this.#watched.size > 0
+    if (this.#run || this.#stop || !isWanted) return
+    const run = new AbortController()
+    this.#run = run
+    void this.#keepOpen(run.signal)
+      .catch((cause: unknown) => this.#stopAll('refused', null, cause))
+      .finally(() => {
+        this.#run = null
+        if (!this.#stop) this.#set('idle')
+        this.#start() // somebody may have come while this one ended
+      })
+  }
+
+  #restWhenAlone(): void {
+    if (this.#followers.size + this.#watched.size === 0) this.#run?.abort()
+  }
+
+  async #keepOpen(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.#set('connecting')
+      const line = this.#nextLine()
+      this.#line = line
+      const ending = await line.run(signal)
+      this.#line = null
+      for (const listener of this.#watched.values()) listener(null)
+      if (signal.aborted) return
+      const waitMs = await this.#judge(line.kind, ending, signal)
+      if (waitMs === null) return
+      if (waitMs === 0) continue
+      this.#set('waiting')
+      await this.#nap.sleep(waitMs, signal).catch(() => {})
+    }
+  }
+
+  #nextLine(): Line {
+    const line = this.deps.line(this.#kind, this) ?? this.deps.line('poll', this)
+    if (!line) throw new Error('there is neither a WebSocket nor polling here: give the client one')
+    return line
+  }
+
+  /** Milliseconds to wait before the next line; null to stop. */
+  async #judge(kind: Line['kind'], ending: Ending, signal: AbortSignal): Promise<number | null> {
+    const { code, opened, reconnectAfter, cause } = ending
+    if (code === retrySocket) {
+      this.#kind = 'socket'
+      return 0
+    }
+    if (cause instanceof SignedOutError) return this.#stopAll('signed_out', null, cause)
+    const isStable = opened && Date.now() - this.#openedAt >= this.deps.timing.stable
+    this.#failures = isStable ? 1 : this.#failures + 1
+    const verdict = verdictOf(code)
+    if (verdict.do === 'stop') return this.#stopAll(verdict.reason, code, cause)
+    if (verdict.do === 'wait') return this.deps.timing.tooFast
+    const isFirstRefusal = this.#isFirstRefusal(kind, opened)
+    if (verdict.do === 'renew' || (isFirstRefusal && this.deps.session.isRenewable)) {
+      const isSignedIn = await this.#renew(signal)
+      if (!isSignedIn) return this.#stopAll('signed_out', code)
+    }
+    if (reconnectAfter) return reconnectAfter[0] + Math.random() * (reconnectAfter[1] - reconnectAfter[0])
+    const { backOffFrom, backOffTo } = this.deps.timing
+    return jitter(this.#failures, backOffFrom, backOffTo)
+  }
+
+  /** Counts connections that never opened; decides between sockets and polls. */
+  #isFirstRefusal(kind: Line['kind'], opened: boolean): boolean {
+    if (opened) return false
+    this.#neverOpened += 1
+    this.#kind = kind === 'socket' && this.#neverOpened >= socketPatience ? 'poll' : 'socket'
+    return kind === 'socket' && this.#neverOpened === 1
+  }
+
+  /** False if the session is over. What fails otherwise is tried again with the next line. */
+  async #renew(signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.deps.session.renewHeld(signal)
+      return true
+    } catch (error) {
+      return !(error instanceof SignedOutError)
+    }
+  }
+
+  #stopAll(reason: StopReason, closeCode: number | null, cause?: unknown): null {
+    this.#stop = new StoppedError(reason, closeCode, cause)
+    this.#set('stopped')
+    for (const follower of this.#followers.values()) follower.stopped(reason, closeCode, cause)
+    return null
+  }
+
+  #set(state: ConnectionState): void {
+    if (state === this.#state) return
+    this.#state = state
+    for (const follower of this.#followers.values()) follower.connectionChanged()
+    for (const listener of this.#listeners) listener()
+  }
+}

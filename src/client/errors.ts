@@ -1,0 +1,109 @@
+// Everything the client throws. Each error says what happened, what most likely caused it, and what to do.
+import type { ErrorCode, Problem } from './problem.ts'
+
+/** The server answered with a problem (RFC 9457). */
+export class ApiError extends Error {
+  override readonly name: string = 'ApiError'
+  readonly status: number
+  /** Stable, such as `validation_failed`; `unreadable` where the answer was no problem of this server. */
+  readonly code: ErrorCode
+  /** Also in the log of the server. */
+  readonly requestId: string | null
+  /** Milliseconds the server asks to wait, or null. */
+  readonly retryAfterMs: number | null
+
+  constructor(
+    readonly problem: Problem,
+    retryAfterMs: number | null = null,
+  ) {
+    super(explain(problem))
+    this.status = problem.status
+    this.code = problem.code
+    this.requestId = problem.requestId ?? null
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** 412: somebody changed it first. Holds both sides, so that a person or a rule can decide. */
+export class ConflictError<T = unknown> extends ApiError {
+  override readonly name = 'ConflictError'
+
+  constructor(
+    problem: Problem,
+    /** What was to be written, on top of which version. */
+    readonly mine: { version: number; changes: unknown },
+    /** What is there now; null if it was deleted meanwhile. */
+    readonly theirs: T | null,
+  ) {
+    super(problem)
+  }
+}
+
+/** No answer came: the network is away, the server is, or the deadline passed. The outcome is unknown. */
+export class NetworkError extends Error {
+  override readonly name = 'NetworkError'
+
+  constructor(method: string, url: string, cause: unknown) {
+    const isLate = cause instanceof Error && cause.name === 'TimeoutError'
+    super(
+      isLate
+        ? `${method} ${url} was not answered in time; the server is overloaded or something between swallows packets`
+        : `${method} ${url} could not be sent; the device is offline, the server is down, or its CORS_ORIGINS lacks this page's origin`,
+      { cause },
+    )
+  }
+}
+
+/** There are no credentials that work: sign in again. */
+export class SignedOutError extends Error {
+  override readonly name = 'SignedOutError'
+
+  constructor(cause?: unknown) {
+    super(
+      cause === undefined
+        ? 'Nobody is signed in: call client.auth.signIn, or create the client with a token'
+        : 'The session is over: it was revoked, expired, or its refresh token was used elsewhere; sign in again',
+      { cause },
+    )
+  }
+}
+
+/** Live data ended and will not come back by itself. */
+export class StoppedError extends Error {
+  override readonly name = 'StoppedError'
+
+  constructor(
+    /** Why: a word for programs. */
+    readonly reason: StopReason,
+    /** The close code of the socket, or null. */
+    readonly closeCode: number | null = null,
+    cause?: unknown,
+  ) {
+    super(`${stopTexts[reason]}${closeCode === null ? '' : ` (close code ${closeCode})`}`, { cause })
+  }
+}
+
+export type StopReason = keyof typeof stopTexts
+
+const stopTexts = {
+  closed: 'The view was closed by this program',
+  not_found: 'The scope does not exist, or is not this person’s to read',
+  revoked: 'The right to read this was taken away, or it was deleted; what was held is purged',
+  signed_out: 'The session is over; sign in again and call client.reconnect()',
+  too_many_connections:
+    'This person has too many connections and this was the oldest; close other tabs and call client.reconnect()',
+  too_large: 'A frame was larger than the server takes, probably a signal; call client.reconnect()',
+  protocol: 'Server and client do not understand each other; one of them is probably out of date',
+  limit: 'Too many scopes are followed at once (the server takes 64); close views that are not shown',
+  refused: 'The server refuses to serve this; its error is the cause',
+} as const
+
+/** The queue of unsent writes is full, or its storage failed; the write was not made. */
+export class OutboxError extends Error {
+  override readonly name = 'OutboxError'
+}
+
+const explain = ({ code, detail, errors }: Problem): string => {
+  const faults = errors?.map(({ pointer, detail }) => `${pointer || 'the body'} ${detail}`).join('; ')
+  return `${detail}${faults ? `: ${faults}` : ''} (${code})`
+}

@@ -1,0 +1,89 @@
+// One HTTP request and its answer, with a deadline: no retries, no credentials of its own.
+import { ApiError, NetworkError } from './errors.ts'
+import { readProblem } from './problem.ts'
+
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+
+export interface Wire {
+  /** Of the server, without a slash at its end. */
+  url: string
+  fetch: Fetch
+  /** Of one attempt. */
+  timeoutMs: number
+}
+
+export type Query = Record<string, string | number | boolean | readonly string[] | undefined>
+
+export interface Call {
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  path: string
+  query?: Query | undefined
+  /** JSON, or a form. */
+  body?: unknown
+  /** Only if nothing writable changed since this version. */
+  ifMatch?: number | null | undefined
+  /** Idempotency-Key. */
+  key?: string | null | undefined
+  signal?: AbortSignal | undefined
+  timeoutMs?: number
+}
+
+export interface Answer<T> {
+  status: number
+  value: T
+  headers: Headers
+  /** `Tide-Cursor`: where in the log the write is; null if it changed nothing. */
+  cursor: string | null
+}
+
+/** Throws ApiError for a problem, NetworkError where there is no answer, the signal's reason when aborted. */
+export const exchange = async <T>(wire: Wire, call: Call, token: string | null): Promise<Answer<T>> => {
+  const { method, path, query, body, ifMatch, key, signal, timeoutMs = wire.timeoutMs } = call
+  const deadline = AbortSignal.timeout(timeoutMs)
+  const isForm = typeof FormData !== 'undefined' && body instanceof FormData
+  const headers: Record<string, string> = {}
+  if (token !== null) headers['Authorization'] = `Bearer ${token}`
+  if (body !== undefined && !isForm) headers['Content-Type'] = 'application/json'
+  if (typeof ifMatch === 'number') headers['If-Match'] = `"${ifMatch}"`
+  if (typeof key === 'string') headers['Idempotency-Key'] = key
+  const url = `${wire.url}${path}${queryOf(query)}`
+  try {
+    const response = await wire.fetch(url, {
+      method,
+      headers,
+      ...(body !== undefined && { body: isForm ? body : JSON.stringify(body) }),
+      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+      // The refresh cookie is same-site and lives under /api/auth: nothing else ever carries it.
+      credentials: path.startsWith('/api/auth/') ? 'include' : 'omit',
+    })
+    return await read<T>(response, path)
+  } catch (error) {
+    if (error instanceof ApiError || signal?.aborted) throw error
+    throw new NetworkError(method, url, deadline.aborted ? deadline.reason : error)
+  }
+}
+
+const read = async <T>(response: Response, path: string): Promise<Answer<T>> => {
+  const { status, headers } = response
+  const text = await response.text()
+  if (!response.ok) throw new ApiError(readProblem(status, path, text), retryAfterOf(headers))
+  const isJson = headers.get('content-type')?.includes('json') ?? false
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the endpoint's type is the server's contract
+  const value = (isJson ? (JSON.parse(text) as unknown) : text || null) as T
+  return { status, value, headers, cursor: headers.get('tide-cursor') }
+}
+
+const retryAfterOf = (headers: Headers): number | null => {
+  const seconds = Number(headers.get('retry-after') ?? Number.NaN)
+  return Number.isFinite(seconds) ? seconds * 1000 : null
+}
+
+const queryOf = (query: Query | undefined): string => {
+  const parameters = new URLSearchParams()
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value === undefined) continue
+    for (const one of Array.isArray(value) ? value : [value]) parameters.append(name, String(one))
+  }
+  const text = parameters.toString()
+  return text && `?${text}`
+}

@@ -1,0 +1,65 @@
+// Requests as the rest of the client makes them: signed, retried where that is safe, with one answer for all of it.
+// What is repeated is a read, or a write under the Idempotency-Key of its first attempt: its effect happens once.
+import { ApiError, NetworkError } from './errors.ts'
+import { exchange, type Answer, type Call, type Wire } from './exchange.ts'
+import { newId } from './ids.ts'
+import type { Session } from './session.ts'
+import type { Timing } from './timing.ts'
+import { jitter, sleep } from './wait.ts'
+
+const never = new AbortController().signal
+
+export class Http {
+  constructor(
+    private readonly wire: Wire,
+    private readonly session: Session,
+    private readonly timing: Timing,
+  ) {}
+
+  /** Sends a call of the signed-in person. A write without a key gets one; `key: null` forbids it and repeats. */
+  async send<T>(call: Call): Promise<Answer<T>> {
+    const key = call.key === undefined && call.method !== 'GET' ? newId() : call.key
+    const isRepeatable = call.method === 'GET' || typeof key === 'string'
+    return this.#repeated(call, isRepeatable, () => this.#signed<T>({ ...call, key }))
+  }
+
+  /** Sends a call that needs no credentials, once. */
+  sendOpen<T>(call: Call): Promise<Answer<T>> {
+    return exchange<T>(this.wire, call, null)
+  }
+
+  /** What most callers want: the body alone. */
+  async value<T>(call: Call): Promise<T> {
+    return (await this.send<T>(call)).value
+  }
+
+  async #repeated<T>(call: Call, isRepeatable: boolean, attempt: () => Promise<T>): Promise<T> {
+    const { attempts, retryFrom, retryTo, retryAfterMost } = this.timing
+    for (let failures = 1; ; failures += 1) {
+      try {
+        return await attempt()
+      } catch (error) {
+        const askedMs = error instanceof ApiError ? error.retryAfterMs : null
+        const isHopeless = failures >= attempts || !isRepeatable || !isPassing(error)
+        if (isHopeless || (askedMs ?? 0) > retryAfterMost) throw error
+        await sleep((askedMs ?? 0) + jitter(failures, retryFrom, retryTo), call.signal ?? never)
+      }
+    }
+  }
+
+  async #signed<T>(call: Call): Promise<Answer<T>> {
+    const token = await this.session.token(call.signal)
+    try {
+      return await exchange<T>(this.wire, call, token)
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 401)) throw error
+      return exchange<T>(this.wire, call, await this.session.renew(token, call.signal))
+    }
+  }
+}
+
+/** Whether the same request may well succeed later. */
+export const isPassing = (error: unknown): boolean =>
+  error instanceof NetworkError ||
+  (error instanceof ApiError &&
+    (error.status >= 502 || error.status === 429 || error.code === 'idempotency_in_flight'))

@@ -1,0 +1,351 @@
+// Writes that are seen at once and sent when they can be. Invariant: they are sent one after another in the order
+// they were made, each under one Idempotency-Key for ever, so that a repeat (a lost answer, a second tab with the
+// same storage) has no second effect. A write stays on the view until its echo is in the view, or it is refused.
+//
+//   queued ──▶ sending ──2xx──▶ answered ──echo of its op, or its position passed──▶ settled
+//     ▲          │ └─ 412 ──▶ others changed other fields: on top of theirs │ else the rule decides ─▶ conflict
+//     └─ away ───┘ └─ 4xx ──▶ refused (rolled back, told)
+import { deferred, type Deferred } from './deferred.ts'
+import { ApiError, ConflictError, OutboxError, SignedOutError } from './errors.ts'
+import type { Answer, Call } from './exchange.ts'
+import { isPassing, type Http } from './http.ts'
+import type { Change, PendingWrite } from './overlay.ts'
+import type { Timing } from './timing.ts'
+import type { Task, TaskPatch } from '../model/task.ts'
+import { jitter, Nap } from './wait.ts'
+import { areComparable, numberOf } from './wire.ts'
+
+export interface OutboxStorage {
+  load(): Promise<PendingWrite[]>
+  put(write: PendingWrite): Promise<void>
+  remove(op: string): Promise<void>
+}
+
+export interface Conflict {
+  write: PendingWrite
+  /** What is there now; null if it was deleted. */
+  theirs: Task | null
+}
+
+/** `mine` writes on top of theirs, `theirs` gives up, changes are written in place of mine. */
+export type Resolution = 'mine' | 'theirs' | { changes: TaskPatch }
+
+export interface OutboxOptions {
+  storage: OutboxStorage
+  /** Asked when others changed the same fields, also long after the write was made. Default: `theirs`. */
+  onConflict?: ((conflict: Conflict) => Resolution | Promise<Resolution>) | undefined
+  /** A write that will not happen; the view shows it no longer. */
+  onRefused?: ((write: PendingWrite, error: Error) => void) | undefined
+}
+
+/** An optimistic write: seen at once; `settled` follows the server. */
+export interface Write {
+  readonly op: string
+  readonly taskId: string
+  /** The task as the server has it, null for a deletion, once the view shows it. Rejects if it was refused. */
+  readonly settled: Promise<Task | null>
+}
+
+interface Entry {
+  write: PendingWrite
+  state: 'queued' | 'sending' | 'answered'
+  cursor: string | null
+  value: Task | null
+  result: Deferred<Task | null>
+}
+
+const maxWrites = 1_000
+/** Each round means that somebody wrote in between. */
+const maxConflictRounds = 8
+
+export class Outbox implements Disposable {
+  #entries: Entry[] = []
+  #order = 0
+  #failures = 0
+  #running: Promise<void> | null = null
+  #loading: Promise<void> | null = null
+  readonly #nap = new Nap()
+  readonly #closing = new AbortController()
+  readonly #listeners = new Set<() => void>()
+  /** Projects that views show, and how far those are: without one there is nothing to wait for after the answer. */
+  readonly #shown = new Map<string, { views: number; cursor: string | null }>()
+
+  constructor(
+    private readonly http: Http,
+    private readonly timing: Timing,
+    private readonly options: OutboxOptions,
+  ) {}
+
+  /** Unsettled writes, oldest first. */
+  get pending(): readonly PendingWrite[] {
+    return this.#entries.map(({ write }) => write)
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Takes a write. It is stored before it is sent; OutboxError rejects it where that fails or there are too many. */
+  add(given: { op: string; projectId: string; taskId: string; change: Change; base: Task | null }): Write {
+    const { base, ...facts } = given
+    const write: PendingWrite = {
+      ...facts,
+      order: (this.#order = Math.max(this.#order + 1, Date.now())),
+      baseVersion: facts.change.kind === 'move' || !base ? null : this.#versionOf(base),
+      before: facts.change.kind === 'update' && base ? pick(base, Object.keys(facts.change.changes)) : {},
+      at: new Date().toISOString(),
+    }
+    const entry = entryOf(write)
+    if (this.#entries.length >= maxWrites)
+      entry.result.reject(new OutboxError(`more than ${maxWrites} writes wait to be sent`))
+    else {
+      this.#entries.push(entry)
+      this.#changed()
+      void this.#store(entry)
+    }
+    return { op: write.op, taskId: write.taskId, settled: entry.result.promise }
+  }
+
+  /** The version it has at least: an answer may be ahead of its echo. */
+  #versionOf({ id, version }: Task): number {
+    const answers = this.#entries.map(({ value }) => (value?.id === id ? value.version : 0))
+    return Math.max(version, ...answers)
+  }
+
+  /** Sends what was stored by an earlier run of the program, then everything else. Also called to try again. */
+  async wake(): Promise<void> {
+    await (this.#loading ??= this.#load())
+    this.#failures = 0
+    this.#nap.wake()
+    this.#start()
+  }
+
+  /** A view of the project heard of a write. */
+  echoed(op: string, taskId: string, value: Task | null): void {
+    const entry = this.#entries.find(({ write }) => write.op === op && write.taskId === taskId)
+    if (!entry) return
+    void this.#forget(entry)
+    this.#rebase(entry.write, value)
+    this.#settle(entry, value ?? entry.value)
+  }
+
+  /** A view of the project has applied everything up to `cursor`. */
+  passed(projectId: string, cursor: string): void {
+    const shown = this.#shown.get(projectId)
+    if (shown) shown.cursor = cursor
+    for (const entry of this.#entries)
+      if (entry.state === 'answered' && entry.write.projectId === projectId && isPast(entry.cursor, cursor))
+        this.#settle(entry, entry.value)
+  }
+
+  /** A view of the project opened; answers how to say that it closed. */
+  shown(projectId: string): () => void {
+    const shown = this.#shown.get(projectId) ?? { views: 0, cursor: null }
+    this.#shown.set(projectId, shown)
+    shown.views += 1
+    return () => {
+      shown.views -= 1
+      if (shown.views > 0) return
+      this.#shown.delete(projectId)
+      for (const entry of this.#entries)
+        if (entry.state === 'answered' && entry.write.projectId === projectId)
+          this.#settle(entry, entry.value)
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#closing.abort()
+    for (const { result } of this.#entries) result.reject(new OutboxError('the client was closed'))
+    this.#entries = []
+  }
+
+  async #load(): Promise<void> {
+    const stored = (await this.options.storage.load()).sort((a, b) => a.order - b.order)
+    const known = new Set(this.#entries.map(({ write }) => write.op))
+    this.#entries.unshift(...stored.filter(({ op }) => !known.has(op)).map(entryOf))
+    this.#order = Math.max(this.#order, ...stored.map(({ order }) => order))
+    this.#changed()
+  }
+
+  async #store(entry: Entry): Promise<void> {
+    try {
+      await (this.#loading ??= this.#load())
+      await this.options.storage.put(entry.write)
+      this.#start()
+    } catch (cause) {
+      this.#remove(entry)
+      this.#refuse(entry, new OutboxError('the write could not be stored, and was not sent', { cause }))
+    }
+  }
+
+  #start(): void {
+    if (this.#running || this.#closing.signal.aborted || !this.#next()) return
+    this.#running = this.#sendAll().finally(() => {
+      this.#running = null
+      this.#start()
+    })
+  }
+
+  #next(): Entry | undefined {
+    return this.#entries.find(({ state }) => state === 'queued')
+  }
+
+  async #sendAll(): Promise<void> {
+    for (let entry = this.#next(); entry && !this.#closing.signal.aborted; entry = this.#next()) {
+      entry.state = 'sending'
+      try {
+        await this.#answered(entry, await this.#send(entry.write))
+        this.#failures = 0
+      } catch (error) {
+        if (this.#closing.signal.aborted) return
+        if (isPassing(error) || error instanceof SignedOutError) await this.#wait(entry)
+        else await this.#dropped(entry, error instanceof Error ? error : new Error(String(error)))
+      }
+    }
+  }
+
+  async #wait(entry: Entry): Promise<void> {
+    entry.state = 'queued'
+    this.#failures += 1
+    const { backOffFrom, backOffTo } = this.timing
+    await this.#nap
+      .sleep(jitter(this.#failures, backOffFrom, backOffTo), this.#closing.signal)
+      .catch(() => {})
+  }
+
+  async #answered(entry: Entry, { value, cursor }: Answer<Task | null>): Promise<void> {
+    await this.#forget(entry)
+    this.#rebase(entry.write, value)
+    if (!this.#entries.includes(entry)) return // its echo was faster
+    entry.state = 'answered'
+    entry.value = value
+    entry.cursor = cursor
+    const shown = this.#shown.get(entry.write.projectId)
+    // What changed nothing has no echo, where nobody looks nothing flickers, and a snapshot may have had it already.
+    const isVisible = !shown || cursor === null || (shown.cursor !== null && isReached(cursor, shown.cursor))
+    if (isVisible) this.#settle(entry, value)
+  }
+
+  /** Later writes were made on top of this one: what it made of the task is no surprise to them. */
+  #rebase(sent: PendingWrite, value: Task | null): void {
+    if (!value || sent.change.kind === 'move') return
+    for (const { write } of this.#entries)
+      if (write.taskId === sent.taskId && write.order > sent.order && write.baseVersion !== null)
+        write.baseVersion = Math.max(write.baseVersion, value.version)
+  }
+
+  async #send(write: PendingWrite): Promise<Answer<Task | null>> {
+    for (let round = 1; ; round += 1) {
+      try {
+        return await this.http.send<Task | null>({ ...callOf(write), signal: this.#closing.signal })
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error
+        if (error.status === 404 && write.change.kind === 'delete') return nothing
+        const theirs = await this.#current(write.taskId, error)
+        // An answer that was lost more than a day ago: the key is forgotten, the task is there.
+        if (error.code === 'id_taken' && theirs) return { ...nothing, value: theirs }
+        if (error.status !== 412 || round === maxConflictRounds) throw error
+        if (!(await this.#resolve(write, theirs))) throw conflictOf(error, write, theirs)
+        await this.options.storage.put(write)
+      }
+    }
+  }
+
+  /** The task a refusal is about, where that decides what to do; null if it is gone. */
+  async #current(taskId: string, refusal: ApiError): Promise<Task | null> {
+    if (refusal.status !== 412 && refusal.code !== 'id_taken') return null
+    try {
+      const call = { method: 'GET', path: `/api/tasks/${taskId}`, signal: this.#closing.signal } as const
+      return await this.http.value<Task>(call)
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return null
+      throw error
+    }
+  }
+
+  /** Changes the write so that it goes on top of theirs; false to give it up. */
+  async #resolve(write: PendingWrite, theirs: Task | null): Promise<boolean> {
+    if (!theirs) return false
+    const { change } = write
+    const isElsewhere =
+      change.kind === 'update' && isEqual(pick(theirs, Object.keys(change.changes)), write.before)
+    const resolution = isElsewhere
+      ? 'mine'
+      : ((await this.options.onConflict?.({ write, theirs })) ?? 'theirs')
+    if (resolution === 'theirs') return false
+    if (resolution !== 'mine') write.change = { kind: 'update', changes: resolution.changes }
+    if (write.change.kind === 'update') write.before = pick(theirs, Object.keys(write.change.changes))
+    write.baseVersion = theirs.version
+    this.#changed()
+    return true
+  }
+
+  async #dropped(entry: Entry, error: Error): Promise<void> {
+    await this.#forget(entry)
+    this.#remove(entry)
+    this.#refuse(entry, error)
+  }
+
+  /** Its effect is certain: should this fail, the key makes sending it again harmless. */
+  async #forget({ write }: Entry): Promise<void> {
+    await this.options.storage.remove(write.op).catch(() => {})
+  }
+
+  #settle(entry: Entry, value: Task | null): void {
+    this.#remove(entry)
+    entry.result.resolve(value)
+  }
+
+  #remove(entry: Entry): void {
+    this.#entries = this.#entries.filter((one) => one !== entry)
+    this.#changed()
+  }
+
+  #refuse({ write, result }: Entry, error: Error): void {
+    result.reject(error)
+    this.options.onRefused?.(write, error)
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener()
+  }
+}
+
+/** Whether what is at `cursor` is known to be before `reached`. */
+const isReached = (cursor: string, reached: string): boolean =>
+  areComparable(cursor, reached) && numberOf(cursor) <= numberOf(reached)
+
+/** The same, and what cannot be compared (another scope's cursor, another epoch) is over with the next look. */
+const isPast = (cursor: string | null, reached: string): boolean =>
+  cursor === null || !areComparable(cursor, reached) || isReached(cursor, reached)
+
+const nothing: Answer<null> = { status: 204, value: null, headers: new Headers(), cursor: null }
+
+const entryOf = (write: PendingWrite): Entry => {
+  const result = deferred<Task | null>()
+  result.promise.catch(() => {}) // told by onRefused too; whoever awaits it hears of it
+  return { write, state: 'queued', cursor: null, value: null, result }
+}
+
+const callOf = ({ op: key, taskId, projectId, change, baseVersion: ifMatch }: PendingWrite): Call => {
+  const path = `/api/tasks/${taskId}`
+  if (change.kind === 'create')
+    return { method: 'POST', path: '/api/tasks', body: { ...change.task, id: taskId, projectId }, key }
+  if (change.kind === 'update') return { method: 'PATCH', path, body: change.changes, ifMatch, key }
+  if (change.kind === 'move') return { method: 'POST', path: `${path}/move`, body: change.to, key }
+  return { method: 'DELETE', path, ifMatch, key }
+}
+
+const conflictOf = (error: ApiError, { baseVersion, change }: PendingWrite, theirs: Task | null): Error =>
+  new ConflictError(
+    error.problem,
+    { version: baseVersion ?? 0, changes: change.kind === 'update' ? change.changes : change },
+    theirs,
+  )
+
+const pick = (task: Task, names: string[]): Partial<Task> =>
+  Object.fromEntries(Object.entries(task).filter(([name]) => names.includes(name)))
+
+/** Of the same fields in the same order, as `pick` makes them. */
+const isEqual = (a: Partial<Task>, b: Partial<Task>): boolean => JSON.stringify(a) === JSON.stringify(b)

@@ -1,0 +1,62 @@
+// Lists, a page at a time or all of it: `for await (const task of client.tasks.list({…}))` reads pages as it goes.
+import type { Query } from './exchange.ts'
+import type { Http } from './http.ts'
+
+export interface Page<T> {
+  items: T[]
+  /** Null at the end. */
+  nextCursor: string | null
+  /** Of numbered pages. */
+  page?: number
+  total?: number
+  totalPages?: number
+}
+
+export interface PageQuery {
+  /** Items a page, 1..100. */
+  limit?: number
+  cursor?: string
+  /** Numbered pages with totals, instead of a cursor. */
+  page?: number
+}
+
+/** A list: iterate over its items, or read one page. Nothing is asked before that. */
+export interface List<T, P extends Page<T> = Page<T>> extends AsyncIterable<T> {
+  /** The page the query names; the first without `cursor` and `page`. */
+  page(signal?: AbortSignal): Promise<P>
+  /** Every item in memory; throws RangeError beyond `max`. */
+  all(options?: { max?: number; signal?: AbortSignal }): Promise<T[]>
+}
+
+export const list = <T, P extends Page<T> = Page<T>>(
+  http: Http,
+  path: string,
+  query: Query = {},
+): List<T, P> => {
+  const read = (more: Query, signal?: AbortSignal): Promise<P> =>
+    http.value<P>({ method: 'GET', path, query: { ...query, ...more }, signal })
+
+  async function* items(signal?: AbortSignal): AsyncGenerator<T> {
+    let page = await read({}, signal)
+    for (;;) {
+      yield* page.items
+      if (page.nextCursor !== null) page = await read({ cursor: page.nextCursor }, signal)
+      else if (page.page !== undefined && page.page < (page.totalPages ?? 0))
+        page = await read({ page: page.page + 1 }, signal)
+      else return
+    }
+  }
+
+  return {
+    page: (signal) => read({}, signal),
+    async all({ max = 10_000, signal } = {}) {
+      const found: T[] = []
+      for await (const item of items(signal)) {
+        if (found.length === max) throw new RangeError(`the list has more than ${max} items: iterate over it`)
+        found.push(item)
+      }
+      return found
+    },
+    [Symbol.asyncIterator]: () => items(),
+  }
+}

@@ -1,0 +1,122 @@
+// The log over GET /api/sync, for networks that block sockets: the same events under the same cursors, with long
+// polls. Presence and signals do not exist here.
+import { ApiError, NetworkError, SignedOutError } from './errors.ts'
+import type { Http } from './http.ts'
+import { retrySocket, type Ending, type Ends, type Follower, type Line } from './line.ts'
+import type { Timing } from './timing.ts'
+import { anyOf, Nap } from './wait.ts'
+import type { Event } from './wire.ts'
+
+interface Page {
+  scope: string
+  events: Event[]
+  cursor: string
+  more: boolean
+}
+
+/** What one request takes. */
+const maxScopes = 64
+
+export class PollLine implements Line {
+  readonly kind = 'poll'
+  #opened = false
+  #round = new AbortController()
+  readonly #nap = new Nap()
+  readonly #joined = new WeakSet<Follower>()
+
+  /** @param timing `pollFor` ends the line, so that a socket is tried again. */
+  constructor(
+    private readonly http: Http,
+    private readonly timing: Timing,
+    private readonly ends: Ends,
+  ) {}
+
+  async run(signal: AbortSignal): Promise<Ending> {
+    const endsAt = Date.now() + this.timing.pollFor
+    try {
+      while (!signal.aborted && Date.now() < endsAt) await this.#once(signal)
+      return { code: signal.aborted ? 1000 : retrySocket, opened: this.#opened }
+    } catch (cause) {
+      return { code: codeOf(cause), opened: this.#opened, cause }
+    }
+  }
+
+  join(follower: Follower): void {
+    this.#joined.delete(follower)
+    this.#round.abort()
+    this.#nap.wake()
+  }
+
+  leave(): void {
+    this.#round.abort()
+  }
+
+  send(): boolean {
+    return false
+  }
+
+  async #once(signal: AbortSignal): Promise<void> {
+    this.#round = new AbortController()
+    const round = anyOf(signal, this.#round.signal)
+    const followers = [...this.ends.followers()].filter((one) => one.cursor !== null).slice(0, maxScopes)
+    try {
+      if (followers.length === 0) return await this.#nap.sleep(this.timing.pollWait, round)
+      // Whoever is new hears at once where it stands; waiting starts with the next round.
+      const isNew = followers.some((follower) => !this.#joined.has(follower))
+      await this.#poll(followers, isNew ? 0 : this.timing.pollWait, round)
+    } catch (error) {
+      if (signal.aborted || !this.#round.signal.aborted) throw error
+    }
+  }
+
+  async #poll(followers: Follower[], waitMs: number, signal: AbortSignal): Promise<void> {
+    try {
+      const pages = await this.#read(followers, waitMs, signal)
+      if (!this.#opened) this.ends.opened()
+      this.#opened = true
+      for (const [index, follower] of followers.entries()) this.#deliver(follower, pages[index])
+    } catch (error) {
+      if (!(error instanceof ApiError && [400, 404, 410].includes(error.status))) throw error
+      // The answer does not say which scope it is about: ask for each.
+      if (followers.length > 1) {
+        for (const follower of followers) await this.#poll([follower], 0, signal)
+        return
+      }
+      const [follower] = followers
+      if (error.status === 404) this.ends.drop(follower!, 'not_found', error)
+      else follower!.resync('gap')
+    }
+  }
+
+  async #read(followers: Follower[], waitMs: number, signal: AbortSignal): Promise<Page[]> {
+    const { scopes } = await this.http.value<{ scopes: Page[] }>({
+      method: 'GET',
+      path: '/api/sync',
+      query: {
+        scope: followers.map(({ scope }) => scope),
+        cursor: followers.map(({ cursor }) => cursor!),
+        ...(waitMs >= 1000 && { wait: Math.floor(waitMs / 1000) }),
+      },
+      timeoutMs: this.timing.request + waitMs,
+      signal,
+    })
+    return scopes
+  }
+
+  #deliver(follower: Follower, page: Page | undefined): void {
+    if (!page || this.ends.follower(follower.scope) !== follower) return
+    if (!this.#joined.has(follower)) follower.joined(0)
+    this.#joined.add(follower)
+    for (const event of page.events) follower.event(event)
+    // A page that ends in the middle is as good a place to go on from.
+    if (follower.cursor !== null) follower.synced(page.cursor, page.more)
+  }
+}
+
+const codeOf = (cause: unknown): number => {
+  if (cause instanceof SignedOutError) return 4401
+  if (cause instanceof NetworkError) return 1006
+  if (!(cause instanceof ApiError)) return 4000
+  if (cause.status === 429) return 4429
+  return cause.status === 401 ? 4401 : cause.status === 403 ? 4403 : 1006
+}

@@ -1,0 +1,89 @@
+// Who else is here, and what they say that is not kept. Over a socket only: where events come by long polls, nobody
+// is seen and `signal` answers false.
+import type { Connection } from './connection.ts'
+import { StoppedError } from './errors.ts'
+import type { PresenceFrame, SignalFrame, SignalKind } from './wire.ts'
+
+/** The server takes ten signals a second from a connection, and disconnects who keeps sending more. */
+const signalsPerSecond = 8
+
+export class Presence {
+  #users: readonly string[] = []
+  #count = 0
+  #sent: number[] = []
+  readonly #listeners = new Set<() => void>()
+  readonly #hearers = new Set<(signal: SignalFrame) => void>()
+
+  /** @param key `project:<id>` or `task:<id>`. Once at a time for each. */
+  constructor(
+    readonly key: string,
+    private readonly connection: Connection,
+    signal?: AbortSignal,
+  ) {
+    const isNew = connection.watch(key, (frame) => this.#take(frame))
+    if (!isNew) throw new StoppedError('limit', null, new Error(`${key} is watched already`))
+    signal?.addEventListener('abort', () => this.close(), { once: true })
+  }
+
+  /** Ids of people here, as far as the server names them: above 200 it only counts. */
+  get users(): readonly string[] {
+    return this.#users
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  onSignal(listener: (signal: SignalFrame) => void): () => void {
+    this.#hearers.add(listener)
+    return () => this.#hearers.delete(listener)
+  }
+
+  /** Tells the others here something, at most 1 KiB. False if it was not sent: too many, or no socket. */
+  signal(kind: SignalKind, data: Record<string, unknown> = {}): boolean {
+    const now = Date.now()
+    this.#sent = this.#sent.filter((at) => now - at < 1_000)
+    if (this.#sent.length >= signalsPerSecond) return false
+    const isSent = this.connection.send({ t: 'signal', key: this.key, kind, data })
+    if (isSent) this.#sent.push(now)
+    return isSent
+  }
+
+  close(): void {
+    this.connection.unwatch(this.key)
+    this.#take(null)
+    this.#listeners.clear()
+    this.#hearers.clear()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  #take(frame: PresenceFrame | SignalFrame | null): void {
+    if (frame?.t === 'signal') {
+      for (const hear of this.#hearers) hear(frame)
+      return
+    }
+    const gone = new Set(idsOf(frame?.left))
+    const isNews = frame?.joined !== undefined || frame?.left !== undefined
+    const before = frame?.users ? idsOf(frame.users) : isNews ? this.#users : []
+    this.#users = [...new Set([...before, ...idsOf(frame?.joined)])].filter((id) => !gone.has(id))
+    this.#count = frame?.count ?? 0
+    for (const listener of this.#listeners) listener()
+  }
+}
+
+/** People are ids, or shapes that have one. */
+const idsOf = (people: unknown[] | undefined): string[] =>
+  (people ?? []).flatMap((one) => {
+    if (typeof one === 'string') return [one]
+    return typeof one === 'object' && one !== null && 'id' in one && typeof one.id === 'string'
+      ? [one.id]
+      : []
+  })

@@ -1,0 +1,264 @@
+// A project as it is: the server's state under the log, with this person's unsettled writes on top. `current` is an
+// immutable value that is another one after each change, as stores of user interfaces want it.
+import type { Member, Project } from '../model/project.ts'
+import type { ProjectSnapshot } from '../model/snapshot.ts'
+import type { NewTask, Task, TaskMove, TaskPatch } from '../model/task.ts'
+import { ApiError, type StoppedError } from './errors.ts'
+import type { Http } from './http.ts'
+import { newId } from './ids.ts'
+import { inOrder, overlay, type Change } from './overlay.ts'
+import type { Outbox, Write } from './outbox.ts'
+import { Replica, type LiveState, type Loaded } from './replica.ts'
+import type { Connection } from './connection.ts'
+import type { Timing } from './timing.ts'
+import { Versioned } from './versioned.ts'
+import { numberOf, type Event } from './wire.ts'
+import { jitter, sleep } from './wait.ts'
+
+export interface ProjectState {
+  /** Null until the first snapshot, and after the right to read it ended. */
+  project: Project | null
+  members: readonly Member[]
+  /** By rank. */
+  tasks: readonly Task[]
+  byId: ReadonlyMap<string, Task>
+  /** Ids of tasks with writes that are not settled. */
+  pending: ReadonlySet<string>
+}
+
+export interface ViewDeps {
+  http: Http
+  connection: Connection
+  outbox: Outbox
+  timing: Timing
+}
+
+/** What one snapshot request takes. */
+const pageTasks = 5_000
+
+export class ProjectView {
+  #current: ProjectState | null = null
+  #project: Project | null = null
+  readonly #tasks = new Versioned<Task>()
+  readonly #members = new Versioned<Member>()
+  readonly #rereading = new Set<string>()
+  readonly #listeners = new Set<(event: Event | null) => void>()
+  readonly #replica: Replica
+  readonly #leaveOutbox: (() => void)[]
+
+  constructor(
+    readonly id: string,
+    private readonly deps: ViewDeps,
+  ) {
+    const { outbox, connection, timing } = deps
+    this.#leaveOutbox = [outbox.shown(id), outbox.onChange(() => this.#changed())]
+    this.#replica = new Replica(
+      {
+        load: (signal) => this.#load(signal),
+        apply: (event) => this.#apply(event),
+        confirmed: (cursor) => {
+          this.#tasks.forgetDeletions()
+          this.#members.forgetDeletions()
+          outbox.passed(id, cursor)
+        },
+        changed: () => this.#changed(),
+        purge: () => this.#purge(),
+      },
+      connection,
+      timing,
+    )
+    this.#replica.signal.addEventListener('abort', () => this.#leave())
+  }
+
+  /** Resolves when there is something to show; rejects with StoppedError. */
+  get ready(): Promise<void> {
+    return this.#replica.ready
+  }
+
+  get state(): LiveState {
+    return this.#replica.state
+  }
+
+  /** Why it is stopped, or null. */
+  get error(): StoppedError | null {
+    return this.#replica.error
+  }
+
+  get current(): ProjectState {
+    return (this.#current ??= this.#materialise())
+  }
+
+  /** Called after each change of `current` or `state`: with the event that made it, comments and the like too. */
+  onChange(listener: (event: Event | null) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  create(task: Omit<NewTask, 'id' | 'projectId'>): Write {
+    const id = newId()
+    return this.#write(id, { kind: 'create', task: { ...task, id } })
+  }
+
+  update(taskId: string, changes: TaskPatch): Write {
+    return this.#write(taskId, { kind: 'update', changes })
+  }
+
+  delete(taskId: string): Write {
+    return this.#write(taskId, { kind: 'delete' })
+  }
+
+  move(taskId: string, to: TaskMove): Write {
+    return this.#write(taskId, { kind: 'move', to })
+  }
+
+  /** Ends it, if nobody else has it open. Unsent writes are still sent. */
+  close(): void {
+    this.#replica.release()
+  }
+
+  /** One more holder, who closes it too. */
+  hold(signal?: AbortSignal): this {
+    this.#replica.hold(signal)
+    return this
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  #write(taskId: string, change: Change): Write {
+    const shown = this.current.byId.get(taskId) ?? null
+    // On top of which version: the server's, whatever of this person's own is still on the way.
+    const version = this.#tasks.get(taskId)?.version ?? 1
+    const base = shown && { ...shown, version }
+    return this.deps.outbox.add({ op: newId(), projectId: this.id, taskId, change, base })
+  }
+
+  #materialise(): ProjectState {
+    const base = new Map<string, Task>()
+    for (const task of this.#tasks.values()) base.set(task.id, task)
+    const writes = this.deps.outbox.pending.filter(({ projectId }) => projectId === this.id)
+    const byId = this.#project ? overlay(base, writes, this.id) : base
+    return {
+      project: this.#project,
+      members: [...this.#members.values()],
+      tasks: inOrder(byId.values()),
+      byId,
+      pending: new Set(writes.map(({ taskId }) => taskId)),
+    }
+  }
+
+  async #load(signal: AbortSignal): Promise<Loaded> {
+    const path = `/api/projects/${this.id}/snapshot`
+    const tasks: Task[] = []
+    let first: ProjectSnapshot | null = null
+    for (let after: string | null | undefined; after !== null;) {
+      const query = { limit: pageTasks, after }
+      const page: ProjectSnapshot = await this.deps.http.value({ method: 'GET', path, query, signal })
+      first ??= page
+      tasks.push(...page.tasks)
+      after = page.nextAfter
+    }
+    const { project, members, cursor } = first!
+    return {
+      scope: `project:${this.id}`,
+      cursor,
+      install: () => {
+        this.#rereading.clear()
+        this.#project = project
+        this.#tasks.reset(tasks.map((task) => [task.id, task.version, task]))
+        this.#members.reset(members.map((member) => [member.userId, numberOf(cursor), member]))
+      },
+    }
+  }
+
+  #apply(event: Event): void {
+    this.#take(event)
+    if (event.type.startsWith('task.') && !event.omitted) this.#echo(event, taskOf(event))
+    this.#changed(event)
+  }
+
+  /** A deletion echoes once for each subtask; the write is about one of them. */
+  #echo({ op, id }: Event, value: Task | null): void {
+    if (op !== undefined && id !== null) this.deps.outbox.echoed(op, id, value)
+  }
+
+  #take(event: Event): void {
+    const { type, id, version } = event
+    if (event.omitted && (type.startsWith('task.') || type.startsWith('project.'))) return this.#reread(event)
+    switch (type) {
+      case 'task.created':
+      case 'task.updated':
+        this.#tasks.put(id!, version, taskOf(event))
+        return
+      case 'task.deleted':
+        this.#rereading.delete(id!)
+        this.#tasks.put(id!, version, null)
+        return
+      case 'project.updated':
+        if (this.#project && version > this.#project.version)
+          // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract; the role is not in it
+          this.#project = { ...this.#project, ...(event.data as Omit<Project, 'role'>) }
+        return
+      case 'member.added':
+      case 'member.updated':
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
+        return this.#takeMember(id!, version, event.data as Member)
+      case 'member.removed':
+        this.#members.put(id!, version, null)
+        return
+    }
+  }
+
+  #takeMember(id: string, version: number, member: Member): void {
+    this.#members.put(id, version, member)
+  }
+
+  /** The frame was too large for its texts: read what it is about. The held version stays until then. */
+  #reread(event: Event): void {
+    const { id } = event
+    if (id === null || this.#rereading.has(id)) return
+    this.#rereading.add(id)
+    void this.#readAgain(id, event)
+  }
+
+  async #readAgain(id: string, event: Event): Promise<void> {
+    const { http, timing } = this.deps
+    const { signal } = this.#replica
+    const isTask = event.type.startsWith('task.')
+    const path = `/api/${isTask ? 'tasks' : 'projects'}/${id}`
+    for (let failures = 0; this.#rereading.has(id) && !signal.aborted;) {
+      try {
+        const value = await http.value<Task & Project>({ method: 'GET', path, signal })
+        if (!this.#rereading.delete(id)) return // deleted, or a snapshot came, while this was read
+        if (!isTask) this.#project = value
+        else if (value.projectId === this.id) this.#tasks.put(id, value.version, value)
+        this.#echo(event, value)
+        return this.#changed()
+      } catch (error) {
+        // Gone, or moved out of reach: the log says so next.
+        if (error instanceof ApiError && error.status === 404) return void this.#rereading.delete(id)
+        failures += 1
+        await sleep(jitter(failures, timing.backOffFrom, timing.backOffTo), signal).catch(() => {})
+      }
+    }
+  }
+
+  #purge(): void {
+    this.#project = null
+    this.#tasks.reset([])
+    this.#members.reset([])
+  }
+
+  #leave(): void {
+    for (const leave of this.#leaveOutbox) leave()
+  }
+
+  #changed(event: Event | null = null): void {
+    this.#current = null
+    for (const listener of this.#listeners) listener(event)
+  }
+}
+
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
+const taskOf = ({ data }: Event): Task | null => (data as Task | undefined) ?? null

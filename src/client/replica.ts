@@ -1,0 +1,234 @@
+// A scope's state, kept true: snapshot, then every event after it. It trusts a cursor only when everything up to it
+// is known to have arrived (`synced`, or a `position` whose count agrees), and goes on from the last such cursor;
+// what comes twice on the way is old news by its number or its version. So nothing the line does can tear a hole.
+//
+//   loading ──snapshot──▶ joining ──sub──▶ replaying ──synced──▶ live
+//     ▲  ▲                   ▲                 │                  │
+//     │  └── resync, lost ───┼─────────────────┴──────────────────┤
+//     │      frame           └── line lost ───────────────────────┘
+//     └─ any, on 404, revocation, 45xx, dispose ──▶ stopped
+import { deferred } from './deferred.ts'
+import type { Connection } from './connection.ts'
+import { ApiError, SignedOutError, StoppedError, type StopReason } from './errors.ts'
+import { isPassing } from './http.ts'
+import type { Follower } from './line.ts'
+import type { Timing } from './timing.ts'
+import { jitter, Nap } from './wait.ts'
+import { numberOf, type Event, type ResyncReason } from './wire.ts'
+
+export type LiveState = 'connecting' | 'live' | 'catching-up' | 'offline' | 'stopped'
+
+/** What a snapshot brought: where it is true, and how to make it the state. */
+export interface Loaded {
+  /** Its full name: a server knows no `user:me` in its frames. */
+  scope: string
+  cursor: string
+  install: () => void
+}
+
+/** The state that is kept true. */
+export interface Model {
+  load(signal: AbortSignal): Promise<Loaded>
+  apply(event: Event): void
+  /** Everything up to here has been applied, and nothing from before will come again. */
+  confirmed(cursor: string): void
+  /** Something may look different: the state of the line, too. */
+  changed(): void
+  /** The right to see it is gone. */
+  purge(): void
+}
+
+type Phase = 'loading' | 'joining' | 'replaying' | 'live' | 'stopped'
+
+/** Events that may arrive unconfirmed. */
+const maxUnconfirmed = 20_000
+
+export class Replica implements Follower {
+  scope = ''
+  #cursor: string | null = null
+  #phase: Phase = 'loading'
+  #isLoaded = false
+  #isAway = false
+  #floor = 0
+  #confirmed = 0
+  #replay = 0
+  #holders = 0
+  #unconfirmed = new Set<string>()
+  /** A snapshot from before this number is not what was asked for. */
+  #atLeast = 0
+  #isLoading = false
+  /** Something asked for a newer snapshot while one was being read. */
+  #isStale = false
+  readonly #ended = new AbortController()
+  readonly #nap = new Nap()
+  readonly #ready = deferred<void>()
+  error: StoppedError | null = null
+
+  constructor(
+    private readonly model: Model,
+    private readonly connection: Connection,
+    private readonly timing: Timing,
+  ) {
+    this.#ready.promise.catch(() => {}) // whoever awaits `ready` hears of it
+    void this.#reload()
+  }
+
+  /** One more holder, until it releases or its signal ends. */
+  hold(signal: AbortSignal | undefined): void {
+    this.#holders += 1
+    if (signal?.aborted) this.release()
+    else signal?.addEventListener('abort', () => this.release(), { once: true, signal: this.#ended.signal })
+  }
+
+  /** The last one out ends it. */
+  release(): void {
+    this.#holders -= 1
+    if (this.#holders <= 0) this.stopped('closed', null)
+  }
+
+  /** Resolves with the first snapshot; rejects with StoppedError. */
+  get ready(): Promise<void> {
+    return this.#ready.promise
+  }
+
+  get signal(): AbortSignal {
+    return this.#ended.signal
+  }
+
+  get state(): LiveState {
+    if (this.#phase === 'stopped') return 'stopped'
+    if (this.#isAway || this.connection.isAway) return 'offline'
+    if (this.#phase === 'live') return 'live'
+    return this.#isLoaded && this.connection.state === 'open' ? 'catching-up' : 'connecting'
+  }
+
+  get cursor(): string | null {
+    return this.#phase === 'loading' ? null : this.#cursor
+  }
+
+  joined(replay: number): void {
+    if (this.#phase === 'stopped') return
+    this.#confirmed = 0
+    this.#replay = replay
+    this.#unconfirmed.clear()
+    this.#enter('replaying')
+  }
+
+  event(event: Event): void {
+    if (this.#phase !== 'replaying' && this.#phase !== 'live') return
+    if (numberOf(event.cursor) <= this.#floor || this.#unconfirmed.has(event.cursor)) return
+    this.#unconfirmed.add(event.cursor)
+    if (this.#unconfirmed.size > maxUnconfirmed) return this.resync('lost')
+    if (event.type !== 'scope.refetch') return this.model.apply(event)
+    // Changes that had no events of their own. What comes until the snapshot is here comes again after it.
+    void this.#reload(numberOf(event.cursor))
+  }
+
+  synced(cursor: string, more = false): void {
+    if (this.#phase !== 'replaying' && this.#phase !== 'live') return
+    if (this.#confirmed + this.#unconfirmed.size < this.#replay) return this.resync('lost')
+    this.#confirm(cursor)
+    if (!more) this.#enter('live')
+  }
+
+  position(cursor: string, count: number): void {
+    if (this.#phase !== 'live') return
+    if (this.#confirmed + this.#unconfirmed.size === count) this.#confirm(cursor)
+    else this.resync('lost')
+  }
+
+  resync(_reason: ResyncReason | 'lost'): void {
+    if (this.#phase === 'stopped') return
+    void this.#reload()
+  }
+
+  stopped(reason: StopReason, closeCode: number | null, cause?: unknown): void {
+    if (this.#phase === 'stopped') return
+    this.error = new StoppedError(reason, closeCode, cause)
+    this.#phase = 'stopped'
+    this.#cursor = null
+    this.connection.leave(this)
+    this.#ended.abort(this.error)
+    this.#ready.reject(this.error)
+    if (reason === 'revoked' || reason === 'not_found') this.model.purge()
+    this.model.changed()
+  }
+
+  connectionChanged(): void {
+    const { state } = this.connection
+    if (state === 'open') this.#nap.wake()
+    else if (this.#phase === 'replaying' || this.#phase === 'live') this.#phase = 'joining'
+    this.model.changed()
+  }
+
+  #confirm(cursor: string): void {
+    this.#confirmed += this.#unconfirmed.size
+    this.#unconfirmed.clear()
+    this.#floor = Math.max(this.#floor, numberOf(cursor))
+    this.#cursor = cursor
+    this.model.confirmed(cursor)
+  }
+
+  #enter(phase: Phase): void {
+    if (phase === this.#phase) return
+    this.#phase = phase
+    this.model.changed()
+  }
+
+  /** Reads the snapshot until it is there, or it is clear that it never will be. One at a time. */
+  async #reload(atLeast = 0): Promise<void> {
+    this.#atLeast = atLeast
+    this.#enter('loading')
+    this.#isStale = this.#isLoading
+    if (this.#isLoading) return
+    this.#isLoading = true
+    let failures = 0
+    while (!this.#ended.signal.aborted) {
+      this.#isStale = false
+      try {
+        const loaded = await this.model.load(this.#ended.signal)
+        if (!this.#isStale && numberOf(loaded.cursor) >= this.#atLeast) {
+          this.#isLoading = false
+          return this.#install(loaded)
+        }
+      } catch (error) {
+        if (this.#isOver(error)) return
+        this.#away(true)
+      }
+      failures += 1
+      const { backOffFrom, backOffTo } = this.timing
+      await this.#nap.sleep(jitter(failures, backOffFrom, backOffTo), this.#ended.signal).catch(() => {})
+    }
+  }
+
+  #isOver(error: unknown): boolean {
+    if (this.#ended.signal.aborted) return true
+    if (error instanceof SignedOutError) this.stopped('signed_out', null, error)
+    else if (error instanceof ApiError && error.status === 404) this.stopped('not_found', null, error)
+    else if (error instanceof ApiError && !isPassing(error) && error.status < 500)
+      this.stopped('refused', null, error)
+    return this.error !== null
+  }
+
+  #install({ scope, cursor, install }: Loaded): void {
+    if (this.#phase === 'stopped') return
+    this.scope = scope
+    this.#cursor = cursor
+    this.#floor = numberOf(cursor)
+    this.#unconfirmed.clear()
+    this.#phase = 'joining'
+    this.#isAway = false
+    this.#isLoaded = true
+    install()
+    this.model.confirmed(cursor)
+    this.model.changed()
+    this.#ready.resolve()
+    this.connection.join(this)
+  }
+
+  #away(isAway: boolean): void {
+    if (isAway === this.#isAway) return
+    this.#isAway = isAway
+    this.model.changed()
+  }
+}

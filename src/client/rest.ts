@@ -1,0 +1,226 @@
+// Every endpoint, typed by the model's shapes and grouped as the API's paths are. Reads and writes are retried where
+// that is safe; a write that names `ifVersion` and loses throws ConflictError with both sides.
+import type { Registration, SignIn, UserPatch, PasswordChange } from '../model/credentials.ts'
+import type { Notification } from '../model/notification.ts'
+import type { Member, MemberRole, NewMember, NewProject, Project, ProjectPatch } from '../model/project.ts'
+import type { ProjectSnapshot, UserSnapshot } from '../model/snapshot.ts'
+import type {
+  NewShare,
+  NewTask,
+  Priority,
+  Share,
+  Status,
+  Task,
+  TaskMove,
+  TaskPatch,
+  TaskReplacement,
+} from '../model/task.ts'
+import type { PublicUser, Session as SessionRow, SessionAnswer, User } from '../model/user.ts'
+import { ApiError, ConflictError } from './errors.ts'
+import type { Call } from './exchange.ts'
+import type { Http } from './http.ts'
+import { list, type List, type Page, type PageQuery } from './pages.ts'
+import type { Session } from './session.ts'
+
+export interface CallOptions {
+  signal?: AbortSignal
+  /** Idempotency-Key, if the caller has one: the same write later is the same write. */
+  key?: string
+}
+
+export interface GuardedOptions extends CallOptions {
+  /** Only if nothing writable changed since. */
+  ifVersion?: number
+}
+
+type SortField = 'createdAt' | 'updatedAt' | 'dueAt' | 'priority' | 'title' | 'status' | 'rank'
+
+export interface TaskQuery extends PageQuery {
+  projectId?: string
+  parentId?: string
+  status?: Status | readonly Status[]
+  priority?: Priority | readonly Priority[]
+  /** An id, `me` or `none`. */
+  assigneeId?: string
+  creatorId?: string
+  /** All of these. */
+  tag?: string | readonly string[]
+  completed?: boolean
+  overdue?: boolean
+  shared?: boolean
+  search?: string
+  createdAfter?: string
+  createdBefore?: string
+  updatedAfter?: string
+  updatedBefore?: string
+  dueAfter?: string
+  dueBefore?: string
+  sort?: SortField | `-${SortField}`
+}
+
+export type Operation =
+  | { op: 'create'; data: NewTask }
+  | { op: 'update'; id: string; data: TaskPatch; ifVersion?: number }
+  | { op: 'delete'; id: string; ifVersion?: number }
+
+export interface Inbox extends Page<Notification> {
+  unreadCount: number
+}
+
+export type Rest = ReturnType<typeof createRest>
+
+export const createRest = (http: Http, session: Session) => {
+  const get = <T>(path: string, options: CallOptions = {}, query?: Call['query']): Promise<T> =>
+    http.value<T>({ method: 'GET', path, query, ...options })
+
+  const write = <T>(
+    method: Call['method'],
+    path: string,
+    body?: unknown,
+    options: CallOptions = {},
+  ): Promise<T> => http.value<T>({ method, path, body, ...options })
+
+  /** Reads what is there where a conditional write lost. */
+  const guarded = async <T>(
+    method: Call['method'],
+    path: string,
+    body: unknown,
+    { ifVersion, ...options }: GuardedOptions = {},
+  ): Promise<T> => {
+    try {
+      return await http.value<T>({ method, path, body, ifMatch: ifVersion, ...options })
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 412)) throw error
+      const theirs = await get<unknown>(path, options).catch((reason: unknown) => {
+        if (reason instanceof ApiError && reason.status === 404) return null
+        throw reason
+      })
+      throw new ConflictError(error.problem, { version: ifVersion ?? 0, changes: body ?? null }, theirs)
+    }
+  }
+
+  const signedIn = async (path: string, body: unknown, signal?: AbortSignal): Promise<User> => {
+    const { value } = await http.sendOpen<SessionAnswer>({ method: 'POST', path, body, signal })
+    await session.adopt(value)
+    return value.user
+  }
+
+  const id = encodeURIComponent
+
+  return {
+    auth: {
+      /** Makes an account and signs in. */
+      register: (input: Registration, signal?: AbortSignal) => signedIn('/api/auth/register', input, signal),
+      signIn: (input: SignIn, signal?: AbortSignal) => signedIn('/api/auth/login', input, signal),
+      /** Ends this session, on the server if it can be reached, and here in any case. */
+      async signOut(options: CallOptions = {}): Promise<void> {
+        try {
+          await write<null>('POST', '/api/auth/logout', undefined, options)
+        } finally {
+          await session.forget()
+        }
+      },
+      async signOutEverywhere(options: CallOptions = {}): Promise<void> {
+        await write<null>('POST', '/api/auth/logout-all', undefined, options)
+        await session.forget()
+      },
+      sessions: () => list<SessionRow>(http, '/api/auth/sessions'),
+      endSession: (sessionId: string, options?: CallOptions) =>
+        write<null>('DELETE', `/api/auth/sessions/${id(sessionId)}`, undefined, options),
+    },
+
+    users: {
+      me: (options?: CallOptions) => get<User>('/api/users/me', options),
+      updateMe: (changes: UserPatch, options?: CallOptions) =>
+        write<User>('PATCH', '/api/users/me', changes, options),
+      deleteMe: (password: string, { signal }: { signal?: AbortSignal } = {}) =>
+        // Not repeated: the second time there is nobody to ask for it.
+        http.value<null>({ method: 'DELETE', path: '/api/users/me', body: { password }, key: null, signal }),
+      changePassword: (change: PasswordChange, options?: CallOptions) =>
+        write<null>('PUT', '/api/users/me/password', change, options),
+      snapshot: (options?: CallOptions) => get<UserSnapshot>('/api/users/me/snapshot', options),
+      search: (q: string, query: { limit?: number } = {}) =>
+        list<PublicUser>(http, '/api/users/search', { q, ...query }),
+      get: (userId: string, options?: CallOptions) => get<PublicUser>(`/api/users/${id(userId)}`, options),
+    },
+
+    projects: {
+      list: (query: PageQuery & { archived?: boolean } = {}) =>
+        list<Project>(http, '/api/projects', { ...query }),
+      create: (input: NewProject, options?: CallOptions) =>
+        write<Project>('POST', '/api/projects', input, options),
+      get: (projectId: string, options?: CallOptions) =>
+        get<Project>(`/api/projects/${id(projectId)}`, options),
+      update: (projectId: string, changes: ProjectPatch, options?: GuardedOptions) =>
+        guarded<Project>('PATCH', `/api/projects/${id(projectId)}`, changes, options),
+      delete: (projectId: string, options?: GuardedOptions) =>
+        guarded<null>('DELETE', `/api/projects/${id(projectId)}`, undefined, options),
+      archive: (projectId: string, options?: CallOptions) =>
+        write<Project>('POST', `/api/projects/${id(projectId)}/archive`, undefined, options),
+      unarchive: (projectId: string, options?: CallOptions) =>
+        write<Project>('POST', `/api/projects/${id(projectId)}/unarchive`, undefined, options),
+      snapshot: (
+        projectId: string,
+        { limit, after, ...options }: CallOptions & { limit?: number; after?: string } = {},
+      ) => get<ProjectSnapshot>(`/api/projects/${id(projectId)}/snapshot`, options, { limit, after }),
+      members: (projectId: string, query: PageQuery = {}) =>
+        list<Member>(http, `/api/projects/${id(projectId)}/members`, { ...query }),
+      addMember: (projectId: string, member: NewMember, options?: CallOptions) =>
+        write<Member>('POST', `/api/projects/${id(projectId)}/members`, member, options),
+      changeMember: (projectId: string, userId: string, role: MemberRole, options?: CallOptions) =>
+        write<Member>('PATCH', `/api/projects/${id(projectId)}/members/${id(userId)}`, { role }, options),
+      removeMember: (projectId: string, userId: string, options?: CallOptions) =>
+        write<null>('DELETE', `/api/projects/${id(projectId)}/members/${id(userId)}`, undefined, options),
+    },
+
+    tasks: {
+      list: ({ status, priority, ...query }: TaskQuery = {}): List<Task> =>
+        list<Task>(http, '/api/tasks', { ...query, status: commas(status), priority: commas(priority) }),
+      create: (input: NewTask, options?: CallOptions) => write<Task>('POST', '/api/tasks', input, options),
+      get: (taskId: string, options?: CallOptions) => get<Task>(`/api/tasks/${id(taskId)}`, options),
+      update: (taskId: string, changes: TaskPatch, options?: GuardedOptions) =>
+        guarded<Task>('PATCH', `/api/tasks/${id(taskId)}`, changes, options),
+      replace: (taskId: string, task: TaskReplacement, options?: GuardedOptions) =>
+        guarded<Task>('PUT', `/api/tasks/${id(taskId)}`, task, options),
+      delete: (taskId: string, options?: GuardedOptions) =>
+        guarded<null>('DELETE', `/api/tasks/${id(taskId)}`, undefined, options),
+      move: (taskId: string, to: TaskMove, options?: CallOptions) =>
+        write<Task>('POST', `/api/tasks/${id(taskId)}/move`, to, options),
+      addTags: (taskId: string, tags: string[], options?: CallOptions) =>
+        write<Task>('POST', `/api/tasks/${id(taskId)}/tags`, { tags }, options),
+      removeTag: (taskId: string, tag: string, options?: CallOptions) =>
+        write<null>('DELETE', `/api/tasks/${id(taskId)}/tags/${id(tag)}`, undefined, options),
+      /** All or none, in the order of `ids`. */
+      updateMany: (ids: string[], changes: TaskPatch, options?: CallOptions) =>
+        write<{ items: Task[] }>('PATCH', '/api/tasks/bulk', { ids, changes }, options),
+      /** All or nothing, in order; null stands for a deletion. */
+      batch: (operations: Operation[], options?: CallOptions) =>
+        write<{ items: (Task | null)[] }>('POST', '/api/tasks/batch', { operations }, options),
+      shares: (taskId: string, query: PageQuery = {}) =>
+        list<Share>(http, `/api/tasks/${id(taskId)}/shares`, { ...query }),
+      share: (taskId: string, share: NewShare, options?: CallOptions) =>
+        write<Share>('POST', `/api/tasks/${id(taskId)}/shares`, share, options),
+      changeShare: (taskId: string, userId: string, permission: Share['permission'], options?: CallOptions) =>
+        write<Share>('PATCH', `/api/tasks/${id(taskId)}/shares/${id(userId)}`, { permission }, options),
+      removeShare: (taskId: string, userId: string, options?: CallOptions) =>
+        write<null>('DELETE', `/api/tasks/${id(taskId)}/shares/${id(userId)}`, undefined, options),
+    },
+
+    notifications: {
+      list: (query: PageQuery & { unread?: boolean } = {}) =>
+        list<Notification, Inbox>(http, '/api/notifications', { ...query }),
+      read: (notificationId: string, options?: CallOptions) =>
+        write<Notification>('POST', `/api/notifications/${id(notificationId)}/read`, undefined, options),
+      readAll: (options?: CallOptions) =>
+        write<{ upTo: string | null; unreadCount: number }>(
+          'POST',
+          '/api/notifications/read-all',
+          undefined,
+          options,
+        ),
+    },
+  }
+}
+
+const commas = (words: string | readonly string[] | undefined): string | undefined =>
+  typeof words === 'string' ? words : words?.join(',')

@@ -1,0 +1,145 @@
+// Who is signed in, and the one access token everything uses. Invariant: at most one refresh runs at a time, and
+// whoever finds a token stale shares it. A refresh is repeated once if its answer is lost: within ten seconds the
+// server answers a repeat, from here or another tab, with the same successor.
+import type { SessionAnswer } from '../model/user.ts'
+import { ApiError, NetworkError, SignedOutError } from './errors.ts'
+import { exchange, type Call, type Wire } from './exchange.ts'
+import type { Timing } from './timing.ts'
+import { until } from './wait.ts'
+
+export interface Tokens {
+  accessToken: string
+  /** Milliseconds since 1970 by this device's clock. */
+  expiresAt: number
+  /** Null where the browser's cookie holds it. */
+  refreshToken: string | null
+}
+
+/** Where tokens outlive the page. Whoever can read it can be the person: prefer the cookie in browsers. */
+export interface TokenStorage {
+  load(): Tokens | null | Promise<Tokens | null>
+  save(tokens: Tokens | null): void | Promise<void>
+}
+
+export interface SessionOptions {
+  /** A personal access token, instead of signing in. */
+  token?: string
+  /** The refresh token stays in the HttpOnly cookie and is never seen by this program (same site only). */
+  useCookie?: boolean
+  storage?: TokenStorage
+}
+
+export class Session {
+  #tokens: Tokens | null = null
+  #renewal: Promise<string> | null = null
+  #loading: Promise<void> | null = null
+  readonly #listeners = new Set<() => void>()
+
+  constructor(
+    private readonly wire: Wire,
+    private readonly timing: Timing,
+    private readonly options: SessionOptions,
+  ) {}
+
+  /** Called after every new token and after signing out. Answers how to stop. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** A token that is good for a while. SignedOutError where there is none. */
+  async token(signal?: AbortSignal): Promise<string> {
+    if (this.options.token !== undefined) return this.options.token
+    await until((this.#loading ??= this.#load()), signal)
+    const held = this.#tokens
+    if (held && held.expiresAt - this.timing.renewAhead > Date.now()) return held.accessToken
+    return this.renew(held?.accessToken ?? '', signal)
+  }
+
+  /** Milliseconds until the token should be renewed; null for one that does not expire by itself. */
+  get freshFor(): number | null {
+    return this.#tokens && Math.max(0, this.#tokens.expiresAt - this.timing.renewAhead - Date.now())
+  }
+
+  /** A newer token than `stale`: the one held, if somebody was faster, or one refresh for all who ask. */
+  renew(stale: string, signal?: AbortSignal): Promise<string> {
+    if (this.options.token !== undefined) return Promise.reject(new SignedOutError('the token was refused'))
+    const held = this.#tokens
+    if (held && held.accessToken !== stale) return Promise.resolve(held.accessToken)
+    this.#renewal ??= this.#refresh(stale).finally(() => {
+      this.#renewal = null
+    })
+    return until(this.#renewal, signal)
+  }
+
+  /** Whether a refresh could help: a personal access token is what it is. */
+  get isRenewable(): boolean {
+    return this.options.token === undefined
+  }
+
+  /** A newer token than the one held, whatever is wrong with that. */
+  async renewHeld(signal?: AbortSignal): Promise<string> {
+    await until((this.#loading ??= this.#load()), signal)
+    return this.renew(this.#tokens?.accessToken ?? '', signal)
+  }
+
+  /** Takes over what registration, sign-in or a refresh answered. */
+  async adopt({ accessToken, expiresIn, refreshToken }: SessionAnswer): Promise<void> {
+    await this.#keep({
+      accessToken,
+      expiresAt: Date.now() + expiresIn * 1000,
+      refreshToken: this.options.useCookie ? null : refreshToken,
+    })
+  }
+
+  /** Forgets the tokens, here and in storage. */
+  async forget(): Promise<void> {
+    await this.#keep(null)
+  }
+
+  async #load(): Promise<void> {
+    this.#tokens ??= (await this.options.storage?.load()) ?? null
+  }
+
+  async #keep(tokens: Tokens | null): Promise<void> {
+    this.#loading ??= Promise.resolve()
+    this.#tokens = tokens
+    await this.options.storage?.save(tokens)
+    for (const listener of this.#listeners) listener()
+  }
+
+  async #refresh(stale: string): Promise<string> {
+    // Another tab with the same storage may have been first.
+    const stored = (await this.options.storage?.load()) ?? null
+    if (stored && stored.accessToken !== stale && stored.expiresAt > Date.now()) {
+      await this.#keep(stored)
+      return stored.accessToken
+    }
+    const refreshToken = stored?.refreshToken ?? this.#tokens?.refreshToken ?? null
+    if (refreshToken === null && !this.options.useCookie) throw new SignedOutError()
+    try {
+      const answer = await this.#ask(refreshToken)
+      await this.adopt(answer)
+      return answer.accessToken
+    } catch (error) {
+      if (!(error instanceof ApiError && (error.status === 401 || error.status === 403))) throw error
+      await this.forget()
+      throw new SignedOutError(error)
+    }
+  }
+
+  async #ask(refreshToken: string | null): Promise<SessionAnswer> {
+    const call: Call = {
+      method: 'POST',
+      path: '/api/auth/refresh',
+      body: refreshToken === null ? {} : { refreshToken },
+      timeoutMs: Math.min(this.wire.timeoutMs, 4_000),
+    }
+    try {
+      return (await exchange<SessionAnswer>(this.wire, call, null)).value
+    } catch (error) {
+      if (!(error instanceof NetworkError)) throw error
+      return (await exchange<SessionAnswer>(this.wire, call, null)).value
+    }
+  }
+}

@@ -1,0 +1,32 @@
+// Every wait of the client, in one place; the protocol names most of them. Milliseconds.
+
+export const timing = {
+  /** For one attempt of a request; long polls add what they wait. */
+  request: 15_000,
+  /** Attempts of a request that may be repeated. */
+  attempts: 4,
+  retryFrom: 300,
+  retryTo: 5_000,
+  /** A `Retry-After` beyond this is the caller's to wait. */
+  retryAfterMost: 30_000,
+  /** An access token is renewed this long before it expires. */
+  renewAhead: 30_000,
+  /** For a socket to open and say welcome. */
+  open: 10_000,
+  ping: 25_000,
+  /** Without hearing anything for this long, a connection is dead. */
+  dead: 40_000,
+  /** Full jitter between nothing and a cap that doubles from the first to the second. */
+  backOffFrom: 500,
+  backOffTo: 20_000,
+  /** A connection that stayed open this long was a good one: back-off starts anew. */
+  stable: 10_000,
+  /** After 4429. */
+  tooFast: 30_000,
+  /** One long poll, at most 25 s. */
+  pollWait: 25_000,
+  /** Where sockets do not open, they are tried again this often. */
+  pollFor: 300_000,
+}
+
+export type Timing = typeof timing

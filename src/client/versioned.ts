@@ -1,0 +1,49 @@
+// What a scope holds, by id, under the version rule: a value is replaced only by a higher version, and a deletion is
+// remembered as one. So whatever is repeated or comes out of order, each effect happens once.
+
+interface Held<T> {
+  version: number
+  /** Null once deleted. */
+  value: T | null
+}
+
+export class Versioned<T> {
+  #held = new Map<string, Held<T>>()
+
+  /** Starts anew from a snapshot. */
+  reset(items: Iterable<readonly [id: string, version: number, value: T]>): void {
+    this.#held = new Map()
+    for (const [id, version, value] of items) this.#held.set(id, { version, value })
+  }
+
+  /** Takes a value, or null for a deletion. False if it is old news. */
+  put(id: string, version: number, value: T | null): boolean {
+    const held = this.#held.get(id)
+    if (held && held.version >= version) return false
+    this.#held.set(id, { version, value })
+    return true
+  }
+
+  /** Lets go of it without remembering: it may come back as it was. */
+  remove(id: string): void {
+    this.#held.delete(id)
+  }
+
+  get(id: string): T | null {
+    return this.#held.get(id)?.value ?? null
+  }
+
+  /** What is held, or was deleted, has this version; 0 for what was never seen. */
+  versionOf(id: string): number {
+    return this.#held.get(id)?.version ?? 0
+  }
+
+  *values(): IterableIterator<T> {
+    for (const { value } of this.#held.values()) if (value !== null) yield value
+  }
+
+  /** Nothing from before now can arrive any more: deletions need not be remembered. */
+  forgetDeletions(): void {
+    for (const [id, { value }] of this.#held) if (value === null) this.#held.delete(id)
+  }
+}

@@ -1,0 +1,60 @@
+// Waiting that ends: with a deadline, with the caller's signal, and with jitter, so that clients do not come in step.
+
+/** Full jitter: anything up to a cap that doubles from `from` to `to` with each failure (1 is the first). */
+export const jitter = (failures: number, from: number, to: number): number =>
+  Math.random() * Math.min(to, from * 2 ** Math.min(failures - 1, 30))
+
+/** Resolves after `ms`; rejects with the signal's reason. */
+export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(reasonOf(signal))
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', abort)
+      resolve()
+    }, ms)
+    const abort = (): void => {
+      clearTimeout(timer)
+      reject(reasonOf(signal))
+    }
+    signal.addEventListener('abort', abort, { once: true })
+  })
+
+/** The promise, but not beyond the signal: what is shared goes on for the others. */
+export const until = <T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> =>
+  signal === undefined
+    ? promise
+    : new Promise((resolve, reject) => {
+        const abort = (): void => reject(reasonOf(signal))
+        if (signal.aborted) abort()
+        signal.addEventListener('abort', abort, { once: true })
+        promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+      })
+
+/** A signal that ends with any of those given. */
+export const anyOf = (...signals: (AbortSignal | undefined)[]): AbortSignal =>
+  AbortSignal.any(signals.filter((signal) => signal !== undefined))
+
+/** A wait that somebody may cut short. */
+export class Nap {
+  #wake: (() => void) | null = null
+
+  /** Resolves after `ms`, or when woken. Rejects with the signal's reason. */
+  async sleep(ms: number, signal: AbortSignal): Promise<void> {
+    const woken = new AbortController()
+    this.#wake = () => woken.abort()
+    try {
+      await sleep(ms, anyOf(signal, woken.signal))
+    } catch (error) {
+      if (!woken.signal.aborted || signal.aborted) throw error
+    } finally {
+      this.#wake = null
+    }
+  }
+
+  wake(): void {
+    this.#wake?.()
+  }
+}
+
+const reasonOf = (signal: AbortSignal): Error =>
+  signal.reason instanceof Error ? signal.reason : new DOMException('Aborted', 'AbortError')

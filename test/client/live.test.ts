@@ -1,0 +1,117 @@
+// The client against a real server: what is written anywhere is seen in its views, each effect once, over a socket
+// and over long polls alike.
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { createClient, type Client, type ClientOptions } from '../../src/client/client.ts'
+import { eventually } from '../support/eventually.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+
+let world: World
+const stack = new AsyncDisposableStack()
+
+beforeAll(async () => {
+  world = stack.use(await startWorld())
+})
+afterAll(() => stack.disposeAsync())
+
+const clientOf = async (person: Person, options: Partial<ClientOptions> = {}): Promise<Client> => {
+  const client = createClient({ url: world.url, ...options })
+  await client.session.adopt(person.session)
+  return client
+}
+
+const write = async (person: Person, method: string, path: string, body?: unknown): Promise<any> => {
+  const answer = await world.call(method, path, { token: person.token, ...(body !== undefined && { body }) })
+  expect(answer.status).toBeLessThan(300)
+  return answer.body
+}
+
+for (const transport of ['socket', 'poll'] as const) {
+  describe(`Live over ${transport}`, () => {
+    test('a view shows what others write, in the order of ranks', async () => {
+      const ada = await world.register()
+      const first = await write(ada, 'POST', '/api/tasks', { title: 'first' })
+      using client = await clientOf(ada, { transport })
+      using view = client.project(ada.inboxId).live()
+      await view.ready
+      expect(view.current.project?.id).toBe(ada.inboxId)
+      await eventually(() => expect(view.state).toBe('live'))
+      const second = await write(ada, 'POST', '/api/tasks', { title: 'second' })
+      await write(ada, 'POST', `/api/tasks/${second.id}/move`, { before: first.id })
+      await eventually(() =>
+        expect(view.current.tasks.map(({ title }) => title)).toEqual(['second', 'first']),
+      )
+      await write(ada, 'DELETE', `/api/tasks/${first.id}`)
+      await eventually(() => expect(view.current.tasks.map(({ title }) => title)).toEqual(['second']))
+      expect(view.current.byId.get(second.id)).toEqual(await write(ada, 'GET', `/api/tasks/${second.id}`))
+    })
+
+    test('an optimistic write is seen at once and settles on its echo', async () => {
+      const ada = await world.register()
+      using client = await clientOf(ada, { transport })
+      using view = client.project(ada.inboxId).live()
+      await view.ready
+      const made = view.create({ title: 'mine' })
+      expect(view.current.tasks).toMatchObject([{ id: made.taskId, title: 'mine', status: 'todo' }])
+      expect([...view.current.pending]).toEqual([made.taskId])
+      view.update(made.taskId, { status: 'done' })
+      const last = view.update(made.taskId, { title: 'renamed' })
+      expect(view.current.tasks).toMatchObject([{ title: 'renamed', status: 'done' }])
+      expect(await last.settled).toMatchObject({ version: 3, title: 'renamed', status: 'done' })
+      expect(view.current.pending.size).toBe(0)
+      expect(view.current.tasks).toEqual([await write(ada, 'GET', `/api/tasks/${made.taskId}`)])
+      const [echo] = (await world.entries(`project:${ada.inboxId}`)).filter(({ op }) => op === made.op)
+      expect(echo).toMatchObject({ type: 'task.created', entityId: made.taskId })
+    })
+
+    test('a refused write disappears again and says why', async () => {
+      const ada = await world.register()
+      const refused: string[] = []
+      using client = await clientOf(ada, { transport, onRefused: ({ op }) => void refused.push(op) })
+      using view = client.project(ada.inboxId).live()
+      await view.ready
+      const bad = view.create({ title: 'x'.repeat(300) })
+      expect(view.current.tasks).toHaveLength(1)
+      expect(await bad.settled.catch((error: unknown) => error)).toMatchObject({ code: 'validation_failed' })
+      expect(view.current.tasks).toEqual([])
+      expect(refused).toEqual([bad.op])
+    })
+
+    test('the own view hears of projects, shares and notifications', async () => {
+      const [ada, bob] = [await world.register(), await world.register()]
+      using client = await clientOf(bob, { transport })
+      using own = client.live()
+      await own.ready
+      expect(own.current.projects).toMatchObject([{ kind: 'inbox' }])
+      const project = await write(ada, 'POST', '/api/projects', { name: 'Apollo' })
+      await write(ada, 'POST', `/api/projects/${project.id}/members`, { userId: bob.id, role: 'viewer' })
+      const task = await write(ada, 'POST', '/api/tasks', { title: 'shared' })
+      await write(ada, 'POST', `/api/tasks/${task.id}/shares`, { userId: bob.id, permission: 'view' })
+      await eventually(() => {
+        expect(own.current.projects.at(-1)).toMatchObject({ id: project.id, role: 'viewer' })
+        expect(own.current.sharedTasks).toMatchObject([{ id: task.id, title: 'shared' }])
+      })
+      await write(ada, 'PATCH', `/api/tasks/${task.id}`, { title: 'changed' })
+      await eventually(() => expect(own.current.sharedTasks).toMatchObject([{ title: 'changed' }]))
+      await write(ada, 'DELETE', `/api/projects/${project.id}/members/${bob.id}`)
+      await write(ada, 'DELETE', `/api/tasks/${task.id}/shares/${bob.id}`)
+      await eventually(() => {
+        expect(own.current.projects).toHaveLength(1)
+        expect(own.current.sharedTasks).toEqual([])
+      })
+    })
+
+    test('a member who is removed keeps nothing of the project', async () => {
+      const [ada, bob] = [await world.register(), await world.register()]
+      const project = await write(ada, 'POST', '/api/projects', { name: 'Apollo' })
+      await write(ada, 'POST', `/api/projects/${project.id}/members`, { userId: bob.id, role: 'editor' })
+      await write(ada, 'POST', '/api/tasks', { projectId: project.id, title: 'secret' })
+      using client = await clientOf(bob, { transport })
+      using view = client.project(project.id).live()
+      await eventually(() => expect(view.state).toBe('live'))
+      await write(ada, 'DELETE', `/api/projects/${project.id}/members/${bob.id}`)
+      await eventually(() => expect(view.state).toBe('stopped'))
+      expect(view.current).toMatchObject({ project: null, tasks: [], members: [] })
+      expect(['revoked', 'not_found']).toContain(view.error!.reason)
+    })
+  })
+}
