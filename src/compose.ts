@@ -35,6 +35,13 @@ export interface RunningServer extends Running {
   deps: Deps
 }
 
+export interface Listening {
+  sharesPort: boolean
+}
+
+export const urlOf = (host: string, port: number): string =>
+  `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+
 /** What both roles stand on. */
 const openBase = async (stack: AsyncDisposableStack, config: Config, log: Log, role: string) => {
   const db = stack.use(
@@ -69,11 +76,13 @@ const prepareLog = async (db: Database, log: Log): Promise<void> => {
 /**
  * Starts a server: tails the log, then listens. Resolves when it answers.
  * @param patience of sockets, where tests cannot wait.
+ * @param listening `sharesPort` for several processes on one port, which their parent keeps.
  */
 export const openServer = async (
   config: Config,
   log: Log,
   patience: Partial<Patience> = {},
+  listening: Listening = { sharesPort: false },
 ): Promise<RunningServer> => {
   await using stack = new AsyncDisposableStack()
   const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'server')
@@ -123,7 +132,7 @@ export const openServer = async (
   }
   await tail.start()
   sockets = new Sockets(deps, patience)
-  const server = listen(deps, sockets)
+  const server = listen(deps, sockets, listening)
   stack.defer(async () => {
     drain.abort()
     await Bun.sleep(config.drainDelayMs)
@@ -132,8 +141,8 @@ export const openServer = async (
     await stopServer(server)
   })
   const owned = stack.move()
-  const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${server.port}`
-  return { deps, url, port: server.port!, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  const port = server.port!
+  return { deps, url: urlOf(config.host, port), port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
 /** Starts a worker: sweeps streams, consumes the log, runs the loops. */
@@ -176,13 +185,13 @@ const renewEpoch = async (db: Database, log: Log, voided: string): Promise<void>
 
 const isUp = ({ client }: RedisConnection): boolean => client.status === 'ready'
 
-const listen = (deps: Deps, sockets: Sockets): Server<Connection> => {
+const listen = (deps: Deps, sockets: Sockets, { sharesPort }: Listening): Server<Connection> => {
   const app = createApp(deps, sockets)
   app.listen({
     port: deps.config.port,
     hostname: deps.config.host,
-    // Without this a stale second process would silently take half of the traffic.
-    reusePort: false,
+    // Bun would share by default, and a stale second process silently take half of the traffic.
+    reusePort: sharesPort,
     // The app counts bodies itself and answers 413; this only caps what may be sent past it.
     maxRequestBodySize: 64 * 1024 * 1024,
     idleTimeout: 60,

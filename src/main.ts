@@ -1,16 +1,30 @@
 // The composition root: a role from the command line, opened, announced, and closed on a signal.
-//   bun src/main.ts server | worker | all | migrate [status|dump [--check]|epoch --new] | seed | tail     [--json]
+//   bun src/main.ts server [--workers N] | worker | all | migrate [status|dump [--check]|epoch --new] | seed | tail     [--json]
 import { openServer, openWorker, type Running } from './compose.ts'
 import { ConfigError, readConfig, type Config } from './config.ts'
 import { migrateCommand, seedCommand, tailCommand } from './commands.ts'
 import { AppError, messageOf } from './errors.ts'
 import { createLog, type Log } from './log.ts'
+import { openWorkers } from './supervisor.ts'
 
 /** A stop that takes longer is cut off, so that a supervisor never has to kill. */
 const stopDeadlineMs = 30_000
+/** A parent waits for its children first. */
+const parentDeadlineMs = 34_000
 
-const services: Record<string, (config: Config, log: Log) => Promise<Running>> = {
-  server: openServer,
+interface Service extends Running {
+  /** Rejects when it can no longer do what it is for. */
+  failed?: Promise<never>
+}
+
+const services: Record<string, (config: Config, log: Log, args: string[]) => Promise<Service>> = {
+  server: async (config, log, args) => {
+    const count = workersOf(args)
+    const sharesPort = isShared(args)
+    if (count === null || sharesPort) return openServer(config, log, {}, { sharesPort })
+    const command = [...program, 'server', sharedFlag]
+    return openWorkers({ config, count, command, environment: process.env, log })
+  },
   worker: openWorker,
   all: async (config, log) => {
     await using stack = new AsyncDisposableStack()
@@ -27,8 +41,29 @@ const commands: Record<string, (environment: NodeJS.ProcessEnv, args: string[]) 
   tail: tailCommand,
 }
 
+/** A server process among several on one port; it ends with its parent. Only the parent says this. */
+const sharedFlag = '--shares-port'
+const isShared = (args: string[]): boolean => args.includes(sharedFlag) && process.send !== undefined
+
+/** This very program: one executable, or the runtime and this file. */
+const program = Bun.main.includes('$bunfs') ? [process.execPath] : [process.execPath, Bun.main]
+
+const maxWorkers = 64
+
+/** The N of `--workers N`; null without it. */
+const workersOf = (args: string[]): number | null => {
+  const at = args.findIndex((arg) => arg === '--workers' || arg.startsWith('--workers='))
+  if (at < 0) return null
+  const text = args[at]!.split('=')[1] ?? args[at + 1] ?? ''
+  const count = /^\d{1,3}$/.test(text) ? Number(text) : 0
+  if (count < 1 || count > maxWorkers)
+    throw new ConfigError([`--workers needs a whole number from 1 to ${maxWorkers}`])
+  return count
+}
+
 const usage = `Usage: bun src/main.ts <role>
   server            answer REST and sockets
+  server --workers N    the same in N processes on one port
   worker            consume the log: notifications, overdue tasks, streams
   all               both in one process
   migrate           bring the database up to date
@@ -50,27 +85,43 @@ const main = async (args: string[]): Promise<number> => {
   if (command) return command(process.env, rest)
   const config = readConfig(process.env)
   const log = createLog(role, config.logLevel)
-  return serve(role, await service!(config, log), log, rest.includes('--json'))
+  const orphaned = Promise.withResolvers<'orphaned'>()
+  if (isShared(rest)) process.on('disconnect', () => orphaned.resolve('orphaned'))
+  const running = await service!(config, log, rest)
+  return serve(role, running, log, { json: rest.includes('--json'), orphaned: orphaned.promise })
 }
 
-/** Announces the role and resolves when it was told to stop and has stopped. */
-const serve = async (role: string, running: Running, log: Log, json: boolean): Promise<number> => {
-  const stop = Promise.withResolvers<NodeJS.Signals>()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.resolve(signal))
+/** Announces the role and resolves when it was told to stop, or had to, and has stopped. */
+const serve = async (
+  role: string,
+  running: Service,
+  log: Log,
+  { json, orphaned }: { json: boolean; orphaned: Promise<'orphaned'> },
+): Promise<number> => {
+  const told = Promise.withResolvers<NodeJS.Signals>()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => told.resolve(signal))
   process.on('unhandledRejection', (error) =>
     log.error({ err: error }, 'a promise nobody awaited was rejected'),
   )
   if (json) console.log(JSON.stringify({ ready: true, role, url: running.url, pid: process.pid }))
+  process.send?.({ port: running.port })
   log.info({ url: running.url }, `${role} is ready`)
-  const signal = await stop.promise
-  log.info({ signal }, `${role} is stopping`)
-  const late = setTimeout(() => {
-    log.error(`${role} did not stop in time`)
-    process.exit(1)
-  }, stopDeadlineMs)
+  const failed = running.failed?.catch((error: unknown) => {
+    log.error({ err: error }, `${role} gives up`)
+    return 'failed' as const
+  })
+  const reason = await Promise.race([told.promise, orphaned, ...(failed ? [failed] : [])])
+  log.info({ reason }, `${role} is stopping`)
+  const late = setTimeout(
+    () => {
+      log.error(`${role} did not stop in time`)
+      process.exit(1)
+    },
+    running.failed ? parentDeadlineMs : stopDeadlineMs,
+  )
   await running[Symbol.asyncDispose]()
   clearTimeout(late)
-  return 0
+  return reason === 'failed' ? 1 : 0
 }
 
 try {

@@ -1,0 +1,97 @@
+// The program as people start it: `bun src/main.ts <args>`, a process of its own on a world's database and Redis, that
+// does not outlive the test.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { startGuarded } from '../../src/embedded/guarded.ts'
+import { tailOf } from '../../src/embedded/log-tail.ts'
+import { eventually } from './eventually.ts'
+import type { World } from './world.ts'
+
+const root = resolve(import.meta.dir, '..', '..')
+const startTimeoutMs = 20_000
+const stopTimeoutMs = 35_000
+
+export interface Program extends AsyncDisposable {
+  readonly url: string
+  readonly pid: number
+  readonly exited: Promise<number>
+  /** All it printed so far. */
+  output(): Promise<string>
+  /** Processes it started, those that run now. */
+  children(): Promise<number[]>
+  /** Tells it to stop; the exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number>
+}
+
+interface ProgramOptions {
+  args: string[]
+  environment?: Record<string, string>
+  /** Whether to wait for the ready line. */
+  isReady?: boolean
+}
+
+export const startProgram = async (
+  { config }: Pick<World, 'config'>,
+  { args, environment = {}, isReady = true }: ProgramOptions,
+): Promise<Program> => {
+  const dir = await mkdtemp(join(tmpdir(), 'tide-program-'))
+  const logFile = join(dir, 'output.log')
+  const child = await startGuarded({
+    command: [process.execPath, join(root, 'src', 'main.ts'), ...args, '--json'],
+    logFile,
+    stopSignal: 'SIGTERM',
+    cwd: root,
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      DATABASE_URL: config.databaseUrl,
+      REDIS_URL: config.redisUrl,
+      JWT_SECRETS: config.jwtKeys.map(({ kid, secret }) => `${kid}:${secret}`).join(','),
+      RATE_LIMIT: 'off',
+      PORT: '0',
+      LOG_LEVEL: 'warn',
+      DATABASE_POOL: '4',
+      SOCKETS_PER_USER: '1000',
+      ...environment,
+    },
+  })
+  const end = async (): Promise<void> => {
+    await child.stop(stopTimeoutMs)
+    await child.exited
+    await rm(dir, { recursive: true, force: true })
+  }
+  const readyLine = () =>
+    eventually(
+      async () => {
+        const lines = (await Bun.file(logFile).text()).split('\n')
+        const line = lines.find((one) => one.startsWith('{"ready":true'))
+        if (!line && child.isRunning()) throw new Error(`not ready: ${tailOf(logFile)}`)
+        return line
+      },
+      { timeoutMs: startTimeoutMs },
+    )
+  try {
+    const line = isReady ? await readyLine() : '{}'
+    if (!line) throw new Error(`it ended:\n${tailOf(logFile)}`)
+    const { pid } = child.process
+    return {
+      url: String(JSON.parse(line).url),
+      pid,
+      exited: child.exited,
+      output: () => Bun.file(logFile).text(),
+      async children() {
+        const found = Bun.spawn(['pgrep', '-P', String(pid)], { stdout: 'pipe' })
+        return (await new Response(found.stdout).text()).split('\n').filter(Boolean).map(Number)
+      },
+      async stop(signal = 'SIGTERM') {
+        await child.stop(stopTimeoutMs, signal)
+        return child.exited
+      },
+      [Symbol.asyncDispose]: end,
+    }
+  } catch (error) {
+    await end()
+    throw error
+  }
+}

@@ -1,0 +1,351 @@
+// Who is where, and what they signal, over one process and several: seen by whoever may read the place, as long as they
+// may, and by nobody else.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import type { RunningServer } from '../../src/compose.ts'
+import { eventually } from '../support/eventually.ts'
+import { openRaw } from '../support/raw-socket.ts'
+import { openSocket, type Frame, type TestSocket } from '../support/socket.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { addMember, caughtUp, makeProject, sayMany } from './voice.ts'
+
+/** The same as in production, only sooner. */
+const soon = { presence: 10, presenceNews: 50, leave: 300, presenceRefresh: 100, presenceTtl: 400 }
+
+let world: World
+let first: RunningServer
+let second: RunningServer
+let anna: Person
+let bert: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+  first = await world.another({}, soon)
+  second = await world.another({}, soon)
+  anna = await world.register()
+  bert = await world.register()
+}, 30_000)
+afterAll(async () => {
+  for (const server of [second, first, world]) await server[Symbol.asyncDispose]()
+})
+
+const open = async ({ url }: { url: string }, { token }: Person): Promise<TestSocket> => {
+  const socket = await openSocket(url, { token })
+  await socket.take('welcome')
+  return socket
+}
+
+let rids = 0
+const ask = async (socket: TestSocket, frame: object): Promise<Frame> => {
+  const rid = (rids += 1)
+  socket.send({ rid, ...frame })
+  return socket.take((one) => one.rid === rid)
+}
+
+const watch = async (socket: TestSocket, key: string): Promise<void> => {
+  expect(await ask(socket, { t: 'watch', key })).toMatchObject({ t: 'ok' })
+}
+
+const watching = async (server: RunningServer, person: Person, key: string): Promise<TestSocket> => {
+  const socket = await open(server, person)
+  await watch(socket, key)
+  return socket
+}
+
+const sorted = (...people: Person[]): string[] => people.map(({ id }) => id).sort()
+
+/** Waits for a frame that names exactly these. */
+const sees = (socket: TestSocket, key: string, ...people: Person[]): Promise<Frame> =>
+  socket.take(
+    (frame) =>
+      frame.t === 'presence' &&
+      frame.key === key &&
+      JSON.stringify([...(frame.users as string[])].sort()) === JSON.stringify(sorted(...people)),
+  )
+
+const shared = async (): Promise<{ id: string; key: string }> => {
+  const project = await makeProject(world, anna)
+  await addMember(world, project, anna, bert)
+  return { id: project.id, key: `project:${project.id}` }
+}
+
+const makeTask = async (projectId: string, { token }: Person = anna): Promise<string> => {
+  const { status, body } = await world.call('POST', '/api/tasks', { token, body: { title: 'T', projectId } })
+  expect(status).toBe(201)
+  return body.id
+}
+
+/** Asks something that is answered after everything before it. */
+const settled = async (socket: TestSocket): Promise<void> => {
+  socket.send({ t: 'ping' })
+  await socket.take('pong')
+}
+
+test('whoever watches sees who is there, who comes, and after a while who has gone', async () => {
+  const { key } = await shared()
+  await using a = await watching(first, anna, key)
+  expect(await a.take('presence')).toEqual({
+    t: 'presence',
+    key,
+    users: [anna.id],
+    joined: [],
+    left: [],
+    count: 1,
+  })
+  const b = await watching(first, bert, key)
+  await sees(b, key, anna, bert)
+  expect(await a.take((frame) => frame.joined?.includes(bert.id))).toMatchObject({ left: [], count: 2 })
+  const leftAt = performance.now()
+  await b[Symbol.asyncDispose]()
+  expect(await a.take((frame) => frame.left?.includes(bert.id))).toEqual({
+    t: 'presence',
+    key,
+    users: [anna.id],
+    joined: [],
+    left: [bert.id],
+    count: 1,
+  })
+  expect(performance.now() - leftAt).toBeGreaterThan(soon.leave - 20)
+})
+
+test('it holds across processes, signals too, but for whoever sent them', async () => {
+  const { key } = await shared()
+  await using a = await watching(first, anna, key)
+  await using b = await watching(second, bert, key)
+  await sees(a, key, anna, bert)
+  await sees(b, key, anna, bert)
+  b.send({ t: 'signal', key, kind: 'cursor', data: { x: 1, name: 'né' } })
+  expect(await a.take('signal')).toEqual({
+    t: 'signal',
+    key,
+    kind: 'cursor',
+    user: bert.id,
+    data: { x: 1, name: 'né' },
+  })
+  expect(await ask(a, { t: 'signal', key, kind: 'typing' })).toMatchObject({ t: 'ok' })
+  expect(await b.take('signal')).toMatchObject({ kind: 'typing', user: anna.id, data: {} })
+  await settled(b)
+  expect(b.frames.filter(({ t, user }) => t === 'signal' && user === bert.id)).toEqual([])
+})
+
+test('who comes back in time never left, also on another process', async () => {
+  const { key } = await shared()
+  await using a = await watching(first, anna, key)
+  const b = await watching(first, bert, key)
+  await sees(a, key, anna, bert)
+  await b[Symbol.asyncDispose]()
+  await using again = await watching(second, bert, key)
+  await sees(again, key, anna, bert)
+  // Longer than a leave would have taken: a third person's coming is told after it.
+  const end = performance.now() + soon.leave * 2
+  await eventually(() => expect(performance.now()).toBeGreaterThan(end))
+  expect(a.frames.filter(({ left }) => left?.length > 0)).toEqual([])
+})
+
+test('several connections of a person are one presence', async () => {
+  const { key } = await shared()
+  await using a = await watching(first, anna, key)
+  await using b1 = await watching(first, bert, key)
+  await using b2 = await watching(second, bert, key)
+  await sees(a, key, anna, bert)
+  await b1[Symbol.asyncDispose]()
+  await b2.take((frame) => frame.t === 'presence' && frame.count === 2)
+  expect(await ask(b2, { t: 'unwatch', key })).toMatchObject({ t: 'ok' })
+  await a.take((frame) => frame.left?.includes(bert.id))
+  expect(a.frames.filter(({ left }) => left?.length > 0)).toHaveLength(1)
+})
+
+test('places nobody may read are not found, like those that do not exist, and nonsense is no place', async () => {
+  const project = await makeProject(world, anna)
+  const taskId = await makeTask(project.id)
+  await using b = await open(first, bert)
+  const nowhere = Bun.randomUUIDv7()
+  for (const key of [`project:${project.id}`, `task:${taskId}`, `project:${nowhere}`, `task:${nowhere}`]) {
+    expect(await ask(b, { t: 'watch', key })).toEqual({ t: 'error', rid: rids, code: 'not_found' })
+    expect(await ask(b, { t: 'signal', key, kind: 'typing' })).toMatchObject({ code: 'not_found' })
+  }
+  for (const key of [`user:${bert.id}`, 'project:me', `task:${taskId}:x`, 'nonsense'])
+    expect(await ask(b, { t: 'watch', key })).toMatchObject({ t: 'error', code: 'bad_frame' })
+  expect(await ask(b, { t: 'watch' })).toMatchObject({ code: 'bad_frame' })
+  expect(await ask(b, { t: 'signal', key: `task:${taskId}`, kind: 'dancing' })).toMatchObject({
+    code: 'bad_frame',
+  })
+})
+
+test('a share is enough for its task and not for the project; signals need no watch', async () => {
+  const project = await makeProject(world, anna)
+  const taskId = await makeTask(project.id)
+  const key = `task:${taskId}`
+  await world.call('POST', `/api/tasks/${taskId}/shares`, {
+    token: anna.token,
+    body: { userId: bert.id, permission: 'view' },
+  })
+  await using a = await watching(first, anna, key)
+  await using b = await open(second, bert)
+  expect(await ask(b, { t: 'watch', key: `project:${project.id}` })).toMatchObject({ code: 'not_found' })
+  expect(await ask(b, { t: 'signal', key, kind: 'viewing', data: { n: 1 } })).toMatchObject({ t: 'ok' })
+  expect(await a.take('signal')).toMatchObject({ user: bert.id, kind: 'viewing' })
+  await watch(b, key)
+  await sees(a, key, anna, bert)
+})
+
+/** The watch ends, and what is signalled afterwards is not heard. */
+const endsFor = async (socket: TestSocket, key: string, other: TestSocket): Promise<void> => {
+  expect(await socket.take((frame) => frame.t === 'error' && frame.key === key)).toEqual({
+    t: 'error',
+    key,
+    code: 'not_found',
+  })
+  const before = socket.frames.length
+  await ask(other, { t: 'signal', key, kind: 'typing' })
+  await settled(socket)
+  expect(socket.frames.slice(before).map(({ t }) => t)).toEqual(['pong'])
+  expect(await ask(socket, { t: 'signal', key, kind: 'typing' })).toMatchObject({ code: 'not_found' })
+}
+
+test('a removed member is present nowhere in the project any more, on every process', async () => {
+  const project = await shared()
+  const keys = [project.key, `task:${await makeTask(project.id)}`]
+  await using stack = new AsyncDisposableStack()
+  const pairs = []
+  for (const server of [first, second])
+    for (const key of keys) {
+      const b = stack.use(await watching(server, bert, key))
+      pairs.push({ key, b, a: stack.use(await watching(server, anna, key)) })
+    }
+  for (const { a, key } of pairs) await sees(a, key, anna, bert)
+  await world.call('DELETE', `/api/projects/${project.id}/members/${bert.id}`, { token: anna.token })
+  for (const { a, b, key } of pairs) await endsFor(b, key, a)
+  for (const { a } of pairs) expect(await a.take((frame) => frame.left?.includes(bert.id))).toBeDefined()
+}, 15_000)
+
+test('a share that is taken away takes the watch with it, and leaves the members theirs', async () => {
+  const project = await makeProject(world, anna)
+  const taskId = await makeTask(project.id)
+  const key = `task:${taskId}`
+  await world.call('POST', `/api/tasks/${taskId}/shares`, {
+    token: anna.token,
+    body: { userId: bert.id, permission: 'edit' },
+  })
+  await using a = await watching(first, anna, key)
+  await using b = await watching(second, bert, key)
+  await sees(a, key, anna, bert)
+  await world.call('DELETE', `/api/tasks/${taskId}/shares/${bert.id}`, { token: anna.token })
+  await endsFor(b, key, a)
+  expect(await ask(a, { t: 'signal', key, kind: 'typing' })).toMatchObject({ t: 'ok' })
+})
+
+test('a task that moves takes along those who may read it there, and nobody else', async () => {
+  const source = await shared()
+  const target = await makeProject(world, anna)
+  const taskId = await makeTask(source.id)
+  const key = `task:${taskId}`
+  await using a = await watching(first, anna, key)
+  await using b = await watching(second, bert, key)
+  await sees(a, key, anna, bert)
+  const move = await world.call('POST', `/api/tasks/${taskId}/move`, {
+    token: anna.token,
+    body: { projectId: target.id },
+  })
+  expect(move.status).toBe(200)
+  await endsFor(b, key, a)
+  await a.take((frame) => frame.left?.includes(bert.id))
+  // The one that stayed is bound to the new project: leaving that is what ends it now.
+  await addMember(world, target, anna, bert)
+  await watch(b, key)
+  await sees(a, key, anna, bert)
+  await world.call('DELETE', `/api/projects/${target.id}/members/${bert.id}`, { token: anna.token })
+  await endsFor(b, key, a)
+})
+
+test.each(['task', 'project'])('the end of a %s ends every watch there', async (what) => {
+  const project = await shared()
+  const taskId = await makeTask(project.id)
+  const key = `task:${taskId}`
+  await using a = await watching(first, anna, key)
+  await using b = await watching(second, bert, key)
+  await sees(a, key, anna, bert)
+  const path = what === 'task' ? `/api/tasks/${taskId}` : `/api/projects/${project.id}`
+  expect((await world.call('DELETE', path, { token: anna.token })).status).toBe(204)
+  for (const socket of [a, b]) await socket.take((frame) => frame.t === 'error' && frame.key === key)
+})
+
+test('an ended session is present nowhere', async () => {
+  const { key } = await shared()
+  const carl = await world.register()
+  await addMember(world, { id: key.slice('project:'.length) }, anna, carl)
+  await using a = await watching(first, anna, key)
+  await using c = await watching(second, carl, key)
+  await sees(a, key, anna, carl)
+  await world.call('POST', '/api/auth/logout-all', { token: carl.token })
+  expect(await c.closed()).toBe(4403)
+  await a.take((frame) => frame.left?.includes(carl.id))
+})
+
+test('limits: 64 watches, 10 signals a second, a kilobyte each', async () => {
+  const { id, key } = await shared()
+  await using a = await open(first, anna)
+  const tasks = await Promise.all(Array.from({ length: 65 }, () => makeTask(id)))
+  const answers: Frame[] = []
+  for (const [n, task] of tasks.entries()) {
+    // Control frames are 20 a second after the first 40.
+    const next = performance.now() + (n < 35 ? 0 : 55)
+    await eventually(() => expect(performance.now()).toBeGreaterThan(next))
+    answers.push(await ask(a, { t: 'watch', key: `task:${task}` }))
+  }
+  expect(answers.filter(({ t }) => t === 'ok')).toHaveLength(64)
+  expect(answers.at(-1)).toMatchObject({ t: 'error', code: 'limit' })
+  await using b = await watching(first, bert, key)
+  const large = { t: 'signal', key, kind: 'cursor', data: { text: 'x'.repeat(1_014) } }
+  expect(await ask(b, large)).toMatchObject({ code: 'limit' })
+  expect(await ask(b, { ...large, data: { text: 'x'.repeat(1_013) } })).toMatchObject({ t: 'ok' })
+  await using c = await open(first, anna)
+  const rids = Array.from({ length: 12 }, (_, rid) => rid)
+  for (const rid of rids) c.send({ t: 'signal', rid, key, kind: 'typing' })
+  await c.take((frame) => frame.rid === 11)
+  expect(c.frames.filter(({ code }) => code === 'rate')).toHaveLength(2)
+}, 20_000)
+
+test('what a process that died said counts only for a while', async () => {
+  const { key } = await shared()
+  await using a = await watching(first, anna, key)
+  const others = Bun.randomUUIDv7()
+  first.deps.bus.say(`tide-presence:${key}`, `h${others}${JSON.stringify({ users: [bert.id], count: 1 })}`)
+  await sees(a, key, anna, bert)
+  await a.take((frame) => frame.left?.includes(bert.id))
+})
+
+test('a client that stops reading is told who is there once it reads on', async () => {
+  const { key, id } = await shared()
+  using slow = await openRaw(first.port, { token: anna.token })
+  slow.send({ t: 'watch', rid: 1, key })
+  slow.send({ t: 'sub', rid: 2, scope: `project:${id}` })
+  await eventually(() => expect(slow.texts().some(({ t }) => t === 'synced')).toBe(true))
+  slow.pause()
+  await sayMany(world.server.deps, `project:${id}`, 1_500, 8_000)
+  await caughtUp(first)
+  await eventually(() => expect(first.deps.stats.parked).toBeGreaterThan(0))
+  await using b = await watching(second, bert, key)
+  await sees(b, key, anna, bert)
+  slow.resume()
+  await eventually(
+    () =>
+      expect(
+        slow
+          .texts()
+          .filter(({ t }) => t === 'presence')
+          .at(-1)
+          ?.users.sort(),
+      ).toEqual(sorted(anna, bert)),
+    { timeoutMs: 10_000 },
+  )
+}, 20_000)
+
+test('nothing of it is logged, and nothing is kept once everybody has left', async () => {
+  const { key } = await shared()
+  const before = await world.entryCount()
+  const a = await watching(first, anna, key)
+  await ask(a, { t: 'signal', key, kind: 'typing' })
+  await a[Symbol.asyncDispose]()
+  expect(await world.entryCount()).toBe(before)
+  await eventually(() => expect([first.deps.hub.scopeCount, second.deps.hub.scopeCount]).toEqual([0, 0]))
+})

@@ -1,0 +1,202 @@
+// `server --workers N`: several processes on one port, of one mind, kept by their parent.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { controlEntry } from '../../src/domain/sessions.ts'
+import { writeAsSystem } from '../../src/domain/write.ts'
+import { eventually } from '../support/eventually.ts'
+import { startProgram, type Program } from '../support/program.ts'
+import { openSocket, type TestSocket } from '../support/socket.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { addMember, entry, makeProject, say } from './voice.ts'
+
+const count = 3
+/** Enough for the kernel to deal some of them to each process. */
+const crowd = 30
+
+let world: World
+let program: Program
+let anna: Person
+let bert: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+  program = await startProgram(world, { args: ['server', '--workers', String(count)] })
+  anna = await world.register()
+  bert = await world.register()
+}, 60_000)
+afterAll(async () => {
+  await program[Symbol.asyncDispose]()
+  await world[Symbol.asyncDispose]()
+}, 60_000)
+
+const open = async (person: Person): Promise<TestSocket> => {
+  const socket = await openSocket(program.url, { token: person.token })
+  await socket.take('welcome')
+  return socket
+}
+
+const openCrowd = async (stack: AsyncDisposableStack, person: Person): Promise<TestSocket[]> =>
+  (await Promise.all(Array.from({ length: crowd }, () => open(person)))).map((socket) => stack.use(socket))
+
+const running = async (): Promise<number[]> => {
+  const children = await program.children()
+  expect(children).toHaveLength(count)
+  return children
+}
+
+test('one ready line, N processes, and every one of them serves', async () => {
+  await running()
+  const lines = (await program.output()).split('\n').filter((line) => line.startsWith('{"ready"'))
+  expect(lines).toHaveLength(1)
+  expect(JSON.parse(lines[0]!)).toMatchObject({ ready: true, role: 'server', pid: program.pid })
+  const answers = await Promise.all(Array.from({ length: 20 }, () => fetch(`${program.url}/readyz`)))
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+})
+
+test('a removed member hears nothing past it on any of them, by subscription or by watch', async () => {
+  const project = await makeProject(world, anna)
+  await addMember(world, project, anna, bert)
+  const key = `project:${project.id}`
+  await using stack = new AsyncDisposableStack()
+  const sockets = await openCrowd(stack, bert)
+  for (const socket of sockets) {
+    socket.send({ t: 'sub', rid: 1, scope: key })
+    socket.send({ t: 'watch', rid: 2, key })
+  }
+  await Promise.all(sockets.map((socket) => socket.take('synced')))
+  await Promise.all(sockets.map((socket) => socket.take((frame) => frame.t === 'ok' && frame.rid === 2)))
+  const over = new AbortController()
+  const writing = (async () => {
+    while (!over.signal.aborted) await say(world.server.deps, entry(project.scope), entry(project.scope))
+  })()
+  await Promise.all(sockets.map((socket) => socket.take('event')))
+  const { status } = await world.call('DELETE', `/api/projects/${project.id}/members/${bert.id}`, {
+    token: anna.token,
+  })
+  expect(status).toBe(204)
+  await Promise.all(sockets.map((socket) => socket.take('access')))
+  await Promise.all(sockets.map((socket) => socket.take((frame) => frame.t === 'error' && frame.key === key)))
+  over.abort()
+  await writing
+  const end = (await world.entries(project.scope)).find(({ control }) => control?.kind === 'revoke')!
+  for (const socket of sockets) {
+    const events = socket.frames.filter(({ t }) => t === 'event')
+    expect(events.length).toBeGreaterThan(0)
+    expect(events.every(({ cursor }) => Number(cursor.split('.')[2]) < end.seq)).toBe(true)
+  }
+}, 30_000)
+
+test('presence is one room over all of them', async () => {
+  const project = await makeProject(world, anna)
+  await addMember(world, project, anna, bert)
+  const key = `project:${project.id}`
+  await using stack = new AsyncDisposableStack()
+  const sockets = await openCrowd(stack, anna)
+  for (const socket of sockets) socket.send({ t: 'watch', rid: 1, key })
+  const b = stack.use(await open(bert))
+  b.send({ t: 'watch', rid: 1, key })
+  await Promise.all(
+    [...sockets, b].map((socket) => socket.take((frame) => frame.t === 'presence' && frame.count === 2)),
+  )
+  b.send({ t: 'signal', key, kind: 'typing', data: { n: 7 } })
+  await Promise.all(sockets.map((socket) => socket.take('signal')))
+}, 30_000)
+
+test('an ended session closes its sockets on all of them', async () => {
+  const carl = await world.register()
+  await using stack = new AsyncDisposableStack()
+  const sockets = await openCrowd(stack, carl)
+  await world.call('POST', '/api/auth/logout-all', { token: carl.token })
+  expect(await Promise.all(sockets.map((socket) => socket.closed()))).toEqual(sockets.map(() => 4403))
+}, 30_000)
+
+test('a disabled person has no socket and gets none, whichever process is asked', async () => {
+  const carl = await world.register()
+  await using stack = new AsyncDisposableStack()
+  const sockets = await openCrowd(stack, carl)
+  await writeAsSystem(world.server.deps, async (tx) => {
+    await tx`update users set disabled_at = now() where id = ${carl.id}`
+    return { value: undefined, entries: [controlEntry(carl.id, { kind: 'disabled' })] }
+  })
+  expect(await Promise.all(sockets.map((socket) => socket.closed()))).toEqual(sockets.map(() => 4403))
+  const refused = await Promise.all(
+    Array.from({ length: 20 }, () =>
+      fetch(`${program.url}/api/users/me`, { headers: { Authorization: `Bearer ${carl.token}` } }),
+    ),
+  )
+  expect(new Set(refused.map(({ status }) => status))).toEqual(new Set([401]))
+}, 30_000)
+
+test('a process that is killed takes only its own sockets along and is started again', async () => {
+  await using stack = new AsyncDisposableStack()
+  const sockets = await openCrowd(stack, anna)
+  const before = await running()
+  process.kill(before[0]!, 'SIGKILL')
+  const after = await eventually(
+    async () => {
+      const children = await running()
+      expect(children).not.toContain(before[0]!)
+      return children
+    },
+    { timeoutMs: 10_000 },
+  )
+  expect(after.filter((pid) => before.includes(pid))).toHaveLength(count - 1)
+  const open = await Promise.all(
+    sockets.map((socket) => {
+      socket.send({ t: 'ping' })
+      return Promise.race([socket.take('pong').then(() => true), socket.closed().then(() => false)])
+    }),
+  )
+  const kept = open.filter(Boolean).length
+  console.log(`${kept} of ${crowd} sockets outlived one of ${count} processes`)
+  expect(kept).toBeGreaterThan(0)
+  expect(kept).toBeLessThan(crowd)
+}, 30_000)
+
+test('a port that is taken is an error, not half of the traffic', async () => {
+  const port = new URL(program.url).port
+  await using second = await startProgram(world, {
+    args: ['server', '--workers', '2'],
+    environment: { PORT: port },
+    isReady: false,
+  })
+  expect(await second.exited).toBe(1)
+  expect(await second.output()).toContain(`Port ${port}`)
+}, 30_000)
+
+test.each(['0', 'many', '65', ''])('--workers %p is refused with what it takes', async (text) => {
+  await using refused = await startProgram(world, { args: ['server', `--workers=${text}`], isReady: false })
+  expect(await refused.exited).toBe(78)
+  expect(await refused.output()).toContain('from 1 to 64')
+})
+
+test.each(['SIGTERM', 'SIGINT'] as const)(
+  '%s stops all in order, with 0, and says goodbye',
+  async (signal) => {
+    await using one = await startProgram(world, { args: ['server', '--workers', '2'] })
+    const children = await one.children()
+    await using socket = await openSocket(one.url, { token: anna.token })
+    await socket.take('welcome')
+    expect(await one.stop(signal)).toBe(0)
+    expect(await socket.closed()).toBe(1012)
+    expect(socket.frames.at(-1)).toMatchObject({ t: 'bye', code: 1012 })
+    expect(children.filter(isRunning)).toEqual([])
+  },
+  30_000,
+)
+
+test('no child outlives a parent that is killed', async () => {
+  await using one = await startProgram(world, { args: ['server', '--workers', '2'] })
+  const children = await one.children()
+  expect(children.filter(isRunning)).toHaveLength(2)
+  process.kill(one.pid, 'SIGKILL')
+  await eventually(() => expect(children.filter(isRunning)).toEqual([]), { timeoutMs: 10_000 })
+}, 30_000)
+
+const isRunning = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
