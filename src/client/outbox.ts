@@ -6,12 +6,13 @@
 //     ▲          │ └─ 412 ──▶ others changed other fields: on top of theirs │ else the rule decides ─▶ conflict
 //     └─ away ───┘ └─ 4xx ──▶ refused (rolled back, told)
 import { deferred, type Deferred } from './deferred.ts'
-import { ApiError, ConflictError, OutboxError, SignedOutError } from './errors.ts'
-import type { Answer, Call } from './exchange.ts'
+import { deliver, pick, type ConflictRule } from './delivery.ts'
+import { OutboxError, SignedOutError } from './errors.ts'
+import type { Answer } from './exchange.ts'
 import { isPassing, type Http } from './http.ts'
 import type { Change, PendingWrite } from './overlay.ts'
 import type { Timing } from './timing.ts'
-import type { Task, TaskPatch } from '../model/task.ts'
+import type { Task } from '../model/task.ts'
 import { jitter, Nap } from './wait.ts'
 import { areComparable, numberOf } from './wire.ts'
 
@@ -21,19 +22,10 @@ export interface OutboxStorage {
   remove(op: string): Promise<void>
 }
 
-export interface Conflict {
-  write: PendingWrite
-  /** What is there now; null if it was deleted. */
-  theirs: Task | null
-}
-
-/** `mine` writes on top of theirs, `theirs` gives up, changes are written in place of mine. */
-export type Resolution = 'mine' | 'theirs' | { changes: TaskPatch }
-
 export interface OutboxOptions {
   storage: OutboxStorage
   /** Asked when others changed the same fields, also long after the write was made. Default: `theirs`. */
-  onConflict?: ((conflict: Conflict) => Resolution | Promise<Resolution>) | undefined
+  onConflict?: ConflictRule | undefined
   /** A write that will not happen; the view shows it no longer. */
   onRefused?: ((write: PendingWrite, error: Error) => void) | undefined
 }
@@ -55,8 +47,6 @@ interface Entry {
 }
 
 const maxWrites = 1_000
-/** Each round means that somebody wrote in between. */
-const maxConflictRounds = 8
 
 export class Outbox implements Disposable {
   #entries: Entry[] = []
@@ -93,7 +83,7 @@ export class Outbox implements Disposable {
       ...facts,
       order: (this.#order = Math.max(this.#order + 1, Date.now())),
       baseVersion: facts.change.kind === 'move' || !base ? null : this.#versionOf(base),
-      before: facts.change.kind === 'update' && base ? pick(base, Object.keys(facts.change.changes)) : {},
+      before: facts.change.kind === 'update' && base ? pick(base, facts.change.changes) : {},
       at: new Date().toISOString(),
     }
     const entry = entryOf(write)
@@ -195,7 +185,7 @@ export class Outbox implements Disposable {
     for (let entry = this.#next(); entry && !this.#closing.signal.aborted; entry = this.#next()) {
       entry.state = 'sending'
       try {
-        await this.#answered(entry, await this.#send(entry.write))
+        await this.#answered(entry, await this.#deliver(entry.write))
         this.#failures = 0
       } catch (error) {
         if (this.#closing.signal.aborted) return
@@ -203,6 +193,18 @@ export class Outbox implements Disposable {
         else await this.#dropped(entry, error instanceof Error ? error : new Error(String(error)))
       }
     }
+  }
+
+  #deliver(write: PendingWrite): Promise<Answer<Task | null>> {
+    return deliver(write, {
+      http: this.http,
+      rule: this.options.onConflict,
+      signal: this.#closing.signal,
+      rewritten: async () => {
+        this.#changed()
+        await this.options.storage.put(write)
+      },
+    })
   }
 
   async #wait(entry: Entry): Promise<void> {
@@ -233,52 +235,6 @@ export class Outbox implements Disposable {
     for (const { write } of this.#entries)
       if (write.taskId === sent.taskId && write.order > sent.order && write.baseVersion !== null)
         write.baseVersion = Math.max(write.baseVersion, value.version)
-  }
-
-  async #send(write: PendingWrite): Promise<Answer<Task | null>> {
-    for (let round = 1; ; round += 1) {
-      try {
-        return await this.http.send<Task | null>({ ...callOf(write), signal: this.#closing.signal })
-      } catch (error) {
-        if (!(error instanceof ApiError)) throw error
-        if (error.status === 404 && write.change.kind === 'delete') return nothing
-        const theirs = await this.#current(write.taskId, error)
-        // An answer that was lost more than a day ago: the key is forgotten, the task is there.
-        if (error.code === 'id_taken' && theirs) return { ...nothing, value: theirs }
-        if (error.status !== 412 || round === maxConflictRounds) throw error
-        if (!(await this.#resolve(write, theirs))) throw conflictOf(error, write, theirs)
-        await this.options.storage.put(write)
-      }
-    }
-  }
-
-  /** The task a refusal is about, where that decides what to do; null if it is gone. */
-  async #current(taskId: string, refusal: ApiError): Promise<Task | null> {
-    if (refusal.status !== 412 && refusal.code !== 'id_taken') return null
-    try {
-      const call = { method: 'GET', path: `/api/tasks/${taskId}`, signal: this.#closing.signal } as const
-      return await this.http.value<Task>(call)
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return null
-      throw error
-    }
-  }
-
-  /** Changes the write so that it goes on top of theirs; false to give it up. */
-  async #resolve(write: PendingWrite, theirs: Task | null): Promise<boolean> {
-    if (!theirs) return false
-    const { change } = write
-    const isElsewhere =
-      change.kind === 'update' && isEqual(pick(theirs, Object.keys(change.changes)), write.before)
-    const resolution = isElsewhere
-      ? 'mine'
-      : ((await this.options.onConflict?.({ write, theirs })) ?? 'theirs')
-    if (resolution === 'theirs') return false
-    if (resolution !== 'mine') write.change = { kind: 'update', changes: resolution.changes }
-    if (write.change.kind === 'update') write.before = pick(theirs, Object.keys(write.change.changes))
-    write.baseVersion = theirs.version
-    this.#changed()
-    return true
   }
 
   async #dropped(entry: Entry, error: Error): Promise<void> {
@@ -320,32 +276,8 @@ const isReached = (cursor: string, reached: string): boolean =>
 const isPast = (cursor: string | null, reached: string): boolean =>
   cursor === null || !areComparable(cursor, reached) || isReached(cursor, reached)
 
-const nothing: Answer<null> = { status: 204, value: null, headers: new Headers(), cursor: null }
-
 const entryOf = (write: PendingWrite): Entry => {
   const result = deferred<Task | null>()
   result.promise.catch(() => {}) // told by onRefused too; whoever awaits it hears of it
   return { write, state: 'queued', cursor: null, value: null, result }
 }
-
-const callOf = ({ op: key, taskId, projectId, change, baseVersion: ifMatch }: PendingWrite): Call => {
-  const path = `/api/tasks/${taskId}`
-  if (change.kind === 'create')
-    return { method: 'POST', path: '/api/tasks', body: { ...change.task, id: taskId, projectId }, key }
-  if (change.kind === 'update') return { method: 'PATCH', path, body: change.changes, ifMatch, key }
-  if (change.kind === 'move') return { method: 'POST', path: `${path}/move`, body: change.to, key }
-  return { method: 'DELETE', path, ifMatch, key }
-}
-
-const conflictOf = (error: ApiError, { baseVersion, change }: PendingWrite, theirs: Task | null): Error =>
-  new ConflictError(
-    error.problem,
-    { version: baseVersion ?? 0, changes: change.kind === 'update' ? change.changes : change },
-    theirs,
-  )
-
-const pick = (task: Task, names: string[]): Partial<Task> =>
-  Object.fromEntries(Object.entries(task).filter(([name]) => names.includes(name)))
-
-/** Of the same fields in the same order, as `pick` makes them. */
-const isEqual = (a: Partial<Task>, b: Partial<Task>): boolean => JSON.stringify(a) === JSON.stringify(b)

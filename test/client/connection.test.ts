@@ -1,0 +1,230 @@
+// What the end of a connection asks for, code by code, and how lost frames are noticed. The server is scripted: a
+// real one cannot be made to say most of this.
+import { expect, test } from 'bun:test'
+import { verdictOf } from '../../src/client/close-codes.ts'
+import type { Client } from '../../src/client/client.ts'
+import type { ProjectView } from '../../src/client/project-view.ts'
+import { jitter } from '../../src/client/wait.ts'
+import { closeCodes } from '../../src/model/frames.ts'
+import { eventually } from '../support/eventually.ts'
+import { projectId, startScript, type Script } from './scripted.ts'
+
+const live = async (client: Client): Promise<ProjectView> => {
+  const view = client.project(projectId).live()
+  await eventually(() => expect(view.state).toBe('live'))
+  return view
+}
+
+const subs = ({ heard }: Script): any[] => heard.filter(({ t }) => t === 'sub')
+
+for (const code of [1001, 1011, 1012, 1013, 4000, 4008, 4010, 4012, 4099]) {
+  test(`After ${code} the client reconnects with its cursor and the credentials it has`, async () => {
+    await using script = startScript()
+    using client = await script.client()
+    const view = await live(client)
+    script.peers[0]!.close(code)
+    await eventually(() => expect(subs(script)).toHaveLength(2))
+    await eventually(() => expect(view.state).toBe('live'))
+    expect(subs(script)[1].cursor).toBe('epoch.3.7')
+    expect(script).toMatchObject({ refreshes: 0, snapshots: 1 })
+  })
+}
+
+for (const code of [4401, 4403, 4450]) {
+  test(`After ${code} the client gets new credentials before it comes back`, async () => {
+    await using script = startScript()
+    using client = await script.client()
+    const view = await live(client)
+    script.peers[0]!.close(code)
+    await eventually(() => expect(script.peers).toHaveLength(2))
+    await eventually(() => expect(view.state).toBe('live'))
+    expect(script.refreshes).toBe(1)
+    expect(script.peers.map(({ data }) => data.protocol)).toEqual([
+      'tasktide.v1, jwt.token-0',
+      'tasktide.v1, jwt.token-1',
+    ])
+  })
+}
+
+for (const code of [1009, 4409, 4500, 4505, 4510, 4599]) {
+  test(`After ${code} the client stops until a person acts`, async () => {
+    await using script = startScript()
+    using client = await script.client()
+    const view = await live(client)
+    script.peers[0]!.close(code)
+    await eventually(() => expect(view.state).toBe('stopped'))
+    expect(view.error).toMatchObject({ closeCode: code })
+    expect(client.connection.state).toBe('stopped')
+    await Bun.sleep(150) // longer than any back-off here: the absence of something has no event to wait for
+    expect(script.peers).toHaveLength(1)
+    client.reconnect()
+    await live(client)
+    expect(script.peers).toHaveLength(2)
+  })
+}
+
+test('After 4429 the client waits its time and comes back with the same credentials', async () => {
+  await using script = startScript()
+  using client = await script.client({ timing: { tooFast: 300 } })
+  const view = await live(client)
+  const closedAt = performance.now()
+  script.peers[0]!.close(4429)
+  await eventually(() => expect(view.state).toBe('offline'))
+  await eventually(() => expect(script.peers).toHaveLength(2))
+  expect(performance.now() - closedAt).toBeGreaterThanOrEqual(295)
+  expect(script.refreshes).toBe(0)
+})
+
+test('Every code of the protocol has the verdict of its range', () => {
+  const verdicts = Object.fromEntries(
+    Object.entries(closeCodes).map(([name, code]) => [name, verdictOf(code).do]),
+  )
+  expect(verdicts).toEqual({
+    restart: 'reconnect',
+    overloaded: 'reconnect',
+    server_error: 'reconnect',
+    slow_consumer: 'reconnect',
+    position_lost: 'reconnect',
+    no_hello: 'reconnect',
+    token_expired: 'renew',
+    revoked: 'renew',
+    too_many_connections: 'stop',
+    too_fast: 'wait',
+    protocol_violation: 'stop',
+    version_unsupported: 'stop',
+    subprotocol_missing: 'stop',
+  })
+})
+
+test('Back-off is full jitter whose cap doubles from half a second to twenty', () => {
+  for (let failures = 1; failures <= 40; failures += 1) {
+    const cap = Math.min(20_000, 500 * 2 ** (failures - 1))
+    for (let n = 0; n < 50; n += 1) {
+      const ms = jitter(failures, 500, 20_000)
+      expect(ms >= 0 && ms <= cap).toBe(true)
+    }
+  }
+})
+
+test('A session that is over stops the client, and signing in again with reconnect revives it', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  const view = await live(client)
+  script.refreshStatus = 401
+  script.peers[0]!.close(4403)
+  await eventually(() => expect(view.state).toBe('stopped'))
+  expect(view.error!.reason).toBe('signed_out')
+  script.refreshStatus = 200
+  await client.session.adopt({ accessToken: 'again', expiresIn: 900, refreshToken: 'r' } as never)
+  client.reconnect()
+  await live(client)
+  expect(script.peers.at(-1)!.data.protocol).toBe('tasktide.v1, jwt.again')
+})
+
+test('A connection that never opens refreshes its credentials once, then only backs off', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  script.refuses = true
+  const view = client.project(projectId).live()
+  await eventually(() => expect(script.refusals).toBeGreaterThan(5))
+  expect(script.refreshes).toBe(1)
+  expect(view.state).toBe('offline')
+  script.refuses = false
+  await eventually(() => expect(view.state).toBe('live'))
+})
+
+test('Where sockets are blocked the client polls, and returns to a socket when there is one', async () => {
+  await using script = startScript()
+  using client = await script.client({ transport: 'auto', timing: { pollFor: 150 } })
+  script.refuses = true
+  const view = client.project(projectId).live()
+  await eventually(() => expect(view.state).toBe('live'))
+  expect(client.connection.kind).toBe('poll')
+  expect(script.syncs).toBeGreaterThan(0)
+  script.refuses = false
+  await eventually(() => expect(client.connection).toMatchObject({ kind: 'socket', state: 'open' }))
+  await eventually(() => expect(view.state).toBe('live'))
+})
+
+test('After bye the client comes back within the window it was given', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  await live(client)
+  script.send({ t: 'bye', code: 1012, reconnectAfter: [200, 220] })
+  const closedAt = performance.now()
+  script.peers[0]!.close(1012)
+  await eventually(() => expect(script.peers).toHaveLength(2))
+  expect(performance.now() - closedAt).toBeGreaterThanOrEqual(195)
+})
+
+test('A line on which nothing is heard is given up, and pings keep a quiet one', async () => {
+  await using script = startScript()
+  using client = await script.client({ timing: { ping: 40, dead: 200 } })
+  await live(client)
+  await eventually(() => expect(script.heard.filter(({ t }) => t === 'ping').length).toBeGreaterThan(1))
+  await eventually(() => expect(script.peers.length).toBeGreaterThan(1)) // the script answers no ping
+})
+
+test('A position whose count agrees is where the client goes on from; one that does not makes it read anew', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  const view = await live(client)
+  const scope = `project:${projectId}`
+  const [first, second, lost] = [script.event('one'), script.event('two'), script.event('three')]
+  for (const frame of [first, second, second, first]) script.send(frame) // repeated, out of order
+  await eventually(() => expect(view.current.tasks.map(({ title }) => title)).toEqual(['one', 'two']))
+  script.peers[0]!.close(4000)
+  await eventually(() => expect(subs(script)).toHaveLength(2))
+  expect(subs(script)[1].cursor).toBe('epoch.3.7') // nothing vouched for the events
+  await eventually(() => expect(view.state).toBe('live'))
+  for (const frame of [first, second]) script.send(frame)
+  script.send({ t: 'position', scope, cursor: second.cursor, count: 2 })
+  script.peers[1]!.close(4000)
+  await eventually(() => expect(subs(script)).toHaveLength(3))
+  expect(subs(script)[2].cursor).toBe('epoch.3.9')
+  await eventually(() => expect(view.state).toBe('live'))
+  expect(script.snapshots).toBe(1)
+  script.send({ t: 'position', scope, cursor: lost.cursor, count: 1 })
+  await eventually(() => expect(script.snapshots).toBe(2))
+  await eventually(() => expect(view.state).toBe('live'))
+  expect(subs(script)[3].cursor).toBe('epoch.3.10')
+})
+
+test('A deletion is remembered: what was sent before it and arrives after it changes nothing', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  const view = await live(client)
+  const made = script.event('one')
+  const changed = script.event('two', { type: 'task.updated', id: made.id, version: 2 })
+  const deleted = script.event('', { type: 'task.deleted', id: made.id, version: 3 })
+  for (const frame of [made, deleted, changed]) script.send(frame)
+  const last = script.event('last')
+  script.send(last)
+  await eventually(() => expect(view.current.tasks.map(({ title }) => title)).toEqual(['last']))
+})
+
+test('scope.refetch reads the snapshot anew, and goes on', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  const view = await live(client)
+  script.send(script.event('', { type: 'scope.refetch', id: null }))
+  await eventually(() => expect(script.snapshots).toBe(2))
+  await eventually(() => expect(view.state).toBe('live'))
+  script.send(script.event('after'))
+  await eventually(() => expect(view.current.tasks).toHaveLength(1))
+})
+
+test('A view ends with its signal, the connection with its last view', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  const ending = new AbortController()
+  const view = client.project(projectId).live({ signal: ending.signal })
+  const again = client.project(projectId).live()
+  expect(again).toBe(view)
+  await eventually(() => expect(view.state).toBe('live'))
+  ending.abort()
+  expect(view.state).toBe('live') // somebody else has it open
+  again.close()
+  expect(view.state).toBe('stopped')
+  await eventually(() => expect(client.connection.state).toBe('idle'))
+})

@@ -1,0 +1,166 @@
+// A server that does what a scenario says and real ones never would: closes with any code, loses frames, answers
+// late. It knows one empty project and counts what it is asked.
+import type { ServerWebSocket } from 'bun'
+import { createClient, type Client, type ClientOptions } from '../../src/client/client.ts'
+
+export const projectId = '01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'
+const scope = `project:${projectId}`
+const userId = '01933b6e-7c4a-7d3e-8f21-000000000001'
+
+/** Quick enough for tests, in the proportions of the real ones. */
+export const quick = {
+  backOffFrom: 5,
+  backOffTo: 40,
+  retryFrom: 2,
+  retryTo: 10,
+  tooFast: 120,
+  open: 400,
+  request: 2_000,
+  stable: 50,
+}
+
+type Peer = ServerWebSocket<{ protocol: string }>
+
+export interface Script extends AsyncDisposable {
+  url: string
+  /** Sockets as they opened; each has said welcome. */
+  peers: Peer[]
+  /** Frames heard, of all sockets. */
+  heard: any[]
+  /** How often was asked for. */
+  snapshots: number
+  refreshes: number
+  refusals: number
+  syncs: number
+  /** The upgrade is answered with 503. */
+  refuses: boolean
+  /** The refresh is answered with this. */
+  refreshStatus: number
+  /** The number the log is at. */
+  seq: number
+  /** Whether a `sub` is answered. */
+  isDeaf: boolean
+  send(frame: unknown): void
+  event(title: string, more?: object): any
+  client(options?: Partial<ClientOptions>): Promise<Client>
+}
+
+const json = (value: unknown, status = 200): Response => Response.json(value, { status })
+
+export const startScript = (): Script => {
+  const project = { id: projectId, name: 'Apollo', version: 1, role: 'owner' }
+  const sessionAnswer = (): object => ({
+    user: { id: userId },
+    accessToken: `token-${script.refreshes}`,
+    expiresIn: 900,
+    refreshToken: `refresh-${script.refreshes}`,
+  })
+  const server = Bun.serve<{ protocol: string }>({
+    port: 0,
+    hostname: '127.0.0.1',
+    async fetch(request, server) {
+      const { pathname, searchParams } = new URL(request.url)
+      if (pathname === '/api/ws') {
+        if (script.refuses) {
+          script.refusals += 1
+          return json({ code: 'unavailable' }, 503)
+        }
+        const protocol = request.headers.get('sec-websocket-protocol') ?? ''
+        const isUp = server.upgrade(request, {
+          data: { protocol },
+          headers: { 'Sec-WebSocket-Protocol': 'tasktide.v1' },
+        })
+        return isUp ? undefined : json({}, 400)
+      }
+      if (pathname.endsWith('/snapshot')) {
+        script.snapshots += 1
+        return json({ project, members: [], tasks: [], cursor: `epoch.3.${script.seq}`, nextAfter: null })
+      }
+      if (pathname === '/api/auth/refresh') {
+        script.refreshes += 1
+        const { refreshStatus: status } = script
+        return status === 200 ? json(sessionAnswer()) : json({ code: 'refresh_reused', status }, status)
+      }
+      if (pathname === '/api/sync') {
+        script.syncs += 1
+        if (searchParams.has('wait')) await Bun.sleep(20)
+        return json({ scopes: [{ scope, events: [], cursor: `epoch.3.${script.seq}`, more: false }] })
+      }
+      return json({ code: 'not_found', status: 404, detail: pathname }, 404)
+    },
+    websocket: {
+      open(peer) {
+        script.peers.push(peer)
+        const heartbeat = { ping: 25_000, position: 15_000, dead: 40_000 }
+        peer.send(JSON.stringify({ t: 'welcome', heartbeat, limits: {} }))
+      },
+      message(peer, text) {
+        const frame = JSON.parse(String(text))
+        script.heard.push(frame)
+        if (frame.t !== 'sub' || script.isDeaf) return
+        peer.send(
+          JSON.stringify({
+            t: 'sub',
+            rid: frame.rid,
+            scope,
+            mode: 'resume',
+            cursor: frame.cursor,
+            replay: 0,
+          }),
+        )
+        peer.send(JSON.stringify({ t: 'synced', scope, cursor: frame.cursor }))
+      },
+    },
+  })
+  const script: Script = {
+    url: server.url.origin,
+    peers: [],
+    heard: [],
+    snapshots: 0,
+    refreshes: 0,
+    refusals: 0,
+    syncs: 0,
+    refuses: false,
+    refreshStatus: 200,
+    seq: 7,
+    isDeaf: false,
+    send: (frame) => void script.peers.at(-1)!.send(JSON.stringify(frame)),
+    event(title, more = {}) {
+      script.seq += 1
+      const id = `01933b6e-7c4a-7d3e-8f21-${String(script.seq).padStart(12, '0')}`
+      const data = {
+        id,
+        projectId,
+        title,
+        version: 1,
+        rank: String(script.seq).padStart(9, '0'),
+        parentId: null,
+      }
+      const cursor = `epoch.3.${script.seq}`
+      const event = {
+        t: 'event',
+        scope,
+        cursor,
+        type: 'task.created',
+        id,
+        version: 1,
+        data,
+        actor: null,
+        at: '',
+      }
+      return { ...event, ...more }
+    },
+    async client(options = {}) {
+      const client = createClient({
+        url: script.url,
+        transport: 'socket',
+        ...options,
+        timing: { ...quick, ...options.timing },
+      })
+      await client.session.adopt(sessionAnswer() as never)
+      return client
+    },
+    [Symbol.asyncDispose]: () => server.stop(true),
+  }
+  return script
+}
