@@ -1,6 +1,6 @@
 // Measures one server process against the limits of the machine it runs on, in one run, interleaved in rounds, so
 // that every figure is a ratio that outlives the machine. Load comes from processes of its own.
-//   bun run bench [--quick]
+//   bun run bench [sockets] [--quick]
 import { mkdir } from 'node:fs/promises'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
@@ -10,9 +10,11 @@ import { populate, type Population } from './populate.ts'
 import { measureLatency } from './latency.ts'
 import { findPgbench, runPgbench } from './pgbench.ts'
 import type { LoadRequest, LoadResult } from './load.ts'
+import { measureSockets } from './sockets.ts'
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
   args: process.argv.slice(2),
+  allowPositionals: true,
   options: { quick: { type: 'boolean', default: false } },
 })
 const plan = values.quick
@@ -200,5 +202,12 @@ const print = (
   )
 }
 
-await run()
+const runSockets = async (): Promise<void> => {
+  const figures = await measureSockets(values.quick, report)
+  const width = Math.max(...figures.map(({ name }) => name.length))
+  for (const { name, value, target } of figures)
+    console.log(`${name.padEnd(width)}  ${value}${target === '-' ? '' : ` (target: ${target})`}`)
+}
+
+await (positionals[0] === 'sockets' ? runSockets() : run())
 process.exit()

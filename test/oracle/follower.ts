@@ -46,8 +46,8 @@ export class Follower {
   /** Notification ids by their kind and task, as they came. */
   readonly notifications = new Map<string, string>()
   readonly faults: FollowerFault[] = []
-  /** Keys of the project's writes that were heard. */
-  readonly ops = new Set<string>()
+  /** Keys of the project's writes that were heard, and when (`performance.now()`). */
+  readonly ops = new Map<string, number>()
   readonly counts: FollowerCounts = { events: 0, drops: 0, resumes: 0, resyncs: 0, refused: 0 }
   readonly projectScope: string
   readonly userScope: string
@@ -221,7 +221,7 @@ export class Follower {
     this.#cursors.set(event.scope, event.cursor)
     if (event.type === 'notification.created') return this.#notified(event.data)
     if (!event.type.startsWith('task.')) return
-    if (event.op) this.ops.add(event.op)
+    if (event.op) this.ops.set(event.op, performance.now())
     const held = this.tasks.get(event.id)
     if (held && event.version <= held.version) return
     if (event.version !== (held?.version ?? 0) + 1) {

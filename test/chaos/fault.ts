@@ -1,0 +1,56 @@
+// What a fault is, and what is counted of it. One file a fault in `faults/`; `suites.ts` lists them.
+import type { Arena } from './arena.ts'
+
+export interface Fault {
+  name: string
+  /** What is done, in words. */
+  title: string
+  /** Settings and variants of the processes, where the fault needs its own cluster. */
+  environment?: Record<string, string>
+  /** Whether every client must read its snapshot anew; otherwise none may. */
+  resyncs?: boolean
+  /** Longest wait for the first success of every writer after the heal. Default 2 s, as for a server. */
+  recoveryMs?: number
+  /**
+   * Disturbs until `signal` aborts, while writers write and sockets follow; everything is whole again when it
+   * resolves, and the arena was told when by `arena.healed()` if that was earlier. Answers how many blows it dealt.
+   */
+  disturb(arena: Arena, signal: AbortSignal): Promise<number>
+}
+
+/** All but the first two must be 0 (`resyncs` may be asked for). */
+export interface Counts {
+  blows: number
+  /** Acknowledged. */
+  writes: number
+  /** Acknowledged writes that are not there, or that somebody did not hear. */
+  lost: number
+  repeated: number
+  reordered: number
+  /** Heard without having asked or without the right to it. */
+  leaked: number
+  resyncs: number
+  /** Requests without an answer for 10 s, refused sockets, processes that ended by themselves, what else is wrong. */
+  failures: number
+}
+
+export interface Outcome {
+  fault: Fault
+  counts: Counts
+  /** From the heal to the first success of every writer, and to every socket being live behind it; ms. */
+  recoveryMs: { writers: number; sockets: number }
+  /** Violations in words. */
+  violations: string[]
+  /** Figures of its own. */
+  notes: string[]
+}
+
+/** Waits, but not longer than the disturbance lasts. */
+export const pause = async (ms: number, signal: AbortSignal): Promise<void> => {
+  if (signal.aborted) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, ms)
+  signal.addEventListener('abort', () => resolve(), { once: true })
+  await promise
+  clearTimeout(timer)
+}

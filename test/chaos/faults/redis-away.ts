@@ -1,0 +1,14 @@
+// Redis is not there at all, for as long as the fault lasts.
+import { pause, type Fault } from '../fault.ts'
+
+export const redisAway: Fault = {
+  name: 'redis-away',
+  title: 'Redis away the whole time',
+  async disturb(arena, signal) {
+    const { redis } = arena.cluster
+    await redis.kill()
+    await pause(1e9, signal)
+    await redis.start()
+    return 1
+  },
+}

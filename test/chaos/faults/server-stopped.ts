@@ -1,0 +1,23 @@
+// A server process stands still, as on a machine that swaps or is moved, and goes on where it was.
+import { pause, type Fault } from '../fault.ts'
+
+const stoppedMs = 5_000
+
+export const serverStopped: Fault = {
+  name: 'server-stopped',
+  title: 'a server stopped for 5 s, then continued, in turn',
+  async disturb(arena, signal) {
+    const { servers } = arena.cluster
+    let blows = 0
+    while (!signal.aborted) {
+      const server = servers[blows % servers.length]!
+      server.signal('SIGSTOP')
+      await pause(stoppedMs, signal)
+      server.signal('SIGCONT')
+      arena.healed()
+      blows += 1
+      await pause(1_000, signal)
+    }
+    return blows
+  },
+}

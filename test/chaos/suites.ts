@@ -1,0 +1,29 @@
+// Which faults a suite lets loose, in this order. A new fault is a file in `faults/` and a line here.
+import type { Fault } from './fault.ts'
+import { epochRenewed } from './faults/epoch-renewed.ts'
+import { postgresHalfOpen } from './faults/postgres-half-open.ts'
+import { postgresRestarted } from './faults/postgres-restarted.ts'
+import { postgresTerminated } from './faults/postgres-terminated.ts'
+import { redisAway } from './faults/redis-away.ts'
+import { redisCut } from './faults/redis-cut.ts'
+import { redisEmptied } from './faults/redis-emptied.ts'
+import { redisFrozen } from './faults/redis-frozen.ts'
+import { redisFull } from './faults/redis-full.ts'
+import { serverKilled } from './faults/server-killed.ts'
+import { serverStopped } from './faults/server-stopped.ts'
+
+export const suites: Record<string, Fault[]> = {
+  realtime: [
+    serverKilled,
+    serverStopped,
+    redisEmptied,
+    redisCut,
+    redisFrozen,
+    redisFull,
+    redisAway,
+    postgresRestarted,
+    postgresTerminated,
+    postgresHalfOpen,
+    epochRenewed,
+  ],
+}

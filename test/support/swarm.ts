@@ -1,0 +1,88 @@
+// Thousands of sockets in a process of their own: see `swarm-process.ts`. They resume with their cursors when they
+// lose a connection, wait as a client is told to, and keep count of what they hear.
+import { join } from 'node:path'
+
+export interface Seat {
+  token: string
+  scope: string
+  /** Where to begin; null for the scope's end at that moment. */
+  cursor: string | null
+}
+
+export type SwarmCommand =
+  /** Opens more sockets, `atOnce` handshakes at a time; they take the seats in turn. */
+  | { do: 'open'; count: number; atOnce: number }
+  /** The first `count` sockets read nothing more until `resume`; their pings stop too. */
+  | { do: 'pause'; count: number }
+  | { do: 'resume' }
+  /** Forgets the counts below, not the positions. */
+  | { do: 'forget' }
+  | { do: 'report' }
+  /** Closes the first `count` sockets for good. */
+  | { do: 'close'; count: number }
+
+export interface SwarmReport {
+  sockets: number
+  /** Subscribed and past `synced` now. */
+  live: number
+  events: number
+  /** Per scope, of the sockets there: least and most events since their cursor. */
+  scopes: Record<string, { sockets: number; least: number; most: number }>
+  repeated: number
+  reordered: number
+  leaked: number
+  resyncs: number
+  /** Connections lost, by close code; 1006 for none. */
+  closes: Record<string, number>
+  /** Age of events on arrival, ms, of sockets that never paused. */
+  ages: { count: number; p50: number; p99: number; max: number }
+  /** From losing a connection to being live again, the reconnect window included and without it, ms. */
+  resumed: { count: number; p99: number; max: number; p99AfterWait: number }
+  /** From the first arrival of an event to the last, of the events since `forget`: mean of ms, and frames a second. */
+  fanOut: { events: number; meanMs: number; framesPerSecond: number }
+}
+
+export type SwarmMessage = { urls: string[]; seats: Seat[] } | { id: number; command: SwarmCommand }
+
+export interface SwarmAnswer {
+  id: number
+  report: SwarmReport | null
+}
+
+export interface Swarm extends AsyncDisposable {
+  /** Resolves when it is done. */
+  tell(command: SwarmCommand): Promise<void>
+  report(): Promise<SwarmReport>
+}
+
+const stopTimeoutMs = 5_000
+
+/** @param urls http URLs of servers; a socket picks one at each connect. */
+export const startSwarm = async (urls: string[], seats: Seat[]): Promise<Swarm> => {
+  const waiting = new Map<number, (report: SwarmReport | null) => void>()
+  const failed = Promise.withResolvers<never>()
+  failed.promise.catch(() => {}) // whoever waits gets it
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, 'swarm-process.ts')], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    ipc: ({ id, report }: SwarmAnswer) => waiting.get(id)?.(report),
+    onExit: (_, code) => failed.reject(new Error(`the swarm ended (${code})`)),
+  })
+  const send = (message: SwarmMessage): void => child.send(message)
+  let id = 0
+  const ask = async (command: SwarmCommand): Promise<SwarmReport | null> => {
+    id += 1
+    const { promise, resolve } = Promise.withResolvers<SwarmReport | null>()
+    waiting.set(id, resolve)
+    send({ id, command })
+    return Promise.race([promise, failed.promise])
+  }
+  send({ urls, seats })
+  return {
+    tell: async (command) => void (await ask(command)),
+    report: async () => (await ask({ do: 'report' }))!,
+    async [Symbol.asyncDispose]() {
+      child.kill()
+      await Promise.race([child.exited, Bun.sleep(stopTimeoutMs).then(() => child.kill('SIGKILL'))])
+    },
+  }
+}
