@@ -1,0 +1,209 @@
+// A server that stops: it says so first, lets requests finish, closes sockets a few at a time, and is gone in time.
+// Clients of a cluster that is restarted process by process under writes miss nothing and start nothing anew.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import type { RunningServer } from '../../src/compose.ts'
+import { randomOf, seed } from '../events/seed.ts'
+import { eventually } from '../support/eventually.ts'
+import { startProgram, type Program } from '../support/program.ts'
+import { openRaw } from '../support/raw-socket.ts'
+import { openSocket, type Frame, type TestSocket } from '../support/socket.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { entry, makeProject, say } from './voice.ts'
+
+let world: World
+let anna: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+  anna = await world.register()
+}, 30_000)
+afterAll(() => world[Symbol.asyncDispose]())
+
+/** Until it closes, when that was, in ms. */
+const closedAt = async (socket: TestSocket): Promise<number> => {
+  expect(await socket.closed(30_000)).toBe(1012)
+  return performance.now()
+}
+
+test('first it is not ready, refuses upgrades and ends waits; requests and sockets go on for the delay', async () => {
+  const draining = await world.another({ drainDelayMs: 400 })
+  const { scope } = await makeProject(world, anna)
+  await using socket = await openSocket(draining.url, { token: anna.token })
+  socket.send({ t: 'sub', rid: 1, scope })
+  const { cursor } = await socket.take('synced')
+  const headers = { Authorization: `Bearer ${anna.token}` }
+  const waiting = fetch(`${draining.url}/api/sync?scope=${scope}&cursor=${cursor}&wait=25`, { headers })
+  const stopped = draining[Symbol.asyncDispose]()
+  expect((await fetch(`${draining.url}/readyz`)).status).toBe(503)
+  using refused = await openRaw(draining.port, { token: anna.token })
+  expect(refused.status).toBe(503)
+  expect((await waiting).status).toBe(200)
+  expect((await fetch(`${draining.url}/api/users/me`, { headers })).status).toBe(200)
+  await say(world.server.deps, entry(scope))
+  await socket.take('event')
+  expect(socket.frames.some(({ t }) => t === 'bye')).toBe(false)
+  expect(await socket.closed()).toBe(1012)
+  expect(socket.frames.at(-1)).toEqual({ t: 'bye', code: 1012, reconnectAfter: [0, 10_000] })
+  await stopped
+})
+
+test('a request under way is answered before the process is gone', async () => {
+  const draining = await world.another()
+  const { port } = draining
+  const body = JSON.stringify({ name: 'Late' })
+  const socket = await Bun.connect({
+    hostname: '127.0.0.1',
+    port,
+    socket: {
+      data(_socket, bytes) {
+        answer += bytes.toString()
+      },
+    },
+  })
+  let answer = ''
+  socket.write(
+    [
+      'POST /api/projects HTTP/1.1',
+      `Host: 127.0.0.1:${port}`,
+      `Authorization: Bearer ${anna.token}`,
+      'Content-Type: application/json',
+      `Content-Length: ${body.length}`,
+      'Connection: close',
+      '',
+      body.slice(0, 5),
+    ].join('\r\n'),
+  )
+  // The server waits for the rest of the body when it is told to stop.
+  await eventually(async () => expect((await fetch(`${draining.url}/livez`)).status).toBe(200))
+  const stopped = draining[Symbol.asyncDispose]()
+  await eventually(() => expect(draining.deps.draining.aborted).toBe(true))
+  socket.write(body.slice(5))
+  await stopped
+  expect(answer).toStartWith('HTTP/1.1 201')
+})
+
+test('a few sockets are gone at once, many a slice at a time', async () => {
+  const few = await world.another()
+  const some = await Promise.all(Array.from({ length: 10 }, () => openSocket(few.url, { token: anna.token })))
+  const startedAt = performance.now()
+  await few[Symbol.asyncDispose]()
+  await Promise.all(some.map(closedAt))
+  expect(performance.now() - startedAt).toBeLessThan(1_500)
+
+  const many = await world.another({ socketsPerUser: 1_000 })
+  const sockets: TestSocket[] = []
+  const openOne = () => openSocket(many.url, { token: anna.token })
+  // More than 200 at once would be told to come back later.
+  while (sockets.length < 400) sockets.push(...(await Promise.all(Array.from({ length: 100 }, openOne))))
+  const closing = Promise.all(sockets.map(closedAt))
+  await many[Symbol.asyncDispose]()
+  const times = (await closing).sort((a, b) => a - b)
+  const spreadMs = times.at(-1)! - times[0]!
+  console.log(`400 sockets closed over ${spreadMs.toFixed(0)} ms`)
+  expect(spreadMs).toBeGreaterThan(600)
+  expect(spreadMs).toBeLessThan(3_000)
+}, 30_000)
+
+interface Client {
+  cursors: string[]
+  resyncs: number
+  reconnects: number
+  stop(): void
+  done: Promise<void>
+}
+
+/** Follows a scope as a client does: comes back with its cursor, to whichever server takes it. */
+const followOver = (urls: () => string, scope: string, cursor: string, random: () => number): Client => {
+  const over = new AbortController()
+  const client: Client = {
+    cursors: [],
+    resyncs: 0,
+    reconnects: -1,
+    stop: () => over.abort(),
+    done: Promise.resolve(),
+  }
+  client.done = (async () => {
+    let held = cursor
+    while (!over.signal.aborted) {
+      await using socket = await openSocket(urls(), { token: anna.token }).catch(() => null)
+      if (!socket) continue
+      client.reconnects += 1
+      let seen = 0
+      socket.send({ t: 'sub', rid: 1, scope, cursor: held })
+      const take = (frame: Frame): void => {
+        if (frame.t === 'resync') client.resyncs += 1
+        if (frame.t !== 'event') return
+        held = frame.cursor
+        client.cursors.push(frame.cursor)
+      }
+      const isClosed = socket.closed(60_000).then(
+        () => true,
+        () => true,
+      )
+      let closed = false
+      while (!closed && !over.signal.aborted) {
+        closed = await Promise.race([isClosed, Bun.sleep(20).then(() => false)])
+        for (; seen < socket.frames.length; seen += 1) take(socket.frames[seen]!)
+      }
+      await Bun.sleep(random() * 100)
+    }
+  })()
+  return client
+}
+
+test('a rolling restart of three processes under constant writes loses nothing and needs no resync', async () => {
+  const random = randomOf(seed)
+  const { scope } = await makeProject(world, anna)
+  await using stack = new AsyncDisposableStack()
+  const start = (port = '0'): Promise<Program> =>
+    startProgram(world, { args: ['server'], environment: { PORT: port, DRAIN_DELAY_MS: '200' } })
+  const servers = await Promise.all([start(), start(), start()])
+  stack.defer(async () => void (await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()))))
+  const urlOf = (): string => servers[Math.floor(random() * servers.length)]!.url
+  const from = (
+    await world.call('GET', `/api/projects/${scope.slice('project:'.length)}/snapshot`, { token: anna.token })
+  ).body.cursor
+  const clients = Array.from({ length: 200 }, () => followOver(urlOf, scope, from, random))
+  await eventually(() => expect(clients.every(({ reconnects }) => reconnects >= 0)).toBe(true), {
+    timeoutMs: 15_000,
+  })
+  const over = new AbortController()
+  const writing = (async () => {
+    while (!over.signal.aborted) {
+      await say(world.server.deps, entry(scope))
+      await Bun.sleep(5)
+    }
+  })()
+  for (const [n, server] of servers.entries()) {
+    const { port } = new URL(server.url)
+    expect(await server.stop()).toBe(0)
+    servers[n] = await start(port)
+  }
+  over.abort()
+  await writing
+  const log = (await world.entries(scope)).map(({ seq }) => seq).slice(1)
+  await eventually(
+    () => expect(clients.filter(({ cursors }) => cursors.length < log.length)).toHaveLength(0),
+    { timeoutMs: 20_000, everyMs: 50 },
+  )
+  for (const client of clients) client.stop()
+  await Promise.all(clients.map(({ done }) => done))
+  const reconnects = clients.reduce((sum, client) => sum + client.reconnects, 0)
+  console.log(`${log.length} writes, 200 sockets, ${reconnects} reconnects, seed ${seed}`)
+  for (const client of clients) {
+    expect(client.resyncs).toBe(0)
+    expect(client.cursors.map((cursor) => Number(cursor.split('.')[2]))).toEqual(log)
+  }
+  expect(reconnects).toBeGreaterThanOrEqual(clients.length)
+}, 90_000)
+
+test('a server that stops while PostgreSQL hangs is gone in time all the same', async () => {
+  const server: RunningServer = await world.another()
+  const hanging = server.deps.db
+    .read((sql) => sql`select pg_sleep(60)`, { deadlineMs: 60_000 })
+    .catch(() => {})
+  const startedAt = performance.now()
+  await server[Symbol.asyncDispose]()
+  expect(performance.now() - startedAt).toBeLessThan(12_000)
+  await hanging
+}, 30_000)
