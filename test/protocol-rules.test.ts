@@ -22,8 +22,8 @@ for await (const path of new Glob('test/**/*.ts').scan({ cwd: root })) {
 
 /** Rules no test quotes yet. A rule that gets its test leaves this list. */
 const owed = new Set(
-  `C-CON-1 C-CON-2 C-FRM-1 C-SUB-2 C-SUB-3 C-RES-1 C-TOK-1 C-PRE-1 C-VER-1 C-VER-2 C-VER-3 C-VER-4 C-REV-1 C-REV-2
-  C-LIV-1 C-LIV-2 C-LIV-3 P-PRE-1 P-PRE-2 P-PRE-3 P-PRE-4 P-PRE-5 P-PRE-6 P-SIG-1 P-SIG-2`.split(/\s+/),
+  `C-CON-1 C-CON-2 C-FRM-1 C-SUB-2 C-SUB-3 C-RES-1 C-TOK-1 C-PRE-1 C-VER-3 C-VER-4
+  C-LIV-1 C-LIV-2 C-LIV-3`.split(/\s+/),
 )
 
 test('every rule has one number, and every number quoted is a rule', () => {

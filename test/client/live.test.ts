@@ -76,7 +76,7 @@ for (const transport of ['socket', 'poll'] as const) {
       expect(refused).toEqual([bad.op])
     })
 
-    test('the own view hears of projects, shares and notifications', async () => {
+    test('the own view hears of projects, shares and notifications (C-REV-2)', async () => {
       const [ada, bob] = [await world.register(), await world.register()]
       using client = await clientOf(bob, { transport })
       using own = client.live()
@@ -100,7 +100,7 @@ for (const transport of ['socket', 'poll'] as const) {
       })
     })
 
-    test('a member who is removed keeps nothing of the project', async () => {
+    test('a member who is removed keeps nothing of the project (C-REV-1)', async () => {
       const [ada, bob] = [await world.register(), await world.register()]
       const project = await write(ada, 'POST', '/api/projects', { name: 'Apollo' })
       await write(ada, 'POST', `/api/projects/${project.id}/members`, { userId: bob.id, role: 'editor' })

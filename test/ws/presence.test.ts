@@ -5,6 +5,7 @@ import type { RunningServer } from '../../src/compose.ts'
 import { eventually } from '../support/eventually.ts'
 import { openRaw } from '../support/raw-socket.ts'
 import { openSocket, type Frame, type TestSocket } from '../support/socket.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { addMember, caughtUp, makeProject, sayMany } from './voice.ts'
 
@@ -55,11 +56,20 @@ const sorted = (...people: Person[]): string[] => people.map(({ id }) => id).sor
 
 /** Waits for a frame that names exactly these. */
 const sees = (socket: TestSocket, key: string, ...people: Person[]): Promise<Frame> =>
+  seesWithin(5_000, socket, key, ...people)
+
+const seesWithin = (
+  timeoutMs: number,
+  socket: TestSocket,
+  key: string,
+  ...people: Person[]
+): Promise<Frame> =>
   socket.take(
     (frame) =>
       frame.t === 'presence' &&
       frame.key === key &&
       JSON.stringify([...(frame.users as string[])].sort()) === JSON.stringify(sorted(...people)),
+    timeoutMs,
   )
 
 const shared = async (): Promise<{ id: string; key: string }> => {
@@ -80,7 +90,7 @@ const settled = async (socket: TestSocket): Promise<void> => {
   await socket.take('pong')
 }
 
-test('whoever watches sees who is there, who comes, and after a while who has gone', async () => {
+test('whoever watches sees who is there, who comes, and after a while who has gone (P-PRE-1, P-PRE-2)', async () => {
   const { key } = await shared()
   await using a = await watching(first, anna, key)
   expect(await a.take('presence')).toEqual({
@@ -107,7 +117,7 @@ test('whoever watches sees who is there, who comes, and after a while who has go
   expect(performance.now() - leftAt).toBeGreaterThan(soon.leave - 20)
 })
 
-test('it holds across processes, signals too, but for whoever sent them', async () => {
+test('it holds across processes, signals too, but for whoever sent them (P-PRE-3, P-SIG-1)', async () => {
   const { key } = await shared()
   await using a = await watching(first, anna, key)
   await using b = await watching(second, bert, key)
@@ -127,7 +137,7 @@ test('it holds across processes, signals too, but for whoever sent them', async 
   expect(b.frames.filter(({ t, user }) => t === 'signal' && user === bert.id)).toEqual([])
 })
 
-test('who comes back in time never left, also on another process', async () => {
+test('who comes back in time never left, also on another process (P-PRE-2)', async () => {
   const { key } = await shared()
   await using a = await watching(first, anna, key)
   const b = await watching(first, bert, key)
@@ -141,7 +151,7 @@ test('who comes back in time never left, also on another process', async () => {
   expect(a.frames.filter(({ left }) => left?.length > 0)).toEqual([])
 })
 
-test('several connections of a person are one presence', async () => {
+test('several connections of a person are one presence (P-PRE-3, P-PRE-6)', async () => {
   const { key } = await shared()
   await using a = await watching(first, anna, key)
   await using b1 = await watching(first, bert, key)
@@ -154,7 +164,7 @@ test('several connections of a person are one presence', async () => {
   expect(a.frames.filter(({ left }) => left?.length > 0)).toHaveLength(1)
 })
 
-test('places nobody may read are not found, like those that do not exist, and nonsense is no place', async () => {
+test('places nobody may read are not found, like those that do not exist, and nonsense is no place (P-PRE-1)', async () => {
   const project = await makeProject(world, anna)
   const taskId = await makeTask(project.id)
   await using b = await open(first, bert)
@@ -171,7 +181,7 @@ test('places nobody may read are not found, like those that do not exist, and no
   })
 })
 
-test('a share is enough for its task and not for the project; signals need no watch', async () => {
+test('a share is enough for its task and not for the project; signals need no watch (P-SIG-1)', async () => {
   const project = await makeProject(world, anna)
   const taskId = await makeTask(project.id)
   const key = `task:${taskId}`
@@ -202,7 +212,7 @@ const endsFor = async (socket: TestSocket, key: string, other: TestSocket): Prom
   expect(await ask(socket, { t: 'signal', key, kind: 'typing' })).toMatchObject({ code: 'not_found' })
 }
 
-test('a removed member is present nowhere in the project any more, on every process', async () => {
+test('a removed member is present nowhere in the project any more, on every process (P-PRE-5)', async () => {
   const project = await shared()
   const keys = [project.key, `task:${await makeTask(project.id)}`]
   await using stack = new AsyncDisposableStack()
@@ -281,7 +291,7 @@ test('an ended session is present nowhere', async () => {
   await a.take((frame) => frame.left?.includes(carl.id))
 })
 
-test('limits: 64 watches, 10 signals a second, a kilobyte each', async () => {
+test('limits: 64 watches, 10 signals a second, a kilobyte each (P-PRE-5, P-SIG-2)', async () => {
   const { id, key } = await shared()
   await using a = await open(first, anna)
   const tasks = await Promise.all(Array.from({ length: 65 }, () => makeTask(id)))
@@ -305,7 +315,7 @@ test('limits: 64 watches, 10 signals a second, a kilobyte each', async () => {
   expect(c.frames.filter(({ code }) => code === 'rate')).toHaveLength(2)
 }, 20_000)
 
-test('what a process that died said counts only for a while', async () => {
+test('what a process that died said counts only for a while (P-PRE-3)', async () => {
   const { key } = await shared()
   await using a = await watching(first, anna, key)
   const others = Bun.randomUUIDv7()
@@ -340,7 +350,7 @@ test('a client that stops reading is told who is there once it reads on', async 
   )
 }, 20_000)
 
-test('nothing of it is logged, and nothing is kept once everybody has left', async () => {
+test('nothing of it is logged, and nothing is kept once everybody has left (P-SIG-1)', async () => {
   const { key } = await shared()
   const before = await world.entryCount()
   const a = await watching(first, anna, key)
@@ -349,3 +359,25 @@ test('nothing of it is logged, and nothing is kept once everybody has left', asy
   expect(await world.entryCount()).toBe(before)
   await eventually(() => expect([first.deps.hub.scopeCount, second.deps.hub.scopeCount]).toEqual([0, 0]))
 })
+
+test('without Redis everybody sees who is on the same process; when it is back, all of them again', async () => {
+  const { key } = await shared()
+  await using away = await tcpProxy({ host: '127.0.0.1', port: Number(new URL(world.redisUrl).port) })
+  const redisUrl = `redis://127.0.0.1:${away.port}`
+  await using lone = await world.another({ redisUrl }, soon)
+  await using a = await watching(lone, anna, key)
+  await using b = await watching(second, bert, key)
+  await sees(a, key, anna, bert)
+  away.blackhole()
+  await a.take((frame) => frame.left?.includes(bert.id))
+  const carl = await world.register()
+  await addMember(world, { id: key.slice('project:'.length) }, anna, carl)
+  await using c = await watching(lone, carl, key)
+  await sees(a, key, anna, carl)
+  c.send({ t: 'signal', key, kind: 'typing' })
+  await a.take('signal')
+  away.heal()
+  // A connection that nobody answers is given up after five seconds.
+  await seesWithin(15_000, a, key, anna, bert, carl)
+  await seesWithin(15_000, b, key, anna, bert, carl)
+}, 40_000)

@@ -1,0 +1,44 @@
+// The rules docs/protocol.md has for clients, where one small part of ours keeps them alone.
+import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { verdictOf } from '../../src/client/close-codes.ts'
+import { Versioned } from '../../src/client/versioned.ts'
+
+test('what it does at each close code is what the table says (C-CLO-1)', async () => {
+  const text = await Bun.file(join(import.meta.dir, '..', '..', 'docs', 'protocol.md')).text()
+  const rows = [...text.matchAll(/^\| ([\d, ]+) \| [^|]+ \| ([^|]+) \|$/gm)].flatMap(([, codes, action]) =>
+    codes!.split(', ').map((code): [number, string] => [Number(code), action!]),
+  )
+  expect(rows.length).toBeGreaterThan(15)
+  const saidOf = (action: string): string => {
+    if (action.startsWith('wait')) return 'wait'
+    if (/refresh|sign in/.test(action)) return 'renew'
+    return action.includes('reconnect') ? 'reconnect' : 'stop'
+  }
+  const said = rows.map(([code, action]): [number, string] => [code, saidOf(action)])
+  expect(rows.map(([code]): [number, string] => [code, verdictOf(code).do])).toEqual(said)
+  expect([1099, 4099, 4499, 4599, 4999].map((code) => verdictOf(code).do)).toEqual([
+    'reconnect',
+    'reconnect',
+    'renew',
+    'stop',
+    'reconnect',
+  ])
+})
+
+test('only a higher version is taken (C-VER-1)', () => {
+  const held = new Versioned<string>()
+  held.reset([['a', 3, 'three']])
+  expect([held.put('a', 3, 'again'), held.put('a', 2, 'old'), held.get('a')]).toEqual([false, false, 'three'])
+  expect([held.put('a', 5, 'five'), held.get('a'), held.versionOf('a')]).toEqual([true, 'five', 5])
+})
+
+test('a deletion is remembered, and nothing older brings it back (C-VER-2)', () => {
+  const held = new Versioned<string>()
+  held.put('a', 1, 'one')
+  expect(held.put('a', 3, null)).toBe(true)
+  expect([held.put('a', 2, 'late'), held.get('a'), [...held.values()]]).toEqual([false, null, []])
+  // One that was never held, too.
+  held.put('b', 2, null)
+  expect([held.put('b', 1, 'late'), held.get('b')]).toEqual([false, null])
+})

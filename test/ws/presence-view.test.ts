@@ -1,0 +1,118 @@
+// Who is at a place, on a clock of the test's own: leaving, expiring, and more people than are named.
+import { expect, test } from 'bun:test'
+import { maxListed, PresenceView } from '../../src/ws/presence-view.ts'
+import { randomOf, seed } from '../events/seed.ts'
+
+const patience = { leave: 5_000, presenceTtl: 45_000 }
+const make = () => new PresenceView('task:a', patience)
+const names = (count: number, from = 0): string[] => Array.from({ length: count }, (_, n) => `u${from + n}`)
+
+test('news says who came and who has gone for five seconds, once', () => {
+  const view = make()
+  expect(view.news(0)).toBeNull()
+  view.enter('anna')
+  view.enter('bert')
+  expect(view.news(1)).toEqual({
+    t: 'presence',
+    key: 'task:a',
+    users: ['anna', 'bert'],
+    joined: ['anna', 'bert'],
+    left: [],
+    count: 2,
+  })
+  expect(view.news(2)).toBeNull()
+  view.leave('bert', 1_000)
+  expect(view.news(5_999)).toBeNull()
+  expect(view.full()).toMatchObject({ count: 2 }) // about to come back, perhaps
+  expect(view.news(6_000)).toMatchObject({ users: ['anna'], joined: [], left: ['bert'], count: 1 })
+  expect(view.news(60_000)).toBeNull()
+})
+
+test('who came and went between two frames was never there', () => {
+  const view = make()
+  view.enter('anna')
+  view.leave('anna', 10)
+  expect(view.news(20)).toBeNull()
+  expect(view.full()).toMatchObject({ users: [], count: 0 })
+})
+
+test('what another process said counts for its time and no longer, and ends when it says so', () => {
+  const view = make()
+  view.hear('p', { users: ['anna'], count: 1 }, 0)
+  view.hear('q', { users: ['anna', 'bert'], count: 2 }, 0)
+  expect(view.news(0)).toMatchObject({ users: ['anna', 'bert'] })
+  view.hear('q', { users: [], count: 0 }, 1_000)
+  expect(view.news(6_000)).toMatchObject({ left: ['bert'], users: ['anna'] })
+  expect(view.news(44_999)).toBeNull()
+  expect(view.news(45_000)).toBeNull() // gone now, told after the leave
+  expect(view.news(50_000)).toMatchObject({ left: ['anna'], count: 0 })
+})
+
+test('above 200 people there is a count only, and names again once there are fewer', () => {
+  const view = make()
+  for (const user of names(maxListed)) view.enter(user)
+  expect(view.news(0)).toMatchObject({ count: 200, joined: names(maxListed) })
+  view.enter('one-more')
+  expect(view.news(1)).toEqual({ t: 'presence', key: 'task:a', count: 201 })
+  expect(view.full()).toEqual({ t: 'presence', key: 'task:a', count: 201 })
+  expect(view.own).toEqual({ users: null, count: 201 })
+  view.enter('another')
+  expect(view.news(2)).toEqual({ t: 'presence', key: 'task:a', count: 202 })
+  expect(view.news(3)).toBeNull()
+  for (const user of names(100)) view.leave(user, 4)
+  expect(view.news(5)).toMatchObject({ count: 102, left: [] })
+})
+
+test('a process with too many to name is counted', () => {
+  const view = make()
+  view.enter('anna')
+  view.hear('p', { users: null, count: 500 }, 0)
+  expect(view.news(0)).toEqual({ t: 'presence', key: 'task:a', count: 501 })
+  view.hear('p', { users: names(3), count: 3 }, 1)
+  expect(view.news(2)).toMatchObject({ users: ['anna', 'u0', 'u1', 'u2'] })
+})
+
+test('whatever happens, adding up the news gives who is there', () => {
+  const random = randomOf(seed)
+  const view = make()
+  const people = names(8)
+  const here = new Map<string, number>()
+  const said = new Map<string, { users: string[]; at: number }>()
+  const told = new Set<string>()
+  let now = 0
+  const hear = (): void => {
+    const news = view.news(now)
+    if (!news) return
+    for (const user of news.left!) expect(told.delete(user)).toBe(true)
+    for (const user of news.joined!) expect(told.has(user)).toBe(false)
+    for (const user of news.joined!) told.add(user)
+    expect([...told].sort()).toEqual([...news.users!].sort())
+    expect(news.count).toBe(told.size)
+  }
+  for (let step = 0; step < 3_000; step += 1) {
+    now += Math.floor(random() * 2_000)
+    const user = people[Math.floor(random() * people.length)]!
+    const count = here.get(user) ?? 0
+    if (random() < 0.4) {
+      view.enter(user)
+      here.set(user, count + 1)
+    } else if (random() < 0.6 && count > 0) {
+      view.leave(user, now)
+      here.set(user, count - 1)
+    } else if (random() < 0.5) {
+      const users = people.filter(() => random() < 0.3)
+      const process = random() < 0.5 ? 'p' : 'q'
+      view.hear(process, { users, count: users.length }, now)
+      said.set(process, { users, at: now })
+    }
+    if (random() < 0.7) hear()
+  }
+  // Left alone, it comes to what is true.
+  hear()
+  now += patience.presenceTtl
+  hear()
+  now += patience.leave
+  hear()
+  const present = people.filter((user) => (here.get(user) ?? 0) > 0)
+  expect([...told].sort()).toEqual(present.sort())
+})
