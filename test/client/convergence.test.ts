@@ -1,0 +1,140 @@
+// Realtime test 12: whatever many clients write at random, whatever their networks do to it, each effect happens
+// once and every view ends as PostgreSQL has it. TIDE_SEED repeats a run's choices, TIDE_STEPS makes it longer.
+import { expect, test } from 'bun:test'
+import { createClient, type Client } from '../../src/client/client.ts'
+import { inOrder } from '../../src/client/overlay.ts'
+import type { Write } from '../../src/client/outbox.ts'
+import type { ProjectView } from '../../src/client/project-view.ts'
+import type { Task } from '../../src/model/task.ts'
+import { randomOf, seed } from '../events/seed.ts'
+import { eventually } from '../support/eventually.ts'
+import { startWorld, type Person } from '../support/world.ts'
+import { Mischief } from './mischief.ts'
+import { quick } from './scripted.ts'
+
+const steps = Number(process.env['TIDE_STEPS'] ?? 400)
+
+interface Writer {
+  client: Client
+  view: ProjectView
+  mischief: Mischief
+}
+
+const words = ['ash', 'birch', 'cedar', 'elm', 'fir', 'hazel', 'larch', 'oak']
+/** In a frame six bytes a letter: too large to be sent whole. */
+const longText = 'ж'.repeat(4_000)
+
+test('Random writes, repeats, reorderings, disconnects and offline edits converge on PostgreSQL', async () => {
+  const random = randomOf(seed)
+  const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!
+  await using stack = new AsyncDisposableStack()
+  const world = stack.use(await startWorld())
+  // Positions come often, so that the places to go on from move during the test.
+  const server = stack.use(await world.another({}, { position: 100, sweep: 50 }))
+  const people = [await world.register(), await world.register()]
+  const project = await world.call('POST', '/api/projects', {
+    token: people[0]!.token,
+    body: { name: 'Forest' },
+  })
+  const projectId: string = project.body.id
+  await world.call('POST', `/api/projects/${projectId}/members`, {
+    token: people[0]!.token,
+    body: { userId: people[1]!.id, role: 'editor' },
+  })
+
+  const settled = { done: 0, refused: new Map<string, number>() }
+  const writes: Write[] = []
+
+  const join = async (person: Person, transport: 'socket' | 'poll'): Promise<Writer> => {
+    const mischief = new Mischief(random)
+    const client = stack.use(
+      createClient({
+        url: server.url,
+        transport,
+        fetch: mischief.fetch,
+        WebSocket: mischief.WebSocket,
+        timing: { ...quick, stable: 10_000, attempts: 2 },
+        onConflict: () => pick(['mine', 'theirs', { changes: { title: pick(words) } }]),
+        onRefused: (_, error) => {
+          const why = 'code' in error ? String(error.code) : error.name
+          settled.refused.set(why, (settled.refused.get(why) ?? 0) + 1)
+        },
+      }),
+    )
+    await client.session.adopt(person.session)
+    const view = client.project(projectId).live()
+    await view.ready
+    return { client, view, mischief }
+  }
+  const writers = await Promise.all([
+    join(people[0]!, 'socket'),
+    join(people[0]!, 'socket'),
+    join(people[1]!, 'socket'),
+    join(people[1]!, 'poll'),
+  ])
+
+  const change = ({ view }: Writer): Write => {
+    const tasks = view.current.tasks
+    const task = pick(tasks)
+    const choice = random()
+    if (!task || choice < 0.3) return view.create({ title: pick(words), tags: [pick(words)] })
+    if (choice < 0.55) return view.update(task.id, { title: `${pick(words)} ${pick(words)}` })
+    if (choice < 0.7) return view.update(task.id, { status: pick(['todo', 'in_progress', 'done']) })
+    if (choice < 0.75) return view.update(task.id, { description: longText, priority: pick(['low', 'high']) })
+    if (choice < 0.8) return view.update(task.id, { parentId: pick(tasks).id })
+    if (choice < 0.92) return view.move(task.id, { after: pick(tasks).id })
+    return view.delete(task.id)
+  }
+
+  for (let step = 0; step < steps; step += 1) {
+    const writer = pick(writers)
+    const { mischief } = writer
+    if (random() < 0.04) mischief.kill()
+    if (random() < 0.03) {
+      mischief.isOffline = true
+      mischief.kill()
+      setTimeout(() => (mischief.isOffline = false), 100 + random() * 300)
+    }
+    const write = change(writer)
+    write.settled.then(
+      () => (settled.done += 1),
+      () => {}, // counted above
+    )
+    writes.push(write)
+    if (random() < 0.7) await Bun.sleep(random() * 15)
+  }
+
+  const rows = (): Promise<Task[]> =>
+    world
+      .call('GET', `/api/projects/${projectId}/snapshot?limit=5000`, { token: people[0]!.token })
+      .then(({ body }) => inOrder(body.tasks))
+  await eventually(
+    async () => {
+      for (const { client, view } of writers) {
+        expect(client.outbox.pending).toEqual([])
+        expect(view.state).toBe('live')
+        expect(view.current.tasks).toEqual(await rows())
+      }
+    },
+    { timeoutMs: 30_000, everyMs: 100 },
+  )
+
+  const entries = await world.entries(`project:${projectId}`)
+  const effects = entries.filter(({ op, type }) => op !== null && type.startsWith('task.'))
+  const keys = effects.map(({ op, entityId, type }) => `${op} ${entityId} ${type}`)
+  expect(keys.length).toBe(new Set(keys).size)
+  const made = new Set(effects.map(({ op }) => op))
+  const refusedCount = [...settled.refused.values()].reduce((sum, count) => sum + count, 0)
+  expect(settled.done + refusedCount).toBe(writes.length)
+  // Versions of each task rise by one from entry to entry, so nothing was written past the log.
+  const versions = new Map<string, number>()
+  for (const { entityId, version } of effects) {
+    expect(version).toBe((versions.get(entityId!) ?? 0) + 1)
+    versions.set(entityId!, version)
+  }
+  console.log(
+    `${steps} writes: ${settled.done} settled, refused ${JSON.stringify(Object.fromEntries(settled.refused))};`,
+    `${entries.length} entries, ${made.size} ops;`,
+    writers.map(({ mischief }) => JSON.stringify(mischief.counts)).join(' '),
+  )
+}, 120_000)

@@ -1,0 +1,90 @@
+// A network that does what networks and proxies do, and worse: event frames come twice, late and out of order,
+// connections die without a word, requests are lost before or after the server did its part.
+import type { Fetch } from '../../src/client/exchange.ts'
+import type { Socket } from '../../src/client/socket-line.ts'
+
+export class Mischief {
+  isOffline = false
+  counts = { repeated: 0, reordered: 0, killed: 0, lostRequests: 0, lostAnswers: 0 }
+  readonly #sockets = new Set<WebSocket>()
+
+  constructor(private readonly random: () => number) {}
+
+  /** Ends every socket as a lost network does. */
+  kill(): void {
+    for (const socket of this.#sockets) {
+      this.counts.killed += 1
+      // Bun's own: no close frame.
+      ;(socket as unknown as { terminate(): void }).terminate()
+    }
+  }
+
+  readonly fetch: Fetch = async (url, init) => {
+    const isPoll = url.includes('/api/sync')
+    if (this.isOffline || (!isPoll && this.random() < 0.03)) {
+      this.counts.lostRequests += 1
+      throw new TypeError('mischief: the request never left')
+    }
+    const response = await fetch(url, init)
+    const body = await response.arrayBuffer()
+    if (this.isOffline || (!isPoll && this.random() < 0.03)) {
+      this.counts.lostAnswers += 1
+      throw new TypeError('mischief: the answer never came')
+    }
+    return new Response(response.status === 204 ? null : body, response)
+  }
+
+  /** As `globalThis.WebSocket`, to be given to a client. */
+  get WebSocket(): new (url: string, protocols: string[]) => Socket {
+    const mischief = this
+    return class {
+      constructor(url: string, protocols: string[]) {
+        return mischief.#open(url, protocols)
+      }
+    } as unknown as new (url: string, protocols: string[]) => Socket
+  }
+
+  #open(url: string, protocols: string[]): Socket {
+    const socket = new WebSocket(this.isOffline ? 'ws://127.0.0.1:1/' : url, protocols)
+    this.#sockets.add(socket)
+    socket.addEventListener('close', () => this.#sockets.delete(socket))
+    socket.addEventListener('error', () => {})
+    const add = socket.addEventListener.bind(socket) as (type: string, listener: (event: any) => void) => void
+    return {
+      get readyState() {
+        return socket.readyState
+      },
+      send: (text) => socket.send(text),
+      close: (code, reason) => socket.close(code, reason),
+      addEventListener: (type: string, listener: (event: any) => void) =>
+        add(type, type === 'message' ? this.#disturbed(listener) : listener),
+    } as Socket
+  }
+
+  /** Only events are disturbed, and never across another frame: those say what came before them. */
+  #disturbed(listener: (event: { data: unknown }) => void): (event: { data: unknown }) => void {
+    const past: { data: unknown }[] = []
+    let held: { data: unknown }[] = []
+    const flush = (): void => {
+      const frames = held
+      held = []
+      if (frames.length > 1) this.counts.reordered += 1
+      while (frames.length > 0) listener(frames.splice(Math.floor(this.random() * frames.length), 1)[0]!)
+    }
+    return (event) => {
+      if (!String(event.data).startsWith('{"t":"event"')) {
+        flush()
+        return listener(event)
+      }
+      past.push(event)
+      held.push(event)
+      if (this.random() < 0.2) {
+        held.push(past[Math.floor(this.random() * past.length)]!)
+        this.counts.repeated += 1
+      }
+      if (past.length > 50) past.shift()
+      if (this.random() < 0.5) flush()
+      else setTimeout(flush, this.random() * 20)
+    }
+  }
+}
