@@ -48,7 +48,7 @@ test('what another process said counts for its time and no longer, and ends when
   expect(view.news(50_000)).toMatchObject({ left: ['anna'], count: 0 })
 })
 
-test('above 200 people there is a count only, and names again once there are fewer', () => {
+test('above 200 people there is a count only, and names again once there are fewer (P-PRE-4)', () => {
   const view = make()
   for (const user of names(maxListed)) view.enter(user)
   expect(view.news(0)).toMatchObject({ count: 200, joined: names(maxListed) })
