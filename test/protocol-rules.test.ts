@@ -21,10 +21,7 @@ for await (const path of new Glob('test/**/*.ts').scan({ cwd: root })) {
 }
 
 /** Rules no test quotes yet. A rule that gets its test leaves this list. */
-const owed = new Set(
-  `C-CON-1 C-CON-2 C-FRM-1 C-SUB-2 C-SUB-3 C-RES-1 C-TOK-1 C-PRE-1 C-VER-3 C-VER-4
-  C-LIV-1 C-LIV-2 C-LIV-3`.split(/\s+/),
-)
+const owed = new Set(['C-CON-1', 'C-FRM-1', 'C-RES-1', 'C-TOK-1', 'C-PRE-1', 'C-VER-3', 'C-VER-4'])
 
 test('every rule has one number, and every number quoted is a rule', () => {
   expect(rules.length).toBeGreaterThan(60)

@@ -96,7 +96,7 @@ test('Every code of the protocol has the verdict of its range', () => {
   })
 })
 
-test('Back-off is full jitter whose cap doubles from half a second to twenty', () => {
+test('Back-off is full jitter whose cap doubles from half a second to twenty (C-LIV-3)', () => {
   for (let failures = 1; failures <= 40; failures += 1) {
     const cap = Math.min(20_000, 500 * 2 ** (failures - 1))
     for (let n = 0; n < 50; n += 1) {
@@ -121,7 +121,7 @@ test('A session that is over stops the client, and signing in again with reconne
   expect(script.peers.at(-1)!.data.protocol).toBe('tasktide.v1, jwt.again')
 })
 
-test('A connection that never opens refreshes its credentials once, then only backs off', async () => {
+test('A connection that never opens refreshes its credentials once, then only backs off (C-CON-2)', async () => {
   await using script = startScript()
   using client = await script.client()
   script.refuses = true
@@ -146,7 +146,7 @@ test('Where sockets are blocked the client polls, and returns to a socket when t
   await eventually(() => expect(view.state).toBe('live'))
 })
 
-test('After bye the client comes back within the window it was given', async () => {
+test('After bye the client comes back within the window it was given (C-CLO-2)', async () => {
   await using script = startScript()
   using client = await script.client()
   await live(client)
@@ -157,7 +157,7 @@ test('After bye the client comes back within the window it was given', async () 
   expect(performance.now() - closedAt).toBeGreaterThanOrEqual(195)
 })
 
-test('A line on which nothing is heard is given up, and pings keep a quiet one', async () => {
+test('A line on which nothing is heard is given up, and pings keep a quiet one (C-LIV-1, C-LIV-2)', async () => {
   await using script = startScript()
   using client = await script.client({ timing: { ping: 40, dead: 200 } })
   await live(client)
@@ -165,7 +165,7 @@ test('A line on which nothing is heard is given up, and pings keep a quiet one',
   await eventually(() => expect(script.peers.length).toBeGreaterThan(1)) // the script answers no ping
 })
 
-test('A position whose count agrees is where the client goes on from; one that does not makes it read anew', async () => {
+test('A position whose count agrees is where the client goes on from; one that does not makes it read anew (C-SUB-1, C-SUB-3)', async () => {
   await using script = startScript()
   using client = await script.client()
   const view = await live(client)
@@ -190,7 +190,7 @@ test('A position whose count agrees is where the client goes on from; one that d
   expect(subs(script)[3].cursor).toBe('epoch.3.10')
 })
 
-test('A deletion is remembered: what was sent before it and arrives after it changes nothing', async () => {
+test('A deletion is remembered: what was sent before it and arrives after it changes nothing (C-VER-2)', async () => {
   await using script = startScript()
   using client = await script.client()
   const view = await live(client)
@@ -203,7 +203,7 @@ test('A deletion is remembered: what was sent before it and arrives after it cha
   await eventually(() => expect(view.current.tasks.map(({ title }) => title)).toEqual(['last']))
 })
 
-test('scope.refetch reads the snapshot anew, and goes on', async () => {
+test('scope.refetch reads the snapshot anew, and goes on (C-SUB-2)', async () => {
   await using script = startScript()
   using client = await script.client()
   const view = await live(client)

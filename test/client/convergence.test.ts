@@ -24,7 +24,7 @@ const words = ['ash', 'birch', 'cedar', 'elm', 'fir', 'hazel', 'larch', 'oak']
 /** In a frame six bytes a letter: too large to be sent whole. */
 const longText = 'ж'.repeat(4_000)
 
-test('Random writes, repeats, reorderings, disconnects and offline edits converge on PostgreSQL', async () => {
+test('Random writes, repeats, reorderings, disconnects and offline edits converge on PostgreSQL (C-VER-1)', async () => {
   const random = randomOf(seed)
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!
   await using stack = new AsyncDisposableStack()
