@@ -17,7 +17,7 @@ export interface BusListener {
 }
 
 const maxUnderWay = 1_000
-const pingEveryMs = 5_000
+const pingEveryMs = 2_000
 /** Channels of one subscribe command. */
 const atOnce = 500
 

@@ -27,7 +27,7 @@ const options = {
   },
   /** For subscribing: whoever listens asks now and then, and joins its channels anew on each connection. */
   listening: {
-    socketTimeout: 15_000,
+    socketTimeout: 5_000,
     connectTimeout: 1_000,
     maxRetriesPerRequest: 1,
     enableOfflineQueue: false,

@@ -93,7 +93,7 @@ export class Attendance implements Watcher {
   }
 
   #tellFull(key: PresenceKey): void {
-    const frame = this.deps.presence.full(key)
+    const frame = this.deps.presence.full(this, key)
     if (frame && this.#keys.has(key)) this.outlet.send(frame)
   }
 

@@ -68,12 +68,10 @@ export class PresenceView {
     return { users: count > maxListed ? null : [...this.#here.keys()], count }
   }
 
-  /** For somebody who just came. */
-  full(): PresenceFrame {
-    const present = this.#present()
-    return typeof present === 'number'
-      ? { t: 'presence', key: this.key, count: present }
-      : this.#frame(present, [], [])
+  /** For somebody who just came: what the others were told so far. News follows from there for all alike. */
+  full(userId: string): PresenceFrame {
+    if (this.#shownCount !== null) return { t: 'presence', key: this.key, count: this.#shownCount }
+    return this.#frame(new Set([...this.#shown, userId]), [], [])
   }
 
   /** What is news since the last time it was asked for; null for nothing. */

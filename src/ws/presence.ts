@@ -69,8 +69,8 @@ export class Presence implements Disposable {
   }
 
   /** Who is there now, for one who just came or missed the news. */
-  full(key: PresenceKey): ServerFrame | null {
-    return this.#places.get(key)?.view.full() ?? null
+  full(watcher: Watcher, key: PresenceKey): ServerFrame | null {
+    return this.#places.get(key)?.view.full(watcher.userId) ?? null
   }
 
   isIn(watcher: Watcher, key: PresenceKey): boolean {

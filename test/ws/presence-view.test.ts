@@ -23,7 +23,7 @@ test('news says who came and who has gone for five seconds, once', () => {
   expect(view.news(2)).toBeNull()
   view.leave('bert', 1_000)
   expect(view.news(5_999)).toBeNull()
-  expect(view.full()).toMatchObject({ count: 2 }) // about to come back, perhaps
+  expect(view.full('anna')).toMatchObject({ count: 2 }) // about to come back, perhaps
   expect(view.news(6_000)).toMatchObject({ users: ['anna'], joined: [], left: ['bert'], count: 1 })
   expect(view.news(60_000)).toBeNull()
 })
@@ -33,7 +33,18 @@ test('who came and went between two frames was never there', () => {
   view.enter('anna')
   view.leave('anna', 10)
   expect(view.news(20)).toBeNull()
-  expect(view.full()).toMatchObject({ users: [], count: 0 })
+  expect(view.full('bert')).toMatchObject({ users: ['bert'], count: 1 })
+})
+
+test('whoever comes is shown what the others were told, so that the same news follows for all', () => {
+  const view = make()
+  view.enter('anna')
+  view.news(0)
+  view.enter('bert') // not told yet, and gone before it is
+  view.enter('carl')
+  expect(view.full('carl')).toMatchObject({ users: ['anna', 'carl'], joined: [], left: [] })
+  view.leave('bert', 1)
+  expect(view.news(2)).toMatchObject({ users: ['anna', 'carl'], joined: ['carl'], left: [] })
 })
 
 test('what another process said counts for its time and no longer, and ends when it says so', () => {
@@ -54,7 +65,7 @@ test('above 200 people there is a count only, and names again once there are few
   expect(view.news(0)).toMatchObject({ count: 200, joined: names(maxListed) })
   view.enter('one-more')
   expect(view.news(1)).toEqual({ t: 'presence', key: 'task:a', count: 201 })
-  expect(view.full()).toEqual({ t: 'presence', key: 'task:a', count: 201 })
+  expect(view.full('u0')).toEqual({ t: 'presence', key: 'task:a', count: 201 })
   expect(view.own).toEqual({ users: null, count: 201 })
   view.enter('another')
   expect(view.news(2)).toEqual({ t: 'presence', key: 'task:a', count: 202 })

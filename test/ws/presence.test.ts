@@ -363,8 +363,9 @@ test('nothing of it is logged, and nothing is kept once everybody has left (P-SI
 test('without Redis everybody sees who is on the same process; when it is back, all of them again', async () => {
   const { key } = await shared()
   await using away = await tcpProxy({ host: '127.0.0.1', port: Number(new URL(world.redisUrl).port) })
-  const redisUrl = `redis://127.0.0.1:${away.port}`
-  await using lone = await world.another({ redisUrl }, soon)
+  const url = new URL(world.redisUrl)
+  url.port = String(away.port)
+  await using lone = await world.another({ redisUrl: url.href }, soon)
   await using a = await watching(lone, anna, key)
   await using b = await watching(second, bert, key)
   await sees(a, key, anna, bert)
