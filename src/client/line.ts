@@ -1,6 +1,6 @@
 // A line carries events from the server until it ends: a socket, or long polls where sockets are blocked. The
 // connection asks for nothing else of it.
-import type { ClientFrame, Event, PresenceFrame, ResyncReason, SignalFrame } from './wire.ts'
+import type { ClientFrame, Event, PresenceFrame, SignalFrame } from './wire.ts'
 import type { StopReason } from './errors.ts'
 
 /** Who follows a scope. Called in the order of the server's frames. */
@@ -16,7 +16,7 @@ export interface Follower {
   /** The same, and how many events that were since it joined. */
   position(cursor: string, count: number): void
   /** The cursor leads nowhere: read the snapshot. */
-  resync(reason: ResyncReason | 'lost'): void
+  resync(): void
   stopped(reason: StopReason, closeCode: number | null, cause?: unknown): void
   /** The connection is in another state. */
   connectionChanged(): void

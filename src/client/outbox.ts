@@ -144,6 +144,16 @@ export class Outbox implements Disposable {
     }
   }
 
+  /** The right to a project is gone: so is what waits to be written there. */
+  purge(projectId: string, error: Error): void {
+    for (const entry of this.#entries) {
+      if (entry.write.projectId !== projectId || entry.state === 'answered') continue
+      void this.#forget(entry)
+      this.#remove(entry)
+      this.#refuse(entry, error)
+    }
+  }
+
   [Symbol.dispose](): void {
     this.#closing.abort()
     for (const { result } of this.#entries) result.reject(new OutboxError('the client was closed'))

@@ -84,7 +84,7 @@ export class PollLine implements Line {
       }
       const [follower] = followers
       if (error.status === 404) this.ends.drop(follower!, 'not_found', error)
-      else follower!.resync('gap')
+      else follower!.resync()
     }
   }
 

@@ -245,6 +245,7 @@ export class ProjectView {
   }
 
   #purge(): void {
+    this.deps.outbox.purge(this.id, this.#replica.error!)
     this.#project = null
     this.#tasks.reset([])
     this.#members.reset([])

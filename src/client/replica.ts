@@ -4,8 +4,8 @@
 //
 //   loading ──snapshot──▶ joining ──sub──▶ replaying ──synced──▶ live
 //     ▲  ▲                   ▲                 │                  │
-//     │  └── resync, lost ───┼─────────────────┴──────────────────┤
-//     │      frame           └── line lost ───────────────────────┘
+//     │  └── resync ─────────┼─────────────────┴──────────────────┤
+//     │                      └── line lost, or a count in doubt ──┘
 //     └─ any, on 404, revocation, 45xx, dispose ──▶ stopped
 import { deferred } from './deferred.ts'
 import type { Connection } from './connection.ts'
@@ -14,7 +14,7 @@ import { isPassing } from './http.ts'
 import type { Follower } from './line.ts'
 import type { Timing } from './timing.ts'
 import { jitter, Nap } from './wait.ts'
-import { numberOf, type Event, type ResyncReason } from './wire.ts'
+import { numberOf, type Event } from './wire.ts'
 
 export type LiveState = 'connecting' | 'live' | 'catching-up' | 'offline' | 'stopped'
 
@@ -48,6 +48,7 @@ export class Replica implements Follower {
   #cursor: string | null = null
   #phase: Phase = 'loading'
   #isLoaded = false
+  #isDoubtful = false
   #isAway = false
   #floor = 0
   #confirmed = 0
@@ -118,7 +119,7 @@ export class Replica implements Follower {
     if (this.#phase !== 'replaying' && this.#phase !== 'live') return
     if (numberOf(event.cursor) <= this.#floor || this.#unconfirmed.has(event.cursor)) return
     this.#unconfirmed.add(event.cursor)
-    if (this.#unconfirmed.size > maxUnconfirmed) return this.resync('lost')
+    if (this.#unconfirmed.size > maxUnconfirmed) return this.resync()
     if (event.type !== 'scope.refetch') return this.model.apply(event)
     // Changes that had no events of their own. What comes until the snapshot is here comes again after it.
     void this.#reload(numberOf(event.cursor))
@@ -126,7 +127,7 @@ export class Replica implements Follower {
 
   synced(cursor: string, more = false): void {
     if (this.#phase !== 'replaying' && this.#phase !== 'live') return
-    if (this.#confirmed + this.#unconfirmed.size < this.#replay) return this.resync('lost')
+    if (this.#confirmed + this.#unconfirmed.size < this.#replay) return this.#doubt()
     this.#confirm(cursor)
     if (!more) this.#enter('live')
   }
@@ -134,12 +135,11 @@ export class Replica implements Follower {
   position(cursor: string, count: number): void {
     if (this.#phase !== 'live') return
     if (this.#confirmed + this.#unconfirmed.size === count) this.#confirm(cursor)
-    else this.resync('lost')
+    else this.#doubt()
   }
 
-  resync(_reason: ResyncReason | 'lost'): void {
-    if (this.#phase === 'stopped') return
-    void this.#reload()
+  resync(): void {
+    if (this.#phase !== 'stopped') void this.#reload()
   }
 
   stopped(reason: StopReason, closeCode: number | null, cause?: unknown): void {
@@ -161,7 +161,16 @@ export class Replica implements Follower {
     this.model.changed()
   }
 
+  /** Events were lost on the way: hear them again from the last place that is certain; failing that, read anew. */
+  #doubt(): void {
+    if (this.#isDoubtful) return this.resync()
+    this.#isDoubtful = true
+    this.#enter('joining')
+    this.connection.join(this)
+  }
+
   #confirm(cursor: string): void {
+    this.#isDoubtful = false
     this.#confirmed += this.#unconfirmed.size
     this.#unconfirmed.clear()
     this.#floor = Math.max(this.#floor, numberOf(cursor))
@@ -219,6 +228,7 @@ export class Replica implements Follower {
     this.#phase = 'joining'
     this.#isAway = false
     this.#isLoaded = true
+    this.#isDoubtful = false
     install()
     this.model.confirmed(cursor)
     this.model.changed()

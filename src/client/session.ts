@@ -56,6 +56,12 @@ export class Session {
     return this.renew(held?.accessToken ?? '', signal)
   }
 
+  /** What is held, null where nobody is signed in: for a program that keeps it by itself. */
+  async held(): Promise<Tokens | null> {
+    await (this.#loading ??= this.#load())
+    return this.#tokens
+  }
+
   /** Milliseconds until the token should be renewed; null for one that does not expire by itself. */
   get freshFor(): number | null {
     return this.#tokens && Math.max(0, this.#tokens.expiresAt - this.timing.renewAhead - Date.now())

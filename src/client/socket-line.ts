@@ -130,7 +130,7 @@ export class SocketLine implements Line {
       case 'position':
         return this.#joined(frame.scope)?.position(frame.cursor, frame.count)
       case 'resync':
-        return this.#joined(frame.scope)?.resync(frame.reason)
+        return this.#joined(frame.scope)?.resync()
       case 'access': {
         const follower = this.#joined(frame.scope)
         if (follower) this.ends.drop(follower, 'revoked')
@@ -183,7 +183,7 @@ export class SocketLine implements Line {
     }
     this.#asked.delete(rid)
     // A cursor the server cannot read came from elsewhere: the snapshot has a good one.
-    if (code === 'bad_frame') follower.resync('gap')
+    if (code === 'bad_frame') follower.resync()
     else this.ends.drop(follower, code === 'limit' ? 'limit' : code === 'not_found' ? 'not_found' : 'refused')
   }
 

@@ -9,7 +9,6 @@ export type ClientFrame = FramesOf<typeof clientFrames>
 export type ServerFrame = FramesOf<typeof serverFrames>
 export type SignalFrame = Static<typeof serverFrames.signal>
 export type PresenceFrame = Static<typeof serverFrames.presence>
-export type ResyncReason = Static<typeof serverFrames.resync>['reason']
 export type SignalKind = Static<typeof clientFrames.signal>['kind']
 
 /** An entry of the log. A newer server may know more types than this client. */

@@ -1,0 +1,125 @@
+// Tokens: one refresh for all who need one, kept where they outlive the page, and over when the server says so.
+import { expect, test } from 'bun:test'
+import { createClient } from '../../src/client/client.ts'
+import { NetworkError, SignedOutError } from '../../src/client/errors.ts'
+import type { Fetch } from '../../src/client/exchange.ts'
+import type { Tokens, TokenStorage } from '../../src/client/session.ts'
+import { startWorld, testPassword } from '../support/world.ts'
+import { quick } from './scripted.ts'
+
+const memory = (tokens: Tokens | null = null): TokenStorage & { held: Tokens | null } => ({
+  held: tokens,
+  load() {
+    return this.held
+  },
+  save(held) {
+    this.held = held
+  },
+})
+
+const counting = (): { fetch: Fetch; count(path: string): number; lose: Set<string> } => {
+  const paths: string[] = []
+  const lose = new Set<string>()
+  return {
+    lose,
+    count: (path) => paths.filter((one) => one.endsWith(path)).length,
+    async fetch(url, init) {
+      paths.push(url)
+      const response = await fetch(url, init)
+      for (const path of lose) {
+        if (!url.endsWith(path)) continue
+        lose.delete(path)
+        throw new TypeError('the answer never came')
+      }
+      return response
+    },
+  }
+}
+
+test('However many requests find the token stale, it is refreshed once, and all of them succeed', async () => {
+  await using world = await startWorld()
+  const ada = await world.register()
+  const { fetch, count } = counting()
+  using client = createClient({ url: world.url, fetch, timing: quick })
+  await client.session.adopt({ ...ada.session, accessToken: 'stale', expiresIn: 900 })
+  const answers = await Promise.all(Array.from({ length: 20 }, () => client.users.me()))
+  expect(new Set(answers.map(({ id }) => id))).toEqual(new Set([ada.id]))
+  expect(count('/api/auth/refresh')).toBe(1)
+  // About to expire: renewed before it is used.
+  const { accessToken, refreshToken } = (await client.session.held())!
+  await client.session.adopt({ ...ada.session, accessToken, refreshToken: refreshToken!, expiresIn: 5 })
+  await Promise.all([client.users.me(), client.users.me()])
+  expect(count('/api/auth/refresh')).toBe(2)
+})
+
+test('A refresh whose answer is lost is repeated, and is no reuse', async () => {
+  await using world = await startWorld()
+  const ada = await world.register()
+  const { fetch, count, lose } = counting()
+  using client = createClient({ url: world.url, fetch, timing: quick })
+  await client.session.adopt({ ...ada.session, accessToken: 'stale' })
+  lose.add('/api/auth/refresh')
+  expect(await client.users.me()).toMatchObject({ id: ada.id })
+  expect(count('/api/auth/refresh')).toBe(2)
+})
+
+test('Two clients with one storage share what either refreshed', async () => {
+  await using world = await startWorld()
+  const ada = await world.register()
+  const storage = memory()
+  const { fetch, count } = counting()
+  const options = { url: world.url, fetch, storage, timing: quick }
+  using one = createClient(options)
+  using two = createClient(options)
+  await one.session.adopt({ ...ada.session, accessToken: 'stale' })
+  expect(await one.users.me()).toMatchObject({ id: ada.id })
+  expect(await two.users.me()).toMatchObject({ id: ada.id })
+  expect(count('/api/auth/refresh')).toBe(1)
+})
+
+test('A session that was ended elsewhere is over here: SignedOutError, nothing is kept', async () => {
+  await using world = await startWorld()
+  const storage = memory()
+  using client = createClient({ url: world.url, storage, timing: quick })
+  expect(await client.users.me().catch((error: unknown) => error)).toBeInstanceOf(SignedOutError)
+  const email = `ada-${Bun.randomUUIDv7()}@example.com`
+  await client.auth.register({ email, name: 'Ada', password: testPassword })
+  expect(await client.auth.sessions().all()).toMatchObject([{ current: true }])
+  using other = createClient({ url: world.url, timing: quick })
+  await other.auth.signIn({ email, password: testPassword })
+  await other.auth.signOutEverywhere()
+  expect(await client.users.me().catch((error: unknown) => error)).toBeInstanceOf(SignedOutError)
+  expect(storage.held).toBeNull()
+})
+
+test('A fresh token reaches an open socket, which outlives the old one', async () => {
+  await using world = await startWorld()
+  const ada = await world.register()
+  using client = createClient({ url: world.url, timing: quick })
+  await client.session.adopt(ada.session)
+  using view = client.project(ada.inboxId).live()
+  await view.ready
+  await client.session.renewHeld()
+  await view.create({ title: 'after' }).settled
+  expect(client.connection.kind).toBe('socket')
+})
+
+test('The wrong password, a server that is away and a caller who gave up are told apart', async () => {
+  await using world = await startWorld()
+  const ada = await world.register()
+  using client = createClient({ url: world.url, timing: quick })
+  const wrong = await client.auth
+    .signIn({ email: ada.email, password: 'wrong' })
+    .catch((error: unknown) => error)
+  expect(wrong).toMatchObject({ code: 'invalid_credentials', status: 401 })
+  using nowhere = createClient({ url: 'http://127.0.0.1:9', timing: quick })
+  const away = await nowhere.auth
+    .signIn({ email: ada.email, password: testPassword })
+    .catch((e: unknown) => e)
+  expect(away).toBeInstanceOf(NetworkError)
+  await client.session.adopt(ada.session)
+  const given = AbortSignal.abort(new Error('the person left'))
+  expect(await client.users.me({ signal: given }).catch((error: unknown) => error)).toMatchObject({
+    message: 'the person left',
+  })
+})
