@@ -1,0 +1,252 @@
+// Writes made while the server is away: kept in order, sent in order, once each, and told apart when others were
+// there first.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { createClient, type Client, type ClientOptions } from '../../src/client/client.ts'
+import { ConflictError, StoppedError } from '../../src/client/errors.ts'
+import type { Fetch } from '../../src/client/exchange.ts'
+import { memoryStorage } from '../../src/client/memory-storage.ts'
+import type { Conflict } from '../../src/client/delivery.ts'
+import { eventually } from '../support/eventually.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { quick } from './scripted.ts'
+
+let world: World
+const stack = new AsyncDisposableStack()
+
+beforeAll(async () => {
+  world = stack.use(await startWorld())
+})
+afterAll(() => stack.disposeAsync())
+
+/** A network with a switch; reads go through, so that what is tested is the queue. */
+const network = () => {
+  const state = { isAway: false, sent: [] as string[] }
+  const send: Fetch = async (url, init) => {
+    const isWrite = init.method !== 'GET'
+    if (isWrite && state.isAway) throw new TypeError('the network is away')
+    if (isWrite) state.sent.push(`${init.method} ${new URL(url).pathname}`)
+    return fetch(url, init)
+  }
+  return { state, fetch: send }
+}
+
+const clientOf = async (person: Person, options: Partial<ClientOptions> = {}): Promise<Client> => {
+  const client = createClient({ url: world.url, timing: quick, ...options })
+  await client.session.adopt(person.session)
+  return client
+}
+
+const task = async (person: Person, title: string): Promise<any> =>
+  (await world.call('POST', '/api/tasks', { token: person.token, body: { title } })).body
+
+const patch = (person: Person, id: string, body: object): Promise<any> =>
+  world.call('PATCH', `/api/tasks/${id}`, { token: person.token, body })
+
+test('What is written offline is seen at once, sent in order when the network is back, and done once', async () => {
+  const ada = await world.register()
+  const { state, fetch } = network()
+  using client = await clientOf(ada, { fetch })
+  using view = client.project(ada.inboxId).live()
+  await view.ready
+  state.isAway = true
+  const parent = view.create({ title: 'parent' })
+  const child = view.create({ title: 'child', parentId: parent.taskId })
+  const renamed = view.update(parent.taskId, { title: 'renamed' })
+  const moved = view.move(child.taskId, { before: parent.taskId })
+  const gone = view.create({ title: 'gone' })
+  const deleted = view.delete(gone.taskId)
+  expect(view.current.tasks.map(({ title }) => title)).toEqual(['child', 'renamed'])
+  expect(client.outbox.pending).toHaveLength(6)
+  state.isAway = false
+  await Promise.all([parent, child, renamed, moved, gone, deleted].map(({ settled }) => settled))
+  expect(view.current.tasks.map(({ title, version }) => [title, version])).toEqual([
+    ['child', 2],
+    ['renamed', 2],
+  ])
+  expect(state.sent).toEqual([
+    'POST /api/tasks',
+    'POST /api/tasks',
+    `PATCH /api/tasks/${parent.taskId}`,
+    `POST /api/tasks/${child.taskId}/move`,
+    'POST /api/tasks',
+    `DELETE /api/tasks/${gone.taskId}`,
+  ])
+  const entries = await world.entries(`project:${ada.inboxId}`)
+  expect(entries.filter(({ op }) => op !== null).map(({ type }) => type)).toEqual([
+    'task.created',
+    'task.created',
+    'task.updated',
+    'task.updated',
+    'task.created',
+    'task.deleted',
+  ])
+})
+
+test('What was stored is sent by the next run of the program, under the same keys', async () => {
+  const ada = await world.register()
+  const storage = memoryStorage()
+  const { state, fetch } = network()
+  state.isAway = true
+  const first = await clientOf(ada, { fetch, outbox: storage })
+  const view = first.project(ada.inboxId).live()
+  await view.ready
+  const made = view.create({ title: 'kept' })
+  const changed = view.update(made.taskId, { status: 'done' })
+  await eventually(async () => expect(await storage.load()).toHaveLength(2))
+  first.close()
+  expect(await made.settled.catch((error: Error) => error.name)).toBe('OutboxError')
+  using second = await clientOf(ada, { outbox: storage })
+  await eventually(async () => expect(await storage.load()).toEqual([]))
+  await eventually(() => expect(second.outbox.pending).toEqual([]))
+  const entries = await world.entries(`project:${ada.inboxId}`)
+  expect(entries.filter(({ op }) => op !== null).map(({ op }) => op)).toEqual([made.op, changed.op])
+})
+
+test('Two programs with one storage send everything, and each effect happens once', async () => {
+  const ada = await world.register()
+  const storage = memoryStorage()
+  const { state, fetch } = network()
+  state.isAway = true
+  using first = await clientOf(ada, { fetch, outbox: storage })
+  using view = first.project(ada.inboxId).live()
+  await view.ready
+  const writes = Array.from({ length: 5 }, (_, n) => view.create({ title: `task ${n}` }))
+  await eventually(async () => expect(await storage.load()).toHaveLength(5))
+  using second = await clientOf(ada, { outbox: storage })
+  state.isAway = false
+  await Promise.all(writes.map(({ settled }) => settled))
+  await eventually(() => expect(second.outbox.pending).toEqual([]))
+  expect(view.current.tasks).toHaveLength(5)
+  expect((await world.entries(`project:${ada.inboxId}`)).filter(({ op }) => op !== null)).toHaveLength(5)
+})
+
+test('What others did to other fields is no conflict', async () => {
+  const ada = await world.register()
+  const { id } = await task(ada, 'theirs')
+  const { state, fetch } = network()
+  const asked: Conflict[] = []
+  using client = await clientOf(ada, {
+    fetch,
+    onConflict: (conflict) => {
+      asked.push(conflict)
+      return 'theirs'
+    },
+  })
+  using view = client.project(ada.inboxId).live()
+  await view.ready
+  state.isAway = true
+  const mine = view.update(id, { status: 'done' })
+  const again = view.update(id, { tags: ['own'] })
+  await patch(ada, id, { title: 'changed elsewhere', priority: 'high' })
+  state.isAway = false
+  await Promise.all([mine.settled, again.settled])
+  expect(view.current.tasks).toMatchObject([
+    { title: 'changed elsewhere', priority: 'high', status: 'done', tags: ['own'] },
+  ])
+  expect(asked).toEqual([])
+})
+
+for (const [resolution, title] of [
+  ['theirs', 'theirs'],
+  ['mine', 'mine'],
+  [{ changes: { title: 'both' } }, 'both'],
+] as const) {
+  test(`A conflict in one field is decided by the rule: ${JSON.stringify(resolution)}`, async () => {
+    const ada = await world.register()
+    const { id } = await task(ada, 'before')
+    const { state, fetch } = network()
+    const asked: Conflict[] = []
+    const refused: string[] = []
+    using client = await clientOf(ada, {
+      fetch,
+      onConflict: (conflict) => {
+        asked.push(structuredClone(conflict))
+        return resolution
+      },
+      onRefused: ({ op }) => void refused.push(op),
+    })
+    using view = client.project(ada.inboxId).live()
+    await view.ready
+    state.isAway = true
+    const write = view.update(id, { title: 'mine' })
+    await patch(ada, id, { title: 'theirs' })
+    state.isAway = false
+    const result: unknown = await write.settled.catch((error: unknown) => error)
+    expect(asked).toMatchObject([
+      {
+        write: { change: { changes: { title: 'mine' } }, before: { title: 'before' } },
+        theirs: { title: 'theirs' },
+      },
+    ])
+    await eventually(() => expect(view.current.tasks).toMatchObject([{ title }]))
+    if (resolution !== 'theirs') return expect(result).toMatchObject({ title, version: 3 })
+    expect(result).toBeInstanceOf(ConflictError)
+    expect(result).toMatchObject({
+      mine: { version: 1, changes: { title: 'mine' } },
+      theirs: { title: 'theirs', version: 2 },
+      problem: { currentVersion: 2 },
+    })
+    expect(refused).toEqual([write.op])
+  })
+}
+
+test('A deletion on top of somebody’s change is a conflict, of what is gone already it is done', async () => {
+  const ada = await world.register()
+  const [kept, gone] = [await task(ada, 'kept'), await task(ada, 'gone')]
+  const { state, fetch } = network()
+  using client = await clientOf(ada, { fetch })
+  using view = client.project(ada.inboxId).live()
+  await view.ready
+  state.isAway = true
+  const [one, two] = [view.delete(kept.id), view.delete(gone.id)]
+  await patch(ada, kept.id, { title: 'changed' })
+  await world.call('DELETE', `/api/tasks/${gone.id}`, { token: ada.token })
+  state.isAway = false
+  expect(await one.settled.catch((error: unknown) => error)).toBeInstanceOf(ConflictError)
+  expect(await two.settled).toBeNull()
+  await eventually(() => expect(view.current.tasks).toMatchObject([{ title: 'changed' }]))
+})
+
+test('Losing the right to a project loses what waited to be written there', async () => {
+  const [ada, bob] = [await world.register(), await world.register()]
+  const { body: project } = await world.call('POST', '/api/projects', {
+    token: ada.token,
+    body: { name: 'P' },
+  })
+  const path = `/api/projects/${project.id}/members`
+  await world.call('POST', path, { token: ada.token, body: { userId: bob.id, role: 'editor' } })
+  const { state, fetch } = network()
+  using client = await clientOf(bob, { fetch })
+  using view = client.project(project.id).live()
+  await eventually(() => expect(view.state).toBe('live'))
+  state.isAway = true
+  const write = view.create({ title: 'too late' })
+  await world.call('DELETE', `${path}/${bob.id}`, { token: ada.token })
+  expect(await write.settled.catch((error: unknown) => error)).toBeInstanceOf(StoppedError)
+  expect(client.outbox.pending).toEqual([])
+})
+
+test('A task too large for a frame is read again, and a write of one settles', async () => {
+  const ada = await world.register()
+  using client = await clientOf(ada)
+  using view = client.project(ada.inboxId).live()
+  await view.ready
+  const description = 'ж'.repeat(9_000)
+  const made = view.create({ title: 'large', description })
+  expect(await made.settled).toMatchObject({ description })
+  const { id } = await task(ada, 'other')
+  await patch(ada, id, { description })
+  await eventually(() => expect(view.current.byId.get(id)).toMatchObject({ description, version: 2 }))
+  expect(view.current.byId.get(made.taskId)).toMatchObject({ description, version: 1 })
+})
+
+test('The queue is bounded', async () => {
+  const ada = await world.register()
+  const { state, fetch } = network()
+  using client = await clientOf(ada, { fetch })
+  state.isAway = true
+  using view = client.project(ada.inboxId).live()
+  for (let n = 0; n < 1_000; n += 1) view.create({ title: `task ${n}` })
+  const tooMany = view.create({ title: 'one more' })
+  expect(await tooMany.settled.catch((error: Error) => error.message)).toContain('more than 1000 writes')
+})

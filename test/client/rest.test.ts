@@ -1,0 +1,167 @@
+// REST as programs use it: pages without counting, conflicts with both sides, repeats without second effects.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { createClient, type Client } from '../../src/client/client.ts'
+import { ApiError, ConflictError, NetworkError } from '../../src/client/errors.ts'
+import type { Fetch } from '../../src/client/exchange.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { quick } from './scripted.ts'
+
+let world: World
+let ada: Person
+const stack = new AsyncDisposableStack()
+
+beforeAll(async () => {
+  world = stack.use(await startWorld())
+  ada = await world.register()
+})
+afterAll(() => stack.disposeAsync())
+
+const clientOf = async (person: Person, fetch?: Fetch): Promise<Client> => {
+  const client = createClient({ url: world.url, timing: quick, ...(fetch && { fetch }) })
+  await client.session.adopt(person.session)
+  return client
+}
+
+test('for await goes through every page, by cursor and by number', async () => {
+  const bob = await world.register()
+  using client = await clientOf(bob)
+  for (let n = 0; n < 23; n += 1)
+    await client.tasks.create({ title: `task ${n}`, tags: n % 2 ? ['odd'] : [] })
+  const titles: string[] = []
+  for await (const { title } of client.tasks.list({ limit: 5, sort: 'createdAt' })) titles.push(title)
+  expect(titles).toEqual(Array.from({ length: 23 }, (_, n) => `task ${n}`))
+  expect(await client.tasks.list({ limit: 5, page: 1 }).all()).toHaveLength(23)
+  expect(
+    await client.tasks.list({ tag: ['odd'], status: ['todo', 'done'], completed: false }).all(),
+  ).toHaveLength(11)
+  expect(await client.tasks.list({ limit: 5, page: 2 }).page()).toMatchObject({
+    total: 23,
+    totalPages: 5,
+    page: 2,
+  })
+  const tooMany = await client.tasks
+    .list()
+    .all({ max: 10 })
+    .catch((error: unknown) => error)
+  expect(tooMany).toBeInstanceOf(RangeError)
+})
+
+test('A write on top of a version that is gone throws with both sides', async () => {
+  using client = await clientOf(ada)
+  const task = await client.tasks.create({ title: 'before' })
+  await client.tasks.update(task.id, { title: 'theirs' }, { ifVersion: 1 })
+  const conflict = await client.tasks
+    .update(task.id, { title: 'mine' }, { ifVersion: 1 })
+    .catch((e: unknown) => e)
+  expect(conflict).toBeInstanceOf(ConflictError)
+  expect(conflict).toMatchObject({
+    code: 'version_conflict',
+    mine: { version: 1, changes: { title: 'mine' } },
+    theirs: { title: 'theirs', version: 2 },
+  })
+  const project = await client.projects.create({ name: 'Apollo' })
+  await client.projects.update(project.id, { color: '#1e90ff' }, { ifVersion: 1 })
+  expect(await client.projects.delete(project.id, { ifVersion: 1 }).catch((e: unknown) => e)).toMatchObject({
+    theirs: { color: '#1e90ff', version: 2 },
+  })
+})
+
+test('A write whose answer is lost is repeated under its key, and happens once', async () => {
+  let lost = 0
+  using client = await clientOf(ada, async (url, init) => {
+    const response = await fetch(url, init)
+    if (init.method === 'GET' || lost === 2) return response
+    lost += 1
+    throw new TypeError('the answer never came')
+  })
+  const before = await world.entryCount()
+  const task = await client.tasks.create({ title: 'once' })
+  expect(lost).toBe(2)
+  expect(await client.tasks.get(task.id)).toEqual(task)
+  expect(await world.entryCount()).toBe(before + 1)
+})
+
+test('What cannot succeed is not repeated; what is away is given up after a few attempts', async () => {
+  let attempts = 0
+  using client = await clientOf(ada, (url, init) => {
+    attempts += 1
+    return fetch(url, init)
+  })
+  const invalid = await client.tasks.create({ title: '' }).catch((error: unknown) => error)
+  expect(invalid).toBeInstanceOf(ApiError)
+  expect(invalid).toMatchObject({ status: 422, problem: { errors: [{ pointer: '/title' }] } })
+  expect((invalid as Error).message).toContain('/title must not be empty')
+  expect(attempts).toBe(1)
+  using nowhere = await clientOf(ada, () => {
+    attempts += 1
+    return Promise.reject(new TypeError('away'))
+  })
+  attempts = 0
+  expect(await nowhere.users.me().catch((error: unknown) => error)).toBeInstanceOf(NetworkError)
+  expect(attempts).toBe(4)
+})
+
+test('429 is waited for as long as it says', async () => {
+  let refusals = 0
+  using client = await clientOf(ada, (url, init) => {
+    refusals += 1
+    if (refusals > 1) return fetch(url, init)
+    const body = { code: 'rate_limited', status: 429, detail: 'Too many requests' }
+    return Promise.resolve(Response.json(body, { status: 429, headers: { 'Retry-After': '1' } }))
+  })
+  const startedAt = performance.now()
+  await client.users.me()
+  expect(performance.now() - startedAt).toBeGreaterThanOrEqual(995)
+})
+
+test('Every endpoint answers as it is typed', async () => {
+  const [eve, bob] = [await world.register('Eve'), await world.register('Bob')]
+  const asked = new Set<string>()
+  using client = await clientOf(eve, (url, init) => {
+    asked.add(`${init.method} ${new URL(url).pathname.replaceAll(/[0-9a-f-]{36}/g, ':id')}`)
+    return fetch(url, init)
+  })
+  const { users, projects, tasks, notifications, auth } = client
+  expect((await users.updateMe({ name: 'Eva' })).name).toBe('Eva')
+  expect((await users.me()).name).toBe('Eva')
+  expect((await users.get(bob.id)).name).toBe('Bob')
+  expect(await users.search(bob.email).all()).toMatchObject([{ id: bob.id }])
+  expect((await users.snapshot()).projects).toHaveLength(1)
+  const project = await projects.create({ name: 'Apollo' })
+  expect((await projects.update(project.id, { name: 'Artemis' })).version).toBe(2)
+  expect((await projects.get(project.id)).name).toBe('Artemis')
+  expect(await projects.list().all()).toHaveLength(2)
+  expect((await projects.addMember(project.id, { userId: bob.id, role: 'viewer' })).role).toBe('viewer')
+  expect((await projects.changeMember(project.id, bob.id, 'editor')).role).toBe('editor')
+  expect(await projects.members(project.id).all()).toHaveLength(2)
+  expect(await projects.removeMember(project.id, bob.id)).toBeNull()
+  expect((await projects.archive(project.id)).archivedAt).not.toBeNull()
+  expect(await projects.list({ archived: true }).all()).toHaveLength(1)
+  expect((await projects.unarchive(project.id)).archivedAt).toBeNull()
+  const [one, two] = [await tasks.create({ title: 'one' }), await tasks.create({ title: 'two' })]
+  expect((await tasks.replace(one.id, { title: 'uno', priority: 'high' })).priority).toBe('high')
+  expect((await tasks.addTags(one.id, ['a/b', 'c'])).tags).toEqual(['a/b', 'c'])
+  expect(await tasks.removeTag(one.id, 'a/b')).toBeNull()
+  expect((await tasks.move(two.id, { before: one.id })).rank < one.rank).toBe(true)
+  expect((await tasks.updateMany([one.id, two.id], { status: 'done' })).items).toHaveLength(2)
+  const { items } = await tasks.batch([
+    { op: 'create', data: { title: 'three' } },
+    { op: 'delete', id: two.id },
+  ])
+  expect(items).toMatchObject([{ title: 'three' }, null])
+  expect((await tasks.share(one.id, { userId: bob.id, permission: 'view' })).permission).toBe('view')
+  expect((await tasks.changeShare(one.id, bob.id, 'edit')).permission).toBe('edit')
+  expect(await tasks.shares(one.id).all()).toHaveLength(1)
+  expect(await tasks.removeShare(one.id, bob.id)).toBeNull()
+  expect((await projects.snapshot(eve.inboxId, { limit: 1 })).nextAfter).not.toBeNull()
+  expect(await notifications.list({ unread: true }).page()).toMatchObject({ items: [], unreadCount: 0 })
+  expect(await notifications.readAll()).toEqual({ upTo: null, unreadCount: 0 })
+  const missing = await notifications.read(one.id).catch((error: unknown) => error)
+  expect(missing).toMatchObject({ code: 'not_found' })
+  expect(await tasks.delete(one.id)).toBeNull()
+  expect(await projects.delete(project.id)).toBeNull()
+  expect(await auth.sessions().all()).toHaveLength(1)
+  expect(asked.size).toBeGreaterThan(30)
+  await auth.signOut()
+  expect(await client.session.held()).toBeNull()
+})
