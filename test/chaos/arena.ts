@@ -13,8 +13,22 @@ import { createRandom, type Random } from '../oracle/random.ts'
 import { selectStoryTasks } from '../oracle/rows.ts'
 import { startCluster, type Cluster, type Role } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
+import { startSwarm, type Seat, type Swarm, type SwarmReport } from '../support/swarm.ts'
 import type { Counts, Fault, Outcome } from './fault.ts'
 import { Traffic } from './traffic.ts'
+
+/** What a fault is being judged by. */
+interface Run {
+  api: Api
+  ledger: Ledger
+  projects: { id: string; members: Person[] }[]
+  traffic: Traffic
+}
+
+export interface JudgedSwarm extends Swarm {
+  /** Ends the writing and makes whatever a socket missed, heard twice or out of order a violation. */
+  judge(): Promise<SwarmReport>
+}
 
 export interface ArenaOptions {
   seed: number
@@ -22,12 +36,16 @@ export interface ArenaOptions {
   workers: number
   projects: number
   followers: number
+  /** In the faults that take many. */
+  sockets: number
+  /** Longest wait for what must come, milliseconds. Default 60 s; where it must not come, less will do. */
+  patienceMs?: number
   environment?: Record<string, string>
   report: (line: string) => void
 }
 
 const peopleCount = 6
-const settleTimeoutMs = 60_000
+const defaultPatienceMs = 60_000
 const password = 'a storm of many faults'
 
 export class Arena implements AsyncDisposable {
@@ -35,8 +53,8 @@ export class Arena implements AsyncDisposable {
   notes: string[] = []
   violations: string[] = []
   #healedAt = 0
-  #projectId = ''
-  #traffic: Traffic | null = null
+  #run: Run | null = null
+  #extras = 0
   #runs = 0
   readonly #expectedEnds = new Set<Role>()
 
@@ -79,15 +97,91 @@ export class Arena implements AsyncDisposable {
     return this.stack.disposeAsync()
   }
 
-  /** A project that is being written to now. */
-  get projectId(): string {
-    return this.#projectId
+  get #patienceMs(): number {
+    return this.options.patienceMs ?? defaultPatienceMs
+  }
+
+  /** One more write to the fault's first project, counted like any other; false if nobody acknowledged it. */
+  async write(fields: object): Promise<boolean> {
+    const op = `extra-${(this.#extras += 1)}`
+    const { api, ledger, projects } = this.#run!
+    const body = { projectId: projects[0]!.id, title: op, ...fields }
+    const answer = await api.call(
+      'POST',
+      '/api/tasks',
+      this.people[0]!.token,
+      body,
+      `${projects[0]!.id}-${op}`,
+    )
+    ledger.created(expectStatus(answer, 201, 'create'))
+    return true
+  }
+
+  /** Sockets in a process of their own that follow the fault's projects from now on; `judge` adds what they missed. */
+  async swarm(count: number): Promise<JudgedSwarm> {
+    const { projects } = this.#run!
+    const snapshots = await Promise.all(
+      projects.map(async ({ id }) => {
+        const answer = await this.#run!.api.call(
+          'GET',
+          `/api/projects/${id}/snapshot?limit=1`,
+          this.people[0]!.token,
+        )
+        return expectStatus(answer, 200, 'snapshot').cursor as string
+      }),
+    )
+    const seats = projects.flatMap(({ id }, index) =>
+      this.people.map(({ token }) => ({ token, scope: `project:${id}`, cursor: snapshots[index]! })),
+    )
+    const swarm = await startSwarm(
+      this.cluster.servers.map(({ url }) => url),
+      seats,
+    )
+    if (count > 0) await swarm.tell({ do: 'open', count, atOnce: 100 })
+    return Object.assign(swarm, { judge: () => this.#judgeSwarm(swarm, seats) })
+  }
+
+  /** Stops the writers and waits until every socket has heard every entry since its cursor, once. */
+  async #judgeSwarm(swarm: Swarm, seats: Seat[]): Promise<SwarmReport> {
+    await this.#run!.traffic.stop()
+    const wanted = new Map(
+      await Promise.all(
+        seats.map(async ({ scope, cursor }): Promise<[string, number]> => {
+          const [row] = await this.db.read(
+            (sql) => sql<{ count: number }[]>`
+              select count(*)::int as count from feed
+              where scope = ${scope} and seq > ${numberOf(cursor!)} and frame is not null`,
+          )
+          return [scope, row!.count]
+        }),
+      ),
+    )
+    const late = (report: SwarmReport): string[] =>
+      Object.entries(report.scopes)
+        .filter(([scope, { least, most }]) => least !== wanted.get(scope) || most !== wanted.get(scope))
+        .map(
+          ([scope, { least, most }]) =>
+            `${scope}: ${least} to ${most} events instead of ${wanted.get(scope)}`,
+        )
+    const report = await eventually(
+      async () => {
+        const report = await swarm.report()
+        demand(late(report).length === 0)
+        return report
+      },
+      { timeoutMs: this.#patienceMs, everyMs: 100 },
+    ).catch(() => swarm.report())
+    this.violations.push(...late(report))
+    const { repeated, reordered, leaked, resyncs } = report
+    if (repeated + reordered + leaked + resyncs > 0)
+      this.violations.push(`swarm: ${JSON.stringify({ repeated, reordered, leaked, resyncs })}`)
+    return report
   }
 
   /** From now on everything must work again; later calls move the moment. */
   healed(): void {
     this.#healedAt = performance.now()
-    this.#traffic?.mark()
+    this.#run?.traffic.mark()
   }
 
   /** kill -9, and up again after `downMs`. */
@@ -130,12 +224,11 @@ export class Arena implements AsyncDisposable {
     const projects = await Promise.all(
       Array.from({ length: options.projects }, (_, n) => this.project(`${fault.name} ${n}`, api)),
     )
-    this.#projectId = projects[0]!.id
     const ledger = new Ledger()
     const followers = await this.#follow(projects, api, random)
     const stopWatching = this.#watchEnds()
     const traffic = new Traffic({ api, ledger, projects, lanesPerProject: 2, everyMs: 20, random })
-    this.#traffic = traffic
+    this.#run = { api, ledger, projects, traffic }
     try {
       this.#healedAt = 0
       const blows = await fault.disturb(this, AbortSignal.timeout(seconds * 1_000))
@@ -154,7 +247,7 @@ export class Arena implements AsyncDisposable {
       stopWatching()
       for (const follower of followers) follower.stop()
       await traffic.stop()
-      this.#traffic = null
+      this.#run = null
     }
   }
 
@@ -178,7 +271,7 @@ export class Arena implements AsyncDisposable {
     )
     await Promise.all(followers.map((follower) => follower.start()))
     await eventually(() => demand(followers.filter((one) => one.isSynced).length > followers.length / 2), {
-      timeoutMs: settleTimeoutMs,
+      timeoutMs: this.#patienceMs,
     })
     return followers
   }
@@ -194,6 +287,7 @@ export class Arena implements AsyncDisposable {
         void exited.then((code) => {
           if (known.has(role) && !this.#expectedEnds.has(role))
             this.violations.push(`${role.name} ended by itself (${code})`)
+          return code
         })
       }
     }
@@ -208,7 +302,7 @@ export class Arena implements AsyncDisposable {
   /** Milliseconds from the heal until every lane had a success, and until every follower heard of it. */
   async #recovery(traffic: Traffic, followers: Follower[]): Promise<{ writers: number; sockets: number }> {
     await eventually(() => demand(traffic.firsts.every(Boolean) || traffic.faults.length > 0), {
-      timeoutMs: settleTimeoutMs,
+      timeoutMs: this.#patienceMs,
     })
     for (const follower of followers) follower.settle()
     const firsts = traffic.firsts.filter((first) => first !== null)
@@ -222,7 +316,7 @@ export class Arena implements AsyncDisposable {
           return at - this.#healedAt
         })
     const sockets = await eventually(() => Math.max(...followers.flatMap(heardMs)), {
-      timeoutMs: settleTimeoutMs,
+      timeoutMs: this.#patienceMs,
     }).catch(() => Number.POSITIVE_INFINITY) // counted as lost
     return { writers: Math.max(...firsts.map(({ ms }) => ms)), sockets }
   }
@@ -236,7 +330,7 @@ export class Arena implements AsyncDisposable {
     const isThere = (follower: Follower): boolean =>
       follower.isSynced &&
       numberOf(follower.cursor(follower.projectScope)) >= (seqOf.get(follower.projectScope) ?? 0)
-    await eventually(() => demand(followers.every(isThere)), { timeoutMs: 15_000 }).catch(() => {}) // counted as lost
+    await eventually(() => demand(followers.every(isThere)), { timeoutMs: this.#patienceMs }).catch(() => {}) // counted as lost
   }
 
   async #judge(
@@ -308,7 +402,7 @@ export class Arena implements AsyncDisposable {
         last = await look()
         demand(last.length === 0)
       },
-      { timeoutMs: 10_000, everyMs: 100 },
+      { timeoutMs: Math.min(this.#patienceMs, 10_000), everyMs: 100 },
     ).catch((error: unknown) => last.push(...(last.length === 0 ? [String(error)] : [])))
     return last
   }

@@ -1,20 +1,25 @@
 // Which faults a suite lets loose, in this order. A new fault is a file in `faults/` and a line here.
 import type { Fault } from './fault.ts'
+import { connectSoak } from './faults/connect-soak.ts'
+import { crashPoints } from './faults/crash-points.ts'
 import { epochRenewed } from './faults/epoch-renewed.ts'
 import { postgresHalfOpen } from './faults/postgres-half-open.ts'
 import { postgresRestarted } from './faults/postgres-restarted.ts'
 import { postgresTerminated } from './faults/postgres-terminated.ts'
+import { readersStopped } from './faults/readers-stopped.ts'
 import { redisAway } from './faults/redis-away.ts'
 import { redisCut } from './faults/redis-cut.ts'
 import { redisEmptied } from './faults/redis-emptied.ts'
 import { redisFrozen } from './faults/redis-frozen.ts'
 import { redisFull } from './faults/redis-full.ts'
+import { rollingRestart } from './faults/rolling-restart.ts'
 import { serverKilled } from './faults/server-killed.ts'
 import { serverStopped } from './faults/server-stopped.ts'
 
 export const suites: Record<string, Fault[]> = {
   realtime: [
     serverKilled,
+    crashPoints,
     serverStopped,
     redisEmptied,
     redisCut,
@@ -25,5 +30,8 @@ export const suites: Record<string, Fault[]> = {
     postgresTerminated,
     postgresHalfOpen,
     epochRenewed,
+    readersStopped,
+    rollingRestart,
+    connectSoak,
   ],
 }

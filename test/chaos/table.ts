@@ -1,4 +1,5 @@
 // One calm table of what was counted.
+import type { Verdict } from './controls.ts'
 import type { Outcome } from './fault.ts'
 
 const columns: [title: string, value: (outcome: Outcome) => string | number][] = [
@@ -17,6 +18,7 @@ const columns: [title: string, value: (outcome: Outcome) => string | number][] =
 ]
 
 export const printOutcomes = (outcomes: Outcome[]): void => {
+  if (outcomes.length === 0) return
   const rows = [
     columns.map(([title]) => title),
     ...outcomes.map((one) => columns.map(([, of]) => String(of(one)))),
@@ -29,5 +31,14 @@ export const printOutcomes = (outcomes: Outcome[]): void => {
   for (const { fault, notes, violations } of outcomes) {
     for (const line of notes) console.log(`${fault.name}: ${line}`)
     for (const line of violations) console.log(`${fault.name}: ✗ ${line}`)
+  }
+}
+
+export const printControls = (verdicts: Verdict[]): void => {
+  for (const { control, counts, isCaught } of verdicts) {
+    const { lost, repeated, reordered, leaked } = counts
+    console.log(
+      `control ${control.variant} (${control.fault.name}): lost ${lost}, repeated ${repeated}, reordered ${reordered}, leaked ${leaked}: ${isCaught ? 'caught, as it must be' : '✗ NOT CAUGHT'}`,
+    )
   }
 }

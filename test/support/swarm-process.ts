@@ -52,8 +52,16 @@ class Client {
   }
 
   async #connect(): Promise<void> {
-    if (this.#isGone) return
-    const url = urls[Math.floor(Math.random() * urls.length)]!
+    const first = Math.floor(Math.random() * urls.length)
+    // What a balancer does: where nobody listens, somebody else is asked.
+    for (let tries = 0; tries < urls.length; tries += 1) {
+      if (this.#isGone || (await this.#try(urls[(first + tries) % urls.length]!))) return
+    }
+    this.#lost()
+  }
+
+  /** Whether somebody listens there. */
+  async #try(url: URL): Promise<boolean> {
     this.#unread = Buffer.alloc(0)
     this.#isUpgraded = false
     this.#closeCode = 1006
@@ -77,9 +85,10 @@ class Client {
           'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n' +
           `Sec-WebSocket-Protocol: tasktide.v1, jwt.${this.seat.token}\r\n\r\n`,
       )
+      return true
     } catch {
       clearTimeout(timer)
-      this.#lost()
+      return false
     }
   }
 

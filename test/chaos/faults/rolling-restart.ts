@@ -1,0 +1,38 @@
+// A deploy: every server in turn is asked to stop (SIGTERM), drains, and comes back, while thousands of sockets follow
+// and writers write. Nobody reads a snapshot anew, no request fails, all are live again in time.
+import type { Fault } from '../fault.ts'
+import { eventually } from '../../support/eventually.ts'
+
+/** Of which up to 10 s are what a client is told to wait. */
+const liveWithinMs = 25_000
+
+export const rollingRestart: Fault = {
+  name: 'rolling-restart',
+  title: 'every server stopped by SIGTERM and started again, in turn, under thousands of sockets',
+  async disturb(arena) {
+    const { servers } = arena.cluster
+    const { sockets } = arena.options
+    await using swarm = await arena.swarm(sockets)
+    const began = performance.now()
+    for (const server of servers) {
+      await arena.down(server, () => server.stop())
+      await server.start()
+    }
+    arena.healed()
+    const restartedMs = performance.now() - began
+    const isLive = async (): Promise<void> => {
+      const { live } = await swarm.report()
+      if (live < sockets) throw new Error(`${live} of ${sockets} sockets are live`)
+    }
+    await eventually(isLive, { timeoutMs: 60_000, everyMs: 100 })
+    const liveMs = performance.now() - began - restartedMs
+    if (liveMs > liveWithinMs)
+      arena.violations.push(`all live only ${liveMs.toFixed(0)} ms after the last server was back`)
+    const { resumed, closes } = await swarm.judge()
+    arena.notes.push(
+      `${sockets} sockets, ${servers.length} servers restarted in ${(restartedMs / 1000).toFixed(1)} s, all live ${(liveMs / 1000).toFixed(1)} s after the last was back; ` +
+        `resumed within p99 ${(resumed.p99 / 1000).toFixed(1)} s of the close (${(resumed.p99AfterWait / 1000).toFixed(1)} s after the wait they were told), closes ${JSON.stringify(closes)}`,
+    )
+    return servers.length
+  },
+}

@@ -1,0 +1,39 @@
+// Preloaded into a process of a chaos run: TIDE_VARIANT names the changes its source is read with, TIDE_FAILPOINT the
+// place at which it kills itself, TIDE_FAILPOINT_AFTER how often it passes there before.
+import { join } from 'node:path'
+import { variants } from './variants.ts'
+
+const name = process.env['TIDE_VARIANT'] ?? ''
+const edits = variants[name]
+if (!edits) throw new Error(`there is no variant ${name}`)
+const sourceDir = join(import.meta.dir, '..', '..', 'src')
+
+Bun.plugin({
+  name,
+  setup(build) {
+    for (const file of new Set(edits.map((edit) => edit.file))) {
+      const path = join(sourceDir, file)
+      const filter = new RegExp(`${path.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`)
+      build.onLoad({ filter }, async () => {
+        let contents = await Bun.file(path).text()
+        for (const edit of edits.filter((one) => one.file === file)) {
+          if (contents.split(edit.from).length !== 2)
+            throw new Error(`the variant ${name} does not fit ${file} any more: ${edit.from}`)
+          contents = contents.replace(edit.from, () => edit.to)
+        }
+        return { contents, loader: 'ts' }
+      })
+    }
+  },
+})
+
+const place = process.env['TIDE_FAILPOINT']
+let passes = Number(process.env['TIDE_FAILPOINT_AFTER'] ?? 0)
+
+Object.assign(globalThis, {
+  failpoint(reached: string) {
+    if (reached !== place) return
+    passes -= 1
+    if (passes < 0) process.kill(process.pid, 'SIGKILL')
+  },
+})

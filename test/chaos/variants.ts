@@ -1,0 +1,108 @@
+// Variants of the product that exist only here: a process that is started with `variant.ts` preloaded reads changed
+// source. A control takes away what makes the product right, and must be caught; `failpoints` adds places to die at.
+import { join } from 'node:path'
+
+export interface Edit {
+  /** Below src. */
+  file: string
+  /** Must be there exactly once. */
+  from: string
+  to: string
+}
+
+const point = (name: string): string => `globalThis.failpoint(${JSON.stringify(name)})`
+
+/** Named places of the write, the push, the fan-out and the resume. */
+export const failpoints = ['uncommitted', 'committed', 'pushing', 'pushed', 'fan-out', 'replay'] as const
+
+export const variants: Record<string, Edit[]> = {
+  failpoints: [
+    {
+      file: 'domain/write.ts',
+      from: "return { outcome: { kind: 'done', value, cursor: cursorOf(appended, cursorScope) }, appended }",
+      to: `${point('uncommitted')}; return { outcome: { kind: 'done', value, cursor: cursorOf(appended, cursorScope) }, appended }`,
+    },
+    {
+      file: 'domain/write.ts',
+      from: 'if (appended) publisher.publish(appended)\n  return outcome',
+      to: `if (appended) { ${point('committed')}; publisher.publish(appended) }\n  return outcome`,
+    },
+    {
+      file: 'events/publisher.ts',
+      from: 'const top = await pushEntries(redis, epoch, shard, batch)',
+      to: `const pushing = pushEntries(redis, epoch, shard, batch); setImmediate(() => ${point('pushing')}); const top = await pushing; ${point('pushed')}`,
+    },
+    {
+      file: 'events/hub.ts',
+      from: '      count += 1\n',
+      to: `      count += 1; if (count === 3) ${point('fan-out')}\n`,
+    },
+    {
+      file: 'ws/subscription.ts',
+      from: '        this.#send(entries)\n        if',
+      to: `        this.#send(entries); if (entries.length > 0) ${point('replay')}\n        if`,
+    },
+  ],
+  /** A shard's next entry without a number check: what a wiped stream left out is never heard. */
+  'contiguity-unchecked': [
+    {
+      file: 'events/tail.ts',
+      from: 'while (to < entries.length && entries[to]!.seq === position + 1 + to - from) to += 1',
+      to: 'to = entries.length',
+    },
+    {
+      file: 'events/tail.ts',
+      from: 'this.#positions[shard] = position + next.length\n',
+      to: 'this.#positions[shard] = next.at(-1)!.seq\n',
+    },
+  ],
+  /** The next number is read instead of locked. */
+  'lock-off': [
+    {
+      file: 'db/feed.ts',
+      from: `      update feed_head h set seq = h.seq + c.n
+      from (select shard, count(*) as n from input group by shard) c
+      where h.shard = c.shard
+      returning h.shard, h.epoch, h.seq - c.n as base, clock_timestamp()::timestamptz(3) as at`,
+      to: `      select h.shard, h.epoch, (select coalesce(max(f.seq), 0) from feed f where f.shard = h.shard) as base, clock_timestamp()::timestamptz(3) as at
+      from (select shard, count(*) as n from input group by shard) c join feed_head h using (shard)`,
+    },
+    {
+      file: 'db/feed.ts',
+      from: 'select shard, epoch, seq from feed_head order by shard`',
+      to: 'select shard, epoch, (select coalesce(max(f.seq), 0) from feed f where f.shard = h.shard) as seq from feed_head h order by shard`',
+    },
+    {
+      file: 'db/feed.ts',
+      from: 'select epoch, seq from feed_head where shard = ${shard}`',
+      to: 'select epoch, (select coalesce(max(f.seq), 0) from feed f where f.shard = h.shard) as seq from feed_head h where shard = ${shard}`',
+    },
+  ],
+  /** Who resumes begins at the end. */
+  'cursor-ignored': [
+    {
+      file: 'ws/subscriptions.ts',
+      from: 'const { epoch, shard, from, head, events } = joined',
+      to: 'const { epoch, shard, head, events } = joined; const from = head',
+    },
+  ],
+  /** Everybody hears everything. */
+  'scope-unchecked': [
+    {
+      file: 'events/hub.ts',
+      from: 'of this.#scopes.get(scope) ?? []',
+      to: 'of [...this.#scopes.values()].flatMap((all) => [...all])',
+    },
+    {
+      file: 'ws/subscription.ts',
+      from: 'entry.scope === this.start.scope && ',
+      to: '',
+    },
+  ],
+}
+
+/** The environment of a process that is to be such a variant. */
+export const variantEnvironment = (name: string): Record<string, string> => ({
+  BUN_OPTIONS: `--preload ${join(import.meta.dir, 'variant.ts')}`,
+  TIDE_VARIANT: name,
+})
