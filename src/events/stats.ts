@@ -2,6 +2,8 @@
 import type { ResyncReason } from '../domain/sync.ts'
 
 export interface LiveStats {
+  /** Sockets open now; everything else only grows. */
+  sockets: number
   /** Pages of history read, by where they were found. */
   replays: Record<'ring' | 'stream' | 'log', number>
   /** Cursors that could not be continued, by reason. */
@@ -23,6 +25,7 @@ export interface LiveStats {
 }
 
 export const newLiveStats = (): LiveStats => ({
+  sockets: 0,
   replays: { ring: 0, stream: 0, log: 0 },
   resyncs: { too_old: 0, epoch: 0, ahead: 0, gap: 0, access: 0 },
   parked: 0,

@@ -54,6 +54,7 @@ export class Sockets implements Registry, AsyncDisposable {
     perMessageDeflate: false,
     open: (socket) => {
       this.#connections.add(socket.data)
+      this.#deps.stats.sockets = this.#connections.size
       socket.data.opened(socket)
     },
     message: (socket, message) => socket.data.received(message),
@@ -61,6 +62,7 @@ export class Sockets implements Registry, AsyncDisposable {
     drain: (socket) => socket.data.drained(),
     close: (socket) => {
       this.#connections.delete(socket.data)
+      this.#deps.stats.sockets = this.#connections.size
       this.#forget(socket.data)
       socket.data.closed()
     },
