@@ -87,7 +87,7 @@ export class Connection implements Ends, Disposable {
   watch(key: string, listener: (frame: PresenceFrame | SignalFrame | null) => void): boolean {
     if (this.#watched.has(key)) return false
     this.#watched.set(key, listener)
-    this.#line?.send({ t: 'watch', rid: `w${key}`, key })
+    this.#line?.watch(key)
     this.#start()
     return true
   }

@@ -48,7 +48,7 @@ export class NetworkError extends Error {
     super(
       isLate
         ? `${method} ${url} was not answered in time; the server is overloaded or something between swallows packets`
-        : `${method} ${url} could not be sent; the device is offline, the server is down, or its CORS_ORIGINS lacks this page's origin`,
+        : `${method} ${url} could not be sent; the device is offline, the server is down, or its ALLOWED_ORIGINS lacks this page's`,
       { cause },
     )
   }

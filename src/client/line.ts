@@ -54,6 +54,7 @@ export interface Line {
   /** A follower has a cursor now, or anew. */
   join(follower: Follower): void
   leave(follower: Follower): void
+  watch(key: string): void
   /** False where the line carries no such frames, or is not open. */
   send(frame: ClientFrame): boolean
 }

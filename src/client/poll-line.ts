@@ -51,6 +51,8 @@ export class PollLine implements Line {
     this.#round.abort()
   }
 
+  watch(): void {}
+
   send(): boolean {
     return false
   }

@@ -1,7 +1,6 @@
 // Who else is here, and what they say that is not kept. Over a socket only: where events come by long polls, nobody
 // is seen and `signal` answers false.
 import type { Connection } from './connection.ts'
-import { StoppedError } from './errors.ts'
 import type { PresenceFrame, SignalFrame, SignalKind } from './wire.ts'
 
 /** The server takes ten signals a second from a connection, and disconnects who keeps sending more. */
@@ -21,7 +20,7 @@ export class Presence {
     signal?: AbortSignal,
   ) {
     const isNew = connection.watch(key, (frame) => this.#take(frame))
-    if (!isNew) throw new StoppedError('limit', null, new Error(`${key} is watched already`))
+    if (!isNew) throw new Error(`${key} is watched already: use that presence, or close it first`)
     signal?.addEventListener('abort', () => this.close(), { once: true })
   }
 

@@ -43,6 +43,7 @@ export class SocketLine implements Line {
   #quick = burst
   #queue: ClientFrame[] = []
   readonly #asked = new Map<unknown, Follower>()
+  readonly #watching = new Map<unknown, string>()
   readonly #timers = new Set<ReturnType<typeof setTimeout>>()
   readonly #over = deferred<Ending>()
 
@@ -81,6 +82,12 @@ export class SocketLine implements Line {
   leave(follower: Follower): void {
     for (const [rid, asked] of this.#asked) if (asked === follower) this.#asked.delete(rid)
     this.send({ t: 'unsub', rid: (this.#rid += 1), scope: follower.scope })
+  }
+
+  watch(key: string): void {
+    const rid = (this.#rid += 1)
+    for (const [old, asked] of this.#watching) if (asked === key) this.#watching.delete(old)
+    if (this.send({ t: 'watch', rid, key })) this.#watching.set(rid, key)
   }
 
   send(frame: ClientFrame): boolean {
@@ -154,7 +161,7 @@ export class SocketLine implements Line {
     this.#welcomed = true
     this.ends.opened()
     for (const follower of this.ends.followers()) this.join(follower)
-    for (const key of this.ends.watched()) this.send({ t: 'watch', rid: (this.#rid += 1), key })
+    for (const key of this.ends.watched()) this.watch(key)
     const { timing } = this.deps
     this.#every(Math.min(heartbeat.ping, timing.ping), () =>
       this.#socket?.send(JSON.stringify({ t: 'ping', ts: Date.now() })),
@@ -174,13 +181,14 @@ export class SocketLine implements Line {
 
   #refused({ rid, code, retryAfter = 1 }: Extract<ServerFrame, { t: 'error' }>): void {
     const follower = this.#asked.get(rid)
-    if (!follower) return
-    if (code === 'rate' || code === 'unavailable') {
-      this.#later(retryAfter * 1000, () => {
-        if (this.#asked.get(rid) === follower) this.join(follower)
+    const key = this.#watching.get(rid)
+    if (code === 'rate' || code === 'unavailable')
+      return this.#later(retryAfter * 1000, () => {
+        if (follower && this.#asked.get(rid) === follower) this.join(follower)
+        if (key && this.#watching.get(rid) === key && [...this.ends.watched()].includes(key)) this.watch(key)
       })
-      return
-    }
+    this.#watching.delete(rid) // not to be seen there: `users` stays empty
+    if (!follower) return
     this.#asked.delete(rid)
     // A cursor the server cannot read came from elsewhere: the snapshot has a good one.
     if (code === 'bad_frame') follower.resync()

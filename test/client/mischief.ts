@@ -8,7 +8,13 @@ export class Mischief {
   counts = { repeated: 0, reordered: 0, killed: 0, lostRequests: 0, lostAnswers: 0 }
   readonly #sockets = new Set<WebSocket>()
 
-  constructor(private readonly random: () => number) {}
+  constructor(private readonly random: () => number) {
+    const open = (url: string, protocols: string[]): Socket => this.#open(url, protocols)
+    // What a constructor returns is what `new` answers.
+    this.WebSocket = new Proxy(WebSocket, {
+      construct: (_, [url, protocols]: [string, string[]]) => open(url, protocols),
+    })
+  }
 
   /** Ends every socket as a lost network does. */
   kill(): void {
@@ -35,21 +41,15 @@ export class Mischief {
   }
 
   /** As `globalThis.WebSocket`, to be given to a client. */
-  get WebSocket(): new (url: string, protocols: string[]) => Socket {
-    const mischief = this
-    return class {
-      constructor(url: string, protocols: string[]) {
-        return mischief.#open(url, protocols)
-      }
-    } as unknown as new (url: string, protocols: string[]) => Socket
-  }
+  readonly WebSocket: new (url: string, protocols: string[]) => Socket
 
   #open(url: string, protocols: string[]): Socket {
     const socket = new WebSocket(this.isOffline ? 'ws://127.0.0.1:1/' : url, protocols)
     this.#sockets.add(socket)
     socket.addEventListener('close', () => this.#sockets.delete(socket))
     socket.addEventListener('error', () => {})
-    const add = socket.addEventListener.bind(socket) as (type: string, listener: (event: any) => void) => void
+    const add = (type: string, listener: (event: any) => void): void =>
+      socket.addEventListener(type, listener)
     return {
       get readyState() {
         return socket.readyState
@@ -58,7 +58,7 @@ export class Mischief {
       close: (code, reason) => socket.close(code, reason),
       addEventListener: (type: string, listener: (event: any) => void) =>
         add(type, type === 'message' ? this.#disturbed(listener) : listener),
-    } as Socket
+    }
   }
 
   /** Only events are disturbed, and never across another frame: those say what came before them. */

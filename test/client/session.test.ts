@@ -4,6 +4,7 @@ import { createClient } from '../../src/client/client.ts'
 import { NetworkError, SignedOutError } from '../../src/client/errors.ts'
 import type { Fetch } from '../../src/client/exchange.ts'
 import type { Tokens, TokenStorage } from '../../src/client/session.ts'
+import { eventually } from '../support/eventually.ts'
 import { startWorld, testPassword } from '../support/world.ts'
 import { quick } from './scripted.ts'
 
@@ -17,7 +18,7 @@ const memory = (tokens: Tokens | null = null): TokenStorage & { held: Tokens | n
   },
 })
 
-const counting = (): { fetch: Fetch; count(path: string): number; lose: Set<string> } => {
+const counting = (): { fetch: Fetch; count: (path: string) => number; lose: Set<string> } => {
   const paths: string[] = []
   const lose = new Set<string>()
   return {
@@ -88,7 +89,10 @@ test('A session that was ended elsewhere is over here: SignedOutError, nothing i
   using other = createClient({ url: world.url, timing: quick })
   await other.auth.signIn({ email, password: testPassword })
   await other.auth.signOutEverywhere()
-  expect(await client.users.me().catch((error: unknown) => error)).toBeInstanceOf(SignedOutError)
+  // Within a second, everywhere.
+  await eventually(async () => {
+    expect(await client.users.me().catch((error: unknown) => error)).toBeInstanceOf(SignedOutError)
+  })
   expect(storage.held).toBeNull()
 })
 
