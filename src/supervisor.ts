@@ -19,6 +19,8 @@ export interface WorkersOptions {
   command: string[]
   environment: Record<string, string | undefined>
   log: Log
+  /** Before a process is started again: at first, and at most. Tests cannot wait. */
+  pauseMs?: { first: number; most: number }
 }
 
 export interface Workers extends Running {
@@ -29,8 +31,7 @@ export interface Workers extends Running {
 const readyWithinMs = 30_000
 /** A process has 30 s itself. */
 const stopWithinMs = 32_000
-const firstPauseMs = 100
-const maxPauseMs = 10_000
+const usualPauseMs = { first: 100, most: 10_000 }
 /** Starts in a row that led nowhere. */
 const maxFailures = 10
 /** A process that lived this long had a good start. */
@@ -96,7 +97,7 @@ class Worker {
 
   /** Starts it again whenever it ends; rejects when that leads nowhere, resolves when it is told to stop. */
   async keep(port: number): Promise<void> {
-    const { log } = this.options
+    const { log, pauseMs = usualPauseMs } = this.options
     const stopping = this.#stopping.signal
     let failures = 0
     for (;;) {
@@ -107,7 +108,7 @@ class Worker {
       if (failures > maxFailures)
         throw new Error(`server process ${this.number} ended ${failures} times in a row; the last ${end}`)
       log.error({ worker: this.number, failures }, `a server process ${end}; it is started again`)
-      await pause(Math.min(firstPauseMs * 2 ** (failures - 1), maxPauseMs), stopping)
+      await pause(Math.min(pauseMs.first * 2 ** (failures - 1), pauseMs.most), stopping)
       if (stopping.aborted) return
       await this.start(port).catch(() => {}) // it has ended: seen at the top
     }

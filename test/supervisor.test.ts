@@ -1,0 +1,84 @@
+// The parent of server processes, with children that do as they are told: see test/ws/workers.test.ts for real ones.
+import { expect, test } from 'bun:test'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { messageOf } from '../src/errors.ts'
+import { createLog } from '../src/log.ts'
+import { openWorkers, type Workers } from '../src/supervisor.ts'
+import { eventually } from './support/eventually.ts'
+
+/** Each child notes that it started, and on which port it was told to listen, then does this. */
+const openWith = async (
+  behaviour: string,
+  count = 2,
+): Promise<{ workers: Promise<Workers>; starts: () => Promise<string[]> } & AsyncDisposable> => {
+  const dir = await mkdtemp(join(tmpdir(), 'tide-supervisor-'))
+  const script = join(dir, 'child.ts')
+  await writeFile(
+    script,
+    `require('node:fs').writeFileSync('${dir}/start ' + process.env.PORT + ' ' + process.pid, '')
+    const ready = () => process.send({ port: Number(process.env.PORT) || 4711 })
+    process.on('disconnect', () => process.exit(0))
+    ${behaviour}`,
+  )
+  const workers = openWorkers({
+    config: { host: '127.0.0.1', port: 0 },
+    count,
+    command: [process.execPath, script],
+    environment: { PATH: process.env['PATH'] },
+    log: createLog('test', 'silent'),
+    pauseMs: { first: 5, most: 20 },
+  })
+  workers.catch(() => {})
+  return {
+    workers,
+    starts: async () => (await readdir(dir)).filter((name) => name.startsWith('start')),
+    [Symbol.asyncDispose]: async () => {
+      await workers.then((opened) => opened[Symbol.asyncDispose]()).catch(() => {})
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+test('the first process chooses the port, and all others are given it', async () => {
+  await using one = await openWith('ready()', 3)
+  const { port, url } = await one.workers
+  expect([port, url]).toEqual([4711, 'http://127.0.0.1:4711'])
+  const ports = (await one.starts()).map((name) => name.split(' ')[1]!)
+  expect(ports.sort()).toEqual(['0', '4711', '4711'])
+})
+
+test('a process that ends before it is ready is an error that says how', async () => {
+  await using one = await openWith('process.exit(7)')
+  const error = await one.workers.catch(messageOf)
+  expect(error).toBe('server process 1 ended with 7 before it was ready')
+})
+
+test('a process that ends is started again; when that leads nowhere the parent gives up', async () => {
+  await using one = await openWith('ready(); setTimeout(() => process.exit(3), 20)')
+  const workers = await one.workers
+  const error = await workers.failed.catch(messageOf)
+  expect(error).toMatch(/ended 11 times in a row; the last ended with 3/)
+  expect((await one.starts()).length).toBeGreaterThanOrEqual(11)
+}, 30_000)
+
+test('a stop is a stop: nothing is started again, also not one that was about to be', async () => {
+  await using one = await openWith('ready(); setTimeout(() => process.exit(3), 50)')
+  const workers = await one.workers
+  await eventually(async () => expect((await one.starts()).length).toBeGreaterThan(2))
+  await workers[Symbol.asyncDispose]()
+  const starts = (await one.starts()).length
+  await Bun.sleep(100) // longer than any pause
+  expect((await one.starts()).length).toBe(starts)
+}, 20_000)
+
+test('a stop waits for what the processes have to finish', async () => {
+  await using one = await openWith(
+    "process.on('SIGTERM', () => setTimeout(() => process.exit(0), 300)); ready()",
+  )
+  const workers = await one.workers
+  const startedAt = performance.now()
+  await workers[Symbol.asyncDispose]()
+  expect(performance.now() - startedAt).toBeGreaterThan(250)
+}, 20_000)
