@@ -77,11 +77,15 @@ export class Hub {
   /** Each takes all that gathered meanwhile: the busier it is, the larger the pieces. */
   async #resume(): Promise<void> {
     this.#isResuming = true
+    let endsAt = 0
     while (this.#held.length > 0) {
       const turn = this.#held
       this.#held = []
       for (let index = 0; index < turn.length; index += 1) {
-        if (index % atOnce === 0) await setImmediate()
+        if (index % atOnce === 0 && performance.now() >= endsAt) {
+          await setImmediate()
+          endsAt = performance.now() + this.sliceMs
+        }
         turn[index]!.resume?.()
       }
     }

@@ -63,8 +63,19 @@ export class Subscription implements Subscriber {
     return true
   }
 
+  /** Goes on from memory in this very tick, as nearly always can be done; otherwise as anybody who is behind. */
   resume(): void {
-    this.outlet.catchUp()
+    if (this.#state !== 'waiting' || this.outlet.parked) return
+    this.#state = 'catching-up'
+    while (this.#is('catching-up') && !this.#reachedTail()) {
+      const entries = this.deps.history.ring?.slice(this.start.shard, this.#position, pageEntries)
+      if (!entries) {
+        this.#state = 'waiting'
+        return this.outlet.catchUp()
+      }
+      this.#send(entries)
+      if (this.#is('catching-up')) this.#position = Math.max(this.#position, entries.at(-1)!.seq)
+    }
   }
 
   /** Sends what is missing until the tail is reached or the connection is parked. Never throws. */
@@ -145,21 +156,22 @@ export class Subscription implements Subscriber {
 
   /** Sends what is of this scope and above the position, until the connection is parked. */
   #send(entries: LogEntry[]): void {
-    const due = entries.filter((entry) => entry.scope === this.start.scope && entry.seq > this.#position)
-    const deliver = (): void => {
-      for (const entry of due) {
-        if (this.#state === 'over') return
-        if (this.outlet.parked) {
-          // Everything before this entry was sent: its place is held, catching up goes on from there.
-          this.#position = entry.seq - 1
-          this.#state = 'waiting'
-          return
-        }
-        this.#sendOne(entry)
+    if (entries.length > 1) this.outlet.cork(() => this.#sendDue(entries))
+    else this.#sendDue(entries)
+  }
+
+  #sendDue(entries: LogEntry[]): void {
+    for (const entry of entries) {
+      if (this.#state === 'over') return
+      if (entry.seq <= this.#position || entry.scope !== this.start.scope) continue
+      if (this.outlet.parked) {
+        // Everything before this entry was sent: its place is held, catching up goes on from there.
+        this.#position = entry.seq - 1
+        this.#state = 'waiting'
+        return
       }
+      this.#sendOne(entry)
     }
-    if (due.length > 1) this.outlet.cork(deliver)
-    else deliver()
   }
 
   #sendOne(entry: LogEntry): void {

@@ -143,7 +143,10 @@ export class Arena implements AsyncDisposable {
 
   /** Stops the writers and waits until every socket has heard every entry since its cursor, once. */
   async #judgeSwarm(swarm: Swarm, seats: Seat[]): Promise<SwarmReport> {
-    await this.#run!.traffic.stop()
+    const { traffic } = this.#run!
+    if (this.#healedAt > 0)
+      await eventually(() => demand(traffic.firsts.every(Boolean)), { timeoutMs: this.#patienceMs })
+    await traffic.stop()
     const wanted = new Map(
       await Promise.all(
         seats.map(async ({ scope, cursor }): Promise<[string, number]> => {

@@ -95,7 +95,7 @@ export const variants: Record<string, Edit[]> = {
     },
     {
       file: 'ws/subscription.ts',
-      from: 'entry.scope === this.start.scope && ',
+      from: ' || entry.scope !== this.start.scope',
       to: '',
     },
   ],
