@@ -13,12 +13,16 @@ interface Place {
   view: PresenceView
   /** Not said yet: who of this process is there. */
   isUnsaid: boolean
+  /** Whether the others are to say who is there with them. */
+  asks: boolean
   saidAt: number
   toldAt: number
   /** Deliveries of signals left in this second. */
   signalsLeft: number
 }
 
+/** Messages of presence a look sends at most; the rest is due at the next one. What Redis refuses would be lost for 20 s. */
+const maxSaid = 200
 /** Signals times watchers a second in one room: what is beyond is dropped, it would be stale soon anyway. */
 const maxSignalDeliveries = 20_000
 
@@ -108,6 +112,7 @@ export class Presence implements Disposable {
       room,
       view,
       isUnsaid: false,
+      asks: false,
       saidAt: 0,
       toldAt: 0,
       signalsLeft: maxSignalDeliveries,
@@ -119,10 +124,14 @@ export class Presence implements Disposable {
 
   #tick(now: number, isNewSecond: boolean): void {
     const { presenceNews, presenceRefresh } = this.patience
+    let said = 0
     for (const [key, place] of this.#places) {
       if (isNewSecond) place.signalsLeft = maxSignalDeliveries
-      const isDue = place.isUnsaid && now - place.saidAt >= presenceNews
-      if (isDue || now - place.saidAt >= presenceRefresh) this.#sayOwn(key, place, now)
+      const waitMs = place.isUnsaid ? presenceNews : presenceRefresh
+      if (now - place.saidAt >= waitMs && said < maxSaid) {
+        said += 1
+        this.#sayOwn(key, place, now)
+      }
       if (now - place.toldAt < presenceNews) continue
       const news = place.view.news(now)
       if (!news) continue
@@ -133,19 +142,22 @@ export class Presence implements Disposable {
   }
 
   #sayOwn(key: PresenceKey, place: Place, now: number): void {
+    this.#say(key, { ...place.view.own, ...(place.asks && { asks: true }) })
     place.isUnsaid = false
+    place.asks = false
     place.saidAt = now
-    this.#say(key, place.view.own)
   }
 
   #say(key: PresenceKey, said: Said): void {
     this.deps.bus.say(channelOf(key), `h${this.#process}${JSON.stringify(said)}`)
   }
 
+  /** At the next look. */
   #ask(channel: string): void {
-    const key = keyOf(channel)
-    const place = this.#places.get(key)
-    if (place) this.#say(key, { ...place.view.own, asks: true })
+    const place = this.#places.get(keyOf(channel))
+    if (!place) return
+    place.asks = true
+    place.saidAt = 0
   }
 
   #hear(channel: string, message: string): void {
