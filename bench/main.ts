@@ -155,6 +155,17 @@ const run = async (): Promise<void> => {
       }),
     }
   })
+  await keep('report.json', { plan, rows, latency })
+  print(rows, latency, pgbench)
+  console.log(
+    `\n${cpus().length} cores shared by load, server, worker, PostgreSQL and Redis; medians of ${plan.rounds} rounds of ${plan.seconds} s.`,
+  )
+  const failed = rows.reduce((sum, row) => sum + row.failed, 0) + latency.lost
+  if (failed > 0) throw new Error(`${failed} requests failed or events were lost`)
+}
+
+/** Writes what was measured, and on what, below `results`. */
+const keep = async (file: string, measured: object): Promise<void> => {
   const machine = {
     cpu: cpus()[0]?.model,
     cores: cpus().length,
@@ -163,13 +174,7 @@ const run = async (): Promise<void> => {
   }
   const folder = join(import.meta.dir, 'results', new Date().toISOString().slice(0, 10))
   await mkdir(folder, { recursive: true })
-  await Bun.write(join(folder, 'report.json'), JSON.stringify({ machine, plan, rows, latency }, null, 2))
-  print(rows, latency, pgbench)
-  console.log(
-    `\n${machine.cores} cores shared by load, server, worker, PostgreSQL and Redis; medians of ${plan.rounds} rounds of ${plan.seconds} s.`,
-  )
-  const failed = rows.reduce((sum, row) => sum + row.failed, 0) + latency.lost
-  if (failed > 0) throw new Error(`${failed} requests failed or events were lost`)
+  await Bun.write(join(folder, file), JSON.stringify({ machine, ...measured }, null, 2))
 }
 
 interface Row {
@@ -204,6 +209,7 @@ const print = (
 
 const runSockets = async (): Promise<void> => {
   const figures = await measureSockets(values.quick, report)
+  await keep('sockets.json', { figures })
   const width = Math.max(...figures.map(({ name }) => name.length))
   for (const { name, value, target } of figures)
     console.log(`${name.padEnd(width)}  ${value}${target === '-' ? '' : ` (target: ${target})`}`)
