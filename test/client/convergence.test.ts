@@ -8,7 +8,7 @@ import type { ProjectView } from '../../src/client/project-view.ts'
 import type { Task } from '../../src/model/task.ts'
 import { randomOf, seed } from '../events/seed.ts'
 import { eventually } from '../support/eventually.ts'
-import { startWorld, type Person } from '../support/world.ts'
+import { startWorld, testPassword, type Person } from '../support/world.ts'
 import { Mischief } from './mischief.ts'
 import { quick } from './scripted.ts'
 
@@ -61,7 +61,9 @@ test('Random writes, repeats, reorderings, disconnects and offline edits converg
         },
       }),
     )
-    await client.session.adopt(person.session)
+    // A session of its own: refreshing must not end another client's.
+    const sign = { email: person.email, password: testPassword }
+    await client.session.adopt((await world.call('POST', '/api/auth/login', { body: sign })).body)
     const view = client.project(projectId).live()
     await view.ready
     return { client, view, mischief }
@@ -104,6 +106,7 @@ test('Random writes, repeats, reorderings, disconnects and offline edits converg
     if (random() < 0.7) await Bun.sleep(random() * 15)
   }
 
+  for (const { mischief } of writers) mischief.isCalm = true
   const rows = (): Promise<Task[]> =>
     world
       .call('GET', `/api/projects/${projectId}/snapshot?limit=5000`, { token: people[0]!.token })

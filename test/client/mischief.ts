@@ -5,7 +5,9 @@ import type { Socket } from '../../src/client/socket-line.ts'
 
 export class Mischief {
   isOffline = false
-  counts = { repeated: 0, reordered: 0, killed: 0, lostRequests: 0, lostAnswers: 0 }
+  /** Nothing is torn any more: a long replay that is torn each time never ends. */
+  isCalm = false
+  counts = { repeated: 0, reordered: 0, torn: 0, killed: 0, lostRequests: 0, lostAnswers: 0 }
   readonly #sockets = new Set<WebSocket>()
 
   constructor(private readonly random: () => number) {
@@ -57,14 +59,18 @@ export class Mischief {
       send: (text) => socket.send(text),
       close: (code, reason) => socket.close(code, reason),
       addEventListener: (type: string, listener: (event: any) => void) =>
-        add(type, type === 'message' ? this.#disturbed(listener) : listener),
+        add(type, type === 'message' ? this.#disturbed(listener, socket) : listener),
     }
   }
 
   /** Only events are disturbed, and never across another frame: those say what came before them. */
-  #disturbed(listener: (event: { data: unknown }) => void): (event: { data: unknown }) => void {
+  #disturbed(
+    listener: (event: { data: unknown }) => void,
+    socket: WebSocket,
+  ): (event: { data: unknown }) => void {
     const past: { data: unknown }[] = []
     let held: { data: unknown }[] = []
+    let isTorn = false
     const flush = (): void => {
       const frames = held
       held = []
@@ -72,17 +78,27 @@ export class Mischief {
       while (frames.length > 0) listener(frames.splice(Math.floor(this.random() * frames.length), 1)[0]!)
     }
     return (event) => {
+      if (isTorn) return // what a dead connection still has in its buffers
       if (!String(event.data).startsWith('{"t":"event"')) {
         flush()
         return listener(event)
       }
       past.push(event)
       held.push(event)
-      if (this.random() < 0.2) {
+      if (this.random() < 0.3) {
         held.push(past[Math.floor(this.random() * past.length)]!)
         this.counts.repeated += 1
       }
       if (past.length > 50) past.shift()
+      if (!this.isCalm && held.length > 2 && this.random() < 0.15) {
+        // The newest arrives, what was before it never does.
+        this.counts.torn += 1
+        held = []
+        isTorn = true
+        listener(event)
+        ;(socket as unknown as { terminate(): void }).terminate()
+        return
+      }
       if (this.random() < 0.5) flush()
       else setTimeout(flush, this.random() * 20)
     }
