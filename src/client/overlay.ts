@@ -111,9 +111,10 @@ const rankOf = ({ before, after }: TaskMove, task: Task, tasks: Map<string, Task
   return left ? `${left.rank}!` : '!'
 }
 
-const withSubtasks = (id: string, tasks: Map<string, Task>): string[] => [
-  id,
-  ...[...tasks.values()]
-    .filter(({ parentId }) => parentId === id)
-    .flatMap((task) => withSubtasks(task.id, tasks)),
-]
+/** Each once: until the server refuses it, a write may have made a circle of tasks. */
+const withSubtasks = (id: string, tasks: Map<string, Task>): Set<string> => {
+  const ids = new Set([id])
+  // Grows while it is gone through.
+  for (const parent of ids) for (const task of tasks.values()) if (task.parentId === parent) ids.add(task.id)
+  return ids
+}

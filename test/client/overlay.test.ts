@@ -1,0 +1,62 @@
+// Unsettled writes on top of the server's tasks: what no server would keep must still be shown, and harmlessly.
+import { expect, test } from 'bun:test'
+import { newId } from '../../src/client/ids.ts'
+import { inOrder, overlay, type Change, type PendingWrite } from '../../src/client/overlay.ts'
+import type { Task } from '../../src/model/task.ts'
+
+const task = (id: string, rank: string, parentId: string | null = null): Task =>
+  ({ id, projectId: 'p', rank, parentId, title: id, status: 'todo', tags: [], version: 1 }) as unknown as Task
+
+const base = new Map([task('a', 'B'), task('b', 'C'), task('c', 'CV')].map((one) => [one.id, one]))
+
+const write = (taskId: string, change: Change, order = 1): PendingWrite => ({
+  op: `op-${order}`,
+  order,
+  projectId: 'p',
+  taskId,
+  change,
+  baseVersion: 1,
+  before: {},
+  at: '2026-11-20T10:00:00.000Z',
+})
+
+const shown = (...writes: PendingWrite[]): string[] =>
+  inOrder(overlay(base, writes, 'p').values()).map(({ id }) => id)
+
+test('A move is between its neighbours, also where one rank begins with the other', () => {
+  expect(shown()).toEqual(['a', 'b', 'c'])
+  expect(shown(write('a', { kind: 'move', to: { after: 'b' } }))).toEqual(['b', 'a', 'c'])
+  expect(shown(write('c', { kind: 'move', to: { before: 'a' } }))).toEqual(['c', 'a', 'b'])
+  expect(shown(write('a', { kind: 'move', to: {} }))).toEqual(['b', 'c', 'a'])
+  expect(shown(write('a', { kind: 'move', to: { projectId: 'q' } }))).toEqual(['b', 'c'])
+})
+
+test('A deletion takes subtasks along, and ends where writes have made a circle', () => {
+  const circle = [
+    write('a', { kind: 'update', changes: { parentId: 'b' } }, 1),
+    write('b', { kind: 'update', changes: { parentId: 'a' } }, 2),
+  ]
+  expect(shown(...circle, write('a', { kind: 'delete' }, 3))).toEqual(['c'])
+})
+
+test('null sets the default, done sets the time, and what is created comes last in its order', () => {
+  const tasks = overlay(
+    base,
+    [
+      write('a', { kind: 'update', changes: { status: 'done', description: null, tags: null } }, 1),
+      write('y', { kind: 'create', task: { id: 'y', title: 'y' } }, 2),
+      write('x', { kind: 'create', task: { id: 'x', title: 'x' } }, 3),
+    ],
+    'p',
+  )
+  expect(tasks.get('a')).toMatchObject({ description: '', tags: [], completedAt: '2026-11-20T10:00:00.000Z' })
+  expect(inOrder(tasks.values()).map(({ id }) => id)).toEqual(['a', 'b', 'c', 'y', 'x'])
+  expect(base.get('a')).toMatchObject({ status: 'todo' })
+})
+
+test('Ids made here are UUIDv7 that rise, also within a millisecond', () => {
+  const ids = Array.from({ length: 10_000 }, () => newId(1_795_000_000_000))
+  expect(ids).toEqual([...new Set(ids)].sort())
+  for (const id of ids)
+    expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+})
