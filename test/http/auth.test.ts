@@ -188,15 +188,17 @@ test('a hash that cannot be read matches nothing', async () => {
 
 test('200 sign-ins at once: the rest is told to come back, and others are served meanwhile', async () => {
   const ada = await world.register()
-  const flood = Array.from({ length: 200 }, () => login(ada.email, testPassword))
   const startedAt = performance.now()
+  const flood = Array.from({ length: 200 }, () => login(ada.email, testPassword))
   expect((await world.call('GET', '/api/users/me', { token: ada.token })).status).toBe(200)
   const meanwhileMs = performance.now() - startedAt
   const answers = await Promise.all(flood)
+  const floodMs = performance.now() - startedAt
   const statuses = Map.groupBy(answers, (answer) => answer.status)
   expect(new Set(statuses.keys())).toEqual(new Set([200, 503]))
   expect(statuses.get(503)![0]!.headers.get('retry-after')).toBe('1')
-  expect(meanwhileMs).toBeLessThan(1_000)
+  // Had it waited for the hashes, it would have come last.
+  expect(meanwhileMs).toBeLessThan(floodMs / 2)
 })
 
 test('no answer carries a password or a hash', async () => {
