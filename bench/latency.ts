@@ -18,6 +18,8 @@ interface LatencyOptions {
 }
 
 const settleMs = 2_000
+/** A server takes 200 handshakes at once and asks the rest to come back. */
+const openedAtOnce = 100
 
 export const measureLatency = async (
   url: string,
@@ -25,9 +27,13 @@ export const measureLatency = async (
   { sockets: count, seconds, writesPerSecond }: LatencyOptions,
 ): Promise<Latency> => {
   const ages: number[] = []
-  const sockets = await Promise.all(
-    Array.from({ length: count }, () => follow(url, token, projectId, (age) => ages.push(age))),
-  )
+  const sockets: WebSocket[] = []
+  while (sockets.length < count) {
+    const batch = Array.from({ length: Math.min(openedAtOnce, count - sockets.length) }, () =>
+      follow(url, token, projectId, (age) => ages.push(age)),
+    )
+    sockets.push(...(await Promise.all(batch)))
+  }
   const writes = seconds * writesPerSecond
   const began = performance.now()
   const pending = new Set<Promise<unknown>>()
