@@ -223,7 +223,7 @@ const latency = async (
   ]
 }
 
-/** Some of the sockets stop reading while 14 KB changes go on: memory, the others' p99, and that they miss nothing. */
+/** Some of the sockets stop reading while 10 KB changes go on: memory, the others' p99, and that they miss nothing. */
 const stalledReaders = async (
   cluster: Cluster,
   people: Population,
@@ -239,7 +239,7 @@ const stalledReaders = async (
   await swarm.tell({ do: 'pause', count: plan.stalled })
   let most = 0
   const watch = setInterval(() => (most = Math.max(most, residentBytes(pid))), 250)
-  const written = await write(url, users, { seconds: plan.seconds * 2, perSecond: 30, bytes: 14_000 })
+  const written = await write(url, users, { seconds: plan.seconds * 2, perSecond: 40, bytes: 9_900 })
   clearInterval(watch)
   const { ages } = await swarm.report()
   report('they read again')

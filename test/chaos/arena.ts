@@ -117,9 +117,9 @@ export class Arena implements AsyncDisposable {
     return true
   }
 
-  /** Sockets in a process of their own that follow the fault's projects from now on; `judge` adds what they missed. */
-  async swarm(count: number): Promise<JudgedSwarm> {
-    const { projects } = this.#run!
+  /** Sockets in a process of their own that follow the fault's first projects from now on; `judge` adds what they missed. */
+  async swarm(count: number, projectCount = this.options.projects): Promise<JudgedSwarm> {
+    const projects = this.#run!.projects.slice(0, projectCount)
     const snapshots = await Promise.all(
       projects.map(async ({ id }) => {
         const answer = await this.#run!.api.call(
