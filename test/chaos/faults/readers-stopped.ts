@@ -3,12 +3,12 @@
 import { pause, type Fault } from '../fault.ts'
 import { residentBytes } from '../resident.ts'
 
-/** 256 KiB unsent until a connection is parked, the frame that was one too many, and what the runtime keeps of both. */
-const maxBytesEach = 384 * 1024
+/** A connection is parked at 256 KiB unsent, and a buffer grows by doubling. */
+const maxBytesEach = 512 * 1024
 /** Enough to fill what the kernel takes for a connection, and the buffer behind it. */
-const changes = 120
+const changes = 400
 const changeBytes = 9_900
-const everyMs = 80
+const everyMs = 30
 
 export const readersStopped: Fault = {
   name: 'readers-stopped',
