@@ -1,20 +1,17 @@
 // Where a fault is let loose: the real processes behind proxies, writers with a ledger, sockets that follow, and the
 // verdict afterwards. Each run has projects, followers and a ledger of its own on a cluster that is shared.
 import { openDatabase, type Database } from '../../src/db/client.ts'
-import { readHeads } from '../../src/db/feed.ts'
 import { openRedis, type Redis } from '../../src/events/redis.ts'
-import { readStream } from '../../src/events/stream.ts'
 import { createLog } from '../../src/log.ts'
 import { createApi, expectStatus, type Api, type Person } from '../oracle/api.ts'
-import { checkLog, checkShown, checkTasks } from '../oracle/compare.ts'
 import { Follower, numberOf } from '../oracle/follower.ts'
 import { Ledger } from '../oracle/ledger.ts'
 import { createRandom, type Random } from '../oracle/random.ts'
-import { selectStoryTasks } from '../oracle/rows.ts'
 import { startCluster, type Cluster, type Role } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
 import { startSwarm, type Seat, type Swarm, type SwarmReport } from '../support/swarm.ts'
-import type { Counts, Fault, Outcome } from './fault.ts'
+import type { Fault, Outcome } from './fault.ts'
+import { judge } from './verdict.ts'
 import { Traffic } from './traffic.ts'
 
 /** What a fault is being judged by. */
@@ -240,11 +237,22 @@ export class Arena implements AsyncDisposable {
       await traffic.stop()
       await this.#settle(followers)
       this.violations.push(...traffic.faults)
-      const counts = await this.#judge(fault, { blows, api, ledger, followers, projects })
+      const { counts, violations } = await judge(fault, {
+        blows,
+        api,
+        ledger,
+        followers,
+        projects,
+        db: this.db,
+        redis: this.redis,
+        patienceMs: this.#patienceMs,
+        violations: this.violations,
+      })
+      this.violations = violations
       const limit = fault.recoveryMs ?? 2_000
       if (recoveryMs.writers > limit)
         this.violations.push(`writers took ${recoveryMs.writers.toFixed(0)} ms to recover, not ${limit}`)
-      counts.failures += this.violations.length - counts.failures
+      counts.failures = this.violations.length
       return { fault, counts, recoveryMs, violations: this.violations, notes: this.notes }
     } finally {
       stopWatching()
@@ -335,89 +343,8 @@ export class Arena implements AsyncDisposable {
       numberOf(follower.cursor(follower.projectScope)) >= (seqOf.get(follower.projectScope) ?? 0)
     await eventually(() => demand(followers.every(isThere)), { timeoutMs: this.#patienceMs }).catch(() => {}) // counted as lost
   }
-
-  async #judge(
-    fault: Fault,
-    run: { blows: number; api: Api; ledger: Ledger; followers: Follower[]; projects: { id: string }[] },
-  ): Promise<Counts> {
-    const { blows, api, ledger, followers, projects } = run
-    const ids = new Set(projects.map(({ id }) => id))
-    const rows = new Map([...(await selectStoryTasks(this.db))].filter(([, task]) => ids.has(task.projectId)))
-    const wrongTasks = checkTasks(ledger, rows)
-    const unheard = followers.flatMap((follower) => {
-      if (follower.counts.resyncs > 0) return []
-      const { projectId, ops, person } = follower
-      return (ledger.ops.get(projectId) ?? [])
-        .filter((op) => !ops.has(op))
-        .map((op) => `user ${person.number} never heard of ${op}`)
-    })
-    const wrongShown = followers.flatMap((follower) => checkShown(follower, rows))
-    const faultsOf = (kind: string): string[] =>
-      followers.flatMap(({ faults }) => faults.filter((one) => one.kind === kind).map(({ text }) => text))
-    const resynced = followers.filter(({ counts }) => counts.resyncs > 0).length
-    const isResyncWrong = fault.resyncs ? resynced !== followers.length : resynced > 0
-    const lost = [...wrongTasks, ...unheard, ...wrongShown, ...faultsOf('lost')]
-    const [repeated, reordered, leaked] = [faultsOf('repeated'), faultsOf('reordered'), faultsOf('leaked')]
-    const other = [
-      ...this.violations,
-      ...faultsOf('refused'),
-      ...(await checkLog(this.db)),
-      ...(await this.#checkStreams()),
-      ...(api.counts.hung > 0 ? [`${api.counts.hung} requests hung for 10 s`] : []),
-    ]
-    this.violations = [
-      ...other,
-      ...shorten('lost', lost),
-      ...shorten('repeated', repeated),
-      ...shorten('reordered', reordered),
-      ...shorten('leaked', leaked),
-      ...(isResyncWrong ? [`${resynced} of ${followers.length} clients had to read a snapshot anew`] : []),
-    ]
-    return {
-      blows,
-      writes: ledger.writes,
-      lost: lost.length,
-      repeated: repeated.length,
-      reordered: reordered.length,
-      leaked: leaked.length,
-      resyncs: followers.reduce((sum, { counts }) => sum + counts.resyncs, 0),
-      failures: other.length,
-    }
-  }
-
-  /** Every stream is a contiguous slice of the log that ends, a little later at most, where the log ends. */
-  async #checkStreams(): Promise<string[]> {
-    const { epoch, seqs } = await this.db.read(readHeads)
-    const check = async (shard: number): Promise<string[]> => {
-      const held = await readStream(this.redis, epoch, shard, 0, Number.MAX_SAFE_INTEGER, 30_000)
-      const kept = held.map(({ seq }) => seq)
-      const isSlice = kept.every((seq, index) => seq === kept[0]! + index)
-      if (!isSlice) return [`the stream of shard ${shard} has a hole`]
-      return kept.length > 0 && kept.at(-1)! < seqs[shard]!
-        ? [`the stream of shard ${shard} ends at ${kept.at(-1)}, the log at ${seqs[shard]}`]
-        : []
-    }
-    const look = async (): Promise<string[]> =>
-      (await Promise.all(seqs.map((_, shard) => check(shard)))).flat()
-    let last: string[] = []
-    await eventually(
-      async () => {
-        last = await look()
-        demand(last.length === 0)
-      },
-      { timeoutMs: Math.min(this.#patienceMs, 10_000), everyMs: 100 },
-    ).catch((error: unknown) => last.push(...(last.length === 0 ? [String(error)] : [])))
-    return last
-  }
 }
 
 const demand = (holds: boolean): void => {
   if (!holds) throw new Error('not yet')
 }
-
-const shown = 3
-
-const shorten = (title: string, lines: string[]): string[] =>
-  lines.length === 0
-    ? []
-    : [`${title}: ${lines.length}`, ...lines.slice(0, shown).map((line) => `  ${line.slice(0, 400)}`)]

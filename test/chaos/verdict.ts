@@ -1,0 +1,106 @@
+// The verdict on one run of a fault: the ledger, every follower, the log and the streams against each other.
+import type { Database } from '../../src/db/client.ts'
+import { readHeads } from '../../src/db/feed.ts'
+import type { Redis } from '../../src/events/redis.ts'
+import { readStream } from '../../src/events/stream.ts'
+import type { Api } from '../oracle/api.ts'
+import { checkLog, checkShown, checkTasks } from '../oracle/compare.ts'
+import type { Follower } from '../oracle/follower.ts'
+import type { Ledger } from '../oracle/ledger.ts'
+import { selectStoryTasks } from '../oracle/rows.ts'
+import { eventually } from '../support/eventually.ts'
+import type { Counts, Fault } from './fault.ts'
+
+export interface Evidence {
+  blows: number
+  api: Api
+  ledger: Ledger
+  followers: Follower[]
+  projects: { id: string }[]
+  db: Database
+  redis: Redis
+  patienceMs: number
+  /** Found already. */
+  violations: string[]
+}
+
+export const judge = async (
+  fault: Fault,
+  run: Evidence,
+): Promise<{ counts: Counts; violations: string[] }> => {
+  const { blows, api, ledger, followers, projects, db, redis } = run
+  const ids = new Set(projects.map(({ id }) => id))
+  const rows = new Map([...(await selectStoryTasks(db))].filter(([, task]) => ids.has(task.projectId)))
+  const wrongTasks = checkTasks(ledger, rows)
+  const unheard = followers.flatMap((follower) => {
+    if (follower.counts.resyncs > 0) return []
+    const { projectId, ops, person } = follower
+    return (ledger.ops.get(projectId) ?? [])
+      .filter((op) => !ops.has(op))
+      .map((op) => `user ${person.number} never heard of ${op}`)
+  })
+  const wrongShown = followers.flatMap((follower) => checkShown(follower, rows))
+  const faultsOf = (kind: string): string[] =>
+    followers.flatMap(({ faults }) => faults.filter((one) => one.kind === kind).map(({ text }) => text))
+  const resynced = followers.filter(({ counts }) => counts.resyncs > 0).length
+  const isResyncWrong = fault.resyncs ? resynced !== followers.length : resynced > 0
+  const lost = [...wrongTasks, ...unheard, ...wrongShown, ...faultsOf('lost')]
+  const [repeated, reordered, leaked] = [faultsOf('repeated'), faultsOf('reordered'), faultsOf('leaked')]
+  const other = [
+    ...run.violations,
+    ...faultsOf('refused'),
+    ...(await checkLog(db)),
+    ...(await checkStreams(db, redis, run.patienceMs)),
+    ...(api.counts.hung > 0 ? [`${api.counts.hung} requests hung for 10 s`] : []),
+  ]
+  const violations = [
+    ...other,
+    ...shorten('lost', lost),
+    ...shorten('repeated', repeated),
+    ...shorten('reordered', reordered),
+    ...shorten('leaked', leaked),
+    ...(isResyncWrong ? [`${resynced} of ${followers.length} clients had to read a snapshot anew`] : []),
+  ]
+  const counts = {
+    blows,
+    writes: ledger.writes,
+    lost: lost.length,
+    repeated: repeated.length,
+    reordered: reordered.length,
+    leaked: leaked.length,
+    resyncs: followers.reduce((sum, { counts }) => sum + counts.resyncs, 0),
+    failures: other.length,
+  }
+  return { counts, violations }
+}
+
+/** Every stream is a contiguous slice of the log that ends, a little later at most, where the log ends. */
+export const checkStreams = async (db: Database, redis: Redis, patienceMs: number): Promise<string[]> => {
+  const { epoch, seqs } = await db.read(readHeads)
+  const check = async (shard: number): Promise<string[]> => {
+    const held = await readStream(redis, epoch, shard, 0, Number.MAX_SAFE_INTEGER, 30_000)
+    const kept = held.map(({ seq }) => seq)
+    const isSlice = kept.every((seq, index) => seq === kept[0]! + index)
+    if (!isSlice) return [`the stream of shard ${shard} has a hole`]
+    return kept.length > 0 && kept.at(-1)! < seqs[shard]!
+      ? [`the stream of shard ${shard} ends at ${kept.at(-1)}, the log at ${seqs[shard]}`]
+      : []
+  }
+  const look = async (): Promise<string[]> => (await Promise.all(seqs.map((_, shard) => check(shard)))).flat()
+  let last: string[] = []
+  await eventually(
+    async () => {
+      last = await look()
+      if (last.length > 0) throw new Error('not yet')
+    },
+    { timeoutMs: Math.min(patienceMs, 10_000), everyMs: 100 },
+  ).catch((error: unknown) => last.push(...(last.length === 0 ? [String(error)] : [])))
+  return last
+}
+
+const shown = 3
+
+const shorten = (title: string, lines: string[]): string[] =>
+  lines.length === 0
+    ? []
+    : [`${title}: ${lines.length}`, ...lines.slice(0, shown).map((line) => `  ${line.slice(0, 400)}`)]
