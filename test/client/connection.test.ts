@@ -252,3 +252,83 @@ test('A view ends with its signal, the connection with its last view', async () 
   expect(view.state).toBe('stopped')
   await eventually(() => expect(client.connection.state).toBe('idle'))
 })
+
+test('A token goes with the handshake or in a frame, never into a URL (C-CON-1)', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  await live(client)
+  script.peers[0]!.close(4401)
+  await eventually(() => expect(script.peers).toHaveLength(2))
+  expect(script.urls.length).toBeGreaterThan(2)
+  expect(script.urls.filter((url) => /token-|refresh-/.test(url))).toEqual([])
+})
+
+test('What is unknown is passed over, and the cursor of an unknown event is kept (C-FRM-1)', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  const view = await live(client)
+  const scope = `project:${projectId}`
+  script.send({ t: 'weather', scope, cursor: 'epoch.3.99' })
+  script.send({ ...script.event('one'), colour: 'green' })
+  const unknown = script.event('two', { type: 'task.admired' })
+  script.send(unknown)
+  await eventually(() => expect(view.current.tasks.map(({ title }) => title)).toEqual(['one']))
+  script.send({ t: 'position', scope, cursor: unknown.cursor, count: 2 })
+  script.peers[0]!.close(4000)
+  await eventually(() => expect(subs(script)).toHaveLength(2))
+  expect(subs(script)[1].cursor).toBe(unknown.cursor)
+})
+
+test('After a resync the snapshot is read, and its cursor subscribed with (C-RES-1)', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  const view = await live(client)
+  script.seq = 40
+  const scope = `project:${projectId}`
+  script.send({ t: 'resync', scope, reason: 'epoch', snapshot: `/api/projects/${projectId}/snapshot` })
+  await eventually(() => expect(subs(script)).toHaveLength(2))
+  expect(subs(script)[1].cursor).toBe('epoch.3.40')
+  expect(script.snapshots).toBe(2)
+  await eventually(() => expect(view.state).toBe('live'))
+})
+
+test('A fresh token is sent on the open socket before the old one runs out (C-TOK-1)', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  await live(client)
+  await client.session.renewHeld()
+  await eventually(() => expect(script.heard.filter(({ t }) => t === 'auth')).toHaveLength(1))
+  expect(script.heard.find(({ t }) => t === 'auth').token).toBe('token-1')
+  expect(script.peers).toHaveLength(1)
+})
+
+test('Who watches watches again after every reconnect (C-PRE-1)', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  await live(client)
+  using presence = client.project(projectId).presence()
+  const watches = (): any[] => script.heard.filter(({ t }) => t === 'watch')
+  await eventually(() => expect(watches()).toHaveLength(1))
+  script.peers[0]!.close(1012)
+  await eventually(() => expect(watches()).toHaveLength(2))
+  expect(watches().map(({ key }) => key)).toEqual(Array.from({ length: 2 }, () => `project:${projectId}`))
+  expect(presence.count).toBe(0)
+})
+
+test('A member in a snapshot counts as held at the number of its cursor (C-VER-3)', async () => {
+  const userId = '01933b6e-7c4a-7d3e-8f21-0000000000aa'
+  const member = (name: string): object => ({ userId, name, role: 'editor' })
+  await using script = startScript()
+  script.members = [member('as in the snapshot')]
+  using client = await script.client()
+  const view = await live(client)
+  const updated = (name: string, version: number): object =>
+    script.event('', { type: 'member.updated', id: userId, version, data: member(name) })
+  const names = (): string[] => view.current.members.map(({ name }) => name)
+  script.send(updated('from before it', 7))
+  script.send(script.event('mark'))
+  await eventually(() => expect(view.current.tasks).toHaveLength(1))
+  expect(names()).toEqual(['as in the snapshot'])
+  script.send(updated('from after it', 10))
+  await eventually(() => expect(names()).toEqual(['from after it']))
+})

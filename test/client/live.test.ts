@@ -115,3 +115,17 @@ for (const transport of ['socket', 'poll'] as const) {
     })
   })
 }
+
+test('A task that moves leaves the one view and enters the other, the same one at a higher version (C-VER-4)', async () => {
+  const ada = await world.register()
+  const target = await write(ada, 'POST', '/api/projects', { name: 'Apollo' })
+  const task = await write(ada, 'POST', '/api/tasks', { title: 'wanders' })
+  using client = await clientOf(ada)
+  using from = client.project(ada.inboxId).live()
+  using to = client.project(target.id).live()
+  await Promise.all([from.ready, to.ready])
+  await write(ada, 'POST', `/api/tasks/${task.id}/move`, { projectId: target.id })
+  await eventually(() => expect(to.current.tasks.map(({ id }) => id)).toEqual([task.id]))
+  await eventually(() => expect(from.current.tasks).toEqual([]))
+  expect(to.current.tasks[0]!.version).toBe(task.version + 2)
+})

@@ -23,8 +23,12 @@ type Peer = ServerWebSocket<{ protocol: string }>
 
 export interface Script extends AsyncDisposable {
   url: string
+  /** In the snapshot. */
+  members: object[]
   /** Sockets as they opened; each has said welcome. */
   peers: Peer[]
+  /** Of every request, also the upgrades. */
+  urls: string[]
   /** Frames heard, of all sockets. */
   heard: any[]
   /** How often was asked for. */
@@ -60,6 +64,7 @@ export const startScript = (): Script => {
     hostname: '127.0.0.1',
     async fetch(request, server) {
       const { pathname, searchParams } = new URL(request.url)
+      script.urls.push(request.url)
       if (pathname === '/api/ws') {
         if (script.refuses) {
           script.refusals += 1
@@ -74,7 +79,13 @@ export const startScript = (): Script => {
       }
       if (pathname.endsWith('/snapshot')) {
         script.snapshots += 1
-        return json({ project, members: [], tasks: [], cursor: `epoch.3.${script.seq}`, nextAfter: null })
+        return json({
+          project,
+          members: script.members,
+          tasks: [],
+          cursor: `epoch.3.${script.seq}`,
+          nextAfter: null,
+        })
       }
       if (pathname === '/api/auth/refresh') {
         script.refreshes += 1
@@ -114,7 +125,9 @@ export const startScript = (): Script => {
   })
   const script: Script = {
     url: server.url.origin,
+    members: [],
     peers: [],
+    urls: [],
     heard: [],
     snapshots: 0,
     refreshes: 0,
