@@ -37,6 +37,8 @@ export class Connection implements Outlet {
   readonly id = newId()
   readonly #openedAt = Date.now()
   #state: State = { is: 'greeting' }
+  /** The same as in `#state`, without a look at another object for each frame. */
+  #isClosed = false
   #userId = ''
   #socket: Socket | null = null
   #heardAt = Date.now()
@@ -119,6 +121,7 @@ export class Connection implements Outlet {
 
   closed(): void {
     this.#state = { is: 'closed' }
+    this.#isClosed = true
     this.#subscriptions.end()
     this.#attendance.end()
   }
@@ -155,7 +158,7 @@ export class Connection implements Outlet {
   }
 
   sendText(frame: string): void {
-    if (this.#state.is === 'closed' || !this.#socket) return
+    if (this.#isClosed || !this.#socket) return
     const sent = this.#socket.send(frame)
     // 0: the frame is lost and Bun would go on behind it. The client resumes from its cursor instead.
     if (sent === 0) this.close('slow_consumer')
