@@ -53,7 +53,7 @@ export class Arena implements AsyncDisposable {
   #run: Run | null = null
   #extras = 0
   #runs = 0
-  readonly #expectedEnds = new Set<Role>()
+  readonly #expectedEnds = new Map<Role, number>()
 
   private constructor(
     readonly options: ArenaOptions,
@@ -191,11 +191,11 @@ export class Arena implements AsyncDisposable {
     await role.start(environment)
   }
 
-  /** Ends a role on purpose. */
-  async down(role: Role, end: () => Promise<unknown>): Promise<void> {
-    this.#expectedEnds.add(role)
-    await end()
-    this.#expectedEnds.delete(role)
+  /** However often the role ends while `ends` runs, it is on purpose. May be nested. */
+  async down(role: Role, ends: () => Promise<unknown>): Promise<void> {
+    this.#expectedEnds.set(role, (this.#expectedEnds.get(role) ?? 0) + 1)
+    await ends()
+    this.#expectedEnds.set(role, this.#expectedEnds.get(role)! - 1)
   }
 
   async project(name: string, api: Api): Promise<{ id: string; members: Person[] }> {
@@ -296,7 +296,7 @@ export class Arena implements AsyncDisposable {
         if (known.get(role) === exited) continue
         known.set(role, exited)
         void exited.then((code) => {
-          if (known.has(role) && !this.#expectedEnds.has(role))
+          if (known.has(role) && !this.#expectedEnds.get(role))
             this.violations.push(`${role.name} ended by itself (${code})`)
           return code
         })

@@ -14,21 +14,22 @@ export const crashPoints: Fault = {
     const random = createRandom(arena.options.seed)
     const deaths = new Map<string, number>()
     let blows = 0
-    while (!signal.aborted) {
-      const point = failpoints[blows % failpoints.length]!
-      const after = point === 'replay' ? 0 : random.between(5, 60)
-      await arena.restart(server!, 0, {
-        ...variantEnvironment('failpoints'),
-        TIDE_FAILPOINT: point,
-        TIDE_FAILPOINT_AFTER: String(after),
-      })
-      await arena.down(server!, async () => {
+    // Armed it may die at any moment, from its start on.
+    await arena.down(server!, async () => {
+      while (!signal.aborted) {
+        const point = failpoints[blows % failpoints.length]!
+        const after = point === 'replay' ? 0 : random.between(5, 60)
+        await arena.restart(server!, 0, {
+          ...variantEnvironment('failpoints'),
+          TIDE_FAILPOINT: point,
+          TIDE_FAILPOINT_AFTER: String(after),
+        })
         const code = await Promise.race([server!.exited, pause(dyingTimeoutMs, signal)])
         if (code !== undefined) deaths.set(point, (deaths.get(point) ?? 0) + 1)
-      })
-      blows += 1
-    }
-    await arena.restart(server!)
+        blows += 1
+      }
+      await arena.restart(server!)
+    })
     arena.notes.push([...deaths].map(([point, count]) => `${point} ${count}`).join(', '))
     return blows
   },
