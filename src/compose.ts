@@ -128,7 +128,6 @@ export const openServer = async (
     limiter: createLimiter({ redis: redis.client, log }),
     redisIsUp: () => isUp(redis),
     draining: drain.signal,
-    now: () => new Date(),
   }
   await tail.start()
   sockets = new Sockets(deps, patience)

@@ -96,5 +96,4 @@ export interface Deps {
   redisIsUp(): boolean
   /** Aborted once the process drains: refuse what is new, end what waits. */
   draining: AbortSignal
-  now(): Date
 }

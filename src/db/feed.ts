@@ -182,12 +182,6 @@ const columns = (sql: Queryable) => sql`
   shard, seq, at, scope, type, entity_id as "entityId", version, actor_id as "actorId",
   op, control, changes, quiet, frame`
 
-/** The oldest number still kept of a shard, or null where it holds none. */
-export const readOldest = async (sql: Queryable, shard: number): Promise<number | null> => {
-  const [row] = await sql<{ seq: number | null }[]>`select min(seq) as seq from feed where shard = ${shard}`
-  return row?.seq ?? null
-}
-
 /**
  * Makes the heads on a new installation, and a new epoch where the cluster is not the one the numbers were made
  * under (a restore, a copy). Returns the epoch and whether it is new over an old log.
