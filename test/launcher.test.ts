@@ -3,7 +3,7 @@ import { afterAll, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { until, within } from '../src/embedded/deadline.ts'
+import { until, within } from '../src/deadline.ts'
 import { identify, isAlive, type ProcessIdentity } from '../src/embedded/process-identity.ts'
 
 const dataDir = mkdtempSync(join(tmpdir(), 'tide-up-test-'))

@@ -2,7 +2,7 @@
 // gone, however that happened, the pipe closes and the shell stops the child. It runs in its own session, so
 // that Ctrl-C in a terminal reaches only us and we stop the parts in order.
 import { closeSync, openSync } from 'node:fs'
-import { until, within } from './deadline.ts'
+import { until, within } from '../deadline.ts'
 import { identify, isAlive, type ProcessIdentity } from './process-identity.ts'
 
 export interface GuardedOptions {

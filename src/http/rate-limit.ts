@@ -2,6 +2,7 @@
 // time and hands it out itself: exactly the limit passes, most requests ask nobody, and a key that is used up is
 // refused without asking. While Redis is away strict limits count in the process and others let pass.
 import type { Config } from '../config.ts'
+import { within } from '../deadline.ts'
 import type { RateLimiter, RatePolicy, RateState } from '../deps.ts'
 import { messageOf } from '../errors.ts'
 import type { Redis } from '../events/redis.ts'
@@ -77,7 +78,11 @@ export const createLimiter = ({ redis, log }: { redis: Redis; log: Log }): RateL
           policy.windowSeconds * 1000,
         )
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the script returns
-        const [granted, left, ms] = (await within(answer, answerDeadlineMs)) as [number, number, number]
+        const [granted, left, ms] = (await within(answerDeadlineMs, 'Redis', answer)) as [
+          number,
+          number,
+          number,
+        ]
         Object.assign(bucket, { held: granted, left, endsAt: askedAt + ms })
       } catch (error) {
         pause(error)
@@ -144,7 +149,7 @@ export const createLimiter = ({ redis, log }: { redis: Redis; log: Log }): RateL
       if (window && window.count > 0) window.count -= 1
       if (performance.now() < resumesAt) return
       try {
-        await within(redis.eval(giveBackScript, 1, keyOf(name)), answerDeadlineMs)
+        await within(answerDeadlineMs, 'Redis', redis.eval(giveBackScript, 1, keyOf(name)))
         const bucket = buckets.get(name)
         if (bucket) bucket.left += 1
       } catch (error) {
@@ -163,16 +168,6 @@ const refresh = <T>(map: Map<string, T>, name: string, value: T): void => {
   map.delete(name)
   map.set(name, value)
   if (map.size > maxBuckets) map.delete(map.keys().next().value!)
-}
-
-const within = async <T>(work: Promise<T>, deadlineMs: number): Promise<T> => {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs)
-  try {
-    return await Promise.race([work, late.promise])
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 /** The limits this server keeps, from its settings. */

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { claim, ClaimedError } from '../../src/embedded/claim.ts'
-import { until } from '../../src/embedded/deadline.ts'
+import { until } from '../../src/deadline.ts'
 import { identify, isAlive } from '../../src/embedded/process-identity.ts'
 
 const source = (name: string) => JSON.stringify(join(import.meta.dir, '../../src/embedded', name))

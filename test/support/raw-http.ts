@@ -1,5 +1,5 @@
 // One request as bytes, for what fetch would tidy up before sending: odd hosts, methods, paths and lengths.
-import { within } from '../../src/embedded/deadline.ts'
+import { within } from '../../src/deadline.ts'
 
 export interface RawAnswer {
   status: number

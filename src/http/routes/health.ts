@@ -6,6 +6,7 @@ import packageJson from '../../../package.json' with { type: 'json' }
 import type { Database } from '../../db/client.ts'
 import { readMigrations } from '../../db/migration-files.ts'
 import { selectAppliedVersions } from '../../db/readiness.ts'
+import { within } from '../../deadline.ts'
 import { AppError, messageOf } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
@@ -122,7 +123,7 @@ const probeDatabase = async (
   const askedAt = performance.now()
   try {
     // The call keeps its own, longer deadline: a short one would replace a pool that is merely busy.
-    const applied = new Set(await within(db.read(selectAppliedVersions)))
+    const applied = new Set(await within(deadlineMs, 'PostgreSQL', db.read(selectAppliedVersions)))
     const latencyMs = Math.round((performance.now() - askedAt) * 100) / 100
     const pending = (await known()).filter((version) => !applied.has(version)).length
     return {
@@ -132,16 +133,6 @@ const probeDatabase = async (
   } catch (error) {
     log.warn({ cause: messageOf(error) }, 'PostgreSQL does not answer the readiness probe')
     return { postgres: { status: 'down' }, migrations: { status: 'unknown' } }
-  }
-}
-
-const within = async <T>(work: Promise<T>): Promise<T> => {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs)
-  try {
-    return await Promise.race([work, late.promise])
-  } finally {
-    clearTimeout(timer)
   }
 }
 

@@ -1,4 +1,5 @@
-// Waiting with an end. Nothing in this folder waits without one, and every deadline says what it waited for.
+// Waiting with an end, for what needs nothing done but to be told that it is late. Every deadline says what it
+// waited for.
 
 /** Rejects with `what` in its text when `work` takes longer than `timeoutMs`. The work itself goes on. */
 export const within = async <T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> => {
