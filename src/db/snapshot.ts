@@ -1,6 +1,6 @@
 // The tasks a snapshot is made of.
 import type { Task } from '../model/task.ts'
-import type { Scope } from '../model/event.ts'
+import type { Position, Scope } from '../model/event.ts'
 import type { Queryable, Tx } from './client.ts'
 import { taskColumns } from './tasks.ts'
 
@@ -32,18 +32,23 @@ export const selectSharedTasks = (tx: Tx, userId: string, limit: number): Promis
   order by t.id
   limit ${limit}`
 
-/** Whether somebody did anything in a scope after `seq`, or had their access to it changed. */
-export const isTouchedBy = async (
+/**
+ * Whether what was read at a place in the log is not for this person any more: they did something in the scope since,
+ * had their access to it changed, or the log's numbers began anew.
+ */
+export const isOutdatedFor = async (
   sql: Queryable,
-  scope: Scope,
-  seq: number,
   userId: string,
+  scope: Scope,
+  { epoch, shard, seq }: Position,
 ): Promise<boolean> => {
-  const [row] = await sql<{ isTouched: boolean }[]>`
+  const [row] = await sql<{ isOutdated: boolean }[]>`
     select exists (
       select from feed
       where scope = ${scope} and seq > ${seq}
         and (actor_id = ${userId} or control is not null or type like 'member.%' and entity_id = ${userId})
-    ) as "isTouched"`
-  return row!.isTouched
+    ) or exists (
+      select from feed_head where shard = ${shard} and epoch <> ${epoch}
+    ) as "isOutdated"`
+  return row!.isOutdated
 }

@@ -6,7 +6,7 @@ import { readHead } from '../db/feed.ts'
 import { selectMembers } from '../db/members.ts'
 import { countNotifications, selectNotifications } from '../db/notifications.ts'
 import { selectProject, selectProjects } from '../db/projects.ts'
-import { isTouchedBy, selectSharedTasks, selectTasksAfter, type TaskPlace } from '../db/snapshot.ts'
+import { isOutdatedFor, selectSharedTasks, selectTasksAfter, type TaskPlace } from '../db/snapshot.ts'
 import { selectUser } from '../db/users.ts'
 import { notFound } from '../errors.ts'
 import type { LiveStats } from '../events/stats.ts'
@@ -45,7 +45,7 @@ const maxTasks = 20_000
 /**
  * Reads snapshots of projects. Equal requests share one read for up to two seconds, so that a thousand clients that
  * come back at once cost one; each is let in by itself first, and never gets a state from before what it did or what
- * was done to its access.
+ * was done to its access, nor one whose cursor is void.
  */
 export class ProjectSnapshots {
   readonly #reads = new Map<string, Read>()
@@ -81,8 +81,8 @@ export class ProjectSnapshots {
     const held = this.#reads.get(key)
     if (held && Date.now() - held.startedAt < sharedForMs) {
       const page = await held.page
-      const after = parseCursor(page.cursor)!.seq
-      const isStale = await db.read((sql) => isTouchedBy(sql, projectScope(projectId), after, actor.userId))
+      const at = parseCursor(page.cursor)!
+      const isStale = await db.read((sql) => isOutdatedFor(sql, actor.userId, projectScope(projectId), at))
       if (!isStale) {
         stats.snapshotsShared += 1
         return page

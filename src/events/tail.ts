@@ -33,6 +33,12 @@ export interface TailStats {
   contiguityViolations: number
 }
 
+/** The heads, and when (ms since 1970) the reading of them began. */
+interface Look {
+  heads: Heads
+  startedAt: number
+}
+
 const confirmEveryMs = 250
 /** What was committed this recently is on its way through the stream. */
 const graceMs = 20
@@ -53,6 +59,7 @@ export class Tail implements AsyncDisposable {
   #targets: number[] = []
   #fills: (Promise<void> | undefined)[] = []
   #reader: StreamReader
+  #looking: Promise<Look> | undefined
   #stop = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
 
@@ -83,6 +90,16 @@ export class Tail implements AsyncDisposable {
       return 'done'
     })
     this.#running = Promise.all([this.#followStreams(), this.#followLog()])
+  }
+
+  /**
+   * Moves to an epoch that somebody just read in the log, which this process may not have noticed yet. After it,
+   * another epoch here means a newer one.
+   * @throws AppError `unavailable`.
+   */
+  async notice(epoch: string): Promise<void> {
+    // A look that is under way may have begun before the epoch did; the next one has not.
+    for (let looks = 0; looks < 2 && epoch !== this.#epoch; looks += 1) await this.#look()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -140,20 +157,30 @@ export class Tail implements AsyncDisposable {
 
   #followLog(): Promise<void> {
     return this.#retrying(confirmEveryMs, async () => {
-      const startedAt = Date.now()
-      const heads = await this.#heads()
-      if (heads.epoch !== this.#epoch) {
-        this.options.log.warn({ epoch: heads.epoch }, 'the log has a new epoch')
-        this.#jump(heads)
-        this.#reader.interrupt()
-        this.options.onEpoch?.(heads.epoch)
-      }
+      const { heads, startedAt } = await this.#look()
       const late = () => heads.seqs.flatMap((seq, shard) => (this.#positions[shard]! < seq ? [shard] : []))
       if (late().length > 0) await pause(graceMs, this.#stop.signal)
       await Promise.all(late().map((shard) => this.#catchUp(shard, heads.seqs[shard]!)))
       if (late().length === 0) this.#confirmedAt = startedAt
       return 'again'
     })
+  }
+
+  /** Reads the heads and moves to a new epoch with them. One at a time, whoever asks. */
+  #look(): Promise<Look> {
+    return (this.#looking ??= this.#lookNow().finally(() => (this.#looking = undefined)))
+  }
+
+  async #lookNow(): Promise<Look> {
+    const startedAt = Date.now()
+    const heads = await this.#heads()
+    if (heads.epoch !== this.#epoch) {
+      this.options.log.warn({ epoch: heads.epoch }, 'the log has a new epoch')
+      this.#jump(heads)
+      this.#reader.interrupt()
+      this.options.onEpoch?.(heads.epoch)
+    }
+    return { heads, startedAt }
   }
 
   #heads(): Promise<Heads> {

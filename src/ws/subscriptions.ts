@@ -30,6 +30,7 @@ export class Subscriptions {
     if (!place) return outlet.close('overloaded')
     // What is committed after this read, a revocation too, has a number above its head and is met on the way there.
     const joined = await joinScope(deps, actor, scope, cursor, maxReplayEntries)
+    if ('epoch' in joined) await deps.tail.notice(joined.epoch)
     if (outlet.isClosed) return
     held?.end()
     this.#held.delete(scope)
@@ -40,7 +41,7 @@ export class Subscriptions {
     }
     if (joined.kind === 'resync') return this.#resync(rid, scope, joined.reason)
     const { epoch, shard, from, head, events } = joined
-    // The tail has not yet seen the epoch that the read saw: its numbers cannot be compared.
+    // A newer one began after the read: its numbers cannot be compared.
     if (epoch !== deps.tail.epoch) return this.#resync(rid, scope, 'epoch')
     const start = formatCursor({ epoch, shard, seq: from })
     outlet.send({ t: 'sub', rid, scope, mode: joined.kind, cursor: start, replay: events })

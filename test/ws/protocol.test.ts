@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test'
 import { ensureEpoch, readHead } from '../../src/db/feed.ts'
 import type { RunningServer } from '../../src/compose.ts'
-import { formatCursor, shardOf, userScope } from '../../src/model/event.ts'
+import { formatCursor, shardOf, userScope, type Scope } from '../../src/model/event.ts'
 import { randomOf, seed } from '../events/seed.ts'
 import { eventually } from '../support/eventually.ts'
 import { openRaw, opcodes } from '../support/raw-socket.ts'
@@ -363,4 +363,20 @@ test('a new epoch ends every subscription with resync, and the socket lives on (
   expect(alone.server.deps.hub.scopeCount).toBe(0)
   expect(await subscribe(socket, scopes[0]!, cursor)).toMatchObject({ t: 'resync', reason: 'epoch' })
   expect((await subscribe(socket, scopes[0]!)).cursor).toStartWith(`${epoch}.`)
+})
+
+test('what is read after a new epoch can be joined with at once: no second resync (P-RES-4)', async () => {
+  await using alone = await startWorld()
+  const { token, inboxId } = await alone.register()
+  await using socket = await openSocket(alone.url, { token })
+  const scope: Scope = `project:${inboxId}`
+  const read = () => alone.call('GET', `/api/projects/${inboxId}/snapshot`, { token })
+  for (let round = 0; round < 5; round += 1) {
+    expect((await read()).status).toBe(200) // one that could be shared with the next reader
+    const { epoch } = await alone.server.deps.db.transact((tx) => ensureEpoch(tx, true))
+    const { cursor } = (await read()).body
+    expect(cursor).toStartWith(`${epoch}.`)
+    expect(await subscribe(socket, scope, cursor)).toMatchObject({ t: 'sub', mode: 'resume', cursor })
+  }
+  expect(alone.server.deps.tail.stats.contiguityViolations).toBe(0)
 })
