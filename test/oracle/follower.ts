@@ -32,6 +32,8 @@ export interface FollowerOptions {
 
 interface Held {
   version: number
+  /** The number it was heard at, or that of the snapshot it came with. */
+  seq: number
   task: any
 }
 
@@ -191,8 +193,8 @@ export class Follower {
         )
         break
       case 'error':
-        if (frame.code === 'unavailable') this.#leave(socket)
-        else this.#fault('refused', `error ${frame.code} for ${frame.rid}`)
+        if (frame.code !== 'unavailable') this.#fault('refused', `error ${frame.code} for ${frame.rid}`)
+        this.#leave(socket)
         break
       case 'access':
         this.#fault('refused', `access ${frame.op} for ${frame.scope}`)
@@ -230,6 +232,7 @@ export class Follower {
     }
     this.tasks.set(event.id, {
       version: event.version,
+      seq: numberOf(event.cursor),
       task: event.type === 'task.deleted' ? null : event.data,
     })
   }
@@ -242,23 +245,27 @@ export class Follower {
 
   async #readSnapshot(): Promise<void> {
     let after = ''
+    let seq = 0
     const listed = new Set<string>()
     for (;;) {
       const path = `/api/projects/${this.projectId}/snapshot?limit=5000${after && `&after=${encodeURIComponent(after)}`}`
       const { api } = this.options
       const page = expectStatus(await api.call('GET', path, this.person.token), 200, 'project snapshot')
+      seq = numberOf(page.cursor)
       for (const task of page.tasks) {
         listed.add(task.id)
         const held = this.tasks.get(task.id)
-        if (!held || held.version < task.version) this.tasks.set(task.id, { version: task.version, task })
+        if (!held || held.version < task.version)
+          this.tasks.set(task.id, { version: task.version, seq, task })
       }
       this.#cursors.set(this.projectScope, page.cursor)
       if (!page.nextAfter) break
       after = page.nextAfter
     }
-    // What a snapshot does not list is gone: its deletion lies before the cursor.
+    // What a snapshot does not list and was heard before it is gone: its deletion lies before the cursor (C-VER-5).
     for (const [id, held] of this.tasks) {
-      if (held.task && !listed.has(id)) this.tasks.set(id, { version: held.version + 1, task: null })
+      if (held.task && held.seq <= seq && !listed.has(id))
+        this.tasks.set(id, { version: held.version + 1, seq, task: null })
     }
   }
 

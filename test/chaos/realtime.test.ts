@@ -1,0 +1,38 @@
+// The short form of `bun run chaos realtime`: one seed, a few seconds a fault, and a control that must be caught.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { Arena } from './arena.ts'
+import { controls, judgeControl } from './controls.ts'
+import { crashPoints } from './faults/crash-points.ts'
+import { epochRenewed } from './faults/epoch-renewed.ts'
+import { postgresRestarted } from './faults/postgres-restarted.ts'
+import { redisEmptied } from './faults/redis-emptied.ts'
+import { serverKilled } from './faults/server-killed.ts'
+
+const seed = 20_251_121
+const seconds = 2.5
+
+let arena: Arena
+
+beforeAll(async () => {
+  const sizes = { servers: 2, workers: 1, projects: 3, followers: 9, sockets: 0, patienceMs: 20_000 }
+  arena = await Arena.open({ ...sizes, seed, report: () => {} })
+}, 30_000)
+
+afterAll(() => arena[Symbol.asyncDispose]())
+
+for (const fault of [epochRenewed, serverKilled, crashPoints, redisEmptied, postgresRestarted]) {
+  test(`${fault.title}: nothing lost, repeated, reordered or leaked`, async () => {
+    // How long recovery takes is the long run's business: this one shares its machine.
+    const { counts, violations } = await arena.run({ ...fault, recoveryMs: 20_000 }, seconds)
+    expect(violations).toEqual([])
+    expect(counts.blows).toBeGreaterThan(0)
+    expect(counts.writes).toBeGreaterThan(50)
+  }, 60_000)
+}
+
+for (const control of controls['realtime']!.slice(0, 2)) {
+  test(`without what makes it right (${control.variant}) the same run fails`, async () => {
+    const { isCaught } = await judgeControl(control, seed, seconds)
+    expect(isCaught).toBe(true)
+  }, 60_000)
+}
