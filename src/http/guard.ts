@@ -31,6 +31,13 @@ export const authenticate = async (request: Request, authenticator: Authenticato
   factsOf(request).identity = await authenticator.authenticate(token)
 }
 
+/** How the OpenAPI document introduces the guarded operations of one tag. */
+export const guarded = (tag: string) => (summary: string) => ({
+  tags: [tag],
+  summary,
+  security: [{ bearer: [] }],
+})
+
 /** Gives handlers `actor` and `sessionExpiresAt`. Using it on an unguarded path is a bug that answers 401. */
 export const signedIn = new Elysia({ name: 'signed-in' }).derive({ as: 'scoped' }, ({ request }) => {
   const { identity } = factsOf(request)

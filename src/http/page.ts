@@ -1,11 +1,10 @@
 // Pages of lists at the HTTP edge. A cursor is the sort key of the last item, signed together with the path,
 // filters and sort it was made for, so that it fits no other query and cannot be made up.
-import { Type } from '@sinclair/typebox'
+import { Type, type TSchema } from '@sinclair/typebox'
 import type { Config, JwtKey } from '../config.ts'
-import type { Reply } from '../domain/write.ts'
 import { AppError, invalid } from '../errors.ts'
 import { maxPagedItems, type Listed, type Slice, type SortKey } from '../model/page.ts'
-import { bodyTag, ok } from './reply.ts'
+import { bodyTag, ok, respond } from './reply.ts'
 import { Whole } from './query.ts'
 import { Text } from '../model/text.ts'
 
@@ -24,28 +23,29 @@ export const pageParameters = {
   ),
 }
 
+/** The query of a list that takes nothing else. */
+export const pageQuery = Type.Object(pageParameters, { additionalProperties: false })
+
 /** A validated query: text, or lists of text where a name was repeated. */
 export type Query = Readonly<Record<string, string | string[] | undefined>>
 
-/** Schemas of list answers put this beside `items`. */
-export const pageMembers = {
-  nextCursor: Type.Union([Type.String(), Type.Null()]),
-  page: Type.Optional(Type.Integer({ minimum: 1 })),
-  total: Type.Optional(Type.Integer({ minimum: 0 })),
-  totalPages: Type.Optional(Type.Integer({ minimum: 0 })),
-}
+/** The answer of a list. */
+export const pageOf = <T extends TSchema>(item: T) =>
+  Type.Object({
+    items: Type.Array(item),
+    nextCursor: Type.Union([Type.String(), Type.Null()]),
+    page: Type.Optional(Type.Integer({ minimum: 1 })),
+    total: Type.Optional(Type.Integer({ minimum: 0 })),
+    totalPages: Type.Optional(Type.Integer({ minimum: 0 })),
+  })
 
 export interface Pager {
-  /** What a list request asks for. 400 `bad_cursor`, 422 for a page that is too deep. */
-  slice(request: Request, query: Query): Slice
-  /** The answer: `{items, nextCursor}`, of numbered pages also `page, total, totalPages`; `Link` and `ETag`. */
-  reply<T>(
-    request: Request,
-    query: Query,
-    slice: Slice,
-    found: Listed<T>,
-    more?: Record<string, unknown>,
-  ): Reply
+  /**
+   * Answers a list request with what `read` finds in the slice it asks for: `{items, nextCursor}`, of numbered pages
+   * also `page, total, totalPages`, then what else was read; `Link` and `ETag`. 400 `bad_cursor`, 422 for a page
+   * that is too deep.
+   */
+  answer(request: Request, query: Query, read: (slice: Slice) => Promise<Listed<unknown>>): Promise<Response>
 }
 
 const purpose = 'tasktide list cursor v1'
@@ -74,30 +74,30 @@ export const openPager = ({ jwtKeys }: Pick<Config, 'jwtKeys'>): Pager => {
     return key
   }
 
+  const sliceOf = (request: Request, query: Query): Slice => {
+    const limit = Number(query['limit'] ?? 20)
+    const page = query['page'] === undefined ? null : Number(query['page'])
+    const cursor = query['cursor']
+    if (page === null)
+      return { limit, page, after: typeof cursor === 'string' ? unseal(bindingOf(request), cursor) : null }
+    if (cursor !== undefined) throw invalid({ pointer: '/cursor', detail: 'does not go with page' })
+    if (page * limit > maxPagedItems)
+      throw invalid({ pointer: '/page', detail: `is too deep: page x limit is at most ${maxPagedItems}` })
+    return { limit, page, after: null }
+  }
+
   return {
-    slice(request, query) {
-      const limit = Number(query['limit'] ?? 20)
-      const page = query['page'] === undefined ? null : Number(query['page'])
-      const cursor = query['cursor']
-      if (page === null)
-        return { limit, page, after: typeof cursor === 'string' ? unseal(bindingOf(request), cursor) : null }
-      if (cursor !== undefined) throw invalid({ pointer: '/cursor', detail: 'does not go with page' })
-      if (page * limit > maxPagedItems)
-        throw invalid({ pointer: '/page', detail: `is too deep: page x limit is at most ${maxPagedItems}` })
-      return { limit, page, after: null }
-    },
-    reply(request, query, { limit, page }, { items, next, total }, more = {}) {
+    async answer(request, query, read) {
+      const slice = sliceOf(request, query)
+      const { limit, page } = slice
+      const { items, next, total, ...more } = await read(slice)
       const nextCursor = next && seal(bindingOf(request), next)
       const totals =
         page !== null && total !== null ? { page, total, totalPages: Math.ceil(total / limit) } : null
       const hasNextPage = totals && page! < totals.totalPages && (page! + 1) * limit <= maxPagedItems
       const following = hasNextPage ? { page: String(page! + 1) } : nextCursor && { cursor: nextCursor }
-      return bodyTag(
-        ok(
-          { items, nextCursor, ...totals, ...more },
-          following ? { Link: `<${pathWith(request, following)}>; rel="next"` } : {},
-        ),
-      )
+      const link = following ? { Link: `<${pathWith(request, following)}>; rel="next"` } : {}
+      return respond(bodyTag(ok({ items, nextCursor, ...totals, ...more }, link)), request)
     },
   }
 }

@@ -17,7 +17,7 @@ import { Id } from '../../model/scalar.ts'
 import { Session, SessionAnswer } from '../../model/user.ts'
 import { addressKey, demandAllowance, limitSignIn } from '../allowance.ts'
 import { refreshCookie, refreshTokenOfCookie } from '../cookies.ts'
-import { authenticate, signedIn } from '../guard.ts'
+import { authenticate, guarded, signedIn } from '../guard.ts'
 import { policiesOf } from '../rate-limit.ts'
 import { created, noContent, ok, respond } from '../reply.ts'
 import { factsOf } from '../request.ts'
@@ -25,7 +25,7 @@ import { factsOf } from '../request.ts'
 const noStore = { 'Cache-Control': 'no-store' }
 
 const open = (summary: string) => ({ tags: ['Auth'], summary })
-const closed = (summary: string) => ({ ...open(summary), security: [{ bearer: [] }] })
+const closed = guarded('Auth')
 
 const deviceOf = (request: Request) => ({
   userAgent: request.headers.get('user-agent') ?? '',
@@ -81,7 +81,7 @@ export const authRoutes = (deps: Deps) => {
       '/logout',
       async ({ body, request }) => {
         await endCurrent(deps, request, body?.refreshToken)
-        return respond(noContent(keepToken(request, null)))
+        return respond({ ...noContent(), headers: keepToken(request, null) })
       },
       {
         body: Type.Optional(Refresh),
@@ -94,7 +94,7 @@ export const authRoutes = (deps: Deps) => {
       '/logout-all',
       async ({ actor, request }) => {
         await endAllSessions(deps, actor)
-        return respond(noContent(keepToken(request, null)))
+        return respond({ ...noContent(), headers: keepToken(request, null) })
       },
       { response: { 204: Type.Void() }, detail: closed('End all sessions, this one too') },
     )
@@ -107,7 +107,7 @@ export const authRoutes = (deps: Deps) => {
       '/sessions/:id',
       async ({ actor, params }) => {
         await endSession(deps, actor, params.id)
-        return respond(noContent(noStore))
+        return respond({ ...noContent(), headers: noStore })
       },
       {
         params: Type.Object({ id: Id() }),

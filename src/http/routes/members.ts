@@ -5,17 +5,16 @@ import type { Deps } from '../../deps.ts'
 import { addMember, changeMember, listMembers, removeMember } from '../../domain/members.ts'
 import { Member, MemberPatch, NewMember } from '../../model/project.ts'
 import { Id } from '../../model/scalar.ts'
-import { signedIn } from '../guard.ts'
-import { openPager, pageMembers, pageParameters } from '../page.ts'
-import { bodyTag, created, mutate, noContent, ok, respond } from '../reply.ts'
+import { guarded, signedIn } from '../guard.ts'
+import { openPager, pageOf, pageQuery } from '../page.ts'
+import { bodyTag, created, mutate, noContent, ok } from '../reply.ts'
 
 const params = Type.Object({ id: Id() })
 const memberParams = Type.Object({ id: Id(), userId: Id() })
 
-const Members = Type.Object({ items: Type.Array(Member), ...pageMembers })
-const listQuery = Type.Object(pageParameters, { additionalProperties: false })
+const detail = guarded('Projects')
 
-const detail = (summary: string) => ({ tags: ['Projects'], summary, security: [{ bearer: [] }] })
+const render = (member: Member) => bodyTag(ok(member))
 
 type MemberDeps = Pick<Deps, 'config' | 'db' | 'publisher'>
 
@@ -25,15 +24,12 @@ export const memberRoutes = (deps: MemberDeps) => {
     .use(signedIn)
     .get(
       '',
-      async ({ actor, request, params, query }) => {
-        const slice = pager.slice(request, query)
-        const found = await listMembers(deps, actor, params.id, slice)
-        return respond(pager.reply(request, query, slice, found), request)
-      },
+      ({ actor, request, params, query }) =>
+        pager.answer(request, query, (slice) => listMembers(deps, actor, params.id, slice)),
       {
         params,
-        query: listQuery,
-        response: { 200: Members },
+        query: pageQuery,
+        response: { 200: pageOf(Member) },
         detail: detail("List a project's members in the order they joined"),
       },
     )
@@ -55,10 +51,8 @@ export const memberRoutes = (deps: MemberDeps) => {
     .patch(
       '/:userId',
       ({ actor, request, params, body }) =>
-        mutate(
-          { request, actor },
-          (member: Member) => bodyTag(ok(member)),
-          (write) => changeMember(deps, write, params.id, params.userId, body.role),
+        mutate({ request, actor }, render, (write) =>
+          changeMember(deps, write, params.id, params.userId, body.role),
         ),
       {
         params: memberParams,
@@ -70,11 +64,7 @@ export const memberRoutes = (deps: MemberDeps) => {
     .delete(
       '/:userId',
       ({ actor, request, params }) =>
-        mutate(
-          { request, actor },
-          () => noContent(),
-          (write) => removeMember(deps, write, params.id, params.userId),
-        ),
+        mutate({ request, actor }, noContent, (write) => removeMember(deps, write, params.id, params.userId)),
       {
         params: memberParams,
         response: { 204: Type.Void() },

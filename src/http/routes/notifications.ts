@@ -10,13 +10,13 @@ import {
 } from '../../domain/notifications.ts'
 import { Notification } from '../../model/notification.ts'
 import { Id, Instant, Nullable } from '../../model/scalar.ts'
-import { signedIn } from '../guard.ts'
-import { openPager, pageMembers, pageParameters } from '../page.ts'
+import { guarded, signedIn } from '../guard.ts'
+import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
-import { mutate, ok, respond } from '../reply.ts'
+import { mutate, ok } from '../reply.ts'
 
 const unreadCount = Type.Integer({ minimum: 0 })
-const Notifications = Type.Object({ items: Type.Array(Notification), ...pageMembers, unreadCount })
+const Notifications = Type.Composite([pageOf(Notification), Type.Object({ unreadCount })])
 const ReadAll = Type.Object({ upTo: Nullable(Instant()), unreadCount })
 
 const listQuery = Type.Object(
@@ -24,7 +24,7 @@ const listQuery = Type.Object(
   { additionalProperties: false },
 )
 
-const detail = (summary: string) => ({ tags: ['Notifications'], summary, security: [{ bearer: [] }] })
+const detail = guarded('Notifications')
 
 type NotificationDeps = Pick<Deps, 'config' | 'db' | 'publisher'>
 
@@ -34,11 +34,9 @@ export const notificationRoutes = (deps: NotificationDeps) => {
     .use(signedIn)
     .get(
       '',
-      async ({ actor, request, query }) => {
-        const slice = pager.slice(request, query)
+      ({ actor, request, query }) => {
         const isUnread = query.unread === undefined ? null : query.unread === 'true'
-        const { unreadCount, ...found } = await listNotifications(deps, actor, isUnread, slice)
-        return respond(pager.reply(request, query, slice, found, { unreadCount }), request)
+        return pager.answer(request, query, (slice) => listNotifications(deps, actor, isUnread, slice))
       },
       {
         query: listQuery,

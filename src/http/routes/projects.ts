@@ -12,22 +12,20 @@ import {
 } from '../../domain/projects.ts'
 import { NewProject, Project, ProjectPatch } from '../../model/project.ts'
 import { Id } from '../../model/scalar.ts'
-import { signedIn } from '../guard.ts'
-import { openPager, pageMembers, pageParameters } from '../page.ts'
+import { guarded, signedIn } from '../guard.ts'
+import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
 import { created, etag, mutate, noContent, ok, respond } from '../reply.ts'
 import { ifMatchOf } from '../request.ts'
 
 const params = Type.Object({ id: Id() })
 
-const Projects = Type.Object({ items: Type.Array(Project), ...pageMembers })
-
 const listQuery = Type.Object(
   { archived: Type.Optional(Flag('Archived projects instead of the others')), ...pageParameters },
   { additionalProperties: false },
 )
 
-const detail = (summary: string) => ({ tags: ['Projects'], summary, security: [{ bearer: [] }] })
+const detail = guarded('Projects')
 
 /** A project's tag covers the caller's role, which is part of the answer. */
 const tagOf = (project: Project) => etag(project.version, project.role)
@@ -42,14 +40,11 @@ export const projectRoutes = (deps: ProjectDeps) => {
     .use(signedIn)
     .get(
       '',
-      async ({ actor, request, query }) => {
-        const slice = pager.slice(request, query)
-        const found = await listProjects(deps, actor, query.archived === 'true', slice)
-        return respond(pager.reply(request, query, slice, found), request)
-      },
+      ({ actor, request, query }) =>
+        pager.answer(request, query, (slice) => listProjects(deps, actor, query.archived === 'true', slice)),
       {
         query: listQuery,
-        response: { 200: Projects },
+        response: { 200: pageOf(Project) },
         detail: detail("List the caller's projects: the Inbox, then by creation"),
       },
     )
@@ -89,10 +84,8 @@ export const projectRoutes = (deps: ProjectDeps) => {
     .delete(
       '/:id',
       ({ actor, request, params }) =>
-        mutate(
-          { request, actor },
-          () => noContent(),
-          (write) => deleteProject(deps, write, params.id, ifMatchOf(request)),
+        mutate({ request, actor }, noContent, (write) =>
+          deleteProject(deps, write, params.id, ifMatchOf(request)),
         ),
       {
         params,

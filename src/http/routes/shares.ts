@@ -5,17 +5,16 @@ import type { Deps } from '../../deps.ts'
 import { addShare, changeShare, listShares, removeShare } from '../../domain/shares.ts'
 import { Id } from '../../model/scalar.ts'
 import { NewShare, Share, SharePatch } from '../../model/task.ts'
-import { signedIn } from '../guard.ts'
-import { openPager, pageMembers, pageParameters } from '../page.ts'
-import { bodyTag, created, mutate, noContent, ok, respond } from '../reply.ts'
+import { guarded, signedIn } from '../guard.ts'
+import { openPager, pageOf, pageQuery } from '../page.ts'
+import { bodyTag, created, mutate, noContent, ok } from '../reply.ts'
 
 const params = Type.Object({ id: Id() })
 const shareParams = Type.Object({ id: Id(), userId: Id() })
 
-const Shares = Type.Object({ items: Type.Array(Share), ...pageMembers })
-const listQuery = Type.Object(pageParameters, { additionalProperties: false })
+const detail = guarded('Tasks')
 
-const detail = (summary: string) => ({ tags: ['Tasks'], summary, security: [{ bearer: [] }] })
+const render = (share: Share) => bodyTag(ok(share))
 
 type ShareDeps = Pick<Deps, 'config' | 'db' | 'publisher'>
 
@@ -25,15 +24,12 @@ export const shareRoutes = (deps: ShareDeps) => {
     .use(signedIn)
     .get(
       '',
-      async ({ actor, request, params, query }) => {
-        const slice = pager.slice(request, query)
-        const found = await listShares(deps, actor, params.id, slice)
-        return respond(pager.reply(request, query, slice, found), request)
-      },
+      ({ actor, request, params, query }) =>
+        pager.answer(request, query, (slice) => listShares(deps, actor, params.id, slice)),
       {
         params,
-        query: listQuery,
-        response: { 200: Shares },
+        query: pageQuery,
+        response: { 200: pageOf(Share) },
         detail: detail('List the people a task is shared with'),
       },
     )
@@ -55,10 +51,8 @@ export const shareRoutes = (deps: ShareDeps) => {
     .patch(
       '/:userId',
       ({ actor, request, params, body }) =>
-        mutate(
-          { request, actor },
-          (share: Share) => bodyTag(ok(share)),
-          (write) => changeShare(deps, write, params.id, params.userId, body.permission),
+        mutate({ request, actor }, render, (write) =>
+          changeShare(deps, write, params.id, params.userId, body.permission),
         ),
       {
         params: shareParams,
@@ -70,11 +64,7 @@ export const shareRoutes = (deps: ShareDeps) => {
     .delete(
       '/:userId',
       ({ actor, request, params }) =>
-        mutate(
-          { request, actor },
-          () => noContent(),
-          (write) => removeShare(deps, write, params.id, params.userId),
-        ),
+        mutate({ request, actor }, noContent, (write) => removeShare(deps, write, params.id, params.userId)),
       { params: shareParams, response: { 204: Type.Void() }, detail: detail('End a share (editors)') },
     )
 }

@@ -8,11 +8,13 @@ import { formatCursor, parseCursor, projectScope, shardOf } from '../../model/ev
 import { Id, isId } from '../../model/scalar.ts'
 import { ProjectSnapshot, UserSnapshot } from '../../model/snapshot.ts'
 import { Text } from '../../model/text.ts'
-import { signedIn } from '../guard.ts'
+import { guarded, signedIn } from '../guard.ts'
 import { Whole } from '../query.ts'
 import { ok, respond } from '../reply.ts'
 
 const defaultLimit = 1_000
+
+const detail = guarded('Log')
 
 export const snapshotRoutes = (deps: Pick<Deps, 'db' | 'snapshots'>) =>
   new Elysia()
@@ -41,20 +43,12 @@ export const snapshotRoutes = (deps: Pick<Deps, 'db' | 'snapshots'>) =>
           { additionalProperties: false },
         ),
         response: { 200: ProjectSnapshot },
-        detail: {
-          tags: ['Log'],
-          summary: 'A project, its members and tasks, and the cursor to follow it from',
-          security: [{ bearer: [] }],
-        },
+        detail: detail('A project, its members and tasks, and the cursor to follow it from'),
       },
     )
     .get('/api/users/me/snapshot', async ({ actor }) => respond(ok(await readUserSnapshot(deps, actor))), {
       response: { 200: UserSnapshot },
-      detail: {
-        tags: ['Log'],
-        summary: 'Your projects, shared tasks and notifications, and the cursor to follow user:me from',
-        security: [{ bearer: [] }],
-      },
+      detail: detail('Your projects, shared tasks and notifications, and the cursor to follow user:me from'),
     })
 
 // Nothing in it is a secret or a right: a made-up place only skips tasks of a project its maker may read.

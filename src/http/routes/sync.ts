@@ -19,7 +19,7 @@ import {
 } from '../../model/event.ts'
 import { Problem } from '../../model/problem.ts'
 import { SyncAnswer } from '../../model/sync.ts'
-import { authenticate, signedIn } from '../guard.ts'
+import { authenticate, guarded, signedIn } from '../guard.ts'
 import { listOf, Repeatable, Whole } from '../query.ts'
 import { respond } from '../reply.ts'
 import { factsOf } from '../request.ts'
@@ -72,7 +72,7 @@ export const syncRoutes = (deps: SyncDeps) =>
         { additionalProperties: false },
       ),
       response: { 200: SyncAnswer, 410: Problem },
-      detail: { tags: ['Log'], summary: 'Read the change log after a cursor', security: [{ bearer: [] }] },
+      detail: guarded('Log')('Read the change log after a cursor'),
     },
   )
 

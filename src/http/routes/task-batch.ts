@@ -9,8 +9,9 @@ import { invalid, type Violation } from '../../errors.ts'
 import { Id, Word } from '../../model/scalar.ts'
 import { NewTask, Task, TaskMove, TaskPatch } from '../../model/task.ts'
 import { faultsIn, maxViolations } from '../errors.ts'
-import { signedIn } from '../guard.ts'
-import { etag, mutate, ok } from '../reply.ts'
+import { guarded, signedIn } from '../guard.ts'
+import { mutate, ok } from '../reply.ts'
+import { renderTask } from './tasks.ts'
 
 const maxAtOnce = 100
 
@@ -77,7 +78,7 @@ const withId = (given: Static<typeof Batch>['operations'][number]): unknown => {
 const Items = Type.Object({ items: Type.Array(Task) })
 const ItemsOrNull = Type.Object({ items: Type.Array(Type.Union([Task, Type.Null()])) })
 
-const detail = (summary: string) => ({ tags: ['Tasks'], summary, security: [{ bearer: [] }] })
+const detail = guarded('Tasks')
 
 const renderItems = (items: (Task | null)[]) => ok({ items })
 
@@ -107,11 +108,7 @@ export const taskBatchRoutes = (deps: Pick<Deps, 'db' | 'publisher'>) =>
     .post(
       '/:id/move',
       ({ actor, request, params, body }) =>
-        mutate(
-          { request, actor },
-          (task: Task) => ok(task, etag(task.version)),
-          (write) => moveTask(deps, write, params.id, body),
-        ),
+        mutate({ request, actor }, renderTask, (write) => moveTask(deps, write, params.id, body)),
       {
         params: Type.Object({ id: Id() }),
         body: TaskMove,

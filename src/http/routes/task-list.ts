@@ -8,10 +8,9 @@ import { listTasks } from '../../domain/task-list.ts'
 import { Id, Instant, toInstant, Word } from '../../model/scalar.ts'
 import { priorities, statuses, Task } from '../../model/task.ts'
 import { Text } from '../../model/text.ts'
-import { signedIn } from '../guard.ts'
-import { openPager, pageMembers, pageParameters } from '../page.ts'
+import { guarded, signedIn } from '../guard.ts'
+import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag, listOf, Repeatable, Words } from '../query.ts'
-import { respond } from '../reply.ts'
 
 const sorts = taskSorts.flatMap((name) => [name, `-${name}`] as const)
 
@@ -93,21 +92,18 @@ const orderOf = (sort = '-createdAt'): TaskOrder => {
 
 export const taskListRoutes = (deps: Pick<Deps, 'config' | 'db'>) => {
   const pager = openPager(deps.config)
-  return new Elysia({ prefix: '/api/tasks' }).use(signedIn).get(
-    '',
-    async ({ actor, request, query }) => {
-      const slice = pager.slice(request, query)
-      const found = await listTasks(deps, actor, filterOf(query, actor.userId), orderOf(query.sort), slice)
-      return respond(pager.reply(request, query, slice, found), request)
-    },
-    {
-      query: listQuery,
-      response: { 200: Type.Object({ items: Type.Array(Task), ...pageMembers }) },
-      detail: {
-        tags: ['Tasks'],
-        summary: 'List, filter and search tasks',
-        security: [{ bearer: [] }],
+  return new Elysia({ prefix: '/api/tasks' })
+    .use(signedIn)
+    .get(
+      '',
+      ({ actor, request, query }) =>
+        pager.answer(request, query, (slice) =>
+          listTasks(deps, actor, filterOf(query, actor.userId), orderOf(query.sort), slice),
+        ),
+      {
+        query: listQuery,
+        response: { 200: pageOf(Task) },
+        detail: guarded('Tasks')('List, filter and search tasks'),
       },
-    },
-  )
+    )
 }

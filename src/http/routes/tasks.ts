@@ -13,7 +13,7 @@ import {
 } from '../../domain/tasks.ts'
 import { Id } from '../../model/scalar.ts'
 import { NewTask, Tag, Tags, Task, TaskPatch, TaskReplacement } from '../../model/task.ts'
-import { signedIn } from '../guard.ts'
+import { guarded, signedIn } from '../guard.ts'
 import { created, etag, mutate, noContent, ok, respond } from '../reply.ts'
 import { ifMatchOf } from '../request.ts'
 
@@ -21,7 +21,7 @@ const params = Type.Object({ id: Id() })
 
 const TagList = Type.Object({ tags: Tags }, { additionalProperties: false })
 
-const detail = (summary: string) => ({ tags: ['Tasks'], summary, security: [{ bearer: [] }] })
+const detail = guarded('Tasks')
 
 export const renderTask = (task: Task) => ok(task, etag(task.version))
 
@@ -73,10 +73,8 @@ export const taskRoutes = (deps: Pick<Deps, 'db' | 'publisher'>) =>
     .delete(
       '/:id',
       ({ actor, request, params }) =>
-        mutate(
-          { request, actor },
-          () => noContent(),
-          (write) => deleteTask(deps, write, params.id, ifMatchOf(request)),
+        mutate({ request, actor }, noContent, (write) =>
+          deleteTask(deps, write, params.id, ifMatchOf(request)),
         ),
       { params, response: { 204: Type.Void() }, detail: detail('Delete a task with its subtasks') },
     )
@@ -89,10 +87,8 @@ export const taskRoutes = (deps: Pick<Deps, 'db' | 'publisher'>) =>
     .delete(
       '/:id/tags/:tag',
       ({ actor, request, params }) =>
-        mutate(
-          { request, actor },
-          () => noContent(),
-          (write) => removeTag(deps, write, params.id, params.tag, ifMatchOf(request)),
+        mutate({ request, actor }, noContent, (write) =>
+          removeTag(deps, write, params.id, params.tag, ifMatchOf(request)),
         ),
       {
         params: Type.Object({ id: Id(), tag: Tag }),

@@ -8,12 +8,12 @@ import { AccountDeletion, PasswordChange, UserPatch } from '../../model/credenti
 import { Id } from '../../model/scalar.ts'
 import { Text } from '../../model/text.ts'
 import { PublicUser, User } from '../../model/user.ts'
-import { signedIn } from '../guard.ts'
-import { pageMembers } from '../page.ts'
+import { guarded, signedIn } from '../guard.ts'
+import { pageOf } from '../page.ts'
 import { Whole } from '../query.ts'
 import { bodyTag, mutate, noContent, ok, respond } from '../reply.ts'
 
-const detail = (summary: string) => ({ tags: ['Users'], summary, security: [{ bearer: [] }] })
+const detail = guarded('Users')
 
 const render = (user: User) => bodyTag(ok(user))
 
@@ -28,8 +28,6 @@ const search = Type.Object(
   },
   { additionalProperties: false },
 )
-
-const Found = Type.Object({ items: Type.Array(PublicUser), ...pageMembers })
 
 export const userRoutes = (deps: Deps) =>
   new Elysia({ prefix: '/api/users' })
@@ -63,11 +61,7 @@ export const userRoutes = (deps: Deps) =>
     .put(
       '/me/password',
       ({ actor, request, body }) =>
-        mutate(
-          { request, actor },
-          () => noContent(),
-          (write) => changePassword(deps, write, body),
-        ),
+        mutate({ request, actor }, noContent, (write) => changePassword(deps, write, body)),
       {
         body: PasswordChange,
         response: { 204: Type.Void() },
@@ -82,7 +76,7 @@ export const userRoutes = (deps: Deps) =>
       },
       {
         query: search,
-        response: { 200: Found },
+        response: { 200: pageOf(PublicUser) },
         detail: detail('Find people by the beginning of their name or by e-mail address'),
       },
     )
