@@ -48,9 +48,7 @@ export const addMember = (
 ): Promise<Outcome<Member>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
-    const { project } = await lockProjectFor(tx, actor, projectId, 'manage')
-    demandProjectKind(project)
-    demandLive(project)
+    const project = await lockProjectToChange(tx, actor, projectId)
     const userId = await findUser(tx, input)
     const member = await insertMember(tx, { projectId, userId, role: input.role })
     const after = await updateMemberCount(tx, projectId, 1)
@@ -75,9 +73,7 @@ export const changeMember = (
 ): Promise<Outcome<Member>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
-    const { project } = await lockProjectFor(tx, actor, projectId, 'manage')
-    demandProjectKind(project)
-    demandLive(project)
+    await lockProjectToChange(tx, actor, projectId)
     const before = await selectMember(tx, projectId, userId)
     if (!before) throw notFound()
     if (before.role === role) return { value: before, entries: [] }
@@ -115,6 +111,14 @@ export const removeMember = (
       cursorScope: projectScope(projectId),
     }
   })
+
+/** Adding people and changing their role: for owners, not in an Inbox and not in an archived project. */
+const lockProjectToChange = async (tx: Tx, actor: Actor, projectId: string): Promise<ProjectRow> => {
+  const { project } = await lockProjectFor(tx, actor, projectId, 'manage')
+  demandProjectKind(project)
+  demandLive(project)
+  return project
+}
 
 /** Takes a member out of a locked project, whoever wants it, and returns what the log is to say. */
 export const dropMember = async (
