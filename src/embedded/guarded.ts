@@ -3,6 +3,7 @@
 // that Ctrl-C in a terminal reaches only us and we stop the parts in order.
 import { closeSync, openSync } from 'node:fs'
 import { until, within } from '../deadline.ts'
+import { tailOf } from './log-tail.ts'
 import { identify, isAlive, type ProcessIdentity } from './process-identity.ts'
 
 export interface GuardedOptions {
@@ -20,8 +21,12 @@ export interface Guarded {
   /** The exit code, once the child is gone for whatever reason. */
   readonly exited: Promise<number>
   isRunning(): boolean
+  /** Undefined once `isReady`; else why it will not be: the end of its log, or `timeoutMs`, after which it is stopped. */
+  failure(timeoutMs: number, isReady: () => boolean): Promise<string | undefined>
   /** Sends `signal` (default the stop signal), after `timeoutMs` SIGKILL, and waits for the end. */
-  stop(timeoutMs: number, signal?: NodeJS.Signals): Promise<void>
+  stop(timeoutMs: number, signal?: NodeJS.Signals): Promise<number>
+  /** kill -9. */
+  kill(): Promise<number>
 }
 
 const guard = `
@@ -88,13 +93,32 @@ export const startGuarded = async (options: GuardedOptions): Promise<Guarded> =>
   })
   const pid = Number(await within(startTimeoutMs, `starting ${command[0]}`, firstLine(shell.stdout)))
   const child = identify(pid) ?? { pid, born: 'gone before it could be looked at' }
+  const exited = shell.exited.then(async (code) => {
+    await end(child, stopSignal, orphanTimeoutMs) // a guard that was killed guards nothing
+    return code
+  })
+  const isRunning = () => isAlive(child)
+  const stop = async (timeoutMs: number, signal: NodeJS.Signals = stopSignal): Promise<number> => {
+    await end(child, signal, timeoutMs)
+    return exited
+  }
   return {
     process: child,
-    exited: shell.exited.then(async (code) => {
-      await end(child, stopSignal, orphanTimeoutMs) // a guard that was killed guards nothing
-      return code
-    }),
-    isRunning: () => isAlive(child),
-    stop: (timeoutMs, signal = stopSignal) => end(child, signal, timeoutMs),
+    exited,
+    isRunning,
+    async failure(timeoutMs, isReady) {
+      const endsAt = performance.now() + timeoutMs
+      while (isRunning()) {
+        if (isReady()) return undefined
+        if (performance.now() > endsAt) {
+          await stop(orphanTimeoutMs)
+          return `not ready after ${timeoutMs} ms:\n${tailOf(logFile)}`
+        }
+        await Bun.sleep(5)
+      }
+      return tailOf(logFile)
+    },
+    stop,
+    kill: () => stop(orphanTimeoutMs, 'SIGKILL'),
   }
 }

@@ -5,8 +5,8 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, wri
 import { join } from 'node:path'
 import { claim, note, release } from './claim.ts'
 import { freePort } from './free-port.ts'
-import { send, startGuarded, type Guarded } from './guarded.ts'
-import { freshLog, tailOf } from './log-tail.ts'
+import { startGuarded, type Guarded } from './guarded.ts'
+import { freshLog } from './log-tail.ts'
 import { postgresFiles } from './postgres-files.ts'
 import { commandOf } from './process-identity.ts'
 import { unprivileged, type Runner } from './unprivileged.ts'
@@ -165,16 +165,7 @@ export const startPostgres = async (options: PostgresOptions): Promise<Postgres>
       cwd: dataDir,
       env: {},
     })
-    const endsAt = performance.now() + readyTimeoutMs
-    while (running.isRunning()) {
-      if (isReady(place, running.process.pid)) return undefined
-      if (performance.now() > endsAt) {
-        await running.stop(stopTimeoutMs, signals.immediate)
-        return `not ready after ${readyTimeoutMs} ms`
-      }
-      await Bun.sleep(5)
-    }
-    return tailOf(place.logFile)
+    return running.failure(readyTimeoutMs, () => isReady(place, running.process.pid))
   }
 
   // Right after kill -9 the old backends still hold the shared memory; a port may be taken since it was chosen.
@@ -194,7 +185,6 @@ export const startPostgres = async (options: PostgresOptions): Promise<Postgres>
 
   const stop = async (mode: StopMode = 'fast'): Promise<void> => {
     await running.stop(stopTimeoutMs, signals[mode])
-    await running.exited
   }
 
   try {
@@ -220,8 +210,7 @@ export const startPostgres = async (options: PostgresOptions): Promise<Postgres>
     start,
     stop,
     async kill() {
-      send(running.process.pid, 'SIGKILL')
-      await running.exited
+      await running.kill()
     },
     async restart(mode) {
       await stop(mode)

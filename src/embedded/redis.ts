@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { claim, note, release } from './claim.ts'
 import { freePort } from './free-port.ts'
-import { send, startGuarded, type Guarded } from './guarded.ts'
-import { freshLog, tailOf } from './log-tail.ts'
+import { startGuarded, type Guarded } from './guarded.ts'
+import { freshLog } from './log-tail.ts'
 import { redisBinary } from './redis-binary.ts'
 
 export interface RedisOptions {
@@ -78,16 +78,9 @@ export const startRedis = async (options: RedisOptions): Promise<Redis> => {
       cwd: dataDir,
       env: binary.env,
     })
-    const endsAt = performance.now() + readyTimeoutMs
-    while (running.isRunning()) {
-      if (readFileSync(logFile, 'utf8').includes('Ready to accept connections')) return undefined
-      if (performance.now() > endsAt) {
-        await running.stop(stopTimeoutMs)
-        return `not ready after ${readyTimeoutMs} ms`
-      }
-      await Bun.sleep(3)
-    }
-    return tailOf(logFile)
+    return running.failure(readyTimeoutMs, () =>
+      readFileSync(logFile, 'utf8').includes('Ready to accept connections'),
+    )
   }
 
   const start = async (): Promise<void> => {
@@ -102,7 +95,6 @@ export const startRedis = async (options: RedisOptions): Promise<Redis> => {
 
   const stop = async (): Promise<void> => {
     await running.stop(stopTimeoutMs)
-    await running.exited
   }
 
   const leave = (): void => {
@@ -133,8 +125,7 @@ export const startRedis = async (options: RedisOptions): Promise<Redis> => {
     start,
     stop,
     async kill() {
-      send(running.process.pid, 'SIGKILL')
-      await running.exited
+      await running.kill()
     },
     async [Symbol.asyncDispose]() {
       await stop()

@@ -41,25 +41,18 @@ export const runRole = async (role: string, options: RoleOptions): Promise<void>
   if (code !== 0) throw new Error(`${role} failed (${code}):\n${tailOf(logFile)}`)
 }
 
+/** What `--json` prints when the role answers. */
 const readyLine = (logFile: string): string | undefined =>
   readFileSync(logFile, 'utf8')
     .split('\n')
     .slice(0, -1)
     .find((line) => line.startsWith('{"ready":true'))
 
-const untilReady = async (role: string, child: Guarded, logFile: string): Promise<string> => {
-  const endsAt = performance.now() + readyTimeoutMs
-  for (;;) {
-    const isRunning = child.isRunning()
-    const line = readyLine(logFile)
-    if (line !== undefined) return String(JSON.parse(line).url)
-    if (!isRunning) throw new Error(`${role} does not start:\n${tailOf(logFile)}`)
-    if (performance.now() > endsAt) {
-      await child.stop(0)
-      throw new Error(`${role} was not ready after ${readyTimeoutMs} ms:\n${tailOf(logFile)}`)
-    }
-    await Bun.sleep(10)
-  }
+/** Resolves with the role's address when it answers. */
+export const untilReady = async (role: string, child: Guarded, logFile: string): Promise<string> => {
+  const failure = await child.failure(readyTimeoutMs, () => readyLine(logFile) !== undefined)
+  if (failure !== undefined) throw new Error(`${role} does not start:\n${failure}`)
+  return String(JSON.parse(readyLine(logFile)!).url)
 }
 
 export interface OpenedRole {
@@ -112,7 +105,6 @@ export const startService = async (
     [Symbol.asyncDispose]: async () => {
       kept.release()
       await current.stop(stopTimeoutMs)
-      await current.exited
       release(owner)
     },
   }

@@ -150,17 +150,12 @@ const startRole = async (
     async start(environment) {
       current = await open(new URL(url).port, environment)
     },
-    async stop() {
-      await current.child.stop(drainTimeoutMs)
-      return current.child.exited
-    },
+    stop: () => current.child.stop(drainTimeoutMs),
     async kill() {
-      await current.child.stop(stopTimeoutMs, 'SIGKILL')
-      await current.child.exited
+      await current.child.kill()
     },
     async [Symbol.asyncDispose]() {
       await current.child.stop(stopTimeoutMs)
-      await current.child.exited
     },
   }
 }

@@ -4,12 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { startGuarded } from '../../src/embedded/guarded.ts'
-import { tailOf } from '../../src/embedded/log-tail.ts'
-import { eventually } from './eventually.ts'
+import { untilReady } from '../../src/embedded/roles.ts'
 import type { World } from './world.ts'
 
 const root = resolve(import.meta.dir, '..', '..')
-const startTimeoutMs = 20_000
 const stopTimeoutMs = 35_000
 
 export interface Program extends AsyncDisposable {
@@ -58,25 +56,13 @@ export const startProgram = async (
   })
   const end = async (): Promise<void> => {
     await child.stop(stopTimeoutMs)
-    await child.exited
     await rm(dir, { recursive: true, force: true })
   }
-  const readyLine = () =>
-    eventually(
-      async () => {
-        const lines = (await Bun.file(logFile).text()).split('\n')
-        const line = lines.find((one) => one.startsWith('{"ready":true'))
-        if (!line && child.isRunning()) throw new Error(`not ready: ${tailOf(logFile)}`)
-        return line
-      },
-      { timeoutMs: startTimeoutMs },
-    )
   try {
-    const line = isReady ? await readyLine() : '{}'
-    if (!line) throw new Error(`it ended:\n${tailOf(logFile)}`)
+    const url = isReady ? await untilReady(args[0]!, child, logFile) : ''
     const { pid } = child.process
     return {
-      url: String(JSON.parse(line).url),
+      url,
       pid,
       exited: child.exited,
       output: () => Bun.file(logFile).text(),
@@ -84,10 +70,7 @@ export const startProgram = async (
         const found = Bun.spawn(['pgrep', '-P', String(pid)], { stdout: 'pipe' })
         return (await new Response(found.stdout).text()).split('\n').filter(Boolean).map(Number)
       },
-      async stop(signal = 'SIGTERM') {
-        await child.stop(stopTimeoutMs, signal)
-        return child.exited
-      },
+      stop: (signal) => child.stop(stopTimeoutMs, signal),
       [Symbol.asyncDispose]: end,
     }
   } catch (error) {
