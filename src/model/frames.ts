@@ -174,13 +174,16 @@ export const serverFrames = {
   bye: frame(
     'bye',
     {
-      code: Type.Integer({ examples: [closeCodes.restart] }),
+      code: Type.Integer({
+        description: `That of the close: ${closeCodes.restart}, ${closeCodes.overloaded}`,
+        examples: [closeCodes.restart],
+      }),
       reconnectAfter: Type.Tuple([Milliseconds, Milliseconds], {
         description: 'Reconnect after a random time between these',
         examples: [[0, 10_000]],
       }),
     },
-    'The process is stopping; a close follows',
+    'The process is stopping, or has too much to do; a close follows',
   ),
 }
 

@@ -178,6 +178,8 @@ export class Connection implements Outlet {
 
   close(reason: CloseReason): void {
     if (this.#state.is === 'closed') return
+    if (reason === 'overloaded')
+      this.send({ t: 'bye', code: closeCodes.overloaded, reconnectAfter: this.deps.doorway.turnAway() })
     this.closed()
     if (reason === 'slow_consumer') this.deps.stats.dropped += 1
     if (reason === 'overloaded') this.deps.stats.overloaded += 1

@@ -8,7 +8,17 @@ import type { ErrorFrameCode, ServerFrame } from './protocol.ts'
 
 export type SocketsDeps = Pick<
   Deps,
-  'authenticator' | 'bus' | 'config' | 'db' | 'draining' | 'history' | 'hub' | 'log' | 'stats' | 'tail'
+  | 'authenticator'
+  | 'bus'
+  | 'config'
+  | 'db'
+  | 'draining'
+  | 'history'
+  | 'hub'
+  | 'limiter'
+  | 'log'
+  | 'stats'
+  | 'tail'
 >
 
 /** With what the sockets of a process have together. */

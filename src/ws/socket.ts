@@ -1,7 +1,8 @@
 // The raw socket beside Elysia: the upgrade's checks, Bun's handlers, and the sockets of this process. Elysia's own
 // wrapper parses frames, leaks its per-hook objects and costs three times the memory (docs/decisions.md).
 import type { Server, WebSocketHandler } from 'bun'
-import type { Identity } from '../deps.ts'
+import type { Identity, RatePolicy } from '../deps.ts'
+import { isAllowedOrigin } from '../domain/origin.ts'
 import { AppError } from '../errors.ts'
 import type { LogEntry } from '../model/event.ts'
 import { closeCodes, subprotocol, type CloseReason } from '../model/frames.ts'
@@ -14,6 +15,8 @@ import { limits, patience, sendBufferBytes, type Patience } from './protocol.ts'
 import { UpgradeMeter } from './upgrade-meter.ts'
 
 const reconnectAfterMs: [number, number] = [0, 10_000]
+/** Upgrades of an address without good credentials, over all processes. Who has good ones is not held up by others. */
+const refusedUpgrades: RatePolicy = { name: 'refused-upgrades', limit: 60, windowSeconds: 60, isStrict: true }
 /** A drain closes this many connections a second, more where it would not be done in time: they come back elsewhere. */
 const drainPerSecond = 500
 const drainSliceMs = 50
@@ -76,14 +79,13 @@ export class Sockets implements Registry, AsyncDisposable {
     if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
       throw new AppError('bad_request', 'This path speaks WebSocket only')
     this.#demandRoom()
-    const { rateLimit } = this.#deps.config
-    if (rateLimit && !this.#meter.mayTry(address))
-      throw new AppError('rate_limited', undefined, { retryAfter: 60 })
-    const isFine = await this.#greet(request, server).catch((error: unknown) => {
-      if (error instanceof AppError && error.kind !== 'unavailable') this.#meter.countAnonymous(address)
+    try {
+      await this.#greet(request, server, address)
+    } catch (error) {
+      if (error instanceof AppError && error.kind !== 'unavailable' && error.kind !== 'rate_limited')
+        await this.#demandTry(address)
       throw error
-    })
-    if (!isFine) this.#meter.countAnonymous(address)
+    }
     return undefined
   }
 
@@ -128,21 +130,34 @@ export class Sockets implements Registry, AsyncDisposable {
       throw new AppError('unavailable', undefined, { retryAfter: 5 })
   }
 
-  /** Switches, knowing who it is, or to wait for a greeting or a close. Returns whether nothing speaks against the address. */
-  async #greet(request: Request, server: Server<Connection>): Promise<boolean> {
-    this.#checkOrigin(request)
+  /** 429 where the address has been refused too often in this minute. */
+  async #demandTry(address: string): Promise<void> {
+    const { config, limiter } = this.#deps
+    if (!config.rateLimit) return
+    const { allowed, resetSeconds } = await limiter.take(refusedUpgrades, address)
+    if (!allowed) throw new AppError('rate_limited', undefined, { retryAfter: resetSeconds })
+  }
+
+  /** Switches, knowing who it is, or to wait for a greeting or a close. */
+  async #greet(request: Request, server: Server<Connection>, address: string): Promise<void> {
+    const origin = request.headers.get('origin')
+    if (origin !== null && !isAllowedOrigin(origin, request, this.#deps.config))
+      throw new AppError('origin_refused')
     const offered = (request.headers.get('sec-websocket-protocol') ?? '')
       .split(',')
       .map((name) => name.trim())
       .filter(Boolean)
-    const accept = (greeting: Identity | CloseReason | null): boolean => {
+    const accept = (greeting: Identity | CloseReason | null): void => {
       this.#demandRoom()
       const connection = new Connection(this.#deps, this, greeting, this.#patience)
       const chosen = offered.find((name) => name === subprotocol) ?? offered.find(isNoToken) ?? offered[0]
       const headers: Record<string, string> = chosen ? { 'Sec-WebSocket-Protocol': chosen } : {}
       if (!server.upgrade(request, { data: connection, headers }))
         throw new AppError('bad_request', 'The WebSocket handshake is incomplete')
-      return greeting === 'overloaded' || (greeting !== null && typeof greeting !== 'string')
+    }
+    const acceptStranger = async (greeting: CloseReason | null): Promise<void> => {
+      await this.#demandTry(address)
+      accept(greeting)
     }
     using place = this.#deps.doorway.enter()
     if (!place) return accept('overloaded')
@@ -152,29 +167,24 @@ export class Sockets implements Registry, AsyncDisposable {
       const token = /^Bearer ([\w.~+/=-]{1,4096})$/i.exec(header)?.[1]
       // A header is set by programs, which see the answer; browsers cannot set one.
       if (!token) throw new AppError('unauthenticated')
-      return identify(this.#deps, token, (identity) => accept(isSpoken ? identity : missingProtocol(offered)))
+      await identify(this.#deps, token, (identity) => isSpoken && accept(identity))
     }
-    if (!isSpoken) return accept(missingProtocol(offered))
+    if (!isSpoken) return acceptStranger(missingProtocol(offered))
+    if (header !== null) return
     const token = offered.find((name) => !isNoToken(name))?.slice(tokenPrefix.length)
-    if (!token) return accept(null)
+    if (!token) return acceptStranger(null)
     let wasAccepted = false
     try {
-      return await identify(this.#deps, token, (identity) => {
+      await identify(this.#deps, token, (identity) => {
         wasAccepted = true
-        return accept(identity)
+        accept(identity)
       })
     } catch (error) {
       // Browsers hide a refused handshake: accept, then say why.
       if (wasAccepted) throw error
-      return accept(closeReasonOf(error))
+      const reason = closeReasonOf(error)
+      return reason === 'overloaded' ? accept(reason) : acceptStranger(reason)
     }
-  }
-
-  #checkOrigin(request: Request): void {
-    const origin = request.headers.get('origin')
-    if (origin === null || this.#deps.config.allowedOrigins.includes(origin)) return
-    if (URL.canParse(origin) && new URL(origin).host === request.headers.get('host')) return
-    throw new AppError('origin_refused')
   }
 
   #controlled(entry: LogEntry): void {

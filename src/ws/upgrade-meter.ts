@@ -1,39 +1,21 @@
-// How often one address may try without credentials and one person may connect: counted per minute, in memory,
-// a bounded number of keys.
+// How often one person may connect to this process: counted per minute, in memory, a bounded number of people.
 
-const refusedPerMinute = 60
 const windowMs = 60_000
-const maxKeys = 100_000
+const maxUsers = 100_000
 
 export class UpgradeMeter {
   #startedAt = Date.now()
-  #anonymous = new Map<string, number>()
-  #users = new Map<string, number>()
-
-  /** Whether the address has tries left. */
-  mayTry(ip: string): boolean {
-    return (this.#anonymous.get(ip) ?? 0) < refusedPerMinute
-  }
-
-  /** An upgrade without valid credentials. */
-  countAnonymous(ip: string): void {
-    count(this.#anonymous, ip)
-  }
+  readonly #counts = new Map<string, number>()
 
   mayConnect(userId: string, perMinute: number): boolean {
-    return count(this.#users, userId) <= perMinute
+    const count = (this.#counts.get(userId) ?? 0) + 1
+    if (count > 1 || this.#counts.size < maxUsers) this.#counts.set(userId, count)
+    return count <= perMinute
   }
 
   tick(now: number): void {
     if (now - this.#startedAt < windowMs) return
     this.#startedAt = now
-    this.#anonymous.clear()
-    this.#users.clear()
+    this.#counts.clear()
   }
-}
-
-const count = (counts: Map<string, number>, key: string): number => {
-  const next = (counts.get(key) ?? 0) + 1
-  if (next > 1 || counts.size < maxKeys) counts.set(key, next)
-  return next
 }

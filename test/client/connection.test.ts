@@ -157,6 +157,19 @@ test('After bye the client comes back within the window it was given (C-CLO-2)',
   expect(performance.now() - closedAt).toBeGreaterThanOrEqual(195)
 })
 
+test('Who is turned away from a server that is overloaded comes back when it was told, however often (P-CLO-4, C-CLO-2)', async () => {
+  await using script = startScript()
+  using client = await script.client({ timing: { backOffFrom: 20_000 } })
+  const view = await live(client)
+  for (let n = 1; n <= 5; n += 1) {
+    script.send({ t: 'bye', code: 1013, reconnectAfter: [20, 40] })
+    script.peers.at(-1)!.close(1013)
+    await eventually(() => expect(script.peers).toHaveLength(n + 1), { timeoutMs: 1_000 })
+    await eventually(() => expect(view.state).toBe('live'))
+  }
+  expect(script.refreshes).toBe(0)
+})
+
 test('A line on which nothing is heard is given up, and pings keep a quiet one (C-LIV-1, C-LIV-2)', async () => {
   await using script = startScript()
   using client = await script.client({ timing: { ping: 40, dead: 200 } })

@@ -97,6 +97,7 @@ test('a foreign Origin is refused with 403 before the upgrade, whatever the toke
     'https://evil.example',
     'null',
     `http://127.0.0.1:${world.server.port + 1}`,
+    world.url.replace('http:', 'https:'),
     'https://',
   ]) {
     using raw = await openRaw(world.server.port, { token, headers: { Origin: origin } })
@@ -300,7 +301,7 @@ test('a full process answers 503, and takes the next once one has left (P-CON-11
   for (const raw of crowd) raw[Symbol.dispose]()
 })
 
-test('an address that keeps trying without credentials, and a person who keeps connecting, have to wait (P-CON-11)', async () => {
+test('an address that keeps trying without good credentials, and a person who keeps connecting, have to wait (P-CON-11)', async () => {
   const { token } = await world.register()
   await using strict = await world.another({ rateLimit: true, upgradesPerMinute: 3 })
   for (let n = 0; n < 3; n += 1) await (await openSocket(strict.url, { token }))[Symbol.asyncDispose]()
@@ -319,6 +320,13 @@ test('an address that keeps trying without credentials, and a person who keeps c
   }
   expect(statuses.slice(0, 59)).toEqual(Array.from({ length: 59 }, (_, n) => (n % 2 ? 401 : 101)))
   expect(statuses[59]).toBe(429)
+  await using beside = await world.another({ rateLimit: true })
+  for (const protocols of [null, ['tasktide.v1'], ['tasktide.v1', 'jwt.no']]) {
+    using raw = await openRaw(beside.port, { protocols })
+    expect([raw.status, Number(raw.headers.get('retry-after')) > 0]).toEqual([429, true])
+  }
+  await using neighbour = await openSocket(beside.url, { token })
+  await neighbour.take('welcome')
 })
 
 test('a handshake that is incomplete is 400 (P-CON-9)', async () => {

@@ -23,7 +23,7 @@ afterAll(() => world[Symbol.asyncDispose]())
 const snapshot = (person: Person, projectId: string, query = '') =>
   world.call('GET', `/api/projects/${projectId}/snapshot${query}`, { token: person.token })
 
-test('past 200 handshakes at once a socket is accepted and closed with 1013, and the next one is served', async () => {
+test('past 200 handshakes at once a socket is told when to come back and closed with 1013, and the next one is served (P-CLO-4)', async () => {
   const narrow = await world.another({ socketsPerUser: 1_000 }, { handshakes: 20 })
   const before = narrow.deps.stats.overloaded
   const sockets = await Promise.all(
@@ -37,13 +37,18 @@ test('past 200 handshakes at once a socket is accepted and closed with 1013, and
   expect(new Set(codes)).toEqual(new Set([null, 1013]))
   expect(served).toBeGreaterThanOrEqual(20)
   expect(narrow.deps.stats.overloaded - before).toBe(300 - served)
+  for (const { frames } of sockets.filter((_, n) => codes[n] === 1013)) {
+    expect(frames).toEqual([
+      { t: 'bye', code: 1013, reconnectAfter: [expect.any(Number), expect.any(Number)] },
+    ])
+  }
   await using later = await openSocket(narrow.url, { token: anna.token })
   await later.take('welcome')
   await Promise.all(sockets.map((socket) => socket[Symbol.asyncDispose]()))
   await narrow[Symbol.asyncDispose]()
 }, 30_000)
 
-test('subscriptions being joined count as well', async () => {
+test('subscriptions being joined count as well (P-CLO-4)', async () => {
   const narrow = await world.another({ socketsPerUser: 1_000 }, { handshakes: 1 })
   const { scope } = await makeProject(world, anna)
   const sockets = []
@@ -57,6 +62,8 @@ test('subscriptions being joined count as well', async () => {
     sockets.map((socket) => Promise.race([socket.take('synced').then(() => null), socket.closed()])),
   )
   expect(new Set(outcomes)).toEqual(new Set([null, 1013]))
+  for (const [n, { frames }] of sockets.entries())
+    expect(frames.at(-1)!.t === 'bye').toBe(outcomes[n] === 1013)
   await narrow[Symbol.asyncDispose]()
 }, 30_000)
 
@@ -70,6 +77,30 @@ test('the doorway lets in as many as fit, and again once they have left', () => 
   expect(doorway.enter()).not.toBeNull()
   two![Symbol.dispose]()
   expect(doorway.inside).toBe(1)
+})
+
+test('who is turned away comes back behind those before, at the pace at which places became free, within 10 s (P-CLO-4)', () => {
+  let now = 0
+  const doorway = new Doorway(10, () => now)
+  expect(doorway.turnAway()).toEqual([0, 500]) // nothing is known yet
+  for (let n = 0; n < 500; n += 1) {
+    const place = doorway.enter()
+    now += 100
+    place![Symbol.dispose]()
+  }
+  // Ten places, each free again after 100 ms: one every 10 ms.
+  const windows = Array.from({ length: 1_000 }, () => doorway.turnAway())
+  expect(windows.slice(0, 3)).toEqual([
+    [10, 500],
+    [20, 500],
+    [30, 500],
+  ])
+  expect(windows[99]).toEqual([1_000, 2_000])
+  expect(windows.at(-1)).toEqual([5_000, 10_000])
+  now += 9_000
+  expect(doorway.turnAway()).toEqual([1_010, 2_020])
+  now += 60_000
+  expect(doorway.turnAway()).toEqual([10, 500])
 })
 
 test('equal snapshots share one read, each with the role of who asks', async () => {
