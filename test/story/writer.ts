@@ -77,6 +77,13 @@ interface LaneOptions {
   onItem(): void
 }
 
+/** What follows from one item. Every write is keyed by its verb and `key`. */
+interface Step extends LaneOptions {
+  project: StoryProject
+  random: Random
+  key: string
+}
+
 /** Items become due between these many milliseconds after they are written. */
 const dueAfterMs = { min: 8_000, max: 15_000 }
 
@@ -88,90 +95,60 @@ export const writeProject = async (
   const random = createRandom(options.seed * 31 + lane)
   const open: string[] = []
   for (const [index, item] of project.items.entries()) {
-    const key = `${project.name}-${index}`
-    const writer = options.people.get(item.user)!
-    const task = await createItem(options, project, item, writer, key, random)
-    open.push(task.id)
-    if (index % 4 === 1) await assign(options, project, random.pick(open), key, random)
-    if (index % 5 === 2) await edit(options, random.pick(open), project, key, random)
-    if (index % 6 === 3) await complete(options, random.pick(open), project, key, random)
-    if (index % 9 === 4)
-      await remove(options, open.splice(random.between(0, open.length - 1), 1)[0]!, project, key, random)
+    const step = { ...options, project, random, key: `${project.name}-${index}` }
+    open.push(await create(step, item))
+    if (index % 4 === 1) await assign(step, random.pick(open))
+    if (index % 5 === 2) await edit(step, random.pick(open))
+    if (index % 6 === 3) await complete(step, random.pick(open))
+    if (index % 9 === 4) await remove(step, open.splice(random.between(0, open.length - 1), 1)[0]!)
     options.onItem()
   }
 }
 
-const createItem = async (
-  { api, ledger }: LaneOptions,
-  project: StoryProject,
-  item: Item,
-  writer: Person,
-  key: string,
-  random: Random,
-): Promise<{ id: string }> => {
+const create = async ({ api, ledger, people, project, random, key }: Step, item: Item): Promise<string> => {
   const isDue = random.next() < 0.1
   const dueAt = isDue
     ? new Date(Date.now() + random.between(dueAfterMs.min, dueAfterMs.max)).toISOString()
     : null
   const body = { projectId: project.id, title: item.title, tags: item.tags, ...(dueAt && { dueAt }) }
-  const task = expectStatus(
-    await api.call('POST', '/api/tasks', writer.token, body, `create-${key}`),
-    201,
-    'create',
-  )
+  const { token } = people.get(item.user)!
+  const task = expectStatus(await api.call('POST', '/api/tasks', token, body, `create-${key}`), 201, 'create')
   if (task.title !== item.title.trim()) throw new Error(`the title of ${task.id} changed on the way`)
   ledger.created(task)
-  return task
+  return task.id
 }
 
-const assign = async (
-  { api, ledger }: LaneOptions,
-  project: StoryProject,
+const patch = async (
+  { api, key }: Step,
+  verb: string,
   id: string,
-  key: string,
-  random: Random,
-): Promise<void> => {
+  actor: Person,
+  body: object,
+): Promise<any> =>
+  expectStatus(await api.call('PATCH', `/api/tasks/${id}`, actor.token, body, `${verb}-${key}`), 200, verb)
+
+const assign = async (step: Step, id: string): Promise<void> => {
+  const { ledger, project, random } = step
   const actor = random.pick(project.members)
   const assignee = random.pick(project.members)
   const before = ledger.tasks.get(id)!.state
-  const task = expectStatus(
-    await api.call('PATCH', `/api/tasks/${id}`, actor.token, { assigneeId: assignee.id }, `assign-${key}`),
-    200,
-    'assign',
-  )
-  ledger.updated(task)
+  ledger.updated(await patch(step, 'assign', id, actor, { assigneeId: assignee.id }))
   if (before.assigneeId !== assignee.id && assignee.id !== actor.id)
     ledger.expected.push({ userId: assignee.id, kind: 'assigned', taskId: id })
 }
 
-const edit = async (
-  { api, ledger }: LaneOptions,
-  id: string,
-  project: StoryProject,
-  key: string,
-  random: Random,
-): Promise<void> => {
+const edit = async (step: Step, id: string): Promise<void> => {
+  const { ledger, project, random, key } = step
   const actor = random.pick(project.members)
   const body = { priority: random.pick(['low', 'high', 'urgent']), description: `Edited as ${key}: שלום 👋` }
-  ledger.updated(
-    expectStatus(await api.call('PATCH', `/api/tasks/${id}`, actor.token, body, `edit-${key}`), 200, 'edit'),
-  )
+  ledger.updated(await patch(step, 'edit', id, actor, body))
 }
 
-const complete = async (
-  { api, ledger }: LaneOptions,
-  id: string,
-  project: StoryProject,
-  key: string,
-  random: Random,
-): Promise<void> => {
+const complete = async (step: Step, id: string): Promise<void> => {
+  const { ledger, project, random } = step
   const actor = random.pick(project.members)
   const before = ledger.tasks.get(id)!
-  const task = expectStatus(
-    await api.call('PATCH', `/api/tasks/${id}`, actor.token, { status: 'done' }, `complete-${key}`),
-    200,
-    'complete',
-  )
+  const task = await patch(step, 'complete', id, actor, { status: 'done' })
   if (before.state.status !== 'done') {
     for (const userId of new Set([task.assigneeId, before.creatorId])) {
       if (userId && userId !== actor.id) ledger.expected.push({ userId, kind: 'completed', taskId: id })
@@ -181,19 +158,10 @@ const complete = async (
   ledger.updated(task)
 }
 
-const remove = async (
-  { api, ledger }: LaneOptions,
-  id: string,
-  project: StoryProject,
-  key: string,
-  random: Random,
-): Promise<void> => {
-  const actor = random.pick(project.members)
-  expectStatus(
-    await api.call('DELETE', `/api/tasks/${id}`, actor.token, undefined, `delete-${key}`),
-    204,
-    'delete',
-  )
+const remove = async ({ api, ledger, project, random, key }: Step, id: string): Promise<void> => {
+  const { token } = random.pick(project.members)
+  const answer = await api.call('DELETE', `/api/tasks/${id}`, token, undefined, `delete-${key}`)
+  expectStatus(answer, 204, 'delete')
   if (ledger.tasks.get(id)!.state.status !== 'done') ledger.closed(id)
   ledger.deleted(id)
 }
