@@ -1,4 +1,4 @@
-// What the parts are given instead of reaching for it. Types only: `main.ts` makes the values and disposes them.
+// What the parts are given instead of reaching for it. Types only: `compose.ts` makes the values and disposes them.
 import type { Config } from './config.ts'
 import type { Database } from './db/client.ts'
 import type { Actor } from './domain/actor.ts'
@@ -25,8 +25,6 @@ export interface AccessClaims {
   /** Epoch milliseconds. */
   expiresAt: number
 }
-
-export const accessTokenSeconds = 15 * 60
 
 /** An authenticated caller and until when its token counts. */
 export interface Identity {

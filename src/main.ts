@@ -1,11 +1,12 @@
-// The composition root: a role from the command line, opened, announced, and closed on a signal.
-//   bun src/main.ts server [--workers N] | worker | all | migrate [status|dump [--check]|epoch --new] | seed | tail     [--json]
+// The program: a role from the command line, opened (compose.ts says of what), announced, and closed on a signal.
+//   bun src/main.ts server [--workers N] | worker | all [--json]
+//   bun src/main.ts migrate [status | dump [--check] | epoch --new] | seed | tail
 import { openServer, openWorker, type Running } from './compose.ts'
 import { ConfigError, readConfig, type Config } from './config.ts'
 import { migrateCommand, seedCommand, tailCommand } from './commands.ts'
 import { AppError, messageOf } from './errors.ts'
 import { createLog, type Log } from './log.ts'
-import { openWorkers } from './supervisor.ts'
+import { openServers } from './supervisor.ts'
 
 /** A stop that takes longer is cut off, so that a supervisor never has to kill. */
 const stopDeadlineMs = 30_000
@@ -23,7 +24,7 @@ const services: Record<string, (config: Config, log: Log, args: string[]) => Pro
     const sharesPort = isShared(args)
     if (count === null || sharesPort) return openServer(config, log, {}, { sharesPort })
     const command = [...program, 'server', sharedFlag]
-    return openWorkers({ config, count, command, environment: process.env, log })
+    return openServers({ config, count, command, environment: process.env, log })
   },
   worker: openWorker,
   all: async (config, log) => {

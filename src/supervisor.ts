@@ -5,14 +5,15 @@ import type { Subprocess } from 'bun'
 import { urlOf, type Running } from './compose.ts'
 import type { Config } from './config.ts'
 import { isFree } from './embedded/free-port.ts'
+import { pause } from './events/pause.ts'
 import type { Log } from './log.ts'
 
 /** What a child sends its parent once it answers. */
-export interface WorkerReady {
+export interface ServerReady {
   port: number
 }
 
-export interface WorkersOptions {
+export interface ServersOptions {
   config: Pick<Config, 'host' | 'port'>
   count: number
   /** Starts one server that shares its port and says that it is ready over IPC. */
@@ -23,7 +24,7 @@ export interface WorkersOptions {
   pauseMs?: { first: number; most: number }
 }
 
-export interface Workers extends Running {
+export interface Servers extends Running {
   /** Rejects when a process cannot be kept alive. */
   failed: Promise<never>
 }
@@ -38,7 +39,7 @@ const maxFailures = 10
 const goodAfterMs = 60_000
 
 /** Resolves when all answer. @throws Error where the port is taken or a process does not start. */
-export const openWorkers = async (options: WorkersOptions): Promise<Workers> => {
+export const openServers = async (options: ServersOptions): Promise<Servers> => {
   const { config, count } = options
   // With a shared port nobody else would: somebody left from before would take a part of the connections.
   if (config.port !== 0 && !isFree(config.port, config.host))
@@ -46,12 +47,12 @@ export const openWorkers = async (options: WorkersOptions): Promise<Workers> => 
   await using stack = new AsyncDisposableStack()
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {}) // whoever waits for it also gets it
-  const first = new Worker(1, options)
-  const workers = [first, ...Array.from({ length: count - 1 }, (_, n) => new Worker(n + 2, options))]
-  stack.defer(async () => void (await Promise.all(workers.map((worker) => worker.stop()))))
+  const first = new ServerProcess(1, options)
+  const servers = [first, ...Array.from({ length: count - 1 }, (_, n) => new ServerProcess(n + 2, options))]
+  stack.defer(async () => void (await Promise.all(servers.map((server) => server.stop()))))
   const port = await first.start(config.port) // which chooses one for all, where any will do
-  await Promise.all(workers.slice(1).map((worker) => worker.start(port)))
-  for (const worker of workers) worker.keep(port).catch(failed.reject)
+  await Promise.all(servers.slice(1).map((server) => server.start(port)))
+  for (const server of servers) server.keep(port).catch(failed.reject)
   const owned = stack.move()
   return {
     url: urlOf(config.host, port),
@@ -61,14 +62,14 @@ export const openWorkers = async (options: WorkersOptions): Promise<Workers> => 
   }
 }
 
-class Worker {
+class ServerProcess {
   #child: Subprocess | null = null
   #startedAt = 0
   readonly #stopping = new AbortController()
 
   constructor(
     private readonly number: number,
-    private readonly options: WorkersOptions,
+    private readonly options: ServersOptions,
   ) {}
 
   /** Resolves with its port when it answers. */
@@ -80,7 +81,7 @@ class Worker {
       env: { ...environment, PORT: String(port) },
       stdio: ['ignore', 'inherit', 'inherit'],
       serialization: 'json',
-      ipc: (message: WorkerReady) => ready.resolve(message.port),
+      ipc: (message: ServerReady) => ready.resolve(message.port),
     })
     this.#child = child
     const timer = setTimeout(() => child.kill('SIGKILL'), readyWithinMs)
@@ -131,11 +132,3 @@ class Worker {
 
 const endOf = ({ exitCode, signalCode }: Subprocess): string =>
   signalCode === null ? `ended with ${exitCode}` : `was ended by ${signalCode}`
-
-const pause = async (ms: number, stopping: AbortSignal): Promise<void> => {
-  const over = Promise.withResolvers<void>()
-  const timer = setTimeout(over.resolve, ms)
-  stopping.addEventListener('abort', () => over.resolve(), { once: true })
-  await over.promise
-  clearTimeout(timer)
-}

@@ -2,6 +2,7 @@
 // and again until told to stop. Invariant: every entry is shown once, in order; where that cannot be, it says so.
 import type { Static } from '@sinclair/typebox'
 import { messageOf } from './errors.ts'
+import { pause } from './events/pause.ts'
 import { closeCodes, subprotocol, type serverFrames } from './model/frames.ts'
 import type { Event } from './model/sync.ts'
 
@@ -89,17 +90,6 @@ const between = (window: readonly [number, number] | null): number | null =>
 /** Full jitter. */
 const backOffMs = (attempts: number): number =>
   Math.max(minBackOffMs, Math.random() * Math.min(maxBackOffMs, minBackOffMs * 2 ** Math.min(attempts, 10)))
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> => {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, ms)
-  const stop = (): void => resolve()
-  signal.addEventListener('abort', stop)
-  return promise.finally(() => {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', stop)
-  })
-}
 
 /** One connection, from its opening to its end. Moves `place` with what was shown. */
 const follow = (

@@ -5,14 +5,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { messageOf } from '../src/errors.ts'
 import { createLog } from '../src/log.ts'
-import { openWorkers, type Workers } from '../src/supervisor.ts'
+import { openServers, type Servers } from '../src/supervisor.ts'
 import { eventually } from './support/eventually.ts'
 
 /** Each child notes that it started, and on which port it was told to listen, then does this. */
 const openWith = async (
   behaviour: string,
   count = 2,
-): Promise<{ workers: Promise<Workers>; starts: () => Promise<string[]> } & AsyncDisposable> => {
+): Promise<{ servers: Promise<Servers>; starts: () => Promise<string[]> } & AsyncDisposable> => {
   const dir = await mkdtemp(join(tmpdir(), 'tide-supervisor-'))
   const script = join(dir, 'child.ts')
   await writeFile(
@@ -22,7 +22,7 @@ const openWith = async (
     process.on('disconnect', () => process.exit(0))
     ${behaviour}`,
   )
-  const workers = openWorkers({
+  const servers = openServers({
     config: { host: '127.0.0.1', port: 0 },
     count,
     command: [process.execPath, script],
@@ -30,12 +30,12 @@ const openWith = async (
     log: createLog('test', 'silent'),
     pauseMs: { first: 5, most: 20 },
   })
-  workers.catch(() => {})
+  servers.catch(() => {})
   return {
-    workers,
+    servers,
     starts: async () => (await readdir(dir)).filter((name) => name.startsWith('start')),
     [Symbol.asyncDispose]: async () => {
-      await workers.then((opened) => opened[Symbol.asyncDispose]()).catch(() => {})
+      await servers.then((opened) => opened[Symbol.asyncDispose]()).catch(() => {})
       await rm(dir, { recursive: true, force: true })
     },
   }
@@ -43,7 +43,7 @@ const openWith = async (
 
 test('the first process chooses the port, and all others are given it', async () => {
   await using one = await openWith('ready()', 3)
-  const { port, url } = await one.workers
+  const { port, url } = await one.servers
   expect([port, url]).toEqual([4711, 'http://127.0.0.1:4711'])
   const ports = (await one.starts()).map((name) => name.split(' ')[1]!)
   expect(ports.sort()).toEqual(['0', '4711', '4711'])
@@ -51,23 +51,23 @@ test('the first process chooses the port, and all others are given it', async ()
 
 test('a process that ends before it is ready is an error that says how', async () => {
   await using one = await openWith('process.exit(7)')
-  const error = await one.workers.catch(messageOf)
+  const error = await one.servers.catch(messageOf)
   expect(error).toBe('server process 1 ended with 7 before it was ready')
 })
 
 test('a process that ends is started again; when that leads nowhere the parent gives up', async () => {
   await using one = await openWith('ready(); setTimeout(() => process.exit(3), 20)')
-  const workers = await one.workers
-  const error = await workers.failed.catch(messageOf)
+  const servers = await one.servers
+  const error = await servers.failed.catch(messageOf)
   expect(error).toMatch(/ended 11 times in a row; the last ended with 3/)
   expect((await one.starts()).length).toBeGreaterThanOrEqual(11)
 }, 30_000)
 
 test('a stop is a stop: nothing is started again, also not one that was about to be', async () => {
   await using one = await openWith('ready(); setTimeout(() => process.exit(3), 50)')
-  const workers = await one.workers
+  const servers = await one.servers
   await eventually(async () => expect((await one.starts()).length).toBeGreaterThan(2))
-  await workers[Symbol.asyncDispose]()
+  await servers[Symbol.asyncDispose]()
   const starts = (await one.starts()).length
   await Bun.sleep(100) // longer than any pause
   expect((await one.starts()).length).toBe(starts)
@@ -77,8 +77,8 @@ test('a stop waits for what the processes have to finish', async () => {
   await using one = await openWith(
     "process.on('SIGTERM', () => setTimeout(() => process.exit(0), 300)); ready()",
   )
-  const workers = await one.workers
+  const servers = await one.servers
   const startedAt = performance.now()
-  await workers[Symbol.asyncDispose]()
+  await servers[Symbol.asyncDispose]()
   expect(performance.now() - startedAt).toBeGreaterThan(250)
 }, 20_000)

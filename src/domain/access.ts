@@ -54,7 +54,7 @@ export const demandLive = ({ archivedAt }: { archivedAt: string | null }): void 
   if (archivedAt !== null) throw new AppError('project_archived')
 }
 
-/** 409 for an Inbox. */
-export const demandProjectKind = ({ kind }: { kind: ProjectRow['kind'] }): void => {
+/** 409 for an Inbox: nobody joins, leaves, archives or deletes one. */
+export const demandNotInbox = ({ kind }: { kind: ProjectRow['kind'] }): void => {
   if (kind === 'inbox') throw new AppError('inbox_fixed')
 }

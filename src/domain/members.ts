@@ -16,7 +16,7 @@ import { AppError, invalid, notFound } from '../errors.ts'
 import { projectScope, type Entry, type EventType } from '../model/event.ts'
 import type { Member, MemberRole, NewMember } from '../model/project.ts'
 import type { Listed, Slice } from '../model/page.ts'
-import { demandLive, demandProject, demandProjectKind, lockProjectFor } from './access.ts'
+import { demandLive, demandNotInbox, demandProject, lockProjectFor } from './access.ts'
 import type { Actor } from './actor.ts'
 import { readList } from './list.ts'
 import { accessGranted, accessRevoked, projectUpdated } from './project-entries.ts'
@@ -101,7 +101,7 @@ export const removeMember = (
     const { actor } = request
     const action = userId === actor.userId ? 'read' : 'manage'
     const { project } = await lockProjectFor(tx, actor, projectId, action)
-    demandProjectKind(project)
+    demandNotInbox(project)
     const member = await selectMember(tx, projectId, userId)
     if (!member) throw notFound()
     await demandOtherOwner(tx, projectId, member)
@@ -115,7 +115,7 @@ export const removeMember = (
 /** Adding people and changing their role: for owners, not in an Inbox and not in an archived project. */
 const lockProjectToChange = async (tx: Tx, actor: Actor, projectId: string): Promise<ProjectRow> => {
   const { project } = await lockProjectFor(tx, actor, projectId, 'manage')
-  demandProjectKind(project)
+  demandNotInbox(project)
   demandLive(project)
   return project
 }

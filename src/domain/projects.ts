@@ -18,7 +18,7 @@ import { projectScope, userScope, type Entry } from '../model/event.ts'
 import type { MemberRole, NewProject, Project, ProjectPatch } from '../model/project.ts'
 import type { Listed, Slice } from '../model/page.ts'
 import { newId } from '../model/scalar.ts'
-import { demandLive, demandProjectKind, lockProjectFor } from './access.ts'
+import { demandLive, demandNotInbox, lockProjectFor } from './access.ts'
 import { demand, effectiveRole, type Actor } from './actor.ts'
 import { readList } from './list.ts'
 import {
@@ -124,7 +124,7 @@ export const setArchived = (
   isArchived: boolean,
 ): Promise<Outcome<Project>> =>
   change(deps, request, id, async (tx, project) => {
-    demandProjectKind(project)
+    demandNotInbox(project)
     return (project.archivedAt !== null) === isArchived ? project : updateArchived(tx, id, isArchived)
   })
 
@@ -140,7 +140,7 @@ export const deleteProject = (
     request,
     async (tx) => {
       const { project } = await lockProjectFor(tx, request.actor, id, 'manage')
-      demandProjectKind(project)
+      demandNotInbox(project)
       demandVersion(project, ifMatch)
       return {
         value: null,

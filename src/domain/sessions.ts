@@ -13,11 +13,11 @@ import {
 } from '../db/sessions.ts'
 import { selectCredentialsById } from '../db/users.ts'
 import type { Config } from '../config.ts'
-import { accessTokenSeconds, type Deps } from '../deps.ts'
+import type { Deps } from '../deps.ts'
 import { AppError, notFound } from '../errors.ts'
 import { userScope, type Control, type Entry } from '../model/event.ts'
 import { newId } from '../model/scalar.ts'
-import type { Session, SessionAnswer, User } from '../model/user.ts'
+import { accessTokenSeconds, type Session, type SessionAnswer, type User } from '../model/user.ts'
 import type { Actor } from './actor.ts'
 import { writeAsSystem, type WriteDeps } from './write.ts'
 

@@ -2,7 +2,7 @@
 // their own: one entry to each.
 import { projectScope, userScope, type Entry, type EventType, type Scope } from '../model/event.ts'
 import type { Task } from '../model/task.ts'
-import { changesBetween, presence } from './task-fields.ts'
+import { changesBetween, fieldsHeld } from './task-fields.ts'
 
 /** Everybody who hears of a task. */
 const scopesOf = (task: Task, sharees: string[]): Scope[] => [
@@ -21,7 +21,7 @@ export const taskCreated = (task: Task, actorId: string | null): Entry[] =>
     version: task.version,
     data: task,
     actorId,
-    changes: presence(task, 'to'),
+    changes: fieldsHeld(task, 'to'),
   })
 
 /** Two states of a task with what changed between them: also a comment's or attachment's count. */
@@ -50,7 +50,7 @@ export const taskDeleted = (task: Task, sharees: string[], actorId: string | nul
     id: task.id,
     version: task.version + 1,
     actorId,
-    changes: presence(task, 'from'),
+    changes: fieldsHeld(task, 'from'),
   })
 
 /** Into another project: gone from the old scope, new in the other; for those it is shared with it changed. */

@@ -38,7 +38,7 @@ export const guarded = (tag: string) => (summary: string) => ({
   security: [{ bearer: [] }],
 })
 
-/** Gives handlers `actor` and `sessionExpiresAt`. Using it on an unguarded path is a bug that answers 401. */
+/** Gives handlers `actor`. Using it on an unguarded path is a bug that answers 401. */
 export const signedIn = new Elysia({ name: 'signed-in' }).derive({ as: 'scoped' }, ({ request }) => {
   const { identity } = factsOf(request)
   if (!identity) throw new AppError('unauthenticated')

@@ -1,10 +1,11 @@
 // Access tokens: JWTs that say who and which session, nothing that could be out of date. Everything the jwt plugin
 // leaves open is pinned here: algorithm, type, issuer, audience, an expiry, and a header with no other parameter.
 import { jwt } from '@elysiajs/jwt'
-import { accessTokenSeconds, type Tokens } from '../deps.ts'
+import type { Tokens } from '../deps.ts'
 import type { Config } from '../config.ts'
 import { AppError } from '../errors.ts'
 import { isId } from '../model/scalar.ts'
+import { accessTokenSeconds } from '../model/user.ts'
 
 const issuer = 'tasktide'
 const audience = 'tasktide-api'

@@ -50,6 +50,9 @@ export const Session = Type.Object(
 )
 export type Session = Static<typeof Session>
 
+/** How long an access token is valid. */
+export const accessTokenSeconds = 15 * 60
+
 export const SessionAnswer = Type.Object(
   {
     user: User,
