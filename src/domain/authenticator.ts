@@ -6,7 +6,7 @@ import { selectSessionHolder, touchSessions } from '../db/sessions.ts'
 import type { AccessClaims, Authenticator, Identity, Tokens } from '../deps.ts'
 import { AppError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
-import type { LogEntry } from '../model/event.ts'
+import { idOf, type LogEntry } from '../model/event.ts'
 
 export interface AuthenticatorDeps {
   db: Database
@@ -143,7 +143,7 @@ export const createAuthenticator = ({
 
   const stopListening = hub.onControl(({ scope, control }) => {
     if (!scope.startsWith('user:')) return
-    forget(scope.slice('user:'.length), control?.kind === 'session' ? control.sessionId : undefined)
+    forget(idOf(scope), control?.kind === 'session' ? control.sessionId : undefined)
   })
 
   return {

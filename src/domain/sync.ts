@@ -5,7 +5,7 @@ import { readHead } from '../db/feed.ts'
 import { selectProjectAccess } from '../db/projects.ts'
 import { selectMissed } from '../db/sync.ts'
 import { isId } from '../model/scalar.ts'
-import { shardOf, userScope, type Position, type Scope } from '../model/event.ts'
+import { idOf, shardOf, userScope, type Position, type Scope } from '../model/event.ts'
 import { may, type Actor } from './actor.ts'
 
 /** Why a cursor can no longer be continued from: read the snapshot, join with its cursor. */
@@ -30,9 +30,7 @@ export const parseScope = (text: string, actor: Actor): Scope | null => {
 
 /** Where to read a scope anew. */
 export const snapshotPath = (scope: Scope): string =>
-  scope.startsWith('user:')
-    ? '/api/users/me/snapshot'
-    : `/api/projects/${scope.slice('project:'.length)}/snapshot`
+  scope.startsWith('user:') ? '/api/users/me/snapshot' : `/api/projects/${idOf(scope)}/snapshot`
 
 /**
  * Joins a scope at `cursor`, or at its head for null. The cursor's shard must be the scope's.
@@ -77,5 +75,5 @@ export const joinScopeIn = async (
 
 const mayRead = async (tx: Tx, actor: Actor, scope: Scope): Promise<boolean> => {
   if (scope.startsWith('user:')) return scope === userScope(actor.userId)
-  return may(actor, await selectProjectAccess(tx, actor.userId, scope.slice('project:'.length)), 'read')
+  return may(actor, await selectProjectAccess(tx, actor.userId, idOf(scope)), 'read')
 }

@@ -11,6 +11,9 @@ export type Scope = `project:${string}` | `user:${string}`
 export const projectScope = (projectId: string): Scope => `project:${projectId}`
 export const userScope = (userId: string): Scope => `user:${userId}`
 
+/** The project's or person's id in a scope. */
+export const idOf = (scope: Scope): string => scope.slice(scope.indexOf(':') + 1)
+
 /** The shard a scope's entries are numbered in: first byte of SHA-256(scope) modulo `shardCount`. */
 export const shardOf = (scope: string): number =>
   new Bun.CryptoHasher('sha256').update(scope).digest()[0]! % shardCount

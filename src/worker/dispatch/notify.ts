@@ -4,7 +4,7 @@ import type { Tx } from '../../db/client.ts'
 import { insertNotifications, type NotificationRow } from '../../db/notifications.ts'
 import { lockForReading, selectTold, type Candidate, type TaskPeople } from '../../db/recipients.ts'
 import { toNotification } from '../../domain/notifications.ts'
-import { userScope, type Entry, type LogEntry } from '../../model/event.ts'
+import { idOf, userScope, type Entry, type LogEntry } from '../../model/event.ts'
 import type { NotificationKind } from '../../model/notification.ts'
 import type { Consumer } from '../consumers.ts'
 
@@ -62,7 +62,6 @@ const isOfTask = ({ type }: LogEntry): boolean => type !== 'member.added'
 const taskIdsOf = ({ entry }: { entry: LogEntry }): string[] => (isOfTask(entry) ? [entry.entityId!] : [])
 const projectIdsOf = ({ entry }: { entry: LogEntry }): string[] =>
   isOfTask(entry) ? [] : [idOf(entry.scope)]
-const idOf = (scope: string): string => scope.slice(scope.indexOf(':') + 1)
 
 const recipientsOf = (kind: NotificationKind, entry: LogEntry, people: Map<string, TaskPeople>): string[] => {
   if (kind === 'shared') return [idOf(entry.scope)]
