@@ -89,6 +89,22 @@ test('Imports go down only, and the edges never see each other', () => {
   ).toEqual([])
 })
 
+test('Nothing is imported by what it imports itself', () => {
+  const below = Map.groupBy(
+    imports.filter(({ isType }) => !isType),
+    ({ from }) => from,
+  )
+  const sound = new Set<string>()
+  const circlesAt = (path: string, above: string[]): string[] => {
+    if (above.includes(path)) return [[...above.slice(above.indexOf(path)), path].join(' → ')]
+    if (sound.has(path)) return []
+    const circles = (below.get(path) ?? []).flatMap(({ to }) => circlesAt(to, [...above, path]))
+    if (circles.length === 0) sound.add(path)
+    return circles
+  }
+  expect([...below.keys()].flatMap((path) => circlesAt(path, []))).toEqual([])
+})
+
 test('The slices of dependencies are types: deps.ts runs nothing', () => {
   expect(breaking(({ from, isType }) => from === 'src/deps.ts' && !isType)).toEqual([])
 })

@@ -1,5 +1,5 @@
-// How a list is read: a slice after a key is one query; numbered pages also count, in one snapshot, so that the
-// total is the total of the same moment.
+// How every list but that of tasks is read: a slice after a key is one query; numbered pages also count, in one
+// snapshot, so that the total is the total of the same moment.
 import type { Database, Queryable } from '../db/client.ts'
 import { listed, type Listed, type Slice, type SortKey } from '../model/page.ts'
 

@@ -7,8 +7,9 @@ export interface WorkerHealth {
   parts: Record<'process' | 'postgres' | 'redis' | 'feed' | 'consumers', 'up' | 'degraded' | 'down'>
   /** Shards this worker handles. */
   shards: number[]
-  /** Entries not yet read of those shards, and dead letters of all workers (null: unknown), by consumer. */
+  /** By consumer; `lag` is entries not yet read of those shards. */
   consumers: Record<string, { lag: number; failures: number }>
+  /** Of all workers; null: unknown. */
   deadLetters: number | null
   overdue: { tasks: number; lateSecondsMax: number }
 }

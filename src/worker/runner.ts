@@ -53,7 +53,7 @@ const maxLag = 10_000
 const ringEntries = 1_000
 const ringBytes = 1024 * 1024
 
-/** Gives every consumer its positions: what is appended from then on will be handled. Once, when installing. */
+/** Gives a consumer that has none its positions: what is appended from then on will be handled. Before `startWorker`. */
 export const installConsumers = (db: Database): Promise<void> =>
   db.transact(async (tx) => {
     for (const { name } of consumers) await insertPositions(tx, name)
@@ -63,8 +63,6 @@ export const installConsumers = (db: Database): Promise<void> =>
 export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
   const { config, log, db, tailDb, redis, publisher } = deps
   await using stack = new AsyncDisposableStack()
-  await installConsumers(db)
-
   const ring = new Ring(ringEntries, ringBytes)
   const source = createLogSource({ ring, redis, db, tail: () => tail })
   const tail = stack.use(
