@@ -57,25 +57,28 @@ export const createClient = (options: ClientOptions): Client => {
   const wire = { url, fetch: send, timeoutMs: timing.request }
   const session = new Session(wire, timing, options)
   const http = new Http(wire, session, timing)
-  const open = socketOpener(options)
+  const { transport = 'auto' } = options
+  const open = transport === 'poll' ? null : socketOpener(options)
+  if (transport === 'socket' && !open)
+    throw new TypeError('There is no WebSocket here: give the client one, or let it poll')
   const connection = new Connection({
     session,
     timing,
     line: (kind, ends) => {
-      if (kind === 'poll' && options.transport === 'socket' && open)
-        return new SocketLine({ url: socketUrl(url), open, session, timing }, ends)
-      if (kind === 'poll' || options.transport === 'poll' || !open) return new PollLine(http, timing, ends)
+      if (!open) return new PollLine(http, { ...timing, pollFor: Number.POSITIVE_INFINITY }, ends)
+      if (kind === 'poll' && transport !== 'socket') return new PollLine(http, timing, ends)
       return new SocketLine({ url: socketUrl(url), open, session, timing }, ends)
     },
   })
-  const outbox = new Outbox(http, timing, {
+  const outbox = new Outbox(http, session, timing, {
     storage: options.outbox ?? memoryStorage(),
     onConflict: options.onConflict,
     onRefused: options.onRefused,
   })
-  const deps: ViewDeps = { http, connection, outbox, timing }
+  const deps: ViewDeps = { http, connection, outbox, session, timing }
   const views = new Map<string, ProjectView>()
   let mine: UserView | null = null
+  let person: string | null = null
 
   const awake = (): void => {
     connection.wake()
@@ -86,8 +89,14 @@ export const createClient = (options: ClientOptions): Client => {
     connection.onChange(() => {
       if (connection.state === 'open') outbox.wake().catch(() => {})
     }),
-    session.onChange(() => void outbox.wake().catch(() => {})),
-    onOnline(awake),
+    session.onChange(() => {
+      // Whoever signs in next is not shown what was opened for somebody else.
+      if (person !== null && session.userId !== person) connection.signOut()
+      person = session.userId
+      if (person !== null && connection.stopped?.reason === 'signed_out') connection.wake()
+      outbox.wake().catch(() => {})
+    }),
+    onNetwork(awake, () => connection.probe()),
   ]
   outbox.wake().catch(() => {})
 
@@ -130,9 +139,16 @@ const socketOpener = ({ WebSocket: given }: ClientOptions): OpenSocket | null =>
   return Constructor ? (url, protocols) => new Constructor(url, protocols) : null
 }
 
-/** Browsers say when the network is back. */
-const onOnline = (listener: () => void): (() => void) => {
-  if (typeof addEventListener !== 'function' || typeof window === 'undefined') return () => {}
-  window.addEventListener('online', listener)
-  return () => window.removeEventListener('online', listener)
+/** Browsers say when the network is back, and when it went or is another one. */
+const onNetwork = (back: () => void, changed: () => void): (() => void) => {
+  if (typeof window === 'undefined' || typeof window.addEventListener !== 'function') return () => {}
+  const told = [
+    ['online', back],
+    ['online', changed],
+    ['offline', changed],
+  ] as const
+  for (const [name, listener] of told) window.addEventListener(name, listener)
+  return () => {
+    for (const [name, listener] of told) window.removeEventListener(name, listener)
+  }
 }

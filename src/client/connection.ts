@@ -11,6 +11,7 @@
 import { verdictOf } from './close-codes.ts'
 import { SignedOutError, StoppedError, type StopReason } from './errors.ts'
 import { retrySocket, type Ending, type Ends, type Follower, type Line } from './line.ts'
+import { Listeners } from './listeners.ts'
 import type { Session } from './session.ts'
 import type { Timing } from './timing.ts'
 import { jitter, Nap } from './wait.ts'
@@ -19,8 +20,8 @@ import type { ClientFrame, PresenceFrame, SignalFrame } from './wire.ts'
 export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'stopped'
 
 interface ConnectionDeps {
-  /** A new line; null where there is no such kind here. */
-  line(kind: 'socket' | 'poll', ends: Ends): Line | null
+  /** A new line, of this kind if there is one. */
+  line(kind: 'socket' | 'poll', ends: Ends): Line
   session: Session
   timing: Timing
 }
@@ -37,10 +38,15 @@ export class Connection implements Ends, Disposable {
   #openedAt = 0
   #kind: 'socket' | 'poll' = 'socket'
   #stop: StoppedError | null = null
+  #isClosed = false
+  /** The line is a socket that is tried in between, where polls work. */
+  #isTrial = false
   readonly #nap = new Nap()
+  /** Everything that is live, followers or still to be. */
+  readonly #residents = new Set<Follower>()
   readonly #followers = new Map<string, Follower>()
   readonly #watched = new Map<string, (frame: PresenceFrame | SignalFrame | null) => void>()
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Listeners()
 
   constructor(private readonly deps: ConnectionDeps) {}
 
@@ -64,8 +70,14 @@ export class Connection implements Ends, Disposable {
   }
 
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
+  }
+
+  /** Will be told when everything stops. False if it was, because the client is closed. */
+  enter(follower: Follower): boolean {
+    this.#residents.add(follower)
+    if (this.#isClosed) follower.stopped('closed', null)
+    return !this.#isClosed
   }
 
   /** Follows a scope from its cursor; again after its cursor changed. */
@@ -77,6 +89,7 @@ export class Connection implements Ends, Disposable {
   }
 
   leave(follower: Follower): void {
+    this.#residents.delete(follower)
     if (this.#followers.get(follower.scope) !== follower) return
     this.#followers.delete(follower.scope)
     this.#line?.leave(follower)
@@ -86,6 +99,7 @@ export class Connection implements Ends, Disposable {
   /** Hears what is told at a key, and null when the line there ended. False if it is watched already. */
   watch(key: string, listener: (frame: PresenceFrame | SignalFrame | null) => void): boolean {
     if (this.#watched.has(key)) return false
+    if (this.#isClosed) return true
     this.#watched.set(key, listener)
     this.#line?.watch(key)
     this.#start()
@@ -110,10 +124,22 @@ export class Connection implements Ends, Disposable {
     this.#start()
   }
 
-  [Symbol.dispose](): void {
+  /** The device says that its network came or went: what seems open may be dead. */
+  probe(): void {
+    this.#line?.probe()
+  }
+
+  /** The person is gone, or is another one: nothing goes on under the old one's rights. */
+  signOut(): void {
+    this.#stopAll('signed_out', null)
     this.#run?.abort()
-    for (const follower of this.#followers.values()) follower.stopped('closed', null)
-    this.#followers.clear()
+  }
+
+  [Symbol.dispose](): void {
+    this.#isClosed = true
+    this.#run?.abort()
+    for (const resident of this.#residents) resident.stopped('closed', null)
+    for (const key of this.#watched.keys()) this.unseen(key)
     this.#watched.clear()
   }
 
@@ -132,6 +158,7 @@ export class Connection implements Ends, Disposable {
   opened(): void {
     this.#openedAt = Date.now()
     this.#neverOpened = 0
+    this.#isTrial = false
     this.#set('open')
   }
 
@@ -145,6 +172,10 @@ export class Connection implements Ends, Disposable {
     this.#watched.get(frame.key)?.(frame)
   }
 
+  unseen(key: string): void {
+    this.#watched.get(key)?.(null)
+  }
+
   #start(): void {
     const isWanted = this.#followers.size + this.#watched.size > 0
     if (this.#run || this.#stop || !isWanted) return
@@ -154,6 +185,7 @@ export class Connection implements Ends, Disposable {
       .catch((cause: unknown) => this.#stopAll('refused', null, cause))
       .finally(() => {
         this.#run = null
+        this.#line = null
         if (!this.#stop) this.#set('idle')
         this.#start() // somebody may have come while this one ended
       })
@@ -166,11 +198,12 @@ export class Connection implements Ends, Disposable {
   async #keepOpen(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#set('connecting')
-      const line = this.#nextLine()
+      const line = this.deps.line(this.#kind, this)
       this.#line = line
+      this.#openedAt = Number.POSITIVE_INFINITY
       const ending = await line.run(signal)
       this.#line = null
-      for (const listener of this.#watched.values()) listener(null)
+      for (const key of this.#watched.keys()) this.unseen(key)
       if (signal.aborted) return
       const waitMs = await this.#judge(line.kind, ending, signal)
       if (waitMs === null) return
@@ -180,20 +213,22 @@ export class Connection implements Ends, Disposable {
     }
   }
 
-  #nextLine(): Line {
-    const line = this.deps.line(this.#kind, this) ?? this.deps.line('poll', this)
-    if (!line) throw new Error('there is neither a WebSocket nor polling here: give the client one')
-    return line
-  }
-
   /** Milliseconds to wait before the next line; null to stop. */
   async #judge(kind: Line['kind'], ending: Ending, signal: AbortSignal): Promise<number | null> {
     const { code, opened, reconnectAfter, cause } = ending
     if (code === retrySocket) {
       this.#kind = 'socket'
+      this.#isTrial = true
+      this.#failures = 0
       return 0
     }
     if (cause instanceof SignedOutError) return this.#stopAll('signed_out', null, cause)
+    if (this.#isTrial && !opened) {
+      // As before: polls go on at once.
+      this.#isTrial = false
+      this.#kind = 'poll'
+      return 0
+    }
     const isStable = opened && Date.now() - this.#openedAt >= this.deps.timing.stable
     this.#failures = isStable ? 1 : this.#failures + 1
     const verdict = verdictOf(code)
@@ -230,7 +265,7 @@ export class Connection implements Ends, Disposable {
   #stopAll(reason: StopReason, closeCode: number | null, cause?: unknown): null {
     this.#stop = new StoppedError(reason, closeCode, cause)
     this.#set('stopped')
-    for (const follower of this.#followers.values()) follower.stopped(reason, closeCode, cause)
+    for (const resident of this.#residents) resident.stopped(reason, closeCode, cause)
     return null
   }
 
@@ -238,6 +273,6 @@ export class Connection implements Ends, Disposable {
     if (state === this.#state) return
     this.#state = state
     for (const follower of this.#followers.values()) follower.connectionChanged()
-    for (const listener of this.#listeners) listener()
+    this.#listeners.tell()
   }
 }

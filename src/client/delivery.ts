@@ -4,7 +4,7 @@
 import type { Task, TaskPatch } from '../model/task.ts'
 import { ApiError, ConflictError } from './errors.ts'
 import type { Answer, Call } from './exchange.ts'
-import type { Http } from './http.ts'
+import { isMissing, type Http } from './http.ts'
 import type { PendingWrite } from './overlay.ts'
 
 export interface Conflict {
@@ -37,7 +37,7 @@ export const deliver = async (write: PendingWrite, delivery: Delivery): Promise<
       return await http.send<Task | null>({ ...callOf(write), signal })
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
-      if (error.status === 404 && write.change.kind === 'delete') return done(null)
+      if (isMissing(error) && write.change.kind === 'delete') return done(null)
       const isTaken = error.code === 'id_taken'
       if (error.status !== 412 && !isTaken) throw error
       const theirs = await currentTask(write.taskId, delivery)
@@ -55,7 +55,7 @@ const currentTask = async (taskId: string, { http, signal }: Delivery): Promise<
   try {
     return await http.value<Task>({ method: 'GET', path: `/api/tasks/${taskId}`, signal })
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return null
+    if (isMissing(error)) return null
     throw error
   }
 }

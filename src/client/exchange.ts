@@ -26,6 +26,8 @@ export interface Call {
   key?: string | null | undefined
   signal?: AbortSignal | undefined
   timeoutMs?: number
+  /** Of a call that may be repeated; as often as the client does, unless said. */
+  attempts?: number
 }
 
 export interface Answer<T> {

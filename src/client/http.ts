@@ -1,6 +1,6 @@
 // Requests as the rest of the client makes them: signed, retried where that is safe, with one answer for all of it.
 // What is repeated is a read, or a write under the Idempotency-Key of its first attempt: its effect happens once.
-import { ApiError, NetworkError } from './errors.ts'
+import { ApiError, NetworkError, SignedOutError } from './errors.ts'
 import { exchange, type Answer, type Call, type Wire } from './exchange.ts'
 import { newId } from './ids.ts'
 import type { Session } from './session.ts'
@@ -20,7 +20,8 @@ export class Http {
   async send<T>(call: Call): Promise<Answer<T>> {
     const key = call.key === undefined && call.method !== 'GET' ? newId() : call.key
     const isRepeatable = call.method === 'GET' || typeof key === 'string'
-    return this.#repeated(call, isRepeatable, () => this.#signed<T>({ ...call, key }))
+    const { turn } = this.session
+    return this.#repeated(call, isRepeatable, () => this.#signed<T>({ ...call, key }, turn))
   }
 
   /** Sends a call that needs no credentials, once. */
@@ -34,7 +35,8 @@ export class Http {
   }
 
   async #repeated<T>(call: Call, isRepeatable: boolean, attempt: () => Promise<T>): Promise<T> {
-    const { attempts, retryFrom, retryTo, retryAfterMost } = this.timing
+    const { retryFrom, retryTo, retryAfterMost } = this.timing
+    const { attempts = this.timing.attempts } = call
     for (let failures = 1; ; failures += 1) {
       try {
         return await attempt()
@@ -47,14 +49,21 @@ export class Http {
     }
   }
 
-  async #signed<T>(call: Call): Promise<Answer<T>> {
-    const token = await this.session.token(call.signal)
+  async #signed<T>(call: Call, turn: number): Promise<Answer<T>> {
+    const token = this.#sameOne(turn, await this.session.token(call.signal))
     try {
       return await exchange<T>(this.wire, call, token)
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 401)) throw error
-      return exchange<T>(this.wire, call, await this.session.renew(token, call.signal))
+      const renewed = this.#sameOne(turn, await this.session.renew(token, call.signal))
+      return exchange<T>(this.wire, call, renewed)
     }
+  }
+
+  /** What one person began is not done in the name of the next. */
+  #sameOne(turn: number, token: string): string {
+    if (turn !== this.session.turn) throw new SignedOutError()
+    return token
   }
 }
 
@@ -62,4 +71,11 @@ export class Http {
 export const isPassing = (error: unknown): boolean =>
   error instanceof NetworkError ||
   (error instanceof ApiError &&
-    (error.status >= 502 || error.status === 429 || error.code === 'idempotency_in_flight'))
+    (error.status >= 502 ||
+      error.status === 429 ||
+      error.code === 'idempotency_in_flight' ||
+      (error.status === 404 && !isMissing(error))))
+
+/** Whether this server says that there is no such thing: a proxy's 404 while it is away proves nothing. */
+export const isMissing = (error: unknown): error is ApiError =>
+  error instanceof ApiError && error.status === 404 && error.code !== 'unreadable'

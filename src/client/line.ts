@@ -32,12 +32,14 @@ export interface Ends {
   /** Ends a follower that will hear nothing more. */
   drop(follower: Follower, reason: StopReason, cause?: unknown): void
   ephemeral(frame: PresenceFrame | SignalFrame): void
+  /** What was watched there may not be seen any more. */
+  unseen(key: string): void
 }
 
 export interface Ending {
   /** As a socket closes; 1006 for what broke, `retrySocket` for a poll that makes room. */
   code: number
-  /** Whether it ever opened. */
+  /** Whether the server ever spoke on it: what is only accepted, as by a proxy, says nothing. */
   opened: boolean
   /** Between which milliseconds to come back, if the server said so. */
   reconnectAfter?: readonly [number, number]
@@ -55,6 +57,8 @@ export interface Line {
   join(follower: Follower): void
   leave(follower: Follower): void
   watch(key: string): void
+  /** Finds out soon whether it is still alive. */
+  probe(): void
   /** False where the line carries no such frames, or is not open. */
   send(frame: ClientFrame): boolean
 }

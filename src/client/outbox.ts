@@ -2,19 +2,20 @@
 // they were made, each under one Idempotency-Key for ever, so that a repeat (a lost answer, a second tab with the
 // same storage) has no second effect. A write stays on the view until its echo is in the view, or it is refused.
 //
-//   queued ──▶ sending ──2xx──▶ answered ──echo of its op, or its position passed──▶ settled
-//     ▲          │ └─ 412 ──▶ others changed other fields: on top of theirs │ else the rule decides ─▶ conflict
-//     └─ away ───┘ └─ 4xx ──▶ refused (rolled back, told)
-import { deferred, type Deferred } from './deferred.ts'
+//   storing ──▶ queued ──▶ sending ──2xx──▶ answered ──echo of its op, or its position passed──▶ settled
+//                 ▲          │ └─ 412 ──▶ others changed other fields: on top of theirs │ else the rule decides ─▶ conflict
+//                 └─ away ───┘ └─ 4xx ──▶ refused (rolled back, told)
 import { deliver, pick, type ConflictRule } from './delivery.ts'
 import { OutboxError, SignedOutError } from './errors.ts'
 import type { Answer } from './exchange.ts'
 import { isPassing, type Http } from './http.ts'
 import type { Change, PendingWrite } from './overlay.ts'
+import { guarded, Listeners } from './listeners.ts'
+import type { Session } from './session.ts'
+import { entryOf, isPast, isReached, type Entry, type Write } from './outbox-entry.ts'
 import type { Timing } from './timing.ts'
 import type { Task } from '../model/task.ts'
 import { jitter, Nap } from './wait.ts'
-import { areComparable, numberOf } from './wire.ts'
 
 export interface OutboxStorage {
   load(): Promise<PendingWrite[]>
@@ -30,22 +31,6 @@ export interface OutboxOptions {
   onRefused?: ((write: PendingWrite, error: Error) => void) | undefined
 }
 
-/** An optimistic write: seen at once; `settled` follows the server. */
-export interface Write {
-  readonly op: string
-  readonly taskId: string
-  /** The task as the server has it, null for a deletion, once the view shows it. Rejects if it was refused. */
-  readonly settled: Promise<Task | null>
-}
-
-interface Entry {
-  write: PendingWrite
-  state: 'queued' | 'sending' | 'answered'
-  cursor: string | null
-  value: Task | null
-  result: Deferred<Task | null>
-}
-
 const maxWrites = 1_000
 
 export class Outbox implements Disposable {
@@ -56,24 +41,24 @@ export class Outbox implements Disposable {
   #loading: Promise<void> | null = null
   readonly #nap = new Nap()
   readonly #closing = new AbortController()
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Listeners()
   /** Projects that views show, and how far those are: without one there is nothing to wait for after the answer. */
   readonly #shown = new Map<string, { views: number; cursor: string | null }>()
 
   constructor(
     private readonly http: Http,
+    private readonly session: Pick<Session, 'token' | 'userId'>,
     private readonly timing: Timing,
     private readonly options: OutboxOptions,
   ) {}
 
-  /** Unsettled writes, oldest first. */
+  /** Unsettled writes of who is signed in, oldest first. */
   get pending(): readonly PendingWrite[] {
-    return this.#entries.map(({ write }) => write)
+    return this.#entries.filter((entry) => this.#isMine(entry)).map(({ write }) => write)
   }
 
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   /** Takes a write. It is stored before it is sent; OutboxError rejects it where that fails or there are too many. */
@@ -81,13 +66,15 @@ export class Outbox implements Disposable {
     const { base, ...facts } = given
     const write: PendingWrite = {
       ...facts,
+      by: this.session.userId,
       order: (this.#order = Math.max(this.#order + 1, Date.now())),
       baseVersion: facts.change.kind === 'move' || !base ? null : this.#versionOf(base),
       before: facts.change.kind === 'update' && base ? pick(base, facts.change.changes) : {},
       at: new Date().toISOString(),
     }
-    const entry = entryOf(write)
-    if (this.#entries.length >= maxWrites)
+    const entry = entryOf(write, 'storing')
+    if (this.#closing.signal.aborted) entry.result.reject(new OutboxError('the client was closed'))
+    else if (this.#entries.length >= maxWrites)
       entry.result.reject(new OutboxError(`more than ${maxWrites} writes wait to be sent`))
     else {
       this.#entries.push(entry)
@@ -105,7 +92,7 @@ export class Outbox implements Disposable {
 
   /** Sends what was stored by an earlier run of the program, then everything else. Also called to try again. */
   async wake(): Promise<void> {
-    await (this.#loading ??= this.#load())
+    await this.#loaded()
     this.#failures = 0
     this.#nap.wake()
     this.#start()
@@ -115,6 +102,10 @@ export class Outbox implements Disposable {
   echoed(op: string, taskId: string, value: Task | null): void {
     const entry = this.#entries.find(({ write }) => write.op === op && write.taskId === taskId)
     if (!entry) return
+    if (value === null && entry.write.change.kind === 'move' && entry.state !== 'answered') {
+      entry.isEchoed = true
+      return
+    }
     void this.#forget(entry)
     this.#rebase(entry.write, value)
     this.#settle(entry, value ?? entry.value)
@@ -149,7 +140,6 @@ export class Outbox implements Disposable {
     for (const entry of this.#entries) {
       if (entry.write.projectId !== projectId || entry.state === 'answered') continue
       void this.#forget(entry)
-      this.#remove(entry)
       this.#refuse(entry, error)
     }
   }
@@ -160,22 +150,33 @@ export class Outbox implements Disposable {
     this.#entries = []
   }
 
+  /** What is stored; read once, again should that fail. */
+  #loaded(): Promise<void> {
+    return (this.#loading ??= this.#load().catch((error: unknown) => {
+      this.#loading = null
+      throw error
+    }))
+  }
+
   async #load(): Promise<void> {
     const stored = (await this.options.storage.load()).sort((a, b) => a.order - b.order)
     const known = new Set(this.#entries.map(({ write }) => write.op))
-    this.#entries.unshift(...stored.filter(({ op }) => !known.has(op)).map(entryOf))
+    if (this.#closing.signal.aborted) return
+    const older = stored.filter(({ op }) => !known.has(op)).map((write) => entryOf(write, 'queued'))
+    this.#entries.unshift(...older)
     this.#order = Math.max(this.#order, ...stored.map(({ order }) => order))
     this.#changed()
   }
 
   async #store(entry: Entry): Promise<void> {
     try {
-      await (this.#loading ??= this.#load())
+      await this.#loaded()
       await this.options.storage.put(entry.write)
+      if (entry.state === 'storing') entry.state = 'queued'
       this.#start()
     } catch (cause) {
-      this.#remove(entry)
       this.#refuse(entry, new OutboxError('the write could not be stored, and was not sent', { cause }))
+      this.#start()
     }
   }
 
@@ -187,19 +188,32 @@ export class Outbox implements Disposable {
     })
   }
 
+  /** Writes go in their order: none before those ahead of it are stored and sent. */
   #next(): Entry | undefined {
-    return this.#entries.find(({ state }) => state === 'queued')
+    const next = this.#entries.find((entry) => entry.state !== 'answered' && this.#isMine(entry))
+    return next?.state === 'queued' ? next : undefined
+  }
+
+  /** Whether who is signed in made it. What somebody else did waits for them. */
+  #isMine({ write: { by } }: Entry): boolean {
+    const { userId } = this.session
+    return userId === null || by === null || by === userId
   }
 
   async #sendAll(): Promise<void> {
-    for (let entry = this.#next(); entry && !this.#closing.signal.aborted; entry = this.#next()) {
-      entry.state = 'sending'
+    const { signal } = this.#closing
+    while (!signal.aborted && this.#next()) {
+      let entry: Entry | undefined
       try {
+        await this.session.token(signal) // from here on it is known who is signed in
+        entry = this.#next()
+        if (!entry) return
+        entry.state = 'sending'
         await this.#answered(entry, await this.#deliver(entry.write))
         this.#failures = 0
       } catch (error) {
-        if (this.#closing.signal.aborted) return
-        if (isPassing(error) || error instanceof SignedOutError) await this.#wait(entry)
+        if (signal.aborted) return
+        if (!entry || isPassing(error) || error instanceof SignedOutError) await this.#wait(entry)
         else await this.#dropped(entry, error instanceof Error ? error : new Error(String(error)))
       }
     }
@@ -217,8 +231,8 @@ export class Outbox implements Disposable {
     })
   }
 
-  async #wait(entry: Entry): Promise<void> {
-    entry.state = 'queued'
+  async #wait(entry: Entry | undefined): Promise<void> {
+    if (entry) entry.state = 'queued'
     this.#failures += 1
     const { backOffFrom, backOffTo } = this.timing
     await this.#nap
@@ -235,7 +249,11 @@ export class Outbox implements Disposable {
     entry.cursor = cursor
     const shown = this.#shown.get(entry.write.projectId)
     // What changed nothing has no echo, where nobody looks nothing flickers, and a snapshot may have had it already.
-    const isVisible = !shown || cursor === null || (shown.cursor !== null && isReached(cursor, shown.cursor))
+    const isVisible =
+      entry.isEchoed ||
+      !shown ||
+      cursor === null ||
+      (shown.cursor !== null && isReached(cursor, shown.cursor))
     if (isVisible) this.#settle(entry, value)
   }
 
@@ -249,7 +267,6 @@ export class Outbox implements Disposable {
 
   async #dropped(entry: Entry, error: Error): Promise<void> {
     await this.#forget(entry)
-    this.#remove(entry)
     this.#refuse(entry, error)
   }
 
@@ -268,26 +285,15 @@ export class Outbox implements Disposable {
     this.#changed()
   }
 
-  #refuse({ write, result }: Entry, error: Error): void {
-    result.reject(error)
-    this.options.onRefused?.(write, error)
+  /** Once: it may have been purged while it was on the way. */
+  #refuse(entry: Entry, error: Error): void {
+    if (!this.#entries.includes(entry)) return
+    this.#remove(entry)
+    entry.result.reject(error)
+    guarded(() => this.options.onRefused?.(entry.write, error))
   }
 
   #changed(): void {
-    for (const listener of this.#listeners) listener()
+    this.#listeners.tell()
   }
-}
-
-/** Whether what is at `cursor` is known to be before `reached`. */
-const isReached = (cursor: string, reached: string): boolean =>
-  areComparable(cursor, reached) && numberOf(cursor) <= numberOf(reached)
-
-/** The same, and what cannot be compared (another scope's cursor, another epoch) is over with the next look. */
-const isPast = (cursor: string | null, reached: string): boolean =>
-  cursor === null || !areComparable(cursor, reached) || isReached(cursor, reached)
-
-const entryOf = (write: PendingWrite): Entry => {
-  const result = deferred<Task | null>()
-  result.promise.catch(() => {}) // told by onRefused too; whoever awaits it hears of it
-  return { write, state: 'queued', cursor: null, value: null, result }
 }

@@ -12,6 +12,8 @@ export type Change =
 export interface PendingWrite {
   /** Its Idempotency-Key, which its echo carries. */
   op: string
+  /** Who made it, if that was known: nobody else sends it. */
+  by: string | null
   /** Writes are sent in this order. */
   order: number
   projectId: string

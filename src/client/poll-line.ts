@@ -1,7 +1,7 @@
 // The log over GET /api/sync, for networks that block sockets: the same events under the same cursors, with long
 // polls. Presence and signals do not exist here.
 import { ApiError, NetworkError, SignedOutError } from './errors.ts'
-import type { Http } from './http.ts'
+import { isMissing, type Http } from './http.ts'
 import { retrySocket, type Ending, type Ends, type Follower, type Line } from './line.ts'
 import type { Timing } from './timing.ts'
 import { anyOf, Nap } from './wait.ts'
@@ -37,7 +37,7 @@ export class PollLine implements Line {
       while (!signal.aborted && Date.now() < endsAt) await this.#once(signal)
       return { code: signal.aborted ? 1000 : retrySocket, opened: this.#opened }
     } catch (cause) {
-      return { code: codeOf(cause), opened: this.#opened, cause }
+      return { code: codeOf(cause), opened: this.#opened, ...this.#whenAsked(cause), cause }
     }
   }
 
@@ -53,40 +53,60 @@ export class PollLine implements Line {
 
   watch(): void {}
 
+  probe(): void {
+    this.#round.abort()
+  }
+
   send(): boolean {
     return false
+  }
+
+  #whenAsked(cause: unknown): Pick<Ending, 'reconnectAfter'> {
+    const asked = cause instanceof ApiError ? cause.retryAfterMs : null
+    if (asked === null) return {}
+    const ms = Math.min(asked, this.timing.retryAfterMost)
+    return { reconnectAfter: [ms, ms * 1.5] }
   }
 
   async #once(signal: AbortSignal): Promise<void> {
     this.#round = new AbortController()
     const round = anyOf(signal, this.#round.signal)
-    const followers = [...this.ends.followers()].filter((one) => one.cursor !== null).slice(0, maxScopes)
+    const followers = [...this.ends.followers()].filter((one) => one.cursor !== null)
+    for (const surplus of followers.splice(maxScopes)) this.ends.drop(surplus, 'limit')
     try {
       if (followers.length === 0) return await this.#nap.sleep(this.timing.pollWait, round)
       // Whoever is new hears at once where it stands; waiting starts with the next round.
       const isNew = followers.some((follower) => !this.#joined.has(follower))
-      await this.#poll(followers, isNew ? 0 : this.timing.pollWait, round)
+      const startedAt = Date.now()
+      const news = await this.#poll(followers, isNew ? 0 : this.timing.pollWait, round)
+      // As a server answers that is stopping, or a proxy that does not let anybody wait.
+      const isIdle = news === 0 && Date.now() - startedAt < this.timing.pollPause
+      if (isIdle) await this.#nap.sleep(this.timing.pollPause, round)
     } catch (error) {
       if (signal.aborted || !this.#round.signal.aborted) throw error
     }
   }
 
-  async #poll(followers: Follower[], waitMs: number, signal: AbortSignal): Promise<void> {
+  /** Answers how much it brought. */
+  async #poll(followers: Follower[], waitMs: number, signal: AbortSignal): Promise<number> {
     try {
       const pages = await this.#read(followers, waitMs, signal)
       if (!this.#opened) this.ends.opened()
       this.#opened = true
-      for (const [index, follower] of followers.entries()) this.#deliver(follower, pages[index])
+      return followers.reduce((news, follower, index) => news + this.#deliver(follower, pages[index]), 0)
     } catch (error) {
-      if (!(error instanceof ApiError && [400, 404, 410].includes(error.status))) throw error
+      const isOfScope = error instanceof ApiError && [400, 410].includes(error.status)
+      if (!isOfScope && !isMissing(error)) throw error
       // The answer does not say which scope it is about: ask for each.
       if (followers.length > 1) {
-        for (const follower of followers) await this.#poll([follower], 0, signal)
-        return
+        let news = 0
+        for (const follower of followers) news += await this.#poll([follower], 0, signal)
+        return news
       }
       const [follower] = followers
-      if (error.status === 404) this.ends.drop(follower!, 'not_found', error)
+      if (isMissing(error)) this.ends.drop(follower!, 'not_found', error)
       else follower!.resync()
+      return 1
     }
   }
 
@@ -100,18 +120,21 @@ export class PollLine implements Line {
         ...(waitMs >= 1000 && { wait: Math.floor(waitMs / 1000) }),
       },
       timeoutMs: this.timing.request + waitMs,
+      attempts: 1, // that it fails is to be seen at once; the connection backs off
       signal,
     })
     return scopes
   }
 
-  #deliver(follower: Follower, page: Page | undefined): void {
-    if (!page || this.ends.follower(follower.scope) !== follower) return
-    if (!this.#joined.has(follower)) follower.joined(0)
+  #deliver(follower: Follower, page: Page | undefined): number {
+    if (!page || this.ends.follower(follower.scope) !== follower) return 0
+    const isNew = !this.#joined.has(follower)
+    if (isNew) follower.joined(0)
     this.#joined.add(follower)
     for (const event of page.events) follower.event(event)
     // A page that ends in the middle is as good a place to go on from.
     if (follower.cursor !== null) follower.synced(page.cursor, page.more)
+    return page.events.length + Number(isNew)
   }
 }
 

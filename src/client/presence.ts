@@ -1,6 +1,7 @@
 // Who else is here, and what they say that is not kept. Over a socket only: where events come by long polls, nobody
 // is seen and `signal` answers false.
 import type { Connection } from './connection.ts'
+import { Listeners } from './listeners.ts'
 import type { PresenceFrame, SignalFrame, SignalKind } from './wire.ts'
 
 /** The server takes ten signals a second from a connection, and disconnects who keeps sending more. */
@@ -10,8 +11,9 @@ export class Presence {
   #users: readonly string[] = []
   #count = 0
   #sent: number[] = []
-  readonly #listeners = new Set<() => void>()
-  readonly #hearers = new Set<(signal: SignalFrame) => void>()
+  readonly #listeners = new Listeners()
+  readonly #hearers = new Listeners<SignalFrame>()
+  readonly #closed = new AbortController()
 
   /** @param key `project:<id>` or `task:<id>`. Once at a time for each. */
   constructor(
@@ -21,7 +23,8 @@ export class Presence {
   ) {
     const isNew = connection.watch(key, (frame) => this.#take(frame))
     if (!isNew) throw new Error(`${key} is watched already: use that presence, or close it first`)
-    signal?.addEventListener('abort', () => this.close(), { once: true })
+    if (signal?.aborted) this.close()
+    else signal?.addEventListener('abort', () => this.close(), { once: true, signal: this.#closed.signal })
   }
 
   /** Ids of people here, as far as the server names them: above 200 it only counts. */
@@ -34,13 +37,11 @@ export class Presence {
   }
 
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   onSignal(listener: (signal: SignalFrame) => void): () => void {
-    this.#hearers.add(listener)
-    return () => this.#hearers.delete(listener)
+    return this.#hearers.add(listener)
   }
 
   /** Tells the others here something, at most 1 KiB. False if it was not sent: too many, or no socket. */
@@ -54,6 +55,8 @@ export class Presence {
   }
 
   close(): void {
+    if (this.#closed.signal.aborted) return // another one may be there by now
+    this.#closed.abort()
     this.connection.unwatch(this.key)
     this.#take(null)
     this.#listeners.clear()
@@ -65,16 +68,13 @@ export class Presence {
   }
 
   #take(frame: PresenceFrame | SignalFrame | null): void {
-    if (frame?.t === 'signal') {
-      for (const hear of this.#hearers) hear(frame)
-      return
-    }
+    if (frame?.t === 'signal') return this.#hearers.tell(frame)
     const gone = new Set(idsOf(frame?.left))
     const isNews = frame?.joined !== undefined || frame?.left !== undefined
     const before = frame?.users ? idsOf(frame.users) : isNews ? this.#users : []
     this.#users = [...new Set([...before, ...idsOf(frame?.joined)])].filter((id) => !gone.has(id))
     this.#count = frame?.count ?? 0
-    for (const listener of this.#listeners) listener()
+    this.#listeners.tell()
   }
 }
 

@@ -3,17 +3,20 @@
 import type { Member, Project } from '../model/project.ts'
 import type { ProjectSnapshot } from '../model/snapshot.ts'
 import type { NewTask, Task, TaskMove, TaskPatch } from '../model/task.ts'
-import { ApiError, type StoppedError } from './errors.ts'
+import type { StoppedError } from './errors.ts'
 import type { Http } from './http.ts'
 import { newId } from './ids.ts'
+import { Listeners } from './listeners.ts'
 import { inOrder, overlay, type Change } from './overlay.ts'
-import type { Outbox, Write } from './outbox.ts'
+import type { Outbox } from './outbox.ts'
+import type { Write } from './outbox-entry.ts'
 import { Replica, type LiveState, type Loaded } from './replica.ts'
 import type { Connection } from './connection.ts'
+import type { Session } from './session.ts'
 import type { Timing } from './timing.ts'
+import { Rereads } from './rereads.ts'
 import { Versioned } from './versioned.ts'
 import { numberOf, type Event } from './wire.ts'
-import { jitter, sleep } from './wait.ts'
 
 export interface ProjectState {
   /** Null until the first snapshot, and after the right to read it ended. */
@@ -30,6 +33,7 @@ export interface ViewDeps {
   http: Http
   connection: Connection
   outbox: Outbox
+  session: Pick<Session, 'userId'>
   timing: Timing
 }
 
@@ -41,9 +45,9 @@ export class ProjectView {
   #project: Project | null = null
   readonly #tasks = new Versioned<Task>()
   readonly #members = new Versioned<Member>()
-  readonly #rereading = new Set<string>()
-  readonly #listeners = new Set<(event: Event | null) => void>()
+  readonly #listeners = new Listeners<Event | null>()
   readonly #replica: Replica
+  readonly #rereads: Rereads
   readonly #leaveOutbox: (() => void)[]
 
   constructor(
@@ -68,6 +72,8 @@ export class ProjectView {
       timing,
     )
     this.#replica.signal.addEventListener('abort', () => this.#leave())
+    this.#rereads = new Rereads(deps, this.#replica.signal)
+    this.#replica.start()
   }
 
   /** Resolves when there is something to show; rejects with StoppedError. */
@@ -90,8 +96,7 @@ export class ProjectView {
 
   /** Called after each change of `current` or `state`: with the event that made it, comments and the like too. */
   onChange(listener: (event: Event | null) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   create(task: Omit<NewTask, 'id' | 'projectId'>): Write {
@@ -164,7 +169,7 @@ export class ProjectView {
       scope: `project:${this.id}`,
       cursor,
       install: () => {
-        this.#rereading.clear()
+        this.#rereads.clear()
         this.#project = project
         this.#tasks.reset(tasks.map((task) => [task.id, task.version, task]))
         this.#members.reset(members.map((member) => [member.userId, numberOf(cursor), member]))
@@ -176,6 +181,11 @@ export class ProjectView {
     this.#take(event)
     if (event.type.startsWith('task.') && !event.omitted) this.#echo(event, taskOf(event))
     this.#changed(event)
+  }
+
+  #isOwn(userId: string): boolean {
+    const own = this.deps.session.userId
+    return own === null || own === userId
   }
 
   /** A deletion echoes once for each subtask; the write is about one of them. */
@@ -192,7 +202,7 @@ export class ProjectView {
         this.#tasks.put(id!, version, taskOf(event))
         return
       case 'task.deleted':
-        this.#rereading.delete(id!)
+        this.#rereads.forget(taskPath(id!))
         this.#tasks.put(id!, version, null)
         return
       case 'project.updated':
@@ -203,45 +213,32 @@ export class ProjectView {
       case 'member.added':
       case 'member.updated':
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
-        return this.#takeMember(id!, version, event.data as Member)
+        this.#members.put(id!, version, event.data as Member)
+        if (this.#isOwn(id!)) this.#rereadProject()
+        return
       case 'member.removed':
         this.#members.put(id!, version, null)
         return
     }
   }
 
-  #takeMember(id: string, version: number, member: Member): void {
-    this.#members.put(id, version, member)
-  }
-
-  /** The frame was too large for its texts: read what it is about. The held version stays until then. */
+  /** The frame was too large for its texts. What is held stays until they are read. */
   #reread(event: Event): void {
-    const { id } = event
-    if (id === null || this.#rereading.has(id)) return
-    this.#rereading.add(id)
-    void this.#readAgain(id, event)
+    if (!event.type.startsWith('task.')) return this.#rereadProject()
+    this.#rereads.read(taskPath(event.id!), (task: Task) => {
+      if (task.projectId === this.id) this.#tasks.put(task.id, task.version, task)
+      this.#echo(event, task)
+      this.#changed()
+    })
   }
 
-  async #readAgain(id: string, event: Event): Promise<void> {
-    const { http, timing } = this.deps
-    const { signal } = this.#replica
-    const isTask = event.type.startsWith('task.')
-    const path = `/api/${isTask ? 'tasks' : 'projects'}/${id}`
-    for (let failures = 0; this.#rereading.has(id) && !signal.aborted;) {
-      try {
-        const value = await http.value<Task & Project>({ method: 'GET', path, signal })
-        if (!this.#rereading.delete(id)) return // deleted, or a snapshot came, while this was read
-        if (!isTask) this.#project = value
-        else if (value.projectId === this.id) this.#tasks.put(id, value.version, value)
-        this.#echo(event, value)
-        return this.#changed()
-      } catch (error) {
-        // Gone, or moved out of reach: the log says so next.
-        if (error instanceof ApiError && error.status === 404) return void this.#rereading.delete(id)
-        failures += 1
-        await sleep(jitter(failures, timing.backOffFrom, timing.backOffTo), signal).catch(() => {})
-      }
-    }
+  /** No event has the own role, and an admin's is not the member's. */
+  #rereadProject(): void {
+    this.#rereads.read(`/api/projects/${this.id}`, (project: Project) => {
+      const held = this.#project
+      this.#project = held && held.version > project.version ? { ...held, role: project.role } : project
+      this.#changed()
+    })
   }
 
   #purge(): void {
@@ -257,9 +254,11 @@ export class ProjectView {
 
   #changed(event: Event | null = null): void {
     this.#current = null
-    for (const listener of this.#listeners) listener(event)
+    this.#listeners.tell(event)
   }
 }
+
+const taskPath = (id: string): string => `/api/tasks/${id}`
 
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
 const taskOf = ({ data }: Event): Task | null => (data as Task | undefined) ?? null

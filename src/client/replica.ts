@@ -1,6 +1,7 @@
 // A scope's state, kept true: snapshot, then every event after it. It trusts a cursor only when everything up to it
 // is known to have arrived (`synced`, or a `position` whose count agrees), and goes on from the last such cursor;
-// what comes twice on the way is old news by its number or its version. So nothing the line does can tear a hole.
+// what comes twice on the way is old news by its number or its version. So nothing the line does can tear a hole,
+// and what was shown once is never followed by something older.
 //
 //   loading ──snapshot──▶ joining ──sub──▶ replaying ──synced──▶ live
 //     ▲  ▲                   ▲                 │                  │
@@ -10,11 +11,11 @@
 import { deferred } from './deferred.ts'
 import type { Connection } from './connection.ts'
 import { ApiError, SignedOutError, StoppedError, type StopReason } from './errors.ts'
-import { isPassing } from './http.ts'
+import { isMissing, isPassing } from './http.ts'
 import type { Follower } from './line.ts'
 import type { Timing } from './timing.ts'
 import { jitter, Nap } from './wait.ts'
-import { numberOf, type Event } from './wire.ts'
+import { areComparable, numberOf, type Event } from './wire.ts'
 
 export type LiveState = 'connecting' | 'live' | 'catching-up' | 'offline' | 'stopped'
 
@@ -48,6 +49,7 @@ export class Replica implements Follower {
   #cursor: string | null = null
   #phase: Phase = 'loading'
   #isLoaded = false
+  #wasLive = false
   #isDoubtful = false
   #isAway = false
   #floor = 0
@@ -55,11 +57,14 @@ export class Replica implements Follower {
   #replay = 0
   #holders = 0
   #unconfirmed = new Set<string>()
-  /** A snapshot from before this number is not what was asked for. */
-  #atLeast = 0
+  /** The furthest place that was heard of: what is shown may have come so far. */
+  #seen: string | null = null
   #isLoading = false
   /** Something asked for a newer snapshot while one was being read. */
   #isStale = false
+  /** Snapshots read since it was last live for a while: each but the first backs off. */
+  #reloads = 0
+  #liveAt = 0
   readonly #ended = new AbortController()
   readonly #nap = new Nap()
   readonly #ready = deferred<void>()
@@ -71,7 +76,11 @@ export class Replica implements Follower {
     private readonly timing: Timing,
   ) {
     this.#ready.promise.catch(() => {}) // whoever awaits `ready` hears of it
-    void this.#reload()
+  }
+
+  /** Once, when the model is there to be told. */
+  start(): void {
+    if (this.connection.enter(this)) void this.#reload()
   }
 
   /** One more holder, until it releases or its signal ends. */
@@ -100,7 +109,8 @@ export class Replica implements Follower {
     if (this.#phase === 'stopped') return 'stopped'
     if (this.#isAway || this.connection.isAway) return 'offline'
     if (this.#phase === 'live') return 'live'
-    return this.#isLoaded && this.connection.state === 'open' ? 'catching-up' : 'connecting'
+    const isKnown = this.#wasLive || this.connection.state === 'open'
+    return this.#isLoaded && isKnown ? 'catching-up' : 'connecting'
   }
 
   get cursor(): string | null {
@@ -119,10 +129,11 @@ export class Replica implements Follower {
     if (this.#phase !== 'replaying' && this.#phase !== 'live') return
     if (numberOf(event.cursor) <= this.#floor || this.#unconfirmed.has(event.cursor)) return
     this.#unconfirmed.add(event.cursor)
+    this.#see(event.cursor)
     if (this.#unconfirmed.size > maxUnconfirmed) return this.resync()
     if (event.type !== 'scope.refetch') return this.model.apply(event)
     // Changes that had no events of their own. What comes until the snapshot is here comes again after it.
-    void this.#reload(numberOf(event.cursor))
+    void this.#reload()
   }
 
   synced(cursor: string, more = false): void {
@@ -156,8 +167,9 @@ export class Replica implements Follower {
 
   connectionChanged(): void {
     const { state } = this.connection
-    if (state === 'open') this.#nap.wake()
-    else if (this.#phase === 'replaying' || this.#phase === 'live') this.#phase = 'joining'
+    if (state === 'open') {
+      if (this.#isAway) this.#nap.wake()
+    } else if (this.#phase === 'replaying' || this.#phase === 'live') this.#phase = 'joining'
     this.model.changed()
   }
 
@@ -175,45 +187,59 @@ export class Replica implements Follower {
     this.#unconfirmed.clear()
     this.#floor = Math.max(this.#floor, numberOf(cursor))
     this.#cursor = cursor
+    this.#see(cursor)
     this.model.confirmed(cursor)
+  }
+
+  #see(cursor: string): void {
+    if (this.#seen === null || isBefore(this.#seen, cursor)) this.#seen = cursor
   }
 
   #enter(phase: Phase): void {
     if (phase === this.#phase) return
     this.#phase = phase
+    if (phase === 'live') {
+      this.#wasLive = true
+      this.#liveAt = Date.now()
+    }
     this.model.changed()
   }
 
   /** Reads the snapshot until it is there, or it is clear that it never will be. One at a time. */
-  async #reload(atLeast = 0): Promise<void> {
-    this.#atLeast = atLeast
+  async #reload(): Promise<void> {
+    if (this.#phase === 'live' && Date.now() - this.#liveAt >= this.timing.stable) this.#reloads = 0
     this.#enter('loading')
     this.#isStale = this.#isLoading
     if (this.#isLoading) return
     this.#isLoading = true
-    let failures = 0
-    while (!this.#ended.signal.aborted) {
+    const patientUntil = Date.now() + this.timing.snapshotAge
+    for (let tries = this.#reloads; !this.#ended.signal.aborted; tries += 1) {
+      if (tries > 0) await this.#backOff(tries)
       this.#isStale = false
       try {
         const loaded = await this.model.load(this.#ended.signal)
-        if (!this.#isStale && numberOf(loaded.cursor) >= this.#atLeast) {
-          this.#isLoading = false
-          return this.#install(loaded)
-        }
+        // One that others share may be a little older than what is shown. If that stays, the log has gone back.
+        const isOld = this.#seen !== null && isBefore(loaded.cursor, this.#seen) && Date.now() < patientUntil
+        if (this.#isStale || isOld) continue
+        this.#isLoading = false
+        this.#reloads += 1
+        return this.#install(loaded)
       } catch (error) {
         if (this.#isOver(error)) return
         this.#away(true)
       }
-      failures += 1
-      const { backOffFrom, backOffTo } = this.timing
-      await this.#nap.sleep(jitter(failures, backOffFrom, backOffTo), this.#ended.signal).catch(() => {})
     }
+  }
+
+  #backOff(failures: number): Promise<void> {
+    const { backOffFrom, backOffTo } = this.timing
+    return this.#nap.sleep(jitter(failures, backOffFrom, backOffTo), this.#ended.signal).catch(() => {}) // it ended: so does the loop
   }
 
   #isOver(error: unknown): boolean {
     if (this.#ended.signal.aborted) return true
     if (error instanceof SignedOutError) this.stopped('signed_out', null, error)
-    else if (error instanceof ApiError && error.status === 404) this.stopped('not_found', null, error)
+    else if (isMissing(error)) this.stopped('not_found', null, error)
     else if (error instanceof ApiError && !isPassing(error) && error.status < 500)
       this.stopped('refused', null, error)
     return this.error !== null
@@ -223,6 +249,7 @@ export class Replica implements Follower {
     if (this.#phase === 'stopped') return
     this.scope = scope
     this.#cursor = cursor
+    this.#seen = cursor
     this.#floor = numberOf(cursor)
     this.#unconfirmed.clear()
     this.#phase = 'joining'
@@ -242,3 +269,6 @@ export class Replica implements Follower {
     this.model.changed()
   }
 }
+
+/** Of two places in one shard and epoch; others cannot be compared. */
+const isBefore = (a: string, b: string): boolean => areComparable(a, b) && numberOf(a) < numberOf(b)

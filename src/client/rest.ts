@@ -16,21 +16,21 @@ import type {
   TaskReplacement,
 } from '../model/task.ts'
 import type { PublicUser, Session as SessionRow, SessionAnswer, User } from '../model/user.ts'
-import { ApiError, ConflictError } from './errors.ts'
+import { ApiError, ConflictError, SignedOutError } from './errors.ts'
 import type { Call } from './exchange.ts'
-import type { Http } from './http.ts'
+import { isMissing, type Http } from './http.ts'
 import { list, type List, type Page, type PageQuery } from './pages.ts'
 import type { Session } from './session.ts'
 
 export interface CallOptions {
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /** Idempotency-Key, if the caller has one: the same write later is the same write. */
-  key?: string
+  key?: string | undefined
 }
 
 export interface GuardedOptions extends CallOptions {
   /** Only if nothing writable changed since. */
-  ifVersion?: number
+  ifVersion?: number | undefined
 }
 
 type SortField = 'createdAt' | 'updatedAt' | 'dueAt' | 'priority' | 'title' | 'status' | 'rank'
@@ -92,7 +92,7 @@ export const createRest = (http: Http, session: Session) => {
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 412)) throw error
       const theirs = await get<unknown>(path, options).catch((reason: unknown) => {
-        if (reason instanceof ApiError && reason.status === 404) return null
+        if (isMissing(reason)) return null
         throw reason
       })
       throw new ConflictError(error.problem, { version: ifVersion ?? 0, changes: body ?? null }, theirs)
@@ -112,14 +112,20 @@ export const createRest = (http: Http, session: Session) => {
       /** Makes an account and signs in. */
       register: (input: Registration, signal?: AbortSignal) => signedIn('/api/auth/register', input, signal),
       signIn: (input: SignIn, signal?: AbortSignal) => signedIn('/api/auth/login', input, signal),
-      /** Ends this session, on the server if it can be reached, and here in any case. */
+      /**
+       * Ends this session: here in any case, and what is live with it; on the server if that can be reached, else it
+       * throws NetworkError and the session ends there when it expires.
+       */
       async signOut(options: CallOptions = {}): Promise<void> {
         try {
           await write<null>('POST', '/api/auth/logout', undefined, options)
+        } catch (error) {
+          if (!(error instanceof SignedOutError)) throw error // it was over already
         } finally {
           await session.forget()
         }
       },
+      /** On every device; throws if the server cannot be reached, and nothing has changed then. */
       async signOutEverywhere(options: CallOptions = {}): Promise<void> {
         await write<null>('POST', '/api/auth/logout-all', undefined, options)
         await session.forget()
@@ -133,9 +139,18 @@ export const createRest = (http: Http, session: Session) => {
       me: (options?: CallOptions) => get<User>('/api/users/me', options),
       updateMe: (changes: UserPatch, options?: CallOptions) =>
         write<User>('PATCH', '/api/users/me', changes, options),
-      deleteMe: (password: string, { signal }: { signal?: AbortSignal } = {}) =>
+      async deleteMe(password: string, { signal }: Pick<CallOptions, 'signal'> = {}): Promise<void> {
         // Not repeated: the second time there is nobody to ask for it.
-        http.value<null>({ method: 'DELETE', path: '/api/users/me', body: { password }, key: null, signal }),
+        const call = {
+          method: 'DELETE',
+          path: '/api/users/me',
+          body: { password },
+          key: null,
+          signal,
+        } as const
+        await http.send<null>(call)
+        await session.forget()
+      },
       changePassword: (change: PasswordChange, options?: CallOptions) =>
         write<null>('PUT', '/api/users/me/password', change, options),
       snapshot: (options?: CallOptions) => get<UserSnapshot>('/api/users/me/snapshot', options),

@@ -4,6 +4,7 @@
 import type { SessionAnswer } from '../model/user.ts'
 import { ApiError, NetworkError, SignedOutError } from './errors.ts'
 import { exchange, type Call, type Wire } from './exchange.ts'
+import { Listeners } from './listeners.ts'
 import type { Timing } from './timing.ts'
 import { until } from './wait.ts'
 
@@ -13,6 +14,8 @@ export interface Tokens {
   expiresAt: number
   /** Null where the browser's cookie holds it. */
   refreshToken: string | null
+  /** Whose they are. */
+  userId: string
 }
 
 /** Where tokens outlive the page. Whoever can read it can be the person: prefer the cookie in browsers. */
@@ -33,38 +36,53 @@ export class Session {
   #tokens: Tokens | null = null
   #renewal: Promise<string> | null = null
   #loading: Promise<void> | null = null
-  readonly #listeners = new Set<() => void>()
+  /** Signed out here: the cookie that may be left is not used. */
+  #isOut = false
+  #turns = 0
+  #aheadMs: number
+  readonly #listeners = new Listeners()
 
   constructor(
     private readonly wire: Wire,
     private readonly timing: Timing,
     private readonly options: SessionOptions,
-  ) {}
+  ) {
+    this.#aheadMs = timing.renewAhead
+  }
+
+  /** Who is signed in; null for nobody, with a personal access token, and until tokens were loaded or refreshed. */
+  get userId(): string | null {
+    return this.#tokens?.userId ?? null
+  }
+
+  /** Another number after each sign-in and sign-out: what began before is not to go on as somebody else. */
+  get turn(): number {
+    return this.#turns
+  }
 
   /** Called after every new token and after signing out. Answers how to stop. */
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   /** A token that is good for a while. SignedOutError where there is none. */
   async token(signal?: AbortSignal): Promise<string> {
     if (this.options.token !== undefined) return this.options.token
-    await until((this.#loading ??= this.#load()), signal)
+    await until(this.#loaded(), signal)
     const held = this.#tokens
-    if (held && held.expiresAt - this.timing.renewAhead > Date.now()) return held.accessToken
+    if (held && held.expiresAt - this.#aheadMs > Date.now()) return held.accessToken
     return this.renew(held?.accessToken ?? '', signal)
   }
 
   /** What is held, null where nobody is signed in: for a program that keeps it by itself. */
   async held(): Promise<Tokens | null> {
-    await (this.#loading ??= this.#load())
+    await this.#loaded()
     return this.#tokens
   }
 
   /** Milliseconds until the token should be renewed; null for one that does not expire by itself. */
   get freshFor(): number | null {
-    return this.#tokens && Math.max(0, this.#tokens.expiresAt - this.timing.renewAhead - Date.now())
+    return this.#tokens && Math.max(0, this.#tokens.expiresAt - this.#aheadMs - Date.now())
   }
 
   /** A newer token than `stale`: the one held, if somebody was faster, or one refresh for all who ask. */
@@ -85,13 +103,22 @@ export class Session {
 
   /** A newer token than the one held, whatever is wrong with that. */
   async renewHeld(signal?: AbortSignal): Promise<string> {
-    await until((this.#loading ??= this.#load()), signal)
+    await until(this.#loaded(), signal)
     return this.renew(this.#tokens?.accessToken ?? '', signal)
   }
 
-  /** Takes over what registration, sign-in or a refresh answered. */
-  async adopt({ accessToken, expiresIn, refreshToken }: SessionAnswer): Promise<void> {
+  /** Takes over what registration or sign-in answered. */
+  async adopt(answer: SessionAnswer): Promise<void> {
+    this.#isOut = false
+    this.#turns += 1
+    await this.#take(answer)
+  }
+
+  async #take({ user, accessToken, expiresIn, refreshToken }: SessionAnswer): Promise<void> {
+    // A token that is short-lived is good for the first half of its life.
+    this.#aheadMs = Math.min(this.timing.renewAhead, (expiresIn * 1000) / 2)
     await this.#keep({
+      userId: user.id,
       accessToken,
       expiresAt: Date.now() + expiresIn * 1000,
       refreshToken: this.options.useCookie ? null : refreshToken,
@@ -100,22 +127,36 @@ export class Session {
 
   /** Forgets the tokens, here and in storage. */
   async forget(): Promise<void> {
+    this.#isOut = true
+    this.#turns += 1
     await this.#keep(null)
   }
 
+  /** What is stored; read once, again should that fail. */
+  #loaded(): Promise<void> {
+    return (this.#loading ??= this.#load().catch((error: unknown) => {
+      this.#loading = null
+      throw error
+    }))
+  }
+
   async #load(): Promise<void> {
-    this.#tokens ??= (await this.options.storage?.load()) ?? null
+    const stored = (await this.options.storage?.load()) ?? null
+    this.#tokens ??= stored
   }
 
   async #keep(tokens: Tokens | null): Promise<void> {
     this.#loading ??= Promise.resolve()
+    if (tokens && this.#tokens && tokens.userId !== this.#tokens.userId) this.#turns += 1
     this.#tokens = tokens
     await this.options.storage?.save(tokens)
-    for (const listener of this.#listeners) listener()
+    this.#listeners.tell()
   }
 
   async #refresh(stale: string): Promise<string> {
     // Another tab with the same storage may have been first.
+    if (this.#isOut) throw new SignedOutError()
+    const turn = this.#turns
     const stored = (await this.options.storage?.load()) ?? null
     if (stored && stored.accessToken !== stale && stored.expiresAt > Date.now()) {
       await this.#keep(stored)
@@ -125,13 +166,20 @@ export class Session {
     if (refreshToken === null && !this.options.useCookie) throw new SignedOutError()
     try {
       const answer = await this.#ask(refreshToken)
-      await this.adopt(answer)
+      if (turn !== this.#turns) return this.#heldToken()
+      await this.#take(answer)
       return answer.accessToken
     } catch (error) {
+      if (turn !== this.#turns) return this.#heldToken()
       if (!(error instanceof ApiError && (error.status === 401 || error.status === 403))) throw error
-      await this.forget()
+      await this.#keep(null)
       throw new SignedOutError(error)
     }
+  }
+
+  #heldToken(): string {
+    if (!this.#tokens) throw new SignedOutError()
+    return this.#tokens.accessToken
   }
 
   async #ask(refreshToken: string | null): Promise<SessionAnswer> {

@@ -1,9 +1,11 @@
 // One WebSocket, from opening to close. It speaks when it is to speak (pings, fresh tokens, paced joins) and
 // notices when nothing is heard any more: a dead network closes no socket.
 import { deferred } from './deferred.ts'
+import { Pace } from './pace.ts'
 import type { Session } from './session.ts'
 import type { Timing } from './timing.ts'
 import type { Ending, Ends, Follower, Line } from './line.ts'
+import { Timers } from './timers.ts'
 import { readFrame, type ClientFrame, type ServerFrame } from './wire.ts'
 
 /** The part of a WebSocket this client uses: the browser's, Bun's, Node's or the `ws` package's. */
@@ -26,25 +28,21 @@ interface SocketDeps {
 }
 
 const isOpen = 1
-/** The server takes 40 at once and 20 a second. */
-const burst = 30
-const paceMs = 60
-const maxQueued = 256
+const soonestRenewMs = 1_000
 
 export class SocketLine implements Line {
   readonly kind = 'socket'
   #socket: Socket | null = null
   #token = ''
-  #opened = false
   #welcomed = false
+  #isOver = false
   #heardAt = 0
   #reconnectAfter: readonly [number, number] | undefined
   #rid = 0
-  #quick = burst
-  #queue: ClientFrame[] = []
   readonly #asked = new Map<unknown, Follower>()
   readonly #watching = new Map<unknown, string>()
-  readonly #timers = new Set<ReturnType<typeof setTimeout>>()
+  readonly #timers = new Timers()
+  readonly #pace = new Pace(this.#timers, (text) => this.#write(text))
   readonly #over = deferred<Ending>()
 
   constructor(
@@ -66,7 +64,6 @@ export class SocketLine implements Line {
     } finally {
       leave()
       signal.removeEventListener('abort', abort)
-      for (const timer of this.#timers) clearTimeout(timer)
       this.#close()
     }
   }
@@ -91,9 +88,26 @@ export class SocketLine implements Line {
   }
 
   send(frame: ClientFrame): boolean {
-    if (!this.#welcomed || this.#queue.length >= maxQueued) return false
-    this.#queue.push(frame)
-    this.#flush()
+    return this.#welcomed && this.#pace.send(frame)
+  }
+
+  probe(): void {
+    if (!this.#welcomed) return
+    const askedAt = (this.#heardAt = Date.now())
+    this.#ping()
+    const { probe } = this.deps.timing
+    this.#timers.later(probe, () => {
+      if (this.#heardAt === askedAt) this.#end(1006, new Error(`nothing heard for ${probe} ms`))
+    })
+  }
+
+  #ping(): void {
+    this.#write(JSON.stringify({ t: 'ping', ts: Date.now() }))
+  }
+
+  #write(text: string): boolean {
+    if (this.#socket?.readyState !== isOpen) return false
+    this.#socket.send(text)
     return true
   }
 
@@ -104,18 +118,18 @@ export class SocketLine implements Line {
     const socket = open(url, isPersonal ? ['tasktide.v1'] : ['tasktide.v1', `jwt.${this.#token}`])
     this.#socket = socket
     socket.addEventListener('open', () => {
-      this.#opened = true
       if (isPersonal) socket.send(JSON.stringify({ t: 'hello', token: this.#token }))
     })
     socket.addEventListener('message', ({ data }) => this.#heard(data))
     socket.addEventListener('error', () => {}) // a close follows
     socket.addEventListener('close', ({ code }) => this.#end(code))
-    this.#later(timing.open, () => {
+    this.#timers.later(timing.open, () => {
       if (!this.#welcomed) this.#end(1006, new Error(`no welcome within ${timing.open} ms`))
     })
   }
 
   #heard(data: unknown): void {
+    if (this.#isOver) return // a dying socket may deliver late
     this.#heardAt = Date.now()
     const frame = readFrame(data)
     if (frame) this.#take(frame)
@@ -163,12 +177,12 @@ export class SocketLine implements Line {
     for (const follower of this.ends.followers()) this.join(follower)
     for (const key of this.ends.watched()) this.watch(key)
     const { timing } = this.deps
-    this.#every(Math.min(heartbeat.ping, timing.ping), () =>
-      this.#socket?.send(JSON.stringify({ t: 'ping', ts: Date.now() })),
-    )
+    this.#timers.every(Math.min(heartbeat.ping, timing.ping), () => this.#ping())
     const dead = Math.min(heartbeat.dead, timing.dead)
-    this.#every(Math.max(dead / 8, 10), () => {
-      if (Date.now() - this.#heardAt > dead) this.#end(1006, new Error(`nothing heard for ${dead} ms`))
+    this.#timers.every(Math.max(dead / 8, 10), () => {
+      // The clock of the device may have been set back.
+      if (Math.abs(Date.now() - this.#heardAt) > dead)
+        this.#end(1006, new Error(`nothing heard for ${dead} ms`))
     })
     this.#renewLater()
   }
@@ -179,11 +193,12 @@ export class SocketLine implements Line {
     return follower && [...this.#asked.values()].includes(follower) ? follower : undefined
   }
 
-  #refused({ rid, code, retryAfter = 1 }: Extract<ServerFrame, { t: 'error' }>): void {
+  #refused({ rid, key: ended, code, retryAfter = 1 }: Extract<ServerFrame, { t: 'error' }>): void {
+    if (ended !== undefined) return this.ends.unseen(ended)
     const follower = this.#asked.get(rid)
     const key = this.#watching.get(rid)
     if (code === 'rate' || code === 'unavailable')
-      return this.#later(retryAfter * 1000, () => {
+      return this.#timers.later(retryAfter * 1000, () => {
         if (follower && this.#asked.get(rid) === follower) this.join(follower)
         if (key && this.#watching.get(rid) === key && [...this.ends.watched()].includes(key)) this.watch(key)
       })
@@ -198,7 +213,7 @@ export class SocketLine implements Line {
   #renewLater(): void {
     const ms = this.deps.session.freshFor
     if (ms === null) return
-    this.#later(Math.min(ms, 2 ** 31 - 1), () => {
+    this.#timers.later(Math.min(Math.max(ms, soonestRenewMs), 2 ** 31 - 1), () => {
       // Should it fail, the server closes with 4401 and the connection renews before it comes back.
       this.deps.session.token().catch(() => {})
     })
@@ -213,46 +228,24 @@ export class SocketLine implements Line {
     this.#renewLater()
   }
 
-  #flush(): void {
-    while (this.#queue.length > 0 && this.#quick > 0 && this.#socket?.readyState === isOpen) {
-      this.#quick -= 1
-      this.#later(paceMs * (burst - this.#quick), () => {
-        this.#quick += 1
-        this.#flush()
-      })
-      this.#socket.send(JSON.stringify(this.#queue.shift()))
-    }
-  }
-
-  #later(ms: number, act: () => void): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer)
-      act()
-    }, ms)
-    this.#timers.add(timer)
-  }
-
-  #every(ms: number, act: () => void): void {
-    this.#later(ms, () => {
-      act()
-      this.#every(ms, act)
-    })
-  }
-
   #end(code: number, cause?: unknown): void {
+    // What anything may say of any connection is not the server's word.
+    const isSpoken = ![1000, 1005, 1006].includes(code)
+    this.#isOver = true
     this.#over.resolve({
       code,
-      opened: this.#opened,
+      opened: this.#welcomed || isSpoken,
       ...(this.#reconnectAfter && { reconnectAfter: this.#reconnectAfter }),
       ...(cause !== undefined && { cause }),
     })
   }
 
-  /** Nothing that still arrives is heard: a dying socket may deliver late. */
   #close(): void {
+    this.#isOver = true
     this.#welcomed = false
     this.#asked.clear()
-    this.#queue = []
+    this.#pace.clear()
+    this.#timers.clear()
     if (this.#socket && this.#socket.readyState <= isOpen) this.#socket.close(1000)
   }
 }

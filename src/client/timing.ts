@@ -14,6 +14,8 @@ export const timing = {
   /** For a socket to open and say welcome. */
   open: 10_000,
   ping: 25_000,
+  /** For an answer when the device says that its network came or went. */
+  probe: 5_000,
   /** Without hearing anything for this long, a connection is dead. */
   dead: 40_000,
   /** Full jitter between nothing and a cap that doubles from the first to the second. */
@@ -21,10 +23,14 @@ export const timing = {
   backOffTo: 20_000,
   /** A connection that stayed open this long was a good one: back-off starts anew. */
   stable: 10_000,
+  /** A snapshot may be older than what is shown, for its reader shares it; what still is after this is the truth. */
+  snapshotAge: 5_000,
   /** After 4429. */
   tooFast: 30_000,
   /** One long poll, at most 25 s. */
   pollWait: 25_000,
+  /** Between polls that are answered at once and bring nothing. */
+  pollPause: 1_000,
   /** Where sockets do not open, they are tried again this often. */
   pollFor: 300_000,
 }

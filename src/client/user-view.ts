@@ -4,11 +4,12 @@ import type { Project } from '../model/project.ts'
 import type { UserSnapshot } from '../model/snapshot.ts'
 import type { Share, Task } from '../model/task.ts'
 import type { User } from '../model/user.ts'
-import { ApiError, type StoppedError } from './errors.ts'
+import type { StoppedError } from './errors.ts'
+import { Listeners } from './listeners.ts'
 import type { ViewDeps } from './project-view.ts'
 import { Replica, type LiveState, type Loaded } from './replica.ts'
+import { Rereads } from './rereads.ts'
 import { Versioned } from './versioned.ts'
-import { jitter, sleep } from './wait.ts'
 import { numberOf, type Event } from './wire.ts'
 
 export interface UserState {
@@ -28,13 +29,14 @@ const maxNotifications = 1_000
 export class UserView {
   #current: UserState | null = null
   #user: User | null = null
+  #userVersion = 0
   #unreadCount = 0
   readonly #projects = new Versioned<Project>()
   readonly #tasks = new Versioned<Task>()
   readonly #notifications = new Versioned<Notification>()
-  readonly #reading = new Set<string>()
-  readonly #listeners = new Set<(event: Event | null) => void>()
+  readonly #listeners = new Listeners<Event | null>()
   readonly #replica: Replica
+  readonly #rereads: Rereads
 
   constructor(private readonly deps: ViewDeps) {
     this.#replica = new Replica(
@@ -52,6 +54,8 @@ export class UserView {
       deps.connection,
       deps.timing,
     )
+    this.#rereads = new Rereads(deps, this.#replica.signal)
+    this.#replica.start()
   }
 
   get ready(): Promise<void> {
@@ -77,8 +81,7 @@ export class UserView {
   }
 
   onChange(listener: (event: Event | null) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   close(): void {
@@ -104,8 +107,9 @@ export class UserView {
       cursor,
       install: () => {
         const at = numberOf(cursor)
-        this.#reading.clear()
+        this.#rereads.clear()
         this.#user = user
+        this.#userVersion = at
         this.#unreadCount = unreadCount
         this.#projects.reset(projects.map((project) => [project.id, at, project]))
         this.#tasks.reset(sharedTasks.map((task) => [task.id, task.version, task]))
@@ -118,6 +122,8 @@ export class UserView {
     const { type, id, version } = event
     switch (type) {
       case 'user.updated':
+        if (version <= this.#userVersion) return
+        this.#userVersion = version
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
         this.#user = event.data as User
         return
@@ -126,11 +132,9 @@ export class UserView {
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
         return this.#notified(id, version, event.data as Notification & { upTo: string })
       case 'access.granted':
-        return this.#read(`/api/projects/${id!}`, id!, (project: Project) => {
-          this.#projects.put(id!, version, project)
-        })
+        return this.#readProject(id!, version)
       case 'access.revoked':
-        this.#reading.delete(id!)
+        this.#rereads.forget(projectPath(id!))
         this.#projects.put(id!, version, null)
         return
       case 'task.updated':
@@ -156,12 +160,20 @@ export class UserView {
       for (const one of this.#notifications.values())
         if (one.readAt === null && one.createdAt <= data.upTo)
           this.#notifications.put(one.id, version, { ...one, readAt: data.upTo })
-      this.#unreadCount = 0
+      // What is unread now came after that, and all of it was heard.
+      this.#unreadCount = [...this.#notifications.values()].filter(({ readAt }) => readAt === null).length
       return
     }
     const isUnread = data.readAt === null
-    if (this.#notifications.put(id, version, data))
-      this.#unreadCount = Math.max(0, this.#unreadCount + (isUnread ? 1 : -1))
+    if (!this.#notifications.put(id, version, data)) return
+    this.#unreadCount = Math.max(0, this.#unreadCount + (isUnread ? 1 : -1))
+    if (this.#notifications.size > 2 * maxNotifications) this.#forgetOldest()
+  }
+
+  /** Nothing comes again about the oldest but that they were read, and that is counted all the same. */
+  #forgetOldest(): void {
+    const newest = [...this.#notifications.values()].sort(newestFirst)
+    for (const { id } of newest.slice(maxNotifications)) this.#notifications.remove(id)
   }
 
   /** A task that is not held is one whose share ended, or is about to be read. */
@@ -171,38 +183,22 @@ export class UserView {
 
   /** Not remembered by version: a share may come back with the task unchanged. */
   #dropTask(id: string): void {
-    this.#reading.delete(id)
+    this.#rereads.forget(taskPath(id))
     this.#tasks.remove(id)
   }
 
   #readTask(id: string): void {
-    this.#read(`/api/tasks/${id}`, id, (task: Task) => {
+    this.#rereads.read(taskPath(id), (task: Task) => {
       this.#tasks.put(id, task.version, task)
+      this.#changed()
     })
   }
 
-  /** Reads what an event only names, unless it is gone again by then. */
-  #read(path: string, id: string, take: (value: never) => void): void {
-    if (this.#reading.has(id)) return
-    this.#reading.add(id)
-    void this.#readUntilThere(path, id, take)
-  }
-
-  async #readUntilThere(path: string, id: string, take: (value: never) => void): Promise<void> {
-    const { http, timing } = this.deps
-    const { signal } = this.#replica
-    for (let failures = 0; this.#reading.has(id) && !signal.aborted;) {
-      try {
-        const value = await http.value<never>({ method: 'GET', path, signal })
-        if (!this.#reading.delete(id)) return
-        take(value)
-        return this.#changed()
-      } catch (error) {
-        if (error instanceof ApiError && error.status === 404) return void this.#reading.delete(id)
-        failures += 1
-        await sleep(jitter(failures, timing.backOffFrom, timing.backOffTo), signal).catch(() => {})
-      }
-    }
+  #readProject(id: string, version: number): void {
+    this.#rereads.read(projectPath(id), (project: Project) => {
+      this.#projects.put(id, version, project)
+      this.#changed()
+    })
   }
 
   #purge(): void {
@@ -213,9 +209,12 @@ export class UserView {
 
   #changed(event: Event | null = null): void {
     this.#current = null
-    for (const listener of this.#listeners) listener(event)
+    this.#listeners.tell(event)
   }
 }
+
+const taskPath = (id: string): string => `/api/tasks/${id}`
+const projectPath = (id: string): string => `/api/projects/${id}`
 
 const byKindThenId = (a: Project, b: Project): number =>
   Number(a.kind !== 'inbox') - Number(b.kind !== 'inbox') || (a.id < b.id ? -1 : 1)

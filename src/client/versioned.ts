@@ -29,6 +29,11 @@ export class Versioned<T> {
     this.#held.delete(id)
   }
 
+  /** With the deletions that are remembered. */
+  get size(): number {
+    return this.#held.size
+  }
+
   get(id: string): T | null {
     return this.#held.get(id)?.value ?? null
   }

@@ -115,7 +115,7 @@ test('A session that is over stops the client, and signing in again with reconne
   await eventually(() => expect(view.state).toBe('stopped'))
   expect(view.error!.reason).toBe('signed_out')
   script.refreshStatus = 200
-  await client.session.adopt({ accessToken: 'again', expiresIn: 900, refreshToken: 'r' } as never)
+  await client.session.adopt({ ...script.session(), accessToken: 'again' })
   client.reconnect()
   await live(client)
   expect(script.peers.at(-1)!.data.protocol).toBe('tasktide.v1, jwt.again')

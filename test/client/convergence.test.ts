@@ -3,7 +3,7 @@
 import { expect, test } from 'bun:test'
 import { createClient, type Client } from '../../src/client/client.ts'
 import { inOrder } from '../../src/client/overlay.ts'
-import type { Write } from '../../src/client/outbox.ts'
+import type { Write } from '../../src/client/outbox-entry.ts'
 import type { ProjectView } from '../../src/client/project-view.ts'
 import type { Task } from '../../src/model/task.ts'
 import { randomOf, seed } from '../events/seed.ts'

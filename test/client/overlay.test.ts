@@ -11,6 +11,7 @@ const base = new Map([task('a', 'B'), task('b', 'C'), task('c', 'CV')].map((one)
 
 const write = (taskId: string, change: Change, order = 1): PendingWrite => ({
   op: `op-${order}`,
+  by: null,
   order,
   projectId: 'p',
   taskId,

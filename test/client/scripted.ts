@@ -1,11 +1,12 @@
 // A server that does what a scenario says and real ones never would: closes with any code, loses frames, answers
 // late. It knows one empty project and counts what it is asked.
 import type { ServerWebSocket } from 'bun'
+import type { SessionAnswer } from '../../src/model/user.ts'
 import { createClient, type Client, type ClientOptions } from '../../src/client/client.ts'
 
 export const projectId = '01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'
-const scope = `project:${projectId}`
-const userId = '01933b6e-7c4a-7d3e-8f21-000000000001'
+export const scope = `project:${projectId}`
+export const userId = '01933b6e-7c4a-7d3e-8f21-000000000001'
 
 /** Quick enough for tests, in the proportions of the real ones. */
 export const quick = {
@@ -17,6 +18,9 @@ export const quick = {
   open: 400,
   request: 2_000,
   stable: 50,
+  probe: 100,
+  pollPause: 10,
+  snapshotAge: 300,
 }
 
 type Peer = ServerWebSocket<{ protocol: string }>
@@ -47,14 +51,20 @@ export interface Script extends AsyncDisposable {
   send(frame: unknown): void
   event(title: string, more?: object): any
   client(options?: Partial<ClientOptions>): Promise<Client>
+  session(): SessionAnswer
+  /** Answers a `sub` in place of the script, or a request in place of it if that is a Response. */
+  /** Called in place of the welcome. */
+  onOpen: ((peer: Peer, welcome: () => void) => void) | null
+  onSub: ((frame: any) => object[]) | null
+  onRequest: ((url: URL, request: Request) => Response | undefined | Promise<Response | undefined>) | null
 }
 
 const json = (value: unknown, status = 200): Response => Response.json(value, { status })
 
 export const startScript = (): Script => {
   const project = { id: projectId, name: 'Apollo', version: 1, role: 'owner' }
-  const sessionAnswer = (): object => ({
-    user: { id: userId },
+  const sessionAnswer = (): SessionAnswer => ({
+    user: { id: userId } as SessionAnswer['user'],
     accessToken: `token-${script.refreshes}`,
     expiresIn: 900,
     refreshToken: `refresh-${script.refreshes}`,
@@ -65,6 +75,8 @@ export const startScript = (): Script => {
     async fetch(request, server) {
       const { pathname, searchParams } = new URL(request.url)
       script.urls.push(request.url)
+      const instead = await script.onRequest?.(new URL(request.url), request)
+      if (instead) return instead
       if (pathname === '/api/ws') {
         if (script.refuses) {
           script.refusals += 1
@@ -103,12 +115,15 @@ export const startScript = (): Script => {
       open(peer) {
         script.peers.push(peer)
         const heartbeat = { ping: 25_000, position: 15_000, dead: 40_000 }
-        peer.send(JSON.stringify({ t: 'welcome', heartbeat, limits: {} }))
+        const welcome = (): void => void peer.send(JSON.stringify({ t: 'welcome', heartbeat, limits: {} }))
+        if (script.onOpen) script.onOpen(peer, welcome)
+        else welcome()
       },
       message(peer, text) {
         const frame = JSON.parse(String(text))
         script.heard.push(frame)
         if (frame.t !== 'sub' || script.isDeaf) return
+        if (script.onSub) return script.onSub(frame).forEach((one) => void peer.send(JSON.stringify(one)))
         peer.send(
           JSON.stringify({
             t: 'sub',
@@ -137,6 +152,10 @@ export const startScript = (): Script => {
     refreshStatus: 200,
     seq: 7,
     isDeaf: false,
+    onOpen: null,
+    onSub: null,
+    onRequest: null,
+    session: sessionAnswer,
     send: (frame) => void script.peers.at(-1)!.send(JSON.stringify(frame)),
     event(title, more = {}) {
       script.seq += 1
@@ -170,7 +189,7 @@ export const startScript = (): Script => {
         ...options,
         timing: { ...quick, ...options.timing },
       })
-      await client.session.adopt(sessionAnswer() as never)
+      await client.session.adopt(sessionAnswer())
       return client
     },
     [Symbol.asyncDispose]: () => server.stop(true),

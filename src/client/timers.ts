@@ -1,0 +1,25 @@
+// Timers that end together with what they are for.
+
+export class Timers {
+  readonly #running = new Set<ReturnType<typeof setTimeout>>()
+
+  later(ms: number, act: () => void): void {
+    const timer = setTimeout(() => {
+      this.#running.delete(timer)
+      act()
+    }, ms)
+    this.#running.add(timer)
+  }
+
+  every(ms: number, act: () => void): void {
+    this.later(ms, () => {
+      act()
+      this.every(ms, act)
+    })
+  }
+
+  clear(): void {
+    for (const timer of this.#running) clearTimeout(timer)
+    this.#running.clear()
+  }
+}
