@@ -39,7 +39,7 @@ export interface Listening {
   sharesPort: boolean
 }
 
-export const urlOf = (host: string, port: number): string =>
+export const httpUrl = (host: string, port: number): string =>
   `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 
 /** What both roles stand on. */
@@ -141,7 +141,7 @@ export const openServer = async (
   })
   const owned = stack.move()
   const port = server.port!
-  return { deps, url: urlOf(config.host, port), port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  return { deps, url: httpUrl(config.host, port), port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
 /** Starts a worker: sweeps streams, consumes the log, runs the loops. */

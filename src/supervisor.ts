@@ -2,7 +2,7 @@
 // keeps the processes of one mind. One that ends is started again, later each time; when that does not help the
 // parent gives up, so that whoever supervises it notices. No child outlives its parent.
 import type { Subprocess } from 'bun'
-import { urlOf, type Running } from './compose.ts'
+import { httpUrl, type Running } from './compose.ts'
 import type { Config } from './config.ts'
 import { isFree } from './embedded/free-port.ts'
 import { pause } from './events/pause.ts'
@@ -55,7 +55,7 @@ export const openServers = async (options: ServersOptions): Promise<Servers> => 
   for (const server of servers) server.keep(port).catch(failed.reject)
   const owned = stack.move()
   return {
-    url: urlOf(config.host, port),
+    url: httpUrl(config.host, port),
     port,
     failed: failed.promise,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

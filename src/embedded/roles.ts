@@ -92,13 +92,14 @@ export const startService = async (
   const { child, url } = await start()
   env = { ...env, [port.name]: new URL(url).port } // kept when it is started again
   let current = child
-  const kept = keepAlive(
-    role,
-    () => current.exited,
-    async () => {
+  const kept = keepAlive(role, {
+    get exited() {
+      return current.exited
+    },
+    async start() {
       current = (await start()).child
     },
-  )
+  })
   return {
     url,
     failed: kept.failed,
@@ -119,25 +120,27 @@ export interface KeptAlive {
 const maxEnds = 5
 const perMs = 60_000
 
+export interface Restartable {
+  /** The end of what runs now. */
+  readonly exited: Promise<number>
+  start(): Promise<void>
+}
+
 /** Starts a part again when it ends by itself, unless that happens too often. */
-export const keepAlive = (
-  name: string,
-  exited: () => Promise<number>,
-  start: () => Promise<void>,
-): KeptAlive => {
+export const keepAlive = (name: string, part: Restartable): KeptAlive => {
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {}) // whoever waits for it also gets it
   let isWanted = true
   let ends: number[] = []
   const watch = async (): Promise<void> => {
     for (;;) {
-      const code = await exited()
+      const code = await part.exited
       if (!isWanted) return
       const now = performance.now()
       ends = [...ends.filter((at) => now - at < perMs), now]
       if (ends.length === maxEnds) throw new Error(`${name} ended ${maxEnds} times within a minute (${code})`)
       process.stderr.write(`${name} ended by itself (${code}); starting it again …\n`)
-      await start()
+      await part.start()
     }
   }
   watch().catch((error: unknown) => failed.reject(error))

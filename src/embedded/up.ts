@@ -35,22 +35,14 @@ const embedPostgres = async (stack: AsyncDisposableStack, dataDir: string): Prom
   const postgres = stack.use(
     await startPostgres({ dataDir: join(dataDir, 'postgres'), durable: true, log: say }),
   )
-  const kept = keepAlive(
-    'PostgreSQL',
-    () => postgres.exited,
-    () => postgres.start(),
-  )
+  const kept = keepAlive('PostgreSQL', postgres)
   stack.defer(kept.release)
   return { url: urlOf(postgres.url, 'tasktide'), failed: kept.failed }
 }
 
 const embedRedis = async (stack: AsyncDisposableStack, dataDir: string): Promise<Part> => {
   const redis = stack.use(await startRedis({ dataDir: join(dataDir, 'redis'), appendOnly: true, log: say }))
-  const kept = keepAlive(
-    'Redis',
-    () => redis.exited,
-    () => redis.start(),
-  )
+  const kept = keepAlive('Redis', redis)
   stack.defer(kept.release)
   return { url: redis.url, failed: kept.failed }
 }
