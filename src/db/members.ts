@@ -43,6 +43,18 @@ export const selectMember = async (
   return row ?? null
 }
 
+/** Every membership of these people, by project. */
+export const selectMemberships = (
+  sql: Queryable,
+  userIds: string[],
+): Promise<(Member & { projectId: string })[]> =>
+  sql<(Member & { projectId: string })[]>`
+    select m.project_id as "projectId", ${columns(sql)}
+    from members m
+    join users u on u.id = m.user_id
+    where m.user_id = any(${userIds}::uuid[])
+    order by m.project_id`
+
 /** In the order they joined: sorted by createdAt, userId. One past the limit. */
 export const selectMembers = async (sql: Queryable, projectId: string, slice: Slice): Promise<Member[]> => {
   const [createdAt = null, userId = null] = slice.after ?? []

@@ -26,18 +26,20 @@ export interface TaskPeople {
 }
 
 /**
- * Share-locks the tasks and their projects, and these projects: projects first, each by ascending id.
+ * Share-locks the tasks and their projects, these projects, and those of these members: projects first, each by
+ * ascending id.
  * @throws AppError `unavailable` if a task moved to another project in between, or a lock is not to be had: again.
  */
 export const lockForReading = async (
   tx: Tx,
-  taskIds: string[],
-  projectIds: string[],
+  { taskIds, projectIds, memberIds }: { taskIds: string[]; projectIds: string[]; memberIds: string[] },
 ): Promise<Map<string, TaskPeople>> => {
   const projects = await tx<{ id: string }[]>`
     select id from projects
-    where id = any(${projectIds}::uuid[])
-      or id in (select project_id from tasks where id = any(${taskIds}::uuid[]))
+    where id in (
+      select unnest(${projectIds}::uuid[])
+      union select project_id from tasks where id = any(${taskIds}::uuid[])
+      union select project_id from members where user_id = any(${memberIds}::uuid[]))
     order by id
     for share`
   const locked = new Set(projects.map(({ id }) => id))

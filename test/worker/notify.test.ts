@@ -188,6 +188,29 @@ test('of more changes than sockets are told one by one, everybody still hears', 
   expect(await announced(world)).toEqual(inbox)
 }, 20_000)
 
+test('what members change of themselves is told to their projects, and nothing else of theirs (P-EVT-6)', async () => {
+  const project = await newProject()
+  const one = await world.register('Ada')
+  await invite(one, 'viewer', owner, project)
+  await call(one, 'PATCH', '/api/users/me', { name: 'Ada Lovelace' })
+  await call(one, 'PATCH', '/api/users/me', { timeZone: 'Europe/London' })
+  await settled()
+  const told = async (id: string) => {
+    const entries = await world.entries(projectScope(id))
+    return entries.filter(({ type }) => type === 'member.updated')
+  }
+  const [entry, ...more] = await told(project)
+  expect(more).toEqual([])
+  const { data, changed, actor } = JSON.parse(entry!.frame!)
+  const { items } = await call(owner, 'GET', `/api/projects/${project}/members`)
+  expect(data).toEqual(items.find(({ userId }: { userId: string }) => userId === one.id))
+  expect(data).toMatchObject({ name: 'Ada Lovelace', role: 'viewer' })
+  expect([entry!.entityId, changed, actor]).toEqual([one.id, ['name'], one.id])
+  expect(entry!.changes).toEqual({ name: { from: 'Ada', to: 'Ada Lovelace' } })
+  expect(await told(one.inboxId)).toHaveLength(1)
+  expect(await told(projectId)).toEqual([])
+})
+
 test("in nobody's log does a notification of a project follow the loss of access to it", async () => {
   const project = await newProject()
   for (let round = 0; round < 25; round += 1) {

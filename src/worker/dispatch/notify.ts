@@ -1,5 +1,6 @@
 // Telling people what others did that concerns them: assigned, completed, shared, project_invited. Each cause is
 // one entry of the log and tells a person once; nobody hears of their own doing or of what they may not read.
+// And telling projects what their members changed of themselves.
 import type { Tx } from '../../db/client.ts'
 import { insertNotifications, type NotificationRow } from '../../db/notifications.ts'
 import { lockForReading, selectTold, type Candidate, type TaskPeople } from '../../db/recipients.ts'
@@ -7,6 +8,7 @@ import { toNotification } from '../../domain/notifications.ts'
 import { idOf, userScope, type Entry, type LogEntry } from '../../model/event.ts'
 import type { NotificationKind } from '../../model/notification.ts'
 import type { Consumer } from '../consumers.ts'
+import { isRename, personIn, tellProjects } from './rename.ts'
 
 interface Cause extends Candidate {
   kind: NotificationKind
@@ -15,19 +17,24 @@ interface Cause extends Candidate {
 
 export const notifications: Consumer = {
   name: 'notifications',
-  concerns: (entry) => kindsOf(entry).length > 0,
+  concerns: (entry) => kindsOf(entry).length > 0 || isRename(entry),
   async handle(tx, entries) {
-    const told = entries.map((entry) => ({ entry, kinds: kindsOf(entry) }))
-    const people = await lockForReading(tx, told.flatMap(taskIdsOf), told.flatMap(projectIdsOf))
+    const told = entries
+      .filter((entry) => !isRename(entry))
+      .map((entry) => ({ entry, kinds: kindsOf(entry) }))
+    const renames = entries.filter(isRename)
+    const people = await lockForReading(tx, {
+      taskIds: told.flatMap(taskIdsOf),
+      projectIds: told.flatMap(projectIdsOf),
+      memberIds: renames.map(personIn),
+    })
     const causes = told.flatMap(({ entry, kinds }) =>
       kinds.flatMap((kind) =>
         recipientsOf(kind, entry, people).map((userId) => causeOf(kind, entry, userId)),
       ),
     )
-    return tell(
-      tx,
-      causes.filter(({ userId, entry }) => userId !== entry.actorId),
-    )
+    const foreign = causes.filter(({ userId, entry }) => userId !== entry.actorId)
+    return [...(await tell(tx, foreign)), ...(await tellProjects(tx, renames))]
   },
 }
 

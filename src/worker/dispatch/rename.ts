@@ -1,0 +1,36 @@
+// Telling the projects of a person what changed about them: their own scope has heard it, the others in their
+// projects have not.
+import { selectMemberships } from '../../db/members.ts'
+import type { Tx } from '../../db/client.ts'
+import { projectScope, type Entry, type LogEntry } from '../../model/event.ts'
+
+/** What of an account its members show. */
+const shown = ['name', 'email', 'avatarUrl']
+
+export const isRename = (entry: LogEntry): boolean => changedIn(entry).length > 0
+
+/** Their projects must be locked, so that what is told of their roles is so. */
+export const tellProjects = async (tx: Tx, renames: LogEntry[]): Promise<Entry[]> => {
+  if (renames.length === 0) return []
+  const memberships = await selectMemberships(tx, renames.map(personIn))
+  return renames.flatMap((rename) => {
+    const changed = changedIn(rename)
+    const changes = Object.fromEntries(changed.map((field) => [field, rename.changes![field]!]))
+    return memberships
+      .filter(({ userId }) => userId === rename.entityId)
+      .map(({ projectId, ...member }) => ({
+        scope: projectScope(projectId),
+        type: 'member.updated' as const,
+        id: member.userId,
+        data: member,
+        changed,
+        changes,
+        actorId: rename.actorId,
+      }))
+  })
+}
+
+export const personIn = ({ entityId }: LogEntry): string => entityId!
+
+const changedIn = ({ type, changes }: LogEntry): string[] =>
+  type === 'user.updated' && changes ? shown.filter((field) => field in changes) : []
