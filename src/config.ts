@@ -88,6 +88,24 @@ const whole = (name: string, about: string, fallback: number, min: number, max: 
   },
 })
 
+/** A setting with another default in production. */
+const wholeIn = (
+  name: string,
+  about: string,
+  fallback: { development: number; production: number },
+  min: number,
+  max: number,
+): Key<number> => {
+  const { development, production } = fallback
+  const key = whole(name, about, development, min, max)
+  return {
+    ...key,
+    about: `${about} (${min} to ${max}, default ${development}, in production ${production})`,
+    read: (value, fail, isProduction) =>
+      key.read(value ?? (isProduction ? String(production) : undefined), fail, isProduction),
+  }
+}
+
 const oneOf = <const T extends string>(name: string, about: string, fallback: T, ...words: T[]): Key<T> => ({
   name,
   about: `${about} (${words.join(', ')})`,
@@ -226,10 +244,10 @@ const keys = {
   maxConnections: whole('MAX_CONNECTIONS', 'Sockets a process accepts', 10_000, 1, 1_000_000),
   socketsPerUser: whole('SOCKETS_PER_USER', 'Sockets one user may hold on a process', 20, 1, 100_000),
   upgradesPerMinute: whole('UPGRADES_PER_MINUTE', 'Socket upgrades a minute per user', 120, 1, 1_000_000),
-  drainDelayMs: whole(
+  drainDelayMs: wholeIn(
     'DRAIN_DELAY_MS',
-    'Milliseconds a stopping server waits for balancers to notice; 5000 suits production',
-    0,
+    'Milliseconds a stopping server waits for balancers to notice',
+    { development: 0, production: 5_000 },
     0,
     20_000,
   ),

@@ -111,6 +111,12 @@ describe('production', () => {
 
   test('takes good settings', () => expect(problemsOf(production)).toEqual([]))
 
+  test('gives balancers five seconds to notice that it stops, unless told otherwise', () => {
+    expect(readConfig(production).drainDelayMs).toBe(5_000)
+    expect(readConfig({ ...production, DRAIN_DELAY_MS: '0' }).drainDelayMs).toBe(0)
+    expect(readConfig(needed).drainDelayMs).toBe(0)
+  })
+
   test('refuses a secret that is one in length only', () => {
     expect(problemsOf({ ...production, JWT_SECRETS: `k1:${'ab'.repeat(32)}` })).toHaveLength(1)
   })
