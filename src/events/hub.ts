@@ -1,26 +1,26 @@
 // From the tail to whoever listens in this process. Invariants: a subscriber gets the entries of its scope in
 // order, each once; a control entry has taken effect here before any entry after it is delivered. A fan-out to
-// thousands does not keep the process from everything else: past its slice those left are held and resumed in turn.
+// thousands does not keep the process from everything else: past its slice the rest are told in later turns.
 import { setImmediate } from 'node:timers/promises'
 import type { LogEntry, Scope } from '../model/event.ts'
 
 export interface Subscriber {
   /** Entries of the subscribed scope, ascending. Must not throw and must not wait. */
   deliver(entries: LogEntry[]): void
-  /** In place of `deliver`, where the fan-out takes long: whether it will take them from the log on `resume`. */
-  hold?(entries: LogEntry[]): boolean
-  resume?(): void
+  /** Who has this may be told late, and then in place of `deliver` to read all that came from this entry on. */
+  resume?(first: LogEntry): void
 }
 
 export type ControlListener = (entry: LogEntry) => void
 
-/** Subscribers between two looks at the clock, and between two turns of the event loop. */
+/** Subscribers between two looks at the clock. */
 const atOnce = 64
 
 export class Hub {
-  readonly #scopes = new Map<Scope, Set<Subscriber>>()
+  readonly #scopes = new Map<Scope, Audience>()
   readonly #controls = new Set<ControlListener>()
-  #held: Subscriber[] = []
+  /** Where a round is not over, in the order in which they go on. */
+  readonly #late = new Set<Audience>()
   #isResuming = false
   #sliceEndsAt = 0
 
@@ -28,11 +28,12 @@ export class Hub {
 
   /** Returns the way out; calling it twice does nothing. */
   subscribe(scope: Scope, subscriber: Subscriber): () => void {
-    const subscribers = this.#scopes.get(scope) ?? new Set()
-    this.#scopes.set(scope, subscribers.add(subscriber))
+    const audience = this.#scopes.get(scope) ?? new Audience()
+    this.#scopes.set(scope, audience)
+    audience.add(subscriber)
     return () => {
-      subscribers.delete(subscriber)
-      if (subscribers.size === 0 && this.#scopes.get(scope) === subscribers) this.#scopes.delete(scope)
+      audience.delete(subscriber)
+      if (audience.isEmpty && this.#scopes.get(scope) === audience) this.#scopes.delete(scope)
     }
   }
 
@@ -56,43 +57,105 @@ export class Hub {
     this.#fanOut(start === 0 ? entries : entries.slice(start))
   }
 
+  /** Whether somebody who follows the scope is still to be told what was delivered. */
+  isLate(scope: Scope): boolean {
+    return this.#scopes.get(scope)?.isLate ?? false
+  }
+
   #fanOut(entries: LogEntry[]): void {
-    if (entries.length === 1) return this.#send(entries[0]!.scope, entries)
-    for (const [scope, ofScope] of Map.groupBy(entries, (entry) => entry.scope)) this.#send(scope, ofScope)
+    if (entries.length === 1) return this.#tell(entries[0]!.scope, entries)
+    for (const [scope, ofScope] of Map.groupBy(entries, (entry) => entry.scope)) this.#tell(scope, ofScope)
   }
 
-  #send(scope: Scope, entries: LogEntry[]): void {
-    let count = 0
-    let isLate = false
-    // A set may change while it is walked: who leaves is not met any more, who joins has caught up already.
-    for (const subscriber of this.#scopes.get(scope) ?? []) {
-      if (count % atOnce === 0) isLate ||= performance.now() >= this.#sliceEndsAt
-      count += 1
-      if (!isLate || !subscriber.hold) subscriber.deliver(entries)
-      else if (subscriber.hold(entries)) this.#held.push(subscriber)
-    }
-    if (this.#held.length > 0 && !this.#isResuming) void this.#resume()
+  #tell(scope: Scope, entries: LogEntry[]): void {
+    const audience = this.#scopes.get(scope)
+    if (!audience) return
+    audience.take(entries)
+    if (this.#late.has(audience)) return
+    if (performance.now() < this.#sliceEndsAt && audience.goOn(this.#sliceEndsAt)) return
+    this.#late.add(audience)
+    if (!this.#isResuming) void this.#resume()
   }
 
-  /** Each takes all that gathered meanwhile: the busier it is, the larger the pieces. */
   async #resume(): Promise<void> {
     this.#isResuming = true
     let endsAt = 0
-    while (this.#held.length > 0) {
-      const turn = this.#held
-      this.#held = []
-      for (let index = 0; index < turn.length; index += 1) {
-        if (index % atOnce === 0 && performance.now() >= endsAt) {
+    for (const audience of this.#late) {
+      do {
+        if (performance.now() >= endsAt) {
           await setImmediate()
           endsAt = performance.now() + this.sliceMs
         }
-        turn[index]!.resume?.()
-      }
+      } while (!audience.goOn(endsAt))
+      // Deleted and added again, it has its next turn after the others.
+      this.#late.delete(audience)
+      if (audience.isLate) this.#late.add(audience)
     }
     this.#isResuming = false
   }
 
   get scopeCount(): number {
     return this.#scopes.size
+  }
+}
+
+interface Round {
+  entries: LogEntry[]
+  /** More came before the round began. It is not kept here: everybody reads it where it is, from the first on. */
+  isMore: boolean
+  /** Who was not told. A set may change while it is walked: who leaves is not met, who joins has caught up already. */
+  rest: Iterator<Subscriber>
+}
+
+/** Who follows one scope: some are told at once, the others in rounds, which can stop at anybody and go on. */
+class Audience {
+  readonly #prompt = new Set<Subscriber>()
+  readonly #patient = new Set<Subscriber>()
+  #round: Round | null = null
+  #next: Round | null = null
+
+  get isEmpty(): boolean {
+    return this.#prompt.size === 0 && this.#patient.size === 0
+  }
+
+  get isLate(): boolean {
+    return this.#round !== null
+  }
+
+  add(subscriber: Subscriber): void {
+    const subscribers = subscriber.resume ? this.#patient : this.#prompt
+    subscribers.add(subscriber)
+  }
+
+  delete(subscriber: Subscriber): void {
+    this.#prompt.delete(subscriber)
+    this.#patient.delete(subscriber)
+  }
+
+  /** For the prompt now, for the others in the round that begins next. */
+  take(entries: LogEntry[]): void {
+    for (const subscriber of this.#prompt) subscriber.deliver(entries)
+    if (this.#next) this.#next.isMore = true
+    else {
+      const round = { entries, isMore: false, rest: this.#patient.values() }
+      if (this.#round) this.#next = round
+      else this.#round = round
+    }
+  }
+
+  /** Goes on with the round for at least some of them, until the time is over. Returns whether it is done. */
+  goOn(endsAt: number): boolean {
+    if (!this.#round) return true
+    const { entries, isMore, rest } = this.#round
+    for (let count = 1; ; count += 1) {
+      const { value, done } = rest.next()
+      if (done) break
+      if (isMore) value.resume!(entries[0]!)
+      else value.deliver(entries)
+      if (count % atOnce === 0 && performance.now() >= endsAt) return false
+    }
+    this.#round = this.#next
+    this.#next = null
+    return true
   }
 }

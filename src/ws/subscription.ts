@@ -5,7 +5,7 @@
 //
 //        waiting ◀──▶ catching-up ──▶ live ──▶ over
 //           ▲                          │        ▲
-//           └─ connection parked, held ┘        └── revoked, resync, unsub, replaced, closed
+//           └──── connection parked ───┘        └── revoked, resync, unsub, replaced, closed
 import type { LogEntry, Scope } from '../model/event.ts'
 import { formatCursor } from '../model/event.ts'
 import { readScope } from '../db/feed.ts'
@@ -64,18 +64,11 @@ export class Subscription implements Subscriber {
     this.outlet.sendText(entry.frame)
   }
 
-  /** Called by the hub in place of `deliver`: keeps the place, and goes on from there on `resume`. */
-  hold([first]: LogEntry[]): boolean {
-    if (this.#state !== 'live') return false
-    this.#position = Math.max(this.#position, first!.seq - 1)
-    this.#state = 'waiting'
-    return true
-  }
-
-  /** Goes on from memory in this very tick, as nearly always can be done; otherwise as anybody who is behind. */
-  resume(): void {
-    if (this.#state !== 'waiting' || this.outlet.parked) return
-    this.#state = 'catching-up'
+  /** Called by the hub in place of `deliver`: goes on from memory in this very tick, as nearly always can be done. */
+  resume(first: LogEntry): void {
+    if (this.#state !== 'live') return
+    this.#position = Math.max(this.#position, first.seq - 1)
+    this.#state = this.outlet.parked ? 'waiting' : 'catching-up'
     while (this.#is('catching-up') && !this.#reachedTail()) {
       const entries = this.deps.history.ring?.slice(this.start.shard, this.#position, pageEntries)
       if (!entries) {
@@ -129,7 +122,8 @@ export class Subscription implements Subscriber {
       this.outlet.send({
         t: 'position',
         scope: this.start.scope,
-        cursor: this.#cursor(this.#tailPosition()),
+        // Where the hub still has something for it, it has not been sent everything up to the tail.
+        cursor: this.#cursor(this.deps.hub.isLate(this.start.scope) ? this.#position : this.#tailPosition()),
         count: this.#count,
       })
     }

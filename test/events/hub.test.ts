@@ -80,7 +80,7 @@ test('a fan-out to thousands leaves room for everything else, and everybody is s
       spendMs(0.02)
       served += 1
     }
-    return { deliver: send, hold: () => true, resume: send }
+    return { deliver: send, resume: send }
   }
   for (let n = 0; n < 10_000; n += 1) hub.subscribe(scope, subscriber())
   let longestMs = 0
@@ -93,7 +93,64 @@ test('a fan-out to thousands leaves room for everything else, and everybody is s
   setImmediate(beat)
   hub.deliver([entry(1)])
   const firstSlice = served
+  expect(hub.isLate(scope)).toBe(true)
   await eventually(() => expect(served).toBe(10_000))
+  expect(hub.isLate(scope)).toBe(false)
   expect(firstSlice).toBeLessThan(1_000) // 4 ms of 200
   expect(longestMs).toBeLessThan(100) // generous: other processes share the machine
+})
+
+test('whoever is told late hears all in order, once, and reads what came in between where it is kept', async () => {
+  const hub = new Hub(0) // nobody is told in the tick of the delivery
+  const log: LogEntry[] = []
+  const deliver = (...entries: LogEntry[]): void => {
+    log.push(...entries)
+    hub.deliver(entries)
+  }
+  const heard = Array.from({ length: 200 }, (): number[] => [])
+  const resumed = new Set<number>()
+  for (const [index, seqsHeard] of heard.entries()) {
+    const take = (entries: LogEntry[]): void => {
+      // As a subscription does: what it read already is passed over.
+      for (const { seq } of entries) if (seq > (seqsHeard.at(-1) ?? 0)) seqsHeard.push(seq)
+      // In the midst of the first round more comes, twice.
+      if (index === 100 && log.length === 1) {
+        deliver(entry(2), entry(3))
+        deliver(entry(4))
+      }
+    }
+    hub.subscribe(scope, {
+      deliver: take,
+      resume(first) {
+        resumed.add(first.seq)
+        take(log.filter(({ seq }) => seq >= first.seq))
+      },
+    })
+  }
+  deliver(entry(1))
+  await eventually(() => expect(hub.isLate(scope)).toBe(false))
+  expect(heard).toEqual(heard.map(() => [1, 2, 3, 4]))
+  expect([...resumed]).toEqual([2])
+})
+
+test('who cannot be told late is told at once; who left meanwhile is not told; nobody waits for another scope', async () => {
+  const hub = new Hub(0)
+  const told: string[] = []
+  const late = (name: string): Subscriber => ({
+    deliver: (entries) => told.push(...seqs(entries).map((seq) => `${name}${seq}`)),
+    resume: () => told.push(`${name} resumed`),
+  })
+  const other = projectScope('b')
+  hub.subscribe(scope, late('a'))
+  const leave = hub.subscribe(scope, late('gone'))
+  hub.subscribe(other, late('b'))
+  hub.subscribe(scope, { deliver: (entries) => told.push(...seqs(entries).map((seq) => `now${seq}`)) })
+  hub.deliver([entry(1), entry(2, other), entry(3)])
+  leave()
+  expect(told).toEqual(['now1', 'now3'])
+  hub.deliver([entry(4)])
+  expect(told.splice(0)).toEqual(['now1', 'now3', 'now4'])
+  await eventually(() => expect(hub.isLate(scope)).toBe(false))
+  // The second round of one scope comes after the first of the other.
+  expect(told).toEqual(['a1', 'a3', 'b2', 'a4'])
 })
