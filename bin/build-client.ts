@@ -2,6 +2,7 @@
 // its README and licence. Written anew below `dist/client` (or the folder given); `npm publish` runs there.
 import { cp, mkdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { declareModel } from './client-types.ts'
 import rootPackage from '../package.json' with { type: 'json' }
 import sourcePackage from '../src/client/package.json' with { type: 'json' }
 
@@ -26,31 +27,56 @@ const writeScripts = async (): Promise<void> => {
   if (!success) throw new AggregateError(logs, 'the client does not bundle')
 }
 
-/** The client's types reach into the model's, and those into TypeBox, which the package therefore depends on. */
+/**
+ * The client's types reach into the model's, which are schemas there and plain types here: it is compiled once more,
+ * on top of those.
+ */
 const writeTypes = async (): Promise<void> => {
-  const config = join(out, 'tsconfig.json')
+  const sources = join(out, '.sources')
+  const needed = new Map<string, Set<string>>()
+  for await (const file of new Bun.Glob('*.ts').scan(source)) {
+    const text = await Bun.file(join(source, file)).text()
+    for (const [, , names, module] of text.matchAll(fromModel)) note(needed, module!, names!)
+    await Bun.write(
+      join(sources, 'client', file),
+      text.replaceAll(fromModel, "$1 type {$2} from '../model.ts'"),
+    )
+  }
+  await Bun.write(join(sources, 'model.ts'), await declareModel(needed))
   const compilerOptions = {
     noEmit: false,
     declaration: true,
     emitDeclarationOnly: true,
-    rootDir: join(root, 'src'),
+    rootDir: '.',
     outDir: join(out, 'types'),
     typeRoots: [join(root, 'node_modules')],
   }
-  await Bun.write(
-    config,
-    JSON.stringify({ extends: join(root, 'tsconfig.json'), compilerOptions, include: [], files: entryFiles }),
-  )
+  const files = entries.map(([, file]) => join(sources, 'client', file))
+  const config = { extends: join(root, 'tsconfig.json'), compilerOptions, include: [], files }
+  await Bun.write(join(sources, 'tsconfig.json'), JSON.stringify(config))
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-  const child = Bun.spawn([process.execPath, compiler, '-p', config], {
+  const child = Bun.spawn([process.execPath, compiler, '-p', sources], {
     stdio: ['ignore', 'inherit', 'inherit'],
   })
   if ((await child.exited) !== 0) throw new Error('the declarations cannot be made')
-  await rm(config)
-  for await (const file of new Bun.Glob('types/**/*.d.ts').scan({ cwd: out, absolute: true })) {
-    const text = await Bun.file(file).text()
-    await Bun.write(file, text.replaceAll(/((?:from|import\()\s*['"]\.[^'"]*)\.ts(['"])/g, '$1.js$2'))
-  }
+  await rm(sources, { recursive: true })
+  for await (const file of new Bun.Glob('types/**/*.d.ts').scan({ cwd: out, absolute: true }))
+    await Bun.write(file, published(await Bun.file(file).text()))
+}
+
+const fromModel = /(import|export) type \{([^}]*)\} from '\.\.\/model\/(\w+)\.ts'/g
+
+const note = (needed: Map<string, Set<string>>, module: string, names: string): void => {
+  const known = needed.get(module) ?? new Set()
+  needed.set(module, known)
+  for (const name of names.split(',')) if (name.trim()) known.add(name.trim().split(' ')[0]!)
+}
+
+const published = (text: string): string => {
+  const linked = text.replaceAll(/((?:from|import\()\s*['"]\.[^'"]*)\.ts(['"])/g, '$1.js$2')
+  // Not in every project's `lib` yet.
+  const isNew = /Disposable|Symbol\.dispose/.test(linked)
+  return isNew ? `/// <reference lib="esnext.disposable" />\n${linked}` : linked
 }
 
 const writePackage = async (): Promise<void> => {
@@ -64,7 +90,6 @@ const writePackage = async (): Promise<void> => {
     ...sourcePackage,
     version: rootPackage.version,
     exports,
-    dependencies: { '@sinclair/typebox': rootPackage.dependencies['@sinclair/typebox'] },
   }
   await Bun.write(join(out, 'package.json'), `${JSON.stringify(made, null, 2)}\n`)
   await cp(join(source, 'README.md'), join(out, 'README.md'))

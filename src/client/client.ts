@@ -28,8 +28,8 @@ export interface ClientOptions extends SessionOptions, Pick<OutboxOptions, 'onCo
 }
 
 export interface LiveOptions {
-  /** Ends the view. */
-  signal?: AbortSignal
+  /** Ends it, in place of `close`. */
+  signal?: AbortSignal | undefined
 }
 
 export interface Client extends Rest, Disposable {
@@ -42,11 +42,13 @@ export interface Client extends Rest, Disposable {
   /** What concerns the signed-in person. */
   live(options?: LiveOptions): UserView
   /** For what is live: `connecting` before there is a line, `waiting` between two, `stopped` until `reconnect`. */
-  readonly connection: Connection
-  readonly outbox: Outbox
-  readonly session: Session
-  /** Tries at once: after signing in again, or when a person wants to after a stop. */
+  readonly connection: Pick<Connection, 'state' | 'kind' | 'stopped' | 'onChange'>
+  /** Writes that are not settled. */
+  readonly outbox: Pick<Outbox, 'pending' | 'onChange'>
+  readonly session: Pick<Session, 'userId' | 'held' | 'adopt' | 'token' | 'renewHeld' | 'forget' | 'onChange'>
+  /** Tries at once, also after a stop; what has stopped is opened again. */
   reconnect(): void
+  /** Ends everything; unsent writes stay in the storage. */
   close(): void
 }
 
@@ -64,9 +66,9 @@ export const createClient = (options: ClientOptions): Client => {
   const connection = new Connection({
     session,
     timing,
-    line: (kind, ends) => {
-      if (!open) return new PollLine(http, { ...timing, pollFor: Number.POSITIVE_INFINITY }, ends)
-      if (kind === 'poll' && transport !== 'socket') return new PollLine(http, timing, ends)
+    line: (kind, ends, pollForMs) => {
+      if (!open) return new PollLine(http, timing, ends, Number.POSITIVE_INFINITY)
+      if (kind === 'poll' && transport !== 'socket') return new PollLine(http, timing, ends, pollForMs)
       return new SocketLine({ url: socketUrl(url), open, session, timing }, ends)
     },
   })
@@ -152,3 +154,22 @@ const onNetwork = (back: () => void, changed: () => void): (() => void) => {
     for (const [name, listener] of told) window.removeEventListener(name, listener)
   }
 }
+
+// What programs have to name.
+export type { Notification } from '../model/notification.ts'
+export type { Member, MemberRole, NewProject, Project, ProjectPatch } from '../model/project.ts'
+export type { NewTask, Priority, Share, Status, Task, TaskMove, TaskPatch } from '../model/task.ts'
+export type { PublicUser, SessionAnswer, User } from '../model/user.ts'
+export type { ConnectionState } from './connection.ts'
+export type { Conflict, ConflictRule, Resolution } from './delivery.ts'
+export type { Write } from './outbox-entry.ts'
+export type { OutboxStorage } from './outbox.ts'
+export type { PendingWrite } from './overlay.ts'
+export type { List, Page } from './pages.ts'
+export type { Presence } from './presence.ts'
+export type { ProjectState, ProjectView } from './project-view.ts'
+export type { LiveState } from './replica.ts'
+export type { TaskQuery } from './rest.ts'
+export type { Tokens, TokenStorage } from './session.ts'
+export type { UserState, UserView } from './user-view.ts'
+export type { Event } from './wire.ts'

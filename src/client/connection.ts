@@ -15,13 +15,14 @@ import { Listeners } from './listeners.ts'
 import type { Session } from './session.ts'
 import type { Timing } from './timing.ts'
 import { jitter, Nap } from './wait.ts'
-import type { ClientFrame, PresenceFrame, SignalFrame } from './wire.ts'
+import type { ClientFrame } from '../model/frames.ts'
+import type { PresenceFrame, SignalFrame } from './wire.ts'
 
 export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'stopped'
 
 interface ConnectionDeps {
-  /** A new line, of this kind if there is one. */
-  line(kind: 'socket' | 'poll', ends: Ends): Line
+  /** A new line, of this kind if there is one. After `pollForMs` polls make room for trying a socket. */
+  line(kind: 'socket' | 'poll', ends: Ends, pollForMs: number): Line
   session: Session
   timing: Timing
 }
@@ -35,12 +36,15 @@ export class Connection implements Ends, Disposable {
   #run: AbortController | null = null
   #failures = 0
   #neverOpened = 0
+  #isLost = false
   #openedAt = 0
   #kind: 'socket' | 'poll' = 'socket'
   #stop: StoppedError | null = null
   #isClosed = false
   /** The line is a socket that is tried in between, where polls work. */
   #isTrial = false
+  /** Such trials since a socket was open: soon after an outage, rarely where sockets are blocked. */
+  #trials = 0
   readonly #nap = new Nap()
   /** Everything that is live, followers or still to be. */
   readonly #residents = new Set<Follower>()
@@ -54,9 +58,9 @@ export class Connection implements Ends, Disposable {
     return this.#state
   }
 
-  /** Whether a line that was open has been lost, and no other is. */
+  /** Whether a line failed, and no other is open yet. */
   get isAway(): boolean {
-    return this.#state === 'waiting' || (this.#state === 'connecting' && this.#failures > 0)
+    return this.#state === 'waiting' || (this.#state === 'connecting' && this.#isLost)
   }
 
   /** Which line is used. */
@@ -159,6 +163,8 @@ export class Connection implements Ends, Disposable {
     this.#openedAt = Date.now()
     this.#neverOpened = 0
     this.#isTrial = false
+    this.#isLost = false
+    if (this.#line?.kind === 'socket') this.#trials = 0
     this.#set('open')
   }
 
@@ -181,6 +187,7 @@ export class Connection implements Ends, Disposable {
     if (this.#run || this.#stop || !isWanted) return
     const run = new AbortController()
     this.#run = run
+    this.#isLost = false
     void this.#keepOpen(run.signal)
       .catch((cause: unknown) => this.#stopAll('refused', null, cause))
       .finally(() => {
@@ -198,7 +205,7 @@ export class Connection implements Ends, Disposable {
   async #keepOpen(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#set('connecting')
-      const line = this.deps.line(this.#kind, this)
+      const line = this.deps.line(this.#kind, this, this.#pollForMs)
       this.#line = line
       this.#openedAt = Number.POSITIVE_INFINITY
       const ending = await line.run(signal)
@@ -208,9 +215,15 @@ export class Connection implements Ends, Disposable {
       const waitMs = await this.#judge(line.kind, ending, signal)
       if (waitMs === null) return
       if (waitMs === 0) continue
+      this.#isLost = true
       this.#set('waiting')
       await this.#nap.sleep(waitMs, signal).catch(() => {})
     }
+  }
+
+  get #pollForMs(): number {
+    const { pollFrom, pollTo } = this.deps.timing
+    return Math.min(pollTo, pollFrom * 2 ** Math.min(this.#trials, 30))
   }
 
   /** Milliseconds to wait before the next line; null to stop. */
@@ -219,6 +232,7 @@ export class Connection implements Ends, Disposable {
     if (code === retrySocket) {
       this.#kind = 'socket'
       this.#isTrial = true
+      this.#trials += 1
       this.#failures = 0
       return 0
     }

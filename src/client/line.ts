@@ -1,6 +1,7 @@
 // A line carries events from the server until it ends: a socket, or long polls where sockets are blocked. The
 // connection asks for nothing else of it.
-import type { ClientFrame, Event, PresenceFrame, SignalFrame } from './wire.ts'
+import type { ClientFrame } from '../model/frames.ts'
+import type { Event, PresenceFrame, SignalFrame } from './wire.ts'
 import type { StopReason } from './errors.ts'
 
 /** Who follows a scope. Called in the order of the server's frames. */

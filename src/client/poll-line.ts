@@ -24,15 +24,15 @@ export class PollLine implements Line {
   readonly #nap = new Nap()
   readonly #joined = new WeakSet<Follower>()
 
-  /** @param timing `pollFor` ends the line, so that a socket is tried again. */
   constructor(
     private readonly http: Http,
     private readonly timing: Timing,
     private readonly ends: Ends,
+    private readonly forMs: number,
   ) {}
 
   async run(signal: AbortSignal): Promise<Ending> {
-    const endsAt = Date.now() + this.timing.pollFor
+    const endsAt = Date.now() + this.forMs
     try {
       while (!signal.aborted && Date.now() < endsAt) await this.#once(signal)
       return { code: signal.aborted ? 1000 : retrySocket, opened: this.#opened }

@@ -155,7 +155,8 @@ export class Replica implements Follower {
 
   stopped(reason: StopReason, closeCode: number | null, cause?: unknown): void {
     if (this.#phase === 'stopped') return
-    this.error = new StoppedError(reason, closeCode, cause)
+    const isTaken = reason === 'not_found' && this.#isLoaded // HTTP calls it the same
+    this.error = new StoppedError(isTaken ? 'revoked' : reason, closeCode, cause)
     this.#phase = 'stopped'
     this.#cursor = null
     this.connection.leave(this)

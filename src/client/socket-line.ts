@@ -6,7 +6,8 @@ import type { Session } from './session.ts'
 import type { Timing } from './timing.ts'
 import type { Ending, Ends, Follower, Line } from './line.ts'
 import { Timers } from './timers.ts'
-import { readFrame, type ClientFrame, type ServerFrame } from './wire.ts'
+import type { ClientFrame, ServerFrame } from '../model/frames.ts'
+import { readFrame } from './wire.ts'
 
 /** The part of a WebSocket this client uses: the browser's, Bun's, Node's or the `ws` package's. */
 export interface Socket {

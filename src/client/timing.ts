@@ -31,8 +31,9 @@ export const timing = {
   pollWait: 25_000,
   /** Between polls that are answered at once and bring nothing. */
   pollPause: 1_000,
-  /** Where sockets do not open, they are tried again this often. */
-  pollFor: 300_000,
+  /** Where sockets do not open, they are tried again after the first, then after ever more up to the second. */
+  pollFrom: 5_000,
+  pollTo: 300_000,
 }
 
 export type Timing = typeof timing

@@ -1,18 +1,13 @@
 // What goes over a line, as types: the frames of the model, and what the parts of the client are to each other.
 import type { EventType } from '../model/event.ts'
-import type { clientFrames, serverFrames } from '../model/frames.ts'
-import type { Static, TSchema } from '@sinclair/typebox'
+import type { ServerFrame } from '../model/frames.ts'
 
-type FramesOf<T extends Record<string, TSchema>> = { [Name in keyof T]: Static<T[Name]> }[keyof T]
-
-export type ClientFrame = FramesOf<typeof clientFrames>
-export type ServerFrame = FramesOf<typeof serverFrames>
-export type SignalFrame = Static<typeof serverFrames.signal>
-export type PresenceFrame = Static<typeof serverFrames.presence>
-export type SignalKind = Static<typeof clientFrames.signal>['kind']
+export type SignalFrame = Extract<ServerFrame, { t: 'signal' }>
+export type PresenceFrame = Extract<ServerFrame, { t: 'presence' }>
+export type SignalKind = SignalFrame['kind']
 
 /** An entry of the log. A newer server may know more types than this client. */
-export type Event = Omit<Static<typeof serverFrames.event>, 'type'> & { type: EventType | (string & {}) }
+export type Event = Omit<Extract<ServerFrame, { t: 'event' }>, 'type'> & { type: EventType | (string & {}) }
 
 /** The number in a cursor: what entries without a version of their own are compared by. */
 export const numberOf = (cursor: string): number => Number(cursor.slice(cursor.lastIndexOf('.') + 1))

@@ -76,6 +76,8 @@ export const clientFrames = {
   ping: frame('ping', { ts: Type.Optional(Type.Number()) }, 'Every 25 s'),
 }
 
+export type ClientFrame = Static<(typeof clientFrames)[keyof typeof clientFrames]>
+
 const resyncReasons = ['too_old', 'epoch', 'ahead', 'gap', 'access'] as const
 
 export const serverFrames = {
@@ -186,6 +188,8 @@ export const serverFrames = {
     'The process is stopping, or has too much to do; a close follows',
   ),
 }
+
+export type ServerFrame = Static<(typeof serverFrames)[keyof typeof serverFrames]>
 
 /** What `data` of an event is. Deletions and `scope.refetch` have none. */
 export const eventData: Partial<Record<EventType, TSchema>> = {

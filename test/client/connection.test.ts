@@ -135,7 +135,7 @@ test('A connection that never opens refreshes its credentials once, then only ba
 
 test('Where sockets are blocked the client polls, and returns to a socket when there is one', async () => {
   await using script = startScript()
-  using client = await script.client({ transport: 'auto', timing: { pollFor: 150 } })
+  using client = await script.client({ transport: 'auto', timing: { pollFrom: 150 } })
   script.refuses = true
   const view = client.project(projectId).live()
   await eventually(() => expect(view.state).toBe('live'))

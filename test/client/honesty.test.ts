@@ -102,7 +102,10 @@ test('A proxy that opens sockets and passes nothing on is one that blocks them',
 test('Where only polls work a socket is tried in between, without a refresh and without going offline', async () => {
   await using script = startScript()
   script.refuses = true
-  using client = await script.client({ transport: 'auto', timing: { pollFor: 80, backOffFrom: 200 } })
+  using client = await script.client({
+    transport: 'auto',
+    timing: { pollFrom: 80, pollTo: 80, backOffFrom: 200 },
+  })
   const view = await live(client)
   const { refusals, refreshes } = script
   const states = new Set<string>()
@@ -112,9 +115,22 @@ test('Where only polls work a socket is tried in between, without a refresh and 
   expect([...states].sort()).toEqual(['catching-up', 'live'])
 })
 
+test('After an outage sockets are tried soon, where they stay blocked ever more rarely', async () => {
+  await using script = startScript()
+  script.refuses = true
+  using client = await script.client({ transport: 'auto', timing: { pollFrom: 60, pollTo: 5_000 } })
+  await live(client)
+  await Bun.sleep(700)
+  const { refusals } = script
+  expect(refusals).toBeGreaterThan(3)
+  expect(refusals).toBeLessThan(9) // 60, 120, 240, 480 ms
+  script.refuses = false
+  await eventually(() => expect(client.connection).toMatchObject({ kind: 'socket', state: 'open' }))
+})
+
 test('Who only polls is not disturbed by looking for sockets', async () => {
   await using script = startScript()
-  using client = await script.client({ transport: 'poll', timing: { pollFor: 50 } })
+  using client = await script.client({ transport: 'poll', timing: { pollFrom: 50, pollTo: 50 } })
   const view = await live(client)
   const states = new Set<string>()
   view.onChange(() => states.add(view.state))
