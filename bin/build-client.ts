@@ -1,6 +1,7 @@
 // The client as a package for npm: JavaScript that any bundler, browser, Bun or Node takes, declarations beside it,
 // its README and licence. Written anew below `dist/client` (or the folder given); `npm publish` runs there.
-import { cp, mkdir, rm } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { declareModel } from './client-types.ts'
 import rootPackage from '../package.json' with { type: 'json' }
@@ -32,7 +33,7 @@ const writeScripts = async (): Promise<void> => {
  * on top of those.
  */
 const writeTypes = async (): Promise<void> => {
-  const sources = join(out, '.sources')
+  const sources = await mkdtemp(join(tmpdir(), 'tide-client-types-')) // below node_modules nothing is compiled
   const needed = new Map<string, Set<string>>()
   for await (const file of new Bun.Glob('*.ts').scan(source)) {
     const text = await Bun.file(join(source, file)).text()
@@ -53,6 +54,7 @@ const writeTypes = async (): Promise<void> => {
   }
   const files = entries.map(([, file]) => join(sources, 'client', file))
   const config = { extends: join(root, 'tsconfig.json'), compilerOptions, include: [], files }
+  await Bun.write(join(sources, 'package.json'), '{ "type": "module" }')
   await Bun.write(join(sources, 'tsconfig.json'), JSON.stringify(config))
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
   const child = Bun.spawn([process.execPath, compiler, '-p', sources], {

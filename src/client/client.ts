@@ -77,10 +77,17 @@ export const createClient = (options: ClientOptions): Client => {
     onConflict: options.onConflict,
     onRefused: options.onRefused,
   })
-  const deps: ViewDeps = { http, connection, outbox, session, timing }
-  const views = new Map<string, ProjectView>()
   let mine: UserView | null = null
   let person: string | null = null
+  const deps: ViewDeps = {
+    http,
+    connection,
+    outbox,
+    session,
+    timing,
+    projectChanged: (project) => mine?.projectChanged(project),
+  }
+  const views = new Map<string, ProjectView>()
 
   const awake = (): void => {
     connection.wake()

@@ -34,6 +34,8 @@ export interface ViewDeps {
   connection: Connection
   outbox: Outbox
   session: Pick<Session, 'userId'>
+  /** Hears of a project that is another one now. */
+  projectChanged(project: Project): void
   timing: Timing
 }
 
@@ -170,7 +172,7 @@ export class ProjectView {
       cursor,
       install: () => {
         this.#rereads.clear()
-        this.#project = project
+        this.#takeProject(project)
         this.#tasks.reset(tasks.map((task) => [task.id, task.version, task]))
         this.#members.reset(members.map((member) => [member.userId, numberOf(cursor), member]))
       },
@@ -208,7 +210,7 @@ export class ProjectView {
       case 'project.updated':
         if (this.#project && version > this.#project.version)
           // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract; the role is not in it
-          this.#project = { ...this.#project, ...(event.data as Omit<Project, 'role'>) }
+          this.#takeProject({ ...this.#project, ...(event.data as Omit<Project, 'role'>) })
         return
       case 'member.added':
       case 'member.updated':
@@ -236,9 +238,14 @@ export class ProjectView {
   #rereadProject(): void {
     this.#rereads.read(`/api/projects/${this.id}`, (project: Project) => {
       const held = this.#project
-      this.#project = held && held.version > project.version ? { ...held, role: project.role } : project
+      this.#takeProject(held && held.version > project.version ? { ...held, role: project.role } : project)
       this.#changed()
     })
+  }
+
+  #takeProject(project: Project): void {
+    this.#project = project
+    this.deps.projectChanged(project)
   }
 
   #purge(): void {

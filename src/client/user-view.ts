@@ -84,6 +84,14 @@ export class UserView {
     return this.#listeners.add(listener)
   }
 
+  /** A project's own view heard of it: to the person alone the server does not say so much. */
+  projectChanged(project: Project): void {
+    const held = this.#projects.get(project.id)
+    if (!held || (held.version >= project.version && held.role === project.role)) return
+    this.#projects.amend(project.id, project)
+    this.#changed()
+  }
+
   close(): void {
     this.#replica.release()
   }

@@ -24,6 +24,12 @@ export class Versioned<T> {
     return true
   }
 
+  /** Another value at the version that is held: it was heard elsewhere. Not for what is not held. */
+  amend(id: string, value: T): void {
+    const held = this.#held.get(id)
+    if (held && held.value !== null) held.value = value
+  }
+
   /** Lets go of it without remembering: it may come back as it was. */
   remove(id: string): void {
     this.#held.delete(id)

@@ -129,3 +129,17 @@ test('A task that moves leaves the one view and enters the other, the same one a
   await eventually(() => expect(from.current.tasks).toEqual([]))
   expect(to.current.tasks[0]!.version).toBe(task.version + 2)
 })
+
+test('A project whose view is open is in the own view as it is there', async () => {
+  const ada = await world.register()
+  const project = await write(ada, 'POST', '/api/projects', { name: 'before' })
+  using client = await clientOf(ada)
+  using own = client.live()
+  using view = client.project(project.id).live()
+  await Promise.all([own.ready, view.ready])
+  await eventually(() => expect(view.state).toBe('live'))
+  const names: string[][] = []
+  own.onChange(() => names.push(own.current.projects.map(({ name }) => name)))
+  await write(ada, 'PATCH', `/api/projects/${project.id}`, { name: 'after' })
+  await eventually(() => expect(names.at(-1)).toContain('after'))
+})

@@ -5,6 +5,7 @@ import { createClient, type Client, type ClientOptions } from '../../src/client/
 import { ConflictError, StoppedError } from '../../src/client/errors.ts'
 import type { Fetch } from '../../src/client/exchange.ts'
 import { memoryStorage } from '../../src/client/memory-storage.ts'
+import type { OutboxStorage } from '../../src/client/outbox.ts'
 import type { Conflict } from '../../src/client/delivery.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
@@ -249,4 +250,121 @@ test('The queue is bounded', async () => {
   for (let n = 0; n < 1_000; n += 1) view.create({ title: `task ${n}` })
   const tooMany = view.create({ title: 'one more' })
   expect(await tooMany.settled.catch((error: Error) => error.message)).toContain('more than 1000 writes')
+})
+
+test('No write is sent before it is stored, and none before the one ahead of it', async () => {
+  const ada = await world.register()
+  const { state, fetch } = network()
+  const [puts, kept] = [[] as (() => void)[], memoryStorage()]
+  const storage: OutboxStorage = {
+    ...kept,
+    put: async (write) => {
+      await new Promise<void>((resolve) => puts.push(resolve))
+      await kept.put(write)
+    },
+  }
+  using client = await clientOf(ada, { fetch, outbox: storage })
+  using view = client.project(ada.inboxId).live()
+  await view.ready
+  const [first, second] = [view.create({ title: 'first' }), view.create({ title: 'second' })]
+  await eventually(() => expect(puts).toHaveLength(2))
+  puts[1]!()
+  await Bun.sleep(80)
+  expect(state.sent).toEqual([])
+  puts[0]!()
+  expect((await first.settled)!.title).toBe('first')
+  expect((await second.settled)!.title).toBe('second')
+  expect(await kept.load()).toEqual([])
+})
+
+test('A write that cannot be stored is refused and holds up nobody; the storage is asked again', async () => {
+  const ada = await world.register()
+  const kept = memoryStorage()
+  let isFull = true
+  const storage: OutboxStorage = {
+    ...kept,
+    load: () => (isFull ? Promise.reject(new Error('locked')) : kept.load()),
+  }
+  using client = await clientOf(ada, { outbox: storage })
+  using view = client.project(ada.inboxId).live()
+  await view.ready
+  const lost = view.create({ title: 'lost' })
+  expect(await lost.settled.catch((error: Error) => error.name)).toBe('OutboxError')
+  expect(view.current.tasks).toEqual([])
+  isFull = false
+  expect((await view.create({ title: 'kept' }).settled)!.title).toBe('kept')
+})
+
+test('What is purged while it is on the way is refused once', async () => {
+  const [ada, bob] = [await world.register(), await world.register()]
+  const { body: project } = await world.call('POST', '/api/projects', {
+    token: ada.token,
+    body: { name: 'P' },
+  })
+  const path = `/api/projects/${project.id}/members`
+  await world.call('POST', path, { token: ada.token, body: { userId: bob.id, role: 'editor' } })
+  const refused: string[] = []
+  let release = (): void => {}
+  const held = new Promise<void>((resolve) => (release = resolve))
+  using client = await clientOf(bob, {
+    onRefused: ({ op }) => void refused.push(op),
+    fetch: async (url, init) => {
+      if (init.method === 'POST' && url.endsWith('/api/tasks')) await held
+      return fetch(url, init)
+    },
+  })
+  using view = client.project(project.id).live()
+  await eventually(() => expect(view.state).toBe('live'))
+  const write = view.create({ title: 'on the way' })
+  await Bun.sleep(20)
+  await world.call('DELETE', `${path}/${bob.id}`, { token: ada.token })
+  await eventually(() => expect(view.state).toBe('stopped'))
+  release()
+  await Bun.sleep(150)
+  expect(refused).toEqual([write.op])
+})
+
+test('A move to another project settles with the task as it is there, also if the echo is faster', async () => {
+  const ada = await world.register()
+  const { body: target } = await world.call('POST', '/api/projects', {
+    token: ada.token,
+    body: { name: 'P' },
+  })
+  const { id } = await task(ada, 'wanders')
+  using client = await clientOf(ada, {
+    fetch: async (url, init) => {
+      const response = await fetch(url, init)
+      if (url.endsWith('/move')) await Bun.sleep(200)
+      return response
+    },
+  })
+  using view = client.project(ada.inboxId).live()
+  await view.ready
+  const write = view.move(id, { projectId: target.id })
+  expect(view.current.tasks).toEqual([])
+  expect(await write.settled).toMatchObject({ id, projectId: target.id, version: 3 })
+  expect(view.current.pending.size).toBe(0)
+})
+
+test('An onRefused that throws is its program’s error; the next write goes on', async () => {
+  const ada = await world.register()
+  const thrown: unknown[] = []
+  const hold = globalThis.reportError
+  globalThis.reportError = (error) => void thrown.push(error)
+  try {
+    using client = await clientOf(ada, {
+      onRefused: () => {
+        throw new Error('the program is broken')
+      },
+    })
+    using view = client.project(ada.inboxId).live()
+    await view.ready
+    const refused = view.create({ title: 'x'.repeat(300) })
+    const next = view.create({ title: 'next' })
+    expect(await refused.settled.catch(({ code }) => code)).toBe('validation_failed')
+    expect((await next.settled)!.title).toBe('next')
+    expect(thrown).toHaveLength(1)
+  } finally {
+    globalThis.reportError = hold
+  }
 })

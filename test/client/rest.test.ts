@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createClient, type Client } from '../../src/client/client.ts'
 import { ApiError, ConflictError, NetworkError } from '../../src/client/errors.ts'
 import type { Fetch } from '../../src/client/exchange.ts'
-import { startWorld, type Person, type World } from '../support/world.ts'
+import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 import { quick } from './scripted.ts'
 
 let world: World
@@ -114,13 +114,14 @@ test('429 is waited for as long as it says', async () => {
   expect(performance.now() - startedAt).toBeGreaterThanOrEqual(995)
 })
 
-test('Every endpoint answers as it is typed', async () => {
+test('Every endpoint there is, is typed, and answers so', async () => {
   const [eve, bob] = [await world.register('Eve'), await world.register('Bob')]
   const asked = new Set<string>()
-  using client = await clientOf(eve, (url, init) => {
-    asked.add(`${init.method} ${new URL(url).pathname.replaceAll(/[0-9a-f-]{36}/g, ':id')}`)
+  const noting: Fetch = (url, init) => {
+    asked.add(`${init.method} ${new URL(url).pathname}`)
     return fetch(url, init)
-  })
+  }
+  using client = await clientOf(eve, noting)
   const { users, projects, tasks, notifications, auth } = client
   expect((await users.updateMe({ name: 'Eva' })).name).toBe('Eva')
   expect((await users.me()).name).toBe('Eva')
@@ -139,6 +140,8 @@ test('Every endpoint answers as it is typed', async () => {
   expect(await projects.list({ archived: true }).all()).toHaveLength(1)
   expect((await projects.unarchive(project.id)).archivedAt).toBeNull()
   const [one, two] = [await tasks.create({ title: 'one' }), await tasks.create({ title: 'two' })]
+  expect((await tasks.get(one.id)).title).toBe('one')
+  expect(await tasks.list({ search: 'two' }).all()).toMatchObject([{ id: two.id }])
   expect((await tasks.replace(one.id, { title: 'uno', priority: 'high' })).priority).toBe('high')
   expect((await tasks.addTags(one.id, ['a/b', 'c'])).tags).toEqual(['a/b', 'c'])
   expect(await tasks.removeTag(one.id, 'a/b')).toBeNull()
@@ -160,8 +163,36 @@ test('Every endpoint answers as it is typed', async () => {
   expect(missing).toMatchObject({ code: 'not_found' })
   expect(await tasks.delete(one.id)).toBeNull()
   expect(await projects.delete(project.id)).toBeNull()
-  expect(await auth.sessions().all()).toHaveLength(1)
-  expect(asked.size).toBeGreaterThan(30)
+  const [session, ...others] = await auth.sessions().all()
+  expect([session!.current, others]).toEqual([true, []])
+  const word = 'another horse battery'
+  expect(await users.changePassword({ currentPassword: testPassword, password: word })).toBeNull()
+  await client.session.renewHeld()
   await auth.signOut()
   expect(await client.session.held()).toBeNull()
+  await auth.signOut() // over is over
+  using second = createClient({ url: world.url, timing: quick, fetch: noting })
+  expect(await second.auth.signIn({ email: eve.email, password: word })).toMatchObject({ id: eve.id })
+  const current = (await second.auth.sessions().all()).find((one) => one.current)!
+  expect(await second.auth.endSession(current.id)).toBeNull()
+  await second.auth.signIn({ email: eve.email, password: word })
+  await second.auth.signOutEverywhere()
+  const email = `ada-${Bun.randomUUIDv7()}@example.com`
+  await second.auth.register({ email, name: 'Ada', password: testPassword })
+  await second.users.deleteMe(testPassword)
+  expect(await second.session.held()).toBeNull()
+
+  const { body } = await world.call('GET', '/api/openapi.json')
+  // The log and the socket are for live views.
+  const offered = Object.entries<object>(body.paths).flatMap(([path, methods]) =>
+    path.startsWith('/api/') && !['/api/sync', '/api/ws'].includes(path)
+      ? Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`)
+      : [],
+  )
+  const untyped = offered.filter((operation) => {
+    const asPattern = new RegExp(`^${operation.replaceAll(/\{\w+\}/g, '[^/]+')}$`)
+    return ![...asked].some((one) => asPattern.test(one))
+  })
+  expect(offered.length).toBeGreaterThan(40)
+  expect(untyped).toEqual([])
 })
