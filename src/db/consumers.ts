@@ -2,8 +2,9 @@
 // its mover started at, in the transaction that has the effects: whoever else moved it first makes that roll back.
 import type { LogEntry } from '../model/event.ts'
 import type { Queryable, Tx } from './client.ts'
+import { isEpochGood } from './feed.ts'
 
-/** Somebody else moved the position: what was done since it was read is rolled back. */
+/** Somebody else moved the position, or what was read is void: what was done since is rolled back. */
 export class PositionMoved extends Error {
   override readonly name = 'PositionMoved'
 }
@@ -24,16 +25,20 @@ export const selectPosition = async (sql: Queryable, consumer: string, shard: nu
   return row.seq
 }
 
-/** Locks the position until commit. Throws `PositionMoved` unless it is at `from`. */
+/**
+ * Locks the position until commit. Throws `PositionMoved` unless it is at `from` and the entries up to `to`, which were
+ * read in `epoch`, are still those of the log: a stream may have more than a PostgreSQL that failed over.
+ */
 export const updatePosition = async (
   tx: Tx,
-  at: { consumer: string; shard: number; from: number; to: number },
+  at: { consumer: string; epoch: string; shard: number; from: number; to: number },
 ): Promise<void> => {
+  const { consumer, epoch, shard, from, to } = at
   const moved = await tx`
-    update consumer_cursor set seq = ${at.to}
-    where consumer = ${at.consumer} and shard = ${at.shard} and seq = ${at.from}
+    update consumer_cursor set seq = ${to}
+    where consumer = ${consumer} and shard = ${shard} and seq = ${from} and ${isEpochGood(tx, shard, epoch)}
     returning seq`
-  if (moved.length === 0) throw new PositionMoved(`${at.consumer} is not at ${at.shard}.${at.from} any more`)
+  if (moved.length === 0) throw new PositionMoved(`${consumer} is not at ${epoch}.${shard}.${from} any more`)
 }
 
 const maxErrorLength = 2_000

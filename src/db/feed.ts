@@ -193,7 +193,7 @@ export const ensureEpoch = async (
 ): Promise<{ epoch: string; renewed: boolean }> => {
   await tx`lock table feed_origin in share row exclusive mode`
   const [cluster] = await tx<{ id: string; timeline: number }[]>`
-    select system_identifier::text as id, (select timeline_id from pg_control_checkpoint()) as timeline
+    select system_identifier::text as id, ${timeline(tx)} as timeline
     from pg_control_system()`
   const [origin] = await tx<{ id: string; timeline: number }[]>`
     select system_identifier as id, timeline from feed_origin`
@@ -213,6 +213,23 @@ export const ensureEpoch = async (
       system_identifier = excluded.system_identifier, timeline = excluded.timeline`
   return { epoch, renewed: heads.length > 0 }
 }
+
+/** Whether PostgreSQL failed over since the epoch was made: its last commits may be lost, and their numbers used again. */
+export const isEpochVoid = async (sql: Queryable): Promise<boolean> => {
+  const [row] = await sql<{ isVoid: boolean }[]>`
+    select exists (select from feed_origin where timeline <> ${timeline(sql)}) as "isVoid"`
+  return row!.isVoid
+}
+
+/** True while the epoch is this one and PostgreSQL writes what follows on what it was made under. */
+export const isEpochGood = (sql: Queryable, shard: number, epoch: string) => sql`
+  exists (
+    select from feed_head, feed_origin
+    where shard = ${shard} and epoch = ${epoch} and timeline = ${timeline(sql)})`
+
+/** What is written now goes here; the control file learns of a failover only with the next checkpoint. */
+const timeline = (sql: Queryable) => sql`
+  ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer`
 
 /**
  * Makes the daily partitions from today to `days` ahead. Writers to existing days are not locked out, readers only

@@ -19,6 +19,8 @@ export interface Consumer {
 
 /** The log as a consumer sees it: up to where it is known, and any stretch of it. */
 export interface LogSource {
+  /** Of the numbers: another one means that some were lost. */
+  readonly epoch: string
   /** The last number known of the shard. */
   head(shard: number): number
   /** Entries (after, head], ascending, at most `limit`. */
@@ -71,6 +73,8 @@ const storeEveryMs = 1_000
 
 /** One consumer on one shard, from its stored position on, until `signal` aborts. Never rejects. */
 export class Lane {
+  /** In which what follows is true. */
+  #epoch = ''
   /** What the database has; null when that is not known. */
   #stored: number | null = null
   #storedAt = 0
@@ -110,6 +114,8 @@ export class Lane {
 
   async #step(signal: AbortSignal): Promise<void> {
     const { source } = this.deps
+    if (this.#epoch !== source.epoch) this.#stored = null // the position may be among what was lost
+    this.#epoch = source.epoch
     if (this.#stored === null) await this.#load()
     const entries = await source.read(this.shard, this.#position, readEntries)
     if (entries.length === 0) {
@@ -193,7 +199,8 @@ export class Lane {
     const from = this.#stored!
     await writeAsSystem(this.deps, async (tx) => {
       const entries = await work(tx)
-      await updatePosition(tx, { consumer: this.consumer.name, shard: this.shard, from, to })
+      const { name } = this.consumer
+      await updatePosition(tx, { consumer: name, epoch: this.#epoch, shard: this.shard, from, to })
       return { value: null, entries }
     })
     this.stats.transactions += 1
@@ -220,7 +227,7 @@ export class Lane {
 
   /** How long to wait before the next try. */
   #backoff(error: unknown): number {
-    if (error instanceof PositionMoved) return 0
+    if (error instanceof PositionMoved) return restMs
     const { attempts } = this.#failing
     if (!isInterruption(error)) return attempts === 0 ? 0 : backoffMs(attempts, 100, 5_000)
     this.#interruptions += 1

@@ -19,6 +19,9 @@ export const createLogSource = (deps: ReplayDeps & { ring: Ring; tail: () => Fol
   const waiting = Array.from({ length: shardCount }, () => new Set<() => void>())
   const head = (shard: number): number => deps.tail().positions[shard] ?? 0
   return {
+    get epoch() {
+      return deps.tail().epoch
+    },
     head,
     async read(shard, after, limit) {
       const upTo = head(shard)

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { selectPosition } from '../../src/db/consumers.ts'
 import { openDatabase, type Database, type Tx } from '../../src/db/client.ts'
-import { readHeads, readShard } from '../../src/db/feed.ts'
+import { ensureEpoch, readHeads, readShard, type Heads } from '../../src/db/feed.ts'
 import { insertPositions } from '../../src/db/consumers.ts'
 import { writeAsSystem } from '../../src/domain/write.ts'
 import { unavailable } from '../../src/errors.ts'
@@ -47,18 +47,22 @@ afterEach(async () => {
 
 /** The log straight from PostgreSQL, whose head is looked up a hundred times a second. */
 const openSource = (): LogSource & Disposable => {
-  let heads: number[] = []
+  let heads: Heads = { epoch: '', seqs: [] }
+  const head = (shard: number): number => heads.seqs[shard] ?? 0
   const look = setInterval(
     () =>
       void db
         .read(readHeads)
-        .then(({ seqs }) => (heads = seqs))
+        .then((found) => (heads = found))
         .catch(() => {}),
     10,
   )
   return {
-    head: (shard) => heads[shard] ?? 0,
-    read: (shard, after, limit) => db.read((sql) => readShard(sql, shard, after, heads[shard] ?? 0, limit)),
+    get epoch() {
+      return heads.epoch
+    },
+    head,
+    read: (shard, after, limit) => db.read((sql) => readShard(sql, shard, after, head(shard), limit)),
     wait: () => Bun.sleep(5),
     [Symbol.dispose]: () => clearInterval(look),
   }
@@ -182,6 +186,78 @@ test("what is nobody's fault is tried until it works and never put aside", async
   expect(await effects()).toEqual([1, 2, 3])
   expect(stats).toMatchObject({ deadLetters: 0, failures: 0 })
 }, 20_000)
+
+test('after a failover that lost commits nothing is made of what the stream still has of them', async () => {
+  await append(2)
+  const { epoch } = await db.read(readHeads)
+  const [lost] = await db.read((sql) => readShard(sql, shard, 1, 2, 1))
+  const ghosts = [2, 3].map((seq): LogEntry => ({ ...lost!, seq, entityId: newId() }))
+  const streamed = {
+    epoch,
+    head: () => 3,
+    read: async (_: number, after: number) => ghosts.filter(({ seq }) => seq > after),
+  }
+  let followed: Pick<LogSource, 'epoch' | 'head' | 'read'> = streamed
+  const source: LogSource = {
+    get epoch() {
+      return followed.epoch
+    },
+    head: (of) => followed.head(of),
+    read: (of, after, limit) => followed.read(of, after, limit),
+    wait: () => Bun.sleep(5),
+  }
+  const made: (string | null)[] = []
+  const told: Consumer = {
+    ...consumer(),
+    async handle(tx, entries) {
+      made.push(...entries.map(({ entityId }) => entityId))
+      return consumer().handle(tx, entries)
+    },
+  }
+  // As the standby has it: the second entry never was, and two others have its number and the next.
+  await db.transact(async (tx) => {
+    await tx`delete from feed where seq = 2`
+    await tx`update feed_head set seq = 1 where shard = ${shard}`
+    await tx`update consumer_cursor set seq = 1 where shard = ${shard}`
+    await tx`update feed_origin set timeline = timeline + 1`
+  })
+  await append(2)
+
+  const stop = new AbortController()
+  const running = new Lane({ db, publisher, source, log }, told, shard, stats).run(stop.signal)
+  await eventually(() => expect(made.length).toBeGreaterThan(4))
+  expect(await effects()).toEqual([])
+  await db.transact((tx) => ensureEpoch(tx, epoch))
+  await eventually(() => expect(made.length).toBeGreaterThan(8))
+  expect(await effects()).toEqual([])
+  using real = openSource()
+  await eventually(() => expect(real.head(shard)).toBe(3))
+  made.length = 0
+  followed = real
+  await eventually(async () => expect(await position()).toBe(3))
+  stop.abort()
+  await running
+  expect(await effects()).toEqual([2, 3])
+  const entries = await db.read((sql) => readShard(sql, shard, 1, 3, 9))
+  expect(made.slice(-2)).toEqual(entries.map(({ entityId }) => entityId))
+}, 20_000)
+
+test('a new epoch makes a lane that has nothing to do look where it really is', async () => {
+  await append(3)
+  using real = openSource()
+  await eventually(() => expect(real.head(shard)).toBe(3))
+  const stop = new AbortController()
+  const running = new Lane({ db, publisher, source: real, log }, consumer(), shard, stats).run(stop.signal)
+  await eventually(async () => expect(await effects()).toEqual([1, 2, 3]))
+  await db.transact(async (tx) => {
+    await tx`delete from effects where seq > 1`
+    await tx`update consumer_cursor set seq = 1 where shard = ${shard}`
+    await ensureEpoch(tx, true)
+  })
+  await eventually(async () => expect(await effects()).toEqual([1, 2, 3]))
+  stop.abort()
+  await running
+})
 
 test('control: with the position moved in another transaction, lanes that race do things twice', async () => {
   for (let n = 0; n < 10; n += 1) await append(50)
