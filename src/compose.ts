@@ -154,7 +154,7 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
       redis: redis.client,
       db: tailDb,
       log,
-      onAhead: ({ epoch }) => void renewEpoch(db, log, epoch),
+      onLost: (epoch) => db.transact((tx) => ensureEpoch(tx, epoch)),
     }),
   )
   const worker = stack.use(
@@ -171,15 +171,6 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
   )
   const owned = stack.move()
   return { url: worker.url, port: worker.port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
-}
-
-/** A stream ahead of the log means that commits were lost: what clients hold may never have happened. */
-const renewEpoch = async (db: Database, log: Log, voided: string): Promise<void> => {
-  try {
-    await db.transact((tx) => ensureEpoch(tx, voided))
-  } catch (error) {
-    log.error({ err: error }, 'the epoch could not be renewed')
-  }
 }
 
 const isUp = ({ client }: RedisConnection): boolean => client.status === 'ready'

@@ -1,7 +1,7 @@
 // Keeping the streams complete whoever crashed: ten times a second their tops are compared with the log's heads
 // and what is missing is pushed from PostgreSQL. Any number of these may run; pushing twice does nothing.
 import type { Database } from '../db/client.ts'
-import { readHeads, type Heads } from '../db/feed.ts'
+import { isEpochVoid, readHeads, type Heads } from '../db/feed.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { backoffMs, pause } from './pause.ts'
@@ -13,8 +13,8 @@ export interface SweeperOptions {
   redis: Redis
   db: Database
   log: Log
-  /** A stream is ahead of the log: commits were lost, a new epoch is due. Called once an epoch. */
-  onAhead: (found: { epoch: string; shard: number; top: number; head: number }) => void
+  /** Commits were lost: this epoch is to be replaced. Called again until it is. */
+  onLost: (epoch: string) => Promise<unknown>
   everyMs?: number
 }
 
@@ -32,7 +32,7 @@ export interface Sweeper extends AsyncDisposable {
 const maxBackoffMs = 1_000
 
 /** Runs until disposed, whatever is away. */
-export const startSweeper = ({ redis, db, log, onAhead, everyMs = 100 }: SweeperOptions): Sweeper => {
+export const startSweeper = ({ redis, db, log, onLost, everyMs = 100 }: SweeperOptions): Sweeper => {
   const stats: SweeperStats = { ticks: 0, repairs: 0, failures: 0 }
   const stop = new AbortController()
   /** Heads of the tick before: what has not reached the stream since then is late, the rest on its way. */
@@ -46,20 +46,25 @@ export const startSweeper = ({ redis, db, log, onAhead, everyMs = 100 }: Sweeper
     barren = known.seqs.map(() => 0)
   }
 
+  const end = async (epoch: string, reason: string): Promise<void> => {
+    if (alarmedEpoch !== epoch)
+      log.error({ epoch, reason }, 'commits were lost: clients will read snapshots anew')
+    alarmedEpoch = epoch
+    await onLost(epoch)
+  }
+
   const sweep = async (before: Heads): Promise<void> => {
     const { epoch } = before
+    // What was written since may have passed the tops already: then only the failover itself tells of it.
+    if (await db.read(isEpochVoid)) return end(epoch, 'PostgreSQL failed over')
     // Tops first: a head read after them is at or above them, unless commits were lost.
     const tops = await Promise.all(before.seqs.map((_, shard) => readTop(redis, epoch, shard)))
     const heads = await db.read(readHeads)
     if (heads.epoch !== epoch) return begin()
+    if (tops.some((top, shard) => top > heads.seqs[shard]!)) return end(epoch, 'a stream is ahead of the log')
     known = heads
     for (const [shard, top] of tops.entries()) {
       const head = heads.seqs[shard]!
-      if (top > head && alarmedEpoch !== epoch) {
-        alarmedEpoch = epoch
-        log.error({ epoch, shard, top, head }, 'a stream is ahead of the log: commits were lost')
-        onAhead({ epoch, shard, top, head })
-      }
       if (top >= before.seqs[shard]! || barren[shard] === head) continue
       const outcome = await repairStream({ redis, db }, { epoch, shard, top, upTo: head })
       if (outcome === 'nothing') barren[shard] = head

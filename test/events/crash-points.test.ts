@@ -36,7 +36,7 @@ for (const point of crashPoints) {
     test(`killed ${places[point]}, ${isSwept ? 'with' : 'without'} a sweeper: nothing lost, nothing repeated`, async () => {
       await using stack = new AsyncDisposableStack()
       if (isSwept) {
-        stack.use(startSweeper({ redis: world.redis, db: world.tailDb, log, onAhead: () => {} }))
+        stack.use(startSweeper({ redis: world.redis, db: world.tailDb, log, onLost: async () => {} }))
       }
       const follower = stack.use(await follow(world))
       const traffic = stack.use(startTraffic(world, publisher, randomOf(seed), { perSecond: 100 }))

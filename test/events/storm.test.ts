@@ -53,7 +53,7 @@ const faults: Record<string, () => Promise<unknown>> = {
 test(
   `${seconds} s of every fault in random order: nothing lost, repeated, reordered or invented`,
   async () => {
-    await using _ = startSweeper({ redis: world.redis, db: world.tailDb, log, onAhead: () => {} })
+    await using _ = startSweeper({ redis: world.redis, db: world.tailDb, log, onLost: async () => {} })
     await using one = await follow(world)
     await using other = await follow(world)
     await using traffic = startTraffic(world, publisher, randomOf(seed), { perSecond: 200 })

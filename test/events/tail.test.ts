@@ -32,8 +32,8 @@ beforeEach(async () => {
   await eventually(() => world.redis.flushall())
   publisher = createPublisher({ redis: world.redis, db: world.db, log })
   alarms = 0
-  const onAhead = (): void => void (alarms += 1)
-  sweeper = startSweeper({ redis: world.redis, db: world.tailDb, log, onAhead })
+  const onLost = async (): Promise<void> => void (alarms += 1)
+  sweeper = startSweeper({ redis: world.redis, db: world.tailDb, log, onLost })
 })
 
 afterEach(async () => {

@@ -26,7 +26,7 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
   const tailDb = open(3, 'worker tail')
   const redis = stack.use(openRedis(redisUrl, 'request', log))
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
-  stack.use(startSweeper({ redis: redis.client, db: tailDb, log, onAhead: () => {} }))
+  stack.use(startSweeper({ redis: redis.client, db: tailDb, log, onLost: async () => {} }))
   const worker = stack.use(
     await startWorker({
       config: { databaseUrl, workerPort: 0, overdueIntervalMs, feedRetentionDays: 7 },
