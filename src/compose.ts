@@ -102,7 +102,8 @@ export const openServer = async (
       onEpoch() {
         ring.clear()
         authenticator.forgetAll()
-        sockets?.epochChanged()
+        hub.epochChanged()
+        void sockets?.epochChanged()
       },
     }),
   )

@@ -48,6 +48,16 @@ export const selectSessionHolder = async (sql: Queryable, id: string): Promise<S
   return row ?? null
 }
 
+/** Those of the sessions that are still somebody's, by id, with the role that person has now. */
+export const selectLiveSessions = async (sql: Queryable, ids: string[]): Promise<Map<string, Role>> => {
+  const rows = await sql<{ id: string; role: Role }[]>`
+    select s.id, u.role
+    from sessions s join users u on u.id = s.user_id
+    where s.id = any(${ids}::uuid[])
+      and s.revoked_at is null and s.expires_at > now() and u.disabled_at is null`
+  return new Map(rows.map(({ id, role }) => [id, role]))
+}
+
 /** Notes that the sessions are used; those seen within the minute, or locked right now, are left alone. */
 export const touchSessions = async (tx: Tx, ids: string[]): Promise<void> => {
   await tx`

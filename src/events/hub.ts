@@ -9,6 +9,8 @@ export interface Subscriber {
   deliver(entries: LogEntry[]): void
   /** Who has this may be told late, and then in place of `deliver` to read all that came from this entry on. */
   resume?(first: LogEntry): void
+  /** The log's numbers began anew, and what was said just before was perhaps not delivered. */
+  epochChanged?(): void
 }
 
 export type ControlListener = (entry: LogEntry) => void
@@ -55,6 +57,10 @@ export class Hub {
       start = index + 1
     }
     this.#fanOut(start === 0 ? entries : entries.slice(start))
+  }
+
+  epochChanged(): void {
+    for (const audience of this.#scopes.values()) audience.epochChanged()
   }
 
   /** Whether somebody who follows the scope is still to be told what was delivered. */
@@ -130,6 +136,11 @@ class Audience {
   delete(subscriber: Subscriber): void {
     this.#prompt.delete(subscriber)
     this.#patient.delete(subscriber)
+  }
+
+  epochChanged(): void {
+    for (const subscribers of [this.#prompt, this.#patient])
+      for (const subscriber of subscribers) subscriber.epochChanged?.()
   }
 
   /** For the prompt now, for the others in the round that begins next. */

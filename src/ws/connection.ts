@@ -34,16 +34,17 @@ export interface Registry {
 type State = { is: 'greeting' } | { is: 'open'; identity: Identity } | { is: 'closed' }
 
 export class Connection implements Outlet {
+  // What a frame's way out looks at comes first: the first fields lie in the object itself (docs/decisions.md).
+  #socket: Socket | null = null
+  #parkedAt: number | null = null
+  /** The same as in `#state`, without a look at another object for each frame. */
+  #isClosed = false
   readonly id = newId()
   readonly #openedAt = Date.now()
   #state: State = { is: 'greeting' }
-  /** The same as in `#state`, without a look at another object for each frame. */
-  #isClosed = false
   #userId = ''
-  #socket: Socket | null = null
   #heardAt = Date.now()
   #toldAt = Date.now()
-  #parkedAt: number | null = null
   #waiting = 0
   #turn: Promise<void> = Promise.resolve()
   readonly #allowance = new Allowance()
@@ -64,6 +65,11 @@ export class Connection implements Outlet {
   /** Empty until it is known; kept after the end. */
   get userId(): string {
     return this.#userId
+  }
+
+  /** Null until it is known, and after the end. */
+  get identity(): Identity | null {
+    return this.#state.is === 'open' ? this.#state.identity : null
   }
 
   get parked(): boolean {
@@ -146,11 +152,6 @@ export class Connection implements Outlet {
     if (this.#state.is !== 'open') return
     const verdict = verdictOn(control, this.#state.identity.actor.sessionId)
     if (verdict) this.close(verdict)
-  }
-
-  /** The log's numbers start anew: every cursor is void. */
-  epochChanged(): void {
-    this.#subscriptions.epochChanged()
   }
 
   send(frame: ServerFrame): void {

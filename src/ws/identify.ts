@@ -10,7 +10,7 @@ const maxLooks = 3
 
 /** Calls `accept` with who the token stands for and answers what it answers. @throws AppError, see `closeReasonOf`. */
 export const identify = async <T>(
-  { authenticator, hub }: Pick<SocketDeps, 'authenticator' | 'hub'>,
+  { authenticator, hub, tail }: Pick<SocketDeps, 'authenticator' | 'hub' | 'tail'>,
   token: string,
   accept: (identity: Identity) => T,
 ): Promise<T> => {
@@ -19,12 +19,13 @@ export const identify = async <T>(
   try {
     for (let look = 1; look <= maxLooks; look += 1) {
       heard = []
+      const { epoch } = tail
       const identity = await authenticator.authenticate(token)
       const { userId, sessionId } = identity.actor
       const isStale = heard.some(
         ({ scope, control }) => scope === userScope(userId) && verdictOn(control, sessionId) !== null,
       )
-      if (!isStale) return accept(identity)
+      if (!isStale && epoch === tail.epoch) return accept(identity)
     }
     throw unavailable()
   } finally {

@@ -104,6 +104,10 @@ export class PresenceRoom implements Subscriber {
     }
   }
 
+  epochChanged(): void {
+    this.#doubtAll()
+  }
+
   /** @param userId whose watches; everybody's when it is not known. */
   #doubtAll(userId?: unknown): void {
     for (const [watcher, watch] of this.#watches)

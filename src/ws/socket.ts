@@ -2,8 +2,9 @@
 // wrapper parses frames, leaks its per-hook objects and costs three times the memory (docs/decisions.md).
 import type { Server, WebSocketHandler } from 'bun'
 import type { Identity, RatePolicy } from '../deps.ts'
+import { selectLiveSessions } from '../db/sessions.ts'
 import { isAllowedOrigin } from '../domain/origin.ts'
-import { AppError } from '../errors.ts'
+import { AppError, messageOf } from '../errors.ts'
 import type { LogEntry } from '../model/event.ts'
 import { closeCodes, subprotocol, type CloseReason } from '../model/frames.ts'
 import { Connection, type Registry } from './connection.ts'
@@ -101,9 +102,26 @@ export class Sockets implements Registry, AsyncDisposable {
     oldest!.close('too_many_connections')
   }
 
-  /** Every cursor is void: the tail met a new epoch. */
-  epochChanged(): void {
-    for (const connection of this.#connections) connection.epochChanged()
+  /** The tail met a new epoch; what ended a session just before may have been passed over. Never throws. */
+  async epochChanged(): Promise<void> {
+    const seen = new Map([...this.#connections].map((connection) => [connection, connection.identity]))
+    const ids = [...seen.values()].flatMap((identity) => identity?.actor.sessionId ?? [])
+    const live = await this.#deps.db
+      .read((sql) => selectLiveSessions(sql, [...new Set(ids)]))
+      .catch((error: unknown) => {
+        this.#deps.log.warn(
+          { cause: messageOf(error) },
+          'sessions could not be looked at: their sockets are closed',
+        )
+        return null
+      })
+    for (const [connection, identity] of seen) {
+      // Who greeted or renewed meanwhile was looked at then.
+      if (!identity || connection.identity !== identity) continue
+      const role = live?.get(identity.actor.sessionId)
+      if (live && role === undefined) connection.close('revoked')
+      else if (role !== identity.actor.role) connection.close('position_lost')
+    }
   }
 
   /** Says goodbye and closes everything, in slices. */

@@ -11,7 +11,7 @@ import { formatCursor } from '../model/event.ts'
 import { readScope } from '../db/feed.ts'
 import type { Subscriber } from '../events/hub.ts'
 import { readLog } from '../events/replay.ts'
-import { snapshotPath, type ResyncReason } from '../domain/sync.ts'
+import { snapshotPath } from '../domain/sync.ts'
 import type { Outlet, SocketDeps } from './outlet.ts'
 
 /** Entries read at once while catching up. */
@@ -102,18 +102,13 @@ export class Subscription implements Subscriber {
     this.#leave()
   }
 
-  /** Ends it with the reason and where to read the scope anew. */
-  resync(reason: ResyncReason): void {
-    if (this.#state === 'over') return
+  /** Its cursor is void: ends it with where to read the scope anew. */
+  epochChanged(): void {
+    const { scope } = this.start
     this.end()
-    this.outlet.gone(this.start.scope)
-    this.deps.stats.resyncs[reason] += 1
-    this.outlet.send({
-      t: 'resync',
-      scope: this.start.scope,
-      reason,
-      snapshot: snapshotPath(this.start.scope),
-    })
+    this.outlet.gone(scope)
+    this.deps.stats.resyncs.epoch += 1
+    this.outlet.send({ t: 'resync', scope, reason: 'epoch', snapshot: snapshotPath(scope) })
   }
 
   /** Tells the client how far it has heard everything, and how many events that were. */

@@ -73,11 +73,6 @@ export class Subscriptions {
     for (const subscription of this.#held.values()) subscription.tellPosition()
   }
 
-  /** The log's numbers start anew: every cursor is void. */
-  epochChanged(): void {
-    for (const subscription of this.#held.values()) subscription.resync('epoch')
-  }
-
   end(): void {
     for (const subscription of this.#held.values()) subscription.end()
     this.#held.clear()

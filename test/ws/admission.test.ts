@@ -263,7 +263,7 @@ test('a session that ends while its token is looked at opens nothing', async () 
     },
   }
   const opened: Identity[] = []
-  const attempt = identify({ authenticator, hub: deps.hub }, token, (known) => opened.push(known))
+  const attempt = identify({ ...deps, authenticator }, token, (known) => opened.push(known))
   expect(await attempt.catch(closeReasonOf)).toBe('revoked')
   expect([looks, opened]).toEqual([2, []])
 })

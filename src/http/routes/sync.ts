@@ -169,7 +169,9 @@ class News implements Disposable {
       if (entries.some(({ control }) => control !== null)) this.#wake()
     }
     this.#leave = [
-      ...wanted.map(({ scope, cursor }) => deps.hub.subscribe(scope, { deliver: later(cursor) })),
+      ...wanted.map(({ scope, cursor }) =>
+        deps.hub.subscribe(scope, { deliver: later(cursor), epochChanged: this.#wake }),
+      ),
       deps.hub.subscribe(userScope(userId), { deliver: controls }),
     ]
   }

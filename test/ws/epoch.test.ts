@@ -1,0 +1,105 @@
+// What the log said just before a new epoch was made, no process may have heard. It counts all the same.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { append, ensureEpoch, readHead } from '../../src/db/feed.ts'
+import { deleteMember } from '../../src/db/members.ts'
+import { revokeSession } from '../../src/db/sessions.ts'
+import type { Tx } from '../../src/db/client.ts'
+import { projectScope, shardOf, userScope, type Control, type Entry } from '../../src/model/event.ts'
+import { eventually } from '../support/eventually.ts'
+import { openSocket, type TestSocket } from '../support/socket.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { addMember, makeProject } from './voice.ts'
+
+let world: World
+let anna: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+  anna = await world.register()
+}, 30_000)
+afterAll(() => world[Symbol.asyncDispose]())
+
+/** Commits a change with what it says, and a new epoch after it: followers go on behind both. */
+const lastWords = (change: (tx: Tx) => Promise<unknown>, entry: Entry): Promise<unknown> =>
+  world.server.deps.db.transact(async (tx) => {
+    await change(tx)
+    await append(tx, [entry])
+    await ensureEpoch(tx, true)
+  })
+
+const control = (userId: string, said: Control): Entry => ({
+  scope: userScope(userId),
+  type: 'control',
+  id: null,
+  actorId: null,
+  control: said,
+})
+
+const open = async ({ token }: { token: string }): Promise<TestSocket> => {
+  const socket = await openSocket(world.url, { token })
+  await socket.take('welcome')
+  return socket
+}
+
+const login = async ({ email }: Person): Promise<{ token: string; sessionId: string }> => {
+  const { body } = await world.call('POST', '/api/auth/login', {
+    body: { email, password: 'correct horse battery' },
+  })
+  const [, claims] = String(body.accessToken).split('.')
+  const { sid } = JSON.parse(Buffer.from(claims!, 'base64url').toString())
+  return { token: body.accessToken, sessionId: sid }
+}
+
+test('the sockets of a session that ended are closed, those of others live on', async () => {
+  const ended = await login(anna)
+  await using lost = await open(ended)
+  await using kept = await open(anna)
+  await lastWords(
+    (tx) => revokeSession(tx, anna.id, ended.sessionId),
+    control(anna.id, { kind: 'session', sessionId: ended.sessionId }),
+  )
+  expect(await lost.closed()).toBe(4403)
+  kept.send({ t: 'ping' })
+  await kept.take('pong')
+})
+
+test('the sockets of a person whose role changed are closed to come back with the new one', async () => {
+  const person = await world.registerAdmin()
+  await using socket = await open(person)
+  await lastWords(
+    (tx) => tx`update users set role = 'user' where id = ${person.id}`,
+    control(person.id, { kind: 'role' }),
+  )
+  expect(await socket.closed()).toBe(4010)
+})
+
+test('a removed member watches nothing any more', async () => {
+  const bert = await world.register()
+  const project = await makeProject(world, anna)
+  await addMember(world, project, anna, bert)
+  await using socket = await open(bert)
+  const key = `project:${project.id}`
+  socket.send({ t: 'watch', rid: 1, key })
+  expect(await socket.take((frame) => frame.rid === 1)).toMatchObject({ t: 'ok' })
+  await lastWords((tx) => deleteMember(tx, project.id, bert.id), {
+    scope: projectScope(project.id),
+    type: 'member.removed',
+    id: bert.id,
+    actorId: anna.id,
+    control: { kind: 'revoke', userId: bert.id },
+  })
+  expect(await socket.take('error')).toEqual({ t: 'error', key, code: 'not_found' })
+})
+
+test('a long poll ends at once, with where to begin anew', async () => {
+  const scope = projectScope(anna.inboxId)
+  const shard = shardOf(scope)
+  const { epoch, seq } = await world.server.deps.db.read((sql) => readHead(sql, shard))
+  const polling = world.call('GET', `/api/sync?scope=${scope}&cursor=${epoch}.${shard}.${seq}&wait=25`, {
+    token: anna.token,
+  })
+  await eventually(() => expect(world.server.deps.hub.scopeCount).toBeGreaterThan(0))
+  await world.server.deps.db.transact((tx) => ensureEpoch(tx, true))
+  const { status, body } = await polling
+  expect({ status, ...body }).toMatchObject({ status: 410, code: 'cursor_expired', reason: 'epoch', scope })
+})
