@@ -123,6 +123,7 @@ export class Connection implements Ends, Disposable {
   /** Tries now: the network is back, the person signed in, or wants it so after a stop. */
   wake(): void {
     this.#stop = null
+    if (!this.#run) this.#set('idle')
     this.#failures = 0
     this.#nap.wake()
     this.#start()
@@ -193,7 +194,7 @@ export class Connection implements Ends, Disposable {
       .finally(() => {
         this.#run = null
         this.#line = null
-        if (!this.#stop) this.#set('idle')
+        this.#set(this.#stop ? 'stopped' : 'idle')
         this.#start() // somebody may have come while this one ended
       })
   }
@@ -213,7 +214,7 @@ export class Connection implements Ends, Disposable {
       for (const key of this.#watched.keys()) this.unseen(key)
       if (signal.aborted) return
       const waitMs = await this.#judge(line.kind, ending, signal)
-      if (waitMs === null) return
+      if (waitMs === null || signal.aborted) return
       if (waitMs === 0) continue
       this.#isLost = true
       this.#set('waiting')

@@ -9,12 +9,22 @@ const store = 'writes'
 export const indexedDbStorage = (name: string): OutboxStorage => {
   let opening: Promise<IDBDatabase> | null = null
 
-  const open = (): Promise<IDBDatabase> => {
+  const open = async (): Promise<IDBDatabase> => {
     const request = indexedDB.open(name, 1)
     request.addEventListener('upgradeneeded', () =>
       request.result.createObjectStore(store, { keyPath: 'op' }),
     )
-    return done(request)
+    const database = await done(request)
+    const forget = (): void => {
+      opening = null
+    }
+    // Whoever clears what sites store, or a later version of this, must not be in the way of the other.
+    database.addEventListener('close', forget)
+    database.addEventListener('versionchange', () => {
+      database.close()
+      forget()
+    })
+    return database
   }
 
   const within = async <T>(

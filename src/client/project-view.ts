@@ -42,12 +42,17 @@ export interface ViewDeps {
 /** What one snapshot request takes. */
 const pageTasks = 5_000
 
+/** Events that are heard of together. */
+const maxUntold = 1_000
+
 export class ProjectView {
   #current: ProjectState | null = null
   #project: Project | null = null
   readonly #tasks = new Versioned<Task>()
   readonly #members = new Versioned<Member>()
   readonly #listeners = new Listeners<Event | null>()
+  /** Replayed events nobody was told of yet. */
+  #untold: Event[] = []
   readonly #replica: Replica
   readonly #rereads: Rereads
   readonly #leaveOutbox: (() => void)[]
@@ -173,7 +178,8 @@ export class ProjectView {
       install: () => {
         this.#rereads.clear()
         this.#takeProject(project)
-        this.#tasks.reset(tasks.map((task) => [task.id, task.version, task]))
+        // What is kept in order is soon put in order.
+        this.#tasks.reset(inOrder(tasks).map((task) => [task.id, task.version, task]))
         this.#members.reset(members.map((member) => [member.userId, numberOf(cursor), member]))
       },
     }
@@ -182,7 +188,9 @@ export class ProjectView {
   #apply(event: Event): void {
     this.#take(event)
     if (event.type.startsWith('task.') && !event.omitted) this.#echo(event, taskOf(event))
-    this.#changed(event)
+    // What was missed is shown at once, not one after another.
+    if (this.#replica.isReplaying && this.#untold.length < maxUntold) this.#untold.push(event)
+    else this.#changed(event)
   }
 
   #isOwn(userId: string): boolean {
@@ -261,6 +269,7 @@ export class ProjectView {
 
   #changed(event: Event | null = null): void {
     this.#current = null
+    for (const untold of this.#untold.splice(0)) this.#listeners.tell(untold)
     this.#listeners.tell(event)
   }
 }

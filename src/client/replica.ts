@@ -113,6 +113,11 @@ export class Replica implements Follower {
     return this.#isLoaded && isKnown ? 'catching-up' : 'connecting'
   }
 
+  /** Hearing what was missed. */
+  get isReplaying(): boolean {
+    return this.#phase === 'replaying'
+  }
+
   get cursor(): string | null {
     return this.#phase === 'loading' ? null : this.#cursor
   }

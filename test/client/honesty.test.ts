@@ -401,6 +401,46 @@ test('Signing out ends what is live, also if the server cannot be told; the cook
   await live(client)
 })
 
+test('After a session that is over the next begins as the first did', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  const view = await live(client)
+  script.refreshStatus = 401
+  script.peers[0]!.close(4403)
+  await eventually(() => expect(view.state).toBe('stopped'))
+  await eventually(() => expect(client.connection.state).toBe('stopped'))
+  script.refreshStatus = 200
+  await client.session.adopt(script.session())
+  expect(client.connection.state).toBe('idle')
+  const next = client.project(projectId).live()
+  const states = [next.state]
+  next.onChange(() => states.push(next.state))
+  await eventually(() => expect(next.state).toBe('live'))
+  expect([...new Set(states)]).toEqual(['connecting', 'catching-up', 'live'])
+})
+
+test('What was missed is shown at once, and every event of it is told', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  const view = await live(client)
+  const missed = Array.from({ length: 30 }, (_, n) => script.event(`missed ${n}`))
+  script.onSub = ({ rid, cursor }) => [
+    { t: 'sub', rid, scope, mode: 'resume', cursor, replay: missed.length },
+    ...missed,
+    { t: 'synced', scope, cursor: missed.at(-1)!.cursor },
+  ]
+  const counts = new Set<number>()
+  const heard: unknown[] = []
+  view.onChange((event) => {
+    counts.add(view.current.tasks.length)
+    if (event) heard.push(event.cursor)
+  })
+  script.peers[0]!.close(1012)
+  await eventually(() => expect(view.current.tasks).toHaveLength(30))
+  expect([...counts]).toEqual([0, 30])
+  expect(heard).toEqual(missed.map(({ cursor }) => cursor))
+})
+
 test('What one person wrote is never sent by the next, and waits for the first', async () => {
   await using script = startScript()
   const sent: string[] = []

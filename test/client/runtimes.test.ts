@@ -99,6 +99,34 @@ test('In Chromium: a socket, optimistic writes, the cookie for the refresh, and 
   expect(entries.filter(({ op }) => op !== null)).toHaveLength(3)
 }, 60_000)
 
+test('In Chromium: a storage that is cleared under the page is no obstacle, and is made anew', async () => {
+  await using context = await browser.newContext({ bypassCSP: true })
+  const page = await openPage(context)
+  const outcome = await page.evaluate(async () => {
+    const storage = Tasktide.indexedDbStorage('cleared')
+    const at = new Date().toISOString()
+    const write = {
+      op: 'one',
+      by: null,
+      order: 1,
+      projectId: 'p',
+      taskId: 't',
+      baseVersion: 1,
+      before: {},
+      at,
+    }
+    await storage.put({ ...write, change: { kind: 'delete' } })
+    const request = indexedDB.deleteDatabase('cleared')
+    const cleared = await new Promise<string>((resolve) => {
+      request.addEventListener('success', () => resolve('cleared'))
+      request.addEventListener('blocked', () => resolve('blocked'))
+    })
+    await storage.put({ ...write, op: 'two', change: { kind: 'delete' } })
+    return [cleared, ...(await storage.load()).map(({ op }) => op)]
+  })
+  expect(outcome).toEqual(['cleared', 'two'])
+}, 60_000)
+
 test('In Node: the same client, with a socket where there is one and by long polls where not', async () => {
   const node = Bun.which('node')
   if (!node) return console.log('There is no Node on this machine: nothing to check here')
