@@ -254,9 +254,12 @@ export class Connection implements Ends, Disposable {
       const isSignedIn = await this.#renew(signal)
       if (!isSignedIn) return this.#stopAll('signed_out', code)
     }
-    if (reconnectAfter) return reconnectAfter[0] + Math.random() * (reconnectAfter[1] - reconnectAfter[0])
     const { backOffFrom, backOffTo } = this.deps.timing
-    return jitter(this.#failures, backOffFrom, backOffTo)
+    const backOff = jitter(this.#failures, backOffFrom, backOffTo)
+    if (!reconnectAfter) return backOff
+    const [from, to] = reconnectAfter
+    const asked = from + Math.random() * (to - from)
+    return this.#failures > 1 ? Math.max(asked, backOff) : asked
   }
 
   /** Counts connections that never opened; decides between sockets and polls. */

@@ -89,10 +89,11 @@ const stopTexts = {
   closed: 'The view was closed by this program',
   not_found: 'The scope does not exist, or is not this person’s to read',
   revoked: 'The right to read this was taken away, or it was deleted; what was held is purged',
-  signed_out: 'The session is over; sign in again and call client.reconnect()',
+  signed_out: 'The session is over; sign in, then open it again',
   too_many_connections:
-    'This person has too many connections and this was the oldest; close other tabs and call client.reconnect()',
-  too_large: 'A frame was larger than the server takes, probably a signal; call client.reconnect()',
+    'This person has too many connections and this was the oldest; close other tabs, call client.reconnect() and open it again',
+  too_large:
+    'A frame was larger than the server takes, probably a signal; call client.reconnect() and open it again',
   protocol: 'Server and client do not understand each other; one of them is probably out of date',
   limit: 'Too many scopes are followed at once (the server takes 64); close views that are not shown',
   refused: 'The server refuses to serve this; its error is the cause',

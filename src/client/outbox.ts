@@ -146,7 +146,8 @@ export class Outbox implements Disposable {
 
   [Symbol.dispose](): void {
     this.#closing.abort()
-    for (const { result } of this.#entries) result.reject(new OutboxError('the client was closed'))
+    const closed = new OutboxError('the client was closed; what is stored is sent by the next one')
+    for (const { result } of this.#entries) result.reject(closed)
     this.#entries = []
   }
 

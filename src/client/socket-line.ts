@@ -166,8 +166,10 @@ export class SocketLine implements Line {
       case 'bye':
         this.#reconnectAfter = frame.reconnectAfter
         return
-      case 'pong':
       case 'ok':
+        this.#watching.delete(frame.rid)
+        return
+      case 'pong':
         return
     }
   }

@@ -90,6 +90,21 @@ test('A connection that is accepted and closed at once backs off, however long t
   expect(openings).toBeLessThan(15)
 })
 
+test('A server that says goodbye again and again, for no time at all, is left some', async () => {
+  await using script = startScript()
+  let openings = 0
+  script.onOpen = (peer) => {
+    openings += 1
+    peer.send(JSON.stringify({ t: 'bye', code: 1013, reconnectAfter: [0, 0] }))
+    peer.close(1013)
+  }
+  using client = await script.client({ timing: { backOffFrom: 50, backOffTo: 10_000 } })
+  client.project(projectId).live()
+  await Bun.sleep(900)
+  expect(openings).toBeGreaterThan(1)
+  expect(openings).toBeLessThan(15)
+})
+
 test('A proxy that opens sockets and passes nothing on is one that blocks them', async () => {
   await using script = startScript()
   script.onOpen = () => {} // no welcome
