@@ -134,9 +134,10 @@ export const openServer = async (
   sockets = new Sockets(deps, patience)
   const server = listen(deps, sockets, listening)
   stack.defer(async () => {
+    const delayMs = config.drainDelaySeconds * 1_000
     drain.abort()
-    await Bun.sleep(config.drainDelayMs)
-    await sockets.drain(stopWithinMs - config.drainDelayMs - stopTimeoutMs)
+    await Bun.sleep(delayMs)
+    await sockets.drain(stopWithinMs - delayMs - stopTimeoutMs)
     await sockets[Symbol.asyncDispose]()
     await stopServer(server)
   })

@@ -39,7 +39,7 @@ export interface Config {
   maxConnections: number
   socketsPerUser: number
   upgradesPerMinute: number
-  drainDelayMs: number
+  drainDelaySeconds: number
   trustedProxies: number
   overdueIntervalMs: number
 }
@@ -244,12 +244,12 @@ const keys = {
   maxConnections: whole('MAX_CONNECTIONS', 'Sockets a process accepts', 10_000, 1, 1_000_000),
   socketsPerUser: whole('SOCKETS_PER_USER', 'Sockets one user may hold on a process', 20, 1, 100_000),
   upgradesPerMinute: whole('UPGRADES_PER_MINUTE', 'Socket upgrades a minute per user', 120, 1, 1_000_000),
-  drainDelayMs: wholeIn(
-    'DRAIN_DELAY_MS',
-    'Milliseconds a stopping server waits for balancers to notice',
-    { development: 0, production: 5_000 },
+  drainDelaySeconds: wholeIn(
+    'DRAIN_DELAY',
+    'Seconds a stopping server waits for balancers to notice',
+    { development: 0, production: 5 },
     0,
-    20_000,
+    20,
   ),
   trustedProxies: whole(
     'TRUSTED_PROXIES',

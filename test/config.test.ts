@@ -112,9 +112,9 @@ describe('production', () => {
   test('takes good settings', () => expect(problemsOf(production)).toEqual([]))
 
   test('gives balancers five seconds to notice that it stops, unless told otherwise', () => {
-    expect(readConfig(production).drainDelayMs).toBe(5_000)
-    expect(readConfig({ ...production, DRAIN_DELAY_MS: '0' }).drainDelayMs).toBe(0)
-    expect(readConfig(needed).drainDelayMs).toBe(0)
+    expect(readConfig(production).drainDelaySeconds).toBe(5)
+    expect(readConfig({ ...production, DRAIN_DELAY: '0' }).drainDelaySeconds).toBe(0)
+    expect(readConfig(needed).drainDelaySeconds).toBe(0)
   })
 
   test('refuses a secret that is one in length only', () => {

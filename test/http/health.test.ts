@@ -143,7 +143,7 @@ describe('a server that lost a part', () => {
 })
 
 test('A server that drains is alive and not ready', async () => {
-  const config = { ...server.deps.config, drainDelayMs: 1_000 }
+  const config = { ...server.deps.config, drainDelaySeconds: 1 }
   const draining = await openServer(config, createLog('test', 'silent'))
   const stopped = draining[Symbol.asyncDispose]()
   const ready = await fetch(`${draining.url}/readyz`)

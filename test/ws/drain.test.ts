@@ -26,7 +26,7 @@ const closedAt = async (socket: TestSocket): Promise<number> => {
 }
 
 test('first it is not ready, refuses upgrades and ends waits; requests and sockets go on for the delay', async () => {
-  const draining = await world.another({ drainDelayMs: 400 })
+  const draining = await world.another({ drainDelaySeconds: 0.4 })
   const { scope } = await makeProject(world, anna)
   await using socket = await openSocket(draining.url, { token: anna.token })
   socket.send({ t: 'sub', rid: 1, scope })
@@ -156,7 +156,7 @@ test('a rolling restart of three processes under constant writes loses nothing a
   const { scope } = await makeProject(world, anna)
   await using stack = new AsyncDisposableStack()
   const start = (port = '0'): Promise<Program> =>
-    startProgram(world, { args: ['server'], environment: { PORT: port, DRAIN_DELAY_MS: '200' } })
+    startProgram(world, { args: ['server'], environment: { PORT: port, DRAIN_DELAY: '1' } })
   const servers = await Promise.all([start(), start(), start()])
   stack.defer(async () => void (await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()))))
   const urlOf = (): string => servers[Math.floor(random() * servers.length)]!.url
