@@ -1,6 +1,7 @@
 // One HTTP request and its answer, with a deadline: no retries, no credentials of its own.
 import { ApiError, NetworkError } from './errors.ts'
 import { readProblem } from './problem.ts'
+import { withAny } from './wait.ts'
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 
@@ -41,7 +42,6 @@ export interface Answer<T> {
 /** Throws ApiError for a problem, NetworkError where there is no answer, the signal's reason when aborted. */
 export const exchange = async <T>(wire: Wire, call: Call, token: string | null): Promise<Answer<T>> => {
   const { method, path, query, body, ifMatch, key, signal, timeoutMs = wire.timeoutMs } = call
-  const deadline = AbortSignal.timeout(timeoutMs)
   const isForm = typeof FormData !== 'undefined' && body instanceof FormData
   const headers: Record<string, string> = {}
   if (token !== null) headers['Authorization'] = `Bearer ${token}`
@@ -49,19 +49,25 @@ export const exchange = async <T>(wire: Wire, call: Call, token: string | null):
   if (typeof ifMatch === 'number') headers['If-Match'] = `"${ifMatch}"`
   if (typeof key === 'string') headers['Idempotency-Key'] = key
   const url = `${wire.url}${path}${queryOf(query)}`
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(new DOMException('no answer', 'TimeoutError')), timeoutMs)
   try {
-    const response = await wire.fetch(url, {
-      method,
-      headers,
-      ...(body !== undefined && { body: isForm ? body : JSON.stringify(body) }),
-      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
-      // The refresh cookie is same-site and lives under /api/auth: nothing else ever carries it.
-      credentials: path.startsWith('/api/auth/') ? 'include' : 'omit',
+    return await withAny(signal ? [signal, late.signal] : [late.signal], async (either) => {
+      const response = await wire.fetch(url, {
+        method,
+        headers,
+        ...(body !== undefined && { body: isForm ? body : JSON.stringify(body) }),
+        signal: either,
+        // The refresh cookie is same-site and lives under /api/auth: nothing else ever carries it.
+        credentials: path.startsWith('/api/auth/') ? 'include' : 'omit',
+      })
+      return read<T>(response, path)
     })
-    return await read<T>(response, path)
   } catch (error) {
     if (error instanceof ApiError || signal?.aborted) throw error
-    throw new NetworkError(method, url, deadline.aborted ? deadline.reason : error)
+    throw new NetworkError(method, url, late.signal.aborted ? late.signal.reason : error)
+  } finally {
+    clearTimeout(timer)
   }
 }
 

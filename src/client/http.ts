@@ -42,7 +42,7 @@ export class Http {
         return await attempt()
       } catch (error) {
         const askedMs = error instanceof ApiError ? error.retryAfterMs : null
-        const isHopeless = failures >= attempts || !isRepeatable || !isPassing(error)
+        const isHopeless = failures >= attempts || !isRepeatable || !(isPassing(error) || isFault(error))
         if (isHopeless || (askedMs ?? 0) > retryAfterMost) throw error
         await sleep((askedMs ?? 0) + jitter(failures, retryFrom, retryTo), call.signal ?? never)
       }
@@ -75,6 +75,9 @@ export const isPassing = (error: unknown): boolean =>
       error.status === 429 ||
       error.code === 'idempotency_in_flight' ||
       (error.status === 404 && !isMissing(error))))
+
+/** A fault of the server may be of this moment; worth a few attempts, but not waiting for. */
+const isFault = (error: unknown): boolean => error instanceof ApiError && error.status === 500
 
 /** Whether this server says that there is no such thing: a proxy's 404 while it is away proves nothing. */
 export const isMissing = (error: unknown): error is ApiError =>

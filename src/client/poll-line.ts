@@ -4,7 +4,7 @@ import { ApiError, NetworkError, SignedOutError } from './errors.ts'
 import { isMissing, type Http } from './http.ts'
 import { retrySocket, type Ending, type Ends, type Follower, type Line } from './line.ts'
 import type { Timing } from './timing.ts'
-import { anyOf, Nap } from './wait.ts'
+import { Nap, withAny } from './wait.ts'
 import type { Event } from './wire.ts'
 
 interface Page {
@@ -70,21 +70,24 @@ export class PollLine implements Line {
 
   async #once(signal: AbortSignal): Promise<void> {
     this.#round = new AbortController()
-    const round = anyOf(signal, this.#round.signal)
     const followers = [...this.ends.followers()].filter((one) => one.cursor !== null)
     for (const surplus of followers.splice(maxScopes)) this.ends.drop(surplus, 'limit')
     try {
-      if (followers.length === 0) return await this.#nap.sleep(this.timing.pollWait, round)
-      // Whoever is new hears at once where it stands; waiting starts with the next round.
-      const isNew = followers.some((follower) => !this.#joined.has(follower))
-      const startedAt = Date.now()
-      const news = await this.#poll(followers, isNew ? 0 : this.timing.pollWait, round)
-      // As a server answers that is stopping, or a proxy that does not let anybody wait.
-      const isIdle = news === 0 && Date.now() - startedAt < this.timing.pollPause
-      if (isIdle) await this.#nap.sleep(this.timing.pollPause, round)
+      await withAny([signal, this.#round.signal], (round) => this.#ask(followers, round))
     } catch (error) {
       if (signal.aborted || !this.#round.signal.aborted) throw error
     }
+  }
+
+  async #ask(followers: Follower[], signal: AbortSignal): Promise<void> {
+    if (followers.length === 0) return this.#nap.sleep(this.timing.pollWait, signal)
+    // Whoever is new hears at once where it stands; waiting starts with the next round.
+    const isNew = followers.some((follower) => !this.#joined.has(follower))
+    const startedAt = Date.now()
+    const news = await this.#poll(followers, isNew ? 0 : this.timing.pollWait, signal)
+    // As a server answers that is stopping, or a proxy that does not let anybody wait.
+    const isIdle = news === 0 && Date.now() - startedAt < this.timing.pollPause
+    if (isIdle) await this.#nap.sleep(this.timing.pollPause, signal)
   }
 
   /** Answers how much it brought. */

@@ -30,9 +30,24 @@ export const until = <T>(promise: Promise<T>, signal: AbortSignal | undefined): 
         promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
       })
 
-/** A signal that ends with any of those given. */
-export const anyOf = (...signals: (AbortSignal | undefined)[]): AbortSignal =>
-  AbortSignal.any(signals.filter((signal) => signal !== undefined))
+/** Runs with a signal that ends with any of those given. `AbortSignal.any` would leave a trace in each that stays. */
+export const withAny = async <T>(
+  signals: readonly AbortSignal[],
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> => {
+  const any = new AbortController()
+  const leave = signals.map((signal) => {
+    const abort = (): void => any.abort(signal.reason)
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort)
+    return () => signal.removeEventListener('abort', abort)
+  })
+  try {
+    return await run(any.signal)
+  } finally {
+    for (const one of leave) one()
+  }
+}
 
 /** A wait that somebody may cut short. */
 export class Nap {
@@ -43,7 +58,7 @@ export class Nap {
     const woken = new AbortController()
     this.#wake = () => woken.abort()
     try {
-      await sleep(ms, anyOf(signal, woken.signal))
+      await withAny([signal, woken.signal], (either) => sleep(ms, either))
     } catch (error) {
       if (!woken.signal.aborted || signal.aborted) throw error
     } finally {

@@ -101,6 +101,19 @@ test('What cannot succeed is not repeated; what is away is given up after a few 
   expect(attempts).toBe(4)
 })
 
+test('A fault of the server is met with a few more attempts of what may be repeated', async () => {
+  let faults = 2
+  using client = await clientOf(ada, (url, init) => {
+    faults -= 1
+    if (faults < 0) return fetch(url, init)
+    return Promise.resolve(Response.json({ code: 'internal', status: 500, detail: '' }, { status: 500 }))
+  })
+  expect((await client.tasks.create({ title: 'after all' })).title).toBe('after all')
+  faults = 9
+  expect(await client.tasks.create({ title: 'never' }).catch(({ code }) => code)).toBe('internal')
+  expect(faults).toBe(5)
+})
+
 test('429 is waited for as long as it says', async () => {
   let refusals = 0
   using client = await clientOf(ada, (url, init) => {
