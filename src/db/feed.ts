@@ -178,6 +178,12 @@ export const readScope = async (
   where scope = ${scope} and seq > ${after} and seq <= ${upTo}
   order by seq limit ${limit}`
 
+/** Whether the log still has what follows a number below the shard's head: then it has everything after it. */
+export const keepsAfter = async (sql: Queryable, shard: number, after: number): Promise<boolean> => {
+  const rows = await sql`select from feed where shard = ${shard} and seq = ${after} + 1`
+  return rows.length > 0
+}
+
 const columns = (sql: Queryable) => sql`
   shard, seq, at, scope, type, entity_id as "entityId", version, actor_id as "actorId",
   op, control, changes, quiet, frame`

@@ -84,6 +84,10 @@ class StreamedEntry implements LogEntry {
   get quiet() {
     return this.rest[7]
   }
+  /** As an entry from the log is written: accessors are not. */
+  toJSON() {
+    return plainEntry(this)
+  }
   /** Roughly what the entry holds in memory. */
   get bytes() {
     return (this.frame?.length ?? 0) + this.json.length + perEntryBytes

@@ -8,7 +8,7 @@
 //           └──── connection parked ───┘        └── revoked, resync, unsub, replaced, closed
 import type { LogEntry, Scope } from '../model/event.ts'
 import { formatCursor } from '../model/event.ts'
-import { readScope } from '../db/feed.ts'
+import { keepsAfter, readScope } from '../db/feed.ts'
 import type { Subscriber } from '../events/hub.ts'
 import { readLog } from '../events/replay.ts'
 import { snapshotPath } from '../domain/sync.ts'
@@ -91,6 +91,7 @@ export class Subscription implements Subscriber {
         if (this.#is('catching-up')) this.#position = Math.max(this.#position, upTo)
       }
     } catch (error) {
+      if (!this.#is('catching-up')) return
       this.deps.log.warn({ err: error, scope: this.start.scope }, 'a subscription could not catch up')
       this.outlet.close('server_error')
     }
@@ -142,8 +143,12 @@ export class Subscription implements Subscriber {
     const after = this.#position
     const upTo = Math.max(head, tail.positions[shard]!)
     if (upTo - after > maxShardReplay) {
-      const entries = await history.db.read((sql) => readScope(sql, scope, after, upTo, pageEntries))
+      const { entries, isKept } = await history.db.read(async (sql) => ({
+        entries: await readScope(sql, scope, after, upTo, pageEntries),
+        isKept: await keepsAfter(sql, shard, after), // asked last: a day of the log may be dropped at any moment
+      }))
       this.deps.stats.replays.log += 1
+      if (!isKept) throw new Error(`the log lost what follows ${after} in shard ${shard}`)
       return { entries, upTo: entries.length < pageEntries ? upTo : entries.at(-1)!.seq }
     }
     const { entries, source } = await readLog(history, epoch, shard, after, upTo, pageEntries)

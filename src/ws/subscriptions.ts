@@ -64,9 +64,7 @@ export class Subscriptions {
 
   /** Brings on what waits, until the connection is parked. */
   catchUp(): void {
-    if (this.#isCatchingUp) return
-    this.#isCatchingUp = true
-    void this.#catchUpAll().finally(() => (this.#isCatchingUp = false))
+    if (!this.#isCatchingUp) void this.#catchUpAll()
   }
 
   tellPositions(): void {
@@ -79,11 +77,13 @@ export class Subscriptions {
   }
 
   async #catchUpAll(): Promise<void> {
+    this.#isCatchingUp = true
     while (!this.outlet.parked) {
       const next = [...this.#held.values()].find((subscription) => subscription.isWaiting)
-      if (!next) return
-      await next.catchUp()
+      if (!next) break
+      await next.catchUp() // never throws
     }
+    this.#isCatchingUp = false // in the same step as the last look
   }
 
   #resync(rid: Rid, scope: Scope, reason: ResyncReason): void {

@@ -175,6 +175,35 @@ test('a cursor at the edge of the log goes on, one before it has to begin anew (
   expect(await subscribe(at(entries.at(-1)!.seq))).toMatchObject({ t: 'sub', mode: 'resume', replay: 0 })
 })
 
+test('a day of the log that goes while somebody is catching up is not passed over in silence', async () => {
+  await using alone = await startWorld()
+  const person = await alone.register()
+  const { token } = person
+  const { scope } = await makeProject(alone, person)
+  for (let said = 0; said < 2_400; said += 200)
+    await say(alone.server.deps, ...Array.from({ length: 200 }, () => entry(scope)))
+  const [first] = await alone.entries(scope)
+  const { cursor } = JSON.parse(first!.frame!)
+  const { history } = alone.server.deps
+  const { db } = history
+  history.db = {
+    ...db,
+    async read(work, options) {
+      await db.transact(
+        (tx) => tx`delete from feed where shard = ${first!.shard} and seq <= ${first!.seq + 99}`,
+      )
+      return db.read(work, options)
+    },
+  }
+  await using socket = await openSocket(alone.url, { token })
+  socket.send({ t: 'sub', rid: 1, scope, cursor })
+  expect(await socket.closed()).toBe(4000)
+  expect(socket.frames.map(({ t }) => t)).toEqual(['welcome', 'sub'])
+  await using next = await openSocket(alone.url, { token })
+  next.send({ t: 'sub', rid: 1, scope, cursor })
+  expect(await next.take('resync')).toMatchObject({ reason: 'too_old' })
+})
+
 test('a socket more than 5,000 entries behind reads the snapshot, HTTP goes on page by page (P-RES-1, P-HTTP-2)', async () => {
   const project = await makeProject(world, anna)
   for (let said = 0; said < 5_001; said += 200)

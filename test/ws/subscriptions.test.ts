@@ -1,0 +1,55 @@
+// Joining and catching up, a step of the event loop at a time: nobody who waits is left waiting.
+import { expect, test } from 'bun:test'
+import { Hub } from '../../src/events/hub.ts'
+import { newLiveStats } from '../../src/events/stats.ts'
+import { projectScope, shardOf } from '../../src/model/event.ts'
+import { newId } from '../../src/model/scalar.ts'
+import { Doorway } from '../../src/ws/doorway.ts'
+import type { Outlet, SocketDeps } from '../../src/ws/outlet.ts'
+import { Subscriptions } from '../../src/ws/subscriptions.ts'
+
+const scopes = [projectScope(newId()), projectScope(newId())]
+const identity = {
+  actor: { userId: newId(), role: 'user' as const, sessionId: newId() },
+  expiresAt: Infinity,
+}
+
+/** Joins two scopes, the second `steps` microtasks after the first. Answers which were synced. */
+const joinTwo = async (steps: number): Promise<string[]> => {
+  const synced: string[] = []
+  const wait = async (turns: number): Promise<void> => {
+    for (let turn = 0; turn < turns; turn += 1) await Promise.resolve()
+  }
+  const joins = scopes.map((scope) => ({
+    kind: 'fresh',
+    epoch: 'epoch',
+    shard: shardOf(scope),
+    from: 7,
+    head: 7,
+    events: 0,
+  }))
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what joining at the head needs of them
+  const deps = {
+    db: { snapshot: async () => joins.shift() },
+    doorway: new Doorway(9),
+    hub: new Hub(),
+    tail: { epoch: 'epoch', positions: Array.from({ length: 16 }, () => 7), notice: async () => {} },
+    history: {},
+    stats: newLiveStats(),
+  } as unknown as SocketDeps
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same
+  const outlet = {
+    parked: false,
+    isClosed: false,
+    send: (frame) => frame.t === 'synced' && synced.push(frame.scope),
+  } as Partial<Outlet> as Outlet
+  const subscriptions = new Subscriptions(outlet, deps)
+  const late = wait(steps).then(() => subscriptions.join(2, scopes[1]!, null, identity))
+  await Promise.all([subscriptions.join(1, scopes[0]!, null, identity), late])
+  await Bun.sleep(0)
+  return synced
+}
+
+test('whoever joins just as the others have caught up is not overlooked', async () => {
+  for (let steps = 0; steps < 30; steps += 1) expect([steps, await joinTwo(steps)]).toEqual([steps, scopes])
+})
