@@ -1,6 +1,6 @@
 // The client where servers and networks are at their worst: it asks at a bearable pace, shows nothing older than it
 // has shown, claims nothing it does not know, and leaves nothing behind. The server is scripted.
-import { expect, test } from 'bun:test'
+import { expect, spyOn, test } from 'bun:test'
 import type { Client } from '../../src/client/client.ts'
 import type { ProjectView } from '../../src/client/project-view.ts'
 import { eventually } from '../support/eventually.ts'
@@ -531,6 +531,21 @@ test('Storages that fail once are asked again', async () => {
   using client = createClient({ url: script.url, storage, transport: 'socket' })
   expect(await client.session.held().catch(({ message }) => message)).toBe('locked')
   expect((await client.session.held())?.accessToken).toBe('kept')
+})
+
+test('Signals the client was lent keep no trace of it', async () => {
+  await using script = startScript()
+  // Each call would leave one in every signal it is given, for as long as that lives.
+  const any = spyOn(AbortSignal, 'any')
+  const { signal } = new AbortController()
+  const [added, removed] = [spyOn(signal, 'addEventListener'), spyOn(signal, 'removeEventListener')]
+  using client = await script.client({ transport: 'poll' })
+  await live(client)
+  for (let n = 0; n < 20; n += 1) await client.users.me({ signal }).catch(() => {})
+  expect(added.mock.calls.length).toBeGreaterThanOrEqual(20)
+  expect(removed.mock.calls.length).toBe(added.mock.calls.length)
+  expect(any).not.toHaveBeenCalled()
+  any.mockRestore()
 })
 
 const subscriptions = ({ heard }: Script): number => heard.filter(({ t }) => t === 'sub').length
