@@ -62,7 +62,8 @@ export const createAuthenticator = ({
   const touches = new Set<string>()
   let touching: Promise<void> | null = null
 
-  const isFollowing = (): boolean => Date.now() - tail.confirmedAt < confirmedForMs
+  // Both ways: a clock that was set back says nothing of how long ago it was.
+  const isFollowing = (): boolean => Math.abs(Date.now() - tail.confirmedAt) < confirmedForMs
 
   const drop = (token: string, { identity }: Known): void => {
     known.delete(token)

@@ -24,7 +24,13 @@ const tokens = {
 let database: TestDatabase
 let real: Database
 let hub: Hub
-let tail: { confirmedAt: number }
+/** When the log was last confirmed to be followed. */
+let confirmedAt: () => number
+const tail = {
+  get confirmedAt() {
+    return confirmedAt()
+  },
+}
 let reads: number
 /** Awaited by every read after PostgreSQL answered. */
 let gate: Promise<void>
@@ -46,8 +52,7 @@ afterAll(async () => {
 
 beforeEach(async () => {
   hub = new Hub()
-  // In the future, so that it stays confirmed while the test runs.
-  tail = { confirmedAt: Date.now() + 60_000 }
+  confirmedAt = () => Date.now()
   reads = 0
   gate = Promise.resolve()
   isAway = false
@@ -124,18 +129,26 @@ test('equal tokens at once share one look-up', async () => {
 
 test('what is remembered does not count once the log was not confirmed for a second', async () => {
   await authenticator.authenticate(token)
-  tail.confirmedAt = Date.now() - 1_000
+  confirmedAt = () => Date.now() - 1_000
   await authenticator.authenticate(token)
   expect(reads).toBe(2)
   await revoke()
   expect(await refusalOf(authenticator.authenticate(token))).toMatchObject(refused)
 })
 
+test('nor while the clock says that it was confirmed in the future', async () => {
+  await authenticator.authenticate(token)
+  const before = Date.now()
+  confirmedAt = () => before + 600_000
+  await authenticator.authenticate(token)
+  expect(reads).toBe(2)
+})
+
 test('without the log and PostgreSQL nobody is let in', async () => {
   await authenticator.authenticate(token)
   isAway = true
   expect((await authenticator.authenticate(token)).actor.userId).toBe(userId)
-  tail.confirmedAt = 0
+  confirmedAt = () => 0
   expect(await refusalOf(authenticator.authenticate(token))).toMatchObject({ code: 'unavailable' })
 })
 
@@ -184,9 +197,9 @@ test('a look-up that read before the revocation and ends after it is not remembe
 })
 
 test('a look-up begun while the log was not followed is not remembered', async () => {
-  tail.confirmedAt = 0
+  confirmedAt = () => 0
   const underWay = authenticator.authenticate(token)
-  tail.confirmedAt = Date.now() + 60_000
+  confirmedAt = () => Date.now()
   await underWay
   await authenticator.authenticate(token)
   expect(reads).toBe(2)
