@@ -17,6 +17,9 @@ const constraints: Record<string, () => AppError> = {
   tasks_project_fkey: () => gone('/projectId'),
   tasks_parent_fkey: () => gone('/parentId'),
   tasks_assignee_fkey: () => gone('/assigneeId'),
+  // The caller's own account, while the request was under way.
+  idempotency_keys_user_fkey: () => new AppError('unauthenticated'),
+  tasks_creator_fkey: () => new AppError('unauthenticated'),
   task_tombstones_pkey: () => new AppError('id_taken'),
   comments_pkey: () => new AppError('id_taken'),
   attachments_pkey: () => new AppError('id_taken'),

@@ -153,3 +153,18 @@ test('of hundreds of tasks the log tells all and sockets hear one refetch', asyn
   expect(entries.filter((entry) => entry.type === 'task.updated' && entry.quiet)).toHaveLength(300)
   expect(entries.at(-1)!.type).toBe('scope.refetch')
 })
+
+test('what was under way while the account went is refused like any other call of nobody', async () => {
+  const person = await world.register()
+  const ask = (key: string) =>
+    world.call('POST', '/api/projects', {
+      token: person.token,
+      body: { name: 'Tide' },
+      headers: { 'Idempotency-Key': key },
+    })
+  expect((await ask('before')).status).toBe(201)
+  // Without a word in the log, so that the token still counts: as it does in the moment before the word is heard.
+  await world.server.deps.db.transact((tx) => tx`delete from users where id = ${person.id}`)
+  const { status, body } = await ask('after')
+  expect([status, body.code]).toEqual([401, 'unauthenticated'])
+})
