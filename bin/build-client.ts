@@ -13,6 +13,23 @@ const out = resolve(process.argv[2] ?? join(root, 'dist', 'client'))
 const entries = Object.entries(sourcePackage.exports)
 const entryFiles = entries.map(([, file]) => join(source, file))
 
+/** Types of the client that programs name, besides those of its model. */
+const named = {
+  connection: 'ConnectionState',
+  delivery: 'Conflict, ConflictRule, Resolution',
+  outbox: 'OutboxStorage',
+  'outbox-entry': 'Write',
+  overlay: 'PendingWrite',
+  pages: 'List, Page',
+  presence: 'Presence',
+  'project-view': 'ProjectState, ProjectView',
+  replica: 'LiveState',
+  rest: 'TaskQuery',
+  session: 'Tokens, TokenStorage',
+  'user-view': 'UserState, UserView',
+  wire: 'Event',
+}
+
 /** `./client.ts` → `client` */
 const stem = (file: string): string => file.slice('./'.length, -'.ts'.length)
 
@@ -37,10 +54,10 @@ const writeTypes = async (): Promise<void> => {
   const needed = new Map<string, Set<string>>()
   for await (const file of new Bun.Glob('*.ts').scan(source)) {
     const text = await Bun.file(join(source, file)).text()
-    for (const [, , names, module] of text.matchAll(fromModel)) note(needed, module!, names!)
+    for (const [, names, module] of text.matchAll(fromModel)) note(needed, module!, names!)
     await Bun.write(
       join(sources, 'client', file),
-      text.replaceAll(fromModel, "$1 type {$2} from '../model.ts'"),
+      text.replaceAll(fromModel, "import type {$1} from '../model.ts'"),
     )
   }
   await Bun.write(join(sources, 'model.ts'), await declareModel(needed))
@@ -64,9 +81,14 @@ const writeTypes = async (): Promise<void> => {
   await rm(sources, { recursive: true })
   for await (const file of new Bun.Glob('types/**/*.d.ts').scan({ cwd: out, absolute: true }))
     await Bun.write(file, published(await Bun.file(file).text()))
+  const lines = Object.entries(named).map(
+    ([file, names]) => `export type { ${names} } from './client/${file}.js'`,
+  )
+  const main = ["export * from './client/client.js'", "export type * from './model.js'", ...lines]
+  await Bun.write(join(out, 'types', 'main.d.ts'), `${main.join('\n')}\n`)
 }
 
-const fromModel = /(import|export) type \{([^}]*)\} from '\.\.\/model\/(\w+)\.ts'/g
+const fromModel = /import type \{([^}]*)\} from '\.\.\/model\/(\w+)\.ts'/g
 
 const note = (needed: Map<string, Set<string>>, module: string, names: string): void => {
   const known = needed.get(module) ?? new Set()
@@ -85,7 +107,10 @@ const writePackage = async (): Promise<void> => {
   const exports = Object.fromEntries(
     entries.map(([name, file]) => [
       name,
-      { types: `./types/client/${stem(file)}.d.ts`, default: `./${stem(file)}.js` },
+      {
+        types: name === '.' ? './types/main.d.ts' : `./types/client/${stem(file)}.d.ts`,
+        default: `./${stem(file)}.js`,
+      },
     ]),
   )
   const made = {

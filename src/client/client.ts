@@ -161,22 +161,3 @@ const onNetwork = (back: () => void, changed: () => void): (() => void) => {
     for (const [name, listener] of told) window.removeEventListener(name, listener)
   }
 }
-
-// What programs have to name.
-export type { Notification } from '../model/notification.ts'
-export type { Member, MemberRole, NewProject, Project, ProjectPatch } from '../model/project.ts'
-export type { NewTask, Priority, Share, Status, Task, TaskMove, TaskPatch } from '../model/task.ts'
-export type { PublicUser, SessionAnswer, User } from '../model/user.ts'
-export type { ConnectionState } from './connection.ts'
-export type { Conflict, ConflictRule, Resolution } from './delivery.ts'
-export type { Write } from './outbox-entry.ts'
-export type { OutboxStorage } from './outbox.ts'
-export type { PendingWrite } from './overlay.ts'
-export type { List, Page } from './pages.ts'
-export type { Presence } from './presence.ts'
-export type { ProjectState, ProjectView } from './project-view.ts'
-export type { LiveState } from './replica.ts'
-export type { TaskQuery } from './rest.ts'
-export type { Tokens, TokenStorage } from './session.ts'
-export type { UserState, UserView } from './user-view.ts'
-export type { Event } from './wire.ts'
