@@ -138,7 +138,10 @@ class Audience {
     this.#patient.delete(subscriber)
   }
 
+  /** What is still to be told has numbers that mean nothing to whoever joins from now on. */
   epochChanged(): void {
+    this.#round = null
+    this.#next = null
     for (const subscribers of [this.#prompt, this.#patient])
       for (const subscriber of subscribers) subscriber.epochChanged?.()
   }

@@ -34,17 +34,16 @@ export interface Registry {
 type State = { is: 'greeting' } | { is: 'open'; identity: Identity } | { is: 'closed' }
 
 export class Connection implements Outlet {
-  // What a frame's way out looks at comes first: the first fields lie in the object itself (docs/decisions.md).
-  #socket: Socket | null = null
-  #parkedAt: number | null = null
-  /** The same as in `#state`, without a look at another object for each frame. */
-  #isClosed = false
   readonly id = newId()
   readonly #openedAt = Date.now()
   #state: State = { is: 'greeting' }
+  /** The same as in `#state`, without a look at another object for each frame. */
+  #isClosed = false
   #userId = ''
+  #socket: Socket | null = null
   #heardAt = Date.now()
   #toldAt = Date.now()
+  #parkedAt: number | null = null
   #waiting = 0
   #turn: Promise<void> = Promise.resolve()
   readonly #allowance = new Allowance()

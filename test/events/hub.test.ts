@@ -154,3 +154,20 @@ test('who cannot be told late is told at once; who left meanwhile is not told; n
   // The second round of one scope comes after the first of the other.
   expect(told).toEqual(['a1', 'a3', 'b2', 'a4'])
 })
+
+test('what was to be told late is not told in a new epoch, to whom its numbers mean nothing', async () => {
+  const hub = new Hub(0)
+  const told: string[] = []
+  const subscriber = (name: string): Subscriber => ({
+    deliver: (entries) => told.push(...seqs(entries).map((seq) => `${name}${seq}`)),
+    resume: () => told.push(`${name} resumed`),
+  })
+  hub.subscribe(scope, { deliver() {} }) // keeps the scope
+  const leave = hub.subscribe(scope, { ...subscriber('old'), epochChanged: () => leave() })
+  hub.deliver([entry(8)])
+  hub.deliver([entry(9)])
+  hub.epochChanged()
+  hub.subscribe(scope, subscriber('new'))
+  hub.deliver([entry(3)])
+  await eventually(() => expect(told).toEqual(['new3']))
+})

@@ -25,8 +25,8 @@ const seqOf = ({ cursor }: Frame): number => Number(cursor.split('.')[2])
 
 test('whoever joins at any moment with any cursor misses nothing and hears nothing twice (P-SUB-3)', async () => {
   await using world = await startWorld({ socketsPerUser: 100 })
-  // One that holds every subscriber at every entry, as a fan-out to thousands would.
-  await using second = await world.another({}, { fanOut: 0 })
+  // One that tells everybody late, as a fan-out to thousands would, and says positions all the while.
+  await using second = await world.another({}, { fanOut: 0, position: 0, sweep: 1 })
   const servers = [world.server, second]
   const person: Person = await world.register()
   const scopes = await Promise.all([1, 2, 3].map(async () => (await makeProject(world, person)).scope))
@@ -49,6 +49,7 @@ test('whoever joins at any moment with any cursor misses nothing and hears nothi
   }
 
   const sessions: Session[] = []
+  let positions = 0
   const listen = async (
     socket: TestSocket,
     known: Map<Scope, number>,
@@ -89,6 +90,20 @@ test('whoever joins at any moment with any cursor misses nothing and hears nothi
     const heard = frames.slice(start).filter((frame) => frame.t === 'event' && frame.scope === scope)
     sessions.push({ scope, from: seqOf(answer), heard: heard.map(seqOf), toTheEnd })
     known.set(scope, seqOf(heard.at(-1) ?? answer))
+    // P-SUB-10: what a position claims was sent before it, and nothing up to it comes after.
+    let events = 0
+    let claimed = seqOf(answer)
+    for (const frame of frames.slice(start).filter((frame) => frame.scope === scope)) {
+      if (frame.t === 'event') {
+        events += 1
+        expect(seqOf(frame)).toBeGreaterThan(claimed)
+      } else if (frame.t === 'position') {
+        positions += 1
+        claimed = seqOf(frame)
+        expect(claimed).toBeGreaterThanOrEqual(seqOf(heard[events - 1] ?? answer))
+        expect(frame.count).toBe(events)
+      }
+    }
   }
 
   const shardOfScope = new Map<Scope, number>()
@@ -127,5 +142,6 @@ test('whoever joins at any moment with any cursor misses nothing and hears nothi
   expect(sessions.length).toBeGreaterThan(clients)
   expect(sessions.some(({ toTheEnd }) => toTheEnd)).toBe(true)
   expect(heardInAll).toBeGreaterThan(written)
+  expect(positions).toBeGreaterThan(sessions.length)
   expect(servers.map(({ deps }) => deps.hub.scopeCount)).toEqual([0, 0])
 }, 60_000)
