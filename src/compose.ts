@@ -10,6 +10,7 @@ import { createAuthenticator } from './domain/authenticator.ts'
 import { createPasswords } from './domain/passwords.ts'
 import { ProjectSnapshots } from './domain/snapshot.ts'
 import { Bus } from './events/bus.ts'
+import { History } from './events/history.ts'
 import { Hub } from './events/hub.ts'
 import { createPublisher } from './events/publisher.ts'
 import { openRedis, type RedisConnection } from './events/redis.ts'
@@ -117,7 +118,7 @@ export const openServer = async (
     log,
     db,
     publisher,
-    history: { ring, redis: redis.client, db },
+    history: new History({ ring, redis: redis.client, db }, stats),
     tail,
     hub,
     bus,

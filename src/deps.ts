@@ -6,7 +6,7 @@ import type { Publisher } from './domain/write.ts'
 import type { ProjectSnapshots } from './domain/snapshot.ts'
 import type { Bus } from './events/bus.ts'
 import type { Hub } from './events/hub.ts'
-import type { ReplayDeps } from './events/replay.ts'
+import type { History } from './events/history.ts'
 import type { LiveStats } from './events/stats.ts'
 import type { Tail } from './events/tail.ts'
 import type { Log } from './log.ts'
@@ -79,7 +79,7 @@ export interface Deps {
   db: Database
   publisher: Publisher
   /** Where missed entries are read from. */
-  history: ReplayDeps
+  history: History
   tail: Tail
   hub: Hub
   /** What processes tell each other and nobody keeps. */

@@ -47,7 +47,7 @@ const imports = inSource.flatMap(importsOf)
 
 /** Layers from the bottom up; what shares a line may import each other where `siblings` says so. */
 const layers = [
-  ['errors.ts', 'config.ts', 'log.ts', 'deadline.ts', 'model'],
+  ['errors.ts', 'config.ts', 'log.ts', 'deadline.ts', 'turns.ts', 'model'],
   ['db', 'storage'],
   ['deps.ts'],
   ['domain', 'events'],

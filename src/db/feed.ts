@@ -166,15 +166,30 @@ export const readShard = async (
   where shard = ${shard} and seq > ${after} and seq <= ${upTo}
   order by seq limit ${limit}`
 
-/** Entries of one scope with numbers in (after, upTo], ascending, at most `limit`. */
-export const readScope = async (
+/** What is told of an entry: without the part only workers read, which may be larger than the frame. */
+export type Framed = Pick<LogEntry, 'seq' | 'scope' | 'control' | 'frame'>
+
+/** The same of `readShard`. */
+export const readShardFrames = async (
+  sql: Queryable,
+  shard: number,
+  after: number,
+  upTo: number,
+  limit: number,
+): Promise<Framed[]> => sql<Framed[]>`
+  select seq, scope, control, frame from feed
+  where shard = ${shard} and seq > ${after} and seq <= ${upTo}
+  order by seq limit ${limit}`
+
+/** What is told of the entries of one scope with numbers in (after, upTo], ascending, at most `limit`. */
+export const readScopeFrames = async (
   sql: Queryable,
   scope: Scope,
   after: number,
   upTo: number,
   limit: number,
-): Promise<LogEntry[]> => sql<LogEntry[]>`
-  select ${columns(sql)} from feed
+): Promise<Framed[]> => sql<Framed[]>`
+  select seq, scope, control, frame from feed
   where scope = ${scope} and seq > ${after} and seq <= ${upTo}
   order by seq limit ${limit}`
 

@@ -2,6 +2,7 @@
 // wait, because Bun computes them on the thread pool that also resolves names and reads files.
 import type { Passwords } from '../deps.ts'
 import { AppError, invalid } from '../errors.ts'
+import { takeTurns } from '../turns.ts'
 import { isCommonPassword } from './common-passwords.ts'
 
 /** OWASP's smallest recommended argon2id: 20 ms of one core, 19 MiB. */
@@ -21,26 +22,11 @@ export const demandUncommon = (password: string, pointer: string): void => {
  * `hash` and `verify` throw 503 `unavailable` at once when too many wait already.
  */
 export const createPasswords = (maxAtOnce: number): Passwords => {
-  const waiting: (() => void)[] = []
-  let running = 0
-
-  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
-    if (running >= maxAtOnce) {
-      if (waiting.length >= maxAtOnce * waitingPerRunning) {
-        throw new AppError('unavailable', 'Too many sign-ins at once', { retryAfter: 1 })
-      }
-      await new Promise<void>((resolve) => waiting.push(resolve))
-    } else {
-      running += 1
-    }
-    try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      if (next) next() // takes this turn over
-      else running -= 1
-    }
-  }
+  const inTurn = takeTurns(
+    maxAtOnce,
+    maxAtOnce * waitingPerRunning,
+    () => new AppError('unavailable', 'Too many sign-ins at once', { retryAfter: 1 }),
+  )
 
   const hash = (password: string): Promise<string> =>
     inTurn(() => Bun.password.hash(normal(password), argon2id))

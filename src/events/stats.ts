@@ -4,8 +4,8 @@ import type { ResyncReason } from '../domain/sync.ts'
 export interface LiveStats {
   /** Sockets open now; everything else only grows. */
   sockets: number
-  /** Pages of history read, by where they were found. */
-  replays: Record<'ring' | 'stream' | 'log', number>
+  /** Pages of history by where they were found; `shared`: with what somebody else read. */
+  replays: Record<'ring' | 'stream' | 'log' | 'shared', number>
   /** Cursors that could not be continued, by reason. */
   resyncs: Record<ResyncReason, number>
   /** Times a connection had too much unsent, and connections closed for it. */
@@ -26,7 +26,7 @@ export interface LiveStats {
 
 export const newLiveStats = (): LiveStats => ({
   sockets: 0,
-  replays: { ring: 0, stream: 0, log: 0 },
+  replays: { ring: 0, stream: 0, log: 0, shared: 0 },
   resyncs: { too_old: 0, epoch: 0, ahead: 0, gap: 0, access: 0 },
   parked: 0,
   dropped: 0,

@@ -8,16 +8,18 @@
 //           └──── connection parked ───┘        └── revoked, resync, unsub, replaced, closed
 import type { LogEntry, Scope } from '../model/event.ts'
 import { formatCursor } from '../model/event.ts'
-import { keepsAfter, readScope } from '../db/feed.ts'
+import type { Framed } from '../db/feed.ts'
+import { AppError } from '../errors.ts'
+import type { Gap } from '../events/history.ts'
 import type { Subscriber } from '../events/hub.ts'
-import { readLog } from '../events/replay.ts'
+import { backoffMs } from '../events/pause.ts'
 import { snapshotPath } from '../domain/sync.ts'
 import type { Outlet, SocketDeps } from './outlet.ts'
 
-/** Entries read at once while catching up. */
-const pageEntries = 500
-/** Behind by more numbers of the shard than this, a scope's own index is cheaper than the shard's stream. */
+/** Behind by more numbers of the shard than this, and few of them of the scope, its own index is cheaper. */
 const maxShardReplay = 2_000
+const sparseShare = 1 / 8
+const maxBackoffMs = 2_000
 
 interface Start {
   scope: Scope
@@ -27,6 +29,8 @@ interface Start {
   from: number
   /** Everything up to this number is visible in PostgreSQL: catching up has to reach it. */
   head: number
+  /** How many events of the scope are between the two. */
+  events: number
 }
 
 export class Subscription implements Subscriber {
@@ -70,7 +74,7 @@ export class Subscription implements Subscriber {
     this.#position = Math.max(this.#position, first.seq - 1)
     this.#state = this.outlet.parked ? 'waiting' : 'catching-up'
     while (this.#is('catching-up') && !this.#reachedTail()) {
-      const entries = this.deps.history.ring?.slice(this.start.shard, this.#position, pageEntries)
+      const entries = this.deps.history.recent(this.start.shard, this.#position)
       if (!entries) {
         this.#state = 'waiting'
         return this.outlet.catchUp()
@@ -83,18 +87,27 @@ export class Subscription implements Subscriber {
   /** Sends what is missing until the tail is reached or the connection is parked. Never throws. */
   async catchUp(): Promise<void> {
     this.#state = 'catching-up'
-    try {
-      while (this.#is('catching-up') && !this.#reachedTail()) {
-        const { entries, upTo } = await this.#missing()
+    let failures = 0
+    while (this.#is('catching-up') && !this.#reachedTail()) {
+      try {
+        const { entries, upTo } = await this.deps.history.page(this.#gap)
         if (!this.#is('catching-up')) return
         this.#send(entries)
         if (this.#is('catching-up')) this.#position = Math.max(this.#position, upTo)
+        failures = 0
+      } catch (error) {
+        if (!this.#is('catching-up')) return
+        failures += 1
+        // Whoever reconnected would need PostgreSQL even more: the place is kept until it is back.
+        if (isPassing(error)) await Bun.sleep(backoffMs(failures, 100, maxBackoffMs))
+        else this.#giveUp(error)
       }
-    } catch (error) {
-      if (!this.#is('catching-up')) return
-      this.deps.log.warn({ err: error, scope: this.start.scope }, 'a subscription could not catch up')
-      this.outlet.close('server_error')
     }
+  }
+
+  #giveUp(error: unknown): void {
+    this.deps.log.warn({ err: error, scope: this.start.scope }, 'a subscription could not catch up')
+    this.outlet.close('server_error')
   }
 
   /** Ends the subscription: nothing of the scope is sent any more. */
@@ -136,34 +149,21 @@ export class Subscription implements Subscriber {
     return true
   }
 
-  /** The next entries, and the number up to which nothing of the scope is missing with them. */
-  async #missing(): Promise<{ entries: LogEntry[]; upTo: number }> {
-    const { history, tail } = this.deps
-    const { scope, shard, epoch, head } = this.start
+  get #gap(): Gap {
+    const { scope, shard, epoch, from, head, events } = this.start
     const after = this.#position
-    const upTo = Math.max(head, tail.positions[shard]!)
-    if (upTo - after > maxShardReplay) {
-      const { entries, isKept } = await history.db.read(async (sql) => ({
-        entries: await readScope(sql, scope, after, upTo, pageEntries),
-        isKept: await keepsAfter(sql, shard, after), // asked last: a day of the log may be dropped at any moment
-      }))
-      this.deps.stats.replays.log += 1
-      if (!isKept) throw new Error(`the log lost what follows ${after} in shard ${shard}`)
-      return { entries, upTo: entries.length < pageEntries ? upTo : entries.at(-1)!.seq }
-    }
-    const { entries, source } = await readLog(history, epoch, shard, after, upTo, pageEntries)
-    this.deps.stats.replays[source] += 1
-    if (entries[0]?.seq !== after + 1) throw new Error(`the log lost what follows ${after} in shard ${shard}`)
-    return { entries, upTo: entries.at(-1)!.seq }
+    const upTo = Math.max(head, this.deps.tail.positions[shard]!)
+    const isSparse = upTo - after > maxShardReplay && events < sparseShare * (head - from)
+    return { scope, shard, epoch, after, upTo, isSparse }
   }
 
   /** Sends what is of this scope and above the position, until the connection is parked. */
-  #send(entries: LogEntry[]): void {
+  #send(entries: readonly Framed[]): void {
     if (entries.length > 1) this.outlet.cork(() => this.#sendDue(entries))
     else this.#sendDue(entries)
   }
 
-  #sendDue(entries: LogEntry[]): void {
+  #sendDue(entries: readonly Framed[]): void {
     for (const entry of entries) {
       if (this.#state === 'over') return
       if (entry.seq <= this.#position || entry.scope !== this.start.scope) continue
@@ -177,7 +177,7 @@ export class Subscription implements Subscriber {
     }
   }
 
-  #sendOne(entry: LogEntry): void {
+  #sendOne(entry: Framed): void {
     const revoked = entry.control?.kind === 'revoke' && entry.control.userId === this.outlet.userId
     if (!revoked && entry.frame !== null) {
       this.outlet.sendText(entry.frame)
@@ -204,3 +204,5 @@ export class Subscription implements Subscriber {
     return formatCursor({ epoch: this.start.epoch, shard: this.start.shard, seq })
   }
 }
+
+const isPassing = (error: unknown): boolean => error instanceof AppError && error.kind === 'unavailable'

@@ -45,7 +45,7 @@ export class Subscriptions {
     if (epoch !== deps.tail.epoch) return this.#resync(rid, scope, 'epoch')
     const start = formatCursor({ epoch, shard, seq: from })
     outlet.send({ t: 'sub', rid, scope, mode: joined.kind, cursor: start, replay: events })
-    this.#held.set(scope, new Subscription({ scope, shard, epoch, from, head }, outlet, deps))
+    this.#held.set(scope, new Subscription({ scope, shard, epoch, from, head, events }, outlet, deps))
     this.catchUp()
   }
 

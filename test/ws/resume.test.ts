@@ -106,7 +106,7 @@ const expectEverywhere = async (url: string): Promise<void> => {
 test('from memory, where the process has it (P-CUR-2)', () => expectEverywhere(world.url))
 
 test('from the stream, then from what is left of it, then from the log alone (P-RES-3, P-CUR-3)', async () => {
-  const { redis } = late.deps.history
+  const { redis } = late.deps.history.sources
   await expectEverywhere(late.url)
   const edge = head - 700
   await redis.xtrim(streamKey(epoch, shard), 'MINID', `${edge}-0`)
@@ -180,13 +180,18 @@ test('a day of the log that goes while somebody is catching up is not passed ove
   const person = await alone.register()
   const { token } = person
   const { scope } = await makeProject(alone, person)
+  // Few of many are of the scope: it is read by itself.
+  const neighbour = neighbourOf(scope)
   for (let said = 0; said < 2_400; said += 200)
-    await say(alone.server.deps, ...Array.from({ length: 200 }, () => entry(scope)))
+    await say(
+      alone.server.deps,
+      ...Array.from({ length: 200 }, (_, n) => entry(n % 20 === 0 ? scope : neighbour)),
+    )
   const [first] = await alone.entries(scope)
   const { cursor } = JSON.parse(first!.frame!)
-  const { history } = alone.server.deps
-  const { db } = history
-  history.db = {
+  const { sources } = alone.server.deps.history
+  const { db } = sources
+  sources.db = {
     ...db,
     async read(work, options) {
       await db.transact(

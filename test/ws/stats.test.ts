@@ -41,10 +41,10 @@ test('replays are counted by where they came from, and frames as they are sent',
   // Another process has nothing in memory: the stream has it, and the log what nobody pushed any more.
   await using other = await world.another()
   await follow(other, scope, answer.cursor)
-  expect(other.deps.stats.replays).toEqual({ ring: 0, stream: 1, log: 0 })
-  await other.deps.history.redis.flushall()
+  expect(other.deps.stats.replays).toEqual({ ring: 0, stream: 1, log: 0, shared: 0 })
+  await other.deps.history.sources.redis.flushall()
   await follow(other, scope, answer.cursor)
-  expect(other.deps.stats.replays).toEqual({ ring: 0, stream: 1, log: 1 })
+  expect(other.deps.stats.replays).toEqual({ ring: 0, stream: 1, log: 1, shared: 0 })
 })
 
 test('resyncs are counted by reason, over HTTP too', async () => {

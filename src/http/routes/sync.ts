@@ -3,7 +3,7 @@
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Tx } from '../../db/client.ts'
-import { readScope } from '../../db/feed.ts'
+import { readScopeFrames } from '../../db/feed.ts'
 import type { Deps } from '../../deps.ts'
 import type { Actor } from '../../domain/actor.ts'
 import { joinScopeIn, parseScope, snapshotPath } from '../../domain/sync.ts'
@@ -128,7 +128,7 @@ const readPage = async (
     })
   }
   const { epoch, shard, from, head } = joined
-  const entries = from < head && maxBytes > 0 ? await readScope(tx, scope, from, head, pageEntries) : []
+  const entries = from < head && maxBytes > 0 ? await readScopeFrames(tx, scope, from, head, pageEntries) : []
   const events: string[] = []
   let bytes = 0
   let reached = from

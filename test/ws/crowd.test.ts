@@ -1,0 +1,86 @@
+// A crowd that is behind at once, with frames larger than memory keeps: the log is read once for all, a few pages at a
+// time, and who is behind while PostgreSQL goes away keeps its place.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import type { RunningServer } from '../../src/compose.ts'
+import { unavailable } from '../../src/errors.ts'
+import type { Scope } from '../../src/model/event.ts'
+import { eventually } from '../support/eventually.ts'
+import { openSocket, type Frame } from '../support/socket.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { caughtUp, makeProject, sayMany } from './voice.ts'
+
+const count = 1_000
+const bytes = 8_000
+const pieceNumbers = 128
+
+let world: World
+let late: RunningServer
+let anna: Person
+let scope: Scope
+let cursors: string[]
+
+beforeAll(async () => {
+  world = await startWorld()
+  anna = await world.register()
+  ;({ scope } = await makeProject(world, anna))
+  await sayMany(world.server.deps, scope, count, bytes)
+  await caughtUp(world.server)
+  cursors = (await world.entries(scope)).map(({ frame }) => JSON.parse(frame!).cursor)
+}, 60_000)
+afterAll(() => world[Symbol.asyncDispose]())
+
+/** Everything that follows the cursor, by cursor. */
+const hear = async (url: string, cursor: string): Promise<string[]> => {
+  await using socket = await openSocket(url, { token: anna.token })
+  socket.send({ t: 'sub', rid: 1, scope, cursor })
+  await socket.take('synced', 20_000)
+  return socket.frames.filter(({ t }) => t === 'event').map((frame: Frame) => frame.cursor)
+}
+
+test.each(['the stream', 'the log'])('a crowd reads each piece of %s once (P-CUR-2)', async (where) => {
+  late = await world.another({ socketsPerUser: 100 })
+  if (where === 'the log') await late.deps.history.sources.redis.flushall()
+  const { replays } = late.deps.stats
+  let underWay = 0
+  let most = 0
+  const { sources } = late.deps.history
+  const { db } = sources
+  sources.db = {
+    ...db,
+    async read(work, options) {
+      most = Math.max(most, (underWay += 1))
+      return db.read(work, options).finally(() => (underWay -= 1))
+    },
+  }
+  const places = Array.from({ length: 40 }, (_, n) => n * 7)
+  const heard = await Promise.all(places.map((place) => hear(late.url, cursors[place]!)))
+  for (const [n, place] of places.entries()) expect(heard[n]).toEqual(cursors.slice(place + 1))
+  const pieces = Math.ceil(count / pieceNumbers) + 1
+  expect(replays.log + replays.stream).toBeLessThanOrEqual(2 * pieces)
+  expect(replays.shared).toBeGreaterThan(places.length * (pieces - 4))
+  expect(most).toBeLessThanOrEqual(4)
+  await late[Symbol.asyncDispose]()
+})
+
+test('who is behind while PostgreSQL is away keeps its place and goes on (P-SUB-3)', async () => {
+  late = await world.another()
+  const { sources } = late.deps.history
+  await sources.redis.flushall()
+  const { db } = sources
+  let refused = 0
+  let isAway = true
+  sources.db = {
+    ...db,
+    async read(work, options) {
+      if (!isAway) return db.read(work, options)
+      refused += 1
+      throw unavailable(new Error('away'))
+    },
+  }
+  const heard = hear(late.url, cursors[0]!)
+  await eventually(() => expect(refused).toBeGreaterThan(2))
+  isAway = false
+  expect(await heard).toEqual(cursors.slice(1))
+  expect(late.deps.stats.sockets).toBeLessThanOrEqual(1)
+  await late[Symbol.asyncDispose]()
+})
