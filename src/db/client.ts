@@ -1,11 +1,12 @@
 // The database as three verbs: read, transact, snapshot. Every call has one deadline over waiting for a
-// connection, its statements and its retries, and a deadline that expires replaces the pool: a half-open TCP
-// connection never answers again. What has begun to write is run again only when PostgreSQL rolled it back.
+// connection, its statements and its retries; connections that are half-open are found by `half-open.ts`. What has begun
+// to write is run again only when PostgreSQL rolled it back.
 import postgres from 'postgres'
 import { unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { addressOf } from './address.ts'
 import { isConflict, isConnectionLost, translate } from './errors.ts'
+import { HalfOpenWatch } from './half-open.ts'
 import { types } from './types.ts'
 
 declare const inTransaction: unique symbol
@@ -43,11 +44,8 @@ export interface DatabaseOptions {
   connectTimeoutMs?: number
 }
 
-type Pool = postgres.Sql
-
-/** One call of read, transact or snapshot; `pool` is the one its current try runs on. */
+/** One call of read, transact or snapshot. */
 interface Call {
-  pool: Pool
   expired: boolean
 }
 
@@ -57,31 +55,14 @@ const maxEndSeconds = 5
 /** Opens nothing yet: connections are made by the first calls. */
 export const openDatabase = (options: DatabaseOptions): Database => {
   const { log, deadlineMs: defaultDeadlineMs = 4_000 } = options
-  const endSeconds = Math.min(defaultDeadlineMs / 1000, maxEndSeconds)
-  const retiring = new Set<Promise<void>>()
-  let pool = openPool(options)
-  let isClosed = false
-
-  const retire = (old: Pool): Promise<void> => {
-    const ended = old.end({ timeout: endSeconds }).finally(() => retiring.delete(ended))
-    retiring.add(ended)
-    return ended
-  }
-
-  /** Statements already running on healthy connections may finish; whatever waits gets CONNECTION_ENDED. */
-  const replace = (stuck: Pool): void => {
-    if (stuck !== pool || isClosed) return
-    pool = openPool(options)
-    log.warn('PostgreSQL did not answer in time; its connections are replaced')
-    void retire(stuck)
-  }
+  const pool = openPool(options, options.max)
+  const watch = new HalfOpenWatch({ pool, openOne: () => openPool(options, 1), log })
 
   const within = async <T>(deadlineMs: number, run: (call: Call) => Promise<T>): Promise<T> => {
-    const call: Call = { pool, expired: false }
+    const call: Call = { expired: false }
     const deadline = Promise.withResolvers<never>()
     const timer = setTimeout(() => {
       call.expired = true
-      replace(call.pool)
       deadline.reject(unavailable(new Error(`no answer from PostgreSQL within ${deadlineMs} ms`)))
     }, deadlineMs)
     try {
@@ -99,7 +80,6 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     run: () => Promise<T>,
   ): Promise<T> => {
     for (let tries = 1; ; tries += 1) {
-      call.pool = pool
       try {
         return await run()
       } catch (error) {
@@ -122,7 +102,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
         isConnectionLost(error) ? isReadOnly || stage === 'waiting' : isConflict(error) && stage === 'working'
       return retrying(call, isSafe, async () => {
         stage = 'waiting'
-        const done = await call.pool.begin(mode, async (sql) => {
+        const done = await pool.begin(mode, async (sql) => {
           stage = 'working'
           // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand exists for the compiler only
           const value = await work(sql as unknown as Tx)
@@ -136,25 +116,24 @@ export const openDatabase = (options: DatabaseOptions): Database => {
 
   return {
     read: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
-      within(deadlineMs, (call) => retrying(call, isConnectionLost, () => work(call.pool))),
+      within(deadlineMs, (call) => retrying(call, isConnectionLost, () => work(pool))),
     transact: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
       transaction('isolation level read committed', false, work, deadlineMs),
     snapshot: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
       transaction('isolation level repeatable read read only', true, work, deadlineMs),
     [Symbol.asyncDispose]: async () => {
-      isClosed = true
-      void retire(pool)
-      await Promise.all(retiring)
+      await watch[Symbol.asyncDispose]()
+      await pool.end({ timeout: Math.min(defaultDeadlineMs / 1000, maxEndSeconds) })
     },
   }
 }
 
-const openPool = (options: DatabaseOptions): Pool => {
+const openPool = (options: DatabaseOptions, max: number): postgres.Sql => {
   const { url, host, port } = addressOf(options.url)
   return postgres(url, {
     host,
     port,
-    max: options.max,
+    max,
     types,
     connect_timeout: (options.connectTimeoutMs ?? 2_000) / 1000,
     // The default grows to 20 s, which would be the time to recover after PostgreSQL came back.

@@ -1,7 +1,7 @@
 // A TCP proxy that stands before a server and breaks the way networks do. `blackhole` swallows bytes in both
 // directions and answers nothing, without closing: what a client sees when a peer or a firewall is gone.
-import { connect, createServer } from 'node:net'
-import type { AddressInfo, Socket } from 'node:net'
+import { connect, createServer, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 
 export interface TcpProxy extends AsyncDisposable {
   port: number
@@ -11,8 +11,10 @@ export interface TcpProxy extends AsyncDisposable {
   heal(): void
   /** Closes every connection with a reset. */
   reset(): void
-  /** Delay of each chunk, in each direction. */
+  /** Delay of each chunk, in each direction; their order stays. */
   latencyMs: number
+  /** Delay of an end that one side said, beyond that of its bytes: the other still thinks it is there. */
+  closeDelayMs: number
   /** Open connections from clients. */
   readonly connections: number
 }
@@ -35,25 +37,30 @@ export const tcpProxy = async (
       if (isBlackhole) pair.isDead = true
       if (!pair.isDead) act()
     }
-    from.on('data', (bytes) => {
-      whenAlive(() => {
-        if (proxy.latencyMs > 0) setTimeout(() => to.write(bytes), proxy.latencyMs)
-        else to.write(bytes)
-      })
-    })
+    let dueAt = 0
+    const later = (delayMs: number, act: () => void): void => {
+      const now = performance.now()
+      dueAt = Math.max(dueAt, now + delayMs)
+      if (dueAt > now) setTimeout(() => whenAlive(act), dueAt - now)
+      else act()
+    }
+    from.on('data', (bytes) => whenAlive(() => later(proxy.latencyMs, () => to.write(bytes))))
     from.on('end', () => {
-      whenAlive(() => to.end())
+      whenAlive(() => later(proxy.latencyMs + proxy.closeDelayMs, () => to.end()))
       if (pair.isDead) from.destroy()
     })
     from.on('error', () => whenAlive(() => to.destroy()))
     from.on('close', () => {
-      whenAlive(() => to.destroy()) // of a dead pair the other end hears nothing, and stays
+      whenAlive(() => later(proxy.latencyMs + proxy.closeDelayMs, () => to.destroy())) // of a dead pair the other end hears nothing, and stays
+      if (pair.server.pending) pair.server.destroy()
       if (pair.client.destroyed && pair.server.destroyed) pairs.delete(pair)
     })
   }
 
   const listener = createServer({ allowHalfOpen: true }, (client) => {
-    const pair: Pair = { client, server: connect({ ...target, allowHalfOpen: true }), isDead: isBlackhole }
+    // Nobody behind a blackhole hears of a connection: it must not cost the server one.
+    const server = isBlackhole ? new Socket() : connect({ ...target, allowHalfOpen: true })
+    const pair: Pair = { client, server, isDead: isBlackhole }
     pairs.add(pair)
     forward(pair, client, pair.server)
     forward(pair, pair.server, client)
@@ -65,7 +72,8 @@ export const tcpProxy = async (
   const reset = (): void => {
     for (const { client, server } of pairs) {
       client.resetAndDestroy()
-      server.resetAndDestroy()
+      if (server.pending) server.destroy()
+      else server.resetAndDestroy()
     }
   }
 
@@ -73,6 +81,7 @@ export const tcpProxy = async (
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a TCP listener has a TCP address
     port: (listener.address() as AddressInfo).port,
     latencyMs: 0,
+    closeDelayMs: 0,
     get connections() {
       return [...pairs].filter(({ client }) => !client.destroyed).length
     },

@@ -122,7 +122,7 @@ const probeDatabase = async (
 ): Promise<DatabaseParts> => {
   const askedAt = performance.now()
   try {
-    // The call keeps its own, longer deadline: a short one would replace a pool that is merely busy.
+    // The call keeps its own, longer deadline: what is late for the probe may still come.
     const applied = new Set(await within(deadlineMs, 'PostgreSQL', db.read(selectAppliedVersions)))
     const latencyMs = Math.round((performance.now() - askedAt) * 100) / 100
     const pending = (await known()).filter((version) => !applied.has(version)).length

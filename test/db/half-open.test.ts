@@ -1,0 +1,103 @@
+// A pool that falls silent: dead connections are told from slow statements, and given up within a second of the network
+// being back, however long a call may take.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { addressOf } from '../../src/db/address.ts'
+import { openDatabase, type Database } from '../../src/db/client.ts'
+import { createLog } from '../../src/log.ts'
+import { testDatabase } from '../support/environment.ts'
+import { eventually } from '../support/eventually.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
+
+const log = createLog('test', 'silent')
+const deadlineMs = 20_000
+
+let world: Awaited<ReturnType<typeof testDatabase>>
+let admin: Database
+
+beforeAll(async () => {
+  world = await testDatabase({ empty: true })
+  admin = openDatabase({ url: world.url, max: 2, applicationName: 'admin', log })
+  await admin.read((sql) => sql`create table marks (n bigint)`)
+})
+
+afterAll(async () => {
+  await admin[Symbol.asyncDispose]()
+  await world[Symbol.asyncDispose]()
+})
+
+const startProxy = async () => {
+  const { host, port } = addressOf(world.url)
+  const proxy = await tcpProxy({ host, port })
+  const url = new URL(world.url)
+  url.hostname = '127.0.0.1'
+  url.port = String(proxy.port)
+  return { proxy, url: url.href }
+}
+
+const backends = (name: string): Promise<{ pid: number }[]> =>
+  admin.read(
+    (sql) => sql<{ pid: number }[]>`
+      select pid from pg_stat_activity where application_name = ${name} order by pid`,
+  )
+
+for (const awayMs of [300, 1_500, 3_000])
+  test(`calls work again within 2 s of a network that swallowed everything for ${awayMs} ms`, async () => {
+    const { proxy, url } = await startProxy()
+    await using _proxy = proxy
+    await using database = openDatabase({ url, max: 4, applicationName: 'away', log, deadlineMs })
+    const ask = (): Promise<unknown> => database.read((sql) => sql`select 1`)
+    await Promise.all([ask(), ask(), ask(), ask()])
+    proxy.blackhole()
+    const asked = Array.from({ length: 6 }, ask)
+    await Bun.sleep(awayMs)
+    proxy.heal()
+    const healedAt = performance.now()
+    await Promise.all(asked)
+    expect(performance.now() - healedAt).toBeLessThan(2_000)
+  }, 15_000)
+
+test('the locks of a transaction whose connection was swallowed are released', async () => {
+  const { proxy, url } = await startProxy()
+  await using _proxy = proxy
+  await using database = openDatabase({ url, max: 2, applicationName: 'holder', log, deadlineMs })
+  const swallowed = database.transact(async (tx) => {
+    await tx`lock table marks`
+    proxy.blackhole()
+    await tx`insert into marks values (1)`
+  })
+  const failed = swallowed.then(
+    () => null,
+    (error: unknown) => error,
+  )
+  await eventually(() => expect(proxy.connections).toBeGreaterThan(1)) // somebody looks
+  proxy.heal()
+  const healedAt = performance.now()
+  expect(await failed).toMatchObject({ code: 'unavailable' })
+  await eventually(() => admin.transact((tx) => tx`lock table marks nowait`))
+  expect(performance.now() - healedAt).toBeLessThan(2_000)
+  expect(await admin.read((sql) => sql`select n from marks where n = 1`)).toHaveLength(0)
+}, 15_000)
+
+test('a slow statement is left alone, and so is what waits behind it', async () => {
+  await using database = openDatabase({ url: world.url, max: 1, applicationName: 'slow', log, deadlineMs })
+  await database.read((sql) => sql`select 1`)
+  const [before] = await backends('slow')
+  await Promise.all([
+    database.read((sql) => sql`select pg_sleep(3)`),
+    database.transact((tx) => tx`insert into marks values (2)`),
+  ])
+  expect((await backends('slow')).filter(({ pid }) => pid === before!.pid)).toHaveLength(1)
+}, 15_000)
+
+test('who waits for a lock that somebody else holds keeps waiting', async () => {
+  await using database = openDatabase({ url: world.url, max: 1, applicationName: 'waiter', log, deadlineMs })
+  const { promise: locked, resolve: isLocked } = Promise.withResolvers<void>()
+  const holding = admin.transact(async (tx) => {
+    await tx`lock table marks`
+    isLocked()
+    await tx`select pg_sleep(1.7)`
+  })
+  await locked
+  await database.transact((tx) => tx`insert into marks values (3)`) // and is not run again: it had begun
+  await holding
+}, 15_000)
