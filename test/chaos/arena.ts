@@ -4,13 +4,16 @@ import { openDatabase, type Database } from '../../src/db/client.ts'
 import { openRedis, type Redis } from '../../src/events/redis.ts'
 import { createLog } from '../../src/log.ts'
 import { createApi, expectStatus, type Api, type Person } from '../oracle/api.ts'
-import { Follower, numberOf } from '../oracle/follower.ts'
+import { Follower } from '../oracle/follower.ts'
 import { Ledger } from '../oracle/ledger.ts'
 import { createRandom, type Random } from '../oracle/random.ts'
 import { startCluster, type Cluster, type Role } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
-import { startSwarm, type Seat, type Swarm, type SwarmReport } from '../support/swarm.ts'
+import { startSwarm } from '../support/swarm.ts'
+import { Ends } from './ends.ts'
 import type { Fault, Outcome } from './fault.ts'
+import { judgeSwarm, type JudgedSwarm } from './judged-swarm.ts'
+import { demand, recovery, settle } from './recovery.ts'
 import { judge } from './verdict.ts'
 import { Traffic } from './traffic.ts'
 
@@ -22,11 +25,6 @@ interface Run {
   traffic: Traffic
 }
 
-export interface JudgedSwarm extends Swarm {
-  /** Ends the writing and makes whatever a socket missed, heard twice or out of order a violation. */
-  judge(): Promise<SwarmReport>
-}
-
 export interface ArenaOptions {
   seed: number
   servers: number
@@ -35,6 +33,8 @@ export interface ArenaOptions {
   followers: number
   /** In the faults that take many. */
   sockets: number
+  /** Whether faults last as long as they do in the world, and come in their real number. */
+  isLong?: boolean
   /** Longest wait for what must come, milliseconds. Default 60 s; where it must not come, less will do. */
   patienceMs?: number
   environment?: Record<string, string>
@@ -53,7 +53,7 @@ export class Arena implements AsyncDisposable {
   #run: Run | null = null
   #extras = 0
   #runs = 0
-  readonly #expectedEnds = new Map<Role, number>()
+  readonly #ends = new Ends()
 
   private constructor(
     readonly options: ArenaOptions,
@@ -98,6 +98,11 @@ export class Arena implements AsyncDisposable {
     return this.options.patienceMs ?? defaultPatienceMs
   }
 
+  /** The clients' way to the servers, of the fault that is running. */
+  get api(): Api {
+    return this.#run!.api
+  }
+
   /** One more write to the fault's first project, counted like any other; false if nobody acknowledged it. */
   async write(fields: object): Promise<boolean> {
     const op = `extra-${(this.#extras += 1)}`
@@ -115,7 +120,7 @@ export class Arena implements AsyncDisposable {
   }
 
   /** Sockets in a process of their own that follow the fault's first projects from now on; `judge` adds what they missed. */
-  async swarm(count: number, projectCount = this.options.projects): Promise<JudgedSwarm> {
+  async swarm(count: number, projectCount = this.options.projects, watches = false): Promise<JudgedSwarm> {
     const projects = this.#run!.projects.slice(0, projectCount)
     const snapshots = await Promise.all(
       projects.map(async ({ id }) => {
@@ -128,54 +133,23 @@ export class Arena implements AsyncDisposable {
       }),
     )
     const seats = projects.flatMap(({ id }, index) =>
-      this.people.map(({ token }) => ({ token, scope: `project:${id}`, cursor: snapshots[index]! })),
+      this.people.map(({ token }) => ({ token, scope: `project:${id}`, cursor: snapshots[index]!, watches })),
     )
     const swarm = await startSwarm(
       this.cluster.servers.map(({ url }) => url),
       seats,
     )
     if (count > 0) await swarm.tell({ do: 'open', count, atOnce: 100 })
-    return Object.assign(swarm, { judge: () => this.#judgeSwarm(swarm, seats) })
-  }
-
-  /** Stops the writers and waits until every socket has heard every entry since its cursor, once. */
-  async #judgeSwarm(swarm: Swarm, seats: Seat[]): Promise<SwarmReport> {
-    const { traffic } = this.#run!
-    if (this.#healedAt > 0)
-      await eventually(() => demand(traffic.firsts.every(Boolean)), { timeoutMs: this.#patienceMs })
-    await traffic.stop()
-    const wanted = new Map(
-      await Promise.all(
-        seats.map(async ({ scope, cursor }): Promise<[string, number]> => {
-          const [row] = await this.db.read(
-            (sql) => sql<{ count: number }[]>`
-              select count(*)::int as count from feed
-              where scope = ${scope} and seq > ${numberOf(cursor!)} and frame is not null`,
-          )
-          return [scope, row!.count]
-        }),
-      ),
-    )
-    const late = (report: SwarmReport): string[] =>
-      Object.entries(report.scopes)
-        .filter(([scope, { least, most }]) => least !== wanted.get(scope) || most !== wanted.get(scope))
-        .map(
-          ([scope, { least, most }]) =>
-            `${scope}: ${least} to ${most} events instead of ${wanted.get(scope)}`,
-        )
-    const report = await eventually(
-      async () => {
-        const report = await swarm.report()
-        demand(late(report).length === 0)
-        return report
-      },
-      { timeoutMs: this.#patienceMs, everyMs: 100 },
-    ).catch(() => swarm.report())
-    this.violations.push(...late(report))
-    const { repeated, reordered, leaked, resyncs } = report
-    if (repeated + reordered + leaked + resyncs > 0)
-      this.violations.push(`swarm: ${JSON.stringify({ repeated, reordered, leaked, resyncs })}`)
-    return report
+    const judge = async () => {
+      const { traffic } = this.#run!
+      if (this.#healedAt > 0)
+        await eventually(() => demand(traffic.firsts.every(Boolean)), { timeoutMs: this.#patienceMs })
+      await traffic.stop()
+      const { report, violations } = await judgeSwarm(swarm, seats, this.db, this.#patienceMs)
+      this.violations.push(...violations)
+      return report
+    }
+    return Object.assign(swarm, { judge })
   }
 
   /** From now on everything must work again; later calls move the moment. */
@@ -192,10 +166,8 @@ export class Arena implements AsyncDisposable {
   }
 
   /** However often the role ends while `ends` runs, it is on purpose. May be nested. */
-  async down(role: Role, ends: () => Promise<unknown>): Promise<void> {
-    this.#expectedEnds.set(role, (this.#expectedEnds.get(role) ?? 0) + 1)
-    await ends()
-    this.#expectedEnds.set(role, this.#expectedEnds.get(role)! - 1)
+  down(role: Role, ends: () => Promise<unknown>): Promise<void> {
+    return this.#ends.expected(role, ends)
   }
 
   async project(name: string, api: Api): Promise<{ id: string; members: Person[] }> {
@@ -226,16 +198,16 @@ export class Arena implements AsyncDisposable {
     )
     const ledger = new Ledger()
     const followers = await this.#follow(projects, api, random)
-    const stopWatching = this.#watchEnds()
+    const stopWatching = this.#ends.watch(cluster, (line) => this.violations.push(line))
     const traffic = new Traffic({ api, ledger, projects, lanesPerProject: 2, everyMs: 20, random })
     this.#run = { api, ledger, projects, traffic }
     try {
       this.#healedAt = 0
       const blows = await fault.disturb(this, AbortSignal.timeout(seconds * 1_000))
       if (this.#healedAt === 0) this.healed()
-      const recoveryMs = await this.#recovery(traffic, followers)
+      const recoveryMs = await recovery(traffic, followers, this.#healedAt, this.#patienceMs)
       await traffic.stop()
-      await this.#settle(followers)
+      await settle(this.db, followers, this.#patienceMs)
       this.violations.push(...traffic.faults)
       const { counts, violations } = await judge(fault, {
         blows,
@@ -286,65 +258,4 @@ export class Arena implements AsyncDisposable {
     })
     return followers
   }
-
-  /** A process that ends although nobody meant it to. */
-  #watchEnds(): () => void {
-    const known = new Map<Role, Promise<number>>()
-    const look = (): void => {
-      for (const role of [...this.cluster.servers, ...this.cluster.workers]) {
-        const { exited } = role
-        if (known.get(role) === exited) continue
-        known.set(role, exited)
-        void exited.then((code) => {
-          if (known.has(role) && !this.#expectedEnds.get(role))
-            this.violations.push(`${role.name} ended by itself (${code})`)
-          return code
-        })
-      }
-    }
-    look()
-    const timer = setInterval(look, 50)
-    return () => {
-      clearInterval(timer)
-      known.clear()
-    }
-  }
-
-  /** Milliseconds from the heal until every lane had a success, and until every follower heard of it. */
-  async #recovery(traffic: Traffic, followers: Follower[]): Promise<{ writers: number; sockets: number }> {
-    await eventually(() => demand(traffic.firsts.every(Boolean) || traffic.faults.length > 0), {
-      timeoutMs: this.#patienceMs,
-    })
-    for (const follower of followers) follower.settle()
-    const firsts = traffic.firsts.filter((first) => first !== null)
-    // Who had to read a snapshot anew may have the write from there.
-    const heardMs = ({ projectId, ops, isSynced, counts }: Follower): number[] =>
-      firsts
-        .filter((first) => first.projectId === projectId)
-        .map(({ op }) => {
-          const at = ops.get(op) ?? (isSynced && counts.resyncs > 0 ? performance.now() : undefined)
-          if (at === undefined) throw new Error(`${op} was not heard`)
-          return at - this.#healedAt
-        })
-    const sockets = await eventually(() => Math.max(...followers.flatMap(heardMs)), {
-      timeoutMs: this.#patienceMs,
-    }).catch(() => Number.POSITIVE_INFINITY) // counted as lost
-    return { writers: Math.max(...firsts.map(({ ms }) => ms)), sockets }
-  }
-
-  /** Until every follower stands at its scopes' ends. */
-  async #settle(followers: Follower[]): Promise<void> {
-    const heads = await this.db.read(
-      (sql) => sql<{ scope: string; seq: number }[]>`select scope, seq from scope_head`,
-    )
-    const seqOf = new Map(heads.map(({ scope, seq }) => [scope, seq]))
-    const isThere = (follower: Follower): boolean =>
-      follower.isSynced &&
-      numberOf(follower.cursor(follower.projectScope)) >= (seqOf.get(follower.projectScope) ?? 0)
-    await eventually(() => demand(followers.every(isThere)), { timeoutMs: this.#patienceMs }).catch(() => {}) // counted as lost
-  }
-}
-
-const demand = (holds: boolean): void => {
-  if (!holds) throw new Error('not yet')
 }

@@ -9,6 +9,8 @@ export interface Fault {
   environment?: Record<string, string>
   /** Whether every client must read its snapshot anew; otherwise none may. */
   resyncs?: boolean
+  /** How long it lasts in the long form, where that is not as long as the others. */
+  longSeconds?: number
   /** Longest wait for the first success of every writer after the heal. Default 2 s, as for a server. */
   recoveryMs?: number
   /**

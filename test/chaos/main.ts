@@ -1,5 +1,6 @@
 // Faults against the real processes, judged by what the client was promised. Any violation is an exit code.
-//   bun run chaos realtime [--seed N] [--seconds N] [--only FAULT]
+//   bun run chaos realtime [--seed N] [--seconds N] [--only FAULT] [--long]
+// --long: each fault at its real length and number; --seconds then bounds it.
 import { parseArgs } from 'node:util'
 import { Arena } from './arena.ts'
 import { controls, judgeControl, type Verdict } from './controls.ts'
@@ -12,15 +13,16 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     seed: { type: 'string' },
-    seconds: { type: 'string', default: '20' },
+    seconds: { type: 'string' },
     only: { type: 'string' },
+    long: { type: 'boolean', default: false },
   },
 })
 const suiteName = positionals[0] ?? ''
 const suite = suites[suiteName]
 if (!suite) {
   console.error(
-    `usage: bun run chaos ${Object.keys(suites).join('|')} [--seed N] [--seconds N] [--only FAULT or CONTROL]`,
+    `usage: bun run chaos ${Object.keys(suites).join('|')} [--seed N] [--seconds N] [--only FAULT or CONTROL] [--long]`,
   )
   process.exit(2)
 }
@@ -30,30 +32,49 @@ const report = (line: string): void => {
   console.error(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${line}`)
 }
 
-const seconds = Number(values.seconds)
-const sizes = { servers: 3, workers: 2, projects: 6, followers: 24 }
+const sizes = { servers: 3, workers: 2, projects: 6, followers: 24, sockets: 3_000 }
+const usualSeconds = 20
 const maxControlSeconds = 6
+const isLong = values.long
+const mostSeconds = values.seconds === undefined ? Infinity : Number(values.seconds)
 const isWanted = (name: string): boolean => values.only === undefined || name === values.only
 
-/** Runs the faults on one cluster, in order. */
+const secondsOf = ({ longSeconds }: Fault): number =>
+  isLong
+    ? Math.min(longSeconds ?? usualSeconds, mostSeconds)
+    : values.seconds === undefined
+      ? usualSeconds
+      : mostSeconds
+
+/** Runs the faults in order: those that need no settings of their own on one cluster. */
 const runFaults = async (faults: Fault[]): Promise<Outcome[]> => {
-  if (faults.length === 0) return []
-  await using arena = await Arena.open({ ...sizes, sockets: 3_000, seed, report })
   const outcomes: Outcome[] = []
-  for (const fault of faults) {
-    report(fault.title)
-    outcomes.push(await arena.run(fault, seconds))
+  const usual = faults.filter(({ environment }) => !environment)
+  for (const group of [usual, ...faults.filter(({ environment }) => environment).map((fault) => [fault])]) {
+    if (group.length === 0) continue
+    const [{ environment } = {}] = group
+    await using arena = await Arena.open({
+      ...sizes,
+      isLong,
+      seed,
+      report,
+      ...(environment && { environment }),
+    })
+    for (const fault of group) {
+      report(fault.title)
+      outcomes.push(await arena.run(fault, secondsOf(fault)))
+    }
   }
   return outcomes
 }
 
 const run = async (): Promise<boolean> => {
-  report(`seed ${seed}, ${seconds} s a fault`)
+  report(`seed ${seed}`)
   const outcomes = await runFaults(suite.filter(({ name }) => isWanted(name)))
   const verdicts: Verdict[] = []
   for (const control of controls[suiteName]!.filter(({ variant }) => isWanted(variant))) {
     report(`control ${control.variant}: ${control.fault.title}`)
-    verdicts.push(await judgeControl(control, seed, Math.min(seconds, maxControlSeconds)))
+    verdicts.push(await judgeControl(control, seed, Math.min(mostSeconds, maxControlSeconds)))
   }
   printOutcomes(outcomes)
   printControls(verdicts)

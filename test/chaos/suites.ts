@@ -1,8 +1,13 @@
 // Which faults a suite lets loose, in this order. A new fault is a file in `faults/` and a line here.
 import type { Fault } from './fault.ts'
+import { answersLost } from './faults/answers-lost.ts'
 import { connectSoak } from './faults/connect-soak.ts'
 import { crashPoints } from './faults/crash-points.ts'
 import { epochRenewed } from './faults/epoch-renewed.ts'
+import { everyoneBack } from './faults/everyone-back.ts'
+import { lockHeld } from './faults/lock-held.ts'
+import { networkSlow } from './faults/network-slow.ts'
+import { postgresExhausted } from './faults/postgres-exhausted.ts'
 import { postgresHalfOpen } from './faults/postgres-half-open.ts'
 import { postgresRestarted } from './faults/postgres-restarted.ts'
 import { postgresTerminated } from './faults/postgres-terminated.ts'
@@ -15,6 +20,7 @@ import { redisFull } from './faults/redis-full.ts'
 import { rollingRestart } from './faults/rolling-restart.ts'
 import { serverKilled } from './faults/server-killed.ts'
 import { serverStopped } from './faults/server-stopped.ts'
+import { streamModel } from './faults/stream-model.ts'
 
 export const suites: Record<string, Fault[]> = {
   realtime: [
@@ -26,12 +32,18 @@ export const suites: Record<string, Fault[]> = {
     redisFrozen,
     redisFull,
     redisAway,
+    streamModel,
     postgresRestarted,
     postgresTerminated,
     postgresHalfOpen,
+    postgresExhausted,
+    lockHeld,
+    networkSlow,
+    answersLost,
     epochRenewed,
     readersStopped,
     rollingRestart,
+    everyoneBack,
     connectSoak,
   ],
 }

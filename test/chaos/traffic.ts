@@ -28,6 +28,7 @@ export class Traffic {
   readonly #running: Promise<void>[]
   readonly #firsts: (First | null)[] = []
   #markedAt = 0
+  #slowestMs = 0
   #isStopped = false
 
   constructor(private readonly options: TrafficOptions) {
@@ -41,8 +42,16 @@ export class Traffic {
 
   /** From now on the first success of each lane is looked for. */
   mark(): void {
+    this.#slowestMs = this.recoveredMs
     this.#markedAt = performance.now()
     this.#firsts.fill(null)
+  }
+
+  /** From a mark to the first success of the lane that took longest for it; the longest of all marks. */
+  get recoveredMs(): number {
+    if (this.#markedAt === 0) return 0
+    const sinceMs = performance.now() - this.#markedAt
+    return Math.max(this.#slowestMs, ...this.#firsts.map((first) => first?.ms ?? sinceMs))
   }
 
   /** Per lane the first success since the mark. */

@@ -1,6 +1,9 @@
 // Preloaded into a process of a chaos run: TIDE_VARIANT names the changes its source is read with, TIDE_FAILPOINT the
 // place at which it kills itself, TIDE_FAILPOINT_AFTER how often it passes there before.
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { heapStats } from 'bun:jsc'
+import { inspectionFile } from './inspection.ts'
 import { variants } from './variants.ts'
 
 const name = process.env['TIDE_VARIANT'] ?? ''
@@ -29,6 +32,19 @@ Bun.plugin({
 
 const place = process.env['TIDE_FAILPOINT']
 let passes = Number(process.env['TIDE_FAILPOINT_AFTER'] ?? 0)
+
+if (name === 'inspected') {
+  const file = inspectionFile(process.pid)
+  process.on('exit', () => rmSync(file, { force: true }))
+  process.on('SIGUSR2', () => {
+    Bun.gc(true)
+    const held: unknown = Reflect.get(globalThis, 'held')
+    if (typeof held !== 'function') return // a worker
+    const { heapSize } = heapStats()
+    const facts = { ...held(), at: Date.now(), heapBytes: heapSize, residentBytes: process.memoryUsage.rss() }
+    writeFileSync(file, JSON.stringify(facts))
+  })
+}
 
 Object.assign(globalThis, {
   failpoint(reached: string) {

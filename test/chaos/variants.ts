@@ -43,6 +43,19 @@ export const variants: Record<string, Edit[]> = {
       to: `        this.#send(entries); if (entries.length > 0) ${point('replay')}\n        if`,
     },
   ],
+  /** Says on SIGUSR2 what it holds. */
+  inspected: [
+    {
+      file: 'compose.ts',
+      from: 'const server = listen(deps, sockets, listening)',
+      to: 'const server = listen(deps, sockets, listening); globalThis.held = () => ({ sockets: sockets.size, scopes: hub.scopeCount, rooms: globalThis.presence.size })',
+    },
+    {
+      file: 'ws/socket.ts',
+      from: 'presence: new Presence(',
+      to: 'presence: globalThis.presence = new Presence(',
+    },
+  ],
   /** A shard's next entry without a number check: what a wiped stream left out is never heard. */
   'contiguity-unchecked': [
     {

@@ -10,7 +10,6 @@ import {
   readStream,
   readTop,
   streamKey,
-  type StreamBounds,
 } from '../../src/events/stream.ts'
 import { decodeEntry, encodeEntry, plainEntry } from '../../src/events/stream-entry.ts'
 import { openRedis, type Redis, type RedisConnection } from '../../src/events/redis.ts'
@@ -18,6 +17,7 @@ import type { LogEntry } from '../../src/model/event.ts'
 import { sharedRedisUrl } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 import { seed } from './seed.ts'
+import { checkStreamModel, entries, entryAt, newEpoch, push, range, seqs } from './stream-model.ts'
 import { log, scopeOf } from './world.ts'
 
 let connection: RedisConnection
@@ -31,156 +31,37 @@ beforeAll(async () => {
 
 afterAll(() => connection[Symbol.asyncDispose]())
 
-const newEpoch = (): string => `t${Bun.randomUUIDv7().replaceAll('-', '').slice(-20)}`
-
-const entryAt = (seq: number, frameBytes = 0, epoch = ''): LogEntry => ({
-  shard: 0,
-  seq,
-  at: '2026-11-20T10:00:00.000Z',
-  scope: scopeOf(1),
-  type: 'task.updated',
-  entityId: `entity-${seq}`,
-  version: seq,
-  actorId: null,
-  op: null,
-  control: null,
-  changes: null,
-  quiet: false,
-  frame: `${epoch}${'f'.repeat(frameBytes)}`,
-})
-
-const entries = (from: number, to: number, frameBytes = 0): LogEntry[] =>
-  Array.from({ length: Math.max(0, to - from + 1) }, (_, n) => entryAt(from + n, frameBytes))
-
-const push = (epoch: string, from: number, to: number, bounds?: StreamBounds): Promise<number> =>
-  pushEntries(redis, epoch, 0, entries(from, to), bounds)
-
-const seqs = async (epoch: string): Promise<number[]> =>
-  (await readStream(redis, epoch, 0, 0, Number.MAX_SAFE_INTEGER, 100_000)).map(({ seq }) => seq)
-
-const range = (from: number, to: number): number[] =>
-  Array.from({ length: to - from + 1 }, (_, n) => from + n)
-
 test('an empty stream starts anywhere; after that only the next number is taken', async () => {
   const epoch = newEpoch()
   expect(await readTop(redis, epoch, 0)).toBe(0)
-  expect(await push(epoch, 41, 43)).toBe(43)
-  expect(await push(epoch, 45, 46)).toBe(43) // a hole: nothing is done
-  expect(await push(epoch, 42, 45)).toBe(45) // the known part is skipped
-  expect(await push(epoch, 41, 42)).toBe(45) // late
+  expect(await push(redis, epoch, 41, 43)).toBe(43)
+  expect(await push(redis, epoch, 45, 46)).toBe(43) // a hole: nothing is done
+  expect(await push(redis, epoch, 42, 45)).toBe(45) // the known part is skipped
+  expect(await push(redis, epoch, 41, 42)).toBe(45) // late
   expect(await readTop(redis, epoch, 0)).toBe(45)
-  expect(await seqs(epoch)).toEqual(range(41, 45))
+  expect(await seqs(redis, epoch)).toEqual(range(41, 45))
   await dropStream(redis, epoch, 0)
-  expect(await push(epoch, 7, 7)).toBe(7) // a new key, so lower numbers are fine
+  expect(await push(redis, epoch, 7, 7)).toBe(7) // a new key, so lower numbers are fine
 })
 
 test('numbers beyond fourteen digits keep every digit', async () => {
   const epoch = newEpoch()
   const huge = Number.MAX_SAFE_INTEGER - 1_000
-  expect(await push(epoch, huge, huge + 2)).toBe(huge + 2)
-  expect(await push(epoch, huge + 3, huge + 3)).toBe(huge + 3)
-  expect(await seqs(epoch)).toEqual(range(huge, huge + 3))
+  expect(await push(redis, epoch, huge, huge + 2)).toBe(huge + 2)
+  expect(await push(redis, epoch, huge + 3, huge + 3)).toBe(huge + 3)
+  expect(await seqs(redis, epoch)).toEqual(range(huge, huge + 3))
 })
 
-/** What may happen to a stream: pushers write what they committed, or read the log and repair. */
-const step = fc.oneof(
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      kind: fc.constant('commit' as const),
-      count: fc.integer({ min: 1, max: 20 }),
-      isPushed: fc.boolean(),
-    }),
-  },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      kind: fc.constant('push' as const),
-      back: fc.nat(40),
-      count: fc.integer({ min: 1, max: 30 }),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      kind: fc.constant('race' as const),
-      backs: fc.array(fc.nat(25), { minLength: 2, maxLength: 5 }),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({ kind: fc.constant('repair' as const), limit: fc.integer({ min: 1, max: 20 }) }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: fc.constant('wipe' as const), how: fc.constantFrom('flush', 'drop') }),
-  },
-)
-
 test('interleaved, repeated, stale and racing pushes, wipes and trimming leave a contiguous slice of the log', async () => {
-  const bounds = { maxEntries: 20, maxBytes: 1e9 }
-  let refused = 0
-  let trimmed = 0
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60 }), async (steps) => {
-      const epoch = newEpoch()
-      let head = 0
-      let top = 0
-      let start = Infinity
-      /** The model of one push. */
-      const expected = (from: number, to: number): number => {
-        if (top !== 0 && from > top + 1) refused += 1
-        return top === 0 || from <= top + 1 ? Math.max(top, to) : top
-      }
-      const pushChecked = async (from: number, to: number): Promise<void> => {
-        const answer = expected(from, to)
-        if (top === 0) start = from
-        expect(await push(epoch, from, to, bounds)).toBe(answer)
-        top = answer
-      }
-      for (const event of steps) {
-        if (event.kind === 'commit') {
-          head += event.count
-          if (event.isPushed) await pushChecked(head - event.count + 1, head)
-        } else if (event.kind === 'push' && head > 0) {
-          const from = Math.max(1, head - event.back)
-          await pushChecked(from, Math.min(head, from + event.count - 1))
-        } else if (event.kind === 'race' && head > 0) {
-          // In whatever order they arrive: the top never falls and never passes the head.
-          const answers = await Promise.all(
-            event.backs.map((back) => push(epoch, Math.max(1, head - back), head, bounds)),
-          )
-          for (const answer of answers) expect(answer).toBeGreaterThanOrEqual(top)
-          top = await readTop(redis, epoch, 0)
-          expect(top).toBe(Math.max(...answers))
-        } else if (event.kind === 'repair' && top < head) {
-          await pushChecked(top + 1, Math.min(head, top + event.limit))
-        } else if (event.kind === 'wipe') {
-          if (event.how === 'drop') await dropStream(redis, epoch, 0)
-          else await redis.del(streamKey(epoch, 0))
-          top = 0
-          start = Infinity
-        }
-        const held = await seqs(epoch)
-        expect(await readTop(redis, epoch, 0)).toBe(top)
-        expect(held.at(-1) ?? 0).toBe(top)
-        expect(top).toBeLessThanOrEqual(head)
-        if (held.length > 0) expect(held).toEqual(range(held[0]!, top))
-        expect(held.length).toBeLessThanOrEqual(bounds.maxEntries + 100) // ~ cuts whole nodes of up to 100
-        if (held.length > 0 && held[0]! > start) trimmed += 1
-      }
-      await dropStream(redis, epoch, 0)
-    }),
-    { seed, numRuns: 60 },
-  )
+  const { refused, trimmed } = await checkStreamModel(redis, seed, 60)
   expect(refused).toBeGreaterThan(0)
   expect(trimmed).toBeGreaterThan(0)
 }, 30_000)
 
 test('a stream is trimmed to 20,000 entries', async () => {
   const epoch = newEpoch()
-  for (let from = 1; from <= 22_000; from += 500) await push(epoch, from, from + 499)
-  const held = await seqs(epoch)
+  for (let from = 1; from <= 22_000; from += 500) await push(redis, epoch, from, from + 499)
+  const held = await seqs(redis, epoch)
   expect(held).toEqual(range(held[0]!, 22_000))
   expect(held.length).toBeGreaterThanOrEqual(maxStreamEntries)
   expect(held.length).toBeLessThan(maxStreamEntries + 200)
@@ -195,7 +76,7 @@ test('a stream is trimmed to its bytes, also when small entries are followed by 
     await pushEntries(redis, epoch, 0, entries(from, from + 255, from < 2_048 ? 10 : largest), bounds)
     const used = Number(await redis.memory('USAGE', streamKey(epoch, 0), 'SAMPLES', 0))
     expect(used).toBeLessThanOrEqual(bounds.maxBytes)
-    const held = await seqs(epoch)
+    const held = await seqs(redis, epoch)
     expect(held).toEqual(range(held[0]!, from + 255))
   }
   // Between two looks at the memory there are at most 256 entries.
@@ -203,13 +84,13 @@ test('a stream is trimmed to its bytes, also when small entries are followed by 
     await pushEntries(redis, epoch, 0, [entryAt(seq, largest)], bounds)
   const used = Number(await redis.memory('USAGE', streamKey(epoch, 0), 'SAMPLES', 0))
   expect(used).toBeLessThan(bounds.maxBytes + 256 * (largest + 5_000))
-  expect((await seqs(epoch)).length).toBeGreaterThan(100)
+  expect((await seqs(redis, epoch)).length).toBeGreaterThan(100)
   await dropStream(redis, epoch, 0)
 }, 20_000)
 
 test('a stream that nobody pushes to ends after a day', async () => {
   const epoch = newEpoch()
-  await push(epoch, 1, 2)
+  await push(redis, epoch, 1, 2)
   expect(await redis.ttl(streamKey(epoch, 0))).toBeWithin(86_300, 86_401)
 })
 

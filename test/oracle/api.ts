@@ -18,6 +18,8 @@ export interface Api {
   call(method: string, path: string, token: string | null, body?: unknown, key?: string): Promise<Answer>
   /** `hung`: attempts without an answer within 10 s. */
   readonly counts: { requests: number; retries: number; hung: number }
+  /** What happens to the next attempt of a write: its answer is lost, or it is said twice at once. */
+  interfere: (() => 'none' | 'lose' | 'twice') | null
   /** Milliseconds from the first request that failed until the next acknowledgement after it, largest. */
   readonly longestOutageMs: number
 }
@@ -34,13 +36,15 @@ export const createApi = ({ servers }: Servers): Api => {
   const counts = { requests: 0, retries: 0, hung: 0 }
   let longestOutageMs = 0
   let turn = 0
+  let interfere: Api['interfere'] = null
   const call: Api['call'] = async (method, path, token, body, key) => {
     const startedAt = performance.now()
     let failedAt: number | null = null
     let lastFailure = ''
     for (let attempt = 0; performance.now() - startedAt < giveUpMs; attempt += 1) {
-      const server = servers[(turn += 1) % servers.length]!
-      try {
+      const interference = key === undefined ? 'none' : (interfere?.() ?? 'none')
+      const ask = async (): Promise<Answer> => {
+        const server = servers[(turn += 1) % servers.length]!
         const response = await fetch(server.url + path, {
           method,
           headers: {
@@ -52,17 +56,21 @@ export const createApi = ({ servers }: Servers): Api => {
           signal: AbortSignal.timeout(attemptTimeoutMs),
         })
         const text = await response.text()
-        const answer = {
+        return {
           status: response.status,
           body: text === '' ? null : JSON.parse(text),
           headers: response.headers,
         }
-        if (response.status < 500 && answer.body?.code !== 'idempotency_in_flight') {
+      }
+      try {
+        const [answer] = await Promise.all(interference === 'twice' ? [ask(), ask()] : [ask()])
+        if (interference === 'lose') throw new Error('the answer was lost')
+        if (answer.status < 500 && answer.body?.code !== 'idempotency_in_flight') {
           counts.requests += 1
           if (failedAt !== null) longestOutageMs = Math.max(longestOutageMs, performance.now() - failedAt)
           return answer
         }
-        lastFailure = `${response.status} ${answer.body?.code}`
+        lastFailure = `${answer.status} ${answer.body?.code}`
       } catch (error) {
         lastFailure = String(error)
         if (error instanceof DOMException && error.name === 'TimeoutError') counts.hung += 1
@@ -76,6 +84,12 @@ export const createApi = ({ servers }: Servers): Api => {
   return {
     call,
     counts,
+    get interfere() {
+      return interfere
+    },
+    set interfere(value) {
+      interfere = value
+    },
     get longestOutageMs() {
       return longestOutageMs
     },

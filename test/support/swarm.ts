@@ -7,6 +7,8 @@ export interface Seat {
   scope: string
   /** Where to begin; null for the scope's end at that moment. */
   cursor: string | null
+  /** Whether it watches who is there, too. */
+  watches?: boolean
 }
 
 export type SwarmCommand =
@@ -14,7 +16,8 @@ export type SwarmCommand =
   | { do: 'open'; count: number; atOnce: number }
   /** The first `count` sockets read nothing more until `resume`; their pings stop too. */
   | { do: 'pause'; count: number }
-  | { do: 'resume' }
+  /** All of them, or the first `count`. */
+  | { do: 'resume'; count?: number }
   /** Forgets the counts below, not the positions. */
   | { do: 'forget' }
   | { do: 'report' }

@@ -1,34 +1,72 @@
-// Connections come and go by the thousand: what they leave behind is nothing.
+// Connections come and go, a hundred thousand of them: what they leave behind is nothing. Every server is asked what it
+// still holds, and its heap is measured after a collection, early and late.
+import { eventually } from '../../support/eventually.ts'
+import { variantEnvironment } from '../variants.ts'
 import type { Fault } from '../fault.ts'
-import { residentBytes } from '../resident.ts'
+import { inspect, type Inspection } from '../inspection.ts'
 
-const atOnce = 100
-/** Of a process, for all connections together: what the collector has not come to yet. */
-const maxGrowthBytes = 48 * 1024 * 1024
+const wave = 1_000
+const warmWaves = 10
+const allWaves = 100
+/** Handshakes under way, of all servers together; a server puts off more than 200. */
+const atOnce = 150
+/** What a hundred thousand connects may add to a heap, and to what the process holds. */
+const maxHeapGrowth = 4 * 2 ** 20
+const maxResidentGrowth = 24 * 2 ** 20
 
 export const connectSoak: Fault = {
   name: 'connect-soak',
-  title: 'sockets connect, subscribe and vanish, over and over',
+  title: 'sockets connect, subscribe, watch and vanish, a hundred thousand of them',
+  environment: variantEnvironment('inspected'),
+  longSeconds: 600,
   async disturb(arena, signal) {
-    const pids = arena.cluster.servers.map(({ pid }) => pid)
-    await using swarm = await arena.swarm(0)
-    const wave = async (): Promise<void> => {
-      await swarm.tell({ do: 'open', count: 500, atOnce })
-      await swarm.tell({ do: 'close', count: 500 })
+    const { servers } = arena.cluster
+    await using swarm = await arena.swarm(0, arena.options.projects, true)
+    /** Answers how many waves there were. */
+    const come = async (most: number): Promise<number> => {
+      let waves = 0
+      for (; waves < most && !signal.aborted; waves += 1) {
+        await swarm.tell({ do: 'open', count: wave, atOnce })
+        await swarm.tell({ do: 'close', count: wave })
+      }
+      return waves
     }
-    for (let waves = 0; waves < 2; waves += 1) await wave() // warm
-    const before = pids.map(residentBytes)
-    let waves = 0
-    for (; !signal.aborted; waves += 1) await wave()
-    arena.healed()
-    const growth = Math.max(...pids.map((pid, index) => residentBytes(pid) - before[index]!))
-    if (growth > maxGrowthBytes)
-      arena.violations.push(
-        `a server grew by ${(growth / 2 ** 20).toFixed(0)} MiB over ${waves * 500} connects`,
+    const measure = async (): Promise<Inspection[]> => {
+      let last: Inspection[] = []
+      await eventually(
+        async () => {
+          last = await Promise.all(servers.map(inspect))
+          if (last.some(({ sockets }) => sockets > arena.options.followers))
+            throw new Error('not all are gone')
+        },
+        { timeoutMs: 20_000, everyMs: 500 },
       )
+      return last
+    }
+    const warm = await come(warmWaves)
+    const before = await measure()
+    const beganAt = performance.now()
+    const counted = await come(allWaves - warmWaves)
+    const seconds = (performance.now() - beganAt) / 1_000
+    arena.healed()
+    const after = await measure()
+    // Only the followers of the run are left, with two scopes each at most.
+    const leftScopes = Math.max(...after.map(({ scopes }) => scopes))
+    const leftRooms = Math.max(...after.map(({ rooms }) => rooms))
+    if (leftScopes > arena.options.followers * 2 || leftRooms > 0)
+      arena.violations.push(`${leftScopes} scopes and ${leftRooms} rooms are left in a server`)
+    const heap = growth(before, after, ({ heapBytes }) => heapBytes)
+    const resident = growth(before, after, ({ residentBytes }) => residentBytes)
+    if (heap > maxHeapGrowth) arena.violations.push(`a heap grew by ${mebibytes(heap)}`)
+    if (resident > maxResidentGrowth) arena.violations.push(`a server grew by ${mebibytes(resident)}`)
     arena.notes.push(
-      `${waves * 500} connects, the largest growth of a server ${(growth / 2 ** 20).toFixed(1)} MiB`,
+      `${(warm + counted) * wave} connects, ${((counted * wave) / seconds).toFixed(0)} a second; since the ${warm * wave}th the heap of a server grew by at most ${mebibytes(heap)}, the process by ${mebibytes(resident)}; left: ${JSON.stringify(after.map(({ sockets, scopes, rooms }) => ({ sockets, scopes, rooms })))}`,
     )
-    return waves
+    return warm + counted
   },
 }
+
+const growth = (before: Inspection[], after: Inspection[], of: (one: Inspection) => number): number =>
+  Math.max(...after.map((one, index) => of(one) - of(before[index]!)))
+
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`

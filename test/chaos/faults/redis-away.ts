@@ -4,6 +4,7 @@ import { pause, type Fault } from '../fault.ts'
 export const redisAway: Fault = {
   name: 'redis-away',
   title: 'Redis away the whole time',
+  longSeconds: 300,
   async disturb(arena, signal) {
     const { redis } = arena.cluster
     await redis.kill()

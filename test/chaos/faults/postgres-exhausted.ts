@@ -1,0 +1,33 @@
+// Somebody else holds every connection PostgreSQL has: who has one goes on, who needs one waits.
+import postgres from 'postgres'
+import { pause, type Fault } from '../fault.ts'
+
+const heldMs = 4_000
+/** More than there can be. */
+const attempts = 300
+
+export const postgresExhausted: Fault = {
+  name: 'postgres-exhausted',
+  title: 'every connection of PostgreSQL taken for 4 s, the others ended',
+  async disturb(arena, signal) {
+    let blows = 0
+    while (!signal.aborted) {
+      const takers = Array.from({ length: attempts }, () =>
+        postgres(arena.cluster.databaseUrl, { max: 1, fetch_types: false, backoff: false }),
+      )
+      const taken = await Promise.allSettled(takers.map((sql) => sql`select 1`))
+      await arena.db.read(
+        (sql) => sql`
+          select pg_terminate_backend(pid) from pg_stat_activity
+          where datname = current_database() and application_name like 'tasktide%' and random() < 0.5`,
+      )
+      await pause(heldMs, signal)
+      await Promise.all(takers.map((sql) => sql.end({ timeout: 1 })))
+      arena.healed()
+      blows += 1
+      if (taken.every(({ status }) => status === 'fulfilled')) arena.violations.push('nothing was exhausted')
+      await pause(3_000, signal)
+    }
+    return blows
+  },
+}

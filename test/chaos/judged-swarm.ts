@@ -1,0 +1,50 @@
+// A swarm whose every socket must have heard every entry since its cursor, once and in order.
+import type { Database } from '../../src/db/client.ts'
+import { numberOf } from '../oracle/follower.ts'
+import { eventually } from '../support/eventually.ts'
+import type { Seat, Swarm, SwarmReport } from '../support/swarm.ts'
+import { demand } from './recovery.ts'
+
+export interface JudgedSwarm extends Swarm {
+  /** Ends the writing and makes whatever a socket missed, heard twice or out of order a violation. */
+  judge(): Promise<SwarmReport>
+}
+
+/** Waits until every socket of the swarm is level with the log; answers what it heard, and what is wrong with it. */
+export const judgeSwarm = async (
+  swarm: Swarm,
+  seats: Seat[],
+  db: Database,
+  timeoutMs: number,
+): Promise<{ report: SwarmReport; violations: string[] }> => {
+  const wanted = new Map(
+    await Promise.all(seats.map(async (seat) => [seat.scope, await entriesSince(db, seat)] as const)),
+  )
+  const late = ({ scopes }: SwarmReport): string[] =>
+    Object.entries(scopes)
+      .filter(([scope, { least, most }]) => least !== wanted.get(scope) || most !== wanted.get(scope))
+      .map(
+        ([scope, { least, most }]) => `${scope}: ${least} to ${most} events instead of ${wanted.get(scope)}`,
+      )
+  const report = await eventually(
+    async () => {
+      const report = await swarm.report()
+      demand(late(report).length === 0)
+      return report
+    },
+    { timeoutMs, everyMs: 100 },
+  ).catch(() => swarm.report())
+  const { repeated, reordered, leaked, resyncs } = report
+  const wrong = { repeated, reordered, leaked, resyncs }
+  const isWrong = Object.values(wrong).some((count) => count > 0)
+  return { report, violations: [...late(report), ...(isWrong ? [`swarm: ${JSON.stringify(wrong)}`] : [])] }
+}
+
+const entriesSince = async (db: Database, { scope, cursor }: Seat): Promise<number> => {
+  const [row] = await db.read(
+    (sql) => sql<{ count: number }[]>`
+      select count(*)::int as count from feed
+      where scope = ${scope} and seq > ${numberOf(cursor!)} and frame is not null`,
+  )
+  return row!.count
+}

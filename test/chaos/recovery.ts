@@ -1,0 +1,47 @@
+// Until all is well again: every writer acknowledged, every follower there, every socket level with the log.
+import type { Database } from '../../src/db/client.ts'
+import { numberOf, type Follower } from '../oracle/follower.ts'
+import { eventually } from '../support/eventually.ts'
+import type { Traffic } from './traffic.ts'
+
+/** Throws `not yet` unless it holds: for `eventually`. */
+export const demand = (holds: boolean): void => {
+  if (!holds) throw new Error('not yet')
+}
+
+/** Milliseconds from the heal until every lane had a success, and until every follower heard of it. */
+export const recovery = async (
+  traffic: Traffic,
+  followers: Follower[],
+  healedAt: number,
+  timeoutMs: number,
+): Promise<{ writers: number; sockets: number }> => {
+  await eventually(() => demand(traffic.firsts.every(Boolean) || traffic.faults.length > 0), { timeoutMs })
+  for (const follower of followers) follower.settle()
+  const firsts = traffic.firsts.filter((first) => first !== null)
+  // Who had to read a snapshot anew may have the write from there.
+  const heardMs = ({ projectId, ops, isSynced, counts }: Follower): number[] =>
+    firsts
+      .filter((first) => first.projectId === projectId)
+      .map(({ op }) => {
+        const at = ops.get(op) ?? (isSynced && counts.resyncs > 0 ? performance.now() : undefined)
+        if (at === undefined) throw new Error(`${op} was not heard`)
+        return at - healedAt
+      })
+  const sockets = await eventually(() => Math.max(...followers.flatMap(heardMs)), { timeoutMs }).catch(
+    () => Number.POSITIVE_INFINITY, // counted as lost
+  )
+  return { writers: traffic.recoveredMs, sockets }
+}
+
+/** Until every follower stands at its scope's end. */
+export const settle = async (db: Database, followers: Follower[], timeoutMs: number): Promise<void> => {
+  const heads = await db.read(
+    (sql) => sql<{ scope: string; seq: number }[]>`select scope, seq from scope_head`,
+  )
+  const seqOf = new Map(heads.map(({ scope, seq }) => [scope, seq]))
+  const isThere = (follower: Follower): boolean =>
+    follower.isSynced &&
+    numberOf(follower.cursor(follower.projectScope)) >= (seqOf.get(follower.projectScope) ?? 0)
+  await eventually(() => demand(followers.every(isThere)), { timeoutMs }).catch(() => {}) // counted as lost
+}

@@ -1,0 +1,111 @@
+// What the sockets of a swarm hear, counted: how much of it was wrong, how old it was, how long they were away.
+import type { SwarmReport } from './swarm.ts'
+
+const agesKept = 400_000
+
+/** One socket, as the report sees it. */
+export interface Counted {
+  readonly seat: { scope: string }
+  readonly live: boolean
+  /** Since its first cursor. */
+  readonly events: number
+}
+
+export class Tally {
+  events = 0
+  repeated = 0
+  reordered = 0
+  leaked = 0
+  resyncs = 0
+  readonly closes: Record<string, number> = {}
+  #ages: number[] = []
+  #resumed: { ms: number; afterWaitMs: number }[] = []
+  /** By scope and number: when it arrived first and last, and how often. */
+  #arrivals = new Map<string, { first: number; last: number; count: number }>()
+
+  closed(code: number): void {
+    this.closes[code] = (this.closes[code] ?? 0) + 1
+  }
+
+  /** @param waitedMs of `ms`, what it was told to wait */
+  resumed(ms: number, waitedMs: number): void {
+    this.#resumed.push({ ms, afterWaitMs: ms - waitedMs })
+  }
+
+  arrived(scope: string, number: number): void {
+    const now = performance.now()
+    const key = `${scope}${number}`
+    const arrival = this.#arrivals.get(key)
+    if (!arrival) this.#arrivals.set(key, { first: now, last: now, count: 1 })
+    else {
+      arrival.last = now
+      arrival.count += 1
+    }
+  }
+
+  aged(ms: number): void {
+    if (this.#ages.length < agesKept) this.#ages.push(ms)
+  }
+
+  /** Forgets ages, resumes and arrivals; not what was wrong. */
+  forget(): void {
+    this.#ages = []
+    this.#resumed = []
+    this.#arrivals = new Map()
+  }
+
+  report(sockets: readonly Counted[]): SwarmReport {
+    const scopes: SwarmReport['scopes'] = {}
+    for (const { seat, events } of sockets) {
+      const of = (scopes[seat.scope] ??= { sockets: 0, least: Number.MAX_SAFE_INTEGER, most: 0 })
+      of.sockets += 1
+      of.least = Math.min(of.least, events)
+      of.most = Math.max(of.most, events)
+    }
+    const { events, repeated, reordered, leaked, resyncs, closes } = this
+    const away = this.#resumed.map(({ ms }) => ms)
+    return {
+      sockets: sockets.length,
+      live: sockets.filter(({ live }) => live).length,
+      events,
+      repeated,
+      reordered,
+      leaked,
+      resyncs,
+      scopes,
+      closes,
+      ages: {
+        count: this.#ages.length,
+        p50: percentile(this.#ages, 0.5),
+        p99: percentile(this.#ages, 0.99),
+        max: percentile(this.#ages, 1),
+      },
+      resumed: {
+        count: away.length,
+        p99: percentile(away, 0.99),
+        max: percentile(away, 1),
+        p99AfterWait: percentile(
+          this.#resumed.map(({ afterWaitMs }) => afterWaitMs),
+          0.99,
+        ),
+      },
+      fanOut: this.#fanOut(),
+    }
+  }
+
+  #fanOut(): SwarmReport['fanOut'] {
+    const spreads = [...this.#arrivals.values()].filter(({ count }) => count > 1)
+    const spreadMs = spreads.reduce((sum, { first, last }) => sum + last - first, 0)
+    const frames = spreads.reduce((sum, { count }) => sum + count, 0)
+    return {
+      events: spreads.length,
+      meanMs: spreads.length === 0 ? 0 : spreadMs / spreads.length,
+      framesPerSecond: spreadMs === 0 ? 0 : (frames / spreadMs) * 1000,
+    }
+  }
+}
+
+const percentile = (values: number[], share: number): number =>
+  values.length === 0
+    ? 0
+    : values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))]!
