@@ -199,7 +199,14 @@ export class Arena implements AsyncDisposable {
     const ledger = new Ledger()
     const followers = await this.#follow(projects, api, random)
     const stopWatching = this.#ends.watch(cluster, (line) => this.violations.push(line))
-    const traffic = new Traffic({ api, ledger, projects, lanesPerProject: 2, everyMs: 20, random })
+    const traffic = new Traffic({
+      api,
+      ledger,
+      projects,
+      lanesPerProject: 2,
+      everyMs: fault.writeEveryMs ?? 20,
+      random,
+    })
     this.#run = { api, ledger, projects, traffic }
     try {
       this.#healedAt = 0

@@ -11,6 +11,8 @@ export interface Fault {
   resyncs?: boolean
   /** How long it lasts in the long form, where that is not as long as the others. */
   longSeconds?: number
+  /** Pause of a writer between two writes, milliseconds. Default 20. */
+  writeEveryMs?: number
   /** Longest wait for the first success of every writer after the heal. Default 2 s, as for a server. */
   recoveryMs?: number
   /**

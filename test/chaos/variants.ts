@@ -45,6 +45,8 @@ export const variants: Record<string, Edit[]> = {
   ],
   /** Says on SIGUSR2 what it holds. */
   inspected: [
+    // Full before anything is measured.
+    { file: 'events/ring.ts', from: 'maxEntries = 2_000', to: 'maxEntries = 20' },
     {
       file: 'compose.ts',
       from: 'const server = listen(deps, sockets, listening)',

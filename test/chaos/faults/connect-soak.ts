@@ -19,6 +19,7 @@ export const connectSoak: Fault = {
   title: 'sockets connect, subscribe, watch and vanish, a hundred thousand of them',
   environment: variantEnvironment('inspected'),
   longSeconds: 600,
+  writeEveryMs: 400,
   async disturb(arena, signal) {
     const { servers } = arena.cluster
     await using swarm = await arena.swarm(0, arena.options.projects, true)

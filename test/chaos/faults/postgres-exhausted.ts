@@ -8,19 +8,19 @@ const attempts = 300
 
 export const postgresExhausted: Fault = {
   name: 'postgres-exhausted',
-  title: 'every connection of PostgreSQL taken for 4 s, the others ended',
+  title: 'half of the connections to PostgreSQL ended and all that are free taken, for 4 s at a time',
   async disturb(arena, signal) {
     let blows = 0
     while (!signal.aborted) {
-      const takers = Array.from({ length: attempts }, () =>
-        postgres(arena.cluster.databaseUrl, { max: 1, fetch_types: false, backoff: false }),
-      )
-      const taken = await Promise.allSettled(takers.map((sql) => sql`select 1`))
       await arena.db.read(
         (sql) => sql`
           select pg_terminate_backend(pid) from pg_stat_activity
           where datname = current_database() and application_name like 'tasktide%' and random() < 0.5`,
       )
+      const takers = Array.from({ length: attempts }, () =>
+        postgres(arena.cluster.databaseUrl, { max: 1, fetch_types: false, backoff: false }),
+      )
+      const taken = await Promise.allSettled(takers.map((sql) => sql`select 1`))
       await pause(heldMs, signal)
       await Promise.all(takers.map((sql) => sql.end({ timeout: 1 })))
       arena.healed()
