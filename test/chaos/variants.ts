@@ -34,8 +34,8 @@ export const variants: Record<string, Edit[]> = {
     },
     {
       file: 'events/hub.ts',
-      from: '      count += 1\n',
-      to: `      count += 1; if (count === 3) ${point('fan-out')}\n`,
+      from: '      if (isMore) value.resume',
+      to: `      if (count === 3) ${point('fan-out')}\n      if (isMore) value.resume`,
     },
     {
       file: 'ws/subscription.ts',
@@ -105,8 +105,13 @@ export const variants: Record<string, Edit[]> = {
   'scope-unchecked': [
     {
       file: 'events/hub.ts',
-      from: 'of this.#scopes.get(scope) ?? []',
-      to: 'of [...this.#scopes.values()].flatMap((all) => [...all])',
+      from: 'if (entries.length === 1) return this.#tell(entries[0]!.scope, entries)',
+      to: '',
+    },
+    {
+      file: 'events/hub.ts',
+      from: 'this.#tell(scope, ofScope)',
+      to: 'for (const other of this.#scopes.keys()) this.#tell(other, ofScope)',
     },
     {
       file: 'ws/subscription.ts',

@@ -122,7 +122,7 @@ test('over HTTP, a page at a time (P-CUR-2, P-EVT-1)', async () => {
 })
 
 test.each([
-  ['ahead of the head', () => cursorAt(head + 1), 'ahead'],
+  ['ahead of the head', () => cursorAt(world.server.deps.tail.positions[shard]! + 1), 'ahead'],
   ['of another epoch', () => `zzzzzzzz.${shard}.${head}`, 'epoch'],
 ])('a cursor %s has to begin anew (P-RES-1, P-HTTP-4)', async (_what, cursorOf, reason) => {
   const snapshot = `/api/projects/${scope.slice('project:'.length)}/snapshot`
