@@ -1,5 +1,8 @@
 // What the README tells people to paste works when pasted: the first session in a shell, the socket in a browser.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import { seedDemo } from '../src/domain/seed.ts'
 import { browserTimeoutMs, startBrowser } from './support/browser.ts'
@@ -72,3 +75,25 @@ test('the socket example shows the next change of the Inbox in the console', asy
   expect(lines.some((line) => / tasks so far; /.test(line))).toBe(true)
   await page.close()
 }, 30_000)
+
+test('the program follows the Inbox and writes to it', async () => {
+  const [program] = blocks('Live in a program')
+  const source = new URL('../src/', import.meta.url).pathname
+  await using stack = new AsyncDisposableStack()
+  const folder = await mkdtemp(join(tmpdir(), 'tide-readme-'))
+  stack.defer(() => rm(folder, { recursive: true, force: true }))
+  const file = join(folder, 'follow.ts')
+  await Bun.write(file, program!.replace('http://127.0.0.1:3000', world.url).replace('./src/', source))
+  const child = Bun.spawn([process.execPath, file], { stdout: 'pipe', stderr: 'inherit' })
+  stack.defer(async () => {
+    child.kill()
+    await child.exited
+  })
+  const lines = child.stdout.pipeThrough(new TextDecoderStream())
+  let heard = ''
+  for await (const text of lines) {
+    heard += text
+    if (/live \[[^\]]*"From ten lines: todo"/s.test(heard)) break
+  }
+  expect(heard).toMatch(/^(connecting|catching-up) /)
+}, 20_000)
