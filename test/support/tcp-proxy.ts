@@ -37,12 +37,15 @@ export const tcpProxy = async (
       if (isBlackhole) pair.isDead = true
       if (!pair.isDead) act()
     }
-    let dueAt = 0
+    // One timer for the first in line: timers of their own, rounded and late, would overtake each other.
+    const line: { dueAt: number; act: () => void }[] = []
+    const advance = (): void => {
+      while (line.length > 0 && line[0]!.dueAt <= performance.now()) whenAlive(line.shift()!.act)
+      if (line.length > 0) setTimeout(advance, line[0]!.dueAt - performance.now())
+    }
     const later = (delayMs: number, act: () => void): void => {
-      const now = performance.now()
-      dueAt = Math.max(dueAt, now + delayMs)
-      if (dueAt > now) setTimeout(() => whenAlive(act), dueAt - now)
-      else act()
+      if (delayMs === 0 && line.length === 0) return act()
+      if (line.push({ dueAt: performance.now() + delayMs, act }) === 1) setTimeout(advance, delayMs)
     }
     from.on('data', (bytes) => whenAlive(() => later(proxy.latencyMs, () => to.write(bytes))))
     from.on('end', () => {
