@@ -50,13 +50,16 @@ interface Call {
 }
 
 const maxTries = 3
+const defaultStatementTimeoutMs = 10_000
 const maxEndSeconds = 5
 
 /** Opens nothing yet: connections are made by the first calls. */
 export const openDatabase = (options: DatabaseOptions): Database => {
   const { log, deadlineMs: defaultDeadlineMs = 4_000 } = options
   const pool = openPool(options, options.max)
-  const watch = new HalfOpenWatch({ pool, openOne: () => openPool(options, 1), log })
+  const { statementTimeoutMs = defaultStatementTimeoutMs } = options
+  const openOne = (): postgres.Sql => openPool(options, 1)
+  const watch = new HalfOpenWatch({ pool, openOne, statementTimeoutMs, log })
 
   const within = async <T>(deadlineMs: number, run: (call: Call) => Promise<T>): Promise<T> => {
     const call: Call = { expired: false }
@@ -144,7 +147,7 @@ const openPool = (options: DatabaseOptions, max: number): postgres.Sql => {
       TimeZone: 'UTC',
       default_transaction_isolation: 'read committed',
       plan_cache_mode: 'force_generic_plan', // statements are prepared once and planned once (docs/decisions.md)
-      statement_timeout: options.statementTimeoutMs ?? 10_000,
+      statement_timeout: options.statementTimeoutMs ?? defaultStatementTimeoutMs,
       lock_timeout: 2_000,
       idle_in_transaction_session_timeout: 5_000,
       client_connection_check_interval: 1_000, // a statement whose client is gone ends within a second

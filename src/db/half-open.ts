@@ -22,11 +22,15 @@ const watchEveryMs = 250
 /** Looks overlap while they are not answered, so this is also how soon it is noticed that the network is back. */
 const lookEveryMs = 500
 const lookTimeoutMs = 1_500
+/** On its way, and until it is noticed. */
+const graceMs = 2_000
 
 export interface HalfOpenOptions {
   pool: postgres.Sql
   /** A pool of the same settings with one connection. */
   openOne: () => postgres.Sql
+  /** PostgreSQL ends what takes longer. */
+  statementTimeoutMs: number
   log: Log
 }
 
@@ -40,8 +44,7 @@ export class HalfOpenWatch implements AsyncDisposable {
   readonly #spared = new Map<Connection, { since: number; until: number }>()
 
   constructor(private readonly options: HalfOpenOptions) {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- added by our patch
-    this.#connections = (options.pool as unknown as { connections: Connection[] }).connections
+    this.#connections = connectionsOf(options.pool)
     this.#timer = setInterval(() => this.#watch(), watchEveryMs)
     this.#timer.unref()
   }
@@ -83,19 +86,26 @@ export class HalfOpenWatch implements AsyncDisposable {
     const pids = [...silent.keys()].flatMap(({ pid }) => pid ?? [])
     const timer = setTimeout(() => void sql.end({ timeout: 0 }), lookTimeoutMs)
     try {
-      const working = await selectWorking(sql, pids)
-      const dead = this.#dead(silent, working)
+      const { own, working } = await selectWorking(sql, pids)
+      const isDirect = own === connectionsOf(sql)[0]!.pid
+      const dead = this.#dead(silent, isDirect ? working : this.#within(silent))
       if (dead.length === 0) return
       log.warn({ connections: dead.length }, 'connections to PostgreSQL were dead and are dropped')
       const backends = dead.flatMap(({ pid }) => pid ?? [])
       for (const connection of dead) connection.drop()
-      await terminateBackends(sql, backends)
+      if (isDirect) await terminateBackends(sql, backends)
     } catch (error) {
       log.debug({ err: error }, 'PostgreSQL could not be asked about silent connections')
     } finally {
       clearTimeout(timer)
       await sql.end({ timeout: 0 })
     }
+  }
+
+  /** Behind a pooler the pids are its inventions. What is known is how long a statement may take. */
+  #within(silent: Map<Connection, number>): Set<number> {
+    const from = performance.now() - this.options.statementTimeoutMs - graceMs
+    return new Set([...silent].flatMap(([{ pid }, since]) => (pid !== null && since > from ? pid : [])))
   }
 
   /** Those of the silent that nobody works for, and what has lain idle since the first of them was asked. */
@@ -118,20 +128,27 @@ export class HalfOpenWatch implements AsyncDisposable {
   }
 }
 
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- added by our patch
+const connectionsOf = (pool: postgres.Sql) => (pool as unknown as { connections: Connection[] }).connections
+
 /**
- * Those of the backends that do something: neither wait for their client, nor for a lock that another of them holds.
+ * The backend that answers, and those of the others that do something: neither wait for their client, nor for a lock that another of them holds.
  * One that became idle just now counts as well: its answer may be on the way.
  */
-const selectWorking = async (sql: postgres.Sql, pids: number[]): Promise<Set<number>> => {
-  const rows = await sql<{ pid: number }[]>`
-    select pid from pg_stat_activity
-    where pid = any(${pids}::int[]) and case
-      when state like 'idle%' then state_change > clock_timestamp() - interval '500 ms'
-      when wait_event_type = 'Client' then false
-      when wait_event_type = 'Lock' then not pg_blocking_pids(pid) <@ ${pids}::int[]
-      else true
-    end`
-  return new Set(rows.map(({ pid }) => pid))
+const selectWorking = async (
+  sql: postgres.Sql,
+  pids: number[],
+): Promise<{ own: number; working: Set<number> }> => {
+  const [row] = await sql<{ own: number; working: number[] }[]>`
+    select pg_backend_pid() as own, array(
+      select pid from pg_stat_activity
+      where pid = any(${pids}::int[]) and case
+        when state like 'idle%' then state_change > clock_timestamp() - interval '500 ms'
+        when wait_event_type = 'Client' then false
+        when wait_event_type = 'Lock' then not pg_blocking_pids(pid) <@ ${pids}::int[]
+        else true
+      end) as working`
+  return { own: row!.own, working: new Set(row!.working) }
 }
 
 /** They would hold their locks until PostgreSQL ends them, five seconds idle. */

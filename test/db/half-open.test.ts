@@ -1,6 +1,8 @@
 // A pool that falls silent: dead connections are told from slow statements, and given up within a second of the network
 // being back, however long a call may take.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { addressOf } from '../../src/db/address.ts'
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { createLog } from '../../src/log.ts'
@@ -100,4 +102,45 @@ test('who waits for a lock that somebody else holds keeps waiting', async () => 
   await locked
   await database.transact((tx) => tx`insert into marks values (3)`) // and is not run again: it had begun
   await holding
+}, 15_000)
+
+/** Tells clients other pids than PostgreSQL's, as poolers do. */
+const startPooler = async () => {
+  const { host, port } = addressOf(world.url)
+  const keyData = Buffer.from([0x4b, 0, 0, 0, 12])
+  const listener = createServer((client) => {
+    const server = connect({ host, port })
+    server.on('data', (bytes: Buffer) => {
+      const at = bytes.indexOf(keyData)
+      if (at >= 0) bytes.writeInt32BE(bytes.readInt32BE(at + 5) + 1_000_000, at + 5)
+      client.write(bytes)
+    })
+    client.on('data', (bytes) => server.write(bytes))
+    for (const [one, other] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      one.on('close', () => other.destroy())
+      one.on('error', () => other.destroy())
+    }
+  })
+  await once(listener.listen(0, '127.0.0.1'), 'listening')
+  const url = new URL(world.url)
+  url.hostname = '127.0.0.1'
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it listens on TCP
+  url.port = String((listener.address() as AddressInfo).port)
+  return { url: url.href, [Symbol.dispose]: () => void listener.close() }
+}
+
+test('behind a pooler, whose pids are its own, a slow statement is left alone', async () => {
+  using pooler = await startPooler()
+  await using database = openDatabase({
+    url: pooler.url,
+    max: 1,
+    applicationName: 'pooled',
+    log,
+    deadlineMs,
+  })
+  const [row] = await database.read((sql) => sql`select 1 as one, pg_sleep(3)::text as slept`)
+  expect(row).toMatchObject({ one: 1 })
 }, 15_000)
