@@ -187,9 +187,8 @@ test('A snapshot from before what is shown is not shown: another is read', async
     return Response.json({ project, members: [], nextAfter: null, ...at })
   }
   script.send(resync)
-  await eventually(() => expect(view.state).toBe('catching-up'))
+  await eventually(() => expect(stale).toBeLessThan(0))
   await eventually(() => expect(view.state).toBe('live'))
-  expect(stale).toBeLessThan(0)
   expect(shown.filter((one) => one.length === 0)).toEqual([])
   // A log that has gone back is believed in the end.
   script.onRequest = null
