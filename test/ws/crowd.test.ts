@@ -56,8 +56,9 @@ test.each(['the stream', 'the log'])('a crowd reads each piece of %s once (P-CUR
   const heard = await Promise.all(places.map((place) => hear(late.url, cursors[place]!)))
   for (const [n, place] of places.entries()) expect(heard[n]).toEqual(cursors.slice(place + 1))
   const pieces = Math.ceil(count / pieceNumbers) + 1
-  expect(replays.log + replays.stream).toBeLessThanOrEqual(2 * pieces)
-  expect(replays.shared).toBeGreaterThan(places.length * (pieces - 4))
+  // The last piece is not whole and not kept: each may read it, when it comes to it.
+  expect(replays.log + replays.stream).toBeLessThanOrEqual(pieces + places.length)
+  expect(replays.shared).toBeGreaterThan(places.length * (pieces - 5))
   expect(most).toBeLessThanOrEqual(4)
   await late[Symbol.asyncDispose]()
 })
