@@ -114,5 +114,9 @@ export const notFound = (): AppError => new AppError('not_found')
 export const unavailable = (cause?: unknown, retryAfter = 1): AppError =>
   new AppError('unavailable', undefined, { cause, retryAfter })
 
+/** Whether it passes by itself: PostgreSQL or Redis is away or slow, or there is too much to do. */
+export const isUnavailable = (error: unknown): error is AppError =>
+  error instanceof AppError && error.kind === 'unavailable'
+
 /** The text of anything thrown, for logs only. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -169,7 +169,7 @@ export const readShard = async (
 /** What is told of an entry: without the part only workers read, which may be larger than the frame. */
 export type Framed = Pick<LogEntry, 'seq' | 'scope' | 'control' | 'frame'>
 
-/** The same of `readShard`. */
+/** What is told of the entries that `readShard` reads. */
 export const readShardFrames = async (
   sql: Queryable,
   shard: number,
@@ -177,7 +177,7 @@ export const readShardFrames = async (
   upTo: number,
   limit: number,
 ): Promise<Framed[]> => sql<Framed[]>`
-  select seq, scope, control, frame from feed
+  select ${framedColumns(sql)} from feed
   where shard = ${shard} and seq > ${after} and seq <= ${upTo}
   order by seq limit ${limit}`
 
@@ -189,7 +189,7 @@ export const readScopeFrames = async (
   upTo: number,
   limit: number,
 ): Promise<Framed[]> => sql<Framed[]>`
-  select seq, scope, control, frame from feed
+  select ${framedColumns(sql)} from feed
   where scope = ${scope} and seq > ${after} and seq <= ${upTo}
   order by seq limit ${limit}`
 
@@ -198,6 +198,8 @@ export const keepsAfter = async (sql: Queryable, shard: number, after: number): 
   const rows = await sql`select from feed where shard = ${shard} and seq = ${after} + 1`
   return rows.length > 0
 }
+
+const framedColumns = (sql: Queryable) => sql`seq, scope, control, frame`
 
 const columns = (sql: Queryable) => sql`
   shard, seq, at, scope, type, entity_id as "entityId", version, actor_id as "actorId",

@@ -132,8 +132,8 @@ export class HalfOpenWatch implements AsyncDisposable {
 const connectionsOf = (pool: postgres.Sql) => (pool as unknown as { connections: Connection[] }).connections
 
 /**
- * The backend that answers, and those of the others that do something: neither wait for their client, nor for a lock that another of them holds.
- * One that became idle just now counts as well: its answer may be on the way.
+ * The backend that answers, and those of the others that do something: neither wait for their client, nor for a lock
+ * that another of them holds. One that became idle just now counts as well: its answer may be on the way.
  */
 const selectWorking = async (
   sql: postgres.Sql,

@@ -3,10 +3,9 @@
 import { keepsAfter, readScopeFrames, readShardFrames, type Framed } from '../db/feed.ts'
 import type { Scope } from '../model/event.ts'
 import { takeTurns } from '../turns.ts'
-import { isContiguous, type ReplayDeps } from './replay.ts'
+import { readStreamed, type ReplayDeps } from './replay.ts'
 import type { Ring } from './ring.ts'
 import type { LiveStats } from './stats.ts'
-import { readStream } from './stream.ts'
 
 export interface Sources extends ReplayDeps {
   ring: Ring
@@ -75,7 +74,7 @@ export class History {
     const shared = await this.#piece(epoch, shard, from, Math.min(upTo, from + pieceNumbers))
     // It may be from when less was known, or from a stream that lags behind.
     const hasNext = shared.length > 0 && shared[0]!.seq <= after + 1 && shared.at(-1)!.seq > after
-    const entries = hasNext ? shared : await this.#fromLog(shard, after, upTo)
+    const entries = hasNext ? shared : await this.#inTurn(() => this.#read(shard, after, upTo))
     if (entries.length === 0 || entries[0]!.seq > after + 1) throw lost(shard, after)
     return { entries, upTo: entries.at(-1)!.seq }
   }
@@ -120,17 +119,13 @@ export class History {
   #readPiece(epoch: string, shard: number, from: number, upTo: number): Promise<readonly Framed[]> {
     return this.#inTurn(async () => {
       const { redis } = this.sources
-      const streamed = await readStream(redis, epoch, shard, from, upTo, pieceNumbers).catch(() => [])
-      if (streamed.length > 0 && isContiguous(streamed, from)) {
+      const streamed = await readStreamed(redis, epoch, shard, from, upTo, pieceNumbers)
+      if (streamed) {
         this.stats.replays.stream += 1
         return streamed.map(({ seq, scope, control, frame }) => ({ seq, scope, control, frame }))
       }
       return this.#read(shard, from, upTo)
     })
-  }
-
-  #fromLog(shard: number, after: number, upTo: number): Promise<readonly Framed[]> {
-    return this.#inTurn(() => this.#read(shard, after, upTo))
   }
 
   #read(shard: number, after: number, upTo: number): Promise<readonly Framed[]> {

@@ -34,9 +34,22 @@ export const readLog = async (
 ): Promise<LogPage> => {
   const held = after < upTo && ring?.slice(shard, after, Math.min(limit, upTo - after))
   if (held) return { source: 'ring', entries: held }
-  const streamed = await readStream(redis, epoch, shard, after, upTo, limit).catch(() => [])
-  if (streamed.length > 0 && isContiguous(streamed, after)) return { source: 'stream', entries: streamed }
+  const streamed = await readStreamed(redis, epoch, shard, after, upTo, limit)
+  if (streamed) return { source: 'stream', entries: streamed }
   return { source: 'log', entries: await db.read((sql) => readShard(sql, shard, after, upTo, limit)) }
+}
+
+/** The same from the stream alone; null when it does not have the very next number, or is away. */
+export const readStreamed = async (
+  redis: Redis,
+  epoch: string,
+  shard: number,
+  after: number,
+  upTo: number,
+  limit: number,
+): Promise<LogEntry[] | null> => {
+  const entries = await readStream(redis, epoch, shard, after, upTo, limit).catch(() => [])
+  return entries.length > 0 && isContiguous(entries, after) ? entries : null
 }
 
 /** Whether the entries are exactly the ones after `after`. */

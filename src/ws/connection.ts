@@ -2,7 +2,7 @@
 // after another; whatever a client sends is answered, bounded or closed.
 import type { ServerWebSocket } from 'bun'
 import type { Identity } from '../deps.ts'
-import { AppError } from '../errors.ts'
+import { isUnavailable } from '../errors.ts'
 import type { LogEntry, Scope } from '../model/event.ts'
 import { closeCodes, type CloseReason, type Rid } from '../model/frames.ts'
 import { newId } from '../model/scalar.ts'
@@ -37,8 +37,6 @@ export class Connection implements Outlet {
   readonly id = newId()
   readonly #openedAt = Date.now()
   #state: State = { is: 'greeting' }
-  /** The same as in `#state`, without a look at another object for each frame. */
-  #isClosed = false
   #userId = ''
   #socket: Socket | null = null
   #heardAt = Date.now()
@@ -126,7 +124,6 @@ export class Connection implements Outlet {
 
   closed(): void {
     this.#state = { is: 'closed' }
-    this.#isClosed = true
     this.#subscriptions.end()
     this.#attendance.end()
   }
@@ -158,7 +155,7 @@ export class Connection implements Outlet {
   }
 
   sendText(frame: string): void {
-    if (this.#isClosed || !this.#socket) return
+    if (this.isClosed || !this.#socket) return
     const sent = this.#socket.send(frame)
     // 0: the frame is lost and Bun would go on behind it. The client resumes from its cursor instead.
     if (sent === 0) this.close('slow_consumer')
@@ -214,7 +211,7 @@ export class Connection implements Outlet {
     if (this.#state.is === 'open') {
       if (frame.t === 'bad') return this.error(frame.code, frame.rid)
       return this.#answer(frame, this.#state.identity).catch((error: unknown) => {
-        if (!(error instanceof AppError) || error.kind !== 'unavailable') throw error
+        if (!isUnavailable(error)) throw error
         this.error('unavailable', 'rid' in frame ? frame.rid : null, 1)
       })
     }

@@ -5,7 +5,7 @@ import type { Identity, RatePolicy } from '../deps.ts'
 import { selectLiveSessions } from '../db/sessions.ts'
 import { isAllowedOrigin } from '../domain/origin.ts'
 import { AppError, messageOf } from '../errors.ts'
-import type { LogEntry } from '../model/event.ts'
+import { idOf, type LogEntry } from '../model/event.ts'
 import { closeCodes, subprotocol, type CloseReason } from '../model/frames.ts'
 import { Connection, type Registry } from './connection.ts'
 import { closeReasonOf, identify } from './identify.ts'
@@ -186,9 +186,9 @@ export class Sockets implements Registry, AsyncDisposable {
       // A header is set by programs, which see the answer; browsers cannot set one.
       if (!token) throw new AppError('unauthenticated')
       await identify(this.#deps, token, (identity) => isSpoken && accept(identity))
+      if (isSpoken) return
     }
     if (!isSpoken) return acceptStranger(missingProtocol(offered))
-    if (header !== null) return
     const token = offered.find((name) => !isNoToken(name))?.slice(tokenPrefix.length)
     if (!token) return acceptStranger(null)
     let wasAccepted = false
@@ -207,7 +207,7 @@ export class Sockets implements Registry, AsyncDisposable {
 
   #controlled(entry: LogEntry): void {
     if (!entry.scope.startsWith('user:')) return
-    const own = this.#ofUser.get(entry.scope.slice('user:'.length))
+    const own = this.#ofUser.get(idOf(entry.scope))
     for (const connection of own ?? []) connection.controlled(entry)
   }
 

@@ -9,7 +9,7 @@
 import type { LogEntry, Scope } from '../model/event.ts'
 import { formatCursor } from '../model/event.ts'
 import type { Framed } from '../db/feed.ts'
-import { AppError } from '../errors.ts'
+import { isUnavailable } from '../errors.ts'
 import type { Gap } from '../events/history.ts'
 import type { Subscriber } from '../events/hub.ts'
 import { backoffMs } from '../events/pause.ts'
@@ -99,7 +99,7 @@ export class Subscription implements Subscriber {
         if (!this.#is('catching-up')) return
         failures += 1
         // Whoever reconnected would need PostgreSQL even more: the place is kept until it is back.
-        if (isPassing(error)) await Bun.sleep(backoffMs(failures, 100, maxBackoffMs))
+        if (isUnavailable(error)) await Bun.sleep(backoffMs(failures, 100, maxBackoffMs))
         else this.#giveUp(error)
       }
     }
@@ -204,5 +204,3 @@ export class Subscription implements Subscriber {
     return formatCursor({ epoch: this.start.epoch, shard: this.start.shard, seq })
   }
 }
-
-const isPassing = (error: unknown): boolean => error instanceof AppError && error.kind === 'unavailable'
