@@ -30,11 +30,9 @@ test.each([
 
 test('of a flood 2 run and 32 wait; the others are 503 at once, and then there is room again', async () => {
   const passwords = createPasswords(2)
-  const startedAt = performance.now()
   const answers = Array.from({ length: 100 }, () => errorOf(passwords.verify('correct horse', null)))
-  const first = await Promise.race(answers)
+  const first = await Promise.race(answers) // before the first hash is done
   expect(first).toMatchObject({ code: 'unavailable', details: { retryAfter: 1 } })
-  expect(performance.now() - startedAt).toBeLessThan(100)
   const refused = (await Promise.all(answers)).filter((error) => error !== null)
   expect(refused).toHaveLength(100 - 34)
   expect(await errorOf(passwords.verify('correct horse', null))).toBeNull()

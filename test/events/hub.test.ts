@@ -83,11 +83,12 @@ test('a fan-out to thousands leaves room for everything else, and everybody is s
     return { deliver: send, resume: send }
   }
   for (let n = 0; n < 10_000; n += 1) hub.subscribe(scope, subscriber())
-  let longestMs = 0
-  let last = performance.now()
+  // Counted in sends, each of which takes its time: a machine that stalls makes a turn longer, never fuller.
+  let mostInATurn = 0
+  let before = 0
   const beat = (): void => {
-    longestMs = Math.max(longestMs, performance.now() - last)
-    last = performance.now()
+    mostInATurn = Math.max(mostInATurn, served - before)
+    before = served
     if (served < 10_000) setImmediate(beat)
   }
   setImmediate(beat)
@@ -97,7 +98,8 @@ test('a fan-out to thousands leaves room for everything else, and everybody is s
   await eventually(() => expect(served).toBe(10_000))
   expect(hub.isLate(scope)).toBe(false)
   expect(firstSlice).toBeLessThan(1_000) // 4 ms of 200
-  expect(longestMs).toBeLessThan(100) // generous: other processes share the machine
+  expect(mostInATurn).toBeGreaterThan(0)
+  expect(mostInATurn).toBeLessThan(1_000)
 })
 
 test('whoever is told late hears all in order, once, and reads what came in between where it is kept', async () => {

@@ -105,7 +105,7 @@ test('waiting ends at once with the first write, wherever it was written (P-HTTP
     const startedAt = performance.now()
     await say(deps, entry(scope, { news: true }))
     const { body } = await waiting
-    expect(performance.now() - startedAt).toBeLessThan(1_000)
+    expect(performance.now() - startedAt).toBeLessThan(5_000)
     expect(body.scopes[0].events).toHaveLength(1)
   }
 })
@@ -120,7 +120,7 @@ test('waiting for what is there already does not wait; for what does not come it
   await say(world.server.deps, entry(scope))
   const again = performance.now()
   expect((await sync([[scope, cursor]], { wait: 25 })).body.scopes[0].events).toHaveLength(1)
-  expect(performance.now() - again).toBeLessThan(1_000)
+  expect(performance.now() - again).toBeLessThan(5_000)
 })
 
 test('waiting ends when access is taken, with 404 (P-HTTP-3, P-REV-1)', async () => {
@@ -132,7 +132,7 @@ test('waiting ends when access is taken, with 404 (P-HTTP-3, P-REV-1)', async ()
   const startedAt = performance.now()
   await world.call('DELETE', `/api/projects/${project.id}/members/${bert.id}`, { token: anna.token })
   expect((await waiting).status).toBe(404)
-  expect(performance.now() - startedAt).toBeLessThan(1_000)
+  expect(performance.now() - startedAt).toBeLessThan(5_000)
 })
 
 test('waiting ends when the session does, with 401 (P-HTTP-3)', async () => {
@@ -143,7 +143,7 @@ test('waiting ends when the session does, with 401 (P-HTTP-3)', async () => {
   const startedAt = performance.now()
   await world.call('POST', '/api/auth/logout-all', { token: bert.token })
   expect((await waiting).status).toBe(401)
-  expect(performance.now() - startedAt).toBeLessThan(1_000)
+  expect(performance.now() - startedAt).toBeLessThan(5_000)
 })
 
 test('waiting ends when the process stops, with an answer (P-HTTP-3)', async () => {

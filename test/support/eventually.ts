@@ -20,3 +20,24 @@ export const eventually = async <T>(
     }
   }
 }
+
+/**
+ * Asserts that `measure` answers at most `limitMs` in one of three tries, so that a stall of a shared machine is
+ * not taken for one of the product. `measure` asserts whatever else must hold in every try.
+ */
+export const expectWithin = async (limitMs: number, measure: () => Promise<number>): Promise<void> => {
+  const seen: number[] = []
+  while (seen.length < 3) {
+    const tookMs = await measure()
+    if (tookMs <= limitMs) return
+    seen.push(Math.round(tookMs))
+  }
+  throw new Error(`should take at most ${limitMs} ms, took ${seen.join(', ')}`)
+}
+
+/** Runs `action` and answers how many milliseconds it took. */
+export const durationOf = async (action: () => unknown): Promise<number> => {
+  const startedAt = performance.now()
+  await action()
+  return performance.now() - startedAt
+}
