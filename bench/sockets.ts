@@ -99,12 +99,14 @@ const idleAndFanOut = async (
   const rounds: Record<'ours' | 'raw', FanOut>[] = []
   for (let round = 1; round <= warmUps + plan.changes; round += 1) {
     const heard = round * plan.sockets
-    const both = {
-      ours: await fanOut(ours, server.pid, heard, () => createTask(server.url, person, round)),
-      raw: await fanOut(limit, raw.pid, heard, () =>
-        fetch(raw.url, { method: 'POST', body: frameOf(round) }),
-      ),
-    }
+    const ourFanOut = () => fanOut(ours, server.pid, heard, () => createTask(server.url, person, round))
+    const theirFanOut = () =>
+      fanOut(limit, raw.pid, heard, () => fetch(raw.url, { method: 'POST', body: frameOf(round) }))
+    // Whoever is second has a load that is warm or collects its garbage: each is first in every other round.
+    const isOursFirst = round % 2 === 0
+    const first = await (isOursFirst ? ourFanOut() : theirFanOut())
+    const second = await (isOursFirst ? theirFanOut() : ourFanOut())
+    const both = isOursFirst ? { ours: first, raw: second } : { ours: second, raw: first }
     if (round > warmUps) rounds.push(both)
   }
   const spreadMs = (which: 'ours' | 'raw'): number => median(rounds.map((round) => round[which].spreadMs))

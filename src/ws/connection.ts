@@ -73,6 +73,10 @@ export class Connection implements Outlet {
     return this.#parkedAt !== null
   }
 
+  get line(): Socket | null {
+    return this.isClosed || this.parked ? null : this.#socket
+  }
+
   get isClosed(): boolean {
     return this.#state.is === 'closed'
   }
@@ -157,12 +161,16 @@ export class Connection implements Outlet {
   sendText(frame: string): void {
     if (this.isClosed || !this.#socket) return
     const sent = this.#socket.send(frame)
-    // 0: the frame is lost and Bun would go on behind it. The client resumes from its cursor instead.
-    if (sent === 0) this.close('slow_consumer')
-    else if (sent === -1 && this.#parkedAt === null && this.#socket.getBufferedAmount() > parkBytes) {
-      this.#parkedAt = Date.now()
-      this.deps.stats.parked += 1
-    }
+    if (sent <= 0) this.unsent(sent)
+  }
+
+  unsent(sent: number): void {
+    // The frame is lost and Bun would go on behind it. The client resumes from its cursor instead.
+    if (sent === 0) return this.close('slow_consumer')
+    if (this.#parkedAt !== null || (this.#socket?.getBufferedAmount() ?? 0) <= parkBytes) return
+    this.#parkedAt = Date.now()
+    this.deps.stats.parked += 1
+    this.#subscriptions.holdBack()
   }
 
   error(code: ErrorFrameCode, rid: Rid | null, retryAfter?: number): void {

@@ -1,4 +1,5 @@
 // What a subscription may do with its connection, and what both are given.
+import type { ServerWebSocket } from 'bun'
 import type { Deps } from '../deps.ts'
 import type { Scope } from '../model/event.ts'
 import type { Doorway } from './doorway.ts'
@@ -24,8 +25,13 @@ export type SocketsDeps = Pick<
 /** With what the sockets of a process have together. */
 export type SocketDeps = SocketsDeps & { doorway: Doorway; presence: Presence }
 
+/** The socket itself: `send` answers 0 for a lost frame, -1 for one that waits unsent, else the bytes sent. */
+export type Line = Pick<ServerWebSocket, 'send'>
+
 export interface Outlet {
   readonly userId: string
+  /** For a live subscription to send on until `holdBack`, telling what was not sent; null where nothing may be. */
+  readonly line: Line | null
   /** Whether too much is unsent: send nothing, wait for `catchUp`. */
   readonly parked: boolean
   readonly isClosed: boolean
@@ -34,6 +40,8 @@ export interface Outlet {
   send(frame: ServerFrame): void
   /** A frame that is text already. */
   sendText(frame: string): void
+  /** A `send` on the line answered this, which is 0 or less. May hold back or close. */
+  unsent(sent: number): void
   error(code: ErrorFrameCode, rid: Rid | null, retryAfter?: number): void
   /** Sends within `work` leave in one write. */
   cork(work: () => void): void

@@ -14,7 +14,7 @@ import type { Gap } from '../events/history.ts'
 import type { Subscriber } from '../events/hub.ts'
 import { backoffMs } from '../events/pause.ts'
 import { snapshotPath } from '../domain/sync.ts'
-import type { Outlet, SocketDeps } from './outlet.ts'
+import type { Line, Outlet, SocketDeps } from './outlet.ts'
 
 /** Behind by more numbers of the shard than this, and few of them of the scope, its own index is cheaper. */
 const maxShardReplay = 2_000
@@ -33,11 +33,15 @@ interface Start {
   events: number
 }
 
+type State = 'waiting' | 'catching-up' | 'live' | 'over'
+
 export class Subscription implements Subscriber {
-  #state: 'waiting' | 'catching-up' | 'live' | 'over' = 'waiting'
+  /** While live, and the connection is not parked. */
+  #line: Line | null = null
   #position: number
-  #synced = false
   #count = 0
+  #state: State = 'waiting'
+  #synced = false
   readonly #leave: () => void
 
   constructor(
@@ -56,27 +60,44 @@ export class Subscription implements Subscriber {
 
   /** Called by the hub, in order. Only a live subscription has reached the entry before these. */
   deliver(entries: LogEntry[]): void {
-    if (this.#state !== 'live') return
     const entry = entries[0]!
-    // Nearly always it is one, for everybody alike: what thousands do for the same frame is kept short.
-    if (entries.length > 1 || entry.control || entry.frame === null || this.outlet.parked)
-      return this.#send(entries)
-    if (entry.seq <= this.#position) return
+    // Nearly always it is one, for everybody alike. What thousands do for the same frame is kept short and away from
+    // their connections: each would be out of the cache, which made a fan-out 4 to 7 % longer.
+    if (
+      this.#line === null ||
+      entries.length > 1 ||
+      entry.control !== null ||
+      entry.frame === null ||
+      entry.seq <= this.#position
+    )
+      return this.#deliverAny(entries)
     this.#position = entry.seq
     this.#count += 1
     this.deps.stats.sent += 1
-    this.outlet.sendText(entry.frame)
+    const sent = this.#line.send(entry.frame)
+    if (sent <= 0) this.outlet.unsent(sent)
+  }
+
+  #deliverAny(entries: LogEntry[]): void {
+    if (this.#state !== 'live') return
+    this.#line = this.outlet.line // null if it was parked; it may have drained since
+    this.#send(entries)
+  }
+
+  /** Sends nothing on the line until it is given anew. */
+  holdBack(): void {
+    this.#line = null
   }
 
   /** Called by the hub in place of `deliver`: goes on from memory in this very tick, as nearly always can be done. */
   resume(first: LogEntry): void {
     if (this.#state !== 'live') return
     this.#position = Math.max(this.#position, first.seq - 1)
-    this.#state = this.outlet.parked ? 'waiting' : 'catching-up'
+    this.#become(this.outlet.parked ? 'waiting' : 'catching-up')
     while (this.#is('catching-up') && !this.#reachedTail()) {
       const entries = this.deps.history.recent(this.start.shard, this.#position)
       if (!entries) {
-        this.#state = 'waiting'
+        this.#become('waiting')
         return this.outlet.catchUp()
       }
       this.#send(entries)
@@ -86,7 +107,7 @@ export class Subscription implements Subscriber {
 
   /** Sends what is missing until the tail is reached or the connection is parked. Never throws. */
   async catchUp(): Promise<void> {
-    this.#state = 'catching-up'
+    this.#become('catching-up')
     let failures = 0
     while (this.#is('catching-up') && !this.#reachedTail()) {
       try {
@@ -112,7 +133,7 @@ export class Subscription implements Subscriber {
 
   /** Ends the subscription: nothing of the scope is sent any more. */
   end(): void {
-    this.#state = 'over'
+    this.#become('over')
     this.#leave()
   }
 
@@ -141,7 +162,7 @@ export class Subscription implements Subscriber {
   // The tail moves only in the tick in which it delivers, so having reached it and being live is one step.
   #reachedTail(): boolean {
     if (this.#position < Math.max(this.start.head, this.#tailPosition())) return false
-    this.#state = 'live'
+    this.#become('live')
     if (!this.#synced) {
       this.#synced = true
       this.outlet.send({ t: 'synced', scope: this.start.scope, cursor: this.#cursor(this.#position) })
@@ -170,7 +191,7 @@ export class Subscription implements Subscriber {
       if (this.outlet.parked) {
         // Everything before this entry was sent: its place is held, catching up goes on from there.
         this.#position = entry.seq - 1
-        this.#state = 'waiting'
+        this.#become('waiting')
         return
       }
       this.#sendOne(entry)
@@ -189,6 +210,11 @@ export class Subscription implements Subscriber {
     this.end()
     this.outlet.gone(this.start.scope)
     this.outlet.send({ t: 'access', scope: this.start.scope, cursor: this.#cursor(entry.seq), op: 'revoked' })
+  }
+
+  #become(state: State): void {
+    this.#state = state
+    this.#line = state === 'live' ? this.outlet.line : null
   }
 
   // The state may have changed over an await, which the compiler cannot know.

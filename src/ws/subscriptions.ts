@@ -67,6 +67,11 @@ export class Subscriptions {
     if (!this.#isCatchingUp) void this.#catchUpAll()
   }
 
+  /** The connection is parked: nobody sends on its line any more. */
+  holdBack(): void {
+    for (const subscription of this.#held.values()) subscription.holdBack()
+  }
+
   tellPositions(): void {
     for (const subscription of this.#held.values()) subscription.tellPosition()
   }

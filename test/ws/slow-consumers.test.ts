@@ -12,7 +12,7 @@ import { eventually } from '../support/eventually.ts'
 import { openRaw, type RawSocket } from '../support/raw-socket.ts'
 import { openSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
-import { caughtUp, makeProject, sayMany } from './voice.ts'
+import { caughtUp, entry, makeProject, say, sayMany } from './voice.ts'
 
 let world: World
 /** Waits for a parked connection only briefly. */
@@ -67,6 +67,27 @@ test('a client that stops reading is parked, costs little, and has missed nothin
     everyMs: 100,
   })
   expect(eventsOf(slow, scope)).toEqual(log)
+  expect(slow.closeCode()).toBeNull()
+}, 60_000)
+
+test('a client that stops reading is parked for each of its scopes, also where events come one by one (P-LIM-3)', async () => {
+  const scopes = await Promise.all(
+    Array.from({ length: 20 }, async () => (await makeProject(world, anna)).scope),
+  )
+  using slow = await openPaused(world.server.port, scopes)
+  const text = 'x'.repeat(8_000)
+  for (let round = 0; round < 150; round += 1)
+    await say(world.server.deps, ...scopes.map((scope) => entry(scope, { round, text })))
+  await caughtUp(world.server)
+  slow.resume()
+  for (const scope of scopes) {
+    const log = await logOf(scope)
+    await eventually(() => expect(eventsOf(slow, scope)).toHaveLength(log.length), {
+      timeoutMs: 20_000,
+      everyMs: 100,
+    })
+    expect(eventsOf(slow, scope)).toEqual(log)
+  }
   expect(slow.closeCode()).toBeNull()
 }, 60_000)
 
