@@ -138,11 +138,14 @@ export interface Heads {
   seqs: number[]
 }
 
+export const notInstalled = (): AppError =>
+  new AppError('unavailable', 'The log is not installed: run migrate')
+
 /** All heads in one read. 503 if the log is not installed. */
 export const readHeads = async (sql: Queryable): Promise<Heads> => {
   const rows = await sql<{ shard: number; epoch: string; seq: number }[]>`
     select shard, epoch, seq from feed_head order by shard`
-  if (rows.length !== shardCount) throw new AppError('unavailable', 'The log is not installed: run migrate')
+  if (rows.length !== shardCount) throw notInstalled()
   return { epoch: rows[0]!.epoch, seqs: rows.map((row) => row.seq) }
 }
 
@@ -150,7 +153,7 @@ export const readHeads = async (sql: Queryable): Promise<Heads> => {
 export const readHead = async (sql: Queryable, shard: number): Promise<{ epoch: string; seq: number }> => {
   const [row] = await sql<{ epoch: string; seq: number }[]>`
     select epoch, seq from feed_head where shard = ${shard}`
-  if (!row) throw new AppError('unavailable', 'The log is not installed: run migrate')
+  if (!row) throw notInstalled()
   return row
 }
 

@@ -1,9 +1,7 @@
-// Joining a scope at an exact place in the log, for sockets and HTTP alike. One REPEATABLE READ transaction reads
-// the head, the right to read and what was missed: seeing head P means seeing every transaction up to P.
-import type { Database, Tx } from '../db/client.ts'
-import { readHead } from '../db/feed.ts'
-import { selectProjectAccess } from '../db/projects.ts'
-import { selectMissed } from '../db/sync.ts'
+// Joining a scope at an exact place in the log, for sockets and HTTP alike. One statement reads the head and the right
+// to read: seeing head P means seeing every transaction up to P.
+import type { Queryable } from '../db/client.ts'
+import { selectMissed, selectStanding } from '../db/sync.ts'
 import { isId } from '../model/scalar.ts'
 import { idOf, shardOf, userScope, type Position, type Scope } from '../model/event.ts'
 import { may, type Actor } from './actor.ts'
@@ -36,44 +34,31 @@ export const snapshotPath = (scope: Scope): string =>
  * Joins a scope at `cursor`, or at its head for null. The cursor's shard must be the scope's.
  * @param maxMissed how far behind is too far (`gap`); null for no limit.
  */
-export const joinScope = (
-  { db }: { db: Database },
-  actor: Actor,
-  scope: Scope,
-  cursor: Position | null,
-  maxMissed: number | null,
-): Promise<Joined> => db.snapshot((tx) => joinScopeIn(tx, actor, scope, cursor, maxMissed))
-
-/** The same in a snapshot transaction, together with other reads. */
-export const joinScopeIn = async (
-  tx: Tx,
+export const joinScope = async (
+  sql: Queryable,
   actor: Actor,
   scope: Scope,
   cursor: Position | null,
   maxMissed: number | null,
 ): Promise<Joined> => {
   const shard = shardOf(scope)
-  const head = await readHead(tx, shard)
-  if (!(await mayRead(tx, actor, scope))) return { kind: 'denied' }
-  const at = { epoch: head.epoch, shard, head: head.seq }
-  if (!cursor) return { kind: 'fresh', ...at, from: head.seq, events: 0 }
-  if (cursor.epoch !== head.epoch) return { kind: 'resync', reason: 'epoch' }
-  if (cursor.seq > head.seq) return { kind: 'resync', reason: 'ahead' }
-  const missed = await selectMissed(tx, {
+  const projectId = scope.startsWith('project:') ? idOf(scope) : null
+  const { epoch, head, access } = await selectStanding(sql, { shard, projectId, userId: actor.userId })
+  const mayRead = projectId === null ? scope === userScope(actor.userId) : may(actor, access, 'read')
+  if (!mayRead) return { kind: 'denied' }
+  if (!cursor) return { kind: 'fresh', epoch, shard, head, from: head, events: 0 }
+  if (cursor.epoch !== epoch) return { kind: 'resync', reason: 'epoch' }
+  if (cursor.seq > head) return { kind: 'resync', reason: 'ahead' }
+  const missed = await selectMissed(sql, {
     scope,
     shard,
     after: cursor.seq,
-    upTo: head.seq,
+    upTo: head,
     userId: actor.userId,
     cap: (maxMissed ?? 0) + 1,
   })
   if (!missed.complete) return { kind: 'resync', reason: 'too_old' }
   if (missed.changedHands) return { kind: 'resync', reason: 'access' }
   if (maxMissed !== null && missed.entries > maxMissed) return { kind: 'resync', reason: 'gap' }
-  return { kind: 'resume', ...at, from: cursor.seq, events: missed.events }
-}
-
-const mayRead = async (tx: Tx, actor: Actor, scope: Scope): Promise<boolean> => {
-  if (scope.startsWith('user:')) return scope === userScope(actor.userId)
-  return may(actor, await selectProjectAccess(tx, actor.userId, idOf(scope)), 'read')
+  return { kind: 'resume', epoch, shard, head, from: cursor.seq, events: missed.events }
 }

@@ -29,7 +29,7 @@ export class Subscriptions {
     using place = deps.doorway.enter()
     if (!place) return outlet.close('overloaded')
     // What is committed after this read, a revocation too, has a number above its head and is met on the way there.
-    const joined = await joinScope(deps, actor, scope, cursor, maxReplayEntries)
+    const joined = await deps.db.read((sql) => joinScope(sql, actor, scope, cursor, maxReplayEntries))
     if ('epoch' in joined) await deps.tail.notice(joined.epoch)
     if (outlet.isClosed) return
     held?.end()

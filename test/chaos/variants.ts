@@ -92,6 +92,11 @@ export const variants: Record<string, Edit[]> = {
       from: 'select epoch, seq from feed_head where shard = ${shard}`',
       to: 'select epoch, (select coalesce(max(f.seq), 0) from feed f where f.shard = h.shard) as seq from feed_head h where shard = ${shard}`',
     },
+    {
+      file: 'db/sync.ts',
+      from: 'select h.epoch, h.seq as head,',
+      to: 'select h.epoch, (select coalesce(max(f.seq), 0) from feed f where f.shard = h.shard) as head,',
+    },
   ],
   /** Who resumes begins at the end. */
   'cursor-ignored': [

@@ -314,7 +314,7 @@ test('a bug while a frame is handled closes with 4000 and stops nothing (P-CLO-3
   await using own = await world.another()
   await using socket = await openAnna(own.url)
   await using other = await openAnna(own.url)
-  Object.defineProperty(own.deps.db, 'snapshot', { value: () => Promise.reject(new TypeError('a bug')) })
+  Object.defineProperty(own.deps.tail, 'notice', { value: () => Promise.reject(new TypeError('a bug')) })
   socket.send({ t: 'sub', rid: 1, scope: 'user:me' })
   expect(await socket.closed()).toBe(4000)
   expect(JSON.stringify(socket.frames)).not.toContain('a bug')

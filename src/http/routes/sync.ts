@@ -6,7 +6,7 @@ import type { Tx } from '../../db/client.ts'
 import { readScopeFrames } from '../../db/feed.ts'
 import type { Deps } from '../../deps.ts'
 import type { Actor } from '../../domain/actor.ts'
-import { joinScopeIn, parseScope, snapshotPath } from '../../domain/sync.ts'
+import { joinScope, parseScope, snapshotPath } from '../../domain/sync.ts'
 import { AppError, notFound } from '../../errors.ts'
 import {
   formatCursor,
@@ -119,7 +119,7 @@ const readPage = async (
   { scope, cursor }: Wanted,
   maxBytes: number,
 ): Promise<Page> => {
-  const joined = await joinScopeIn(tx, actor, scope, cursor, null)
+  const joined = await joinScope(tx, actor, scope, cursor, null)
   if (joined.kind === 'denied') throw notFound()
   if (joined.kind === 'resync') {
     stats.resyncs[joined.reason] += 1
