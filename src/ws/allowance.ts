@@ -12,7 +12,7 @@ export class Allowance {
   #struckAt = 0
   #at = 0
 
-  /** @param now epoch milliseconds. */
+  /** @param now of `performance.now()`. */
   take(kind: 'frame' | 'signal', bytes: number, now: number): 'pass' | 'refuse' | 'close' {
     const seconds = this.#at === 0 ? 0 : (now - this.#at) / 1000
     this.#at = now

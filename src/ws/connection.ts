@@ -35,12 +35,13 @@ type State = { is: 'greeting' } | { is: 'open'; identity: Identity } | { is: 'cl
 
 export class Connection implements Outlet {
   readonly id = newId()
-  readonly #openedAt = Date.now()
+  // Times are of the process's own clock: one that is set must not end or flood anything.
+  readonly #openedAt = performance.now()
   #state: State = { is: 'greeting' }
   #userId = ''
   #socket: Socket | null = null
-  #heardAt = Date.now()
-  #toldAt = Date.now()
+  #heardAt = performance.now()
+  #toldAt = performance.now()
   #parkedAt: number | null = null
   #waiting = 0
   #turn: Promise<void> = Promise.resolve()
@@ -89,7 +90,7 @@ export class Connection implements Outlet {
 
   /** Takes a message. Handling overlaps in Bun, so frames queue here, a bounded number of them. */
   received(message: string | Buffer): void {
-    this.#heardAt = Date.now()
+    this.#heardAt = performance.now()
     if (this.#state.is === 'closed') return
     if (typeof message !== 'string') return this.close('protocol_violation')
     const frame = parseFrame(message)
@@ -110,7 +111,7 @@ export class Connection implements Outlet {
 
   /** A ping of the WebSocket itself: Bun has answered it. */
   pinged(): void {
-    this.#heardAt = Date.now()
+    this.#heardAt = performance.now()
     if (this.#allowance.take('frame', 0, this.#heardAt) === 'close') this.close('too_fast')
   }
 
@@ -132,7 +133,7 @@ export class Connection implements Outlet {
     this.#attendance.end()
   }
 
-  /** Called every second: deadlines and positions. */
+  /** Called every second: deadlines and positions. `now` is of `performance.now()`. */
   tick(now: number): void {
     const state = this.#state
     const { hello, silent, parked, expired, position } = this.patience
@@ -141,7 +142,8 @@ export class Connection implements Outlet {
     if (now - this.#heardAt > silent) return this.#terminate()
     this.drained() // whatever became of its event
     if (this.#parkedAt !== null && now - this.#parkedAt > parked) return this.close('slow_consumer')
-    if (state.is === 'open' && now > state.identity.expiresAt + expired) return this.close('token_expired')
+    if (state.is === 'open' && Date.now() > state.identity.expiresAt + expired)
+      return this.close('token_expired')
     if (now - this.#toldAt < position || this.parked) return
     this.#toldAt = now
     this.#subscriptions.tellPositions()
@@ -168,7 +170,7 @@ export class Connection implements Outlet {
     // The frame is lost and Bun would go on behind it. The client resumes from its cursor instead.
     if (sent === 0) return this.close('slow_consumer')
     if (this.#parkedAt !== null || (this.#socket?.getBufferedAmount() ?? 0) <= parkBytes) return
-    this.#parkedAt = Date.now()
+    this.#parkedAt = performance.now()
     this.deps.stats.parked += 1
     this.#subscriptions.holdBack()
   }

@@ -53,7 +53,7 @@ export class Presence implements Disposable {
     let ticks = 0
     this.#timer = setInterval(() => {
       ticks += 1
-      this.#tick(Date.now(), (ticks * patience.presence) % 1_000 < patience.presence)
+      this.#tick(performance.now(), (ticks * patience.presence) % 1_000 < patience.presence)
     }, patience.presence)
   }
 
@@ -99,7 +99,7 @@ export class Presence implements Disposable {
         place.isUnsaid = true
       },
       left: (userId) => {
-        view.leave(userId, Date.now())
+        view.leave(userId, performance.now())
         place.isUnsaid = true
       },
       emptied: () => {
@@ -113,8 +113,8 @@ export class Presence implements Disposable {
       view,
       isUnsaid: false,
       asks: false,
-      saidAt: 0,
-      toldAt: 0,
+      saidAt: -Infinity,
+      toldAt: -Infinity,
       signalsLeft: maxSignalDeliveries,
     }
     this.#places.set(key, place)
@@ -157,7 +157,7 @@ export class Presence implements Disposable {
     const place = this.#places.get(keyOf(channel))
     if (!place) return
     place.asks = true
-    place.saidAt = 0
+    place.saidAt = -Infinity
   }
 
   #hear(channel: string, message: string): void {
@@ -169,8 +169,8 @@ export class Presence implements Disposable {
     if (message.startsWith('s')) return this.#signalHere(key, body)
     const said = parseSaid(body)
     if (!said) return this.deps.log.warn({ channel }, 'another process said something strange of presence')
-    place.view.hear(process, said, Date.now())
-    if (said.asks) place.saidAt = 0 // at the next look
+    place.view.hear(process, said, performance.now())
+    if (said.asks) place.saidAt = -Infinity // at the next look
   }
 
   #signalHere(key: PresenceKey, frame: string, sender?: Watcher): void {

@@ -218,7 +218,7 @@ export class Sockets implements Registry, AsyncDisposable {
   }
 
   #tick(): void {
-    const now = Date.now()
+    const now = performance.now()
     this.#meter.tick(now)
     for (const connection of this.#connections) connection.tick(now)
   }

@@ -4,7 +4,7 @@ const windowMs = 60_000
 const maxUsers = 100_000
 
 export class UpgradeMeter {
-  #startedAt = Date.now()
+  #startedAt = performance.now()
   readonly #counts = new Map<string, number>()
 
   mayConnect(userId: string, perMinute: number): boolean {
@@ -13,6 +13,7 @@ export class UpgradeMeter {
     return count <= perMinute
   }
 
+  /** @param now of `performance.now()`. */
   tick(now: number): void {
     if (now - this.#startedAt < windowMs) return
     this.#startedAt = now

@@ -1,5 +1,5 @@
 // Who gets a socket and how the rest is told: the upgrade, the greeting, every close code of the way in.
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { afterAll, beforeAll, expect, setSystemTime, test } from 'bun:test'
 import type { RunningServer } from '../../src/compose.ts'
 import { controlEntry } from '../../src/domain/sessions.ts'
 import { writeAsSystem } from '../../src/domain/write.ts'
@@ -172,6 +172,26 @@ test('a peer that falls silent is dropped (P-LIV-2)', async () => {
   const { token } = await world.register()
   await using socket = await openSocket(hasty.url, { token })
   expect(await socket.closed()).toBe(1006)
+})
+
+test('a clock that is set drops nobody, refuses nobody and floods nobody', async () => {
+  const { token } = await world.register()
+  await using own = await world.another({}, { sweep: 20, silent: 30_000, position: 30_000 })
+  await using socket = await openSocket(own.url, { token })
+  await socket.take('welcome')
+  const minutes = 60_000
+  try {
+    for (const jump of [10 * minutes, -10 * minutes]) {
+      setSystemTime(new Date(Date.now() + jump))
+      socket.send({ t: 'ping', ts: jump })
+      await socket.take((frame) => frame.t === 'pong' && frame.ts === jump)
+      await Bun.sleep(100) // five looks
+      socket.send({ t: 'ping', ts: jump + 1 })
+      await socket.take((frame) => frame.t === 'pong' && frame.ts === jump + 1)
+    }
+  } finally {
+    setSystemTime()
+  }
 })
 
 test('logging out closes the sockets of that session with 4403, here and elsewhere (P-TOK-3)', async () => {
