@@ -89,8 +89,12 @@ export const openServer = async (
   const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'server')
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
   const ring = new Ring()
-  const hub = new Hub(patience.fanOut)
   let sockets: Sockets | null = null
+  const hub = new Hub((error) => {
+    log.error({ err: error }, 'not everybody may have been told: all sockets come back with their cursors')
+    authenticator.forgetAll()
+    sockets?.failed()
+  }, patience.fanOut)
   const tail = stack.use(
     new Tail({
       connect,

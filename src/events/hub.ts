@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { LogEntry, Scope } from '../model/event.ts'
 
 export interface Subscriber {
-  /** Entries of the subscribed scope, ascending. Must not throw and must not wait. */
+  /** Entries of the subscribed scope, ascending. Must not wait; what it throws is a failure of the hub. */
   deliver(entries: LogEntry[]): void
   /** Who has this may be told late, and then in place of `deliver` to read all that came from this entry on. */
   resume?(first: LogEntry): void
@@ -26,7 +26,14 @@ export class Hub {
   #isResuming = false
   #sliceEndsAt = 0
 
-  constructor(private readonly sliceMs = 4) {}
+  /**
+   * @param onFailure somebody threw. Whoever had not been told yet may never be, of controls too: all who subscribed
+   *   are to read the log anew from where they are.
+   */
+  constructor(
+    private readonly onFailure: (error: unknown) => void,
+    private readonly sliceMs = 4,
+  ) {}
 
   /** Returns the way out; calling it twice does nothing. */
   subscribe(scope: Scope, subscriber: Subscriber): () => void {
@@ -48,6 +55,14 @@ export class Hub {
   /** Takes what the tail read of one shard. */
   deliver(entries: LogEntry[]): void {
     this.#sliceEndsAt = performance.now() + this.sliceMs
+    try {
+      this.#deliver(entries)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #deliver(entries: LogEntry[]): void {
     let start = 0
     for (let index = 0; index < entries.length; index += 1) {
       if (!entries[index]!.control) continue
@@ -85,6 +100,15 @@ export class Hub {
 
   async #resume(): Promise<void> {
     this.#isResuming = true
+    try {
+      await this.#tellLate()
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#isResuming = false
+  }
+
+  async #tellLate(): Promise<void> {
     let endsAt = 0
     for (const audience of this.#late) {
       do {
@@ -97,7 +121,12 @@ export class Hub {
       this.#late.delete(audience)
       if (audience.isLate) this.#late.add(audience)
     }
-    this.#isResuming = false
+  }
+
+  #fail(error: unknown): void {
+    for (const audience of this.#scopes.values()) audience.drop()
+    this.#late.clear()
+    this.onFailure(error)
   }
 
   get scopeCount(): number {
@@ -138,10 +167,15 @@ class Audience {
     this.#patient.delete(subscriber)
   }
 
-  /** What is still to be told has numbers that mean nothing to whoever joins from now on. */
-  epochChanged(): void {
+  /** Nobody is told any more of what was delivered. */
+  drop(): void {
     this.#round = null
     this.#next = null
+  }
+
+  /** What is still to be told has numbers that mean nothing to whoever joins from now on. */
+  epochChanged(): void {
+    this.drop()
     for (const subscribers of [this.#prompt, this.#patient])
       for (const subscriber of subscribers) subscriber.epochChanged?.()
   }

@@ -124,6 +124,11 @@ export class Sockets implements Registry, AsyncDisposable {
     }
   }
 
+  /** Something was perhaps not told to everybody: who follows anything comes back with its cursor. */
+  failed(): void {
+    for (const connection of this.#connections) connection.close('server_error')
+  }
+
   /** Says goodbye and closes everything, in slices. */
   async drain(withinMs = maxDrainMs): Promise<void> {
     const leaving = [...this.#connections]

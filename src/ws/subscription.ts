@@ -60,6 +60,14 @@ export class Subscription implements Subscriber {
 
   /** Called by the hub, in order. Only a live subscription has reached the entry before these. */
   deliver(entries: LogEntry[]): void {
+    try {
+      this.#deliver(entries)
+    } catch (error) {
+      this.#giveUp(error)
+    }
+  }
+
+  #deliver(entries: LogEntry[]): void {
     const entry = entries[0]!
     // Nearly always it is one, for everybody alike. What thousands do for the same frame is kept short and away from
     // their connections: each would be out of the cache, which made a fan-out 4 to 7 % longer.
@@ -91,6 +99,14 @@ export class Subscription implements Subscriber {
 
   /** Called by the hub in place of `deliver`: goes on from memory in this very tick, as nearly always can be done. */
   resume(first: LogEntry): void {
+    try {
+      this.#resume(first)
+    } catch (error) {
+      this.#giveUp(error)
+    }
+  }
+
+  #resume(first: LogEntry): void {
     if (this.#state !== 'live') return
     this.#position = Math.max(this.#position, first.seq - 1)
     this.#become(this.outlet.parked ? 'waiting' : 'catching-up')
@@ -126,8 +142,9 @@ export class Subscription implements Subscriber {
     }
   }
 
+  /** The client comes back with its cursor. */
   #giveUp(error: unknown): void {
-    this.deps.log.warn({ err: error, scope: this.start.scope }, 'a subscription could not catch up')
+    this.deps.log.error({ err: error, scope: this.start.scope }, 'a subscription failed')
     this.outlet.close('server_error')
   }
 

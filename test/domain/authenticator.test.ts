@@ -51,7 +51,9 @@ afterAll(async () => {
 })
 
 beforeEach(async () => {
-  hub = new Hub()
+  hub = new Hub((error) => {
+    throw error
+  })
   confirmedAt = () => Date.now()
   reads = 0
   gate = Promise.resolve()

@@ -22,10 +22,14 @@ const entry = (seq: number, of: Scope = scope, control: Control | null = null): 
   frame: '{}',
 })
 
+const unexpected = (error: unknown): never => {
+  throw error
+}
+
 const seqs = (entries: LogEntry[]): number[] => entries.map(({ seq }) => seq)
 
 test('each scope hears its own, in order, and nothing after leaving', () => {
-  const hub = new Hub()
+  const hub = new Hub(unexpected)
   const heard: number[][] = []
   const leave = hub.subscribe(scope, { deliver: (entries) => heard.push(seqs(entries)) })
   hub.deliver([entry(1), entry(2, projectScope('b')), entry(3)])
@@ -37,7 +41,7 @@ test('each scope hears its own, in order, and nothing after leaving', () => {
 })
 
 test('a control takes effect after all before it and before all after it', () => {
-  const hub = new Hub()
+  const hub = new Hub(unexpected)
   const told: string[] = []
   hub.subscribe(scope, { deliver: (entries) => told.push(...seqs(entries).map(String)) })
   hub.onControl(({ seq }) => told.push(`control ${seq}`))
@@ -51,7 +55,7 @@ test('a control takes effect after all before it and before all after it', () =>
 })
 
 test('subscribers may leave and join while entries are delivered', () => {
-  const hub = new Hub()
+  const hub = new Hub(unexpected)
   const heard: string[] = []
   const leaves: (() => void)[] = []
   for (const name of ['a', 'b', 'c']) {
@@ -69,7 +73,7 @@ test('subscribers may leave and join while entries are delivered', () => {
 })
 
 test('a fan-out to thousands leaves room for everything else, and everybody is served', async () => {
-  const hub = new Hub()
+  const hub = new Hub(unexpected)
   let served = 0
   const spendMs = (ms: number): void => {
     const endsAt = performance.now() + ms
@@ -103,7 +107,7 @@ test('a fan-out to thousands leaves room for everything else, and everybody is s
 })
 
 test('whoever is told late hears all in order, once, and reads what came in between where it is kept', async () => {
-  const hub = new Hub(0) // nobody is told in the tick of the delivery
+  const hub = new Hub(unexpected, 0) // nobody is told in the tick of the delivery
   const log: LogEntry[] = []
   const deliver = (...entries: LogEntry[]): void => {
     log.push(...entries)
@@ -136,7 +140,7 @@ test('whoever is told late hears all in order, once, and reads what came in betw
 })
 
 test('who cannot be told late is told at once; who left meanwhile is not told; nobody waits for another scope', async () => {
-  const hub = new Hub(0)
+  const hub = new Hub(unexpected, 0)
   const told: string[] = []
   const late = (name: string): Subscriber => ({
     deliver: (entries) => told.push(...seqs(entries).map((seq) => `${name}${seq}`)),
@@ -158,7 +162,7 @@ test('who cannot be told late is told at once; who left meanwhile is not told; n
 })
 
 test('what was to be told late is not told in a new epoch, to whom its numbers mean nothing', async () => {
-  const hub = new Hub(0)
+  const hub = new Hub(unexpected, 0)
   const told: string[] = []
   const subscriber = (name: string): Subscriber => ({
     deliver: (entries) => told.push(...seqs(entries).map((seq) => `${name}${seq}`)),
@@ -172,4 +176,40 @@ test('what was to be told late is not told in a new epoch, to whom its numbers m
   hub.subscribe(scope, subscriber('new'))
   hub.deliver([entry(3)])
   await eventually(() => expect(told).toEqual(['new3']))
+})
+
+test.each([
+  ['at once', 4],
+  ['late', 0],
+])('one who throws while told %s is a failure, after which the hub goes on', async (_when, sliceMs) => {
+  const failures: unknown[] = []
+  const told: number[] = []
+  const hub = new Hub((error) => failures.push(error), sliceMs)
+  let isBroken = true
+  const take = (entries: LogEntry[]): void => {
+    if (isBroken) throw new Error('a bug')
+    told.push(...seqs(entries))
+  }
+  hub.subscribe(scope, { deliver: take, resume: ({ seq }) => told.push(seq) })
+  hub.deliver([entry(1)])
+  hub.deliver([entry(2)])
+  await eventually(() => expect(failures.length).toBeGreaterThan(0))
+  expect(failures).toContainEqual(new Error('a bug'))
+  expect(hub.isLate(scope)).toBe(false)
+  isBroken = false
+  hub.deliver([entry(3)])
+  await eventually(() => expect(told).toEqual([3]))
+})
+
+test('a control that fails is a failure: nobody hears what came after it', () => {
+  const failures: unknown[] = []
+  const told: number[] = []
+  const hub = new Hub((error) => failures.push(error))
+  hub.subscribe(scope, { deliver: (entries) => told.push(...seqs(entries)) })
+  hub.onControl(() => {
+    throw new Error('a bug')
+  })
+  hub.deliver([entry(1), entry(2, scope, { kind: 'delete' }), entry(3)])
+  expect(told).toEqual([1])
+  expect(failures).toEqual([new Error('a bug')])
 })

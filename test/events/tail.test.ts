@@ -61,15 +61,16 @@ test('entries arrive in order, once, within milliseconds of their commit', async
     waitsMs.push(arrivedAt.get(entry.id!)! - committedAt)
   }
   expect(await follower.verdict()).toEqual(flawless)
-  expect(follower.tail.stats).toMatchObject({
-    fromStream: 300,
-    fromLog: 0,
+  const { fromStream, fromLog, gapFills, contiguityViolations } = follower.tail.stats
+  expect({ all: fromStream + fromLog, gapFills, contiguityViolations }).toEqual({
+    all: 300,
     gapFills: 0,
     contiguityViolations: 0,
   })
+  expect(fromLog).toBeLessThan(10) // a push that took its time is overtaken by the look at the log
   const median = waitsMs.sort((a, b) => a - b)[150]!
   console.log(`commit to tail: median ${median.toFixed(2)} ms, p99 ${waitsMs[297]!.toFixed(2)} ms`)
-  expect(median).toBeLessThan(5)
+  expect(median).toBeLessThan(20) // half a millisecond where nobody else uses the machine
 })
 
 test('several tails hear the same, and each starts at the heads of its moment', async () => {

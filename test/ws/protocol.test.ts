@@ -322,6 +322,48 @@ test('a bug while a frame is handled closes with 4000 and stops nothing (P-CLO-3
   await other.take('pong')
 })
 
+test('a bug while an event is told closes its followers with 4000, and their cursors bring the event (P-CLO-3)', async () => {
+  await using own = await world.another()
+  const { scope } = await makeProject(world, anna)
+  await using socket = await openAnna(own.url)
+  await using other = await openAnna(own.url)
+  const { cursor } = await subscribe(socket, scope)
+  await subscribe(other, 'user:me')
+  const entries = await world.entries(scope)
+  const broken = { ...entries.at(-1)!, seq: entries.at(-1)!.seq + 1 }
+  Object.defineProperty(broken, 'frame', {
+    get() {
+      throw new TypeError('a bug')
+    },
+  })
+  own.deps.hub.deliver([broken])
+  expect(await socket.closed()).toBe(4000)
+  other.send({ t: 'ping' })
+  await other.take('pong')
+  await say(world.server.deps, entry(scope, { after: 'it' }))
+  await using again = await openAnna(own.url)
+  await subscribe(again, scope, cursor)
+  expect((await again.take('event')).data).toEqual({ after: 'it' })
+})
+
+test('a bug while something is told to all may have kept it from anybody: all come back (P-CLO-3)', async () => {
+  await using own = await world.another()
+  const { scope } = await makeProject(world, anna)
+  await using socket = await openAnna(own.url)
+  const { cursor } = await subscribe(socket, scope)
+  await using other = await openAnna(own.url)
+  const leave = own.deps.hub.onControl(() => {
+    throw new TypeError('a bug')
+  })
+  const revoked = { kind: 'revoke', userId: Bun.randomUUIDv7() } as const
+  await say(world.server.deps, { ...entry(scope, { n: 1 }), control: revoked }, entry(scope, { n: 2 }))
+  expect(await Promise.all([socket.closed(), other.closed()])).toEqual([4000, 4000])
+  leave()
+  await using again = await openAnna(own.url)
+  await subscribe(again, scope, cursor)
+  for (const n of [1, 2]) expect((await again.take('event')).data).toEqual({ n })
+})
+
 test('of a project that is deleted everybody hears so, and that it is over (P-REV-2)', async () => {
   const { id, scope } = await makeProject(world, anna)
   const bert = await world.register()

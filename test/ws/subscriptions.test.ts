@@ -32,7 +32,9 @@ const joinTwo = async (steps: number): Promise<string[]> => {
   const deps = {
     db: { read: async () => joins.shift() },
     doorway: new Doorway(9),
-    hub: new Hub(),
+    hub: new Hub((error) => {
+      throw error
+    }),
     tail: { epoch: 'epoch', positions: Array.from({ length: 16 }, () => 7), notice: async () => {} },
     history: {},
     stats: newLiveStats(),
