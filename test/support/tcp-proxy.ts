@@ -41,7 +41,7 @@ export const tcpProxy = async (
     const line: { dueAt: number; act: () => void }[] = []
     const advance = (): void => {
       while (line.length > 0 && line[0]!.dueAt <= performance.now()) whenAlive(line.shift()!.act)
-      if (line.length > 0) setTimeout(advance, line[0]!.dueAt - performance.now())
+      if (line.length > 0) setTimeout(advance, Math.max(0, line[0]!.dueAt - performance.now()))
     }
     const later = (delayMs: number, act: () => void): void => {
       if (delayMs === 0 && line.length === 0) return act()
