@@ -62,23 +62,25 @@ test('the locks of a transaction whose connection was swallowed are released', a
   const { proxy, url } = await startProxy()
   await using _proxy = proxy
   await using database = openDatabase({ url, max: 2, applicationName: 'holder', log, deadlineMs })
-  const swallowed = database.transact(async (tx) => {
-    await tx`lock table marks`
-    proxy.blackhole()
-    await tx`insert into marks values (1)`
+  await expectWithin(2_000, async () => {
+    const swallowed = database.transact(async (tx) => {
+      await tx`lock table marks`
+      proxy.blackhole()
+      await tx`insert into marks values (1)`
+    })
+    const failed = swallowed.then(
+      () => null,
+      (error: unknown) => error,
+    )
+    await eventually(() => expect(proxy.connections).toBeGreaterThan(1)) // somebody looks
+    proxy.heal()
+    return durationOf(async () => {
+      expect(await failed).toMatchObject({ code: 'unavailable' })
+      await eventually(() => admin.transact((tx) => tx`lock table marks nowait`))
+    })
   })
-  const failed = swallowed.then(
-    () => null,
-    (error: unknown) => error,
-  )
-  await eventually(() => expect(proxy.connections).toBeGreaterThan(1)) // somebody looks
-  proxy.heal()
-  const healedAt = performance.now()
-  expect(await failed).toMatchObject({ code: 'unavailable' })
-  await eventually(() => admin.transact((tx) => tx`lock table marks nowait`))
-  expect(performance.now() - healedAt).toBeLessThan(4_000)
   expect(await admin.read((sql) => sql`select n from marks where n = 1`)).toHaveLength(0)
-}, 15_000)
+}, 30_000)
 
 test('a slow statement is left alone, and so is what waits behind it', async () => {
   await using database = openDatabase({ url: world.url, max: 1, applicationName: 'slow', log, deadlineMs })

@@ -2,6 +2,7 @@
 import { expect, test } from 'bun:test'
 import { isCommonPassword } from '../../src/domain/common-passwords.ts'
 import { createPasswords } from '../../src/domain/passwords.ts'
+import { expectWithin } from '../support/eventually.ts'
 
 const errorOf = (answer: Promise<unknown>): Promise<unknown> =>
   answer.then(
@@ -29,13 +30,18 @@ test.each([
 })
 
 test('of a flood 2 run and 32 wait; the others are 503 at once, and then there is room again', async () => {
-  const passwords = createPasswords(2)
-  const answers = Array.from({ length: 100 }, () => errorOf(passwords.verify('correct horse', null)))
-  const first = await Promise.race(answers) // before the first hash is done
-  expect(first).toMatchObject({ code: 'unavailable', details: { retryAfter: 1 } })
-  const refused = (await Promise.all(answers)).filter((error) => error !== null)
-  expect(refused).toHaveLength(100 - 34)
-  expect(await errorOf(passwords.verify('correct horse', null))).toBeNull()
+  await expectWithin(100, async () => {
+    const passwords = createPasswords(2)
+    const startedAt = performance.now()
+    const answers = Array.from({ length: 100 }, () => errorOf(passwords.verify('correct horse', null)))
+    const first = await Promise.race(answers)
+    const tookMs = performance.now() - startedAt
+    expect(first).toMatchObject({ code: 'unavailable', details: { retryAfter: 1 } })
+    const refused = (await Promise.all(answers)).filter((error) => error !== null)
+    expect(refused).toHaveLength(100 - 34)
+    expect(await errorOf(passwords.verify('correct horse', null))).toBeNull()
+    return tookMs
+  })
 })
 
 test('the list of common passwords has 3,000 of at least 8 characters, in any case', () => {

@@ -51,26 +51,30 @@ test('entries arrive in order, once, within milliseconds of their commit', async
       for (const { entityId } of entries) arrivedAt.set(entityId!, performance.now())
     },
   })
-  const waitsMs: number[] = []
-  for (let n = 0; n < 300; n += 1) {
-    const entry = entryOf(scopeOf(n))
-    const appended = await commit(world.db, [entry])
-    const committedAt = performance.now()
-    publisher.publish(appended)
-    await eventually(() => expect(arrivedAt.has(entry.id!)).toBe(true), { everyMs: 1 })
-    waitsMs.push(arrivedAt.get(entry.id!)! - committedAt)
-  }
+  let tries = 0
+  await expectWithin(5, async () => {
+    tries += 1
+    const waitsMs: number[] = []
+    for (let n = 0; n < 300; n += 1) {
+      const entry = entryOf(scopeOf(n))
+      const appended = await commit(world.db, [entry])
+      const committedAt = performance.now()
+      publisher.publish(appended)
+      await eventually(() => expect(arrivedAt.has(entry.id!)).toBe(true), { everyMs: 1 })
+      waitsMs.push(arrivedAt.get(entry.id!)! - committedAt)
+    }
+    const median = waitsMs.sort((a, b) => a - b)[150]!
+    console.log(`commit to tail: median ${median.toFixed(2)} ms, p99 ${waitsMs[297]!.toFixed(2)} ms`)
+    return median
+  })
   expect(await follower.verdict()).toEqual(flawless)
   const { fromStream, fromLog, gapFills, contiguityViolations } = follower.tail.stats
   expect({ all: fromStream + fromLog, gapFills, contiguityViolations }).toEqual({
-    all: 300,
+    all: 300 * tries,
     gapFills: 0,
     contiguityViolations: 0,
   })
   expect(fromLog).toBeLessThan(10) // a push that took its time is overtaken by the look at the log
-  const median = waitsMs.sort((a, b) => a - b)[150]!
-  console.log(`commit to tail: median ${median.toFixed(2)} ms, p99 ${waitsMs[297]!.toFixed(2)} ms`)
-  expect(median).toBeLessThan(20) // half a millisecond where nobody else uses the machine
 })
 
 test('several tails hear the same, and each starts at the heads of its moment', async () => {

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/compose.ts'
 import { userScope, type Scope } from '../../src/model/event.ts'
-import { eventually } from '../support/eventually.ts'
+import { durationOf, eventually, expectWithin } from '../support/eventually.ts'
 import { startWorld, type Answer, type Person, type World } from '../support/world.ts'
 import { addMember, entry, makeProject, say, sayMany } from '../ws/voice.ts'
 
@@ -99,14 +99,16 @@ test('waiting ends at once with the first write, wherever it was written (P-HTTP
   const { scope } = await makeProject(world, anna)
   const cursor = await headOf(scope)
   for (const { deps } of [world.server, second] as RunningServer[]) {
-    const from = (await sync([[scope, cursor]])).body.scopes[0].cursor
-    const waiting = sync([[scope, from]], { wait: 25 })
-    await listening()
-    const startedAt = performance.now()
-    await say(deps, entry(scope, { news: true }))
-    const { body } = await waiting
-    expect(performance.now() - startedAt).toBeLessThan(5_000)
-    expect(body.scopes[0].events).toHaveLength(1)
+    await expectWithin(1_000, async () => {
+      let from = cursor
+      for (let more = true; more;) ({ cursor: from, more } = (await sync([[scope, from]])).body.scopes[0])
+      const waiting = sync([[scope, from]], { wait: 25 })
+      await listening()
+      return durationOf(async () => {
+        await say(deps, entry(scope, { news: true }))
+        expect((await waiting).body.scopes[0].events).toHaveLength(1)
+      })
+    })
   }
 })
 
@@ -118,32 +120,38 @@ test('waiting for what is there already does not wait; for what does not come it
   expect(performance.now() - startedAt).toBeGreaterThan(950)
   expect(body.scopes[0]).toMatchObject({ events: [], more: false })
   await say(world.server.deps, entry(scope))
-  const again = performance.now()
-  expect((await sync([[scope, cursor]], { wait: 25 })).body.scopes[0].events).toHaveLength(1)
-  expect(performance.now() - again).toBeLessThan(5_000)
+  await expectWithin(1_000, () =>
+    durationOf(async () =>
+      expect((await sync([[scope, cursor]], { wait: 25 })).body.scopes[0].events).toHaveLength(1),
+    ),
+  )
 })
 
 test('waiting ends when access is taken, with 404 (P-HTTP-3, P-REV-1)', async () => {
-  const project = await makeProject(world, anna)
-  const bert = await world.register()
-  await addMember(world, project, anna, bert)
-  const waiting = sync([[project.scope, await headOf(project.scope)]], { wait: 25, token: bert.token })
-  await listening()
-  const startedAt = performance.now()
-  await world.call('DELETE', `/api/projects/${project.id}/members/${bert.id}`, { token: anna.token })
-  expect((await waiting).status).toBe(404)
-  expect(performance.now() - startedAt).toBeLessThan(5_000)
+  await expectWithin(1_000, async () => {
+    const project = await makeProject(world, anna)
+    const bert = await world.register()
+    await addMember(world, project, anna, bert)
+    const waiting = sync([[project.scope, await headOf(project.scope)]], { wait: 25, token: bert.token })
+    await listening()
+    return durationOf(async () => {
+      await world.call('DELETE', `/api/projects/${project.id}/members/${bert.id}`, { token: anna.token })
+      expect((await waiting).status).toBe(404)
+    })
+  })
 })
 
 test('waiting ends when the session does, with 401 (P-HTTP-3)', async () => {
-  const bert = await world.register()
-  const { scope } = await makeProject(world, bert)
-  const waiting = sync([[scope, await headOf(scope)]], { wait: 25, token: bert.token })
-  await listening()
-  const startedAt = performance.now()
-  await world.call('POST', '/api/auth/logout-all', { token: bert.token })
-  expect((await waiting).status).toBe(401)
-  expect(performance.now() - startedAt).toBeLessThan(5_000)
+  await expectWithin(1_000, async () => {
+    const bert = await world.register()
+    const { scope } = await makeProject(world, bert)
+    const waiting = sync([[scope, await headOf(scope)]], { wait: 25, token: bert.token })
+    await listening()
+    return durationOf(async () => {
+      await world.call('POST', '/api/auth/logout-all', { token: bert.token })
+      expect((await waiting).status).toBe(401)
+    })
+  })
 })
 
 test('waiting ends when the process stops, with an answer (P-HTTP-3)', async () => {

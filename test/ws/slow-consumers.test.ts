@@ -46,6 +46,16 @@ const eventsOf = (raw: RawSocket, scope: Scope): string[] =>
 const logOf = async (scope: Scope): Promise<string[]> =>
   (await world.entries(scope)).slice(1).flatMap(({ frame }) => frame ?? [])
 
+/** The whole log of the scope arrives, in order, each once. */
+const hearsAll = async (raw: RawSocket, scope: Scope): Promise<void> => {
+  const log = await logOf(scope)
+  await eventually(() => expect(eventsOf(raw, scope)).toHaveLength(log.length), {
+    timeoutMs: 20_000,
+    everyMs: 100,
+  })
+  expect(eventsOf(raw, scope)).toEqual(log)
+}
+
 const megabyte = 1024 * 1024
 
 test('a client that stops reading is parked, costs little, and has missed nothing when it reads on (P-LIM-3)', async () => {
@@ -62,11 +72,7 @@ test('a client that stops reading is parked, costs little, and has missed nothin
   })
   expect(slow.frames.length).toBeLessThan(10)
   slow.resume()
-  await eventually(() => expect(eventsOf(slow, scope)).toHaveLength(log.length), {
-    timeoutMs: 20_000,
-    everyMs: 100,
-  })
-  expect(eventsOf(slow, scope)).toEqual(log)
+  await hearsAll(slow, scope)
   expect(slow.closeCode()).toBeNull()
 }, 60_000)
 
@@ -80,14 +86,7 @@ test('a client that stops reading is parked for each of its scopes, also where e
     await say(world.server.deps, ...scopes.map((scope) => entry(scope, { round, text })))
   await caughtUp(world.server)
   slow.resume()
-  for (const scope of scopes) {
-    const log = await logOf(scope)
-    await eventually(() => expect(eventsOf(slow, scope)).toHaveLength(log.length), {
-      timeoutMs: 20_000,
-      everyMs: 100,
-    })
-    expect(eventsOf(slow, scope)).toEqual(log)
-  }
+  for (const scope of scopes) await hearsAll(slow, scope)
   expect(slow.closeCode()).toBeNull()
 }, 60_000)
 
@@ -109,14 +108,7 @@ test('reading in fits and starts, several scopes at once, loses nothing either',
   }
   await writing
   slow.resume()
-  for (const scope of scopes) {
-    const log = await logOf(scope)
-    await eventually(() => expect(eventsOf(slow, scope)).toHaveLength(log.length), {
-      timeoutMs: 20_000,
-      everyMs: 100,
-    })
-    expect(eventsOf(slow, scope)).toEqual(log)
-  }
+  for (const scope of scopes) await hearsAll(slow, scope)
 }, 60_000)
 
 test('a hundred clients that stop reading leave the memory of the process bounded (P-LIM-4)', async () => {
