@@ -4,7 +4,7 @@ FROM oven/bun:1.4.5-slim AS packages
 WORKDIR /app
 COPY package.json bun.lock ./
 COPY patches ./patches
-# The optional packages are the embedded PostgreSQL's binaries.
+# No role needs the development packages, and no optional one is used.
 RUN bun install --frozen-lockfile --production --omit=optional
 
 FROM oven/bun:1.4.5-slim
@@ -17,7 +17,9 @@ COPY sql ./sql
 COPY src ./src
 USER bun
 EXPOSE 3000
+# /livez, not /readyz: an outage of PostgreSQL or Redis must not get every server restarted. NO_PROXY, because an
+# HTTP_PROXY of the host is meant for other addresses than the container's own.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=15s --retries=3 \
-  CMD ["bun", "-e", "process.exit((await fetch(`http://127.0.0.1:${process.env.PORT}/readyz`)).ok ? 0 : 1)"]
+  CMD ["bun", "-e", "process.env.NO_PROXY = '*'; process.exit((await fetch(`http://127.0.0.1:${process.env.PORT}/livez`)).ok ? 0 : 1)"]
 ENTRYPOINT ["bun", "src/main.ts"]
 CMD ["server"]

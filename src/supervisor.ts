@@ -4,7 +4,7 @@
 import type { Subprocess } from 'bun'
 import { httpUrl, type Running } from './compose.ts'
 import type { Config } from './config.ts'
-import { isFree } from './embedded/free-port.ts'
+import { isFree } from './free-port.ts'
 import { pause } from './events/pause.ts'
 import type { Log } from './log.ts'
 

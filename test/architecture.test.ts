@@ -2,6 +2,7 @@
 import { expect, test } from 'bun:test'
 import { Glob } from 'bun'
 import { dirname, join } from 'node:path'
+import manifest from '../package.json' with { type: 'json' }
 
 const root = join(import.meta.dir, '..')
 
@@ -47,7 +48,7 @@ const imports = inSource.flatMap(importsOf)
 
 /** Layers from the bottom up; what shares a line may import each other where `siblings` says so. */
 const layers = [
-  ['errors.ts', 'config.ts', 'log.ts', 'deadline.ts', 'turns.ts', 'model'],
+  ['errors.ts', 'config.ts', 'free-port.ts', 'log.ts', 'deadline.ts', 'turns.ts', 'model'],
   ['db', 'storage'],
   ['deps.ts'],
   ['domain', 'events'],
@@ -87,6 +88,19 @@ test('Imports go down only, and the edges never see each other', () => {
       return rankOf(lower) >= rankOf(upper)
     }),
   ).toEqual([])
+})
+
+test('Nothing that production runs imports what starts databases for development: no image has it', () => {
+  const embedded = (path: string) => path.startsWith('src/embedded/')
+  expect(breaking(({ from, to }) => embedded(to) && !embedded(from))).toEqual([])
+})
+
+test('Production needs no development package', () => {
+  const runs = imports.filter(({ from, isType }) => !isType && !from.startsWith('src/embedded/'))
+  const packages = runs
+    .map(({ to }) => /^(?:@[^/]+\/)?[^/:]+/.exec(to)![0])
+    .filter((name) => !['src', 'package.json', 'node', 'bun'].includes(name))
+  expect([...new Set(packages)].filter((name) => !(name in manifest.dependencies))).toEqual([])
 })
 
 test('Nothing is imported by what it imports itself', () => {

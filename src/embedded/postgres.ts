@@ -4,7 +4,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { claim, note, release } from './claim.ts'
-import { freePort } from './free-port.ts'
+import { freePort } from '../free-port.ts'
 import { startGuarded, type Guarded } from './guarded.ts'
 import { freshLog } from './log-tail.ts'
 import { postgresFiles } from './postgres-files.ts'

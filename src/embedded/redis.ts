@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { claim, note, release } from './claim.ts'
-import { freePort } from './free-port.ts'
+import { freePort } from '../free-port.ts'
 import { startGuarded, type Guarded } from './guarded.ts'
 import { freshLog } from './log-tail.ts'
 import { redisBinary } from './redis-binary.ts'

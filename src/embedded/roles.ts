@@ -3,7 +3,7 @@
 import { join, resolve } from 'node:path'
 import { readFileSync } from 'node:fs'
 import { claim, note, release } from './claim.ts'
-import { isFree } from './free-port.ts'
+import { isFree } from '../free-port.ts'
 import { startGuarded, type Guarded } from './guarded.ts'
 import { freshLog, tailOf } from './log-tail.ts'
 

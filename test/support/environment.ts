@@ -3,7 +3,7 @@
 import { cloneDatabase, dropDatabase } from '../../src/embedded/databases.ts'
 import { startRedis, type Redis } from '../../src/embedded/redis.ts'
 
-export { freePort } from '../../src/embedded/free-port.ts'
+export { freePort } from '../../src/free-port.ts'
 
 export interface TestDatabase extends AsyncDisposable {
   readonly url: string

@@ -1,5 +1,5 @@
-// A TCP port of 127.0.0.1 that nobody listens on right now. Another program may take it before you do, so
-// whoever binds it chooses again when that fails.
+// TCP ports of 127.0.0.1 without a listener. Another program may take one before its user binds it, so
+// the user chooses again when binding fails.
 
 export const freePort = (): number => {
   const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
