@@ -7,6 +7,7 @@ import type { Deps } from './deps.ts'
 import { addressKey } from './http/allowance.ts'
 import { asyncApiRoutes } from './http/asyncapi.ts'
 import { crossOrigin } from './http/cors.ts'
+import type { RouteSchemas } from './http/faults.ts'
 import { frame, type RouteTable } from './http/frame.ts'
 import { openApiRoutes } from './http/openapi.ts'
 import { factsOf } from './http/request.ts'
@@ -71,12 +72,13 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
 interface Route {
   method: string
   path: string
-  hooks: { query?: unknown }
+  hooks: RouteSchemas
 }
 
 /** What the routes answer to; paths are only asked about for requests that failed. */
 const routeTable = (routesOf: () => Route[]): RouteTable => {
   let compiled: { method: string; pattern: RegExp }[] = []
+  const schemas = new Map<string, RouteSchemas>()
   return {
     methodsOf(path) {
       const routes = routesOf()
@@ -88,11 +90,15 @@ const routeTable = (routesOf: () => Route[]): RouteTable => {
       if (methods.has('GET')) methods.add('HEAD')
       return [...methods]
     },
-    takesQuery(method, template) {
+    schemasOf(method, template) {
       const answering = method === 'HEAD' ? 'GET' : method
-      return routesOf().some(
-        (route) => route.method === answering && route.path === template && route.hooks.query !== undefined,
-      )
+      const name = `${answering} ${template}`
+      const known = schemas.get(name)
+      if (known) return known
+      // Templates are as many as the routes: unmatched requests have none.
+      const hooks = routesOf().find((route) => route.method === answering && route.path === template)?.hooks
+      if (hooks) schemas.set(name, hooks)
+      return hooks ?? {}
     },
   }
 }

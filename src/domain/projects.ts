@@ -15,7 +15,13 @@ import {
 import { lockProjectTasks, selectSharesOfProject } from '../db/shares.ts'
 import { AppError } from '../errors.ts'
 import { projectScope, userScope, type Entry } from '../model/event.ts'
-import type { MemberRole, NewProject, Project, ProjectPatch } from '../model/project.ts'
+import {
+  toColor,
+  type MemberRole,
+  type NewProject,
+  type Project,
+  type ProjectPatch,
+} from '../model/project.ts'
 import type { Listed, Slice } from '../model/page.ts'
 import { newId } from '../model/scalar.ts'
 import { demandLive, demandNotInbox, lockProjectFor } from './access.ts'
@@ -72,7 +78,7 @@ export const createProject = (
       inboxOf: null,
       name: input.name.trim(),
       description: (input.description ?? '').trim(),
-      color: input.color ?? null,
+      color: input.color ? toColor(input.color) : null,
     })
     await insertMember(tx, { projectId: project.id, userId, role: 'owner' })
     return {
@@ -109,7 +115,7 @@ export const updateProject = (
     const wanted = {
       name: patch.name?.trim() ?? project.name,
       description: patch.description === undefined ? project.description : (patch.description ?? '').trim(),
-      color: patch.color === undefined ? project.color : patch.color,
+      color: patch.color === undefined ? project.color : patch.color && toColor(patch.color),
     }
     return writable.some((field) => wanted[field] !== project[field])
       ? updateProjectRow(tx, id, wanted)

@@ -8,6 +8,9 @@ export const maxBodyBytes = 1024 * 1024
 /** No documented shape comes near; validating what is nested without end takes seconds. */
 const maxDepth = 32
 
+/** The largest documented body, a batch of 100 creations, has 1,400; parsing 95,000 different names takes 20 ms. */
+const maxMembers = 10_000
+
 const jsonTypes = new Set(['application/json', 'application/merge-patch+json'])
 
 /** The parsed body, undefined where there is none. 415, 413, 400 `malformed_json`, or 422 for what is no object. */
@@ -21,8 +24,8 @@ export const readJson = async (request: Request, mediaType: string): Promise<unk
   if (!jsonTypes.has(contentType) || (contentType !== 'application/json' && request.method !== 'PATCH')) {
     throw new AppError('unsupported_media_type', 'Send application/json')
   }
-  if (isDeeperThan(maxDepth, bytes))
-    throw invalid({ pointer: '', detail: `must not be nested deeper than ${maxDepth} levels` })
+  const detail = shapeFault(bytes)
+  if (detail !== null) throw invalid({ pointer: '', detail })
   factsOf(request).fingerprint = new Bun.CryptoHasher('sha256').update(bytes).digest()
   const value = parse(bytes)
   if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -38,11 +41,12 @@ const parse = (bytes: Uint8Array): unknown => {
   }
 }
 
-const [quote, backslash, openList, closeList, openObject, closeObject] = Buffer.from('"\\[]{}')
+const [quote, backslash, openList, closeList, openObject, closeObject, colon] = Buffer.from('"\\[]{}:')
 
-/** Counts brackets outside of strings; what is no JSON is left for the parser to refuse. */
-const isDeeperThan = (limit: number, bytes: Uint8Array): boolean => {
+/** Counts brackets and colons outside of strings; what is no JSON is left for the parser to refuse. */
+const shapeFault = (bytes: Uint8Array): string | null => {
   let depth = 0
+  let members = 0
   let inString = false
   for (let index = 0; index < bytes.length; index += 1) {
     const byte = bytes[index]
@@ -52,10 +56,14 @@ const isDeeperThan = (limit: number, bytes: Uint8Array): boolean => {
     } else if (byte === quote) inString = true
     else if (byte === openList || byte === openObject) {
       depth += 1
-      if (depth > limit) return true
+      if (depth > maxDepth) return `must not be nested deeper than ${maxDepth} levels`
     } else if (byte === closeList || byte === closeObject) depth -= 1
+    else if (byte === colon) {
+      members += 1
+      if (members > maxMembers) return `must not have more than ${maxMembers} members`
+    }
   }
-  return false
+  return null
 }
 
 const readBounded = async (stream: ReadableStream<Uint8Array>): Promise<Uint8Array> => {

@@ -7,6 +7,7 @@ import { AppError } from '../errors.ts'
 import { demandRequest } from './allowance.ts'
 import { readJson } from './body.ts'
 import { problem, toAppError } from './errors.ts'
+import { checkRequest, type RouteSchemas } from './faults.ts'
 import { authenticate, isGuarded } from './guard.ts'
 import { readQuery } from './query.ts'
 import { factsOf, hasAddress, pathOf, startRequest } from './request.ts'
@@ -21,8 +22,8 @@ const securityHeaders = {
 export interface RouteTable {
   /** The methods a path answers to; empty for an unknown path. */
   methodsOf(path: string): string[]
-  /** Whether the route of this template declares query parameters. */
-  takesQuery(method: string, template: string): boolean
+  /** What the route of this template declares; empty for none. */
+  schemasOf(method: string, template: string): RouteSchemas
 }
 
 export const frame = (deps: Deps, routes: RouteTable) =>
@@ -42,11 +43,12 @@ export const frame = (deps: Deps, routes: RouteTable) =>
     })
     .onParse({ as: 'global' }, ({ request, contentType }) => readJson(request, contentType))
     .onTransform({ as: 'global' }, (context) => {
-      const { request, route } = context
+      const { request, route, params, body } = context
       const query = readQuery(request.url)
+      const schemas = routes.schemasOf(request.method, route)
       // A schema refuses what it does not know; a route without one knows nothing.
-      if (Object.keys(query).length > 0 && !routes.takesQuery(request.method, route))
-        throw new AppError('unknown_parameter')
+      if (!schemas.query && Object.keys(query).length > 0) throw new AppError('unknown_parameter')
+      checkRequest(schemas, { params, query, body })
       Object.assign(context, { query })
     })
     .onError({ as: 'global' }, ({ error, request }) => {

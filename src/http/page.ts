@@ -5,15 +5,12 @@ import type { Config, JwtKey } from '../config.ts'
 import { AppError, invalid } from '../errors.ts'
 import { maxPagedItems, type Listed, type Slice, type SortKey } from '../model/page.ts'
 import { bodyTag, ok, respond } from './reply.ts'
-import { Whole } from './query.ts'
-import { Text } from '../model/text.ts'
+import { Cursor, Whole } from './query.ts'
 
 /** The query parameters every list takes, besides its own. */
 export const pageParameters = {
   limit: Type.Optional(Whole({ minimum: 1, maximum: 100, default: 20 })),
-  cursor: Type.Optional(
-    Text({ minLength: 1, maxLength: 8192, description: '`nextCursor` of the page before' }),
-  ),
+  cursor: Type.Optional(Cursor({ maxLength: 8192, description: '`nextCursor` of the page before' })),
   page: Type.Optional(
     Whole({
       minimum: 1,

@@ -88,3 +88,26 @@ TypeRegistry.Set<{ maxItems: number; items: { maxLength: number } }>('Repeatable
 
 export const listOf = (value: string | string[] | undefined): string[] =>
   value === undefined ? [] : Array.isArray(value) ? value : [value]
+
+interface CursorOptions {
+  maxLength: number
+  description: string
+}
+
+/** A cursor a server answered; whatever is none, also empty, too long or repeated, is 400 `bad_cursor`. */
+export const Cursor = (options: CursorOptions): TUnsafe<string> =>
+  Parameter('Cursor', { type: 'string', minLength: 1, ...options })
+
+TypeRegistry.Set<CursorOptions>(
+  'Cursor',
+  ({ maxLength }, value) => typeof value === 'string' && value.length > 0 && value.length <= maxLength,
+)
+
+/** Cursors that may be given several times; read them with `listOf` and parse each: only their number is checked. */
+export const Cursors = (maxItems: number, description: string): TUnsafe<string | string[]> =>
+  Parameter('Cursors', { type: 'array', items: { type: 'string', minLength: 1 }, maxItems, description })
+
+TypeRegistry.Set<{ maxItems: number }>(
+  'Cursors',
+  ({ maxItems }, value) => typeof value === 'string' || (Array.isArray(value) && value.length <= maxItems),
+)

@@ -1,5 +1,5 @@
 // Projects and their members. `role` is the caller's and absent in log entries, which every member shares.
-import { Type, type Static } from '@sinclair/typebox'
+import { Kind, Type, TypeRegistry, type Static } from '@sinclair/typebox'
 import { Id, Instant, Nullable, Word } from './scalar.ts'
 import { Email, Name } from './user.ts'
 import { Text } from './text.ts'
@@ -11,9 +11,20 @@ export type MemberRole = (typeof memberRoles)[number]
 
 export const ProjectName = Text({ minLength: 1, maxLength: 100, examples: ['Apollo'] })
 export const ProjectDescription = Text({ maxLength: 10_000 })
-export const Color = Type.Unsafe<string>(
-  Type.String({ pattern: '^#[0-9a-f]{6}$', description: 'Lower-case hexadecimal', examples: ['#1e90ff'] }),
-)
+
+/** Accepted in either case, stored and answered in lower case (`toColor`). */
+export const Color = Type.Unsafe<string>({
+  [Kind]: 'Color',
+  type: 'string',
+  pattern: '^#[0-9A-Fa-f]{6}$',
+  description: 'Hexadecimal, answered in lower case',
+  examples: ['#1e90ff'],
+})
+
+TypeRegistry.Set('Color', (_schema, value) => typeof value === 'string' && /^#[0-9a-f]{6}$/i.test(value))
+
+/** The stored form of a colour. */
+export const toColor = (color: string): string => color.toLowerCase()
 
 /** The project as the log carries it. */
 export const ProjectEntry = Type.Object(

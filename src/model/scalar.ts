@@ -40,6 +40,7 @@ const isTimeZone = (value: string): boolean => {
   try {
     // An offset such as +01:00 is no zone: it knows no summer time.
     return (
+      value.length <= 64 &&
       /^[A-Za-z]/.test(value) &&
       Intl.DateTimeFormat('en', { timeZone: value }).resolvedOptions().timeZone !== ''
     )

@@ -11,11 +11,18 @@ interface TextOptions {
   examples?: string[]
 }
 
+/**
+ * Code units beyond which a text is refused by its length alone, before its content is read: 8 for each allowed
+ * character (decomposed forms and surrogate pairs) and 1,024 for surrounding space.
+ */
+const maxUnits = (maxLength: number): number => 8 * maxLength + 1024
+
 /** Why `value` is no acceptable text, or null. */
 export const textFault = (
   value: string,
   { minLength = 0, maxLength, untrimmed }: TextOptions,
 ): string | null => {
+  if (value.length > maxUnits(maxLength)) return `must have at most ${maxLength} characters`
   if (value.includes('\0')) return 'must not contain NUL'
   if (!value.isWellFormed()) return 'must not contain lone surrogates'
   const trimmed = untrimmed ? value : value.trim()

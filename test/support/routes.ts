@@ -1,6 +1,7 @@
 // Every route of the application, from the application itself: what generated tests go through, so that a new
 // route is in them without anybody thinking of it.
 import { createApp } from '../../src/app.ts'
+import type { RouteSchemas } from '../../src/http/faults.ts'
 import { isGuarded } from '../../src/http/guard.ts'
 import { Sockets } from '../../src/ws/socket.ts'
 import type { World } from './world.ts'
@@ -14,6 +15,7 @@ export interface Route {
   isGuarded: boolean
   takesBody: boolean
   takesQuery: boolean
+  schemas: RouteSchemas
 }
 
 const nobody = '01933b6e-7c4a-7d3e-8f21-000000000000'
@@ -29,6 +31,7 @@ export const routesOf = async ({ server }: World): Promise<Route[]> => {
       isGuarded: isGuarded(path),
       takesBody: hooks.body !== undefined,
       takesQuery: hooks.query !== undefined,
+      schemas: { params: hooks.params, query: hooks.query, body: hooks.body },
     }
   })
 }

@@ -7,9 +7,8 @@ import { AppError } from '../../errors.ts'
 import { formatCursor, parseCursor, projectScope, shardOf } from '../../model/event.ts'
 import { Id, isId } from '../../model/scalar.ts'
 import { ProjectSnapshot, UserSnapshot } from '../../model/snapshot.ts'
-import { Text } from '../../model/text.ts'
 import { guarded, signedIn } from '../guard.ts'
-import { Whole } from '../query.ts'
+import { Cursor, Whole } from '../query.ts'
 import { ok, respond } from '../reply.ts'
 
 const defaultLimit = 1_000
@@ -38,7 +37,7 @@ export const snapshotRoutes = (deps: Pick<Deps, 'db' | 'snapshots'>) =>
             limit: Type.Optional(
               Whole({ minimum: 1, maximum: 5000, default: defaultLimit, description: 'Tasks a page' }),
             ),
-            after: Type.Optional(Text({ maxLength: 200, description: '`nextAfter` of the page before' })),
+            after: Type.Optional(Cursor({ maxLength: 200, description: '`nextAfter` of the page before' })),
           },
           { additionalProperties: false },
         ),

@@ -20,7 +20,7 @@ import {
 import { Problem } from '../../model/problem.ts'
 import { SyncAnswer } from '../../model/sync.ts'
 import { authenticate, guarded, signedIn } from '../guard.ts'
-import { listOf, Repeatable, Whole } from '../query.ts'
+import { Cursors, listOf, Repeatable, Whole } from '../query.ts'
 import { respond } from '../reply.ts'
 import { factsOf } from '../request.ts'
 
@@ -60,11 +60,7 @@ export const syncRoutes = (deps: SyncDeps) =>
             maxScopes,
             'A scope; its cursor is the one at the same place',
           ),
-          cursor: Repeatable(
-            { type: 'string', maxLength: 100 },
-            maxScopes,
-            'A cursor from a snapshot, an event or an earlier answer',
-          ),
+          cursor: Cursors(maxScopes, 'A cursor from a snapshot, an event or an earlier answer'),
           wait: Type.Optional(
             Whole({ minimum: 0, maximum: 25, default: 0, description: 'Seconds to wait for something new' }),
           ),

@@ -1,6 +1,5 @@
 // Many tasks in one request, and moving one: PATCH /api/tasks/bulk, POST /api/tasks/batch, POST …/:id/move.
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import { Check } from '@sinclair/typebox/value'
 import { Elysia } from 'elysia'
 import type { Deps } from '../../deps.ts'
 import { runBatch, updateTasksInBulk, type Operation } from '../../domain/task-batch.ts'
@@ -8,7 +7,7 @@ import { moveTask } from '../../domain/task-move.ts'
 import { invalid, type Violation } from '../../errors.ts'
 import { Id, Word } from '../../model/scalar.ts'
 import { NewTask, Task, TaskMove, TaskPatch } from '../../model/task.ts'
-import { faultsIn, maxViolations } from '../errors.ts'
+import { faultsIn, maxViolations } from '../faults.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { mutate, ok } from '../reply.ts'
 import { renderTask } from './tasks.ts'
@@ -54,16 +53,17 @@ const remove = Type.Object(
 const operationsOf = ({ operations }: Static<typeof Batch>): Operation[] => {
   const wrong: Violation[] = []
   const read = <T extends TSchema>(schema: T, value: unknown, index: number): Static<T>[] => {
-    if (Check(schema, value)) return [value]
-    wrong.push(...faultsIn(schema, value, `/operations/${index}`))
-    return []
+    if (wrong.length >= maxViolations) return []
+    const faults = faultsIn(schema, value, `/operations/${index}`, maxViolations - wrong.length)
+    wrong.push(...faults)
+    return faults.length > 0 ? [] : [value]
   }
   const checked = operations.flatMap((given, index): Operation[] => {
     if (given.op === 'create') return read(create, withId(given), index)
     const schema = given.op === 'update' ? update : remove
     return read(schema, given, index).map((operation) => ({ ifVersion: null, ...operation }))
   })
-  if (wrong.length > 0) throw invalid(...wrong.slice(0, maxViolations))
+  if (wrong.length > 0) throw invalid(...wrong)
   return checked
 }
 

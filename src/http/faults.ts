@@ -1,0 +1,219 @@
+// What breaks a schema, in words for people. The walk stops at the first broken rule of a value and at
+// `maxViolations` rules of a whole body, and lengths decide before content is read, so that refusing a value costs
+// no more than its limit allows, whatever its size. Every schema a route declares is of a kind listed here.
+import { Kind, OptionalKind, TypeRegistry, type TSchema } from '@sinclair/typebox'
+import { AppError, invalid, notFound, type Violation } from '../errors.ts'
+import { textFault } from '../model/text.ts'
+
+/** How many broken rules one answer lists. */
+export const maxViolations = 20
+
+export const unknownText = 'is unknown here'
+
+/** A longer member name is cut in pointers. */
+const maxPointerLength = 200
+
+/**
+ * The broken rules of `value`, at most `limit`: required members first, then unknown ones, then values.
+ * @param pointer of the value itself, RFC 6901.
+ */
+export const faultsIn = (
+  schema: TSchema,
+  value: unknown,
+  pointer = '',
+  limit = maxViolations,
+): Violation[] => {
+  const found: Violation[] = []
+  walk(schema, value, pointer, { found, limit })
+  return found
+}
+
+interface Findings {
+  found: Violation[]
+  limit: number
+}
+
+const isFull = ({ found, limit }: Findings): boolean => found.length >= limit
+
+const add = ({ found }: Findings, pointer: string, detail: string): void => {
+  found.push({ pointer: pointer.slice(0, maxPointerLength), detail })
+}
+
+const walk = (schema: TSchema, value: unknown, pointer: string, findings: Findings): void => {
+  switch (schema[Kind]) {
+    case 'Object':
+      return walkObject(schema, value, pointer, findings)
+    case 'Array':
+      return walkArray(schema, value, pointer, findings)
+    case 'Union':
+      return walkUnion(schema, value, pointer, findings)
+    case 'Unknown':
+      return undefined
+    default: {
+      const detail = leafFault(schema, value)
+      if (detail !== null) add(findings, pointer, detail)
+    }
+  }
+}
+
+const hasOwn = (value: object, name: string): boolean => Object.prototype.hasOwnProperty.call(value, name)
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const walkObject = (schema: TSchema, value: unknown, pointer: string, findings: Findings): void => {
+  if (!isRecord(value)) return add(findings, pointer, 'must be an object')
+  const properties: Record<string, TSchema> = schema['properties']
+  const names = Object.keys(properties)
+  for (const name of names) {
+    if (isFull(findings)) return
+    if (properties[name]![OptionalKind] === undefined && !hasOwn(value, name))
+      add(findings, at(pointer, name), 'is required')
+  }
+  let count = 0
+  for (const name in value) {
+    if (isFull(findings)) return
+    count += 1
+    if (!hasOwn(properties, name)) add(findings, at(pointer, name), unknownText)
+  }
+  if (count < Number(schema['minProperties'] ?? 0))
+    add(findings, pointer, `must have at least one of ${names.join(', ')}`)
+  for (const name of names) {
+    if (isFull(findings)) return
+    // JSON has no undefined: a member is there or it is not.
+    if (hasOwn(value, name)) walk(properties[name]!, value[name], at(pointer, name), findings)
+  }
+}
+
+const at = (pointer: string, name: string): string =>
+  `${pointer}/${name.slice(0, maxPointerLength).replaceAll('~', '~0').replaceAll('/', '~1')}`
+
+const walkArray = (schema: TSchema, value: unknown, pointer: string, findings: Findings): void => {
+  if (!Array.isArray(value)) return add(findings, pointer, 'must be an array')
+  const items: TSchema = schema['items']
+  const maxItems = Number(schema['maxItems'] ?? Infinity)
+  const minItems = Number(schema['minItems'] ?? 0)
+  if (value.length > maxItems) return add(findings, pointer, `must have at most ${maxItems} items`)
+  if (value.length < minItems)
+    return add(findings, pointer, `must have at least ${minItems} ${minItems === 1 ? 'item' : 'items'}`)
+  for (const [index, item] of value.entries()) {
+    if (isFull(findings)) return
+    walk(items, item, `${pointer}/${index}`, findings)
+  }
+}
+
+/** Names what is wrong by the only alternative beside null, or lists all alternatives. */
+const walkUnion = (schema: TSchema, value: unknown, pointer: string, findings: Findings): void => {
+  const options: TSchema[] = schema['anyOf']
+  const plain = options.filter((option) => option[Kind] !== 'Null')
+  const isNullable = plain.length < options.length
+  if (isNullable && value === null) return
+  const [only] = plain
+  if (only && plain.length === 1) {
+    const own = faultsIn(only, value, pointer, findings.limit - findings.found.length)
+    for (const { pointer: where, detail } of own)
+      add(findings, where, isNullable && where === pointer ? `${detail} or null` : detail)
+    return
+  }
+  if (plain.some((option) => faultsIn(option, value, pointer, 1).length === 0)) return
+  const rules = plain.map((option) => ruleOf(option).replace(/^must be /, ''))
+  add(findings, pointer, `must be ${[...rules, ...(isNullable ? ['null'] : [])].join(' or ')}`)
+}
+
+/** Why a single value breaks its schema, or null. */
+const leafFault = (schema: TSchema, value: unknown): string | null => {
+  const kind = schema[Kind]
+  switch (kind) {
+    case 'Text':
+      return typeof value === 'string' ? textFault(value, { maxLength: Infinity, ...schema }) : ruleOf(schema)
+    case 'Null':
+      return value === null ? null : ruleOf(schema)
+    case 'Boolean':
+      return typeof value === 'boolean' ? null : ruleOf(schema)
+    case 'Integer':
+      return isWhole(schema, value) ? null : ruleOf(schema)
+    default: {
+      const check = TypeRegistry.Get(kind)
+      if (!check) throw new Error(`No rule in words for the schema kind ${kind}`)
+      return check(schema, value) ? null : ruleOf(schema)
+    }
+  }
+}
+
+const isWhole = ({ minimum = -Infinity, maximum = Infinity }: TSchema, value: unknown): boolean =>
+  Number.isSafeInteger(value) && Number(value) >= Number(minimum) && Number(value) <= Number(maximum)
+
+/** What a value of this schema must be. */
+const ruleOf = (schema: TSchema): string => {
+  switch (schema[Kind]) {
+    case 'Text':
+      return 'must be text'
+    case 'Word':
+      return `must be one of ${String(schema['enum'].join(', '))}`
+    case 'Words':
+      return `must be a comma list of ${String(schema['items'].enum.join(', '))}`
+    case 'Whole':
+      return `must be one whole number from ${String(schema['minimum'])} to ${String(schema['maximum'])}`
+    case 'Integer':
+      return `must be a whole number from ${String(schema['minimum'] ?? Number.MIN_SAFE_INTEGER)} to ${String(schema['maximum'] ?? Number.MAX_SAFE_INTEGER)}`
+    case 'Boolean':
+    case 'Flag':
+      return 'must be true or false'
+    case 'Null':
+      return 'must be null'
+    case 'Id':
+      return 'must be a lower-case UUID'
+    case 'ClientId':
+      return 'must be a lower-case UUIDv7'
+    case 'Instant':
+      return 'must be an RFC 3339 date-time that exists, such as 2026-11-20T10:00:00.000Z'
+    case 'TimeZone':
+      return 'must be an IANA time zone such as Europe/Berlin'
+    case 'Color':
+      return 'must be a colour such as #1e90ff: # and six hexadecimal digits'
+    case 'Repeatable':
+      return `must be given at most ${String(schema['maxItems'])} times, each with 1 to ${String(schema['items'].maxLength)} characters`
+    case 'Cursors':
+      return `must be given at most ${String(schema['maxItems'])} times`
+    case 'Cursor':
+      return 'must be a cursor as it was answered'
+    default:
+      throw new Error(`No rule in words for the schema kind ${schema[Kind]}`)
+  }
+}
+
+/** The schemas a route declares. */
+export interface RouteSchemas {
+  params?: TSchema
+  query?: TSchema
+  body?: TSchema
+}
+
+interface RequestParts {
+  params: unknown
+  query: Record<string, unknown>
+  body: unknown
+}
+
+/** 404 for path parameters that name nothing, 400 or 422 for the query, 422 for the body; in this order. */
+export const checkRequest = (schemas: RouteSchemas, { params, query, body }: RequestParts): void => {
+  if (schemas.params && faultsIn(schemas.params, params, '', 1).length > 0) throw notFound()
+  if (schemas.query) checkQuery(schemas.query, query)
+  if (!schemas.body || (body === undefined && schemas.body[OptionalKind] !== undefined)) return
+  const faults =
+    body === undefined
+      ? [{ pointer: '', detail: 'is required: send a JSON object' }]
+      : faultsIn(schemas.body, body)
+  if (faults.length > 0) throw invalid(...faults)
+}
+
+const checkQuery = (schema: TSchema, query: Record<string, unknown>): void => {
+  const faults = faultsIn(schema, query)
+  if (faults.length === 0) return
+  if (faults.some(({ detail }) => detail === unknownText))
+    throw new AppError('unknown_parameter', undefined, { errors: faults })
+  const properties: Record<string, TSchema> = schema['properties']
+  if (faults.some(({ pointer }) => properties[pointer.slice(1)]?.[Kind] === 'Cursor'))
+    throw new AppError('bad_cursor')
+  throw new AppError('validation_failed', undefined, { errors: faults })
+}
