@@ -4,15 +4,18 @@ import type { Member, MemberRole } from '../model/project.ts'
 import { offsetOf, type Slice } from '../model/page.ts'
 import type { Queryable, Tx } from './client.ts'
 
+/** A member with its address, which is for admins alone (`memberFor`). */
+export type MemberRow = Member & { email: string }
+
 const columns = (sql: Queryable) => sql`
-  m.user_id as "userId", u.name, u.email, null as "avatarUrl", m.role, m.created_at as "createdAt"`
+  m.user_id as "userId", u.name, null as "avatarUrl", m.role, m.created_at as "createdAt", u.email`
 
 /** 409 `already_member`, 422 `user_not_found`. Does not touch the project's count. */
 export const insertMember = async (
   tx: Tx,
   member: { projectId: string; userId: string; role: MemberRole },
-): Promise<Member> => {
-  const [row] = await tx<Member[]>`
+): Promise<MemberRow> => {
+  const [row] = await tx<MemberRow[]>`
     with m as (
       insert into members (project_id, user_id, role)
       values (${member.projectId}, ${member.userId}, ${member.role})
@@ -34,8 +37,8 @@ export const selectMember = async (
   sql: Queryable,
   projectId: string,
   userId: string,
-): Promise<Member | null> => {
-  const [row] = await sql<Member[]>`
+): Promise<MemberRow | null> => {
+  const [row] = await sql<MemberRow[]>`
     select ${columns(sql)}
     from members m
     join users u on u.id = m.user_id
@@ -47,8 +50,8 @@ export const selectMember = async (
 export const selectMemberships = (
   sql: Queryable,
   userIds: string[],
-): Promise<(Member & { projectId: string })[]> =>
-  sql<(Member & { projectId: string })[]>`
+): Promise<(MemberRow & { projectId: string })[]> =>
+  sql<(MemberRow & { projectId: string })[]>`
     select m.project_id as "projectId", ${columns(sql)}
     from members m
     join users u on u.id = m.user_id
@@ -56,7 +59,11 @@ export const selectMemberships = (
     order by m.project_id`
 
 /** In the order they joined: sorted by createdAt, userId. One past the limit. */
-export const selectMembers = async (sql: Queryable, projectId: string, slice: Slice): Promise<Member[]> => {
+export const selectMembers = async (
+  sql: Queryable,
+  projectId: string,
+  slice: Slice,
+): Promise<MemberRow[]> => {
   const [createdAt = null, userId = null] = slice.after ?? []
   return sql`
     select ${columns(sql)}
@@ -108,4 +115,15 @@ export const selectUserId = async (
     select id from users
     where ${'userId' in who ? sql`id = ${who.userId}` : sql`email = ${who.email}`}`
   return row?.id ?? null
+}
+
+/** Whether both belong to one project at least. */
+export const sharesProject = async (sql: Queryable, userId: string, otherId: string): Promise<boolean> => {
+  const [row] = await sql<{ found: boolean }[]>`
+    select exists (
+      select from members own
+      join members theirs on theirs.project_id = own.project_id and theirs.user_id = ${otherId}
+      where own.user_id = ${userId}
+    ) as found`
+  return row!.found
 }

@@ -91,6 +91,28 @@ export const deleteShare = async (tx: Tx, taskId: string, userId: string): Promi
   await tx`delete from shares where task_id = ${taskId} and user_id = ${userId}`
 }
 
+/** Locks the tasks of a locked project that are shared with one person, ascending, and answers their ids. */
+export const lockTasksSharedWith = async (tx: Tx, projectId: string, userId: string): Promise<string[]> => {
+  const rows = await tx<{ id: string }[]>`
+    select t.id
+    from shares s
+    join tasks t on t.id = s.task_id
+    where s.user_id = ${userId} and t.project_id = ${projectId}
+    order by t.id
+    for no key update of t`
+  return rows.map((row) => row.id)
+}
+
+/** Deletes the shares of these tasks with these people, and answers what they were. The tasks must be locked. */
+export const deleteSharesWith = (
+  tx: Tx,
+  taskIds: string[],
+  userIds: string[],
+): Promise<Pick<Share, 'taskId' | 'userId' | 'permission'>[]> => tx`
+  delete from shares
+  where task_id = any(${taskIds}::uuid[]) and user_id = any(${userIds}::uuid[])
+  returning task_id as "taskId", user_id as "userId", permission`
+
 /** Locks every task of a locked project, ascending: from here its shares stand still. */
 export const lockProjectTasks = async (tx: Tx, projectId: string): Promise<void> => {
   await tx`

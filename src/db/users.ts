@@ -105,14 +105,10 @@ export const deleteUser = async (tx: Tx, id: string): Promise<void> => {
     delete from users where id = ${id}`
 }
 
-/** Others as `viewer` may see them: the address only of those who share a project with it, or for admins. */
+/** Others as `viewer` may see them: the address only of oneself, or for admins. */
 const publicColumns = (sql: Queryable, viewer: { userId: string; role: Role }) => sql`
   u.id, u.name, null as "avatarUrl",
-  case when ${viewer.role === 'admin'} or u.id = ${viewer.userId} or exists (
-    select from members theirs
-    join members own on own.project_id = theirs.project_id and own.user_id = ${viewer.userId}
-    where theirs.user_id = u.id
-  ) then u.email end as email`
+  case when ${viewer.role === 'admin'} or u.id = ${viewer.userId} then u.email end as email`
 
 const publicUser = ({ email, ...user }: PublicUser & { email: string | null }): PublicUser =>
   email === null ? user : { ...user, email }
@@ -127,7 +123,10 @@ export const selectPublicUser = async (
   return row ? publicUser(row) : null
 }
 
-/** People whose name begins with `text`, in any case, or whose address it is; by name. */
+/**
+ * People who share a project with `viewer` and whose name begins with `text`, in any case, and whoever has it as
+ * address; by name.
+ */
 export const selectUsersByText = async (
   sql: Queryable,
   viewer: { userId: string; role: Role },
@@ -138,16 +137,25 @@ export const selectUsersByText = async (
   const rows = await sql<(PublicUser & { email: string | null })[]>`
     with found as (
       (
-        select id from users
-        where lower(name) collate "C" like lower(${prefix}) || '%' and disabled_at is null
-        order by lower(name) collate "C", id
+        select known.id from (
+          select distinct theirs.user_id as id
+          from members own
+          join members theirs on theirs.project_id = own.project_id
+          where own.user_id = ${viewer.userId}
+        ) known
+        -- Offset 0 keeps this a look-up by id for each: joined freely, all accounts may be scanned.
+        cross join lateral (
+          select lower(name) collate "C" as name, disabled_at from users where id = known.id offset 0
+        ) named
+        where named.name like lower(${prefix}) || '%' and named.disabled_at is null
+        order by named.name, known.id
         limit ${limit}
       )
       union
       select id from users where email = lower(${text}) and disabled_at is null
     )
     select ${publicColumns(sql, viewer)}
-    from found join users u using (id)
+    from found cross join lateral (select id, name, email from users where id = found.id offset 0) u
     order by lower(u.name) collate "C", u.id
     limit ${limit}`
   return rows.map(publicUser)

@@ -8,18 +8,21 @@ import {
   insertMember,
   selectMember,
   selectMembers,
-  selectUserId,
+  sharesProject,
   updateMemberRole,
+  type MemberRow,
 } from '../db/members.ts'
 import { updateMemberCount, type ProjectRow } from '../db/projects.ts'
-import { AppError, invalid, notFound } from '../errors.ts'
+import { AppError, notFound } from '../errors.ts'
 import { projectScope, type Entry, type EventType } from '../model/event.ts'
 import type { Member, MemberRole, NewMember } from '../model/project.ts'
 import type { Listed, Slice } from '../model/page.ts'
 import { demandLive, demandNotInbox, demandProject, lockProjectFor } from './access.ts'
 import type { Actor } from './actor.ts'
+import { findUser, userNotFound } from './find-user.ts'
 import { readList } from './list.ts'
 import { accessGranted, accessRevoked, projectUpdated } from './project-entries.ts'
+import { removeSharesOfPerson } from './shares.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /** In the order they joined. */
@@ -35,11 +38,14 @@ export const listMembers = (
       return selectMembers(sql, projectId, slice)
     },
     count: (sql) => countMembers(sql, projectId),
-    item: (row) => row,
+    item: (row) => memberFor(actor, row),
     key: (row) => [row.createdAt, row.userId],
   })
 
-/** Adds a person at once. 422 `user_not_found`, 409 `already_member`, `inbox_fixed`, `project_archived`. */
+/**
+ * Adds a person at once; single shares with that person in the project end. 422 `user_not_found`, 409
+ * `already_member`, `inbox_fixed`, `project_archived`.
+ */
 export const addMember = (
   deps: WriteDeps,
   request: Write<Member>,
@@ -49,13 +55,15 @@ export const addMember = (
   write(deps, request, async (tx) => {
     const { actor } = request
     const project = await lockProjectToChange(tx, actor, projectId)
-    const userId = await findUser(tx, input)
-    const member = await insertMember(tx, { projectId, userId, role: input.role })
+    const userId = await findMemberToBe(tx, actor, input)
+    const row = await insertMember(tx, { projectId, userId, role: input.role })
     const after = await updateMemberCount(tx, projectId, 1)
     return {
-      value: member,
+      value: memberFor(actor, row),
       entries: [
-        memberEntry('member.added', projectId, member, null, actor.userId),
+        memberEntry('member.added', projectId, row, null, actor.userId),
+        // A member reads the project's tasks as such: a task has no single share with a member.
+        ...(await removeSharesOfPerson(tx, projectId, userId, actor.userId)),
         ...projectUpdated(project, after, actor.userId),
         accessGranted(projectId, userId, input.role, actor.userId),
       ],
@@ -76,12 +84,12 @@ export const changeMember = (
     await lockProjectToChange(tx, actor, projectId)
     const before = await selectMember(tx, projectId, userId)
     if (!before) throw notFound()
-    if (before.role === role) return { value: before, entries: [] }
+    if (before.role === role) return { value: memberFor(actor, before), entries: [] }
     await demandOtherOwner(tx, projectId, before)
     await updateMemberRole(tx, { projectId, userId, role })
     const after = { ...before, role }
     return {
-      value: after,
+      value: memberFor(actor, after),
       entries: [
         memberEntry('member.updated', projectId, after, before.role, actor.userId),
         accessGranted(projectId, userId, role, actor.userId),
@@ -90,7 +98,10 @@ export const changeMember = (
     }
   })
 
-/** Owners remove anybody, everybody may leave; also from an archived project. 409 `last_owner`. */
+/**
+ * Owners remove anybody, everybody may leave; also from an archived project. Single shares with that person in the
+ * project end too. 409 `last_owner`.
+ */
 export const removeMember = (
   deps: WriteDeps,
   request: Write<null>,
@@ -105,9 +116,11 @@ export const removeMember = (
     const member = await selectMember(tx, projectId, userId)
     if (!member) throw notFound()
     await demandOtherOwner(tx, projectId, member)
+    // The revocation comes first: no entry after it reaches that person by the project's scope.
+    const [revoked, ...entries] = await dropMember(tx, project, member, actor.userId)
     return {
       value: null,
-      entries: await dropMember(tx, project, member, actor.userId),
+      entries: [revoked!, ...(await removeSharesOfPerson(tx, projectId, userId, actor.userId)), ...entries],
       cursorScope: projectScope(projectId),
     }
   })
@@ -144,38 +157,47 @@ export const dropMember = async (
   ]
 }
 
-const demandOtherOwner = async (tx: Tx, projectId: string, member: Member): Promise<void> => {
-  if (member.role === 'owner' && !(await hasOtherOwner(tx, projectId, member.userId)))
-    throw new AppError('last_owner')
+/** An id names only a person the actor shares a project with, so that ids cannot be tried out. Admins see all people. */
+const findMemberToBe = async (tx: Tx, actor: Actor, input: NewMember): Promise<string> => {
+  const userId = await findUser(tx, input)
+  if (input.userId === undefined || actor.role === 'admin') return userId
+  if (await sharesProject(tx, actor.userId, userId)) return userId
+  throw userNotFound('/userId')
 }
 
-/** The person named by exactly one of id and e-mail. 422 with its pointer for nobody. */
-export const findUser = async (
+/** The row as an actor may see it: `email` is for admins. */
+export const memberFor = (actor: Pick<Actor, 'role'>, row: MemberRow): Member =>
+  actor.role === 'admin' ? row : toMember(row)
+
+/** The row as all members may see it, and so the log. */
+export const toMember = ({ userId, name, avatarUrl, role, createdAt }: MemberRow): Member => ({
+  userId,
+  name,
+  avatarUrl,
+  role,
+  createdAt,
+})
+
+const demandOtherOwner = async (
   tx: Tx,
-  { userId, email }: { userId?: string; email?: string },
-): Promise<string> => {
-  if ((userId === undefined) === (email === undefined))
-    throw invalid({ pointer: '', detail: 'must name a person by either userId or email' })
-  const found = await selectUserId(
-    tx,
-    userId === undefined ? { email: email!.trim().toLowerCase() } : { userId },
-  )
-  if (found !== null) return found
-  const pointer = userId === undefined ? '/email' : '/userId'
-  throw new AppError('user_not_found', undefined, { errors: [{ pointer, detail: 'names nobody here' }] })
+  projectId: string,
+  member: Pick<Member, 'role' | 'userId'>,
+): Promise<void> => {
+  if (member.role === 'owner' && !(await hasOtherOwner(tx, projectId, member.userId)))
+    throw new AppError('last_owner')
 }
 
 const memberEntry = (
   type: EventType,
   projectId: string,
-  member: Member,
+  member: MemberRow,
   roleBefore: MemberRole | null,
   actorId: string,
 ): Entry => ({
   scope: projectScope(projectId),
   type,
   id: member.userId,
-  data: member,
+  data: toMember(member),
   ...(roleBefore !== null && { changed: ['role'] }),
   changes: { role: { from: roleBefore, to: member.role } },
   actorId,

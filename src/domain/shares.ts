@@ -3,22 +3,26 @@
 import {
   countShares,
   deleteShare,
+  deleteSharesWith,
   insertShare,
+  lockTasksSharedWith,
   selectShare,
   selectShares,
   updateSharePermission,
   type TaskAccessRow,
 } from '../db/shares.ts'
-import { lockTasks } from '../db/tasks.ts'
+import { selectMember } from '../db/members.ts'
+import { lockHome, lockTasks } from '../db/tasks.ts'
 import type { Tx } from '../db/client.ts'
-import { invalid, notFound } from '../errors.ts'
+import { AppError, invalid, notFound } from '../errors.ts'
 import { projectScope, userScope, type Entry, type Scope } from '../model/event.ts'
 import type { Listed, Slice } from '../model/page.ts'
 import type { NewShare, Share } from '../model/task.ts'
 import { demandLive, demandTask } from './access.ts'
 import type { Actor } from './actor.ts'
+import { findUser } from './find-user.ts'
 import { readList } from './list.ts'
-import { findUser } from './members.ts'
+import { movedMeanwhile } from './task-steps.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /** How many people one task may be shared with. */
@@ -41,7 +45,7 @@ export const listShares = (
     key: (row) => [row.createdAt, row.userId],
   })
 
-/** 422 `user_not_found` or past `maxShares`, 409 `already_shared`, `project_archived`. */
+/** 422 `user_not_found` or past `maxShares`, 409 `already_member`, `already_shared`, `project_archived`. */
 export const addShare = (
   deps: WriteDeps,
   request: Write<Share>,
@@ -50,9 +54,13 @@ export const addShare = (
 ): Promise<Outcome<Share>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
+    const { projectId } = await demandTask(tx, actor, taskId, 'share')
+    await lockHome(tx, projectId) // from here its members change no more
     const access = await lockTaskToShare(tx, actor, taskId)
+    if (access.projectId !== projectId) throw movedMeanwhile()
     demandLive(access)
     const userId = await findUser(tx, input)
+    if (await selectMember(tx, projectId, userId)) throw new AppError('already_member')
     const share = await insertShare(tx, { taskId, userId, permission: input.permission })
     if ((await countShares(tx, taskId)) > maxShares)
       throw invalid({ pointer: '', detail: `would share the task with more than ${maxShares} people` })
@@ -109,12 +117,29 @@ export const removeShare = (
     }
   })
 
+/**
+ * Ends every share of a project's tasks with one person, for whoever joins or leaves it, and returns the entries. The
+ * project must be locked for update: no task moves in or out and no share of its tasks begins.
+ */
+export const removeSharesOfPerson = async (
+  tx: Tx,
+  projectId: string,
+  userId: string,
+  actorId: string,
+): Promise<Entry[]> => {
+  const taskIds = await lockTasksSharedWith(tx, projectId, userId)
+  const shares = await deleteSharesWith(tx, taskIds, [userId])
+  return shares.flatMap((share) =>
+    scopesOf({ projectId }, userId).map((scope) => shareRemoved(scope, share, actorId)),
+  )
+}
+
 const lockTaskToShare = async (tx: Tx, actor: Actor, taskId: string): Promise<TaskAccessRow> => {
   await lockTasks(tx, [taskId])
   return demandTask(tx, actor, taskId, 'share')
 }
 
-const scopesOf = ({ projectId }: TaskAccessRow, userId: string): Scope[] => [
+const scopesOf = ({ projectId }: Pick<TaskAccessRow, 'projectId'>, userId: string): Scope[] => [
   projectScope(projectId),
   userScope(userId),
 ]

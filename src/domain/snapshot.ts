@@ -15,6 +15,7 @@ import type { ProjectSnapshot, UserSnapshot } from '../model/snapshot.ts'
 import type { Slice } from '../model/page.ts'
 import { demandProject } from './access.ts'
 import { effectiveRole, type Actor } from './actor.ts'
+import { toMember } from './members.ts'
 import { toNotification } from './notifications.ts'
 import { toProject } from './projects.ts'
 
@@ -148,7 +149,7 @@ const readPage = (
       const last = page.at(-1)
       return {
         project: toProject(row, 'viewer'), // replaced for each caller
-        members,
+        members: members.map(toMember), // one read is shared by all readers, so that no address is in it
         tasks: page,
         cursor,
         next: tasks.length > limit ? { cursor, createdAt: last!.createdAt, id: last!.id } : null,

@@ -2,6 +2,7 @@
 // still; then the tasks that change, by ascending id.
 import type { Tx } from '../db/client.ts'
 import { selectAfter, selectBefore, selectPlace, type RankedTask } from '../db/task-order.ts'
+import { deleteSharesWith } from '../db/shares.ts'
 import { lockTrees, selectSubtree } from '../db/task-tree.ts'
 import {
   selectProjectStanding,
@@ -12,18 +13,19 @@ import {
   type TaskUpdate,
 } from '../db/tasks.ts'
 import { AppError, invalid } from '../errors.ts'
-import { projectScope, type Entry } from '../model/event.ts'
-import type { Task, TaskMove } from '../model/task.ts'
+import { projectScope, userScope, type Entry } from '../model/event.ts'
+import type { Share, Task, TaskMove } from '../model/task.ts'
 import { demandLive } from './access.ts'
 import { demand, may, type Actor } from './actor.ts'
 import { makeRoom, maxFollowers } from './rank.ts'
+import { shareRemoved } from './shares.ts'
 import { taskMoved, taskUpdated } from './task-entries.ts'
 import { demandHeld, hold, movedMeanwhile, unreadable } from './task-steps.ts'
 import { write, type Change, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /**
  * Puts the task before or after another, or last. Into another project it takes its subtasks along, loses its
- * parent and an assignee who cannot read it there. 422 for a project or neighbour that is not usable.
+ * parent, an assignee who cannot read it there, and single shares with members there. 422 for a project or neighbour that is not usable.
  */
 export const moveTask = (
   deps: WriteDeps,
@@ -56,6 +58,9 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
   if (isThere) return { value: root.task, entries: [], cursorScope }
 
   const readers = await readersAmong(tx, destination, source, held, moving)
+  const removed = destination === source ? [] : await removeSharesWithMembers(tx, destination, held, moving)
+  const othersOf = (taskId: string, sharees: string[]): string[] =>
+    sharees.filter((sharee) => !removed.some((share) => share.taskId === taskId && share.userId === sharee))
   const arriving = moving.map((member): TaskUpdate => {
     const { task, sharees } = held.get(member)!
     if (destination === source) return { ...task, rank: room.rank, steps: 1 }
@@ -78,9 +83,12 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
     const [{ task, sharees }, after] = [held.get(update.id)!, now.get(update.id)!]
     return task.projectId === after.projectId
       ? taskUpdated(task, after, sharees, actor.userId)
-      : taskMoved(task, after, sharees, actor.userId)
+      : taskMoved(task, after, othersOf(task.id, sharees), actor.userId)
   })
-  return { value: now.get(id)!, entries, cursorScope }
+  const ended = removed.flatMap((share) =>
+    [cursorScope, userScope(share.userId)].map((scope) => shareRemoved(scope, share, actor.userId)),
+  )
+  return { value: now.get(id)!, entries: [...entries, ...ended], cursorScope }
 }
 
 const demandDestination = async (tx: Tx, actor: Actor, projectId: string): Promise<void> => {
@@ -119,6 +127,19 @@ const roomFor = (previous: RankedTask | null, followers: RankedTask[]) => {
   const room = makeRoom(previous?.rank ?? null, ranks, followers.length <= maxFollowers)
   if (!room) throw new AppError('conflict', 'Too many tasks have the same rank here')
   return room
+}
+
+/** Ends the shares of the moved tasks with members of the project they go to: these read them as members. */
+const removeSharesWithMembers = async (
+  tx: Tx,
+  destination: string,
+  held: Map<string, HeldTaskRow>,
+  moving: string[],
+): Promise<Pick<Share, 'taskId' | 'userId' | 'permission'>[]> => {
+  const sharees = [...new Set(moving.flatMap((member) => held.get(member)!.sharees))]
+  if (sharees.length === 0) return []
+  const members = await selectReaders(tx, { projectId: destination, taskId: null }, sharees)
+  return members.length === 0 ? [] : deleteSharesWith(tx, moving, members)
 }
 
 /** Who of the moved tasks' assignees belongs to the project they go to. */

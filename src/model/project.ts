@@ -50,14 +50,15 @@ export const Project = Type.Object(
 )
 export type Project = Static<typeof Project>
 
+/** `email` is for admins alone. */
 export const Member = Type.Object(
   {
     userId: Id(),
     name: Name,
-    email: Email,
     avatarUrl: Nullable(Type.Unsafe<string>(Type.String())),
     role: MemberRole,
     createdAt: Instant(),
+    email: Type.Optional(Email),
   },
   { additionalProperties: false },
 )

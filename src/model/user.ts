@@ -25,7 +25,7 @@ export const User = Type.Object(
 )
 export type User = Static<typeof User>
 
-/** What anyone signed in may see of another person; `email` only within a common project or for admins. */
+/** What anyone signed in may see of another person; `email` is for that person and for admins. */
 export const PublicUser = Type.Object(
   {
     id: Id(),

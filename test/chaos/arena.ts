@@ -178,8 +178,8 @@ export class Arena implements AsyncDisposable {
       201,
       'project',
     )
-    for (const { id } of others) {
-      const body = { userId: id, role: 'editor' }
+    for (const { number } of others) {
+      const body = { email: emailOf(number), role: 'editor' }
       const path = `/api/projects/${project.id}/members`
       expectStatus(await api.call('POST', path, owner!.token, body), 201, 'member')
     }

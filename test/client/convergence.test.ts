@@ -39,7 +39,7 @@ test('Random writes, repeats, reorderings, disconnects and offline edits converg
   const projectId: string = project.body.id
   await world.call('POST', `/api/projects/${projectId}/members`, {
     token: people[0]!.token,
-    body: { userId: people[1]!.id, role: 'editor' },
+    body: { email: people[1]!.email, role: 'editor' },
   })
 
   const settled = { done: 0, refused: new Map<string, number>() }

@@ -83,7 +83,7 @@ for (const transport of ['socket', 'poll'] as const) {
       await own.ready
       expect(own.current.projects).toMatchObject([{ kind: 'inbox' }])
       const project = await write(ada, 'POST', '/api/projects', { name: 'Apollo' })
-      await write(ada, 'POST', `/api/projects/${project.id}/members`, { userId: bob.id, role: 'viewer' })
+      await write(ada, 'POST', `/api/projects/${project.id}/members`, { email: bob.email, role: 'viewer' })
       const task = await write(ada, 'POST', '/api/tasks', { title: 'shared' })
       await write(ada, 'POST', `/api/tasks/${task.id}/shares`, { userId: bob.id, permission: 'view' })
       await eventually(() => {
@@ -103,7 +103,7 @@ for (const transport of ['socket', 'poll'] as const) {
     test('a member who is removed keeps nothing of the project (C-REV-1)', async () => {
       const [ada, bob] = [await world.register(), await world.register()]
       const project = await write(ada, 'POST', '/api/projects', { name: 'Apollo' })
-      await write(ada, 'POST', `/api/projects/${project.id}/members`, { userId: bob.id, role: 'editor' })
+      await write(ada, 'POST', `/api/projects/${project.id}/members`, { email: bob.email, role: 'editor' })
       await write(ada, 'POST', '/api/tasks', { projectId: project.id, title: 'secret' })
       using client = await clientOf(bob, { transport })
       using view = client.project(project.id).live()

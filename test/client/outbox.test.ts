@@ -215,7 +215,7 @@ test('Losing the right to a project loses what waited to be written there', asyn
     body: { name: 'P' },
   })
   const path = `/api/projects/${project.id}/members`
-  await world.call('POST', path, { token: ada.token, body: { userId: bob.id, role: 'editor' } })
+  await world.call('POST', path, { token: ada.token, body: { email: bob.email, role: 'editor' } })
   const { state, fetch } = network()
   using client = await clientOf(bob, { fetch })
   using view = client.project(project.id).live()
@@ -302,7 +302,7 @@ test('What is purged while it is on the way is refused once', async () => {
     body: { name: 'P' },
   })
   const path = `/api/projects/${project.id}/members`
-  await world.call('POST', path, { token: ada.token, body: { userId: bob.id, role: 'editor' } })
+  await world.call('POST', path, { token: ada.token, body: { email: bob.email, role: 'editor' } })
   const refused: string[] = []
   let release = (): void => {}
   const held = new Promise<void>((resolve) => (release = resolve))

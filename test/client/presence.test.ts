@@ -18,7 +18,7 @@ test('People at a project see each other come and go, and hear what is not kept'
     token: ada.token,
     body: { name: 'P' },
   })
-  const body = { userId: bob.id, role: 'viewer' }
+  const body = { email: bob.email, role: 'viewer' }
   await world.call('POST', `/api/projects/${project.id}/members`, { token: ada.token, body })
   using one = await clientOf(world, ada)
   using two = await clientOf(world, bob)

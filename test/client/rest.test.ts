@@ -145,7 +145,7 @@ test('Every endpoint there is, is typed, and answers so', async () => {
   expect((await projects.update(project.id, { name: 'Artemis' })).version).toBe(2)
   expect((await projects.get(project.id)).name).toBe('Artemis')
   expect(await projects.list().all()).toHaveLength(2)
-  expect((await projects.addMember(project.id, { userId: bob.id, role: 'viewer' })).role).toBe('viewer')
+  expect((await projects.addMember(project.id, { email: bob.email, role: 'viewer' })).role).toBe('viewer')
   expect((await projects.changeMember(project.id, bob.id, 'editor')).role).toBe('editor')
   expect(await projects.members(project.id).all()).toHaveLength(2)
   expect(await projects.removeMember(project.id, bob.id)).toBeNull()

@@ -30,7 +30,7 @@ const leave = (person: Person, password = testPassword) =>
   world.call('DELETE', '/api/users/me', { token: person.token, body: { password } })
 
 const addMember = (owner: Person, projectId: string, person: Person, role: string) =>
-  post(owner, `/api/projects/${projectId}/members`, { userId: person.id, role })
+  post(owner, `/api/projects/${projectId}/members`, { email: person.email, role })
 
 const lastOf = async (scope: Scope, type: string) =>
   (await world.entries(scope)).findLast((entry) => entry.type === type)

@@ -93,7 +93,7 @@ test('what real writes make sockets hear is what it says, data and all (P-EVT-2,
   for (const one of [socket, other]) await one.take('synced')
   await socket.take('synced')
   const members = `/api/projects/${project.id}/members`
-  await as('POST', members, { userId: bert.id, role: 'viewer' })
+  await as('POST', members, { email: bert.email, role: 'viewer' })
   await as('PATCH', `${members}/${bert.id}`, { role: 'editor' })
   await as('PATCH', `/api/projects/${project.id}`, { color: '#1e90ff' })
   const task = await as('POST', '/api/tasks', { title: 'Write', projectId: project.id, tags: ['docs'] })

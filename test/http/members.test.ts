@@ -49,7 +49,6 @@ test('a person is added by e-mail at once, counted, and told', async () => {
   expect(body).toEqual({
     userId: bob.id,
     name: 'Bob',
-    email: bob.email,
     avatarUrl: null,
     role: 'editor',
     createdAt: expect.any(String),
@@ -90,7 +89,7 @@ test('who is unknown, named twice or not at all is refused with a pointer', asyn
     await add(path, { userId: newId(), role: 'viewer' }),
     await add(path, { userId: bob.id, email: bob.email, role: 'viewer' }),
     await add(path, { role: 'viewer' }),
-    await add(path, { userId: bob.id, role: 'admin' }),
+    await add(path, { email: bob.email, role: 'admin' }),
   ].map(({ status, body }) => [status, body.code, body.errors[0].pointer])
   expect(refused).toEqual([
     [422, 'user_not_found', '/email'],
@@ -105,7 +104,7 @@ test('who is unknown, named twice or not at all is refused with a pointer', asyn
 test('of parallel additions of one person one succeeds, and the count is right', async () => {
   const { project, path } = await make()
   const answers = await Promise.all(
-    Array.from({ length: 8 }, () => add(path, { userId: bob.id, role: 'viewer' })),
+    Array.from({ length: 8 }, () => add(path, { email: bob.email, role: 'viewer' })),
   )
   expect(answers.map((answer) => answer.status).toSorted((a, b) => a - b)).toEqual([
     201,
@@ -119,9 +118,9 @@ test('of parallel additions of one person one succeeds, and the count is right',
 
 test('the list shows members in the order they joined, by pages', async () => {
   const { path } = await make()
-  await add(path, { userId: bob.id, role: 'viewer' })
+  await add(path, { email: bob.email, role: 'viewer' })
   const first = await world.call('GET', `${path}?limit=1`, { token: bob.token })
-  expect(first.body.items).toMatchObject([{ userId: ada.id, role: 'owner', email: ada.email }])
+  expect(first.body.items).toMatchObject([{ userId: ada.id, role: 'owner' }])
   const second = await world.call('GET', `${path}?limit=1&cursor=${first.body.nextCursor}`, {
     token: bob.token,
   })
@@ -132,7 +131,7 @@ test('the list shows members in the order they joined, by pages', async () => {
 
 test('a changed role is told to the project and to the person; the same role is not', async () => {
   const { project, path } = await make()
-  await add(path, { userId: bob.id, role: 'viewer' })
+  await add(path, { email: bob.email, role: 'viewer' })
   const [inProject, ofBob] = [
     await world.entries(projectScope(project.id)),
     await world.entries(userScope(bob.id)),
@@ -158,7 +157,7 @@ test('a changed role is told to the project and to the person; the same role is 
 
 test('a removed member is revoked in the log before anything else of the project, and reads 404', async () => {
   const { project, path } = await make()
-  await add(path, { userId: bob.id, role: 'editor' })
+  await add(path, { email: bob.email, role: 'editor' })
   const before = await world.entries(projectScope(project.id))
   const answer = await remove(path, bob)
   expect(answer.status).toBe(204)
@@ -183,7 +182,7 @@ test('a removed member is revoked in the log before anything else of the project
     world.call('GET', path, { token: bob.token }),
     world.call('PATCH', `/api/projects/${project.id}`, { token: bob.token, body: { name: 'Mine' } }),
     remove(path, bob, bob),
-    add(path, { userId: bob.id, role: 'owner' }, bob),
+    add(path, { email: bob.email, role: 'owner' }, bob),
   ])
   expect(attempts.map((attempt) => attempt.status)).toEqual([404, 404, 404, 404, 404])
   expect((await remove(path, bob)).status).toBe(404)
@@ -192,7 +191,7 @@ test('a removed member is revoked in the log before anything else of the project
 
 test('a removed assignee stays named in the task', async () => {
   const { project, path } = await make()
-  await add(path, { userId: bob.id, role: 'editor' })
+  await add(path, { email: bob.email, role: 'editor' })
   const id = newId()
   await world.server.deps.db.transact(
     (tx) => tx`
@@ -209,8 +208,8 @@ test('a removed assignee stays named in the task', async () => {
 test('everybody may leave, also an archived project, and nobody but owners removes others', async () => {
   const { project, path } = await make()
   const carol = await world.register('Carol')
-  await add(path, { userId: bob.id, role: 'viewer' })
-  await add(path, { userId: carol.id, role: 'editor' })
+  await add(path, { email: bob.email, role: 'viewer' })
+  await add(path, { email: carol.email, role: 'editor' })
   expect((await remove(path, bob, carol)).status).toBe(403)
   expect((await remove(path, carol, bob)).status).toBe(403)
   await world.call('POST', `/api/projects/${project.id}/archive`, { token: ada.token })
@@ -221,7 +220,7 @@ test('everybody may leave, also an archived project, and nobody but owners remov
 
 test('the last owner can neither leave nor be demoted, not even by an admin', async () => {
   const { path } = await make()
-  await add(path, { userId: bob.id, role: 'editor' })
+  await add(path, { email: bob.email, role: 'editor' })
   const admin = await world.registerAdmin()
   const before = await world.entryCount()
   const refused = [
@@ -242,7 +241,7 @@ test('the last owner can neither leave nor be demoted, not even by an admin', as
 test('of owners who leave or step down at the same moment one always stays', async () => {
   for (let round = 0; round < 10; round += 1) {
     const { project, path } = await make()
-    await add(path, { userId: bob.id, role: 'owner' })
+    await add(path, { email: bob.email, role: 'owner' })
     const [first, second] = await Promise.all([
       remove(path, ada),
       round % 2 === 0 ? remove(path, bob, bob) : change(path, bob, 'viewer', bob),
@@ -263,7 +262,7 @@ test('of owners who leave or step down at the same moment one always stays', asy
 
 test('a repeated removal with the same Idempotency-Key answers the same and appends once', async () => {
   const { path } = await make()
-  await add(path, { userId: bob.id, role: 'viewer' })
+  await add(path, { email: bob.email, role: 'viewer' })
   const once = () =>
     world.call('DELETE', `${path}/${bob.id}`, {
       token: ada.token,
@@ -275,4 +274,38 @@ test('a repeated removal with the same Idempotency-Key answers the same and appe
   expect([first.status, second.status]).toEqual([204, 204])
   expect(second.headers.get('tide-cursor')).toBe(first.headers.get('tide-cursor'))
   expect(await world.entryCount()).toBe(before)
+})
+
+test('an id names only a person the owner shares a project with, and is otherwise as unknown', async () => {
+  const { path } = await make()
+  const carol = await world.register('Carol')
+  const refused = [
+    await add(path, { userId: carol.id, role: 'viewer' }),
+    await add(path, { userId: newId(), role: 'viewer' }),
+  ]
+  for (const { status, body } of refused) expect([status, body.code]).toEqual([422, 'user_not_found'])
+  const [one, other] = refused.map(({ body }) => body)
+  expect({ ...one, requestId: other.requestId }).toEqual(other)
+  expect((await add(path, { email: carol.email, role: 'viewer' })).status).toBe(201)
+  expect((await add((await make()).path, { userId: carol.id, role: 'viewer' })).status).toBe(201)
+})
+
+test('addresses of members are shown to admins alone: not in lists, answers, entries or snapshots', async () => {
+  const { project, path } = await make()
+  const carol = await world.register('Carol')
+  const answers = [
+    await add(path, { email: carol.email, role: 'viewer' }),
+    await change(path, carol, 'editor'),
+    await world.call('GET', path, { token: ada.token }),
+    await world.call('GET', `/api/projects/${project.id}/snapshot`, { token: ada.token }),
+    await world.call('GET', `/api/users/search?q=${carol.email}`, { token: ada.token }),
+  ]
+  const said = [answers.map(({ body }) => body), await world.entries(projectScope(project.id))]
+  expect(JSON.stringify(said)).not.toMatch(/@|email/)
+  const admin = await world.registerAdmin()
+  const { body } = await world.call('GET', path, { token: admin.token })
+  expect(body.items.map((member: { email: string }) => member.email)).toEqual([ada.email, carol.email])
+  expect((await change(path, carol, 'viewer', admin)).body.email).toBe(carol.email)
+  const entries = JSON.stringify(await world.entries(projectScope(project.id)))
+  expect(entries).not.toMatch(/@|email/)
 })

@@ -233,9 +233,12 @@ describe('real answers', () => {
     const members = '/api/projects/{id}/members'
     await call('POST', members, `${projectPath}/members`, {
       token,
-      body: { userId: other.id, role: 'viewer' },
+      body: { email: other.email, role: 'viewer' },
     })
-    await call('POST', members, `${projectPath}/members`, { token, body: { userId: other.id, role: 'king' } })
+    await call('POST', members, `${projectPath}/members`, {
+      token,
+      body: { email: other.email, role: 'king' },
+    })
     await call('GET', members, `${projectPath}/members`, { token })
     const body = { projectId: project.body.id, title: 'Land', dueAt: '2030-01-01T00:00:00Z', tags: ['moon'] }
     const task = await call('POST', '/api/tasks', '/api/tasks', { token, body })

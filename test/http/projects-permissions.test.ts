@@ -84,7 +84,7 @@ const table: Record<string, Row> = {
   'add a member': {
     method: 'POST',
     path: members,
-    body: () => ({ userId: person('newcomer').id, role: 'viewer' }),
+    body: () => ({ email: person('newcomer').email, role: 'viewer' }),
     statuses: [401, 404, 404, 404, 403, 403, 201, 201],
   },
   "change a member's role": {
@@ -154,7 +154,7 @@ const makeScene = async (): Promise<Scene> => {
     ['owner', 'owner'],
     ['member', 'viewer'],
   ] as const)
-    await post(`/api/projects/${projectId}/members`, { userId: person(name).id, role })
+    await post(`/api/projects/${projectId}/members`, { email: person(name).email, role })
   for (const [name, permission] of [
     ['viewSharee', 'view'],
     ['editSharee', 'edit'],

@@ -29,7 +29,7 @@ const make = async (owner: Person, body: Record<string, unknown> = {}): Promise<
 const addMember = async (project: Project, person: Person, role: string): Promise<void> => {
   const answer = await world.call('POST', `/api/projects/${project.id}/members`, {
     token: ada.token,
-    body: { userId: person.id, role },
+    body: { email: person.email, role },
   })
   expect(answer.status).toBe(201)
 }
@@ -298,7 +298,7 @@ test('archiving makes read-only, is told once, and is taken back', async () => {
     world.call('PATCH', `/api/projects/${project.id}`, { token: ada.token, body: { name: 'No' } }),
     world.call('POST', `/api/projects/${project.id}/members`, {
       token: ada.token,
-      body: { userId: bob.id, role: 'viewer' },
+      body: { email: bob.email, role: 'viewer' },
     }),
     share(task, bob),
   ])
@@ -325,7 +325,7 @@ test('an Inbox can be renamed, but not deleted, archived or given members', asyn
     await world.call('POST', `${path}/unarchive`, { token: ada.token }),
     await world.call('POST', `${path}/members`, {
       token: ada.token,
-      body: { userId: bob.id, role: 'viewer' },
+      body: { email: bob.email, role: 'viewer' },
     }),
     await world.call('PATCH', `${path}/members/${ada.id}`, { token: ada.token, body: { role: 'viewer' } }),
     await world.call('DELETE', `${path}/members/${ada.id}`, { token: ada.token }),

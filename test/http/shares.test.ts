@@ -199,3 +199,102 @@ test('in an archived project shares end, but none begins or changes', async () =
   expect(refused.map((answer) => answer.body.code)).toEqual(['project_archived', 'project_archived'])
   expect((await world.call('DELETE', `${path}/${bob.id}`, { token: ada.token })).status).toBe(204)
 })
+
+const add = (project: Project, email: string, role: string) =>
+  world.call('POST', `/api/projects/${project.id}/members`, { token: ada.token, body: { email, role } })
+
+const leave = (project: Project, person: Person, by: Person) =>
+  world.call('DELETE', `/api/projects/${project.id}/members/${person.id}`, { token: by.token })
+
+test('a task is not shared with a member: not with another, not with oneself, not by an admin', async () => {
+  const project = await makeProject()
+  const { path } = await makeTask(project.id)
+  await add(project, bob.email, 'editor')
+  const admin = await world.registerAdmin()
+  const before = await world.entryCount()
+  const refused = [
+    await share(path, { userId: bob.id, permission: 'edit' }, bob),
+    await share(path, { userId: ada.id, permission: 'edit' }, bob),
+    await share(path, { email: bob.email, permission: 'view' }),
+    await share(path, { userId: bob.id, permission: 'view' }, admin),
+  ].map(({ status, body }) => [status, body.code])
+  expect(refused).toEqual(refused.map(() => [409, 'already_member']))
+  expect(await world.entryCount()).toBe(before)
+})
+
+test.each(['removed', 'leaving'])('shares with a member end when the member is %s', async (how) => {
+  const project = await makeProject()
+  const { task, path } = await makeTask(project.id)
+  const carol = await world.register('Carol')
+  await add(project, carol.email, 'editor')
+  // As it could be before shares with members were refused.
+  await world.server.deps.db.transact(
+    (tx) => tx`insert into shares (task_id, user_id, permission) values (${task.id}, ${carol.id}, 'edit')`,
+  )
+  const elsewhere = await makeTask()
+  await share(elsewhere.path, { userId: carol.id, permission: 'view' })
+  const seen = (await world.entries(projectScope(project.id))).length
+  expect((await leave(project, carol, how === 'removed' ? ada : carol)).status).toBe(204)
+  const entries = (await world.entries(projectScope(project.id))).slice(seen)
+  expect(entries.map((entry) => entry.type)).toEqual(['member.removed', 'share.removed', 'project.updated'])
+  const heard = (await world.entries(userScope(carol.id))).slice(-2)
+  expect(heard.map((entry) => entry.type)).toEqual(['share.removed', 'access.revoked'])
+  const count = heard.length + (await world.entries(userScope(carol.id))).length
+  expect((await world.call('GET', `/api/tasks/${task.id}`, { token: carol.token })).status).toBe(404)
+  await world.call('PATCH', `/api/tasks/${task.id}`, { token: ada.token, body: { title: 'Unheard' } })
+  expect(heard.length + (await world.entries(userScope(carol.id))).length).toBe(count)
+  expect((await world.call('GET', path, { token: ada.token })).body.items).toEqual([])
+  expect((await world.call('GET', `/api/tasks/${elsewhere.task.id}`, { token: carol.token })).status).toBe(
+    200,
+  )
+})
+
+test('whoever becomes a member holds no share any more, and leaves without one', async () => {
+  const project = await makeProject()
+  const { task, path } = await makeTask(project.id)
+  const carol = await world.register('Carol')
+  await share(path, { userId: carol.id, permission: 'view' })
+  await add(project, carol.email, 'viewer')
+  expect((await world.call('GET', path, { token: ada.token })).body.items).toEqual([])
+  expect((await world.entries(userScope(carol.id))).slice(-2).map((entry) => entry.type)).toEqual([
+    'share.removed',
+    'access.granted',
+  ])
+  await leave(project, carol, carol)
+  expect((await world.call('GET', `/api/tasks/${task.id}`, { token: carol.token })).status).toBe(404)
+})
+
+test('a task that moves into a project is no longer shared with its members', async () => {
+  const project = await makeProject()
+  const { task, path } = await makeTask()
+  const [carol, dora] = [await world.register('Carol'), await world.register('Dora')]
+  await share(path, { userId: carol.id, permission: 'edit' })
+  await share(path, { userId: dora.id, permission: 'view' })
+  await add(project, carol.email, 'viewer')
+  const moved = await world.call('POST', `/api/tasks/${task.id}/move`, {
+    token: ada.token,
+    body: { projectId: project.id },
+  })
+  expect(moved.status).toBe(200)
+  const { items } = (await world.call('GET', path, { token: ada.token })).body
+  expect(items.map((item: { userId: string }) => item.userId)).toEqual([dora.id])
+  expect((await world.entries(userScope(carol.id))).at(-1)?.type).toBe('share.removed')
+  expect((await world.entries(userScope(dora.id))).at(-1)?.type).toBe('task.updated')
+  await leave(project, carol, carol)
+  expect((await world.call('GET', `/api/tasks/${task.id}`, { token: carol.token })).status).toBe(404)
+})
+
+test('of sharing with a person and adding that person at once, no share outlives the membership', async () => {
+  for (let round = 0; round < 8; round += 1) {
+    const project = await makeProject()
+    const { task, path } = await makeTask(project.id)
+    await Promise.all([
+      share(path, { userId: bob.id, permission: 'view' }),
+      add(project, bob.email, 'viewer'),
+    ])
+    const rows = await world.server.deps.db.read((sql) => sql`select from shares where task_id = ${task.id}`)
+    expect(rows).toHaveLength(0)
+    await leave(project, bob, bob)
+    expect((await world.call('GET', `/api/tasks/${task.id}`, { token: bob.token })).status).toBe(404)
+  }
+})

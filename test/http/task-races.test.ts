@@ -153,7 +153,7 @@ test('nothing is made in a project after it was archived, and nobody makes anyth
   for (let round = 0; round < 5; round += 1) {
     const project = await mine.project()
     const other = await world.register()
-    await mine.call('POST', `/api/projects/${project.id}/members`, { userId: other.id, role: 'editor' })
+    await mine.call('POST', `/api/projects/${project.id}/members`, { email: other.email, role: 'editor' })
     const create = (token: string) =>
       world.call('POST', '/api/tasks', { token, body: { projectId: project.id, title: 'Late' } })
     await Promise.all([

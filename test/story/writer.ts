@@ -22,6 +22,8 @@ export interface StoryProject {
 
 export const password = 'a story of many tasks'
 
+const emailOf = (number: number): string => `user-${number}@example.com`
+
 /** Registers everybody, `atOnce` at a time. */
 export const registerPeople = async (
   api: Api,
@@ -32,7 +34,7 @@ export const registerPeople = async (
   const waiting = [...numbers]
   const registerNext = async (): Promise<void> => {
     for (let number = waiting.shift(); number !== undefined; number = waiting.shift()) {
-      const body = { name: `User ${number}`, email: `user-${number}@example.com`, password }
+      const body = { name: `User ${number}`, email: emailOf(number), password }
       const session = expectStatus(await api.call('POST', '/api/auth/register', null, body), 201, 'register')
       people.set(number, { number, id: session.user.id, token: session.accessToken })
     }
@@ -56,8 +58,8 @@ export const createProjects = async (
         201,
         'project',
       )
-      for (const { id } of members.slice(1)) {
-        const body = { userId: id, role: 'editor' }
+      for (const { id, number } of members.slice(1)) {
+        const body = { email: emailOf(number), role: 'editor' }
         expectStatus(
           await api.call('POST', `/api/projects/${project.id}/members`, owner.token, body, `member-${id}`),
           201,

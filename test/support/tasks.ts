@@ -30,7 +30,7 @@ export const callsOf = (world: World, person: Person) => {
     project: async (members: [Person, 'viewer' | 'editor' | 'owner'][] = []): Promise<Project> => {
       const made = await call<Project>('POST', '/api/projects', { name: 'Apollo' })
       for (const [member, role] of members) {
-        const body = { userId: member.id, role }
+        const body = { email: member.email, role }
         expect((await call('POST', `/api/projects/${made.body.id}/members`, body)).status).toBe(201)
       }
       return made.body

@@ -24,8 +24,8 @@ beforeEach(async () => {
   people = [await world.register(), await world.register(), await world.register()]
   projectId = (await call(owner, 'POST', '/api/projects', { name: 'Apollo' })).id
   expected = []
-  for (const { id } of people) {
-    await call(owner, 'POST', `/api/projects/${projectId}/members`, { userId: id, role: 'editor' })
+  for (const { id, email } of people) {
+    await call(owner, 'POST', `/api/projects/${projectId}/members`, { email, role: 'editor' })
     expected.push(`project_invited null ${id}`)
   }
 }, 30_000)
@@ -154,7 +154,7 @@ test('a worker that was away tells what happened meanwhile, to those who may rea
   await call(owner, 'DELETE', `/api/projects/${projectId}/members/${gone.id}`)
   expected = expected.filter((line) => !line.endsWith(gone.id))
   const archived = (await call(owner, 'POST', '/api/projects', { name: 'Old' })).id
-  await call(owner, 'POST', `/api/projects/${archived}/members`, { userId: people[0]!.id, role: 'editor' })
+  await call(owner, 'POST', `/api/projects/${archived}/members`, { email: people[0]!.email, role: 'editor' })
   await call(owner, 'POST', '/api/tasks', { projectId: archived, title: 'Old', assigneeId: people[0]!.id })
   await call(owner, 'POST', `/api/projects/${archived}/archive`)
   const deleted = await call(owner, 'POST', '/api/tasks', {

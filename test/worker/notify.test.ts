@@ -45,7 +45,7 @@ const newProject = async (): Promise<string> =>
   (await call(owner, 'POST', '/api/projects', { name: 'Apollo' })).id
 
 const invite = (who: Person, role: string, by = owner, project = projectId) =>
-  call(by, 'POST', `/api/projects/${project}/members`, { userId: who.id, role })
+  call(by, 'POST', `/api/projects/${project}/members`, { email: who.email, role })
 
 const newTask = async (who: Person, fields: object = {}): Promise<string> =>
   (await call(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields })).id

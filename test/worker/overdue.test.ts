@@ -22,7 +22,7 @@ beforeAll(async () => {
   owner = await world.register()
   editor = await world.register()
   projectId = (await call(owner, 'POST', '/api/projects', { name: 'Apollo' })).id
-  await call(owner, 'POST', `/api/projects/${projectId}/members`, { userId: editor.id, role: 'editor' })
+  await call(owner, 'POST', `/api/projects/${projectId}/members`, { email: editor.email, role: 'editor' })
 })
 
 afterAll(() => world[Symbol.asyncDispose]())
@@ -82,7 +82,7 @@ test('a new due time and reopening make it fall due again; any other change does
 
 test('it is told to the first of assignee, creator and owners who can read it', async () => {
   const leaving = await world.register()
-  await call(owner, 'POST', `/api/projects/${projectId}/members`, { userId: leaving.id, role: 'editor' })
+  await call(owner, 'POST', `/api/projects/${projectId}/members`, { email: leaving.email, role: 'editor' })
   const toCreator = await newTask(editor, { assigneeId: leaving.id, dueAt: soon(-1000) })
   const toOwner = await newTask(leaving, { assigneeId: leaving.id, dueAt: soon(-1000) })
   const shared = await newTask(leaving, { assigneeId: leaving.id, dueAt: soon(-1000) })

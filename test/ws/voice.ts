@@ -38,11 +38,11 @@ export const addMember = async (
   world: World,
   project: { id: string },
   owner: Person,
-  { id }: Person,
+  { email }: Person,
 ): Promise<void> => {
   const { status } = await world.call('POST', `/api/projects/${project.id}/members`, {
     token: owner.token,
-    body: { userId: id, role: 'editor' },
+    body: { email, role: 'editor' },
   })
   if (status !== 201) throw new Error(`adding a member answered ${status}`)
 }

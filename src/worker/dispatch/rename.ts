@@ -2,10 +2,11 @@
 // projects have not.
 import { selectMemberships } from '../../db/members.ts'
 import type { Tx } from '../../db/client.ts'
+import { toMember } from '../../domain/members.ts'
 import { projectScope, type Entry, type LogEntry } from '../../model/event.ts'
 
-/** What of an account its members show. */
-const shown = ['name', 'email', 'avatarUrl']
+/** What of an account its memberships show to all members: not its address. */
+const shown = ['name', 'avatarUrl']
 
 export const isRename = (entry: LogEntry): boolean => changedIn(entry).length > 0
 
@@ -18,11 +19,11 @@ export const tellProjects = async (tx: Tx, renames: LogEntry[]): Promise<Entry[]
     const changes = Object.fromEntries(changed.map((field) => [field, rename.changes![field]!]))
     return memberships
       .filter(({ userId }) => userId === rename.entityId)
-      .map(({ projectId, ...member }) => ({
-        scope: projectScope(projectId),
+      .map((membership) => ({
+        scope: projectScope(membership.projectId),
         type: 'member.updated' as const,
-        id: member.userId,
-        data: member,
+        id: membership.userId,
+        data: toMember(membership),
         changed,
         changes,
         actorId: rename.actorId,
