@@ -7,8 +7,10 @@ import { openDatabase, type Database } from './db/client.ts'
 import { ensureEpoch, ensureFeedPartitions } from './db/feed.ts'
 import type { Deps } from './deps.ts'
 import { createAuthenticator } from './domain/authenticator.ts'
+import { refuseDemoAccounts } from './domain/demo-accounts.ts'
 import { createPasswords } from './domain/passwords.ts'
 import { ProjectSnapshots } from './domain/snapshot.ts'
+import type { WriteDeps } from './domain/write.ts'
 import { Bus } from './events/bus.ts'
 import { History } from './events/history.ts'
 import { Hub } from './events/hub.ts'
@@ -58,6 +60,7 @@ const openBase = async (stack: AsyncDisposableStack, config: Config, log: Log, r
     openDatabase({ url: config.databaseUrl, max: 3, applicationName: `tasktide ${role} tail`, log }),
   )
   const redis = stack.use(openRedis(config.redisUrl, 'request', log))
+  if (config.env === 'production') await refuseDemoAccounts({ db, passwords: createPasswords(1) })
   await prepareLog(db, log)
   return { db, tailDb, redis, connect: () => openRedis(config.redisUrl, 'blocking', log) }
 }
@@ -179,6 +182,32 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
   const owned = stack.move()
   return { url: worker.url, port: worker.port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
+
+export interface Writer extends WriteDeps, AsyncDisposable {}
+
+/** How long a command waits for Redis; without it the sweeper of a worker publishes what the command wrote. */
+const redisWaitMs = 2_000
+
+/** The write path alone, for commands. */
+export const openWriter = async (
+  config: Pick<Config, 'databaseUrl' | 'redisUrl'>,
+  log: Log,
+): Promise<Writer> => {
+  await using stack = new AsyncDisposableStack()
+  const { databaseUrl: url, redisUrl } = config
+  const db = stack.use(openDatabase({ url, max: 2, applicationName: 'tasktide command', log }))
+  const redis = stack.use(openRedis(redisUrl, 'request', log))
+  const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
+  await Promise.race([waitUntilUp(redis), Bun.sleep(redisWaitMs)])
+  const owned = stack.move()
+  return { db, publisher, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+const waitUntilUp = (redis: RedisConnection): Promise<void> =>
+  new Promise((resolve) => {
+    if (isUp(redis)) resolve()
+    else redis.client.once('ready', resolve)
+  })
 
 const isUp = ({ client }: RedisConnection): boolean => client.status === 'ready'
 

@@ -1,8 +1,9 @@
 // The program: a role from the command line, opened (compose.ts says of what), announced, and closed on a signal.
 //   bun src/main.ts server [--workers N] | worker | all [--json]
-//   bun src/main.ts migrate [status | dump [--check] | epoch --new] | seed | tail
+//   bun src/main.ts migrate [status | dump [--check] | epoch --new] | seed | user | tail
 import { openServer, openWorker, type Running } from './compose.ts'
 import { ConfigError, readConfig, type Config } from './config.ts'
+import { userCommand } from './cli/user.ts'
 import { migrateCommand, seedCommand, tailCommand } from './commands.ts'
 import { AppError, messageOf } from './errors.ts'
 import { createLog, type Log } from './log.ts'
@@ -40,6 +41,7 @@ const commands: Record<string, (environment: NodeJS.ProcessEnv, args: string[]) 
   migrate: migrateCommand,
   seed: seedCommand,
   tail: tailCommand,
+  user: userCommand,
 }
 
 /** A server process among several on one port; it ends with its parent. Only the parent says this. */
@@ -72,6 +74,7 @@ const usage = `Usage: bun src/main.ts <role>
   migrate dump      write sql/schema.sql; --check only compares
   migrate epoch --new   after a restore: make every client read its snapshot anew
   seed              demo users and a demo project (never in production)
+  user disable <email>…   refuse sign-ins of an account and end its sessions
   tail              follow a scope of the log from a terminal; tail --help says how
 Settings come from the environment: .env.example lists them.`
 

@@ -55,7 +55,7 @@ const layers = [
   ['http', 'ws', 'worker'],
   ['app.ts'],
   ['compose.ts', 'embedded', 'tail.ts'],
-  ['commands.ts', 'supervisor.ts'],
+  ['commands.ts', 'cli', 'supervisor.ts'],
   ['main.ts'],
 ]
 

@@ -99,6 +99,12 @@ export const updatePasswordHash = async (tx: Tx, id: string, passwordHash: strin
     update users set password_hash = ${passwordHash} where id = ${id}`
 }
 
+/** Refuses sign-ins from now on; sessions are ended apart from this. */
+export const disableUser = async (tx: Tx, id: string): Promise<void> => {
+  await tx`
+    update users set disabled_at = now() where id = ${id}`
+}
+
 /** With its sessions, memberships and shares; what it made elsewhere stays without it. */
 export const deleteUser = async (tx: Tx, id: string): Promise<void> => {
   await tx`

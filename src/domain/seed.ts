@@ -7,15 +7,11 @@ import type { Role } from '../model/user.ts'
 import type { NewTask } from '../model/task.ts'
 import type { Actor } from './actor.ts'
 import { createUser, type AuthDeps } from './auth.ts'
+import { demoAccounts } from './demo-accounts.ts'
 import { addMember } from './members.ts'
 import { createProject } from './projects.ts'
 import { createTask } from './tasks.ts'
 import { writeAsSystem, type Outcome, type Write } from './write.ts'
-
-const accounts = [
-  { email: 'admin@example.com', name: 'Admin', password: 'admin123', role: 'admin' },
-  { email: 'user@example.com', name: 'User', password: 'user123', role: 'user' },
-] as const
 
 const minute = 60_000
 const day = 24 * 60 * minute
@@ -24,7 +20,10 @@ const day = 24 * 60 * minute
 export const seedDemo = async (deps: AuthDeps): Promise<boolean> => {
   if (deps.config.env === 'production')
     throw new ConfigError(['TIDE_ENV is production: demo accounts have passwords everybody knows'])
-  const [admin, user] = [await ensureAccount(deps, accounts[0]), await ensureAccount(deps, accounts[1])]
+  const [admin, user] = [
+    await ensureAccount(deps, demoAccounts[0]),
+    await ensureAccount(deps, demoAccounts[1]),
+  ]
   if (!admin && !user) return false
   if (admin && user) await makeProject(deps, user, admin)
   return true

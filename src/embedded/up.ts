@@ -97,9 +97,7 @@ Tasktide is running, ready after ${seconds} s
   API         ${server.url}/api${portNote}
   API page    ${server.url}/api/docs
   Health      ${server.url}/health
-  Sign in     admin@example.com / admin123
-              user@example.com  / user123
-
+${env['TIDE_ENV'] === 'production' ? '' : demoSignIns}
   Worker      ${worker.url}/readyz
   PostgreSQL  ${describe(postgres.url)}
   Redis       ${describe(redis.url)}
@@ -109,6 +107,10 @@ Tasktide is running, ready after ${seconds} s
 `
   return { url: server.url, block, failed: Promise.race(parts.flatMap(({ failed }) => failed ?? [])) }
 }
+
+const demoSignIns = `  Sign in     admin@example.com / admin123
+              user@example.com  / user123
+`
 
 /** An address without its password. */
 const describe = (text: string): string => {
