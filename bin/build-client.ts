@@ -24,6 +24,7 @@ const named = {
   presence: 'Presence',
   'project-view': 'ProjectState, ProjectView',
   replica: 'LiveState',
+  problem: 'ErrorCode, Problem',
   rest: 'TaskQuery',
   session: 'Tokens, TokenStorage',
   'user-view': 'UserState, UserView',
@@ -43,6 +44,8 @@ const writeScripts = async (): Promise<void> => {
     naming: { chunk: 'chunks/[hash].[ext]' },
   })
   if (!success) throw new AggregateError(logs, 'the client does not bundle')
+  // What a program needs beside the client: its errors, the very classes that it throws.
+  await Bun.write(join(out, 'main.js'), "export * from './client.js'\nexport * from './errors.js'\n")
 }
 
 /**
@@ -84,7 +87,12 @@ const writeTypes = async (): Promise<void> => {
   const lines = Object.entries(named).map(
     ([file, names]) => `export type { ${names} } from './client/${file}.js'`,
   )
-  const main = ["export * from './client/client.js'", "export type * from './model.js'", ...lines]
+  const main = [
+    "export * from './client/client.js'",
+    "export * from './client/errors.js'",
+    "export type * from './model.js'",
+    ...lines,
+  ]
   await Bun.write(join(out, 'types', 'main.d.ts'), `${main.join('\n')}\n`)
 }
 
@@ -109,7 +117,7 @@ const writePackage = async (): Promise<void> => {
       name,
       {
         types: name === '.' ? './types/main.d.ts' : `./types/client/${stem(file)}.d.ts`,
-        default: `./${stem(file)}.js`,
+        default: name === '.' ? './main.js' : `./${stem(file)}.js`,
       },
     ]),
   )

@@ -15,7 +15,7 @@ import { timing as defaultTiming, type Timing } from './timing.ts'
 import { UserView } from './user-view.ts'
 
 export interface ClientOptions extends SessionOptions, Pick<OutboxOptions, 'onConflict' | 'onRefused'> {
-  /** Of the server, such as `https://tasks.example.com`. */
+  /** Of the server, such as `https://tasks.example.com`; in a page also relative to it. */
   url: string
   /** `auto` polls where sockets do not open, or there are none. */
   transport?: 'auto' | 'socket' | 'poll'
@@ -54,7 +54,7 @@ export interface Client extends Rest, Disposable {
 
 export const createClient = (options: ClientOptions): Client => {
   const timing: Timing = { ...defaultTiming, ...options.timing }
-  const url = options.url.replace(/\/+$/, '')
+  const url = baseUrl(options.url)
   const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init))
   const wire = { url, fetch: send, timeoutMs: timing.request }
   const session = new Session(wire, timing, options)
@@ -90,6 +90,7 @@ export const createClient = (options: ClientOptions): Client => {
   const views = new Map<string, ProjectView>()
 
   const awake = (): void => {
+    session.allowRenewal()
     connection.wake()
     // What is stored cannot be read: the first write says so to its caller.
     outbox.wake().catch(() => {})
@@ -141,7 +142,19 @@ export const createClient = (options: ClientOptions): Client => {
   }
 }
 
+/** Where sockets are: `https` becomes `wss`, also behind proxies, for these speak TLS for both or for neither. */
 const socketUrl = (url: string): string => `${url.replace(/^http/, 'ws')}/api/ws`
+
+/** The server's address without a slash at its end; relative ones are the page's. @throws TypeError for none. */
+const baseUrl = (text: string): string => {
+  const { protocol, host, pathname } = new URL(
+    text,
+    typeof location === 'undefined' ? undefined : location.href,
+  )
+  if (protocol !== 'http:' && protocol !== 'https:')
+    throw new TypeError(`The url of the server begins with http or https, not ${protocol}`)
+  return `${protocol}//${host}${pathname.replace(/\/+$/, '')}`
+}
 
 const socketOpener = ({ WebSocket: given }: ClientOptions): OpenSocket | null => {
   const Constructor = given ?? (typeof WebSocket === 'undefined' ? undefined : WebSocket)

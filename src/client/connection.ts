@@ -9,8 +9,8 @@
 //                         │     wake, back-off over                           │
 //                         └───────── reconnect() ────── stopped ◀─────────────┘ 45xx, 4409, 1009, signed out
 import { verdictOf } from './close-codes.ts'
-import { SignedOutError, StoppedError, type StopReason } from './errors.ts'
-import { retrySocket, type Ending, type Ends, type Follower, type Line } from './line.ts'
+import { OriginRefusedError, SignedOutError, StoppedError, type StopReason } from './errors.ts'
+import { retrySocket, windowOf, type Ending, type Ends, type Follower, type Line } from './line.ts'
 import { Listeners } from './listeners.ts'
 import type { Session } from './session.ts'
 import type { Timing } from './timing.ts'
@@ -237,7 +237,8 @@ export class Connection implements Ends, Disposable {
       this.#failures = 0
       return 0
     }
-    if (cause instanceof SignedOutError) return this.#stopAll('signed_out', null, cause)
+    const over = reasonOf(cause)
+    if (over) return this.#stopAll(over, null, cause)
     if (this.#isTrial && !opened) {
       // As before: polls go on at once.
       this.#isTrial = false
@@ -248,16 +249,19 @@ export class Connection implements Ends, Disposable {
     this.#failures = isStable ? 1 : this.#failures + 1
     const verdict = verdictOf(code)
     if (verdict.do === 'stop') return this.#stopAll(verdict.reason, code, cause)
-    if (verdict.do === 'wait') return this.deps.timing.tooFast
-    const isFirstRefusal = this.#isFirstRefusal(kind, opened)
+    if (verdict.do === 'wait' && !reconnectAfter) return this.deps.timing.tooFast
+    const isFirstRefusal = verdict.do !== 'wait' && this.#isFirstRefusal(kind, opened)
+    let window = reconnectAfter
     if (verdict.do === 'renew' || (isFirstRefusal && this.deps.session.isRenewable)) {
-      const isSignedIn = await this.#renew(signal)
-      if (!isSignedIn) return this.#stopAll('signed_out', code)
+      const failure = await this.#renew(signal)
+      const end = reasonOf(failure)
+      if (end) return this.#stopAll(end, code, failure)
+      window = windowOf(failure, this.deps.timing).reconnectAfter ?? window
     }
     const { backOffFrom, backOffTo } = this.deps.timing
     const backOff = jitter(this.#failures, backOffFrom, backOffTo)
-    if (!reconnectAfter) return backOff
-    const [from, to] = reconnectAfter
+    if (!window) return backOff
+    const [from, to] = window
     const asked = from + Math.random() * (to - from)
     return this.#failures > 1 ? Math.max(asked, backOff) : asked
   }
@@ -270,13 +274,13 @@ export class Connection implements Ends, Disposable {
     return kind === 'socket' && this.#neverOpened === 1
   }
 
-  /** False if the session is over. What fails otherwise is tried again with the next line. */
-  async #renew(signal: AbortSignal): Promise<boolean> {
+  /** Returns why it failed, or null. What does not end the session is tried again with the next line. */
+  async #renew(signal: AbortSignal): Promise<unknown> {
     try {
       await this.deps.session.renewHeld(signal)
-      return true
+      return null
     } catch (error) {
-      return !(error instanceof SignedOutError)
+      return error
     }
   }
 
@@ -293,4 +297,10 @@ export class Connection implements Ends, Disposable {
     for (const follower of this.#followers.values()) follower.connectionChanged()
     this.#listeners.tell()
   }
+}
+
+/** Why everything has to stop where the credentials failed so; null where trying again may help. */
+const reasonOf = (failure: unknown): StopReason | null => {
+  if (failure instanceof SignedOutError) return 'signed_out'
+  return failure instanceof OriginRefusedError ? 'origin_refused' : null
 }

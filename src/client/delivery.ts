@@ -6,6 +6,7 @@ import { ApiError, ConflictError } from './errors.ts'
 import type { Answer, Call } from './exchange.ts'
 import { isMissing, type Http } from './http.ts'
 import type { PendingWrite } from './overlay.ts'
+import { path } from './path.ts'
 
 export interface Conflict {
   write: PendingWrite
@@ -43,9 +44,10 @@ export const deliver = async (write: PendingWrite, delivery: Delivery): Promise<
       const theirs = await currentTask(write.taskId, delivery)
       // Its answer was lost more than a day ago: the key is forgotten, the task is there.
       if (isTaken && theirs) return done(theirs)
-      const goesOn =
-        !isTaken && round < maxRounds && theirs !== null && (await resolve(write, theirs, delivery))
-      if (!goesOn) throw isTaken ? error : conflictOf(error, write, theirs)
+      if (isTaken) throw error
+      const outcome =
+        round < maxRounds && theirs !== null ? await resolve(write, theirs, delivery) : 'given up'
+      if (outcome !== 'again') throw conflictOf(error, write, theirs, outcome === 'decided')
     }
   }
 }
@@ -53,28 +55,28 @@ export const deliver = async (write: PendingWrite, delivery: Delivery): Promise<
 /** Null if it is gone. */
 const currentTask = async (taskId: string, { http, signal }: Delivery): Promise<Task | null> => {
   try {
-    return await http.value<Task>({ method: 'GET', path: `/api/tasks/${taskId}`, signal })
+    return await http.value<Task>({ method: 'GET', path: path`/api/tasks/${taskId}`, signal })
   } catch (error) {
     if (isMissing(error)) return null
     throw error
   }
 }
 
-/** Changes the write so that it goes on top of theirs; false to give it up. */
+/** Changes the write so that it goes on top of theirs, or says that it is not to, and whether the rule decided so. */
 const resolve = async (
   write: PendingWrite,
   theirs: Task,
   { rule, rewritten }: Delivery,
-): Promise<boolean> => {
+): Promise<'again' | 'decided' | 'given up'> => {
   const { change } = write
   const isElsewhere = change.kind === 'update' && isEqual(pick(theirs, change.changes), write.before)
   const resolution = isElsewhere ? 'mine' : ((await rule?.({ write, theirs })) ?? 'theirs')
-  if (resolution === 'theirs') return false
+  if (resolution === 'theirs') return rule ? 'decided' : 'given up'
   if (resolution !== 'mine') write.change = { kind: 'update', changes: resolution.changes }
   if (write.change.kind === 'update') write.before = pick(theirs, write.change.changes)
   write.baseVersion = theirs.version
   await rewritten()
-  return true
+  return 'again'
 }
 
 const done = (value: Task | null): Answer<Task | null> => ({
@@ -85,19 +87,26 @@ const done = (value: Task | null): Answer<Task | null> => ({
 })
 
 const callOf = ({ op: key, taskId, projectId, change, baseVersion: ifMatch }: PendingWrite): Call => {
-  const path = `/api/tasks/${taskId}`
+  const task = path`/api/tasks/${taskId}`
   if (change.kind === 'create')
-    return { method: 'POST', path: '/api/tasks', body: { ...change.task, id: taskId, projectId }, key }
-  if (change.kind === 'update') return { method: 'PATCH', path, body: change.changes, ifMatch, key }
-  if (change.kind === 'move') return { method: 'POST', path: `${path}/move`, body: change.to, key }
-  return { method: 'DELETE', path, ifMatch, key }
+    return { method: 'POST', path: path`/api/tasks`, body: { ...change.task, id: taskId, projectId }, key }
+  if (change.kind === 'update') return { method: 'PATCH', path: task, body: change.changes, ifMatch, key }
+  if (change.kind === 'move')
+    return { method: 'POST', path: path`/api/tasks/${taskId}/move`, body: change.to, key }
+  return { method: 'DELETE', path: task, ifMatch, key }
 }
 
-const conflictOf = (error: ApiError, { baseVersion, change }: PendingWrite, theirs: Task | null): Error =>
+const conflictOf = (
+  error: ApiError,
+  { baseVersion, change }: PendingWrite,
+  theirs: Task | null,
+  isDecided: boolean,
+): Error =>
   new ConflictError(
     error.problem,
     { version: baseVersion ?? 0, changes: change.kind === 'update' ? change.changes : change },
     theirs,
+    isDecided,
   )
 
 /** The task's values of the fields that are changed, in an order of its own. */

@@ -24,6 +24,14 @@ export class ApiError extends Error {
   }
 }
 
+/**
+ * 403 `origin_refused`: the server accepts no cookies from pages of this origin, so the session cannot be renewed
+ * although it is not over. Repeating does not help; `client.reconnect()` tries again once the server is configured.
+ */
+export class OriginRefusedError extends ApiError {
+  override readonly name = 'OriginRefusedError'
+}
+
 /** 412: somebody changed it first. Holds both sides, so that a person or a rule can decide. */
 export class ConflictError<T = unknown> extends ApiError {
   override readonly name = 'ConflictError'
@@ -34,6 +42,8 @@ export class ConflictError<T = unknown> extends ApiError {
     readonly mine: { version: number; changes: unknown },
     /** What is there now; null if it was deleted meanwhile. */
     readonly theirs: T | null,
+    /** Whether `onConflict` was asked about it and answered `theirs`: the program knows of it. */
+    readonly isDecided = false,
   ) {
     super(problem)
   }
@@ -52,6 +62,11 @@ export class NetworkError extends Error {
       { cause },
     )
   }
+}
+
+/** The program gave a text that no request can carry; nothing was sent. */
+export class InvalidArgumentError extends Error {
+  override readonly name = 'InvalidArgumentError'
 }
 
 /** There are no credentials that work: sign in again. */
@@ -90,6 +105,8 @@ const stopTexts = {
   not_found: 'The scope does not exist, or is not this person’s to read',
   revoked: 'The right to read this was taken away, or it was deleted; what was held is purged',
   signed_out: 'The session is over; sign in, then open it again',
+  origin_refused:
+    'The server accepts no cookies from pages of this origin: add it to ALLOWED_ORIGINS of the server, call client.reconnect() and open it again',
   too_many_connections:
     'This person has too many connections and this was the oldest; close other tabs, call client.reconnect() and open it again',
   too_large:

@@ -1,5 +1,6 @@
 // One HTTP request and its answer, with a deadline: no retries, no credentials of its own.
-import { ApiError, NetworkError } from './errors.ts'
+import { ApiError, InvalidArgumentError, NetworkError, OriginRefusedError } from './errors.ts'
+import { wellFormed, type Path } from './path.ts'
 import { readProblem } from './problem.ts'
 import { withAny } from './wait.ts'
 
@@ -17,7 +18,7 @@ export type Query = Record<string, string | number | boolean | readonly string[]
 
 export interface Call {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  path: string
+  path: Path
   query?: Query | undefined
   /** JSON, or a form. */
   body?: unknown
@@ -39,15 +40,19 @@ export interface Answer<T> {
   cursor: string | null
 }
 
-/** Throws ApiError for a problem, NetworkError where there is no answer, the signal's reason when aborted. */
+/**
+ * Throws ApiError for a problem, NetworkError where there is no answer, InvalidArgumentError before anything is sent,
+ * the signal's reason when aborted.
+ */
 export const exchange = async <T>(wire: Wire, call: Call, token: string | null): Promise<Answer<T>> => {
-  const { method, path, query, body, ifMatch, key, signal, timeoutMs = wire.timeoutMs } = call
+  const { method, query, body, ifMatch, key, signal, timeoutMs = wire.timeoutMs } = call
+  const path = call.path.text
   const isForm = typeof FormData !== 'undefined' && body instanceof FormData
   const headers: Record<string, string> = {}
   if (token !== null) headers['Authorization'] = `Bearer ${token}`
   if (body !== undefined && !isForm) headers['Content-Type'] = 'application/json'
   if (typeof ifMatch === 'number') headers['If-Match'] = `"${ifMatch}"`
-  if (typeof key === 'string') headers['Idempotency-Key'] = key
+  if (typeof key === 'string') headers['Idempotency-Key'] = keyOf(key)
   const url = `${wire.url}${path}${queryOf(query)}`
   const late = new AbortController()
   const timer = setTimeout(() => late.abort(new DOMException('no answer', 'TimeoutError')), timeoutMs)
@@ -74,7 +79,11 @@ export const exchange = async <T>(wire: Wire, call: Call, token: string | null):
 const read = async <T>(response: Response, path: string): Promise<Answer<T>> => {
   const { status, headers } = response
   const text = await response.text()
-  if (!response.ok) throw new ApiError(readProblem(status, path, text), retryAfterOf(headers))
+  if (!response.ok) {
+    const problem = readProblem(status, path, text)
+    const Kind = problem.code === 'origin_refused' ? OriginRefusedError : ApiError
+    throw new Kind(problem, retryAfterOf(headers))
+  }
   const isJson = headers.get('content-type')?.includes('json') ?? false
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the endpoint's type is the server's contract
   const value = (isJson ? (JSON.parse(text) as unknown) : text || null) as T
@@ -90,8 +99,15 @@ const queryOf = (query: Query | undefined): string => {
   const parameters = new URLSearchParams()
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value === undefined) continue
-    for (const one of Array.isArray(value) ? value : [value]) parameters.append(name, String(one))
+    for (const one of Array.isArray(value) ? value : [value]) parameters.append(name, wellFormed(String(one)))
   }
   const text = parameters.toString()
   return text && `?${text}`
+}
+
+/** Of 1 to 255 visible ASCII characters: `fetch` throws on others as if the network were away. */
+const keyOf = (key: string): string => {
+  if (!/^[!-~]{1,255}$/.test(key))
+    throw new InvalidArgumentError('a key has 1 to 255 visible ASCII characters')
+  return key
 }

@@ -2,7 +2,8 @@
 // connection asks for nothing else of it.
 import type { ClientFrame } from '../model/frames.ts'
 import type { Event, PresenceFrame, SignalFrame } from './wire.ts'
-import type { StopReason } from './errors.ts'
+import { ApiError, type StopReason } from './errors.ts'
+import type { Timing } from './timing.ts'
 
 /** Who follows a scope. Called in the order of the server's frames. */
 export interface Follower {
@@ -45,6 +46,14 @@ export interface Ending {
   /** Between which milliseconds to come back, if the server said so. */
   reconnectAfter?: readonly [number, number]
   cause?: unknown
+}
+
+/** The window in which to come back, where the answer that ended a line had `Retry-After`. */
+export const windowOf = (cause: unknown, { retryAfterMost }: Timing): Pick<Ending, 'reconnectAfter'> => {
+  const askedMs = cause instanceof ApiError ? cause.retryAfterMs : null
+  if (askedMs === null) return {}
+  const ms = Math.min(askedMs, retryAfterMost)
+  return { reconnectAfter: [ms, ms * 1.5] }
 }
 
 /** Not on any wire: a polling line ends so that a socket is tried again. */

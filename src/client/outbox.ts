@@ -6,7 +6,7 @@
 //                 ▲          │ └─ 412 ──▶ others changed other fields: on top of theirs │ else the rule decides ─▶ conflict
 //                 └─ away ───┘ └─ 4xx ──▶ refused (rolled back, told)
 import { deliver, pick, type ConflictRule } from './delivery.ts'
-import { OutboxError, SignedOutError } from './errors.ts'
+import { ConflictError, OutboxError, SignedOutError } from './errors.ts'
 import type { Answer } from './exchange.ts'
 import { isPassing, type Http } from './http.ts'
 import type { Change, PendingWrite } from './overlay.ts'
@@ -27,7 +27,10 @@ export interface OutboxOptions {
   storage: OutboxStorage
   /** Asked when others changed the same fields, also long after the write was made. Default: `theirs`. */
   onConflict?: ConflictRule | undefined
-  /** A write that will not happen; the view shows it no longer. */
+  /**
+   * A write that will not happen; the view shows it no longer. Called once, and not for a conflict that `onConflict`
+   * answered with `theirs`. The write's own `settled` rejects in either case.
+   */
   onRefused?: ((write: PendingWrite, error: Error) => void) | undefined
 }
 
@@ -291,6 +294,8 @@ export class Outbox implements Disposable {
     if (!this.#entries.includes(entry)) return
     this.#remove(entry)
     entry.result.reject(error)
+    // The program has decided this conflict in `onConflict`: a second notification would say the same.
+    if (error instanceof ConflictError && error.isDecided) return
     guarded(() => this.options.onRefused?.(entry.write, error))
   }
 

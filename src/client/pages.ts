@@ -1,6 +1,7 @@
 // Lists, a page at a time or all of it: `for await (const task of client.tasks.list({…}))` reads pages as it goes.
 import type { Query } from './exchange.ts'
 import type { Http } from './http.ts'
+import type { Path } from './path.ts'
 
 export interface Page<T> {
   items: T[]
@@ -30,7 +31,7 @@ export interface List<T, P extends Page<T> = Page<T>> extends AsyncIterable<T> {
 
 export const list = <T, P extends Page<T> = Page<T>>(
   http: Http,
-  path: string,
+  path: Path,
   query: Query = {},
 ): List<T, P> => {
   const read = (more: Query, signal?: AbortSignal): Promise<P> =>

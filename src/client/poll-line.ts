@@ -1,8 +1,9 @@
 // The log over GET /api/sync, for networks that block sockets: the same events under the same cursors, with long
 // polls. Presence and signals do not exist here.
-import { ApiError, NetworkError, SignedOutError } from './errors.ts'
+import { ApiError, NetworkError, OriginRefusedError, SignedOutError } from './errors.ts'
 import { isMissing, type Http } from './http.ts'
-import { retrySocket, type Ending, type Ends, type Follower, type Line } from './line.ts'
+import { retrySocket, windowOf, type Ending, type Ends, type Follower, type Line } from './line.ts'
+import { path } from './path.ts'
 import type { Timing } from './timing.ts'
 import { Nap, withAny } from './wait.ts'
 import type { Event } from './wire.ts'
@@ -21,6 +22,9 @@ export class PollLine implements Line {
   readonly kind = 'poll'
   #opened = false
   #round = new AbortController()
+  /** Until then polls do not wait: too many of this person's do. */
+  #crowdedUntil = 0
+  #pauseMs = 0
   readonly #nap = new Nap()
   readonly #joined = new WeakSet<Follower>()
 
@@ -37,7 +41,7 @@ export class PollLine implements Line {
       while (!signal.aborted && Date.now() < endsAt) await this.#once(signal)
       return { code: signal.aborted ? 1000 : retrySocket, opened: this.#opened }
     } catch (cause) {
-      return { code: codeOf(cause), opened: this.#opened, ...this.#whenAsked(cause), cause }
+      return { code: codeOf(cause), opened: this.#opened, ...windowOf(cause, this.timing), cause }
     }
   }
 
@@ -61,13 +65,6 @@ export class PollLine implements Line {
     return false
   }
 
-  #whenAsked(cause: unknown): Pick<Ending, 'reconnectAfter'> {
-    const asked = cause instanceof ApiError ? cause.retryAfterMs : null
-    if (asked === null) return {}
-    const ms = Math.min(asked, this.timing.retryAfterMost)
-    return { reconnectAfter: [ms, ms * 1.5] }
-  }
-
   async #once(signal: AbortSignal): Promise<void> {
     this.#round = new AbortController()
     const followers = [...this.ends.followers()].filter((one) => one.cursor !== null)
@@ -84,10 +81,28 @@ export class PollLine implements Line {
     // Whoever is new hears at once where it stands; waiting starts with the next round.
     const isNew = followers.some((follower) => !this.#joined.has(follower))
     const startedAt = Date.now()
-    const news = await this.#poll(followers, isNew ? 0 : this.timing.pollWait, signal)
+    const isCrowded = startedAt < this.#crowdedUntil
+    const news = await this.#pollInTurn(followers, isNew || isCrowded ? 0 : this.timing.pollWait, signal)
     // As a server answers that is stopping, or a proxy that does not let anybody wait.
     const isIdle = news === 0 && Date.now() - startedAt < this.timing.pollPause
-    if (isIdle) await this.#nap.sleep(this.timing.pollPause, signal)
+    const pauseMs = Date.now() < this.#crowdedUntil ? this.#pauseMs : this.timing.pollPause
+    if (isIdle) await this.#nap.sleep(pauseMs * (1 + Math.random() / 2), signal)
+  }
+
+  /**
+   * A server takes few polls of a person that wait, over all tabs and devices; one more is 429. The line goes on with
+   * polls that do not wait, as seldom as `Retry-After` asks, and tries to wait again after a while.
+   */
+  async #pollInTurn(followers: Follower[], waitMs: number, signal: AbortSignal): Promise<number> {
+    try {
+      return await this.#poll(followers, waitMs, signal)
+    } catch (error) {
+      if (waitMs === 0 || !(error instanceof ApiError) || error.status !== 429) throw error
+      const { pollPause, pollWait, retryAfterMost } = this.timing
+      this.#pauseMs = Math.min(Math.max(error.retryAfterMs ?? 0, 2 * pollPause), retryAfterMost)
+      this.#crowdedUntil = Date.now() + 2 * pollWait
+      return 0
+    }
   }
 
   /** Answers how much it brought. */
@@ -116,7 +131,7 @@ export class PollLine implements Line {
   async #read(followers: Follower[], waitMs: number, signal: AbortSignal): Promise<Page[]> {
     const { scopes } = await this.http.value<{ scopes: Page[] }>({
       method: 'GET',
-      path: '/api/sync',
+      path: path`/api/sync`,
       query: {
         scope: followers.map(({ scope }) => scope),
         cursor: followers.map(({ cursor }) => cursor!),
@@ -143,8 +158,8 @@ export class PollLine implements Line {
 
 const codeOf = (cause: unknown): number => {
   if (cause instanceof SignedOutError) return 4401
-  if (cause instanceof NetworkError) return 1006
+  if (cause instanceof NetworkError || cause instanceof OriginRefusedError) return 1006
   if (!(cause instanceof ApiError)) return 4000
   if (cause.status === 429) return 4429
-  return cause.status === 401 ? 4401 : cause.status === 403 ? 4403 : 1006
+  return cause.code === 'unreadable' ? 1006 : cause.status === 401 ? 4401 : cause.status === 403 ? 4403 : 1006
 }

@@ -10,6 +10,7 @@ import { Listeners } from './listeners.ts'
 import { inOrder, overlay, type Change } from './overlay.ts'
 import type { Outbox } from './outbox.ts'
 import type { Write } from './outbox-entry.ts'
+import { path, type Path } from './path.ts'
 import { Replica, type LiveState, type Loaded } from './replica.ts'
 import type { Connection } from './connection.ts'
 import type { Session } from './session.ts'
@@ -83,7 +84,10 @@ export class ProjectView {
     this.#replica.start()
   }
 
-  /** Resolves when there is something to show; rejects with StoppedError. */
+  /**
+   * Resolves when there is something to show, and when `close` comes first (`state` says which); rejects with
+   * StoppedError.
+   */
   get ready(): Promise<void> {
     return this.#replica.ready
   }
@@ -161,12 +165,17 @@ export class ProjectView {
   }
 
   async #load(signal: AbortSignal): Promise<Loaded> {
-    const path = `/api/projects/${this.id}/snapshot`
+    const snapshot = path`/api/projects/${this.id}/snapshot`
     const tasks: Task[] = []
     let first: ProjectSnapshot | null = null
     for (let after: string | null | undefined; after !== null;) {
       const query = { limit: pageTasks, after }
-      const page: ProjectSnapshot = await this.deps.http.value({ method: 'GET', path, query, signal })
+      const page: ProjectSnapshot = await this.deps.http.value({
+        method: 'GET',
+        path: snapshot,
+        query,
+        signal,
+      })
       first ??= page
       tasks.push(...page.tasks)
       after = page.nextAfter
@@ -244,7 +253,7 @@ export class ProjectView {
 
   /** No event has the own role, and an admin's is not the member's. */
   #rereadProject(): void {
-    this.#rereads.read(`/api/projects/${this.id}`, (project: Project) => {
+    this.#rereads.read(path`/api/projects/${this.id}`, (project: Project) => {
       const held = this.#project
       this.#takeProject(held && held.version > project.version ? { ...held, role: project.role } : project)
       this.#changed()
@@ -274,7 +283,7 @@ export class ProjectView {
   }
 }
 
-const taskPath = (id: string): string => `/api/tasks/${id}`
+const taskPath = (id: string): Path => path`/api/tasks/${id}`
 
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
 const taskOf = ({ data }: Event): Task | null => (data as Task | undefined) ?? null

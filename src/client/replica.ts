@@ -10,7 +10,14 @@
 //     └─ any, on 404, revocation, 45xx, dispose ──▶ stopped
 import { deferred } from './deferred.ts'
 import type { Connection } from './connection.ts'
-import { ApiError, SignedOutError, StoppedError, type StopReason } from './errors.ts'
+import {
+  ApiError,
+  InvalidArgumentError,
+  OriginRefusedError,
+  SignedOutError,
+  StoppedError,
+  type StopReason,
+} from './errors.ts'
 import { isMissing, isPassing } from './http.ts'
 import type { Follower } from './line.ts'
 import type { Timing } from './timing.ts'
@@ -56,6 +63,8 @@ export class Replica implements Follower {
   #confirmed = 0
   #replay = 0
   #holders = 0
+  /** Closed by its holders, not with the whole client. */
+  #isReleased = false
   #unconfirmed = new Set<string>()
   /** The furthest place that was heard of: what is shown may have come so far. */
   #seen: string | null = null
@@ -93,12 +102,22 @@ export class Replica implements Follower {
   /** The last one out ends it. */
   release(): void {
     this.#holders -= 1
-    if (this.#holders <= 0) this.stopped('closed', null)
+    if (this.#holders > 0) return
+    this.#isReleased = true
+    this.stopped('closed', null)
   }
 
-  /** Resolves with the first snapshot; rejects with StoppedError. */
+  /**
+   * Resolves with the first snapshot, and when the program closes the view before it is there: closing is no failure,
+   * and an effect that awaits it has no handler for it. Rejects with StoppedError for any other end, and where it is asked
+   * for after the whole client was closed.
+   */
   get ready(): Promise<void> {
-    return this.#ready.promise
+    const isTooLate = this.error?.reason === 'closed' && !this.#isReleased && !this.#isLoaded
+    if (!isTooLate) return this.#ready.promise
+    const late = Promise.reject<void>(this.error)
+    late.catch(() => {})
+    return late
   }
 
   get signal(): AbortSignal {
@@ -166,7 +185,8 @@ export class Replica implements Follower {
     this.#cursor = null
     this.connection.leave(this)
     this.#ended.abort(this.error)
-    this.#ready.reject(this.error)
+    if (reason === 'closed') this.#ready.resolve()
+    else this.#ready.reject(this.error)
     if (reason === 'revoked' || reason === 'not_found') this.model.purge()
     this.model.changed()
   }
@@ -245,7 +265,9 @@ export class Replica implements Follower {
   #isOver(error: unknown): boolean {
     if (this.#ended.signal.aborted) return true
     if (error instanceof SignedOutError) this.stopped('signed_out', null, error)
+    else if (error instanceof OriginRefusedError) this.stopped('origin_refused', null, error)
     else if (isMissing(error)) this.stopped('not_found', null, error)
+    else if (error instanceof InvalidArgumentError) this.stopped('refused', null, error)
     else if (error instanceof ApiError && !isPassing(error) && error.status < 500)
       this.stopped('refused', null, error)
     return this.error !== null

@@ -1,6 +1,7 @@
 // What an event only names, or does not say whole, is read until it is there. Invariant: whoever asks gets what was
 // read after they asked, so that an answer that was slow is never taken for what a later event spoke of.
 import { isMissing, type Http } from './http.ts'
+import type { Path } from './path.ts'
 import type { Timing } from './timing.ts'
 import { jitter, sleep } from './wait.ts'
 
@@ -16,27 +17,27 @@ export class Rereads {
   ) {}
 
   /** Nothing is taken of what is gone: the log says so next. */
-  read(path: string, take: Take): void {
-    const asked = this.#asked.get(path)
+  read(path: Path, take: Take): void {
+    const asked = this.#asked.get(path.text)
     if (asked) asked.push(take)
     else {
-      this.#asked.set(path, [take])
+      this.#asked.set(path.text, [take])
       void this.#readUntilThere(path)
     }
   }
 
   /** It is gone: an answer still on the way is from before. */
-  forget(path: string): void {
-    this.#asked.delete(path)
+  forget(path: Path): void {
+    this.#asked.delete(path.text)
   }
 
   clear(): void {
     this.#asked.clear()
   }
 
-  async #readUntilThere(path: string): Promise<void> {
+  async #readUntilThere(path: Path): Promise<void> {
     const { http, timing } = this.deps
-    const asked = this.#asked.get(path)!
+    const asked = this.#asked.get(path.text)!
     for (let failures = 0; asked.length > 0 && !this.signal.aborted;) {
       const before = asked.length
       let value: unknown
@@ -49,10 +50,10 @@ export class Rereads {
           continue
         }
       }
-      if (this.#asked.get(path) !== asked) return
+      if (this.#asked.get(path.text) !== asked) return
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- whoever asks knows what is at the path
       for (const take of asked.splice(0, before)) if (value !== undefined) take(value as never)
     }
-    if (this.#asked.get(path) === asked) this.#asked.delete(path)
+    if (this.#asked.get(path.text) === asked) this.#asked.delete(path.text)
   }
 }

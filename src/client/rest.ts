@@ -20,6 +20,7 @@ import { ApiError, ConflictError, SignedOutError } from './errors.ts'
 import type { Call } from './exchange.ts'
 import { isMissing, type Http } from './http.ts'
 import { list, type List, type Page, type PageQuery } from './pages.ts'
+import { path, type Path } from './path.ts'
 import type { Session } from './session.ts'
 
 export interface CallOptions {
@@ -70,12 +71,12 @@ export interface Inbox extends Page<Notification> {
 export type Rest = ReturnType<typeof createRest>
 
 export const createRest = (http: Http, session: Session) => {
-  const get = <T>(path: string, options: CallOptions = {}, query?: Call['query']): Promise<T> =>
+  const get = <T>(path: Path, options: CallOptions = {}, query?: Call['query']): Promise<T> =>
     http.value<T>({ method: 'GET', path, query, ...options })
 
   const write = <T>(
     method: Call['method'],
-    path: string,
+    path: Path,
     body?: unknown,
     options: CallOptions = {},
   ): Promise<T> => http.value<T>({ method, path, body, ...options })
@@ -83,7 +84,7 @@ export const createRest = (http: Http, session: Session) => {
   /** Reads what is there where a conditional write lost. */
   const guarded = async <T>(
     method: Call['method'],
-    path: string,
+    path: Path,
     body: unknown,
     { ifVersion, ...options }: GuardedOptions = {},
   ): Promise<T> => {
@@ -99,26 +100,25 @@ export const createRest = (http: Http, session: Session) => {
     }
   }
 
-  const signedIn = async (path: string, body: unknown, signal?: AbortSignal): Promise<User> => {
+  const signedIn = async (path: Path, body: unknown, signal?: AbortSignal): Promise<User> => {
     const { value } = await http.sendOpen<SessionAnswer>({ method: 'POST', path, body, signal })
     await session.adopt(value)
     return value.user
   }
 
-  const id = encodeURIComponent
-
   return {
     auth: {
       /** Makes an account and signs in. */
-      register: (input: Registration, signal?: AbortSignal) => signedIn('/api/auth/register', input, signal),
-      signIn: (input: SignIn, signal?: AbortSignal) => signedIn('/api/auth/login', input, signal),
+      register: (input: Registration, signal?: AbortSignal) =>
+        signedIn(path`/api/auth/register`, input, signal),
+      signIn: (input: SignIn, signal?: AbortSignal) => signedIn(path`/api/auth/login`, input, signal),
       /**
        * Ends this session: here in any case, and what is live with it; on the server if that can be reached, else it
        * throws NetworkError and the session ends there when it expires.
        */
       async signOut(options: CallOptions = {}): Promise<void> {
         try {
-          await write<null>('POST', '/api/auth/logout', undefined, options)
+          await write<null>('POST', path`/api/auth/logout`, undefined, options)
         } catch (error) {
           if (!(error instanceof SignedOutError)) throw error // it was over already
         } finally {
@@ -127,23 +127,23 @@ export const createRest = (http: Http, session: Session) => {
       },
       /** On every device; throws if the server cannot be reached, and nothing has changed then. */
       async signOutEverywhere(options: CallOptions = {}): Promise<void> {
-        await write<null>('POST', '/api/auth/logout-all', undefined, options)
+        await write<null>('POST', path`/api/auth/logout-all`, undefined, options)
         await session.forget()
       },
-      sessions: () => list<SessionRow>(http, '/api/auth/sessions'),
+      sessions: () => list<SessionRow>(http, path`/api/auth/sessions`),
       endSession: (sessionId: string, options?: CallOptions) =>
-        write<null>('DELETE', `/api/auth/sessions/${id(sessionId)}`, undefined, options),
+        write<null>('DELETE', path`/api/auth/sessions/${sessionId}`, undefined, options),
     },
 
     users: {
-      me: (options?: CallOptions) => get<User>('/api/users/me', options),
+      me: (options?: CallOptions) => get<User>(path`/api/users/me`, options),
       updateMe: (changes: UserPatch, options?: CallOptions) =>
-        write<User>('PATCH', '/api/users/me', changes, options),
+        write<User>('PATCH', path`/api/users/me`, changes, options),
       async deleteMe(password: string, { signal }: Pick<CallOptions, 'signal'> = {}): Promise<void> {
         // Not repeated: the second time there is nobody to ask for it.
         const call = {
           method: 'DELETE',
-          path: '/api/users/me',
+          path: path`/api/users/me`,
           body: { password },
           key: null,
           signal,
@@ -152,84 +152,85 @@ export const createRest = (http: Http, session: Session) => {
         await session.forget()
       },
       changePassword: (change: PasswordChange, options?: CallOptions) =>
-        write<null>('PUT', '/api/users/me/password', change, options),
-      snapshot: (options?: CallOptions) => get<UserSnapshot>('/api/users/me/snapshot', options),
+        write<null>('PUT', path`/api/users/me/password`, change, options),
+      snapshot: (options?: CallOptions) => get<UserSnapshot>(path`/api/users/me/snapshot`, options),
       search: (q: string, query: { limit?: number } = {}) =>
-        list<PublicUser>(http, '/api/users/search', { q, ...query }),
-      get: (userId: string, options?: CallOptions) => get<PublicUser>(`/api/users/${id(userId)}`, options),
+        list<PublicUser>(http, path`/api/users/search`, { q, ...query }),
+      get: (userId: string, options?: CallOptions) => get<PublicUser>(path`/api/users/${userId}`, options),
     },
 
     projects: {
       list: (query: PageQuery & { archived?: boolean } = {}) =>
-        list<Project>(http, '/api/projects', { ...query }),
+        list<Project>(http, path`/api/projects`, { ...query }),
       create: (input: NewProject, options?: CallOptions) =>
-        write<Project>('POST', '/api/projects', input, options),
+        write<Project>('POST', path`/api/projects`, input, options),
       get: (projectId: string, options?: CallOptions) =>
-        get<Project>(`/api/projects/${id(projectId)}`, options),
+        get<Project>(path`/api/projects/${projectId}`, options),
       update: (projectId: string, changes: ProjectPatch, options?: GuardedOptions) =>
-        guarded<Project>('PATCH', `/api/projects/${id(projectId)}`, changes, options),
+        guarded<Project>('PATCH', path`/api/projects/${projectId}`, changes, options),
       delete: (projectId: string, options?: GuardedOptions) =>
-        guarded<null>('DELETE', `/api/projects/${id(projectId)}`, undefined, options),
+        guarded<null>('DELETE', path`/api/projects/${projectId}`, undefined, options),
       archive: (projectId: string, options?: CallOptions) =>
-        write<Project>('POST', `/api/projects/${id(projectId)}/archive`, undefined, options),
+        write<Project>('POST', path`/api/projects/${projectId}/archive`, undefined, options),
       unarchive: (projectId: string, options?: CallOptions) =>
-        write<Project>('POST', `/api/projects/${id(projectId)}/unarchive`, undefined, options),
+        write<Project>('POST', path`/api/projects/${projectId}/unarchive`, undefined, options),
       snapshot: (
         projectId: string,
         { limit, after, ...options }: CallOptions & { limit?: number; after?: string } = {},
-      ) => get<ProjectSnapshot>(`/api/projects/${id(projectId)}/snapshot`, options, { limit, after }),
+      ) => get<ProjectSnapshot>(path`/api/projects/${projectId}/snapshot`, options, { limit, after }),
       members: (projectId: string, query: PageQuery = {}) =>
-        list<Member>(http, `/api/projects/${id(projectId)}/members`, { ...query }),
+        list<Member>(http, path`/api/projects/${projectId}/members`, { ...query }),
       addMember: (projectId: string, member: NewMember, options?: CallOptions) =>
-        write<Member>('POST', `/api/projects/${id(projectId)}/members`, member, options),
+        write<Member>('POST', path`/api/projects/${projectId}/members`, member, options),
       changeMember: (projectId: string, userId: string, role: MemberRole, options?: CallOptions) =>
-        write<Member>('PATCH', `/api/projects/${id(projectId)}/members/${id(userId)}`, { role }, options),
+        write<Member>('PATCH', path`/api/projects/${projectId}/members/${userId}`, { role }, options),
       removeMember: (projectId: string, userId: string, options?: CallOptions) =>
-        write<null>('DELETE', `/api/projects/${id(projectId)}/members/${id(userId)}`, undefined, options),
+        write<null>('DELETE', path`/api/projects/${projectId}/members/${userId}`, undefined, options),
     },
 
     tasks: {
       list: ({ status, priority, ...query }: TaskQuery = {}): List<Task> =>
-        list<Task>(http, '/api/tasks', { ...query, status: commas(status), priority: commas(priority) }),
-      create: (input: NewTask, options?: CallOptions) => write<Task>('POST', '/api/tasks', input, options),
-      get: (taskId: string, options?: CallOptions) => get<Task>(`/api/tasks/${id(taskId)}`, options),
+        list<Task>(http, path`/api/tasks`, { ...query, status: commas(status), priority: commas(priority) }),
+      create: (input: NewTask, options?: CallOptions) =>
+        write<Task>('POST', path`/api/tasks`, input, options),
+      get: (taskId: string, options?: CallOptions) => get<Task>(path`/api/tasks/${taskId}`, options),
       update: (taskId: string, changes: TaskPatch, options?: GuardedOptions) =>
-        guarded<Task>('PATCH', `/api/tasks/${id(taskId)}`, changes, options),
+        guarded<Task>('PATCH', path`/api/tasks/${taskId}`, changes, options),
       replace: (taskId: string, task: TaskReplacement, options?: GuardedOptions) =>
-        guarded<Task>('PUT', `/api/tasks/${id(taskId)}`, task, options),
+        guarded<Task>('PUT', path`/api/tasks/${taskId}`, task, options),
       delete: (taskId: string, options?: GuardedOptions) =>
-        guarded<null>('DELETE', `/api/tasks/${id(taskId)}`, undefined, options),
+        guarded<null>('DELETE', path`/api/tasks/${taskId}`, undefined, options),
       move: (taskId: string, to: TaskMove, options?: CallOptions) =>
-        write<Task>('POST', `/api/tasks/${id(taskId)}/move`, to, options),
+        write<Task>('POST', path`/api/tasks/${taskId}/move`, to, options),
       addTags: (taskId: string, tags: string[], options?: CallOptions) =>
-        write<Task>('POST', `/api/tasks/${id(taskId)}/tags`, { tags }, options),
+        write<Task>('POST', path`/api/tasks/${taskId}/tags`, { tags }, options),
       removeTag: (taskId: string, tag: string, options?: CallOptions) =>
-        write<null>('DELETE', `/api/tasks/${id(taskId)}/tags/${id(tag)}`, undefined, options),
+        write<null>('DELETE', path`/api/tasks/${taskId}/tags/${tag}`, undefined, options),
       /** All or none, in the order of `ids`. */
       updateMany: (ids: string[], changes: TaskPatch, options?: CallOptions) =>
-        write<{ items: Task[] }>('PATCH', '/api/tasks/bulk', { ids, changes }, options),
+        write<{ items: Task[] }>('PATCH', path`/api/tasks/bulk`, { ids, changes }, options),
       /** All or nothing, in order; null stands for a deletion. */
       batch: (operations: Operation[], options?: CallOptions) =>
-        write<{ items: (Task | null)[] }>('POST', '/api/tasks/batch', { operations }, options),
+        write<{ items: (Task | null)[] }>('POST', path`/api/tasks/batch`, { operations }, options),
       shares: (taskId: string, query: PageQuery = {}) =>
-        list<Share>(http, `/api/tasks/${id(taskId)}/shares`, { ...query }),
+        list<Share>(http, path`/api/tasks/${taskId}/shares`, { ...query }),
       share: (taskId: string, share: NewShare, options?: CallOptions) =>
-        write<Share>('POST', `/api/tasks/${id(taskId)}/shares`, share, options),
+        write<Share>('POST', path`/api/tasks/${taskId}/shares`, share, options),
       changeShare: (taskId: string, userId: string, permission: Share['permission'], options?: CallOptions) =>
-        write<Share>('PATCH', `/api/tasks/${id(taskId)}/shares/${id(userId)}`, { permission }, options),
+        write<Share>('PATCH', path`/api/tasks/${taskId}/shares/${userId}`, { permission }, options),
       removeShare: (taskId: string, userId: string, options?: CallOptions) =>
-        write<null>('DELETE', `/api/tasks/${id(taskId)}/shares/${id(userId)}`, undefined, options),
+        write<null>('DELETE', path`/api/tasks/${taskId}/shares/${userId}`, undefined, options),
     },
 
     notifications: {
       list: (query: PageQuery & { unread?: boolean } = {}) =>
-        list<Notification, Inbox>(http, '/api/notifications', { ...query }),
+        list<Notification, Inbox>(http, path`/api/notifications`, { ...query }),
       read: (notificationId: string, options?: CallOptions) =>
-        write<Notification>('POST', `/api/notifications/${id(notificationId)}/read`, undefined, options),
+        write<Notification>('POST', path`/api/notifications/${notificationId}/read`, undefined, options),
       readAll: (options?: CallOptions) =>
         write<{ upTo: string | null; unreadCount: number }>(
           'POST',
-          '/api/notifications/read-all',
+          path`/api/notifications/read-all`,
           undefined,
           options,
         ),

@@ -2,10 +2,11 @@
 // whoever finds a token stale shares it. A refresh is repeated once if its answer is lost: within ten seconds the
 // server answers a repeat, from here or another tab, with the same successor.
 import type { SessionAnswer } from '../model/user.ts'
-import { ApiError, NetworkError, SignedOutError } from './errors.ts'
+import { ApiError, NetworkError, OriginRefusedError, SignedOutError } from './errors.ts'
 import { exchange, type Call, type Wire } from './exchange.ts'
 import { Listeners } from './listeners.ts'
 import type { Timing } from './timing.ts'
+import { path } from './path.ts'
 import { until } from './wait.ts'
 
 export interface Tokens {
@@ -36,6 +37,8 @@ export class Session {
   #tokens: Tokens | null = null
   #renewal: Promise<string> | null = null
   #loading: Promise<void> | null = null
+  /** The server refuses this page's origin: asking again gives the same answer until it is configured. */
+  #refusal: OriginRefusedError | null = null
   /** Signed out here: the cookie that may be left is not used. */
   #isOut = false
   #turns = 0
@@ -90,10 +93,16 @@ export class Session {
     if (this.options.token !== undefined) return Promise.reject(new SignedOutError('the token was refused'))
     const held = this.#tokens
     if (held && held.accessToken !== stale) return Promise.resolve(held.accessToken)
+    if (this.#refusal) return Promise.reject(this.#refusal)
     this.#renewal ??= this.#refresh(stale).finally(() => {
       this.#renewal = null
     })
     return until(this.#renewal, signal)
+  }
+
+  /** The next renewal asks the server, also after OriginRefusedError. */
+  allowRenewal(): void {
+    this.#refusal = null
   }
 
   /** Whether a refresh could help: a personal access token is what it is. */
@@ -110,6 +119,7 @@ export class Session {
   /** Takes over what registration or sign-in answered. */
   async adopt(answer: SessionAnswer): Promise<void> {
     this.#isOut = false
+    this.#refusal = null
     this.#turns += 1
     await this.#take(answer)
   }
@@ -171,7 +181,8 @@ export class Session {
       return answer.accessToken
     } catch (error) {
       if (turn !== this.#turns) return this.#heldToken()
-      if (!(error instanceof ApiError && (error.status === 401 || error.status === 403))) throw error
+      if (error instanceof OriginRefusedError) this.#refusal = error
+      if (!isSessionOver(error)) throw error
       await this.#keep(null)
       throw new SignedOutError(error)
     }
@@ -185,7 +196,7 @@ export class Session {
   async #ask(refreshToken: string | null): Promise<SessionAnswer> {
     const call: Call = {
       method: 'POST',
-      path: '/api/auth/refresh',
+      path: path`/api/auth/refresh`,
       body: refreshToken === null ? {} : { refreshToken },
       timeoutMs: Math.min(this.wire.timeoutMs, 4_000),
     }
@@ -197,3 +208,11 @@ export class Session {
     }
   }
 }
+
+/**
+ * Whether a failed refresh says that the session is over. A proxy's own 401 or 403, a refused origin, 429 and 5xx say
+ * nothing about it: the tokens are kept.
+ */
+const isSessionOver = (error: unknown): boolean =>
+  error instanceof ApiError &&
+  ((error.status === 401 && error.code !== 'unreadable') || error.code === 'user_disabled')

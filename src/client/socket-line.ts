@@ -4,7 +4,7 @@ import { deferred } from './deferred.ts'
 import { Pace } from './pace.ts'
 import type { Session } from './session.ts'
 import type { Timing } from './timing.ts'
-import type { Ending, Ends, Follower, Line } from './line.ts'
+import { windowOf, type Ending, type Ends, type Follower, type Line } from './line.ts'
 import { Timers } from './timers.ts'
 import type { ClientFrame, ServerFrame } from '../model/frames.ts'
 import { readFrame } from './wire.ts'
@@ -61,7 +61,7 @@ export class SocketLine implements Line {
       this.#open()
       return await this.#over.promise
     } catch (cause) {
-      return { code: 1006, opened: false, cause }
+      return { code: 1006, opened: false, ...windowOf(cause, this.deps.timing), cause }
     } finally {
       leave()
       signal.removeEventListener('abort', abort)

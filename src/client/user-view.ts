@@ -6,6 +6,7 @@ import type { Share, Task } from '../model/task.ts'
 import type { User } from '../model/user.ts'
 import type { StoppedError } from './errors.ts'
 import { Listeners } from './listeners.ts'
+import { path, type Path } from './path.ts'
 import type { ViewDeps } from './project-view.ts'
 import { Replica, type LiveState, type Loaded } from './replica.ts'
 import { Rereads } from './rereads.ts'
@@ -58,6 +59,7 @@ export class UserView {
     this.#replica.start()
   }
 
+  /** As of `ProjectView`. */
   get ready(): Promise<void> {
     return this.#replica.ready
   }
@@ -107,8 +109,11 @@ export class UserView {
   }
 
   async #load(signal: AbortSignal): Promise<Loaded> {
-    const path = '/api/users/me/snapshot'
-    const snapshot = await this.deps.http.value<UserSnapshot>({ method: 'GET', path, signal })
+    const snapshot = await this.deps.http.value<UserSnapshot>({
+      method: 'GET',
+      path: path`/api/users/me/snapshot`,
+      signal,
+    })
     const { user, projects, sharedTasks, notifications, unreadCount, cursor } = snapshot
     return {
       scope: `user:${user.id}`,
@@ -221,8 +226,8 @@ export class UserView {
   }
 }
 
-const taskPath = (id: string): string => `/api/tasks/${id}`
-const projectPath = (id: string): string => `/api/projects/${id}`
+const taskPath = (id: string): Path => path`/api/tasks/${id}`
+const projectPath = (id: string): Path => path`/api/projects/${id}`
 
 const byKindThenId = (a: Project, b: Project): number =>
   Number(a.kind !== 'inbox') - Number(b.kind !== 'inbox') || (a.id < b.id ? -1 : 1)

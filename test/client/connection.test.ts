@@ -2,12 +2,12 @@
 // real one cannot be made to say most of this.
 import { expect, test } from 'bun:test'
 import { verdictOf } from '../../src/client/close-codes.ts'
-import type { Client } from '../../src/client/client.ts'
+import { createClient, type Client } from '../../src/client/client.ts'
 import type { ProjectView } from '../../src/client/project-view.ts'
 import { jitter } from '../../src/client/wait.ts'
 import { closeCodes } from '../../src/model/frames.ts'
 import { eventually } from '../support/eventually.ts'
-import { projectId, startScript, type Script } from './scripted.ts'
+import { projectId, quick, scope, startScript, type Script } from './scripted.ts'
 
 const live = async (client: Client): Promise<ProjectView> => {
   const view = client.project(projectId).live()
@@ -131,6 +131,93 @@ test('A connection that never opens refreshes its credentials once, then only ba
   expect(view.state).toBe('offline')
   script.refuses = false
   await eventually(() => expect(view.state).toBe('live'))
+})
+
+test('Where no more polls of the person may wait, the client goes on with polls that do not, seldom, and stays live (C-HTTP-1)', async () => {
+  await using script = startScript()
+  const asked = { waiting: 0, short: 0 }
+  let events: object[] = []
+  script.onRequest = ({ pathname, searchParams }) => {
+    if (pathname !== '/api/sync') return undefined
+    if (searchParams.has('wait')) {
+      asked.waiting += 1
+      const body = { code: 'rate_limited', status: 429, detail: 'Four polls of this person wait' }
+      return Response.json(body, { status: 429, headers: { 'Retry-After': '0' } })
+    }
+    asked.short += 1
+    const page = { scope, events, cursor: `epoch.3.${script.seq}`, more: false }
+    events = []
+    return Response.json({ scopes: [page] })
+  }
+  using client = await script.client({ transport: 'poll', timing: { pollWait: 2_000, pollPause: 10 } })
+  const states: string[] = []
+  client.connection.onChange(() => void states.push(client.connection.state))
+  using view = client.project(projectId).live()
+  await eventually(() => expect(asked.short).toBeGreaterThan(5))
+  events = [script.event('heard by a short poll')]
+  await eventually(() => expect(view.current.tasks).toHaveLength(1))
+  expect(view.state).toBe('live')
+  expect(states).toEqual(['connecting', 'open'])
+  expect(asked.waiting).toBeLessThanOrEqual(2) // again after twice the wait
+})
+
+test('A limit that ends the line is waited for as long as it says, and longer each time', async () => {
+  await using script = startScript()
+  let polls = 0
+  script.onRequest = ({ pathname }) => {
+    if (pathname !== '/api/sync') return undefined
+    polls += 1
+    if (polls > 3) return undefined
+    return Response.json(
+      { code: 'rate_limited', status: 429, detail: '' },
+      { status: 429, headers: { 'Retry-After': '0' } },
+    )
+  }
+  using client = await script.client({ transport: 'poll' })
+  using view = client.project(projectId).live()
+  await eventually(() => expect(view.state).toBe('live'))
+  expect(polls).toBeGreaterThan(3)
+})
+
+test('The socket has the scheme of the server, wss behind TLS, and its path', async () => {
+  const opened: string[] = []
+  class Refusing extends EventTarget {
+    readyState = 3
+    constructor(url: string) {
+      super()
+      opened.push(url)
+      queueMicrotask(() => this.dispatchEvent(Object.assign(new Event('close'), { code: 1006, reason: '' })))
+    }
+    send(): void {}
+    close(): void {}
+  }
+  await using script = startScript()
+  const answer = (url: string, init: RequestInit): Promise<Response> =>
+    fetch(`${script.url}${new URL(url).pathname.replace(/^\/tide/, '')}`, init)
+  for (const url of [
+    'https://tasks.example.com',
+    'HTTPS://tasks.example.com/tide//',
+    'http://tasks.example.com:8080/',
+  ]) {
+    using client = createClient({
+      url,
+      transport: 'socket',
+      WebSocket: Refusing as never,
+      fetch: answer,
+      timing: quick,
+    })
+    await client.session.adopt(script.session())
+    const before = opened.length
+    using _ = client.project(projectId).live()
+    await eventually(() => expect(opened.length).toBeGreaterThan(before))
+  }
+  expect([...new Set(opened)]).toEqual([
+    'wss://tasks.example.com/api/ws',
+    'wss://tasks.example.com/tide/api/ws',
+    'ws://tasks.example.com:8080/api/ws',
+  ])
+  expect(() => createClient({ url: 'tasks.example.com' })).toThrow()
+  expect(() => createClient({ url: 'ftp://tasks.example.com' })).toThrow('begins with http')
 })
 
 test('Where sockets are blocked the client polls, and returns to a socket when there is one', async () => {

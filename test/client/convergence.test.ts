@@ -2,6 +2,7 @@
 // once and every view ends as PostgreSQL has it. TIDE_SEED repeats a run's choices, TIDE_STEPS makes it longer.
 import { expect, test } from 'bun:test'
 import { createClient, type Client } from '../../src/client/client.ts'
+import { ConflictError } from '../../src/client/errors.ts'
 import { inOrder } from '../../src/client/overlay.ts'
 import type { Write } from '../../src/client/outbox-entry.ts'
 import type { ProjectView } from '../../src/client/project-view.ts'
@@ -44,6 +45,9 @@ test('Random writes, repeats, reorderings, disconnects and offline edits converg
 
   const settled = { done: 0, refused: new Map<string, number>() }
   const writes: Write[] = []
+  /** Ops of which `onRefused` heard, and of which it should have: a conflict the rule decided is none. */
+  const notified: string[] = []
+  const failed: string[] = []
 
   const join = async (person: Person, transport: 'socket' | 'poll'): Promise<Writer> => {
     const mischief = new Mischief(random)
@@ -55,10 +59,7 @@ test('Random writes, repeats, reorderings, disconnects and offline edits converg
         WebSocket: mischief.WebSocket,
         timing: { ...quick, stable: 10_000, attempts: 2 },
         onConflict: () => pick(['mine', 'theirs', { changes: { title: pick(words) } }]),
-        onRefused: (_, error) => {
-          const why = 'code' in error ? String(error.code) : error.name
-          settled.refused.set(why, (settled.refused.get(why) ?? 0) + 1)
-        },
+        onRefused: ({ op }) => void notified.push(op),
       }),
     )
     // A session of its own: refreshing must not end another client's.
@@ -100,7 +101,11 @@ test('Random writes, repeats, reorderings, disconnects and offline edits converg
     const write = change(writer)
     write.settled.then(
       () => (settled.done += 1),
-      () => {}, // counted above
+      (error: Error) => {
+        const why = 'code' in error ? String(error.code) : error.name
+        settled.refused.set(why, (settled.refused.get(why) ?? 0) + 1)
+        if (!(error instanceof ConflictError && error.isDecided)) failed.push(write.op)
+      },
     )
     writes.push(write)
     if (random() < 0.7) await Bun.sleep(random() * 15)
@@ -129,6 +134,7 @@ test('Random writes, repeats, reorderings, disconnects and offline edits converg
   const made = new Set(effects.map(({ op }) => op))
   const refusedCount = [...settled.refused.values()].reduce((sum, count) => sum + count, 0)
   expect(settled.done + refusedCount).toBe(writes.length)
+  expect(notified.sort()).toEqual(failed.sort())
   // Versions of each task rise by one from entry to entry, so nothing was written past the log.
   const versions = new Map<string, number>()
   for (const { entityId, version } of effects) {

@@ -384,6 +384,47 @@ test('close ends everything: views that still load, writes, what is opened later
   expect(asked).toBe(after)
 })
 
+test('A view that is closed before it has loaded is quiet: its ready resolves, and no rejection is left unhandled', async () => {
+  await using script = startScript()
+  const unhandled: unknown[] = []
+  const note = (reason: unknown): void => void unhandled.push(reason)
+  process.on('unhandledRejection', note)
+  try {
+    let release = (): void => {}
+    const held = new Promise<void>((resolve) => (release = resolve))
+    script.onRequest = async () => {
+      await held
+      return undefined
+    }
+    const client = await script.client()
+    const shown: string[] = []
+    // As an effect of React in strict mode: opened, closed at once, opened again.
+    const effect = (view: { ready: Promise<void>; state: string; close(): void }): (() => void) => {
+      void view.ready.then(() => shown.push(view.state))
+      return () => view.close()
+    }
+    effect(client.project(projectId).live())()
+    effect(client.live())()
+    const gone = new AbortController()
+    effect(client.project(projectId).live({ signal: gone.signal }))
+    gone.abort()
+    await eventually(() => expect(shown).toEqual(['stopped', 'stopped', 'stopped']))
+    const leave = effect(client.project(projectId).live())
+    release()
+    await eventually(() => expect(shown).toHaveLength(4))
+    expect(shown[3]).not.toBe('stopped')
+    leave()
+    const last = client.project(projectId).live()
+    effect(last)
+    client.close()
+    await eventually(() => expect(shown).toHaveLength(5))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(unhandled).toEqual([])
+  } finally {
+    process.off('unhandledRejection', note)
+  }
+})
+
 test('A network that came or went is asked after: a dead line is found in seconds', async () => {
   await using script = startScript()
   const target = new EventTarget()

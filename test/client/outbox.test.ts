@@ -6,7 +6,7 @@ import { ConflictError, StoppedError } from '../../src/client/errors.ts'
 import type { Fetch } from '../../src/client/exchange.ts'
 import { memoryStorage } from '../../src/client/memory-storage.ts'
 import type { OutboxStorage } from '../../src/client/outbox.ts'
-import type { Conflict } from '../../src/client/delivery.ts'
+import type { Conflict, Resolution } from '../../src/client/delivery.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { quick } from './scripted.ts'
@@ -187,9 +187,54 @@ for (const [resolution, title] of [
       theirs: { title: 'theirs', version: 2 },
       problem: { currentVersion: 2 },
     })
-    expect(refused).toEqual([write.op])
+    // `onConflict` was the notification; `onRefused` is not another one of the same conflict.
+    expect(result).toMatchObject({ isDecided: true })
+    expect(refused).toEqual([])
   })
 }
+
+test('A conflict that no rule decides is notified once, by onRefused', async () => {
+  const ada = await world.register()
+  const { id } = await task(ada, 'before')
+  const { state, fetch } = network()
+  const notified: Error[] = []
+  using client = await clientOf(ada, { fetch, onRefused: (_, error) => void notified.push(error) })
+  using view = client.project(ada.inboxId).live()
+  await view.ready
+  state.isAway = true
+  const write = view.update(id, { title: 'mine' })
+  await patch(ada, id, { title: 'theirs' })
+  state.isAway = false
+  const result = await write.settled.catch((error: unknown) => error)
+  expect(result).toBeInstanceOf(ConflictError)
+  expect(result).toMatchObject({ isDecided: false })
+  expect(notified).toEqual([result as Error])
+})
+
+test('A rule that never lets go loses to whoever keeps writing, and onRefused says so once', async () => {
+  const ada = await world.register()
+  const { id } = await task(ada, 'before')
+  const { state, fetch } = network()
+  const refused: Error[] = []
+  let asked = 0
+  using client = await clientOf(ada, {
+    fetch,
+    onConflict: async (): Promise<Resolution> => {
+      asked += 1
+      await patch(ada, id, { title: `theirs ${asked}` })
+      return 'mine'
+    },
+    onRefused: (_, error) => void refused.push(error),
+  })
+  using view = client.project(ada.inboxId).live()
+  await view.ready
+  state.isAway = true
+  const write = view.update(id, { title: 'mine' })
+  await patch(ada, id, { title: 'theirs' })
+  state.isAway = false
+  expect(await write.settled.catch((error: unknown) => error)).toMatchObject({ isDecided: false })
+  expect(refused).toHaveLength(1)
+})
 
 test('A deletion on top of somebody’s change is a conflict, of what is gone already it is done', async () => {
   const ada = await world.register()

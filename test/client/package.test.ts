@@ -1,7 +1,17 @@
 // The client as npm would deliver it: built, installed in a stranger's project, type-checked there with everything
 // strict, and run.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startWorld, testPassword, type World } from '../support/world.ts'
@@ -28,7 +38,15 @@ beforeAll(async () => {
     join(folder, 'main.ts'),
     `import { createClient } from '@tasktide/client'
      import type { Conflict, LiveState, ProjectView, Task, Write } from '@tasktide/client'
-     import { ConflictError } from '@tasktide/client/errors'
+     import { ConflictError } from '@tasktide/client'
+     import * as main from '@tasktide/client'
+     import * as errors from '@tasktide/client/errors'
+     import type { ErrorCode, Problem, StopReason } from '@tasktide/client'
+     const reason: StopReason = 'origin_refused'
+     const explain = (problem: Problem): ErrorCode => problem.code
+     void [reason, explain]
+     const exported: Record<string, unknown> = { ...main }
+     const missing = Object.entries(errors).filter(([name, value]) => exported[name] !== value).map(([name]) => name)
      import { memoryStorage } from '@tasktide/client/memory-storage'
      const [url, email, password] = process.argv.slice(2) as [string, string, string]
      const client = createClient({ url, outbox: memoryStorage() })
@@ -42,7 +60,7 @@ beforeAll(async () => {
      const rule = ({ write, theirs }: Conflict) => (write.before.title === theirs.title ? 'mine' : 'theirs')
      void [show, finish, rule]
      const refused = await client.tasks.update(task.id, { title: 'Later' }, { ifVersion: 99 }).catch((error: unknown) => error)
-     console.log(JSON.stringify({ title, isConflict: refused instanceof ConflictError }))
+     console.log(JSON.stringify({ title, isConflict: refused instanceof ConflictError, missing }))
      client.close()`,
   )
 }, 60_000)
@@ -152,6 +170,53 @@ test('it runs from node_modules', async () => {
   const { code, output } = await run(['main.ts', world.url, ada.email, testPassword])
   expect({ code, output: output.trim() }).toEqual({
     code: 0,
-    output: JSON.stringify({ title: 'From a package', isConflict: true }),
+    output: JSON.stringify({ title: 'From a package', isConflict: true, missing: [] }),
   })
 }, 30_000)
+
+/** The shell commands of the README's section about installing it, one block for the checkout and one for a project. */
+const installCommands = (): string[] => {
+  const readme = readFileSync(join(root, 'src', 'client', 'README.md'), 'utf8')
+  const section = readme.split(/^## /m).find((text) => text.startsWith('Install'))!
+  return [...section.matchAll(/```sh\n(.*?)```/gs)].map(([, block]) => block!)
+}
+
+test('the commands in its README build it in a checkout and install it in a project', async () => {
+  const npm = Bun.which('npm')
+  if (!npm) return console.log('There is no npm on this machine: nothing to check here')
+  const place = join(folder, 'readme')
+  const [checkout, app] = [join(place, 'tasktide'), join(place, 'app')]
+  mkdirSync(app, { recursive: true })
+  mkdirSync(join(checkout, 'tools'), { recursive: true })
+  for (const name of ['bin', 'src', 'package.json', 'bun.lock', 'tsconfig.json', 'LICENSE', 'patches'])
+    cpSync(join(root, name), join(checkout, name), { recursive: true })
+  for (const name of ['node_modules', join('tools', 'bun')])
+    if (existsSync(join(root, name))) symlinkSync(join(root, name), join(checkout, name))
+  writeFileSync(join(app, 'package.json'), '{ "type": "module", "private": true }')
+  const [build, install, ...others] = installCommands()
+  expect(others).toEqual([])
+  // The package has no dependencies: nothing is asked of a registry.
+  const env = {
+    ...process.env,
+    npm_config_offline: 'true',
+    npm_config_audit: 'false',
+    npm_config_fund: 'false',
+  }
+  for (const [script, cwd] of [
+    [build!, checkout],
+    [install!, app],
+  ] as const) {
+    const child = Bun.spawn(['sh', '-euc', script], { cwd, env, stdout: 'pipe', stderr: 'pipe' })
+    const [code, output, faults] = await Promise.all([
+      child.exited,
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ])
+    expect({ code, said: code === 0 ? '' : output + faults }).toEqual({ code: 0, said: '' })
+  }
+  await Bun.write(
+    join(app, 'main.js'),
+    "import { ConflictError, createClient } from '@tasktide/client'\nconsole.log(typeof createClient, typeof ConflictError)",
+  )
+  expect(await run(['main.js'], app)).toEqual({ code: 0, output: 'function function\n' })
+}, 120_000)
