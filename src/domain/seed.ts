@@ -52,7 +52,8 @@ const makeProject = async (deps: AuthDeps, owner: Actor, guest: Actor): Promise<
       color: '#1e90ff',
     }),
   )
-  await as(owner, (write) => addMember(deps, write, project.id, { userId: guest.userId, role: 'editor' }))
+  const invitation = { email: demoAccounts[0].email, role: 'editor' } as const
+  await as(owner, (write) => addMember(deps, write, project.id, invitation))
   for (const task of demoTasks(owner.userId, guest.userId)) {
     await as(owner, (write) => createTask(deps, write, { ...task, projectId: project.id }))
   }
