@@ -7,6 +7,7 @@ import { AppError, invalid, messageOf } from '../errors.ts'
 import type { Entry } from '../model/event.ts'
 import type { Registration, SignIn } from '../model/credentials.ts'
 import { newId } from '../model/scalar.ts'
+import { canonicalEmail, canonicalText } from '../model/text-form.ts'
 import { textFault } from '../model/text.ts'
 import type { SessionAnswer, User } from '../model/user.ts'
 import { demandUncommon } from './passwords.ts'
@@ -26,7 +27,7 @@ export const register = async (
   demandUncommon(password, '/password')
   const passwordHash = await deps.passwords.hash(password)
   const opened = await writeAsSystem(deps, async (tx) => {
-    const account = { email: address, name: name.trim(), passwordHash, timeZone }
+    const account = { email: address, name: canonicalText(name), passwordHash, timeZone }
     const { user, entries } = await createUser(tx, account)
     return { value: await openSession(tx, user, device), entries }
   })
@@ -49,7 +50,7 @@ export const signIn = async (
   { email, password }: SignIn,
   device: Device,
 ): Promise<SessionAnswer> => {
-  const address = email.trim().toLowerCase()
+  const address = canonicalEmail(email)
   const found = await deps.db.read((sql) => selectCredentials(sql, address))
   const { valid, outdated } = await deps.passwords.verify(password, found?.passwordHash ?? null)
   if (!found || !valid) throw new AppError('invalid_credentials')
@@ -79,7 +80,7 @@ const rehash = async ({ passwords, log }: AuthDeps, password: string): Promise<s
 
 /** The canonical form of an e-mail address. 422 for what cannot be one. */
 export const toAddress = (email: string, pointer = '/email'): string => {
-  const address = email.trim().toLowerCase()
+  const address = canonicalEmail(email)
   if (/^[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u.test(address) && !textFault(address, { maxLength: 254 }))
     return address
   throw invalid({ pointer, detail: 'must be an e-mail address' })

@@ -24,6 +24,7 @@ import {
 } from '../model/project.ts'
 import type { Listed, Slice } from '../model/page.ts'
 import { newId } from '../model/scalar.ts'
+import { canonicalText } from '../model/text-form.ts'
 import { demandLive, demandNotInbox, lockProjectFor } from './access.ts'
 import { demand, effectiveRole, type Actor } from './actor.ts'
 import { readList } from './list.ts'
@@ -76,8 +77,8 @@ export const createProject = (
     const project = await insertProject(tx, {
       id: newId(),
       inboxOf: null,
-      name: input.name.trim(),
-      description: (input.description ?? '').trim(),
+      name: canonicalText(input.name),
+      description: canonicalText(input.description ?? ''),
       color: input.color ? toColor(input.color) : null,
     })
     await insertMember(tx, { projectId: project.id, userId, role: 'owner' })
@@ -113,8 +114,9 @@ export const updateProject = (
     demandVersion(project, ifMatch)
     demandLive(project)
     const wanted = {
-      name: patch.name?.trim() ?? project.name,
-      description: patch.description === undefined ? project.description : (patch.description ?? '').trim(),
+      name: patch.name === undefined ? project.name : canonicalText(patch.name),
+      description:
+        patch.description === undefined ? project.description : canonicalText(patch.description ?? ''),
       color: patch.color === undefined ? project.color : patch.color && toColor(patch.color),
     }
     return writable.some((field) => wanted[field] !== project[field])

@@ -1,4 +1,4 @@
-// What a client writes about a task, made canonical: trimmed, tags lower-cased without repeats, instants in UTC,
+// What a client writes about a task, made canonical: NFC, trimmed, tags lower-cased without repeats, instants in UTC,
 // absent fields at their defaults. And what differs between two states of a task.
 import { invalid } from '../errors.ts'
 import type { Changes } from '../model/event.ts'
@@ -14,6 +14,7 @@ import {
   type TaskPatch,
   type TaskReplacement,
 } from '../model/task.ts'
+import { canonicalTag, canonicalText, tagKey } from '../model/text-form.ts'
 import { textFault } from '../model/text.ts'
 
 export const maxTags = 20
@@ -46,21 +47,24 @@ const merged = <T>(given: T | null | undefined, held: T, fallback: T): T =>
 
 const canonical = (fields: TaskFields): TaskFields => ({
   ...fields,
-  title: fields.title.trim(),
-  description: fields.description.trim(),
+  title: canonicalText(fields.title),
+  description: canonicalText(fields.description),
   dueAt: fields.dueAt === null ? null : toInstant(fields.dueAt),
   tags: canonicalTags(fields.tags),
 })
 
-/** 422 where lower-casing made a tag too long. */
-export const canonicalTags = (tags: readonly string[]): string[] =>
-  [...new Set(tags.map(canonicalTag))].map((tag, index) => {
+/** Of tags that are equal by their folding the first stays. 422 where lower-casing made a tag too long. */
+export const canonicalTags = (tags: readonly string[]): string[] => {
+  const byKey = new Map<string, string>()
+  for (const [index, given] of tags.entries()) {
+    const tag = canonicalTag(given)
     const detail = textFault(tag, { maxLength: maxTagLength })
     if (detail !== null) throw invalid({ pointer: `/tags/${index}`, detail })
-    return tag
-  })
-
-export const canonicalTag = (tag: string): string => tag.trim().toLowerCase()
+    const key = tagKey(tag)
+    if (!byKey.has(key)) byKey.set(key, tag)
+  }
+  return [...byKey.values()]
+}
 
 /** The fields an entry tells changes of. Counters and times follow from what happened. */
 const told = [

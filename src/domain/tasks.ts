@@ -2,8 +2,9 @@
 import { selectTasks } from '../db/tasks.ts'
 import { invalid, notFound } from '../errors.ts'
 import type { NewTask, Task, TaskPatch, TaskReplacement } from '../model/task.ts'
+import { tagKey } from '../model/text-form.ts'
 import { demand, type Actor } from './actor.ts'
-import { canonicalTag, canonicalTags, fieldsOf, maxTags, patched } from './task-fields.ts'
+import { canonicalTags, fieldsOf, maxTags, patched } from './task-fields.ts'
 import { change, create, remove } from './task-steps.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
@@ -68,7 +69,7 @@ export const addTags = (
     ),
   )
 
-/** 404 where the task does not have it. */
+/** Removes the tag that is equal by its folding. 404 where the task does not have it. */
 export const removeTag = (
   deps: WriteDeps,
   request: Write<Task>,
@@ -82,7 +83,7 @@ export const removeTag = (
       request.actor,
       id,
       (task) => {
-        const rest = task.tags.filter((held) => held !== canonicalTag(tag))
+        const rest = task.tags.filter((held) => tagKey(held) !== tagKey(tag))
         if (rest.length === task.tags.length) throw notFound()
         return { ...task, tags: rest }
       },

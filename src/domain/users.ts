@@ -15,6 +15,7 @@ import type { Deps } from '../deps.ts'
 import { AppError, invalid, notFound } from '../errors.ts'
 import { userScope, type Entry } from '../model/event.ts'
 import type { PasswordChange, UserPatch } from '../model/credentials.ts'
+import { canonicalText } from '../model/text-form.ts'
 import type { PublicUser, User } from '../model/user.ts'
 import type { Actor } from './actor.ts'
 import { toAddress } from './auth.ts'
@@ -44,7 +45,7 @@ export const searchUsers = (
   actor: Actor,
   text: string,
   limit: number,
-): Promise<PublicUser[]> => db.read((sql) => selectUsersByText(sql, actor, text.trim(), limit))
+): Promise<PublicUser[]> => db.read((sql) => selectUsersByText(sql, actor, canonicalText(text), limit))
 
 /** A merge patch. 422 at `/currentPassword` where a new address lacks the right one; 409 `email_taken`. */
 export const updateMe = async (
@@ -61,7 +62,7 @@ export const updateMe = async (
     const wanted = {
       id: userId,
       email: email ?? before.email,
-      name: patch.name?.trim() ?? before.name,
+      name: patch.name === undefined ? before.name : canonicalText(patch.name),
       timeZone: patch.timeZone === undefined ? before.timeZone : (patch.timeZone ?? 'UTC'),
     }
     const changed = writable.filter((field) => wanted[field] !== before[field])

@@ -2,6 +2,7 @@
 import { isIPv6 } from 'node:net'
 import type { Deps, RatePolicy } from '../deps.ts'
 import { AppError } from '../errors.ts'
+import { canonicalEmail } from '../model/text-form.ts'
 import { policiesOf } from './rate-limit.ts'
 import { factsOf } from './request.ts'
 
@@ -62,7 +63,7 @@ export const limitSignIn = async <T>(
 
 /** One key for an account, whether it exists or not; addresses stay out of Redis. */
 const accountKey = (email: string): string =>
-  new Bun.CryptoHasher('sha256').update(email.trim().toLowerCase()).digest('base64url')
+  new Bun.CryptoHasher('sha256').update(canonicalEmail(email)).digest('base64url')
 
 /** IPv4 in IPv6 counts as IPv4; of IPv6 a household has a /64. */
 export const addressKey = (ip: string): string => {

@@ -19,7 +19,7 @@ export const maxDepth = 3
 
 export const Title = Text({ minLength: 1, maxLength: 255, examples: ['Write the launch plan'] })
 export const Description = Text({ maxLength: 10_000 })
-export const Tag = Text({ minLength: 1, maxLength: 50, examples: ['docs'] })
+export const Tag = Text({ minLength: 1, maxLength: 50, pathSegment: true, examples: ['docs'] })
 export const Tags = Type.Unsafe<string[]>(Type.Array(Tag, { maxItems: 20 }))
 export const Rank = Type.String({ description: 'Base-62 fractional key, compared by bytes' })
 

@@ -1,12 +1,16 @@
-// Text as people write it. Lengths count Unicode code points of the trimmed value; NUL and lone surrogates are
-// refused, because PostgreSQL refuses the one and silently replaces the other.
+// Text as people write it. Lengths count Unicode code points of the trimmed value in NFC; NUL and lone surrogates
+// are refused, because PostgreSQL refuses the one and silently replaces the other.
 import { Kind, Type, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
+import { canonicalText, isDotSegment, isVisible } from './text-form.ts'
 
 interface TextOptions {
+  /** Text that is required has something visible in it. */
   minLength?: number
   maxLength: number
   /** Taken to the letter, as secrets are: spaces around it count. */
   untrimmed?: boolean
+  /** It becomes part of a path: dot segments are refused, because URL parsers take them out. */
+  pathSegment?: boolean
   description?: string
   examples?: string[]
 }
@@ -17,21 +21,24 @@ interface TextOptions {
  */
 const maxUnits = (maxLength: number): number => 8 * maxLength + 1024
 
-/** Why `value` is no acceptable text, or null. */
+/** Why `value` is no acceptable text, or null. A value far beyond its limit is not walked. */
 export const textFault = (
   value: string,
-  { minLength = 0, maxLength, untrimmed }: TextOptions,
+  { minLength = 0, maxLength, untrimmed = false, pathSegment = false }: TextOptions,
 ): string | null => {
-  if (value.length > maxUnits(maxLength)) return `must have at most ${maxLength} characters`
+  const tooLong = `must have at most ${maxLength} characters`
+  if (value.length > maxUnits(maxLength)) return tooLong
   if (value.includes('\0')) return 'must not contain NUL'
   if (!value.isWellFormed()) return 'must not contain lone surrogates'
-  const trimmed = untrimmed ? value : value.trim()
+  const text = untrimmed ? value : canonicalText(value)
   // A code point is one or two code units, so that only values near a limit need counting.
-  const units = trimmed.length
-  const length = units <= maxLength && units >= 2 * minLength ? units : Array.from(trimmed).length
-  if (length > maxLength) return `must have at most ${maxLength} characters`
+  const units = text.length
+  const length = units <= maxLength && units >= 2 * minLength ? units : Array.from(text).length
+  if (length > maxLength) return tooLong
   if (length < minLength)
     return minLength === 1 ? 'must not be empty' : `must have at least ${minLength} characters`
+  if (minLength > 0 && !untrimmed && !isVisible(text)) return 'must contain something visible'
+  if (pathSegment && isDotSegment(text)) return 'must not be a dot segment of a path'
   return null
 }
 

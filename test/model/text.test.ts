@@ -9,7 +9,7 @@ describe('acceptable text', () => {
   test('is whatever is well-formed, has no NUL and fits in code points', () => {
     fc.assert(
       fc.property(any, fc.integer({ min: 0, max: 60 }), (text, maxLength) => {
-        const fits = Array.from(text.trim()).length <= maxLength
+        const fits = Array.from(text.trim().normalize('NFC')).length <= maxLength
         const expected = fits && !text.includes('\0') && text.isWellFormed()
         expect(textFault(text, { maxLength }) === null).toBe(expected)
       }),
@@ -25,6 +25,31 @@ describe('acceptable text', () => {
   test('is measured without the space around it', () => {
     expect(textFault('  ab  ', { maxLength: 2 })).toBeNull()
     expect(textFault(' \n\t ', { minLength: 1, maxLength: 2 })).toBe('must not be empty')
+  })
+
+  test('is counted in NFC, so that every normal form of it fits or none does', () => {
+    expect(textFault('re\u0301union', { maxLength: 7 })).toBeNull()
+    expect(textFault('\u1f82'.normalize('NFD').repeat(10), { maxLength: 10 })).toBeNull()
+    expect(textFault('re\u0301unions', { maxLength: 7 })).toBe('must have at most 7 characters')
+  })
+
+  test('has something visible where it is required', () => {
+    for (const text of ['\u200b', '\u00ad\u2060', '\u0001\u0002', '\u3164'])
+      expect([text, textFault(text, { minLength: 1, maxLength: 9 })]).toEqual([
+        text,
+        'must contain something visible',
+      ])
+    expect(textFault('\u200b', { maxLength: 9 })).toBeNull()
+    expect(textFault('\u0001', { minLength: 1, maxLength: 9, untrimmed: true })).toBeNull()
+  })
+
+  test('far beyond its limit is refused by its length alone', () => {
+    expect(textFault('\ud800'.repeat(100), { maxLength: 10 })).toBe('must have at most 10 characters')
+  })
+
+  test('that goes into a path is no dot segment', () => {
+    for (const text of ['.', ' .. ', '%2E.'])
+      expect(textFault(text, { maxLength: 9, pathSegment: true })).toBe('must not be a dot segment of a path')
   })
 
   test('has no half of a surrogate pair', () => {

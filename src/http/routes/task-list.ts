@@ -3,10 +3,10 @@ import { Type, type Static } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import { taskSorts, type Range, type TaskFilter, type TaskOrder } from '../../db/task-list.ts'
 import type { Deps } from '../../deps.ts'
-import { canonicalTag } from '../../domain/task-fields.ts'
 import { listTasks } from '../../domain/task-list.ts'
 import { Id, Instant, toInstant, Word } from '../../model/scalar.ts'
 import { priorities, statuses, Task } from '../../model/task.ts'
+import { canonicalTag } from '../../model/text-form.ts'
 import { Text } from '../../model/text.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
@@ -25,7 +25,7 @@ const listQuery = Type.Object(
     priority: Type.Optional(Words(priorities, 'Any of these')),
     assigneeId: Type.Optional(Type.Union([Id(), Word('me', 'none')])),
     creatorId: Type.Optional(Id()),
-    tag: Type.Optional(Repeatable({ type: 'string', maxLength: 100 }, 20, 'All of these')),
+    tag: Type.Optional(Repeatable({ type: 'string', maxLength: 200 }, 20, 'All of these')),
     completed: Type.Optional(Flag('true: done; false: everything else')),
     overdue: Type.Optional(Flag('Whether it is open and its due time has passed')),
     shared: Type.Optional(Flag('Whether it is shared with you singly')),

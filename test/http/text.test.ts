@@ -1,0 +1,200 @@
+// Text has one form at every route that takes some: NFC, something visible where it is required, tags and search by
+// the folding.
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import type { Project } from '../../src/model/project.ts'
+import type { Task } from '../../src/model/task.ts'
+import { callsOf, pointersOf, type Calls } from '../support/tasks.ts'
+import { startWorld, testPassword, type World } from '../support/world.ts'
+
+const decomposed = 'Re\u0301union'
+const composed = 'Réunion'
+const invisible = ['\u200b', '\u00ad\u2060', '\u0001\u0002', ' \u3164 ']
+
+let world: World
+let mine: Calls
+
+beforeAll(async () => {
+  world = await startWorld()
+  mine = callsOf(world, await world.register('Ada'))
+})
+
+afterAll(() => world[Symbol.asyncDispose]())
+
+interface List {
+  items: Task[]
+}
+
+const idsOf = async (query: string): Promise<string[]> =>
+  (await mine.call<List>('GET', `/api/tasks?${query}`)).body.items.map(({ id }) => id)
+
+const fields = { title: decomposed, description: decomposed, tags: [decomposed] }
+const stored = { title: composed, description: composed, tags: ['réunion'] }
+
+describe('NFC', () => {
+  test('every route that writes a task', async () => {
+    const { id } = await mine.task(fields)
+    const write = async (method: string, path: string, body: object): Promise<Task> => {
+      const { status, body: answer } = await mine.call<Task & List>(method, path, body)
+      expect([path, status]).toEqual([path, 200])
+      return answer.items?.[0] ?? answer
+    }
+    expect(await mine.get(id)).toMatchObject(stored)
+    await write('PATCH', `/api/tasks/${id}`, { title: 'x', description: '', tags: [] })
+    expect(await write('PATCH', `/api/tasks/${id}`, fields)).toMatchObject(stored)
+    expect(await write('PUT', `/api/tasks/${id}`, { title: 'x' })).toMatchObject({ tags: [] })
+    expect(await write('PUT', `/api/tasks/${id}`, fields)).toMatchObject(stored)
+    await write('PUT', `/api/tasks/${id}`, { title: 'x' })
+    expect(await write('POST', `/api/tasks/${id}/tags`, { tags: [decomposed] })).toMatchObject({
+      tags: ['réunion'],
+    })
+    const bulk = { ids: [id], changes: fields }
+    expect(await write('PATCH', '/api/tasks/bulk', bulk)).toMatchObject(stored)
+    await write('PUT', `/api/tasks/${id}`, { title: 'x' })
+    const update = { operations: [{ op: 'update', id, data: fields }] }
+    expect(await write('POST', '/api/tasks/batch', update)).toMatchObject(stored)
+    const create = { operations: [{ op: 'create', data: fields }] }
+    expect(await write('POST', '/api/tasks/batch', create)).toMatchObject(stored)
+  })
+
+  test('projects and people', async () => {
+    const { body: made } = await mine.call<Project>('POST', '/api/projects', {
+      name: decomposed,
+      description: decomposed,
+    })
+    expect([made.name, made.description]).toEqual([composed, composed])
+    const { body: renamed } = await mine.call<Project>('PATCH', `/api/projects/${made.id}`, {
+      name: `${decomposed}!`,
+      description: `${decomposed}!`,
+    })
+    expect([renamed.name, renamed.description]).toEqual([`${composed}!`, `${composed}!`])
+    const eve = await world.register(decomposed)
+    expect(eve.session.user.name).toBe(composed)
+    const { body: user } = await callsOf(world, eve).call('PATCH', '/api/users/me', {
+      name: `${decomposed}!`,
+    })
+    expect(user.name).toBe(`${composed}!`)
+  })
+
+  test('an address is one in every form: no second account, found by sign-in, members and shares', async () => {
+    const local = `andre\u0301-${crypto.randomUUID()}`
+    const register = (email: string) =>
+      world.call('POST', '/api/auth/register', { body: { email, name: 'André', password: testPassword } })
+    const forms = [`${local}@example.com`, ` ${local.normalize('NFC').toUpperCase()}@EXAMPLE.com `]
+    const first = await register(forms[0]!)
+    expect([first.status, first.body.user.email]).toEqual([201, `${local}@example.com`.normalize('NFC')])
+    const project = await mine.project()
+    const task = await mine.task({ projectId: project.id })
+    for (const [index, email] of forms.entries()) {
+      const again = await register(email)
+      expect([again.status, again.body.code]).toEqual([409, 'email_taken'])
+      const body = { email, password: testPassword }
+      expect((await world.call('POST', '/api/auth/login', { body })).status).toBe(200)
+      const changed = await mine.refused('PATCH', '/api/users/me', { email, currentPassword: testPassword })
+      expect([changed.status, changed.body.code]).toEqual([409, 'email_taken'])
+      const share = await mine.refused('POST', `/api/tasks/${task.id}/shares`, { email, permission: 'view' })
+      expect([share.status, share.body.code]).toEqual(
+        index === 0 ? [201, undefined] : [409, 'already_shared'],
+      )
+    }
+    for (const [index, email] of forms.entries()) {
+      const member = await mine.refused('POST', `/api/projects/${project.id}/members`, {
+        email,
+        role: 'viewer',
+      })
+      expect([member.status, member.body.code]).toEqual(
+        index === 0 ? [201, undefined] : [409, 'already_member'],
+      )
+    }
+  })
+
+  test('lengths count the code points of NFC', async () => {
+    const { title } = await mine.task({ title: 'e\u0301'.repeat(255) })
+    expect(title).toBe('é'.repeat(255))
+    const answer = await mine.refused('POST', '/api/tasks', { title: 'e\u0301'.repeat(256) })
+    expect([answer.status, pointersOf(answer)]).toEqual([422, ['/title']])
+  })
+})
+
+test('Required text has something visible in it', async () => {
+  const task = await mine.task()
+  const project = await mine.project()
+  for (const text of invisible) {
+    const refused: [string, string, object, string][] = [
+      ['POST', '/api/tasks', { title: text }, '/title'],
+      ['PATCH', `/api/tasks/${task.id}`, { title: text }, '/title'],
+      ['PUT', `/api/tasks/${task.id}`, { title: text }, '/title'],
+      ['POST', '/api/tasks', { title: 'x', tags: [text] }, '/tags/0'],
+      ['POST', `/api/tasks/${task.id}/tags`, { tags: ['a', text] }, '/tags/1'],
+      ['PATCH', '/api/tasks/bulk', { ids: [task.id], changes: { title: text } }, '/changes/title'],
+      ['POST', '/api/projects', { name: text }, '/name'],
+      ['PATCH', `/api/projects/${project.id}`, { name: text }, '/name'],
+      ['PATCH', '/api/users/me', { name: text }, '/name'],
+      ['POST', '/api/auth/register', { name: text, email: 'a@b.c', password: testPassword }, '/name'],
+    ]
+    for (const [method, path, body, pointer] of refused) {
+      const answer = await mine.refused(method, path, body)
+      expect([method, path, answer.status, pointersOf(answer)]).toEqual([method, path, 422, [pointer]])
+    }
+    expect((await mine.task({ description: text })).title).toBe('Write it')
+  }
+})
+
+describe('tags', () => {
+  test('that are dot segments are refused wherever tags are written', async () => {
+    const task = await mine.task()
+    for (const tag of ['.', '..', ' .. ', '%2e%2E', '．．', '‥']) {
+      const refused: [string, string, object][] = [
+        ['POST', '/api/tasks', { title: 'x', tags: [tag] }],
+        ['PATCH', `/api/tasks/${task.id}`, { tags: [tag] }],
+        ['PUT', `/api/tasks/${task.id}`, { title: 'x', tags: [tag] }],
+        ['POST', `/api/tasks/${task.id}/tags`, { tags: [tag] }],
+        ['PATCH', '/api/tasks/bulk', { ids: [task.id], changes: { tags: [tag] } }],
+        ['POST', '/api/tasks/batch', { operations: [{ op: 'create', data: { title: 'x', tags: [tag] } }] }],
+      ]
+      for (const [method, path, body] of refused)
+        expect([method, path, tag, (await mine.refused(method, path, body)).status]).toEqual([
+          method,
+          path,
+          tag,
+          422,
+        ])
+    }
+  })
+
+  test('of any other text are removed by their path, in any form and case', async () => {
+    const tags = [
+      'a/b',
+      '../x',
+      '100%',
+      '%2f',
+      'what?',
+      '#1',
+      'a b',
+      '…',
+      '🚀',
+      'straße',
+      'réunion',
+      'a;b&c=d+e',
+    ]
+    const given = tags.map((tag) => ({ straße: 'STRASSE', réunion: decomposed.toUpperCase() })[tag] ?? tag)
+    const task = await mine.task({ tags })
+    expect(task.tags).toEqual(tags)
+    for (const [index, tag] of given.entries()) {
+      const path = `/api/tasks/${task.id}/tags/${encodeURIComponent(tag)}`
+      expect([tag, (await mine.call('DELETE', path)).status]).toEqual([tag, 204])
+      expect((await mine.get(task.id)).tags).toEqual(tags.slice(index + 1))
+      expect((await mine.call('DELETE', path)).status).toBe(404)
+    }
+  })
+
+  test('that are equal by their folding are one, spelled as the first', async () => {
+    const task = await mine.task({
+      tags: ['Straße', 'strasse', 'STRASSE', 'İstanbul', 'istanbul', 'ﬁle', 'file'],
+    })
+    expect(task.tags).toEqual(['straße', 'i\u0307stanbul', 'ﬁle'])
+    const { body } = await mine.call<Task>('POST', `/api/tasks/${task.id}/tags`, { tags: ['STRASSE', 'new'] })
+    expect(body.tags).toEqual([...task.tags, 'new'])
+    const same = await mine.call<Task>('POST', `/api/tasks/${task.id}/tags`, { tags: ['FILE'] })
+    expect(same.headers.get('tide-cursor')).toBeNull()
+  })
+})
