@@ -3,6 +3,7 @@ import { openWriter } from '../compose.ts'
 import { readConfig } from '../config.ts'
 import { disableAccount } from '../domain/account-disabling.ts'
 import { createLog } from '../log.ts'
+import { canonicalEmail } from '../model/text-form.ts'
 
 const usage = `Usage: bun src/main.ts user disable <email>…
   disable   end all sessions of the accounts, close their sockets and refuse sign-ins; their data stays`
@@ -25,7 +26,7 @@ export const userCommand = async (
   await using writer = await openWriter(config, createLog('user', config.logLevel))
   let code = 0
   for (const email of emails) {
-    const address = email.trim().toLowerCase()
+    const address = canonicalEmail(email)
     const result = await disableAccount(writer, address)
     if (result === 'unknown') {
       console.error(`There is no account ${address}.`)

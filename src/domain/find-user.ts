@@ -3,6 +3,7 @@
 import type { Tx } from '../db/client.ts'
 import { selectUserId } from '../db/members.ts'
 import { AppError, invalid } from '../errors.ts'
+import { canonicalEmail } from '../model/text-form.ts'
 
 /** The person named by exactly one of id and e-mail. 422 `user_not_found` with its pointer where there is none. */
 export const findUser = async (
@@ -11,10 +12,7 @@ export const findUser = async (
 ): Promise<string> => {
   if ((userId === undefined) === (email === undefined))
     throw invalid({ pointer: '', detail: 'must name a person by either userId or email' })
-  const found = await selectUserId(
-    tx,
-    userId === undefined ? { email: email!.trim().toLowerCase() } : { userId },
-  )
+  const found = await selectUserId(tx, userId === undefined ? { email: canonicalEmail(email!) } : { userId })
   if (found !== null) return found
   throw userNotFound(userId === undefined ? '/email' : '/userId')
 }
