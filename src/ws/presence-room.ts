@@ -86,9 +86,9 @@ export class PresenceRoom implements Subscriber {
     return this.#watches.size
   }
 
-  tell(frame: string, isPresence: boolean, except?: Watcher): void {
+  tell(frame: string, isPresence: boolean, isFor: (watcher: Watcher) => boolean): void {
     for (const [watcher, { isIn }] of this.#watches)
-      if (isIn && watcher !== except) watcher.tellOf(this.key, frame, isPresence)
+      if (isIn && isFor(watcher)) watcher.tellOf(this.key, frame, isPresence)
   }
 
   /** Called by the hub with what the log says of the place's project. */

@@ -23,7 +23,10 @@ export class PresenceView {
   /** This process's people and how many connections each has here. */
   readonly #here = new Map<string, number>()
   readonly #elsewhere = new Map<string, Elsewhere>()
+  /** Who was told to all who watched before the last news. */
   readonly #shown = new Set<string>()
+  /** Who was told only to those who came since: for these, too, they leave with the delay and are told as gone. */
+  readonly #shownEarly = new Set<string>()
   /** Of those shown who is gone since when, not told yet: they may be about to come back. */
   readonly #gone = new Map<string, number>()
   /** The last count told; null while people are named. */
@@ -68,10 +71,16 @@ export class PresenceView {
     return { users: count > maxListed ? null : [...this.#here.keys()], count }
   }
 
-  /** For somebody who just came: what the others were told so far. News follows from there for all alike. */
+  /**
+   * For one who just came: everybody there now, also those of whom the others have no news yet. The next news lists
+   * some of these as joined, so what this one hears of it is `newsSince` this frame.
+   */
   full(userId: string): PresenceFrame {
-    if (this.#shownCount !== null) return { t: 'presence', key: this.key, count: this.#shownCount }
-    return this.#frame(new Set([...this.#shown, userId]), [], [])
+    const present = this.#present()
+    if (typeof present === 'number') return { t: 'presence', key: this.key, count: present }
+    present.add(userId)
+    for (const id of present) if (!this.#shown.has(id)) this.#shownEarly.add(id)
+    return this.#frame(present, [], [])
   }
 
   /** What is news since the last time it was asked for; null for nothing. */
@@ -84,6 +93,7 @@ export class PresenceView {
     }
     if (!this.#hasChanged && this.#gone.size === 0) return null
     this.#hasChanged = false
+    this.#shownEarly.clear()
     const present = this.#present()
     if (typeof present === 'number') {
       this.#shown.clear()
@@ -92,12 +102,12 @@ export class PresenceView {
       this.#shownCount = present
       return { t: 'presence', key: this.key, count: present }
     }
-    const left = [...this.#gone].filter(([, since]) => now - since >= this.patience.leave).map(([id]) => id)
-    for (const userId of left) {
+    const over = [...this.#gone].filter(([, since]) => now - since >= this.patience.leave).map(([id]) => id)
+    for (const userId of over) {
       this.#gone.delete(userId)
-      this.#shown.delete(userId)
       present.delete(userId)
     }
+    const left = over.filter((userId) => this.#shown.delete(userId))
     const joined = [...present].filter((userId) => !this.#shown.has(userId))
     for (const userId of joined) this.#shown.add(userId)
     const wasCounted = this.#shownCount !== null
@@ -125,8 +135,19 @@ export class PresenceView {
   #missing(userIds: Iterable<string>, now: number): void {
     for (const userId of userIds) {
       const isElsewhere = [...this.#elsewhere.values()].some(({ users }) => users.has(userId))
-      if (this.#shown.has(userId) && !this.#here.has(userId) && !isElsewhere && !this.#gone.has(userId))
+      const isShown = this.#shown.has(userId) || this.#shownEarly.has(userId)
+      if (isShown && !this.#here.has(userId) && !isElsewhere && !this.#gone.has(userId))
         this.#gone.set(userId, now)
     }
   }
+}
+
+/** What of the news is new to one who had a full frame since the news before; null for nothing. */
+export const newsSince = (full: PresenceFrame, news: PresenceFrame): PresenceFrame | null => {
+  if (!full.users || !news.users) return full.count === news.count && !news.users ? null : news
+  const told = new Set(full.users)
+  const present = new Set(news.users)
+  const joined = news.users.filter((userId) => !told.has(userId))
+  const left = full.users.filter((userId) => !present.has(userId))
+  return joined.length + left.length === 0 ? null : { ...news, joined, left }
 }

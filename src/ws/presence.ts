@@ -4,9 +4,9 @@ import type { Actor } from '../domain/actor.ts'
 import type { PresenceKey } from '../domain/presence.ts'
 import { newId } from '../model/scalar.ts'
 import { PresenceRoom, type Watcher } from './presence-room.ts'
-import { PresenceView, type Attendance } from './presence-view.ts'
+import { newsSince, PresenceView, type Attendance } from './presence-view.ts'
 import type { SocketsDeps } from './outlet.ts'
-import type { Patience, ServerFrame } from './protocol.ts'
+import type { Patience, PresenceFrame, ServerFrame } from './protocol.ts'
 
 interface Place {
   room: PresenceRoom
@@ -17,6 +17,8 @@ interface Place {
   asks: boolean
   saidAt: number
   toldAt: number
+  /** Watchers who had a full frame since the last news, with that frame. */
+  full: Map<Watcher, PresenceFrame>
   /** Deliveries of signals left in this second. */
   signalsLeft: number
 }
@@ -69,12 +71,18 @@ export class Presence implements Disposable {
   }
 
   unwatch(watcher: Watcher, key: PresenceKey): void {
-    this.#places.get(key)?.room.dismiss(watcher)
+    const place = this.#places.get(key)
+    place?.full.delete(watcher)
+    place?.room.dismiss(watcher)
   }
 
   /** Who is there now, for one who just came or missed the news. */
   full(watcher: Watcher, key: PresenceKey): ServerFrame | null {
-    return this.#places.get(key)?.view.full(watcher.userId) ?? null
+    const place = this.#places.get(key)
+    if (!place) return null
+    const frame = place.view.full(watcher.userId)
+    place.full.set(watcher, frame)
+    return frame
   }
 
   isIn(watcher: Watcher, key: PresenceKey): boolean {
@@ -115,6 +123,7 @@ export class Presence implements Disposable {
       asks: false,
       saidAt: -Infinity,
       toldAt: -Infinity,
+      full: new Map(),
       signalsLeft: maxSignalDeliveries,
     }
     this.#places.set(key, place)
@@ -134,10 +143,18 @@ export class Presence implements Disposable {
       }
       if (now - place.toldAt < presenceNews) continue
       const news = place.view.news(now)
-      if (!news) continue
-      place.toldAt = now
-      this.deps.stats.presence += 1
-      place.room.tell(JSON.stringify(news), true)
+      if (news) this.#tellNews(place, news, now)
+      place.full.clear() // what they were told is now what all were told
+    }
+  }
+
+  #tellNews(place: Place, news: PresenceFrame, now: number): void {
+    place.toldAt = now
+    this.deps.stats.presence += 1
+    place.room.tell(JSON.stringify(news), true, (watcher) => !place.full.has(watcher))
+    for (const [watcher, full] of place.full) {
+      const own = newsSince(full, news)
+      if (own && place.room.isIn(watcher)) watcher.tellOf(place.room.key, JSON.stringify(own), true)
     }
   }
 
@@ -182,7 +199,7 @@ export class Presence implements Disposable {
     }
     place.signalsLeft -= place.room.size
     this.deps.stats.signals += 1
-    place.room.tell(frame, false, sender)
+    place.room.tell(frame, false, (watcher) => watcher !== sender)
   }
 }
 

@@ -1,6 +1,6 @@
 // Who is at a place, on a clock of the test's own: leaving, expiring, and more people than are named.
 import { expect, test } from 'bun:test'
-import { maxListed, PresenceView } from '../../src/ws/presence-view.ts'
+import { maxListed, newsSince, PresenceView } from '../../src/ws/presence-view.ts'
 import { randomOf, seed } from '../events/seed.ts'
 
 const patience = { leave: 5_000, presenceTtl: 45_000 }
@@ -36,15 +36,34 @@ test('who came and went between two frames was never there', () => {
   expect(view.full('bert')).toMatchObject({ users: ['bert'], count: 1 })
 })
 
-test('whoever comes is shown what the others were told, so that the same news follows for all', () => {
+test('one who comes is shown everybody there, and of the next news only what is new to them', () => {
   const view = make()
   view.enter('anna')
   view.news(0)
-  view.enter('bert') // not told yet, and gone before it is
+  view.enter('bert') // the others have no news of him yet
   view.enter('carl')
-  expect(view.full('carl')).toMatchObject({ users: ['anna', 'carl'], joined: [], left: [] })
+  const full = view.full('carl')
+  expect(full).toMatchObject({ users: ['anna', 'bert', 'carl'], joined: [], left: [], count: 3 })
+  view.enter('dora')
+  const news = view.news(2)!
+  expect(news).toMatchObject({ joined: ['bert', 'carl', 'dora'], left: [] })
+  expect(newsSince(full, news)).toMatchObject({ users: news.users, joined: ['dora'], left: [], count: 4 })
+  expect(newsSince(view.full('dora'), news)).toBeNull()
+})
+
+test('one who was shown to a newcomer alone leaves for all with the delay, and once', () => {
+  const view = make()
+  view.enter('anna')
+  view.news(0)
+  view.enter('bert')
+  view.enter('carl')
+  const full = view.full('carl')
   view.leave('bert', 1)
-  expect(view.news(2)).toMatchObject({ users: ['anna', 'carl'], joined: ['carl'], left: [] })
+  const news = view.news(2)!
+  expect(news).toMatchObject({ joined: ['carl', 'bert'], left: [] })
+  expect(newsSince(full, news)).toBeNull()
+  expect(view.news(5_001)).toMatchObject({ users: ['anna', 'carl'], joined: [], left: ['bert'] })
+  expect(view.news(10_000)).toBeNull()
 })
 
 test('what another process said counts for its time and no longer, and ends when it says so', () => {
@@ -91,8 +110,19 @@ test('whatever happens, adding up the news gives who is there', () => {
   const said = new Map<string, { users: string[]; at: number }>()
   const told = new Set<string>()
   let now = 0
+  /** Of one who came since the last news: that frame, and what it has told. */
+  let newcomer: ReturnType<typeof view.full> | null = null
   const hear = (): void => {
     const news = view.news(now)
+    if (newcomer) {
+      const added = new Set(newcomer.users)
+      const own = news && newsSince(newcomer, news)
+      newcomer = null
+      for (const user of own?.left ?? []) expect(added.delete(user)).toBe(true)
+      for (const user of own?.joined ?? []) expect(added.has(user)).toBe(false)
+      for (const user of own?.joined ?? []) added.add(user)
+      expect([...added].sort()).toEqual([...(news?.users ?? told)].sort())
+    }
     if (!news) return
     for (const user of news.left!) expect(told.delete(user)).toBe(true)
     for (const user of news.joined!) expect(told.has(user)).toBe(false)
@@ -116,6 +146,7 @@ test('whatever happens, adding up the news gives who is there', () => {
       view.hear(process, { users, count: users.length }, now)
       said.set(process, { users, at: now })
     }
+    if (random() < 0.3 && (here.get(people[0]!) ?? 0) > 0) newcomer = view.full(people[0]!)
     if (random() < 0.7) hear()
   }
   // Left alone, it comes to what is true.

@@ -117,6 +117,53 @@ test('whoever watches sees who is there, who comes, and after a while who has go
   expect(performance.now() - leftAt).toBeGreaterThan(soon.leave - 20)
 })
 
+test('the first frame is complete at once, on a process with others and after other processes answered; nobody is told twice (P-PRE-1)', async () => {
+  // News is a minute away: whatever is complete here is so by the first frame.
+  await using slow = await world.another({}, { ...soon, presenceNews: 60_000, presenceRefresh: 60_000 })
+  const { key } = await shared()
+  await using a = await watching(slow, anna, key)
+  expect(await a.take('presence')).toMatchObject({ users: [anna.id], joined: [] })
+  await using b = await watching(slow, bert, key)
+  expect(await b.take('presence')).toMatchObject({ joined: [], left: [], count: 2 })
+  expect([...(b.frames.findLast(({ t }) => t === 'presence')!.users as string[])].sort()).toEqual(
+    sorted(anna, bert),
+  )
+
+  // Over two processes, with news at the usual pace: each person is listed as joined at most once, oneself never.
+  const { key: other } = await shared()
+  await using c = await watching(first, anna, other)
+  await using d = await watching(second, bert, other)
+  await sees(c, other, anna, bert)
+  await sees(d, other, anna, bert)
+  await using e = await watching(second, anna, other)
+  const full = await e.take('presence')
+  expect([...(full.users as string[])].sort()).toEqual(sorted(anna, bert))
+  await using f = await watching(first, bert, other)
+  expect([...((await f.take('presence')).users as string[])].sort()).toEqual(sorted(anna, bert))
+  const end = performance.now() + soon.presenceRefresh * 3
+  await eventually(() => expect(performance.now()).toBeGreaterThan(end))
+  for (const [socket, self] of [
+    [a, anna],
+    [b, bert],
+    [c, anna],
+    [d, bert],
+    [e, anna],
+    [f, bert],
+  ] as const) {
+    const frames = socket.frames.filter(({ t }) => t === 'presence')
+    const told = new Set<string>()
+    for (const [index, { users, joined }] of frames.entries()) {
+      for (const id of joined) {
+        expect(id).not.toBe(self.id)
+        expect(told.has(id)).toBe(false)
+      }
+      expect(new Set(users).size).toBe(users.length)
+      if (index === 0) for (const id of users) told.add(id)
+      for (const id of joined) told.add(id)
+    }
+  }
+})
+
 test('it holds across processes, signals too, but for whoever sent them (P-PRE-3, P-SIG-1)', async () => {
   const { key } = await shared()
   await using a = await watching(first, anna, key)
