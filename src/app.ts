@@ -7,10 +7,11 @@ import type { Deps } from './deps.ts'
 import { addressKey } from './http/allowance.ts'
 import { asyncApiRoutes } from './http/asyncapi.ts'
 import { crossOrigin } from './http/cors.ts'
-import type { RouteSchemas } from './http/faults.ts'
-import { frame, type RouteTable } from './http/frame.ts'
+import { remainingRoutes } from './http/exact-path.ts'
+import { frame } from './http/frame.ts'
 import { openApiRoutes } from './http/openapi.ts'
 import { factsOf } from './http/request.ts'
+import { createRouteTable } from './http/route-table.ts'
 import { authRoutes } from './http/routes/auth.ts'
 import { docsRoutes } from './http/routes/docs.ts'
 import { healthRoutes } from './http/routes/health.ts'
@@ -35,12 +36,8 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     handler: { standardHostname: false },
   })
   app.use(crossOrigin(deps.config))
-  app.use(
-    frame(
-      deps,
-      routeTable(() => app.routes),
-    ),
-  )
+  const routes = createRouteTable(() => app.routes)
+  app.use(frame(deps, routes))
   app.use(healthRoutes(deps))
   app.use(openApiRoutes(() => app.routes))
   app.use(asyncApiRoutes())
@@ -66,48 +63,6 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
       detail: { tags: ['Log'], summary: 'Upgrade to a WebSocket speaking tasktide.v1 (docs/protocol.md)' },
     },
   )
+  app.config.serve = { routes: remainingRoutes(routes, app.fetch) }
   return app
-}
-
-interface Route {
-  method: string
-  path: string
-  hooks: RouteSchemas
-}
-
-/** What the routes answer to; paths are only asked about for requests that failed. */
-const routeTable = (routesOf: () => Route[]): RouteTable => {
-  let compiled: { method: string; pattern: RegExp }[] = []
-  const schemas = new Map<string, RouteSchemas>()
-  return {
-    methodsOf(path) {
-      const routes = routesOf()
-      if (compiled.length !== routes.length)
-        compiled = routes.map(({ method, path: template }) => ({ method, pattern: patternOf(template) }))
-      const methods = new Set(
-        compiled.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method),
-      )
-      if (methods.has('GET')) methods.add('HEAD')
-      return [...methods]
-    },
-    schemasOf(method, template) {
-      const answering = method === 'HEAD' ? 'GET' : method
-      const name = `${answering} ${template}`
-      const known = schemas.get(name)
-      if (known) return known
-      // Templates are as many as the routes: unmatched requests have none.
-      const hooks = routesOf().find((route) => route.method === answering && route.path === template)?.hooks
-      if (hooks) schemas.set(name, hooks)
-      return hooks ?? {}
-    },
-  }
-}
-
-const patternOf = (template: string): RegExp => {
-  const source = template
-    .replace(/\/$/, '')
-    .replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`)
-    .replaceAll(/:[^/]+/g, '[^/]+')
-    .replaceAll('*', '.*')
-  return new RegExp(`^${source}/?$`)
 }

@@ -1,27 +1,24 @@
 // The refresh token's cookie: for browsers that should not hold it in JavaScript. Whoever lets it speak for a
 // person demands an allowed Origin, because browsers send cookies with requests that others caused.
-import type { Config } from '../config.ts'
 import { sessionSeconds } from '../db/sessions.ts'
-import { isAllowedOrigin } from '../domain/origin.ts'
+import { isAllowedOrigin, isPlainPrivateHttp, type OriginConfig } from '../domain/origin.ts'
 import { AppError } from '../errors.ts'
 
 const name = 'tide_refresh'
 
-type CookieConfig = Pick<Config, 'env' | 'allowedOrigins' | 'trustedProxies'>
-
 /** The Set-Cookie value that keeps a refresh token; null removes it. */
-export const refreshCookie = (token: string | null, request: Request, config: CookieConfig): string =>
+export const refreshCookie = (token: string | null, request: Request, config: OriginConfig): string =>
   [
     `${name}=${token ?? ''}`,
     'Path=/api/auth',
     `Max-Age=${token === null ? 0 : sessionSeconds}`,
     'HttpOnly',
-    ...(isPlainLocalhost(request, config) ? [] : ['Secure']),
+    ...(isPlainPrivateHttp(request, config) ? [] : ['Secure']),
     'SameSite=Strict',
   ].join('; ')
 
 /** The refresh token of the request's cookie, null for none. 403 `origin_refused` when another site may have sent it. */
-export const refreshTokenOfCookie = (request: Request, config: CookieConfig): string | null => {
+export const refreshTokenOfCookie = (request: Request, config: OriginConfig): string | null => {
   const token = new Bun.CookieMap(request.headers.get('cookie') ?? '').get(name)
   if (!token) return null
   const origin = request.headers.get('origin')
@@ -30,10 +27,4 @@ export const refreshTokenOfCookie = (request: Request, config: CookieConfig): st
     throw new AppError('origin_refused')
   }
   return token
-}
-
-/** Browsers keep Secure cookies of no http site; while developing there is nothing else. */
-const isPlainLocalhost = (request: Request, { env }: CookieConfig): boolean => {
-  const { protocol, hostname } = new URL(request.url)
-  return env !== 'production' && protocol === 'http:' && /^(localhost|127\.0\.0\.1|\[::1\])$/.test(hostname)
 }

@@ -6,11 +6,14 @@ import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { demandRequest } from './allowance.ts'
 import { readJson } from './body.ts'
-import { problem, toAppError } from './errors.ts'
+import { clientAddress } from './client-address.ts'
+import { problem } from './errors.ts'
+import { requirePlace } from './exact-path.ts'
 import { checkRequest, type RouteSchemas } from './faults.ts'
 import { authenticate, isGuarded } from './guard.ts'
-import { readQuery } from './query.ts'
-import { factsOf, hasAddress, pathOf, startRequest } from './request.ts'
+import { readQuery, requireFewParameters } from './query.ts'
+import { factsOf, hasValidHost, pathOf, startRequest } from './request.ts'
+import { routeOf, type RouteTable } from './route-table.ts'
 
 const securityHeaders = {
   'X-Content-Type-Options': 'nosniff',
@@ -18,41 +21,37 @@ const securityHeaders = {
   'Referrer-Policy': 'no-referrer',
 }
 
-/** What the frame needs to know of the routes, which are registered after it. */
-export interface RouteTable {
-  /** The methods a path answers to; empty for an unknown path. */
-  methodsOf(path: string): string[]
-  /** What the route of this template declares; empty for none. */
-  schemasOf(method: string, template: string): RouteSchemas
-}
-
 export const frame = (deps: Deps, routes: RouteTable) =>
   new Elysia({ name: 'frame' })
     .onRequest(async ({ request, server, set }) => {
-      const facts = startRequest(request, clientAddress(deps, request, server?.requestIP(request)?.address))
+      const peer = server?.requestIP(request)?.address ?? ''
+      const forwardedFor = request.headers.get('x-forwarded-for')
+      const facts = startRequest(request, clientAddress(forwardedFor, peer, deps.config.trustedProxies))
       const { headers } = set
       Object.assign(headers, securityHeaders)
       headers['X-Request-Id'] = facts.id
       if (deps.config.env === 'production') headers['Strict-Transport-Security'] = 'max-age=31536000'
-      if (!hasAddress(request)) throw new AppError('bad_request', 'The Host header is missing or wrong')
+      if (!hasValidHost(request)) throw new AppError('bad_request', 'The Host header must name one host')
       const path = pathOf(request)
       const refusal = isGuarded(path) ? await refusalOf(request, deps.authenticator) : null
       if (isLimited(path)) await demandRequest(deps, request, headers)
-      // What does not exist is 404 or 405 for everybody; the router says so.
-      if (refusal !== null && routes.methodsOf(path).includes(request.method)) throw refusal
+      // What does not exist is 404 or 405, with credentials or without.
+      facts.place = requirePlace(request, routes)
+      if (refusal !== null) throw refusal
+      requireFewParameters(request)
     })
     .onParse({ as: 'global' }, ({ request, contentType }) => readJson(request, contentType))
     .onTransform({ as: 'global' }, (context) => {
-      const { request, route, params, body } = context
-      const query = readQuery(request.url)
-      const schemas = routes.schemasOf(request.method, route)
+      const { request, params, body } = context
+      const query = readQuery(request)
+      const schemas = schemasOf(request)
       // A schema refuses what it does not know; a route without one knows nothing.
       if (!schemas.query && Object.keys(query).length > 0) throw new AppError('unknown_parameter')
       checkRequest(schemas, { params, query, body })
       Object.assign(context, { query })
     })
     .onError({ as: 'global' }, ({ error, request }) => {
-      const answer = problem(withMethods(error, request, routes), request, deps.log)
+      const answer = problem(error, request, deps.log)
       factsOf(request).problemStatus = answer.status
       return answer
     })
@@ -78,25 +77,11 @@ const refusalOf = (request: Request, authenticator: Deps['authenticator']): Prom
     (error: unknown) => error,
   )
 
+/** What the route of a request declares; nothing before its path is known. */
+const schemasOf = (request: Request): RouteSchemas => {
+  const { place } = factsOf(request)
+  return (place && routeOf(place, request.method)?.hooks) ?? {}
+}
+
 /** Sockets have limits of their own. */
 const isLimited = (path: string): boolean => path.startsWith('/api/') && path !== '/api/ws'
-
-const withMethods = (error: unknown, request: Request, routes: RouteTable): unknown => {
-  const known = toAppError(error)
-  if (known.code !== 'not_found' || !(error instanceof Error) || error === known) return error
-  const allow = routes.methodsOf(pathOf(request))
-  return allow.length > 0 && !allow.includes(request.method)
-    ? new AppError('method_not_allowed', undefined, { extra: { allow } })
-    : error
-}
-
-/** The peer, or what the given number of trusted proxies says of it; IPv4 in IPv6 as IPv4. */
-const clientAddress = ({ config }: Deps, request: Request, peer = ''): string => {
-  const forwarded =
-    request.headers
-      .get('x-forwarded-for')
-      ?.split(',')
-      .map((part) => part.trim()) ?? []
-  const hops = Math.min(config.trustedProxies, forwarded.length)
-  return (hops > 0 ? forwarded[forwarded.length - hops]! : peer).replace(/^::ffff:/, '')
-}

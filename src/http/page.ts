@@ -6,6 +6,8 @@ import { AppError, invalid } from '../errors.ts'
 import { maxPagedItems, type Listed, type Slice, type SortKey } from '../model/page.ts'
 import { bodyTag, ok, respond } from './reply.ts'
 import { Cursor, Whole } from './query.ts'
+import { pathOf, searchOf } from './request.ts'
+import { lowerCaseIds } from '../model/scalar.ts'
 
 /** The query parameters every list takes, besides its own. */
 export const pageParameters = {
@@ -108,13 +110,14 @@ const placeNames = new Set(['limit', 'cursor', 'page'])
 
 /** What a cursor is good for: the path, and every parameter that filters or sorts. */
 const bindingOf = (request: Request): string => {
-  const { pathname, searchParams } = new URL(request.url)
-  const parts = [...searchParams].filter(([name]) => !placeNames.has(name))
-  return JSON.stringify([pathname, ...parts.map(([name, value]) => `${name}=${value}`).sort()])
+  const parts = [...new URLSearchParams(searchOf(request))].filter(([name]) => !placeNames.has(name))
+  return lowerCaseIds(
+    JSON.stringify([pathOf(request), ...parts.map(([name, value]) => `${name}=${value}`).sort()]),
+  )
 }
 
 const pathWith = (request: Request, changed: Record<string, string>): string => {
-  const { pathname, searchParams } = new URL(request.url)
-  for (const [name, value] of Object.entries(changed)) searchParams.set(name, value)
-  return `${pathname}?${searchParams.toString()}`
+  const parameters = new URLSearchParams(searchOf(request))
+  for (const [name, value] of Object.entries(changed)) parameters.set(name, value)
+  return `${pathOf(request)}?${parameters.toString()}`
 }

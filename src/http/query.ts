@@ -1,15 +1,32 @@
 // Query strings, read to the letter: every value is text, a repeated name a list. Elysia's own reader splits at
 // commas, takes the last of repeated names and parses JSON in values; none of that may widen a query.
 import { Kind, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
+import { AppError } from '../errors.ts'
+import { searchOf } from './request.ts'
 
-/** The search part of a URL: a name given once is a string, given more often a list. */
-export const readQuery = (url: string): Record<string, string | string[]> => {
-  const start = url.indexOf('?')
+const maxParameters = 200
+
+/** 400 `bad_request` for a query with more parameters than any route reads; counted before anything is decoded. */
+export const requireFewParameters = (request: Request): void => {
+  const search = searchOf(request)
+  let parameters = 1
+  for (let at = search.indexOf('&'); at >= 0; at = search.indexOf('&', at + 1)) {
+    parameters += 1
+    if (parameters > maxParameters)
+      throw new AppError('bad_request', `A query has at most ${maxParameters} parameters`)
+  }
+}
+
+/** The parameters of a request: a name given once is a string, given more often a list. Linear in its length. */
+export const readQuery = (request: Request): Record<string, string | string[]> => {
   const query: Record<string, string | string[]> = Object.create(null)
-  if (start < 0) return query
-  for (const [name, value] of new URLSearchParams(url.slice(start))) {
+  const search = searchOf(request)
+  if (search === '') return query
+  for (const [name, value] of new URLSearchParams(search)) {
     const held = query[name]
-    query[name] = held === undefined ? value : Array.isArray(held) ? [...held, value] : [held, value]
+    if (held === undefined) query[name] = value
+    else if (Array.isArray(held)) held.push(value)
+    else query[name] = [held, value]
   }
   return query
 }

@@ -1,6 +1,7 @@
 // What is known of a request beyond what it carries itself. One record a request, gone with it.
 import type { Identity } from '../deps.ts'
 import { AppError } from '../errors.ts'
+import type { Place } from './route-table.ts'
 
 export interface RequestFacts {
   id: string
@@ -10,6 +11,8 @@ export interface RequestFacts {
   identity: Identity | null
   /** Client address, from the peer or a trusted proxy. */
   ip: string
+  /** Which route it is for, once its path was compared with them. */
+  place?: Place
   /** Status of the problem it was answered with; the access log is not told otherwise. */
   problemStatus?: number
 }
@@ -32,8 +35,19 @@ export const startRequest = (request: Request, ip: string): RequestFacts => {
 
 export const factsOf = (request: Request): RequestFacts => facts.get(request) ?? startRequest(request, '')
 
-/** Whether the Host header made an address; without one the router would cut the path at the wrong place. */
-export const hasAddress = ({ url }: Request): boolean => /^https?:/.test(url)
+/** Whether the Host header names one host, or there is none: HTTP/1.0 health checks send none. */
+export const hasValidHost = ({ url, headers }: Request): boolean => {
+  const host = headers.get('host')?.trim() ?? ''
+  return host === '' || (/^https?:/.test(url) && !host.includes(','))
+}
+
+/** The query as it was sent, with its question mark; empty for none. */
+export const searchOf = ({ url }: Request): string => {
+  const start = url.indexOf('?')
+  if (start < 0) return ''
+  const end = url.indexOf('#', start)
+  return url.slice(start, end < 0 ? undefined : end)
+}
 
 /** The path alone, as the router sees it. */
 export const pathOf = (request: Request): string =>

@@ -4,10 +4,18 @@ import { Kind, Type, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const uuidV7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+const anyUuid = new RegExp(uuid, 'i')
+const uuidInside = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi
 const instant =
   /^(\d{4})-(\d{2})-(\d{2})T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/
 
 export const isId = (value: unknown): value is string => typeof value === 'string' && uuid.test(value)
+
+/** The id in lower case, in which it is always written; other text as it is. */
+export const canonicalId = (text: string): string => (anyUuid.test(text) ? text.toLowerCase() : text)
+
+/** Every id inside a text in lower case. */
+export const lowerCaseIds = (text: string): string => text.replaceAll(uuidInside, (id) => id.toLowerCase())
 
 /** Whether the text is an RFC 3339 date-time that exists in the calendar. */
 export const isInstant = (value: unknown): value is string => {

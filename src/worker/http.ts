@@ -70,7 +70,7 @@ const problem = (request: Request | null, { code, status }: AppError): Response 
       title: codes[code][1],
       status,
       code,
-      ...(request && { instance: new URL(request.url).pathname }),
+      ...(request && { instance: URL.parse(request.url)?.pathname ?? request.url.split('?', 1)[0] }),
     },
     'application/problem+json',
   )

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import type { ErrorCode } from '../../src/errors.ts'
 import type { Problem } from '../../src/model/problem.ts'
 import type { SessionAnswer } from '../../src/model/user.ts'
-import { sendRaw } from '../support/raw-http.ts'
 import { routesOf, type Route } from '../support/routes.ts'
 import { startWorld, type Answer, type Person, type World } from '../support/world.ts'
 
@@ -67,125 +66,6 @@ describe('without good credentials', () => {
       expect((await world.call(method, template.replaceAll(/:\w+/g, 'no-id'))).status).toBe(401)
   })
 })
-
-describe('paths', () => {
-  test('that lead nowhere are 404 for everybody', async () => {
-    for (const path of [
-      '/',
-      '/api',
-      '/api/',
-      '/api/none',
-      '/none/livez',
-      '/aaa/api/projects',
-      '/livez/more',
-      '/api/projects/x/y/z',
-      '/.env',
-      '/constructor',
-      '/__proto__',
-    ])
-      for (const token of [undefined, person.token])
-        expectProblem(await world.call('GET', path, { ...(token && { token }) }), 404, 'not_found', path)
-  })
-
-  test('are not decoded, folded or tidied into another route', async () => {
-    for (const path of [
-      '//api/projects',
-      '/api//projects',
-      '/api%2fprojects',
-      '/api/projects%2f',
-      '/API/projects',
-      '/%6civez',
-      '/livez;x',
-      '/livez%00',
-      '/api/projects/.',
-      'http://elsewhere.example//api/projects',
-    ]) {
-      const { status, body } = await sendRaw(
-        world.url,
-        `GET ${path} HTTP/1.1
-         Host: localhost
-         Authorization: Bearer ${person.token}`,
-      )
-      expect({ path, ok: [400, 401, 404].includes(status) }).toEqual({ path, ok: true })
-      expect(body).not.toContain('"items"')
-    }
-  })
-
-  test('mean the same with a slash at the end', async () => {
-    const plain = await world.call('GET', '/api/projects', { token: person.token })
-    const slash = await world.call('GET', '/api/projects/', { token: person.token })
-    expect(slash.status).toBe(200)
-    expect(slash.body).toEqual(plain.body)
-    expect((await world.call('GET', '/api/projects/')).status).toBe(401)
-  })
-
-  test('mean the same whatever the Host says', async () => {
-    for (const host of ['x', 'a.b', 'localhost', '[::1]:1', 'aaa/livez', `${'h'.repeat(300)}.example`, '']) {
-      const ask = (path: string) => sendRaw(world.url, `GET ${path} HTTP/1.1\nHost: ${host}`)
-      expect({ host, status: (await ask('/aaa/version')).status }).not.toEqual({ host, status: 200 })
-      const guarded = await ask('/api/projects')
-      expect({ host, refused: [400, 401, 404].includes(guarded.status) }).toEqual({ host, refused: true })
-      const open = await ask('/version')
-      if (open.status === 200) expect(open.body).toContain('tasktide')
-    }
-  })
-})
-
-describe('methods', () => {
-  test('that a path does not take are 405 and say which it takes', async () => {
-    const paths = Map.groupBy(routes, ({ path }) => path)
-    for (const [path, ofPath] of paths) {
-      const allowed = new Set(ofPath.map(({ method }) => method))
-      for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']) {
-        if (allowed.has(method)) continue
-        const answer = await world.call(method, path, { token: person.token })
-        // Another template may also fit the path, such as /api/users/me and /api/users/:id.
-        if (answer.body?.code !== 'method_not_allowed') {
-          expect({
-            path,
-            method,
-            fits: routes.some((route) => route.method === method && fits(route, path)),
-          }).toEqual({ path, method, fits: true })
-          continue
-        }
-        expectProblem(answer, 405, 'method_not_allowed', path)
-        const allow = answer.headers.get('allow')!.split(', ')
-        for (const one of allowed) expect(allow).toContain(one)
-      }
-    }
-  })
-
-  test('TRACE, CONNECT and other rare ones reach nothing', async () => {
-    for (const method of ['TRACE', 'CONNECT', 'OPTIONS', 'PROPFIND']) {
-      const { status, body } = await sendRaw(
-        world.url,
-        `${method} /api/projects HTTP/1.1
-         Host: localhost
-         X-Probe: planted
-         Authorization: Bearer ${person.token}`,
-      )
-      expect({ method, refused: status === 405 || status === 404 || status === 400 }).toEqual({
-        method,
-        refused: true,
-      })
-      expect(body).not.toContain('planted')
-    }
-  })
-
-  test('HEAD answers what GET does, without the body', async () => {
-    for (const path of ['/livez', '/version', '/api/projects', '/api/openapi.json', '/api/none']) {
-      const headers = { Authorization: `Bearer ${person.token}` }
-      const [get, head] = await Promise.all(
-        ['GET', 'HEAD'].map((method) => fetch(world.url + path, { method, headers })),
-      )
-      expect({ path, status: head!.status }).toEqual({ path, status: get!.status })
-      expect(await head!.text()).toBe('')
-    }
-  })
-})
-
-const fits = ({ template }: Route, path: string): boolean =>
-  new RegExp(`^${template.replaceAll(/:\w+/g, '[^/]+')}/?$`).test(path)
 
 describe('every answer', () => {
   test('carries the security headers and tells nothing of the server, whatever its status', async () => {

@@ -93,19 +93,37 @@ test('a bad token in a header is refused with 401 before the upgrade (P-CON-3)',
 
 test('a foreign Origin is refused with 403 before the upgrade, whatever the token (P-CON-7)', async () => {
   const { token } = await world.register()
+  await using strict = await world.another({ env: 'production' })
   for (const origin of [
     'https://evil.example',
     'null',
-    `http://127.0.0.1:${world.server.port + 1}`,
-    world.url.replace('http:', 'https:'),
+    `http://127.0.0.1:${strict.port + 1}`,
+    strict.url.replace('http:', 'https:'),
     'https://',
   ]) {
-    using raw = await openRaw(world.server.port, { token, headers: { Origin: origin } })
+    using raw = await openRaw(strict.port, { token, headers: { Origin: origin } })
     expect(raw.status).toBe(403)
   }
-  using own = await openRaw(world.server.port, { token, headers: { Origin: world.url } })
+  using own = await openRaw(strict.port, { token, headers: { Origin: strict.url } })
   expect(own.status).toBe(101)
 })
+
+test.each(['wss', 'https', 'WSS', 'http, wss', ' wss '])(
+  'a page behind a trusted proxy that says X-Forwarded-Proto: %s is of the own origin (P-CON-7)',
+  async (proto) => {
+    const { token } = await world.register()
+    await using proxied = await world.another({ env: 'production', trustedProxies: 1 })
+    const statusOf = async (origin: string) => {
+      using raw = await openRaw(proxied.port, {
+        token,
+        headers: { Origin: origin, 'X-Forwarded-Proto': proto },
+      })
+      return raw.status
+    }
+    expect(await statusOf(proxied.url.replace('http:', 'https:'))).toBe(101)
+    expect(await statusOf(proxied.url)).toBe(403)
+  },
+)
 
 test.each([
   ['without a subprotocol', null, 4510],

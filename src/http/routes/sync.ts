@@ -34,7 +34,7 @@ type SyncDeps = Pick<Deps, 'authenticator' | 'db' | 'draining' | 'hub' | 'stats'
 
 export const syncRoutes = (deps: SyncDeps) =>
   new Elysia({ prefix: '/api/sync' }).use(signedIn).get(
-    '/',
+    '',
     async ({ actor, query, request }) => {
       const wanted = pair(actor, listOf(query.scope), listOf(query.cursor))
       const waitMs = Number(query.wait ?? 0) * 1000
