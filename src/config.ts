@@ -1,6 +1,8 @@
 // The only reader of the environment. All problems are reported together, by name, with the fix; what is
 // secret never appears in an error or in `describe`.
 import { resolve } from 'node:path'
+import { readSecretFiles } from './secret-files.ts'
+import { oneOf, secret, text, url, whole, wholeIn, type Key } from './setting-kinds.ts'
 
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
@@ -44,92 +46,11 @@ export interface Config {
   overdueIntervalMs: number
 }
 
-interface Key<T> {
-  name: string
-  /** What it is for, with unit and default: one line of .env.example. */
-  about: string
-  example: string
-  secret?: boolean
-  read(text: string | undefined, fail: (fix: string) => void, production: boolean): T
-}
-
-const text = (
-  name: string,
-  about: string,
-  example: string,
-  fallback: string | null,
-  check?: (value: string) => string | null,
-): Key<string> => ({
-  name,
-  about,
-  example,
-  read(value, fail) {
-    const chosen = value ?? fallback
-    if (chosen === null) {
-      fail(`is missing; set it to something like ${example}`)
-      return ''
-    }
-    const fault = check?.(chosen)
-    if (fault) fail(fault)
-    return chosen
-  },
-})
-
-const whole = (name: string, about: string, fallback: number, min: number, max: number): Key<number> => ({
-  name,
-  about: `${about} (${min} to ${max}, default ${fallback})`,
-  example: String(fallback),
-  read(value, fail) {
-    if (value === undefined) return fallback
-    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN
-    if (number >= min && number <= max) return number
-    fail(`must be a whole number from ${min} to ${max}`)
-    return fallback
-  },
-})
-
-/** A setting with another default in production. */
-const wholeIn = (
-  name: string,
-  about: string,
-  fallback: { development: number; production: number },
-  min: number,
-  max: number,
-): Key<number> => {
-  const { development, production } = fallback
-  const key = whole(name, about, development, min, max)
-  return {
-    ...key,
-    about: `${about} (${min} to ${max}, default ${development}, in production ${production})`,
-    read: (value, fail, isProduction) =>
-      key.read(value ?? (isProduction ? String(production) : undefined), fail, isProduction),
-  }
-}
-
-const oneOf = <const T extends string>(name: string, about: string, fallback: T, ...words: T[]): Key<T> => ({
-  name,
-  about: `${about} (${words.join(', ')})`,
-  example: fallback,
-  read(value, fail) {
-    const word = words.find((candidate) => candidate === (value ?? fallback))
-    if (!word) fail(`must be one of ${words.join(', ')}`)
-    return word ?? fallback
-  },
-})
-
-const url =
-  (protocols: string[]) =>
-  (value: string): string | null =>
-    URL.canParse(value) && protocols.includes(new URL(value).protocol)
-      ? null
-      : `must be a URL starting with ${protocols.join(' or ')}//`
-
 const jwtSecrets: Key<Config['jwtKeys']> = {
   name: 'JWT_SECRETS',
   about:
     'Keys of access tokens, comma list of kid:secret; the first signs, all verify; each secret at least 32 bytes',
   example: '',
-  secret: true,
   read(value, fail, production) {
     const keys = (value ?? '')
       .split(',')
@@ -179,19 +100,23 @@ const keys = {
     'development',
     'production',
   ),
-  databaseUrl: text(
-    'DATABASE_URL',
-    'PostgreSQL 15 or later, UTF-8; `up` embeds one when unset',
-    'postgres://user:password@localhost:5432/tasktide',
-    null,
-    url(['postgres:', 'postgresql:']),
+  databaseUrl: secret(
+    text(
+      'DATABASE_URL',
+      'PostgreSQL 15 or later, UTF-8; `up` embeds one when unset',
+      'postgres://user:password@localhost:5432/tasktide',
+      null,
+      url(['postgres:', 'postgresql:']),
+    ),
   ),
-  redisUrl: text(
-    'REDIS_URL',
-    'Redis 6.2 or Valkey 7.2 or later; `up` starts one when unset',
-    'redis://localhost:6379',
-    null,
-    url(['redis:', 'rediss:']),
+  redisUrl: secret(
+    text(
+      'REDIS_URL',
+      'Redis 6.2 or Valkey 7.2 or later; `up` starts one when unset',
+      'redis://localhost:6379',
+      null,
+      url(['redis:', 'rediss:']),
+    ),
   ),
   host: text('HOST', 'Address the server listens on (default 127.0.0.1)', '127.0.0.1', '127.0.0.1'),
   port: whole('PORT', 'Port the server listens on; 0 takes a free one', 3000, 0, 65_535),
@@ -214,7 +139,7 @@ const keys = {
     'error',
     'silent',
   ),
-  jwtKeys: jwtSecrets,
+  jwtKeys: secret(jwtSecrets),
   allowedOrigins: origins,
   rateLimit: oneOf(
     'RATE_LIMIT',
@@ -277,18 +202,23 @@ export const readConfig = <K extends keyof Config = keyof Config>(
   only?: readonly K[],
 ): Pick<Config, K> => {
   const problems: string[] = []
+  const wanted = Object.entries(keys as Record<string, Key<unknown>>).filter(
+    ([field]) => !only || (only as readonly string[]).includes(field),
+  )
+  const files = readSecretFiles(
+    environment,
+    wanted.flatMap(([, key]) => (key.secret ? key.name : [])),
+  )
   const production = environment['TIDE_ENV'] === 'production'
   const read = Object.fromEntries(
-    Object.entries(keys as Record<string, Key<unknown>>)
-      .filter(([field]) => !only || (only as readonly string[]).includes(field))
-      .map(([field, key]) => [
-        field,
-        key.read(
-          environment[key.name] || undefined,
-          (fix) => problems.push(`${key.name} ${fix}`),
-          production,
-        ),
-      ]),
+    wanted.map(([field, key]) => {
+      const fail = (fix: string): void => void problems.push(`${files.source(key.name)} ${fix}`)
+      const fault = files.problems.get(key.name)
+      if (fault === undefined)
+        return [field, key.read(files.environment[key.name] || undefined, fail, production)]
+      fail(fault)
+      return [field, undefined]
+    }),
   )
   if (production && read['rateLimit'] === 'off') problems.push('RATE_LIMIT must not be off in production')
   if (problems.length > 0) throw new ConfigError(problems)
@@ -298,11 +228,23 @@ export const readConfig = <K extends keyof Config = keyof Config>(
   return read as Pick<Config, K>
 }
 
+/** Names of the settings that may come from a file. */
+export const secretSettings: readonly string[] = Object.values(keys as Record<string, Key<unknown>>)
+  .filter((key) => key.secret)
+  .map((key) => key.name)
+
+/** Every variable that is read, NAME_FILE too. */
+export const settingNames: readonly string[] = [
+  ...Object.values(keys).map((key) => key.name),
+  ...secretSettings.map((name) => `${name}_FILE`),
+]
+
 /** The text of .env.example: every key, what it is for, an example. A test compares it with the file. */
 export const exampleEnvironment = (): string =>
   [
     '# Every setting. Nothing is needed for `npm run up`; a process of its own needs the three without a default.\n',
     ...Object.values(keys as Record<string, Key<unknown>>).map(
-      (key) => `# ${key.about}\n# ${key.name}=${key.example}\n`,
+      (key) =>
+        `# ${key.about}${key.secret ? `; ${key.name}_FILE may name a file that holds it` : ''}\n# ${key.name}=${key.example}\n`,
     ),
   ].join('\n')

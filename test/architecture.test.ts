@@ -48,7 +48,18 @@ const imports = inSource.flatMap(importsOf)
 
 /** Layers from the bottom up; what shares a line may import each other where `siblings` says so. */
 const layers = [
-  ['errors.ts', 'config.ts', 'free-port.ts', 'log.ts', 'deadline.ts', 'turns.ts', 'model'],
+  ['secret-files.ts', 'setting-kinds.ts'],
+  [
+    'errors.ts',
+    'config.ts',
+    'free-port.ts',
+    'secret-files.ts',
+    'setting-kinds.ts',
+    'log.ts',
+    'deadline.ts',
+    'turns.ts',
+    'model',
+  ],
   ['db', 'storage'],
   ['deps.ts'],
   ['domain', 'events'],

@@ -1,7 +1,9 @@
 // Configuration: every problem at once, by name, with the fix, and never a secret.
-import { describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ConfigError, exampleEnvironment, readConfig } from '../src/config.ts'
+import { ConfigError, exampleEnvironment, readConfig, secretSettings, settingNames } from '../src/config.ts'
 
 const secret = '3f9a1c5e7b2d4f6081a3c5e7f9b1d3f5'
 
@@ -132,5 +134,51 @@ describe('production', () => {
 test('A command that needs less asks for less', () => {
   expect(readConfig({ DATABASE_URL: needed.DATABASE_URL }, ['databaseUrl'])).toEqual({
     databaseUrl: needed.DATABASE_URL,
+  })
+})
+
+describe('a secret in a file', () => {
+  let dir: string
+  beforeAll(async () => void (dir = await mkdtemp(join(tmpdir(), 'tide-secrets-'))))
+  afterAll(() => rm(dir, { recursive: true, force: true }))
+
+  const fileWith = async (text: string): Promise<string> => {
+    const path = join(dir, crypto.randomUUID())
+    await writeFile(path, text)
+    return path
+  }
+
+  test('is read for every secret setting, without the line break at its end', async () => {
+    const entries = secretSettings.map(async (name) => [
+      `${name}_FILE`,
+      await fileWith(`${needed[name as keyof typeof needed]}\n`),
+    ])
+    expect(readConfig(Object.fromEntries(await Promise.all(entries)))).toEqual(readConfig(needed))
+    expect(secretSettings).toEqual(['DATABASE_URL', 'REDIS_URL', 'JWT_SECRETS'])
+    expect(settingNames).toContain('JWT_SECRETS_FILE')
+    expect(settingNames).not.toContain('PORT_FILE')
+  })
+
+  test('is named in every problem, and neither value nor path is quoted', async () => {
+    const { JWT_SECRETS: _, ...others } = needed
+    const withFile = (path: string) => problemsOf({ ...others, JWT_SECRETS_FILE: path })
+    expect(withFile(await fileWith('k1:s3cret-word'))).toEqual([
+      'JWT_SECRETS_FILE the secret of k1 is shorter than 32 bytes; make one with openssl rand -hex 32',
+    ])
+    expect(withFile(`k1:${secret}`)).toEqual(['JWT_SECRETS_FILE names a file that cannot be read (ENOENT)'])
+    expect(withFile(dir)).toEqual(['JWT_SECRETS_FILE names a file that cannot be read (EISDIR)'])
+    expect(withFile(await fileWith('\n'))).toEqual(['JWT_SECRETS_FILE names an empty file'])
+    expect(withFile(await fileWith('x'.repeat(65 * 1024)))).toEqual([
+      'JWT_SECRETS_FILE names a file of more than 64 KiB',
+    ])
+    expect(problemsOf({ ...needed, JWT_SECRETS_FILE: await fileWith(needed.JWT_SECRETS) })).toEqual([
+      'JWT_SECRETS_FILE and JWT_SECRETS are both set; keep one of them',
+    ])
+  })
+
+  test('is not read by a command that does not need it', () => {
+    expect(readConfig({ ...needed, JWT_SECRETS_FILE: join(dir, 'none') }, ['databaseUrl'])).toEqual({
+      databaseUrl: needed.DATABASE_URL,
+    })
   })
 })

@@ -9,10 +9,10 @@ import { identify, isAlive, type ProcessIdentity } from '../src/embedded/process
 const dataDir = mkdtempSync(join(tmpdir(), 'tide-up-test-'))
 afterAll(() => rmSync(dataDir, { recursive: true, force: true }))
 
-const launch = (...args: string[]) => {
+const launch = (args: string[], settings: Record<string, string> = {}) => {
   const { DATABASE_URL: _database, REDIS_URL: _redis, ...env } = process.env
   return Bun.spawn([process.execPath, join(import.meta.dir, '../bin/tasktide.mjs'), 'up', ...args], {
-    env: { ...env, TIDE_DATA: dataDir, PORT: '0', WORKER_PORT: '0' },
+    env: { ...env, TIDE_DATA: dataDir, PORT: '0', WORKER_PORT: '0', ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 90_000,
   })
@@ -38,7 +38,7 @@ const statusOf = async (url: string) =>
   (await fetch(`${url}/health`, { signal: AbortSignal.timeout(5_000) })).status
 
 test('up says where it is, refuses to start twice, survives kill -9 and stops everything it started', async () => {
-  const first = launch('--json')
+  const first = launch(['--json'])
   const ready = await firstLine(first)
   expect(ready).toEqual({
     ready: true,
@@ -47,7 +47,7 @@ test('up says where it is, refuses to start twice, survives kill -9 and stops ev
   })
   expect(await statusOf(ready.url)).toBe(200)
 
-  const second = launch()
+  const second = launch([])
   expect(await second.exited).toBe(1)
   expect(await new Response(second.stderr).text()).toContain(`already running with this data: ${ready.url}`)
 
@@ -55,7 +55,7 @@ test('up says where it is, refuses to start twice, survives kill -9 and stops ev
   process.kill(ready.pid, 'SIGKILL')
   await until(30_000, 'the end of every part', () => (killed.some(isAlive) ? undefined : true))
 
-  const again = launch('--json')
+  const again = launch(['--json'])
   const { url } = await firstLine(again)
   expect(await statusOf(url)).toBe(200)
   const stopped = parts()
@@ -65,7 +65,15 @@ test('up says where it is, refuses to start twice, survives kill -9 and stops ev
 }, 120_000)
 
 test('an option it does not know is named', async () => {
-  const running = launch('--frehs')
+  const running = launch(['--frehs'])
   expect(await running.exited).toBe(2)
   expect(await new Response(running.stderr).text()).toContain('not --frehs')
+})
+
+test('a secret file that cannot be read is named before anything starts', async () => {
+  const running = launch([], { DATABASE_URL_FILE: join(dataDir, 'none') })
+  expect(await running.exited).toBe(78)
+  expect(await new Response(running.stderr).text()).toBe(
+    'DATABASE_URL_FILE names a file that cannot be read (ENOENT)\n',
+  )
 })

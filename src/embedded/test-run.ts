@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync 
 import { open } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { secretSettings } from '../config.ts'
 import { ensureDatabase, migrate } from '../db/migrate.ts'
 import { createLog } from '../log.ts'
 import { claim } from './claim.ts'
@@ -154,8 +155,10 @@ const runInside = async (
   stack.defer(() => rmSync(tmp, { recursive: true, force: true }))
   const seed = `--seed=${crypto.getRandomValues(new Uint32Array(1))[0]}` // one in `args` comes later and wins
   const workers = Math.max(2, availableParallelism())
-  // Tests use what they are given, never the databases of the person who runs them.
-  const { DATABASE_URL: _database, REDIS_URL: _redis, ...rest } = env
+  // Tests use the servers above, never the databases of the person who runs them.
+  const rest = Object.fromEntries(
+    Object.entries(env).filter(([name]) => !secretSettings.includes(name.replace(/_FILE$/, ''))),
+  )
   const color = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
   const done = await runBunTest(
     [`--parallel=${workers}`, `--timeout=${testTimeoutMs}`, '--randomize', seed, ...args],

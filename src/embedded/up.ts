@@ -3,6 +3,8 @@
 // name real ones.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { secretSettings } from '../config.ts'
+import { readSecretFiles } from '../secret-files.ts'
 import { claim, ClaimedError, note, release } from './claim.ts'
 import { urlOf } from './databases.ts'
 import { watchInterruption } from './interruption.ts'
@@ -138,6 +140,9 @@ export const up = async (args: string[], env: Environment): Promise<number> => {
     say(`up takes --json, --fresh (start from empty data) and --yes (do not ask), not ${unknown}`)
     return 2
   }
+  const files = readSecretFiles(env, secretSettings) // an address in a file replaces an embedded part too
+  for (const [name, fault] of files.problems) say(`${files.source(name)} ${fault}`)
+  if (files.problems.size > 0) return 78
   const dataDir = resolve(root, env['TIDE_DATA'] || '.data')
   const owner = join(dataDir, 'up.json')
   const interruption = watchInterruption(env['TASKTIDE_LAUNCHER'])
@@ -160,7 +165,7 @@ export const up = async (args: string[], env: Environment): Promise<number> => {
   }
   try {
     const interrupted = interruption.first.then(() => undefined)
-    const started = await Promise.race([startAll(stack, dataDir, env), interrupted])
+    const started = await Promise.race([startAll(stack, dataDir, files.environment), interrupted])
     if (!started) return 130
     note(owner, { url: started.url })
     if (args.includes('--json')) {
