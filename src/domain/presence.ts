@@ -2,17 +2,15 @@
 import type { Database } from '../db/client.ts'
 import { selectProjectAccess } from '../db/projects.ts'
 import { selectTaskAccess } from '../db/shares.ts'
-import { isId } from '../model/scalar.ts'
+import { parseNamed } from '../model/scalar.ts'
 import { may, type Actor } from './actor.ts'
 
 export type PresenceKey = `project:${string}` | `task:${string}`
 
 /** Null for what is no place. */
 export const parsePresenceKey = (text: string): PresenceKey | null => {
-  const [kind, id] = text.split(':', 2)
-  return (kind === 'project' || kind === 'task') && isId(id) && text === `${kind}:${id}`
-    ? `${kind}:${id}`
-    : null
+  const named = parseNamed(text)
+  return named && (named.kind === 'project' || named.kind === 'task') ? `${named.kind}:${named.id}` : null
 }
 
 /** Id of the project the place is in, if the actor may read it now; null otherwise. */

@@ -2,7 +2,7 @@
 // to read: seeing head P means seeing every transaction up to P.
 import type { Queryable } from '../db/client.ts'
 import { selectMissed, selectStanding } from '../db/sync.ts'
-import { isId } from '../model/scalar.ts'
+import { parseNamed } from '../model/scalar.ts'
 import { idOf, shardOf, userScope, type Position, type Scope } from '../model/event.ts'
 import { may, type Actor } from './actor.ts'
 
@@ -20,10 +20,8 @@ export const maxReplayEntries = 5_000
 /** The scope a client means; `user:me` is its own. Null for what is no scope. */
 export const parseScope = (text: string, actor: Actor): Scope | null => {
   if (text === 'user:me') return userScope(actor.userId)
-  const [kind, id] = text.split(':', 2)
-  return (kind === 'project' || kind === 'user') && isId(id) && text === `${kind}:${id}`
-    ? `${kind}:${id}`
-    : null
+  const named = parseNamed(text)
+  return named && (named.kind === 'project' || named.kind === 'user') ? `${named.kind}:${named.id}` : null
 }
 
 /** Where to read a scope anew. */

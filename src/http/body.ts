@@ -16,6 +16,7 @@ const jsonTypes = new Set(['application/json', 'application/merge-patch+json'])
 /** The parsed body, undefined where there is none. 415, 413, 400 `malformed_json`, or 422 for what is no object. */
 export const readJson = async (request: Request, mediaType: string): Promise<unknown> => {
   if (!request.body) return undefined
+  requireReadable(request)
   const declared = request.headers.get('content-length')
   if (declared !== null && Number(declared) > maxBodyBytes) throw new AppError('payload_too_large')
   const bytes = await readBounded(request.body)
@@ -31,6 +32,16 @@ export const readJson = async (request: Request, mediaType: string): Promise<unk
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw invalid({ pointer: '', detail: 'must be an object' })
   return value
+}
+
+/** 415 for a body that is compressed or in another charset than UTF-8: it is not read as what it is not. */
+const requireReadable = ({ headers }: Request): void => {
+  const encoding = headers.get('content-encoding')?.trim().toLowerCase() ?? ''
+  if (encoding !== '' && encoding !== 'identity')
+    throw new AppError('unsupported_media_type', 'Send the body without Content-Encoding')
+  const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(headers.get('content-type') ?? '')?.[1]
+  if (charset !== undefined && !/^utf-?8$/i.test(charset))
+    throw new AppError('unsupported_media_type', 'Send the body in UTF-8')
 }
 
 const parse = (bytes: Uint8Array): unknown => {

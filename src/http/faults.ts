@@ -162,9 +162,9 @@ const ruleOf = (schema: TSchema): string => {
     case 'Null':
       return 'must be null'
     case 'Id':
-      return 'must be a lower-case UUID'
+      return 'must be a UUID'
     case 'ClientId':
-      return 'must be a lower-case UUIDv7'
+      return 'must be a UUIDv7'
     case 'Instant':
       return 'must be an RFC 3339 date-time that exists, such as 2026-11-20T10:00:00.000Z'
     case 'TimeZone':

@@ -4,6 +4,7 @@
 import { Elysia } from 'elysia'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
+import { toCanonical } from '../model/canonical.ts'
 import { demandRequest } from './allowance.ts'
 import { readJson } from './body.ts'
 import { clientAddress } from './client-address.ts'
@@ -42,13 +43,17 @@ export const frame = (deps: Deps, routes: RouteTable) =>
     })
     .onParse({ as: 'global' }, ({ request, contentType }) => readJson(request, contentType))
     .onTransform({ as: 'global' }, (context) => {
-      const { request, params, body } = context
+      const { request, body } = context
+      const params = { ...context.params }
       const query = readQuery(request)
       const schemas = schemasOf(request)
       // A schema refuses what it does not know; a route without one knows nothing.
       if (!schemas.query && Object.keys(query).length > 0) throw new AppError('unknown_parameter')
+      if (schemas.params) toCanonical(schemas.params, params)
+      if (schemas.query) toCanonical(schemas.query, query)
+      if (schemas.body) toCanonical(schemas.body, body)
       checkRequest(schemas, { params, query, body })
-      Object.assign(context, { query })
+      Object.assign(context, { params, query })
     })
     .onError({ as: 'global' }, ({ error, request }) => {
       const answer = problem(error, request, deps.log)

@@ -2,6 +2,7 @@
 // the list here, so that a new route is closed until somebody opens it.
 import { Elysia } from 'elysia'
 import type { Authenticator } from '../deps.ts'
+import { bearerTokenOf } from '../domain/bearer.ts'
 import { AppError } from '../errors.ts'
 import { factsOf } from './request.ts'
 
@@ -26,7 +27,7 @@ export const isGuarded = (path: string): boolean =>
 /** Puts the caller into the request's facts; 401 without valid credentials. */
 export const authenticate = async (request: Request, authenticator: Authenticator): Promise<void> => {
   const header = request.headers.get('authorization')
-  const token = header && /^Bearer ([\w.~+/=-]{1,4096})$/i.exec(header)?.[1]
+  const token = header && bearerTokenOf(header)
   if (!token) throw new AppError('unauthenticated')
   factsOf(request).identity = await authenticator.authenticate(token)
 }

@@ -1,6 +1,7 @@
 // Answers as they are sent: built once as text, so that what is stored for repeats is what was said.
 import type { Actor } from '../domain/actor.ts'
 import type { Outcome, Reply, Write } from '../domain/write.ts'
+import { lowerCaseIds } from '../model/scalar.ts'
 import { factsOf, idempotencyKeyOf, pathOf } from './request.ts'
 
 const jsonType = { 'Content-Type': 'application/json; charset=utf-8' }
@@ -58,7 +59,12 @@ export const mutate = async <T>(
   const claim =
     key === null
       ? null
-      : { key, method: request.method, path: pathOf(request), fingerprint: factsOf(request).fingerprint }
+      : {
+          key,
+          method: request.method,
+          path: lowerCaseIds(pathOf(request)),
+          fingerprint: factsOf(request).fingerprint,
+        }
   const outcome = await run({ actor, claim, render })
   if (outcome.kind === 'replayed') return respond(outcome.reply)
   const reply = render(outcome.value)

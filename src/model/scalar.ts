@@ -1,5 +1,5 @@
 // Ids, instants and the other single values every shape is made of. Each validates strictly: what parses
-// leniently elsewhere (2026-02-30, 0x10, an upper-case id) is refused here.
+// leniently elsewhere (2026-02-30, 0x10) is refused here. The schemas know one spelling; `toCanonical` makes it.
 import { Kind, Type, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
@@ -13,6 +13,13 @@ export const isId = (value: unknown): value is string => typeof value === 'strin
 
 /** The id in lower case, in which it is always written; other text as it is. */
 export const canonicalId = (text: string): string => (anyUuid.test(text) ? text.toLowerCase() : text)
+
+/** A text such as `project:<id>`, its id in lower case; null for any other. */
+export const parseNamed = (text: string): { kind: string; id: string } | null => {
+  const colon = text.indexOf(':')
+  const id = canonicalId(text.slice(colon + 1))
+  return colon > 0 && isId(id) ? { kind: text.slice(0, colon), id } : null
+}
 
 /** Every id inside a text in lower case. */
 export const lowerCaseIds = (text: string): string => text.replaceAll(uuidInside, (id) => id.toLowerCase())

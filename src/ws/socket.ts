@@ -3,6 +3,7 @@
 import type { Server, WebSocketHandler } from 'bun'
 import type { Identity, RatePolicy } from '../deps.ts'
 import { selectLiveSessions } from '../db/sessions.ts'
+import { bearerTokenOf } from '../domain/bearer.ts'
 import { isAllowedOrigin } from '../domain/origin.ts'
 import { AppError, messageOf } from '../errors.ts'
 import { idOf, type LogEntry } from '../model/event.ts'
@@ -173,8 +174,7 @@ export class Sockets implements Registry, AsyncDisposable {
     const accept = (greeting: Identity | CloseReason | null): void => {
       this.#demandRoom()
       const connection = new Connection(this.#deps, this, greeting, this.#patience)
-      const chosen = offered.find((name) => name === subprotocol) ?? offered.find(isNoToken) ?? offered[0]
-      const headers: Record<string, string> = chosen ? { 'Sec-WebSocket-Protocol': chosen } : {}
+      const headers = offered.length > 0 ? { 'Sec-WebSocket-Protocol': selectedOf(offered) } : {}
       if (!server.upgrade(request, { data: connection, headers }))
         throw new AppError('bad_request', 'The WebSocket handshake is incomplete')
     }
@@ -187,7 +187,7 @@ export class Sockets implements Registry, AsyncDisposable {
     const isSpoken = offered.includes(subprotocol)
     const header = request.headers.get('authorization')
     if (header !== null) {
-      const token = /^Bearer ([\w.~+/=-]{1,4096})$/i.exec(header)?.[1]
+      const token = bearerTokenOf(header)
       // A header is set by programs, which see the answer; browsers cannot set one.
       if (!token) throw new AppError('unauthenticated')
       await identify(this.#deps, token, (identity) => isSpoken && accept(identity))
@@ -231,6 +231,15 @@ export class Sockets implements Registry, AsyncDisposable {
 
 const tokenPrefix = 'jwt.'
 const isNoToken = (name: string): boolean => !name.startsWith(tokenPrefix)
+
+/**
+ * The subprotocol to answer with: ours, or the first that is plainly a name, so that browsers open the socket and see
+ * why it is closed. Empty selects none: without a value Bun answers the first one offered, which may be a token.
+ */
+const selectedOf = (offered: string[]): string =>
+  offered.find((name) => name === subprotocol) ??
+  offered.find((name) => /^[a-z][\w.-]{0,31}$/i.test(name) && !/^jwt\b/i.test(name)) ??
+  ''
 
 const missingProtocol = (offered: string[]): CloseReason =>
   offered.some((name) => name.startsWith('tasktide.')) ? 'version_unsupported' : 'subprotocol_missing'

@@ -136,6 +136,28 @@ test.each([
   await eventually(() => expect(raw.closeCode()).toBe(code))
 })
 
+test('nothing of an offered token comes back, whatever else is offered (P-CON-8)', async () => {
+  const { token } = await world.register()
+  for (const [protocols, selected] of [
+    [[`jwt.${token}`], null],
+    [[`JWT.${token}`], null],
+    [[`jwt.${token}`, 'jwt.other'], null],
+    [[token], null],
+    [[`jwt.${token}`, 'graphql-ws'], 'graphql-ws'],
+    [[`jwt.${token}`, 'tasktide.v2'], 'tasktide.v2'],
+    [[`jwt.${token}`, 'tasktide.v1'], 'tasktide.v1'],
+  ] as const) {
+    using raw = await openRaw(world.server.port, { protocols: [...protocols] })
+    expect(raw.status).toBe(101)
+    expect(raw.headers.get('sec-websocket-protocol')).toBe(selected)
+    if (selected !== 'tasktide.v1')
+      await eventually(() => expect(raw.closeCode()).toBe(selected === 'tasktide.v2' ? 4505 : 4510))
+    expect(
+      JSON.stringify([...raw.headers, raw.frames.map(({ payload }) => payload.toString())]),
+    ).not.toContain(token.slice(0, 20))
+  }
+})
+
 test('a plain request for the socket is 400 (P-CON-9)', async () => {
   const { status, body } = await world.call('GET', '/api/ws')
   expect([status, body.code]).toEqual([400, 'bad_request'])

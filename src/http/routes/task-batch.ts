@@ -5,6 +5,7 @@ import type { Deps } from '../../deps.ts'
 import { runBatch, updateTasksInBulk, type Operation } from '../../domain/task-batch.ts'
 import { moveTask } from '../../domain/task-move.ts'
 import { invalid, type Violation } from '../../errors.ts'
+import { toCanonical } from '../../model/canonical.ts'
 import { Id, Word } from '../../model/scalar.ts'
 import { NewTask, Task, TaskMove, TaskPatch } from '../../model/task.ts'
 import { faultsIn, maxViolations } from '../faults.ts'
@@ -54,6 +55,7 @@ const operationsOf = ({ operations }: Static<typeof Batch>): Operation[] => {
   const wrong: Violation[] = []
   const read = <T extends TSchema>(schema: T, value: unknown, index: number): Static<T>[] => {
     if (wrong.length >= maxViolations) return []
+    toCanonical(schema, value)
     const faults = faultsIn(schema, value, `/operations/${index}`, maxViolations - wrong.length)
     wrong.push(...faults)
     return faults.length > 0 ? [] : [value]
