@@ -9,8 +9,8 @@ import type { Deps } from './deps.ts'
 import { createAuthenticator } from './domain/authenticator.ts'
 import { refuseDemoAccounts } from './domain/demo-accounts.ts'
 import { createPasswords } from './domain/passwords.ts'
-import { ProjectSnapshots } from './domain/snapshot.ts'
-import type { WriteDeps } from './domain/write.ts'
+import { Snapshots } from './domain/snapshot.ts'
+import type { SystemWriteDeps } from './domain/write.ts'
 import { Bus } from './events/bus.ts'
 import { History } from './events/history.ts'
 import { Hub } from './events/hub.ts'
@@ -22,11 +22,15 @@ import { startSweeper } from './events/sweeper.ts'
 import { Tail } from './events/tail.ts'
 import { createLimiter } from './http/rate-limit.ts'
 import { createTokens } from './http/tokens.ts'
+import { Waiters } from './limits/waiters.ts'
 import type { Log } from './log.ts'
 import { installConsumers, startWorker } from './worker/runner.ts'
 import type { Connection } from './ws/connection.ts'
 import type { Patience } from './ws/protocol.ts'
 import { Sockets } from './ws/socket.ts'
+
+/** Long polls of one user that wait on a process; the client has one a page that is open. */
+const pollsPerUser = 4
 
 /** A role that runs until it is disposed. */
 export interface Running extends AsyncDisposable {
@@ -35,7 +39,7 @@ export interface Running extends AsyncDisposable {
 }
 
 export interface RunningServer extends Running {
-  deps: Deps
+  deps: Deps & { db: Database }
 }
 
 export interface Listening {
@@ -51,6 +55,7 @@ const openBase = async (stack: AsyncDisposableStack, config: Config, log: Log, r
     openDatabase({
       url: config.databaseUrl,
       max: config.databasePool,
+      callsPerCaller: config.databaseCallsPerUser,
       applicationName: `tasktide ${role}`,
       log,
     }),
@@ -118,18 +123,20 @@ export const openServer = async (
   const bus = stack.use(new Bus({ redisUrl: config.redisUrl, redis: redis.client, log }))
   const stats = newLiveStats()
   const tokens = createTokens(config)
-  const authenticator = stack.use(createAuthenticator({ db, tokens, tail, hub, log }))
+  const authenticator = stack.use(createAuthenticator({ db, systemDb: db, tokens, tail, hub, log }))
   const drain = new AbortController()
-  const deps: Deps = {
+  const deps = {
     config,
     log,
     db,
+    systemDb: db,
     publisher,
     history: new History({ ring, redis: redis.client, db }, stats),
     tail,
     hub,
     bus,
-    snapshots: new ProjectSnapshots({ db, stats }),
+    snapshots: new Snapshots({ db, stats }),
+    polls: new Waiters(pollsPerUser),
     stats,
     tokens,
     authenticator,
@@ -137,7 +144,7 @@ export const openServer = async (
     limiter: createLimiter({ redis: redis.client, log }),
     redisIsUp: () => isUp(redis),
     draining: drain.signal,
-  }
+  } satisfies Deps
   await tail.start()
   sockets = new Sockets(deps, patience)
   const server = listen(deps, sockets, listening)
@@ -183,7 +190,7 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
   return { url: worker.url, port: worker.port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
-export interface Writer extends WriteDeps, AsyncDisposable {}
+export interface Writer extends SystemWriteDeps, AsyncDisposable {}
 
 /** How long a command waits for Redis; without it the sweeper of a worker publishes what the command wrote. */
 const redisWaitMs = 2_000

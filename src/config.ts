@@ -37,6 +37,7 @@ export interface Config {
   failedSignInsPer15Minutes: number
   passwordHashesAtOnce: number
   databasePool: number
+  databaseCallsPerUser: number
   feedRetentionDays: number
   maxConnections: number
   socketsPerUser: number
@@ -165,6 +166,13 @@ const keys = {
     64,
   ),
   databasePool: whole('DATABASE_POOL', 'PostgreSQL connections a process opens', 16, 2, 200),
+  databaseCallsPerUser: whole(
+    'DATABASE_CALLS_PER_USER',
+    'Database calls one user has in flight on a process, at most half of the pool; the rest waits',
+    8,
+    1,
+    100,
+  ),
   feedRetentionDays: whole('FEED_RETENTION_DAYS', 'Days the change log is kept', 7, 1, 365),
   maxConnections: whole('MAX_CONNECTIONS', 'Sockets a process accepts', 10_000, 1, 1_000_000),
   socketsPerUser: whole('SOCKETS_PER_USER', 'Sockets one user may hold on a process', 20, 1, 100_000),

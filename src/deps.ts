@@ -1,14 +1,15 @@
 // What the parts are given instead of reaching for it. Types only: `compose.ts` makes the values and disposes them.
 import type { Config } from './config.ts'
-import type { Database } from './db/client.ts'
+import type { CallerDatabase, DatabaseCalls } from './db/client.ts'
 import type { Actor } from './domain/actor.ts'
 import type { Publisher } from './domain/write.ts'
-import type { ProjectSnapshots } from './domain/snapshot.ts'
+import type { Snapshots } from './domain/snapshot.ts'
 import type { Bus } from './events/bus.ts'
 import type { Hub } from './events/hub.ts'
 import type { History } from './events/history.ts'
 import type { LiveStats } from './events/stats.ts'
 import type { Tail } from './events/tail.ts'
+import type { Waiters } from './limits/waiters.ts'
 import type { Log } from './log.ts'
 
 /** Signs and checks access tokens; the only thing that knows their keys. */
@@ -76,7 +77,10 @@ export interface Passwords {
 export interface Deps {
   config: Config
   log: Log
-  db: Database
+  /** What is read and written for somebody names who it is for, by which calls are limited. */
+  db: CallerDatabase
+  /** What the process does for itself; nothing that a request or a frame causes. */
+  systemDb: DatabaseCalls
   publisher: Publisher
   /** Where missed entries are read from. */
   history: History
@@ -84,7 +88,9 @@ export interface Deps {
   hub: Hub
   /** What processes tell each other and nobody keeps. */
   bus: Bus
-  snapshots: ProjectSnapshots
+  snapshots: Snapshots
+  /** Long polls that wait. */
+  polls: Waiters
   stats: LiveStats
   tokens: Tokens
   authenticator: Authenticator

@@ -118,5 +118,9 @@ export const unavailable = (cause?: unknown, retryAfter = 1): AppError =>
 export const isUnavailable = (error: unknown): error is AppError =>
   error instanceof AppError && error.kind === 'unavailable'
 
+/** Whether the same is worth trying a moment later: it passes by itself, or the caller has too much under way. */
+export const isTransient = (error: unknown): error is AppError =>
+  isUnavailable(error) || (error instanceof AppError && error.kind === 'rate_limited')
+
 /** The text of anything thrown, for logs only. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -59,6 +59,7 @@ const layers = [
     'deadline.ts',
     'turns.ts',
     'model',
+    'limits',
   ],
   ['db', 'storage'],
   ['deps.ts'],
@@ -70,7 +71,7 @@ const layers = [
   ['main.ts'],
 ]
 
-const siblings = new Set(['model → errors.ts', 'domain → events'])
+const siblings = new Set(['model → errors.ts', 'limits → errors.ts', 'domain → events'])
 
 const partOf = (path: string): string => path.split('/')[1]!
 const rankOf = (part: string): number => layers.findIndex((layer) => layer.includes(part))
@@ -180,6 +181,19 @@ test('SQL text is a tagged template everywhere but in the runner of migrations',
   expect(
     naming(inSource, ({ path, text }) => statement.test(text) && !/^src\/(?:db|embedded)\//.test(path)),
   ).toEqual([])
+})
+
+test('Only what no request causes calls the database without a caller', () => {
+  const serving = /^src\/(?:domain|http|ws)\//
+  const takesSystem = ({ path, text }: Source) =>
+    serving.test(path) && /\bsystemDb\b|\b(?:DatabaseCalls|Database)\b.*from '.*\/db\/client\.ts'/.test(text)
+  expect(naming(inSource, takesSystem).toSorted()).toEqual([
+    'src/domain/authenticator.ts', // notes many sessions as seen by one statement
+    'src/domain/write.ts', // the worker writes by it too
+    'src/http/routes/health.ts', // two probes a second
+    'src/ws/outlet.ts',
+    'src/ws/socket.ts', // after a new epoch, all sessions by one statement
+  ])
 })
 
 test('There are no barrels', () => {

@@ -1,8 +1,9 @@
-// The database as three verbs: read, transact, snapshot. Every call has one deadline over waiting for a
-// connection, its statements and its retries; connections that are half-open are found by `half-open.ts`. What has begun
+// The database as three verbs: read, transact, snapshot. Every call has one deadline over waiting for its turn, for a
+// connection, its statements and its retries; turns are fair between callers, so that one cannot take the whole pool; connections that are half-open are found by `half-open.ts`. What has begun
 // to write is run again only when PostgreSQL rolled it back.
 import postgres from 'postgres'
 import { unavailable } from '../errors.ts'
+import { FairQueue } from '../limits/fair-queue.ts'
 import type { Log } from '../log.ts'
 import { addressOf } from './address.ts'
 import { isConflict, isConnectionLost, translate } from './errors.ts'
@@ -23,7 +24,7 @@ export interface CallOptions {
 }
 
 /** All three throw AppError: `unavailable` when PostgreSQL is away, slow, or the outcome of a COMMIT unknown. */
-export interface Database extends AsyncDisposable {
+export interface DatabaseCalls {
   /** Reads only: `work` runs again, up to three times in all, when its connection turns out to be gone. */
   read<T>(work: (sql: Queryable) => Promise<T>, options?: CallOptions): Promise<T>
   /** READ COMMITTED. `work` runs again, up to three times in all, on 40001 and 40P01: no effects but SQL in it. */
@@ -32,10 +33,24 @@ export interface Database extends AsyncDisposable {
   snapshot<T>(work: (tx: Tx) => Promise<T>, options?: CallOptions): Promise<T>
 }
 
+/** The verbs of one caller share its turns and its queue: 429 `rate_limited` when the queue is full. */
+export interface CallerDatabase {
+  /** @param caller a user's id, or `address:<key>` of a request without a user. */
+  of(caller: string): DatabaseCalls
+}
+
+/** Its own verbs have no caller and wait for no turn: for what the process does for itself. */
+export interface Database extends DatabaseCalls, CallerDatabase, AsyncDisposable {
+  /** Callers with a call in flight or waiting; for metrics and tests. */
+  readonly calls: Pick<FairQueue, 'size' | 'running' | 'waitingOf'>
+}
+
 export interface DatabaseOptions {
   url: string
   /** Connections in the pool. */
   max: number
+  /** Calls in flight of one caller (8); never more than half of the pool. */
+  callsPerCaller?: number
   applicationName: string
   log: Log
   /** Of a call that names none. Below `statementTimeoutMs`, so that a long call has to ask for its time. */
@@ -52,24 +67,49 @@ interface Call {
 const maxTries = 3
 const defaultStatementTimeoutMs = 10_000
 const maxEndSeconds = 5
+/** Calls of one caller that wait for a turn. */
+const maxWaitingCalls = 512
+/** Connections that callers leave to the process itself: health, replays for sockets. */
+const reservedConnections = 2
 
 /** Opens nothing yet: connections are made by the first calls. */
 export const openDatabase = (options: DatabaseOptions): Database => {
-  const { log, deadlineMs: defaultDeadlineMs = 4_000 } = options
+  const { log, deadlineMs: defaultDeadlineMs = 4_000, callsPerCaller = 8 } = options
+  const calls = new FairQueue({
+    atOnce: Math.max(1, options.max - reservedConnections),
+    perCaller: Math.max(1, Math.min(callsPerCaller, Math.floor(options.max / 2))),
+    maxWaiting: maxWaitingCalls,
+  })
   const pool = openPool(options, options.max)
   const { statementTimeoutMs = defaultStatementTimeoutMs } = options
   const openOne = (): postgres.Sql => openPool(options, 1)
   const watch = new HalfOpenWatch({ pool, openOne, statementTimeoutMs, log })
 
-  const within = async <T>(deadlineMs: number, run: (call: Call) => Promise<T>): Promise<T> => {
+  const within = async <T>(
+    caller: string | null,
+    deadlineMs: number,
+    run: (call: Call) => Promise<T>,
+  ): Promise<T> => {
     const call: Call = { expired: false }
+    const turn = caller === null ? null : calls.enter(caller)
+    /** Holds the turn until the statements have ended, which may be after the deadline. */
+    const inTurn = async (): Promise<T> => {
+      try {
+        await turn?.ready
+        return await run(call)
+      } finally {
+        turn?.leave()
+      }
+    }
     const deadline = Promise.withResolvers<never>()
     const timer = setTimeout(() => {
       call.expired = true
-      deadline.reject(unavailable(new Error(`no answer from PostgreSQL within ${deadlineMs} ms`)))
+      const what = turn?.isWaiting ? 'no turn for the caller' : 'no answer from PostgreSQL'
+      if (turn?.isWaiting) turn.leave()
+      deadline.reject(unavailable(new Error(`${what} within ${deadlineMs} ms`)))
     }, deadlineMs)
     try {
-      return await Promise.race([run(call), deadline.promise])
+      return await Promise.race([inTurn(), deadline.promise])
     } catch (error) {
       throw translate(error)
     } finally {
@@ -94,12 +134,13 @@ export const openDatabase = (options: DatabaseOptions): Database => {
 
   /** @param isReadOnly nothing can be done twice, so a lost connection is no reason to give up. */
   const transaction = <T>(
+    caller: string | null,
     mode: string,
     isReadOnly: boolean,
     work: (tx: Tx) => Promise<T>,
     deadlineMs: number,
   ) =>
-    within(deadlineMs, (call) => {
+    within(caller, deadlineMs, (call) => {
       let stage: 'waiting' | 'working' | 'committing' = 'waiting'
       const isSafe = (error: unknown): boolean =>
         isConnectionLost(error) ? isReadOnly || stage === 'waiting' : isConflict(error) && stage === 'working'
@@ -117,13 +158,19 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       })
     })
 
-  return {
+  const verbsOf = (caller: string | null): DatabaseCalls => ({
     read: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
-      within(deadlineMs, (call) => retrying(call, isConnectionLost, () => work(pool))),
+      within(caller, deadlineMs, (call) => retrying(call, isConnectionLost, () => work(pool))),
     transact: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
-      transaction('isolation level read committed', false, work, deadlineMs),
+      transaction(caller, 'isolation level read committed', false, work, deadlineMs),
     snapshot: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
-      transaction('isolation level repeatable read read only', true, work, deadlineMs),
+      transaction(caller, 'isolation level repeatable read read only', true, work, deadlineMs),
+  })
+
+  return {
+    ...verbsOf(null),
+    of: verbsOf,
+    calls,
     [Symbol.asyncDispose]: async () => {
       await watch[Symbol.asyncDispose]()
       await pool.end({ timeout: Math.min(defaultDeadlineMs / 1000, maxEndSeconds) })

@@ -10,18 +10,35 @@ export interface TaskPlace {
   id: string
 }
 
-/** Tasks of a project after a place, at most `limit`. */
+export type PagedTask = Task & { hasNext: boolean }
+
+/**
+ * Tasks of a project after a place, at most `limit`, and none after those that already hold `maxBytes` of text:
+ * one at least, where there is one. The length of a text is read without the text.
+ */
 export const selectTasksAfter = (
   tx: Tx,
   projectId: string,
   after: TaskPlace | null,
-  limit: number,
-): Promise<Task[]> => tx<Task[]>`
-  select ${taskColumns(tx)}
-  from tasks t
-  where t.project_id = ${projectId} ${after === null ? tx`` : tx`and (t.created_at, t.id) > (${after.createdAt}, ${after.id})`}
-  order by t.created_at, t.id
-  limit ${limit}`
+  { limit, maxBytes }: { limit: number; maxBytes: number },
+): Promise<PagedTask[]> => tx<PagedTask[]>`
+  select ${taskColumns(tx)}, page."hasNext"
+  from (
+    select id, sum(bytes) over so_far - bytes as before, lead(id) over so_far is not null as "hasNext"
+    from (
+      select t.id, t.created_at, octet_length(t.title) + octet_length(t.description) as bytes
+      from tasks t
+      where t.project_id = ${projectId} ${after === null ? tx`` : tx`and (t.created_at, t.id) > (${after.createdAt}, ${after.id})`}
+      order by t.created_at, t.id
+      limit ${limit + 1}
+    ) as ahead
+    window so_far as (order by created_at, id rows unbounded preceding)
+    order by created_at, id
+    limit ${limit}
+  ) as page
+  join tasks t on t.id = page.id
+  where page.before < ${maxBytes}
+  order by t.created_at, t.id`
 
 /** Tasks shared singly with a person, by id, at most `limit`. */
 export const selectSharedTasks = (tx: Tx, userId: string, limit: number): Promise<Task[]> => tx<Task[]>`

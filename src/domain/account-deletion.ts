@@ -17,7 +17,7 @@ import { controlEntry } from './sessions.ts'
 import { shareRemoved } from './shares.ts'
 import { taskUpdated } from './task-entries.ts'
 import { demandPassword, lockSame, type UserDeps } from './users.ts'
-import { writeAsSystem } from './write.ts'
+import { writeFor } from './write.ts'
 
 /** There may be a lot to delete. */
 const deadlineMs = 25_000
@@ -31,8 +31,9 @@ interface Standing {
 /** 422 for a wrong password; 409 `sole_owner` with the projects that would be left without an owner. */
 export const deleteAccount = async (deps: UserDeps, { userId }: Actor, password: string): Promise<void> => {
   const seen = await demandPassword(deps, userId, password, { pointer: '/password' })
-  await writeAsSystem(
+  await writeFor(
     deps,
+    userId,
     async (tx) => {
       const standings = await lockStandings(tx, userId)
       demandNoOrphans(standings)

@@ -2,12 +2,12 @@
 // the control entry that makes every process drop its tokens and close its sockets (4403).
 import { disableUser, lockUser, selectCredentials } from '../db/users.ts'
 import { controlEntry, endSessions } from './sessions.ts'
-import { writeAsSystem, type WriteDeps } from './write.ts'
+import { writeAsSystem, type SystemWriteDeps } from './write.ts'
 
 export type Disabling = 'disabled' | 'already disabled' | 'unknown'
 
 /** @param email trimmed and lower-case. Running it again changes nothing. */
-export const disableAccount = (deps: WriteDeps, email: string): Promise<Disabling> =>
+export const disableAccount = (deps: SystemWriteDeps, email: string): Promise<Disabling> =>
   writeAsSystem<Disabling>(deps, async (tx) => {
     const found = await selectCredentials(tx, email)
     const account = found && (await lockUser(tx, found.user.id))

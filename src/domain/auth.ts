@@ -13,7 +13,7 @@ import type { SessionAnswer, User } from '../model/user.ts'
 import { demandUncommon } from './passwords.ts'
 import { createInbox } from './projects.ts'
 import { answerFor, openSession, type Device, type SessionDeps } from './sessions.ts'
-import { writeAsSystem } from './write.ts'
+import { writeFor } from './write.ts'
 
 export type AuthDeps = SessionDeps & Pick<Deps, 'passwords' | 'log'>
 
@@ -26,7 +26,7 @@ export const register = async (
   const address = toAddress(email)
   demandUncommon(password, '/password')
   const passwordHash = await deps.passwords.hash(password)
-  const opened = await writeAsSystem(deps, async (tx) => {
+  const opened = await writeFor(deps, device.caller, async (tx) => {
     const account = { email: address, name: canonicalText(name), passwordHash, timeZone }
     const { user, entries } = await createUser(tx, account)
     return { value: await openSession(tx, user, device), entries }
@@ -51,11 +51,11 @@ export const signIn = async (
   device: Device,
 ): Promise<SessionAnswer> => {
   const address = canonicalEmail(email)
-  const found = await deps.db.read((sql) => selectCredentials(sql, address))
+  const found = await deps.db.of(device.caller).read((sql) => selectCredentials(sql, address))
   const { valid, outdated } = await deps.passwords.verify(password, found?.passwordHash ?? null)
   if (!found || !valid) throw new AppError('invalid_credentials')
   const betterHash = outdated ? await rehash(deps, password) : null
-  const opened = await deps.db.transact(async (tx) => {
+  const opened = await deps.db.of(found.user.id).transact(async (tx) => {
     // Under the lock no change of the password can miss this session.
     const now = await lockUser(tx, found.user.id, betterHash ? 'update' : 'share')
     demandSame(found, now)

@@ -1,7 +1,7 @@
 // From an access token to the person behind it. Invariant: a memoised answer counts only while the log is known
 // to be followed to within a second, and is gone once the log says that it may be wrong; a look-up that was under
 // way at that moment is not kept. Otherwise the session's row is asked.
-import type { Database } from '../db/client.ts'
+import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
 import { selectSessionHolder, touchSessions } from '../db/sessions.ts'
 import type { AccessClaims, Authenticator, Identity, Tokens } from '../deps.ts'
 import { AppError, messageOf } from '../errors.ts'
@@ -9,7 +9,9 @@ import type { Log } from '../log.ts'
 import { idOf, type LogEntry } from '../model/event.ts'
 
 export interface AuthenticatorDeps {
-  db: Database
+  db: CallerDatabase
+  /** For noting many sessions as seen at once. */
+  systemDb: DatabaseCalls
   tokens: Tokens
   /** Milliseconds since 1970 of the last look at the log that found nothing undelivered. */
   tail: { readonly confirmedAt: number }
@@ -50,6 +52,7 @@ const readDeadlineMs = 2_000
 
 export const createAuthenticator = ({
   db,
+  systemDb,
   tokens,
   tail,
   hub,
@@ -93,7 +96,7 @@ export const createAuthenticator = ({
     while (touches.size > 0) {
       const ids = [...touches]
       touches.clear()
-      await db
+      await systemDb
         .transact((tx) => touchSessions(tx, ids))
         .catch((error: unknown) => log.warn({ cause: messageOf(error) }, 'sessions not noted as seen'))
     }
@@ -104,7 +107,9 @@ export const createAuthenticator = ({
     const claims = await tokens.verify(token)
     doubt.claims = claims
     const { userId, sessionId, expiresAt } = claims
-    const holder = await db.read((sql) => selectSessionHolder(sql, sessionId), { deadlineMs: readDeadlineMs })
+    const holder = await db
+      .of(userId)
+      .read((sql) => selectSessionHolder(sql, sessionId), { deadlineMs: readDeadlineMs })
     if (!holder || holder.userId !== userId || holder.isDisabled) {
       throw new AppError('unauthenticated', 'The session has ended', { extra: { reason: 'revoked' } })
     }

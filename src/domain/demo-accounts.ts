@@ -15,7 +15,7 @@ type DemoDeps = Pick<Deps, 'db' | 'passwords'>
 export const usableDemoAccounts = async ({ db, passwords }: DemoDeps): Promise<string[]> => {
   const usable: string[] = []
   for (const { email, password } of demoAccounts) {
-    const found = await db.read((sql) => selectCredentials(sql, email))
+    const found = await db.of('seed').read((sql) => selectCredentials(sql, email))
     if (!found || found.isDisabled) continue
     const { valid } = await passwords.verify(password, found.passwordHash)
     if (valid) usable.push(email)

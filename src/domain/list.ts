@@ -1,6 +1,6 @@
 // How every list but that of tasks is read: a slice after a key is one query; numbered pages also count, in one
 // snapshot, so that the total is the total of the same moment.
-import type { Database, Queryable } from '../db/client.ts'
+import type { CallerDatabase, Queryable } from '../db/client.ts'
 import { listed, type Listed, type Slice, type SortKey } from '../model/page.ts'
 
 interface ListQuery<Row, T> {
@@ -12,12 +12,14 @@ interface ListQuery<Row, T> {
 }
 
 export const readList = async <Row, T>(
-  { db }: { db: Database },
+  { db }: { db: CallerDatabase },
+  caller: string,
   slice: Slice,
   query: ListQuery<Row, T>,
 ): Promise<Listed<T>> => {
-  if (slice.page === null) return listed(await db.read((sql) => query.select(sql)), slice.limit, query)
-  return db.snapshot(async (tx) => {
+  if (slice.page === null)
+    return listed(await db.of(caller).read((sql) => query.select(sql)), slice.limit, query)
+  return db.of(caller).snapshot(async (tx) => {
     const page = listed(await query.select(tx), slice.limit, query)
     return { ...page, total: await query.count(tx) }
   })

@@ -32,7 +32,7 @@ export const listMembers = (
   projectId: string,
   slice: Slice,
 ): Promise<Listed<Member>> =>
-  readList(deps, slice, {
+  readList(deps, actor.userId, slice, {
     select: async (sql) => {
       await demandProject(sql, actor, projectId, 'read')
       return selectMembers(sql, projectId, slice)

@@ -39,7 +39,7 @@ export const listNotifications = (
   isUnread: boolean | null,
   slice: Slice,
 ): Promise<Inbox> =>
-  db.snapshot(async (tx) => {
+  db.of(userId).snapshot(async (tx) => {
     const rows = await selectNotifications(tx, userId, isUnread, slice)
     return {
       ...listed(rows, slice.limit, { item: toNotification, key: (row) => [row.createdAt, row.id] }),

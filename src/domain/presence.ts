@@ -1,5 +1,5 @@
 // Where people can be present: at a project or a task, whoever may read it.
-import type { Database } from '../db/client.ts'
+import type { CallerDatabase } from '../db/client.ts'
 import { selectProjectAccess } from '../db/projects.ts'
 import { selectTaskAccess } from '../db/shares.ts'
 import { parseNamed } from '../model/scalar.ts'
@@ -14,8 +14,12 @@ export const parsePresenceKey = (text: string): PresenceKey | null => {
 }
 
 /** Id of the project the place is in, if the actor may read it now; null otherwise. */
-export const findPlace = ({ db }: { db: Database }, actor: Actor, key: PresenceKey): Promise<string | null> =>
-  db.read(async (sql) => {
+export const findPlace = (
+  { db }: { db: CallerDatabase },
+  actor: Actor,
+  key: PresenceKey,
+): Promise<string | null> =>
+  db.of(actor.userId).read(async (sql) => {
     const id = key.slice(key.indexOf(':') + 1)
     const access = key.startsWith('task:')
       ? await selectTaskAccess(sql, actor.userId, id)

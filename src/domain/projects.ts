@@ -48,7 +48,7 @@ export const getProject = async (
   actor: Actor,
   id: string,
 ): Promise<Project> => {
-  const row = await db.read((sql) => selectProject(sql, actor.userId, id))
+  const row = await db.of(actor.userId).read((sql) => selectProject(sql, actor.userId, id))
   demand(actor, row && { member: row.role }, 'read')
   return toProject(row!, effectiveRole(actor, { member: row!.role })!)
 }
@@ -60,7 +60,7 @@ export const listProjects = (
   isArchived: boolean,
   slice: Slice,
 ): Promise<Listed<Project>> =>
-  readList(deps, slice, {
+  readList(deps, actor.userId, slice, {
     select: (sql) => selectProjects(sql, actor.userId, isArchived, slice),
     count: (sql) => countProjects(sql, actor.userId, isArchived),
     item: (row) => toProject(row, effectiveRole(actor, { member: row.role })!),

@@ -11,7 +11,10 @@ import { demoAccounts } from './demo-accounts.ts'
 import { addMember } from './members.ts'
 import { createProject } from './projects.ts'
 import { createTask } from './tasks.ts'
-import { writeAsSystem, type Outcome, type Write } from './write.ts'
+import { writeFor, type Outcome, type Write } from './write.ts'
+
+/** Whose turns the accounts are made in. */
+const system = 'seed'
 
 const minute = 60_000
 const day = 24 * 60 * minute
@@ -34,9 +37,9 @@ const ensureAccount = async (
   deps: AuthDeps,
   { email, name, password, role }: { email: string; name: string; password: string; role: Role },
 ): Promise<Actor | null> => {
-  if (await deps.db.read((sql) => selectCredentials(sql, email))) return null
+  if (await deps.db.of(system).read((sql) => selectCredentials(sql, email))) return null
   const passwordHash = await deps.passwords.hash(password)
-  const user = await writeAsSystem(deps, async (tx) => {
+  const user = await writeFor(deps, system, async (tx) => {
     const made = { email, name, role, passwordHash, timeZone: 'UTC', emailVerified: true }
     const { user, entries } = await createUser(tx, made)
     return { value: user, entries }

@@ -19,7 +19,7 @@ import { userScope, type Control, type Entry } from '../model/event.ts'
 import { newId } from '../model/scalar.ts'
 import { accessTokenSeconds, type Session, type SessionAnswer, type User } from '../model/user.ts'
 import type { Actor } from './actor.ts'
-import { writeAsSystem, type WriteDeps } from './write.ts'
+import { writeFor, type WriteDeps } from './write.ts'
 
 export type SessionDeps = WriteDeps & Pick<Deps, 'tokens' | 'config'>
 
@@ -27,6 +27,8 @@ export type SessionDeps = WriteDeps & Pick<Deps, 'tokens' | 'config'>
 export interface Device {
   userAgent: string
   ip: string
+  /** Whose turns at the database it takes while there is no user: `address:<key>`. */
+  caller: string
 }
 
 /** A session before anybody was told of it. */
@@ -71,10 +73,14 @@ export const answerFor = async (
 
 /**
  * Spends a refresh token for its one successor. 401 `unauthenticated` for what is no live token, 401
- * `refresh_reused` for one spent longer ago than the grace: then the whole session ends.
+ * `refresh_reused` for one spent longer ago than the grace: then the whole session ends. `caller` waits for it.
  */
-export const refreshSession = async (deps: SessionDeps, token: string): Promise<SessionAnswer> => {
-  const result = await writeAsSystem<Opened | Refused>(deps, async (tx) => {
+export const refreshSession = async (
+  deps: SessionDeps,
+  token: string,
+  caller: string,
+): Promise<SessionAnswer> => {
+  const result = await writeFor<Opened | Refused>(deps, caller, async (tx) => {
     const refused = (code: Refused['code']) => ({ value: { code }, entries: [] })
     const spent = hashOf(token)
     const session = await lockSessionOfToken(tx, spent)
@@ -118,8 +124,8 @@ const existing = async (tx: Tx, candidates: string[]): Promise<string> => {
 }
 
 /** Ends the session a refresh token belongs to, spent or not; a token of none, or of one that ended, is fine. */
-export const endSessionOfToken = (deps: WriteDeps, token: string): Promise<void> =>
-  writeAsSystem(deps, async (tx) => {
+export const endSessionOfToken = (deps: WriteDeps, token: string, caller: string): Promise<void> =>
+  writeFor(deps, caller, async (tx) => {
     const session = await lockSessionOfToken(tx, hashOf(token))
     const ended = session?.isLive && (await revokeSession(tx, session.userId, session.id))
     return { value: undefined, entries: ended ? [sessionEnded(session.userId, session.id)] : [] }
@@ -127,14 +133,14 @@ export const endSessionOfToken = (deps: WriteDeps, token: string): Promise<void>
 
 /** Ends one of the actor's sessions, also the current one. 404 when it has no such session. */
 export const endSession = (deps: WriteDeps, { userId }: Actor, id: string): Promise<void> =>
-  writeAsSystem(deps, async (tx) => {
+  writeFor(deps, userId, async (tx) => {
     if (!(await revokeSession(tx, userId, id))) throw notFound()
     return { value: undefined, entries: [sessionEnded(userId, id)] }
   })
 
 /** Ends all of the actor's sessions, this one too. */
 export const endAllSessions = (deps: WriteDeps, { userId }: Actor): Promise<void> =>
-  writeAsSystem(deps, async (tx) => ({ value: undefined, entries: await endSessions(tx, userId, null) }))
+  writeFor(deps, userId, async (tx) => ({ value: undefined, entries: await endSessions(tx, userId, null) }))
 
 /** Ends all sessions of a user but one, and returns what the log is to say. */
 export const endSessions = async (tx: Tx, userId: string, except: string | null): Promise<Entry[]> => {
@@ -144,7 +150,7 @@ export const endSessions = async (tx: Tx, userId: string, except: string | null)
 
 /** The actor's live sessions, last used first, at most 100. */
 export const listSessions = ({ db }: Pick<Deps, 'db'>, { userId, sessionId }: Actor): Promise<Session[]> =>
-  db.read((sql) => selectSessions(sql, userId, sessionId, maxListed))
+  db.of(userId).read((sql) => selectSessions(sql, userId, sessionId, maxListed))
 
 const sessionEnded = (userId: string, sessionId: string): Entry =>
   controlEntry(userId, { kind: 'session', sessionId })

@@ -35,7 +35,7 @@ export const listShares = (
   taskId: string,
   slice: Slice,
 ): Promise<Listed<Share>> =>
-  readList(deps, slice, {
+  readList(deps, actor.userId, slice, {
     select: async (sql) => {
       await demandTask(sql, actor, taskId, 'read')
       return selectShares(sql, taskId, slice)

@@ -1,15 +1,23 @@
 // Everything a client needs to show a scope, and the exact place in the log it is true at. The first page fixes the
 // cursor in one REPEATABLE READ read; later pages are read later and keep it: what changed meanwhile is in the log
-// after the cursor, and the version rule makes applying it twice harmless.
-import type { Database } from '../db/client.ts'
+// after the cursor, and the version rule makes applying it twice harmless. A person reads one at a time, and a page is
+// bounded in bytes.
+import type { CallerDatabase } from '../db/client.ts'
 import { readHead } from '../db/feed.ts'
 import { selectMembers } from '../db/members.ts'
 import { countNotifications, selectNotifications } from '../db/notifications.ts'
 import { selectProject, selectProjects } from '../db/projects.ts'
-import { isOutdatedFor, selectSharedTasks, selectTasksAfter, type TaskPlace } from '../db/snapshot.ts'
+import {
+  isOutdatedFor,
+  selectSharedTasks,
+  selectTasksAfter,
+  type PagedTask,
+  type TaskPlace,
+} from '../db/snapshot.ts'
 import { selectUser } from '../db/users.ts'
 import { notFound } from '../errors.ts'
 import type { LiveStats } from '../events/stats.ts'
+import { FairQueue } from '../limits/fair-queue.ts'
 import { formatCursor, parseCursor, projectScope, shardOf, userScope } from '../model/event.ts'
 import type { ProjectSnapshot, UserSnapshot } from '../model/snapshot.ts'
 import type { Slice } from '../model/page.ts'
@@ -19,7 +27,7 @@ import { toMember } from './members.ts'
 import { toNotification } from './notifications.ts'
 import { toProject } from './projects.ts'
 
-/** A snapshot may be long; it is read at full speed and ends before the first byte is sent. */
+/** A snapshot may be long; it is read at full speed and ends before the first byte is sent. Waiting is within it. */
 const deadlineMs = 10_000
 const newestNotifications = 100
 const everybody: Slice = { limit: 10_000, after: null, page: null }
@@ -29,40 +37,78 @@ export interface SnapshotPlace extends TaskPlace {
   cursor: string
 }
 
-export type SnapshotPage = Omit<ProjectSnapshot, 'nextAfter'> & { next: SnapshotPlace | null }
+export interface SnapshotPage extends Omit<ProjectSnapshot, 'tasks' | 'nextAfter'> {
+  /** Each task as JSON. */
+  tasks: string[]
+  next: SnapshotPlace | null
+}
 
 interface Read {
   startedAt: number
   page: Promise<SnapshotPage>
   /** Known once it was read. */
-  tasks: number
+  bytes: number
 }
 
+/** Tasks of a page end with the one that reaches this, as JSON; the first is always there. */
+export const pageBytes = 4 * 1024 * 1024
+
 const sharedForMs = 2_000
-/** Reads kept at once, and tasks in all of them; one alone may have more. */
+/** Reads kept at once, and bytes of tasks in all of them. */
 const maxReads = 64
-const maxTasks = 20_000
+const maxKeptBytes = 16 * 1024 * 1024
+/** A page is held several times over while it is made: as rows, as JSON and as an answer. */
+const snapshotsAtOnce = 8
+const maxWaiting = 512
+
+interface SnapshotDeps {
+  db: CallerDatabase
+  stats: Pick<LiveStats, 'snapshotsRead' | 'snapshotsShared'>
+}
 
 /**
- * Reads snapshots of projects. Equal requests share one read for up to two seconds, so that a thousand clients that
- * come back at once cost one; each is let in by itself first, and never gets a state from before what it did or what
- * was done to its access, nor one whose cursor is void.
+ * Reads snapshots, one at a time for each person. Equal requests for a project share one read for up to two seconds,
+ * so that a thousand clients that come back at once cost one; each is let in by itself first, and never gets a state
+ * from before what it did or what was done to its access, nor one whose cursor is void.
  */
-export class ProjectSnapshots {
+export class Snapshots {
   readonly #reads = new Map<string, Read>()
+  readonly #turns = new FairQueue({ atOnce: snapshotsAtOnce, perCaller: 1, maxWaiting })
 
-  constructor(
-    private readonly deps: { db: Database; stats: Pick<LiveStats, 'snapshotsRead' | 'snapshotsShared'> },
-  ) {}
+  constructor(private readonly deps: SnapshotDeps) {}
 
-  /** @param place null for the first page. @param limit tasks a page. 404 for who may not read the project. */
-  async read(
+  /** Bytes of tasks that are kept for equal requests. */
+  get keptBytes(): number {
+    let bytes = 0
+    for (const read of this.#reads.values()) bytes += read.bytes
+    return bytes
+  }
+
+  /**
+   * @param place null for the first page. @param limit tasks a page, which may have fewer: see `pageBytes`.
+   * @throws AppError 404 for a project the actor may not read; 429 or 503 when too many of its snapshots wait.
+   */
+  ofProject(
     actor: Actor,
     projectId: string,
     place: SnapshotPlace | null,
     limit: number,
   ): Promise<SnapshotPage> {
-    await this.deps.db.read((sql) => demandProject(sql, actor, projectId, 'read'))
+    return this.#turns.run(actor.userId, () => this.#ofProject(actor, projectId, place, limit), deadlineMs)
+  }
+
+  /** @throws AppError as `ofProject`. */
+  ofUser(actor: Actor): Promise<UserSnapshot> {
+    return this.#turns.run(actor.userId, () => readUserSnapshot(this.deps, actor), deadlineMs)
+  }
+
+  async #ofProject(
+    actor: Actor,
+    projectId: string,
+    place: SnapshotPlace | null,
+    limit: number,
+  ): Promise<SnapshotPage> {
+    await this.deps.db.of(actor.userId).read((sql) => demandProject(sql, actor, projectId, 'read'))
     const page = await this.#shared(actor, projectId, place, limit)
     // What was read is from before or after the look above: it says itself who may have it.
     const member = page.members.find(({ userId }) => userId === actor.userId)?.role ?? null
@@ -83,7 +129,9 @@ export class ProjectSnapshots {
     if (held && Date.now() - held.startedAt < sharedForMs) {
       const page = await held.page
       const at = parseCursor(page.cursor)!
-      const isStale = await db.read((sql) => isOutdatedFor(sql, actor.userId, projectScope(projectId), at))
+      const isStale = await db
+        .of(actor.userId)
+        .read((sql) => isOutdatedFor(sql, actor.userId, projectScope(projectId), at))
       if (!isStale) {
         stats.snapshotsShared += 1
         return page
@@ -93,12 +141,12 @@ export class ProjectSnapshots {
     const read: Read = {
       startedAt: Date.now(),
       page: readPage(db, actor.userId, projectId, place, limit),
-      tasks: 0,
+      bytes: 0,
     }
     this.#keep(key, read)
     try {
       const page = await read.page
-      read.tasks = page.tasks.length
+      for (const task of page.tasks) read.bytes += task.length
       this.#makeRoom()
       return page
     } catch (error) {
@@ -119,47 +167,61 @@ export class ProjectSnapshots {
   }
 
   #makeRoom(): void {
-    let tasks = 0
-    for (const read of this.#reads.values()) tasks += read.tasks
+    let bytes = this.keptBytes
     for (const [key, read] of this.#reads) {
-      if (this.#reads.size === 1 || (tasks <= maxTasks && this.#reads.size <= maxReads)) return
+      if (bytes <= maxKeptBytes && this.#reads.size <= maxReads) return
       this.#reads.delete(key)
-      tasks -= read.tasks
+      bytes -= read.bytes
     }
   }
 }
 
 const readPage = (
-  db: Database,
+  db: CallerDatabase,
   userId: string,
   projectId: string,
   place: SnapshotPlace | null,
   limit: number,
 ): Promise<SnapshotPage> =>
-  db.snapshot(
+  db.of(userId).snapshot(
     async (tx) => {
       const shard = shardOf(projectScope(projectId))
       const { epoch, seq } = await readHead(tx, shard)
       const row = await selectProject(tx, userId, projectId)
       if (!row) throw notFound()
       const members = await selectMembers(tx, projectId, everybody)
-      const tasks = await selectTasksAfter(tx, projectId, place, limit + 1)
+      const rows = await selectTasksAfter(tx, projectId, place, { limit, maxBytes: pageBytes })
       const cursor = place?.cursor ?? formatCursor({ epoch, shard, seq })
-      const page = tasks.slice(0, limit)
-      const last = page.at(-1)
+      const { tasks, last } = fitting(rows)
       return {
         project: toProject(row, 'viewer'), // replaced for each caller
         members: members.map(toMember), // one read is shared by all readers, so that no address is in it
-        tasks: page,
+        tasks,
         cursor,
-        next: tasks.length > limit ? { cursor, createdAt: last!.createdAt, id: last!.id } : null,
+        next: last && { cursor, ...last },
       }
     },
     { deadlineMs },
   )
 
-export const readUserSnapshot = ({ db }: { db: Database }, actor: Actor): Promise<UserSnapshot> =>
-  db.snapshot(
+/** As many tasks as a page holds, and the place of the last where more follow. Escapes make text longer than it is. */
+const fitting = (rows: PagedTask[]): { tasks: string[]; last: TaskPlace | null } => {
+  const tasks: string[] = []
+  let bytes = 0
+  for (const [index, { hasNext, ...task }] of rows.entries()) {
+    if (bytes >= pageBytes) return { tasks, last: placeOf(rows[index - 1]!) }
+    const json = JSON.stringify(task)
+    tasks.push(json)
+    bytes += Buffer.byteLength(json)
+    if (index === rows.length - 1 && hasNext) return { tasks, last: placeOf(task) }
+  }
+  return { tasks, last: null }
+}
+
+const placeOf = ({ createdAt, id }: TaskPlace): TaskPlace => ({ createdAt, id })
+
+const readUserSnapshot = ({ db }: { db: CallerDatabase }, actor: Actor): Promise<UserSnapshot> =>
+  db.of(actor.userId).snapshot(
     async (tx) => {
       const { userId } = actor
       const shard = shardOf(userScope(userId))

@@ -1,7 +1,7 @@
 // Joining a scope at an exact place in the log, for sockets and HTTP alike. One statement reads the head and the right
 // to read: seeing head P means seeing every transaction up to P.
 import type { Queryable } from '../db/client.ts'
-import { selectMissed, selectStanding } from '../db/sync.ts'
+import { selectMissed, selectStandings, type Lack, type Missed } from '../db/sync.ts'
 import { parseNamed } from '../model/scalar.ts'
 import { idOf, shardOf, userScope, type Position, type Scope } from '../model/event.ts'
 import { may, type Actor } from './actor.ts'
@@ -10,7 +10,16 @@ import { may, type Actor } from './actor.ts'
 export type ResyncReason = 'too_old' | 'epoch' | 'ahead' | 'gap' | 'access'
 
 export type Joined =
-  | { kind: 'resume' | 'fresh'; epoch: string; shard: number; from: number; head: number; events: number }
+  | {
+      kind: 'resume' | 'fresh'
+      epoch: string
+      shard: number
+      from: number
+      head: number
+      /** Entries of the scope in (from, head], counted to one more than may be missed, and how many sockets see. */
+      entries: number
+      events: number
+    }
   | { kind: 'resync'; reason: ResyncReason }
   | { kind: 'denied' }
 
@@ -28,35 +37,61 @@ export const parseScope = (text: string, actor: Actor): Scope | null => {
 export const snapshotPath = (scope: Scope): string =>
   scope.startsWith('user:') ? '/api/users/me/snapshot' : `/api/projects/${idOf(scope)}/snapshot`
 
+/** A scope and where to join it, null for its head. The cursor's shard must be the scope's. */
+export interface Wanted {
+  scope: Scope
+  cursor: Position | null
+}
+
 /**
- * Joins a scope at `cursor`, or at its head for null. The cursor's shard must be the scope's.
+ * Joins scopes, in the order asked, by two statements at most.
  * @param maxMissed how far behind is too far (`gap`); null for no limit.
  */
-export const joinScope = async (
+export const joinScopes = async (
   sql: Queryable,
   actor: Actor,
-  scope: Scope,
-  cursor: Position | null,
+  wanted: Wanted[],
   maxMissed: number | null,
-): Promise<Joined> => {
-  const shard = shardOf(scope)
-  const projectId = scope.startsWith('project:') ? idOf(scope) : null
-  const { epoch, head, access } = await selectStanding(sql, { shard, projectId, userId: actor.userId })
-  const mayRead = projectId === null ? scope === userScope(actor.userId) : may(actor, access, 'read')
-  if (!mayRead) return { kind: 'denied' }
-  if (!cursor) return { kind: 'fresh', epoch, shard, head, from: head, events: 0 }
-  if (cursor.epoch !== epoch) return { kind: 'resync', reason: 'epoch' }
-  if (cursor.seq > head) return { kind: 'resync', reason: 'ahead' }
-  const missed = await selectMissed(sql, {
-    scope,
-    shard,
-    after: cursor.seq,
-    upTo: head,
-    userId: actor.userId,
-    cap: (maxMissed ?? 0) + 1,
+): Promise<Joined[]> => {
+  const places = wanted.map(({ scope }) => ({
+    shard: shardOf(scope),
+    projectId: scope.startsWith('project:') ? idOf(scope) : null,
+  }))
+  const standings = await selectStandings(sql, actor.userId, places)
+  const looks = wanted.map(({ scope, cursor }, index): { joined: Joined } | { lack: Lack; epoch: string } => {
+    const { shard, projectId } = places[index]!
+    const { epoch, head, access } = standings[index]!
+    const mayRead = projectId === null ? scope === userScope(actor.userId) : may(actor, access, 'read')
+    if (!mayRead) return { joined: { kind: 'denied' } }
+    if (!cursor) return { joined: { kind: 'fresh', epoch, shard, head, from: head, entries: 0, events: 0 } }
+    if (cursor.epoch !== epoch) return { joined: { kind: 'resync', reason: 'epoch' } }
+    if (cursor.seq > head) return { joined: { kind: 'resync', reason: 'ahead' } }
+    return { lack: { scope, shard, after: cursor.seq, upTo: head }, epoch }
   })
+  const lacks = looks.flatMap((look) => ('lack' in look ? look.lack : []))
+  const cap = (maxMissed ?? 0) + 1
+  const missed = (await selectMissed(sql, { lacks, userId: actor.userId, cap })).values()
+  return looks.map((look) =>
+    'joined' in look ? look.joined : resumed(look.lack, look.epoch, missed.next().value!, maxMissed),
+  )
+}
+
+const resumed = (
+  { shard, after, upTo }: Lack,
+  epoch: string,
+  missed: Missed,
+  maxMissed: number | null,
+): Joined => {
   if (!missed.complete) return { kind: 'resync', reason: 'too_old' }
   if (missed.changedHands) return { kind: 'resync', reason: 'access' }
   if (maxMissed !== null && missed.entries > maxMissed) return { kind: 'resync', reason: 'gap' }
-  return { kind: 'resume', epoch, shard, head, from: cursor.seq, events: missed.events }
+  return {
+    kind: 'resume',
+    epoch,
+    shard,
+    head: upTo,
+    from: after,
+    entries: missed.entries,
+    events: missed.events,
+  }
 }

@@ -31,7 +31,7 @@ export const listTasks = (
   order: TaskOrder,
   slice: Slice,
 ): Promise<Listed<Task>> =>
-  db.read(async (sql) => {
+  db.of(actor.userId).read(async (sql) => {
     const { projectId } = query
     if (projectId !== undefined)
       demand(actor, await selectProjectAccess(sql, actor.userId, projectId), 'read')

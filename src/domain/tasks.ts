@@ -10,7 +10,7 @@ import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /** 404 for what the actor may not read. */
 export const getTask = async ({ db }: Pick<WriteDeps, 'db'>, actor: Actor, id: string): Promise<Task> => {
-  const [row] = await db.read((sql) => selectTasks(sql, actor.userId, [id]))
+  const [row] = await db.of(actor.userId).read((sql) => selectTasks(sql, actor.userId, [id]))
   demand(actor, row ?? null, 'read')
   return row!.task
 }

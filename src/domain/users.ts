@@ -28,13 +28,13 @@ export type UserDeps = WriteDeps & Pick<Deps, 'passwords'>
 const writable = ['email', 'name', 'timeZone'] as const
 
 export const getMe = async ({ db }: Pick<Deps, 'db'>, { userId }: Actor): Promise<User> => {
-  const user = await db.read((sql) => selectUser(sql, userId))
+  const user = await db.of(userId).read((sql) => selectUser(sql, userId))
   if (!user) throw notFound()
   return user
 }
 
 export const getUser = async ({ db }: Pick<Deps, 'db'>, actor: Actor, id: string): Promise<PublicUser> => {
-  const user = await db.read((sql) => selectPublicUser(sql, actor, id))
+  const user = await db.of(actor.userId).read((sql) => selectPublicUser(sql, actor, id))
   if (!user) throw notFound()
   return user
 }
@@ -45,7 +45,8 @@ export const searchUsers = (
   actor: Actor,
   text: string,
   limit: number,
-): Promise<PublicUser[]> => db.read((sql) => selectUsersByText(sql, actor, canonicalText(text), limit))
+): Promise<PublicUser[]> =>
+  db.of(actor.userId).read((sql) => selectUsersByText(sql, actor, canonicalText(text), limit))
 
 /** A merge patch. 422 at `/currentPassword` where a new address lacks the right one; 409 `email_taken`. */
 export const updateMe = async (
@@ -99,7 +100,7 @@ export const demandPassword = async (
   password: string | undefined,
   { unlessEmail, pointer = '/currentPassword' }: { unlessEmail?: string; pointer?: string } = {},
 ): Promise<Credentials> => {
-  const seen = await db.read((sql) => selectCredentialsById(sql, userId))
+  const seen = await db.of(userId).read((sql) => selectCredentialsById(sql, userId))
   if (!seen) throw notFound()
   if (seen.user.email === unlessEmail) return seen
   if (password === undefined) throw invalid({ pointer, detail: 'is required for this change' })

@@ -1,7 +1,7 @@
 // The one write path. A domain function permits, changes rows and says which entries that makes; `write` claims
 // the idempotency key first and appends the entries last, in one transaction, and hands them to the publisher
 // once they are committed. Whatever else follows from a write is derived from the log.
-import type { CallOptions, Database, Tx } from '../db/client.ts'
+import type { CallerDatabase, CallOptions, DatabaseCalls, Tx } from '../db/client.ts'
 import { append, cursorOf, type Appended } from '../db/feed.ts'
 import { claimKey, fillKey } from '../db/idempotency.ts'
 import type { Entry, Scope } from '../model/event.ts'
@@ -50,7 +50,12 @@ export interface Publisher {
 }
 
 export interface WriteDeps {
-  db: Database
+  db: CallerDatabase
+  publisher: Publisher
+}
+
+export interface SystemWriteDeps {
+  db: DatabaseCalls
   publisher: Publisher
 }
 
@@ -61,8 +66,9 @@ export const write = async <T>(
   work: (tx: Tx) => Promise<Change<T>>,
   options: CallOptions = {},
 ): Promise<Outcome<T>> => {
-  const { outcome, appended } = await db.transact(
-    async (tx): Promise<{ outcome: Outcome<T>; appended: Appended | null }> => {
+  const { outcome, appended } = await db
+    .of(actor.userId)
+    .transact(async (tx): Promise<{ outcome: Outcome<T>; appended: Appended | null }> => {
       const kept = claim && (await claimKey(tx, actor.userId, claim))
       if (kept) return { outcome: { kind: 'replayed', reply: kept }, appended: null }
       const { value, entries, cursorScope = null } = await work(tx)
@@ -73,16 +79,22 @@ export const write = async <T>(
       }
       const appended = await append(tx, entries, { op: claim?.key ?? null, cursorScope, fill })
       return { outcome: { kind: 'done', value, cursor: cursorOf(appended, cursorScope) }, appended }
-    },
-    options,
-  )
+    }, options)
   if (appended) publisher.publish(appended)
   return outcome
 }
 
-/** The write path for the system itself: the worker, a seed, sign-up. Nothing to repeat, nobody to answer. */
-export const writeAsSystem = async <T>(
+/** The write path without an actor, in the turns of a caller: sign-up, sessions. Nothing to repeat. */
+export const writeFor = <T>(
   { db, publisher }: WriteDeps,
+  caller: string,
+  work: (tx: Tx) => Promise<Change<T>>,
+  options: CallOptions = {},
+): Promise<T> => writeAsSystem({ db: db.of(caller), publisher }, work, options)
+
+/** The write path for the system itself: the worker. Nothing to repeat, nobody to answer. */
+export const writeAsSystem = async <T>(
+  { db, publisher }: SystemWriteDeps,
   work: (tx: Tx) => Promise<Change<T>>,
   options: CallOptions = {},
 ): Promise<T> => {

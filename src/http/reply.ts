@@ -9,10 +9,14 @@ const jsonType = { 'Content-Type': 'application/json; charset=utf-8' }
 /** Private data is revalidated, never served from a shared cache. */
 const revalidate = { 'Cache-Control': 'private, no-cache' }
 
-export const ok = (value: unknown, headers: Record<string, string> = {}): Reply => ({
+export const ok = (value: unknown, headers: Record<string, string> = {}): Reply =>
+  jsonText(JSON.stringify(value), headers)
+
+/** `ok` for what is JSON already. */
+export const jsonText = (body: string, headers: Record<string, string> = {}): Reply => ({
   status: 200,
   headers: { ...jsonType, ...revalidate, ...headers },
-  body: JSON.stringify(value),
+  body,
 })
 
 export const created = (value: unknown, location: string, headers: Record<string, string> = {}): Reply => ({

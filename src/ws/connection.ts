@@ -2,7 +2,7 @@
 // after another; whatever a client sends is answered, bounded or closed.
 import type { ServerWebSocket } from 'bun'
 import type { Identity } from '../deps.ts'
-import { isUnavailable } from '../errors.ts'
+import { isTransient } from '../errors.ts'
 import type { LogEntry, Scope } from '../model/event.ts'
 import { closeCodes, type CloseReason, type Rid } from '../model/frames.ts'
 import { newId } from '../model/scalar.ts'
@@ -221,8 +221,12 @@ export class Connection implements Outlet {
     if (this.#state.is === 'open') {
       if (frame.t === 'bad') return this.error(frame.code, frame.rid)
       return this.#answer(frame, this.#state.identity).catch((error: unknown) => {
-        if (!isUnavailable(error)) throw error
-        this.error('unavailable', 'rid' in frame ? frame.rid : null, 1)
+        if (!isTransient(error)) throw error
+        this.error(
+          error.kind === 'rate_limited' ? 'rate' : 'unavailable',
+          'rid' in frame ? frame.rid : null,
+          1,
+        )
       })
     }
     if (frame.t !== 'hello') return this.close('protocol_violation')

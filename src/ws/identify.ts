@@ -52,7 +52,7 @@ export const verdictOn = (control: Control | null, sessionId: string): CloseReas
 /** The close that a refused token deserves; throws what is no refusal. */
 export const closeReasonOf = (error: unknown): CloseReason => {
   if (!(error instanceof AppError)) throw error
-  if (error.kind === 'unavailable') return 'overloaded'
+  if (error.kind === 'unavailable' || error.kind === 'rate_limited') return 'overloaded'
   return error.code === 'user_disabled' || error.details.extra?.['reason'] === 'revoked'
     ? 'revoked'
     : 'token_expired'

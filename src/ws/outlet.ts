@@ -19,6 +19,7 @@ export type SocketsDeps = Pick<
   | 'limiter'
   | 'log'
   | 'stats'
+  | 'systemDb'
   | 'tail'
 >
 

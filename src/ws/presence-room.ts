@@ -3,7 +3,7 @@
 // A watch in doubt hears nothing until it was looked at again.
 import type { Actor } from '../domain/actor.ts'
 import { findPlace, type PresenceKey } from '../domain/presence.ts'
-import { isUnavailable, unavailable } from '../errors.ts'
+import { isTransient, unavailable } from '../errors.ts'
 import type { Subscriber } from '../events/hub.ts'
 import { projectScope, type LogEntry } from '../model/event.ts'
 import type { SocketsDeps } from './outlet.ts'
@@ -127,7 +127,7 @@ export class PresenceRoom implements Subscriber {
     try {
       if (await this.#look(watcher, watch)) return
     } catch (error) {
-      if (!isUnavailable(error)) this.deps.log.error({ err: error }, 'a watch could not be looked at again')
+      if (!isTransient(error)) this.deps.log.error({ err: error }, 'a watch could not be looked at again')
       code = 'unavailable'
     }
     if (this.#watches.get(watcher) !== watch) return

@@ -107,7 +107,7 @@ export class Sockets implements Registry, AsyncDisposable {
   async epochChanged(): Promise<void> {
     const seen = new Map([...this.#connections].map((connection) => [connection, connection.identity]))
     const ids = [...seen.values()].flatMap((identity) => identity?.actor.sessionId ?? [])
-    const live = await this.#deps.db
+    const live = await this.#deps.systemDb
       .read((sql) => selectLiveSessions(sql, [...new Set(ids)]))
       .catch((error: unknown) => {
         this.#deps.log.warn(

@@ -9,7 +9,7 @@
 import type { LogEntry, Scope } from '../model/event.ts'
 import { formatCursor } from '../model/event.ts'
 import type { Framed } from '../db/feed.ts'
-import { isUnavailable } from '../errors.ts'
+import { isTransient } from '../errors.ts'
 import type { Gap } from '../events/history.ts'
 import type { Subscriber } from '../events/hub.ts'
 import { backoffMs } from '../events/pause.ts'
@@ -127,7 +127,7 @@ export class Subscription implements Subscriber {
     let failures = 0
     while (this.#is('catching-up') && !this.#reachedTail()) {
       try {
-        const { entries, upTo } = await this.deps.history.page(this.#gap)
+        const { entries, upTo } = await this.deps.history.page(this.#gap, this.outlet.userId)
         if (!this.#is('catching-up')) return
         this.#send(entries)
         if (this.#is('catching-up')) this.#position = Math.max(this.#position, upTo)
@@ -136,7 +136,7 @@ export class Subscription implements Subscriber {
         if (!this.#is('catching-up')) return
         failures += 1
         // Whoever reconnected would need PostgreSQL even more: the place is kept until it is back.
-        if (isUnavailable(error)) await Bun.sleep(backoffMs(failures, 100, maxBackoffMs))
+        if (isTransient(error)) await Bun.sleep(backoffMs(failures, 100, maxBackoffMs))
         else this.#giveUp(error)
       }
     }

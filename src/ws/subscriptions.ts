@@ -1,7 +1,7 @@
 // The scopes one connection follows: joining them at a cursor, leaving them, and bringing on those that are behind,
 // one after another, so that a connection holds one page of the log at a time.
 import type { Identity } from '../deps.ts'
-import { joinScope, maxReplayEntries, parseScope, snapshotPath, type ResyncReason } from '../domain/sync.ts'
+import { joinScopes, maxReplayEntries, parseScope, snapshotPath, type ResyncReason } from '../domain/sync.ts'
 import { formatCursor, parseCursor, shardOf, type Scope } from '../model/event.ts'
 import type { Outlet, SocketDeps } from './outlet.ts'
 import type { Rid } from '../model/frames.ts'
@@ -29,7 +29,10 @@ export class Subscriptions {
     using place = deps.doorway.enter()
     if (!place) return outlet.close('overloaded')
     // What is committed after this read, a revocation too, has a number above its head and is met on the way there.
-    const joined = await deps.db.read((sql) => joinScope(sql, actor, scope, cursor, maxReplayEntries))
+    const [joined] = await deps.db
+      .of(actor.userId)
+      .read((sql) => joinScopes(sql, actor, [{ scope, cursor }], maxReplayEntries))
+    if (!joined) throw new Error('a scope was not looked at')
     if ('epoch' in joined) await deps.tail.notice(joined.epoch)
     if (outlet.isClosed) return
     held?.end()

@@ -68,7 +68,7 @@ beforeEach(async () => {
       return value
     },
   }
-  authenticator = createAuthenticator({ db, tokens, tail, hub, log })
+  authenticator = createAuthenticator({ db: { of: () => db }, systemDb: db, tokens, tail, hub, log })
   userId = newId()
   sessionId = newId()
   token = await tokens.sign({ userId, sessionId })

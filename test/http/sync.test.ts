@@ -200,5 +200,86 @@ test('what does not fit together is refused (P-HTTP-5)', async () => {
     ).status,
   ).toBe(404)
   expect((await sync(Array.from({ length: 65 }, (): [string, string] => [scope, cursor]))).status).toBe(422)
-  expect((await sync(Array.from({ length: 64 }, (): [string, string] => [scope, cursor]))).status).toBe(200)
+  const repeated = await sync(Array.from({ length: 64 }, (): [string, string] => [scope, cursor]))
+  expect([repeated.status, repeated.body.code]).toEqual([400, 'bad_request'])
 })
+
+test('of one user four polls wait, the longest waiting is answered for a fifth, others are not touched', async () => {
+  const { scope } = await makeProject(world, anna)
+  const bert = await world.register()
+  await addMember(world, { id: scope.slice('project:'.length) }, anna, bert)
+  const cursor = await headOf(scope)
+  const answered: string[] = []
+  const poll = async (name: string, token: string): Promise<Answer<any>> => {
+    const answer = await sync([[scope, cursor]], { wait: 25, token })
+    answered.push(name)
+    return answer
+  }
+  const waiting = (person: Person, count: number) =>
+    eventually(() => expect(world.server.deps.polls.waitingOf(person.id)).toBe(count))
+  const polls = [poll('bert', bert.token)]
+  await waiting(bert, 1)
+  for (const [index, name] of ['1', '2', '3', '4'].entries()) {
+    polls.push(poll(name, anna.token))
+    await waiting(anna, index + 1)
+  }
+  polls.push(poll('5', anna.token), poll('6', anna.token))
+  await eventually(() => expect(answered.toSorted()).toEqual(['1', '2']))
+  await waiting(anna, 4)
+  const [first] = await Promise.all(polls.slice(1, 3))
+  expect(first!.status).toBe(200)
+  expect(first!.body.scopes).toEqual([{ scope, events: [], cursor, more: false }])
+  await say(world.server.deps, entry(scope))
+  const answers = await Promise.all([polls[0]!, ...polls.slice(3)])
+  for (const { body } of answers) expect(body.scopes[0].events).toHaveLength(1)
+})
+
+test('64 scopes cost the statements of one, and only those that moved are read again', async () => {
+  const projects: Scope[] = []
+  for (let n = 0; n < 63; n += 1) projects.push((await makeProject(world, anna)).scope)
+  const pairs = await Promise.all(
+    projects.map(async (scope): Promise<[string, string]> => [scope, await headOf(scope)]),
+  )
+  using counted = countStatements(world)
+  expect((await sync(pairs)).status).toBe(200)
+  expect(counted.statements).toBeLessThanOrEqual(2)
+  counted.statements = 0
+  const poll = sync(pairs, { wait: 25 })
+  await eventually(() => expect(world.server.deps.polls.waitingOf(anna.id)).toBe(1))
+  expect(counted.statements).toBeLessThanOrEqual(2)
+  counted.statements = 0
+  await say(world.server.deps, entry(projects[7]!))
+  const { body } = await poll
+  expect(body.scopes.map(({ events }: { events: unknown[] }) => events.length)).toEqual(
+    projects.map((_, index) => (index === 7 ? 1 : 0)),
+  )
+  expect(counted.statements).toBe(3)
+  expect(counted.parameters.at(-1)).toContain(projects[7]!)
+}, 20_000)
+
+/** Counts the statements of snapshots that are read for callers. */
+const countStatements = ({ server: { deps } }: World) => {
+  const of = deps.db.of.bind(deps.db)
+  const counted = {
+    statements: 0,
+    parameters: [] as unknown[][],
+    [Symbol.dispose]: () => {
+      deps.db.of = of
+    },
+  }
+  deps.db.of = (caller) => ({
+    ...of(caller),
+    snapshot: (work, options) =>
+      of(caller).snapshot((tx) => {
+        const counting = new Proxy(tx, {
+          apply(target, self, args: unknown[]) {
+            counted.statements += 1
+            counted.parameters.push(args.slice(1))
+            return Reflect.apply(target as (...args: unknown[]) => unknown, self, args)
+          },
+        })
+        return work(counting)
+      }, options),
+  })
+  return counted
+}

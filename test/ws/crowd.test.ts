@@ -46,11 +46,16 @@ test.each(['the stream', 'the log'])('a crowd reads each piece of %s once (P-CUR
   const { sources } = late.deps.history
   const { db } = sources
   sources.db = {
-    ...db,
-    async read(work, options) {
-      most = Math.max(most, (underWay += 1))
-      return db.read(work, options).finally(() => (underWay -= 1))
-    },
+    of: (caller) => ({
+      ...db.of(caller),
+      async read(work, options) {
+        most = Math.max(most, (underWay += 1))
+        return db
+          .of(caller)
+          .read(work, options)
+          .finally(() => (underWay -= 1))
+      },
+    }),
   }
   const places = Array.from({ length: 40 }, (_, n) => n * 7)
   const heard = await Promise.all(places.map((place) => hear(late.url, cursors[place]!)))
@@ -71,12 +76,14 @@ test('who is behind while PostgreSQL is away keeps its place and goes on (P-SUB-
   let refused = 0
   let isAway = true
   sources.db = {
-    ...db,
-    async read(work, options) {
-      if (!isAway) return db.read(work, options)
-      refused += 1
-      throw unavailable(new Error('away'))
-    },
+    of: (caller) => ({
+      ...db.of(caller),
+      async read(work, options) {
+        if (!isAway) return db.of(caller).read(work, options)
+        refused += 1
+        throw unavailable(new Error('away'))
+      },
+    }),
   }
   const heard = hear(late.url, cursors[0]!)
   await eventually(() => expect(refused).toBeGreaterThan(2))

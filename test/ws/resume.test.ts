@@ -192,13 +192,15 @@ test('a day of the log that goes while somebody is catching up is not passed ove
   const { sources } = alone.server.deps.history
   const { db } = sources
   sources.db = {
-    ...db,
-    async read(work, options) {
-      await db.transact(
-        (tx) => tx`delete from feed where shard = ${first!.shard} and seq <= ${first!.seq + 99}`,
-      )
-      return db.read(work, options)
-    },
+    of: (caller) => ({
+      ...db.of(caller),
+      async read(work, options) {
+        await alone.server.deps.db.transact(
+          (tx) => tx`delete from feed where shard = ${first!.shard} and seq <= ${first!.seq + 99}`,
+        )
+        return db.of(caller).read(work, options)
+      },
+    }),
   }
   await using socket = await openSocket(alone.url, { token })
   socket.send({ t: 'sub', rid: 1, scope, cursor })

@@ -30,7 +30,7 @@ const joinTwo = async (steps: number): Promise<string[]> => {
   }))
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what joining at the head needs of them
   const deps = {
-    db: { read: async () => joins.shift() },
+    db: { of: () => ({ read: async () => [joins.shift()] }) },
     doorway: new Doorway(9),
     hub: new Hub((error) => {
       throw error

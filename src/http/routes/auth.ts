@@ -27,9 +27,13 @@ const noStore = { 'Cache-Control': 'no-store' }
 const open = (summary: string) => ({ tags: ['Auth'], summary })
 const closed = guarded('Auth')
 
+/** Whose turns a request takes that has no user. */
+const callerOf = (request: Request): string => `address:${addressKey(factsOf(request).ip)}`
+
 const deviceOf = (request: Request) => ({
   userAgent: request.headers.get('user-agent') ?? '',
   ip: factsOf(request).ip,
+  caller: callerOf(request),
 })
 
 const Sessions = Type.Object({ items: Type.Array(Session), nextCursor: Type.Null() })
@@ -69,7 +73,7 @@ export const authRoutes = (deps: Deps) => {
       async ({ body, request }) => {
         const token = body?.refreshToken ?? refreshTokenOfCookie(request, deps.config)
         if (token === null) throw new AppError('unauthenticated')
-        return respond(sessionReply(await refreshSession(deps, token), request))
+        return respond(sessionReply(await refreshSession(deps, token, callerOf(request)), request))
       },
       {
         body: Type.Optional(Refresh),
@@ -119,7 +123,7 @@ export const authRoutes = (deps: Deps) => {
 
 /** The first credential a request carries says which session ends. 401 without any. */
 const endCurrent = async (deps: Deps, request: Request, refreshToken: string | undefined): Promise<void> => {
-  if (refreshToken !== undefined) return endSessionOfToken(deps, refreshToken)
+  if (refreshToken !== undefined) return endSessionOfToken(deps, refreshToken, callerOf(request))
   if (request.headers.has('authorization')) {
     await authenticate(request, deps.authenticator)
     const { actor } = factsOf(request).identity!
@@ -127,5 +131,5 @@ const endCurrent = async (deps: Deps, request: Request, refreshToken: string | u
   }
   const token = refreshTokenOfCookie(request, deps.config)
   if (token === null) throw new AppError('unauthenticated')
-  return endSessionOfToken(deps, token)
+  return endSessionOfToken(deps, token, callerOf(request))
 }

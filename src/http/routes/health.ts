@@ -3,7 +3,7 @@
 // it is asked, the database is asked at most twice a second, and nobody waits past the deadline.
 import { Elysia } from 'elysia'
 import packageJson from '../../../package.json' with { type: 'json' }
-import type { Database } from '../../db/client.ts'
+import type { DatabaseCalls } from '../../db/client.ts'
 import { readMigrations } from '../../db/migration-files.ts'
 import { selectAppliedVersions } from '../../db/readiness.ts'
 import { within } from '../../deadline.ts'
@@ -14,7 +14,7 @@ import { ok, respond } from '../reply.ts'
 
 /** What is asked of the process; read anew at each question. */
 export interface HealthDeps {
-  db: Database
+  systemDb: DatabaseCalls
   log: Log
   redisIsUp(): boolean
   draining: { readonly aborted: boolean }
@@ -117,13 +117,13 @@ type DatabaseParts = Pick<Health['parts'], 'postgres' | 'migrations'>
 const knownVersions = async (): Promise<number[]> => (await readMigrations()).map(({ version }) => version)
 
 const probeDatabase = async (
-  { db, log }: HealthDeps,
+  { systemDb, log }: HealthDeps,
   known: () => Promise<number[]>,
 ): Promise<DatabaseParts> => {
   const askedAt = performance.now()
   try {
     // The call keeps its own, longer deadline: what is late for the probe may still come.
-    const applied = new Set(await within(deadlineMs, 'PostgreSQL', db.read(selectAppliedVersions)))
+    const applied = new Set(await within(deadlineMs, 'PostgreSQL', systemDb.read(selectAppliedVersions)))
     const latencyMs = Math.round((performance.now() - askedAt) * 100) / 100
     const pending = (await known()).filter((version) => !applied.has(version)).length
     return {

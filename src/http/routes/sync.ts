@@ -3,23 +3,17 @@
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Tx } from '../../db/client.ts'
-import { readScopeFrames } from '../../db/feed.ts'
+import { readScopePage } from '../../db/sync.ts'
 import type { Deps } from '../../deps.ts'
 import type { Actor } from '../../domain/actor.ts'
-import { joinScope, parseScope, snapshotPath } from '../../domain/sync.ts'
+import { joinScopes, parseScope, snapshotPath, type Joined } from '../../domain/sync.ts'
 import { AppError, notFound } from '../../errors.ts'
-import {
-  formatCursor,
-  parseCursor,
-  shardOf,
-  userScope,
-  type LogEntry,
-  type Position,
-  type Scope,
-} from '../../model/event.ts'
+import type { Waiters } from '../../limits/waiters.ts'
+import { formatCursor, parseCursor, shardOf, type Position, type Scope } from '../../model/event.ts'
 import { Problem } from '../../model/problem.ts'
 import { SyncAnswer } from '../../model/sync.ts'
 import { authenticate, guarded, signedIn } from '../guard.ts'
+import { News } from '../news.ts'
 import { Cursors, listOf, Repeatable, Whole } from '../query.ts'
 import { respond } from '../reply.ts'
 import { factsOf } from '../request.ts'
@@ -30,7 +24,7 @@ const pageEntries = 500
 /** Of one answer, so that many scopes at once stay bounded. */
 const answerBytes = 4 * 1024 * 1024
 
-type SyncDeps = Pick<Deps, 'authenticator' | 'db' | 'draining' | 'hub' | 'stats'>
+type SyncDeps = Pick<Deps, 'authenticator' | 'db' | 'draining' | 'hub' | 'polls' | 'stats'>
 
 export const syncRoutes = (deps: SyncDeps) =>
   new Elysia({ prefix: '/api/sync' }).use(signedIn).get(
@@ -38,13 +32,13 @@ export const syncRoutes = (deps: SyncDeps) =>
     async ({ actor, query, request }) => {
       const wanted = pair(actor, listOf(query.scope), listOf(query.cursor))
       const waitMs = Number(query.wait ?? 0) * 1000
-      using news = new News(deps, actor, wanted)
+      using news = new News(deps, actor.userId, wanted)
       let pages = await readPages(deps, actor, wanted)
       if (waitMs > 0 && !pages.some((page) => page.hasMoved)) {
-        await news.within(waitMs, request.signal)
+        await waitInLine(deps.polls, actor, news, waitMs, request.signal)
         // The session may have ended, or lost its role, while this waited.
         await authenticate(request, deps.authenticator)
-        pages = await readPages(deps, factsOf(request).identity!.actor, wanted)
+        pages = await readMoved(deps, factsOf(request).identity!.actor, wanted, pages, news)
       }
       return respond({
         status: 200,
@@ -79,13 +73,43 @@ interface Wanted {
 
 const pair = (actor: Actor, scopes: string[], cursors: string[]): Wanted[] => {
   if (scopes.length !== cursors.length) throw new AppError('bad_cursor', 'Give one cursor for each scope')
-  return scopes.map((text, index) => {
+  const wanted = scopes.map((text, index) => {
     const scope = parseScope(text, actor)
     if (!scope) throw notFound()
     const cursor = parseCursor(cursors[index]!)
     if (cursor?.shard !== shardOf(scope)) throw new AppError('bad_cursor')
     return { scope, cursor }
   })
+  if (new Set(wanted.map(({ scope }) => scope)).size < wanted.length)
+    throw new AppError('bad_request', 'Name each scope once')
+  return wanted
+}
+
+/** Waits for news; of one person's polls that wait, the longest waiting is answered when there are too many. */
+const waitInLine = async (
+  polls: Waiters,
+  { userId }: Actor,
+  news: News,
+  waitMs: number,
+  hangUp: AbortSignal,
+): Promise<void> => {
+  using _ = polls.enter(userId, () => news.release())
+  await news.within(waitMs, hangUp)
+}
+
+/** Reads again what moved; of everything else the answer is known. */
+const readMoved = async (
+  deps: SyncDeps,
+  actor: Actor,
+  wanted: Wanted[],
+  pages: Page[],
+  news: News,
+): Promise<Page[]> => {
+  const moved = wanted.filter(({ scope }) => news.isOf(scope))
+  if (moved.length === 0) return pages
+  const read = await readPages(deps, actor, moved)
+  const byScope = new Map(moved.map(({ scope }, index) => [scope, read[index]!]))
+  return pages.map((page, index) => byScope.get(wanted[index]!.scope) ?? page)
 }
 
 interface Page {
@@ -95,13 +119,14 @@ interface Page {
   json: string
 }
 
-/** All scopes at one state of the database. */
+/** All scopes at one state of the database, in the order asked. */
 const readPages = (deps: SyncDeps, actor: Actor, wanted: Wanted[]): Promise<Page[]> =>
-  deps.db.snapshot(async (tx) => {
+  deps.db.of(actor.userId).snapshot(async (tx) => {
+    const joined = await joinScopes(tx, actor, wanted, null)
     const pages: Page[] = []
     let left = answerBytes
-    for (const one of wanted) {
-      const page = await readPage(deps, tx, actor, one, left)
+    for (const [index, { scope }] of wanted.entries()) {
+      const page = await readPage(deps, tx, scope, joined[index]!, left)
       pages.push(page)
       left -= page.bytes
     }
@@ -111,11 +136,10 @@ const readPages = (deps: SyncDeps, actor: Actor, wanted: Wanted[]): Promise<Page
 const readPage = async (
   { stats }: Pick<Deps, 'stats'>,
   tx: Tx,
-  actor: Actor,
-  { scope, cursor }: Wanted,
+  scope: Scope,
+  joined: Joined,
   maxBytes: number,
 ): Promise<Page> => {
-  const joined = await joinScope(tx, actor, scope, cursor, null)
   if (joined.kind === 'denied') throw notFound()
   if (joined.kind === 'resync') {
     stats.resyncs[joined.reason] += 1
@@ -123,69 +147,20 @@ const readPage = async (
       extra: { reason: joined.reason, scope, snapshot: snapshotPath(scope) },
     })
   }
-  const { epoch, shard, from, head } = joined
-  const entries = from < head && maxBytes > 0 ? await readScopeFrames(tx, scope, from, head, pageEntries) : []
-  const events: string[] = []
-  let bytes = 0
-  let reached = from
-  for (const { seq, frame } of entries) {
-    if (bytes >= maxBytes) break
-    if (frame !== null) events.push(frame)
-    bytes += frame?.length ?? 0
-    reached = seq
-  }
-  const isCut = maxBytes <= 0 ? from < head : reached < (entries.at(-1)?.seq ?? reached)
-  const more = isCut || (entries.length === pageEntries && reached < head)
+  const { epoch, shard, from, head, entries: missed } = joined
+  const entries =
+    missed > 0 && maxBytes > 0
+      ? await readScopePage(tx, { scope, shard, after: from, upTo: head }, { limit: pageEntries, maxBytes })
+      : []
+  const frames = entries.flatMap(({ frame }) => frame ?? [])
+  const bytes = frames.reduce((sum, frame) => sum + frame.length, 0)
+  const isCut = missed > 0 && (maxBytes <= 0 || entries.length === pageEntries || bytes >= maxBytes)
+  const reached = entries.at(-1)?.seq ?? from
+  const more = isCut && reached < head
   const at = formatCursor({ epoch, shard, seq: more ? reached : head })
   return {
-    hasMoved: from < head && (more || entries.length > 0),
+    hasMoved: missed > 0,
     bytes,
-    json: `{"scope":"${scope}","events":[${events.join(',')}],"cursor":"${at}","more":${more}}`,
-  }
-}
-
-/** Wakes on the first entry of any of the scopes; listens from before the first read, so that none is missed. */
-class News implements Disposable {
-  readonly #arrived = Promise.withResolvers<void>()
-  readonly #wake = (): void => this.#arrived.resolve()
-  readonly #leave: (() => void)[]
-
-  constructor(
-    private readonly deps: Pick<SyncDeps, 'draining' | 'hub'>,
-    { userId }: Actor,
-    wanted: Wanted[],
-  ) {
-    // The tail may be a moment behind what the first read saw.
-    const later =
-      ({ seq }: Position) =>
-      (entries: LogEntry[]) => {
-        if (entries.at(-1)!.seq > seq) this.#wake()
-      }
-    const controls = (entries: LogEntry[]) => {
-      if (entries.some(({ control }) => control !== null)) this.#wake()
-    }
-    this.#leave = [
-      ...wanted.map(({ scope, cursor }) =>
-        deps.hub.subscribe(scope, { deliver: later(cursor), epochChanged: this.#wake }),
-      ),
-      deps.hub.subscribe(userScope(userId), { deliver: controls }),
-    ]
-  }
-
-  /** Resolves after `waitMs` at the latest, and when the caller hangs up or the process drains. */
-  async within(waitMs: number, hangUp: AbortSignal): Promise<void> {
-    const timer = setTimeout(this.#wake, waitMs)
-    const signals = [hangUp, this.deps.draining]
-    for (const signal of signals) {
-      if (signal.aborted) this.#wake()
-      signal.addEventListener('abort', this.#wake)
-    }
-    await this.#arrived.promise
-    clearTimeout(timer)
-    for (const signal of signals) signal.removeEventListener('abort', this.#wake)
-  }
-
-  [Symbol.dispose](): void {
-    for (const leave of this.#leave) leave()
+    json: `{"scope":"${scope}","events":[${frames.join(',')}],"cursor":"${at}","more":${more}}`,
   }
 }

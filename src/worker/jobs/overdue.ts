@@ -13,7 +13,7 @@ import {
 import { tryLockLoop } from '../../db/leases.ts'
 import { insertNotifications } from '../../db/notifications.ts'
 import type { Tx } from '../../db/client.ts'
-import { writeAsSystem, type WriteDeps } from '../../domain/write.ts'
+import { writeAsSystem, type SystemWriteDeps } from '../../domain/write.ts'
 import type { Entry } from '../../model/event.ts'
 import { notificationCreated } from '../dispatch/notify.ts'
 import { Histogram } from '../histogram.ts'
@@ -45,7 +45,7 @@ interface Batch {
 
 /** Tells of everything that is overdue now; does nothing while another worker is at it. Ends early with `signal`. */
 export const tellOverdue = async (
-  deps: WriteDeps & { stats: OverdueStats; signal: AbortSignal },
+  deps: SystemWriteDeps & { stats: OverdueStats; signal: AbortSignal },
 ): Promise<void> => {
   const { stats, signal } = deps
   const except: string[] = []

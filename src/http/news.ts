@@ -1,0 +1,67 @@
+// What a long poll waits for: the first entry of any of its scopes. It listens from before the first read, so that
+// none is missed, and says which scopes have to be read again.
+import type { Deps } from '../deps.ts'
+import { userScope, type LogEntry, type Position, type Scope } from '../model/event.ts'
+
+export class News implements Disposable {
+  readonly #arrived = Promise.withResolvers<void>()
+  readonly #moved = new Set<Scope>()
+  #isAll = false
+  readonly #leave: (() => void)[]
+
+  constructor(
+    private readonly deps: Pick<Deps, 'draining' | 'hub'>,
+    userId: string,
+    wanted: { scope: Scope; cursor: Position }[],
+  ) {
+    const all = (): void => {
+      this.#isAll = true
+      this.release()
+    }
+    const controls = (entries: LogEntry[]): void => {
+      if (entries.some(({ control }) => control !== null)) all()
+    }
+    this.#leave = [
+      ...wanted.map(({ scope, cursor }) =>
+        deps.hub.subscribe(scope, {
+          deliver: (entries) => {
+            // The tail may be a moment behind what the first read saw.
+            if (entries.at(-1)!.seq <= cursor.seq) return
+            this.#moved.add(scope)
+            this.release()
+          },
+          epochChanged: all,
+        }),
+      ),
+      deps.hub.subscribe(userScope(userId), { deliver: controls }),
+    ]
+  }
+
+  /** Whether something of the scope came, or something that concerns all. */
+  isOf(scope: Scope): boolean {
+    return this.#isAll || this.#moved.has(scope)
+  }
+
+  /** Ends the wait, with or without news. */
+  release(): void {
+    this.#arrived.resolve()
+  }
+
+  /** Resolves after `waitMs` at the latest, and when the caller hangs up or the process drains. */
+  async within(waitMs: number, hangUp: AbortSignal): Promise<void> {
+    const release = (): void => this.release()
+    const timer = setTimeout(release, waitMs)
+    const signals = [hangUp, this.deps.draining]
+    for (const signal of signals) {
+      if (signal.aborted) release()
+      signal.addEventListener('abort', release)
+    }
+    await this.#arrived.promise
+    clearTimeout(timer)
+    for (const signal of signals) signal.removeEventListener('abort', release)
+  }
+
+  [Symbol.dispose](): void {
+    for (const leave of this.#leave) leave()
+  }
+}

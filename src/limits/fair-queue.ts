@@ -1,0 +1,136 @@
+// Turns at something scarce, fair between callers. Each caller holds a bounded number of turns and has a bounded
+// queue of its own; a free turn goes round the callers that wait, one each, however many one of them has waiting.
+// Invariant: a caller without turns and without waiting entries takes no memory here.
+import { AppError } from '../errors.ts'
+
+export interface FairQueueOptions {
+  /** Turns held at once by all callers. */
+  atOnce: number
+  /** Turns held at once by one caller. */
+  perCaller: number
+  /** Entries waiting of one caller; beyond them `enter` refuses. */
+  maxWaiting: number
+}
+
+/** A place in the queue, then a turn, until it is left. */
+export interface Turn {
+  /** Resolves once the turn is held. Never resolves when it is left before. */
+  readonly ready: Promise<void>
+  readonly isWaiting: boolean
+  /** Ends the turn, or gives up the place. Calling it again does nothing. */
+  leave(): void
+}
+
+interface Caller {
+  running: number
+  waiting: Set<() => void>
+}
+
+export class FairQueue {
+  readonly #callers = new Map<string, Caller>()
+  /** Callers with waiting entries that may hold another turn, in the order of their next turn. */
+  readonly #ring = new Set<string>()
+  #running = 0
+
+  constructor(private readonly options: FairQueueOptions) {}
+
+  /** Callers with a turn or a waiting entry. */
+  get size(): number {
+    return this.#callers.size
+  }
+
+  get running(): number {
+    return this.#running
+  }
+
+  waitingOf(caller: string): number {
+    return this.#callers.get(caller)?.waiting.size ?? 0
+  }
+
+  /** @throws AppError 429 `rate_limited` when the caller's queue is full. */
+  enter(key: string): Turn {
+    const caller = this.#callers.get(key) ?? { running: 0, waiting: new Set() }
+    if (caller.waiting.size >= this.options.maxWaiting)
+      throw new AppError('rate_limited', 'Too many of your requests wait for their turn', { retryAfter: 1 })
+    this.#callers.set(key, caller)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    let state: 'waiting' | 'held' | 'left' = 'waiting'
+    const begin = (): void => {
+      state = 'held'
+      resolve()
+    }
+    caller.waiting.add(begin)
+    this.#offer(key, caller)
+    this.#dispatch()
+    return {
+      ready: promise,
+      get isWaiting() {
+        return state === 'waiting'
+      },
+      leave: () => {
+        if (state === 'left') return
+        if (state === 'waiting') caller.waiting.delete(begin)
+        else {
+          caller.running -= 1
+          this.#running -= 1
+        }
+        state = 'left'
+        this.#offer(key, caller)
+        this.#dispatch()
+        if (caller.running === 0 && caller.waiting.size === 0) this.#callers.delete(key)
+      },
+    }
+  }
+
+  /** Runs `work` in a turn of its own. @throws AppError 429 `rate_limited`; 503 after `deadlineMs` in the queue. */
+  async run<T>(caller: string, work: () => Promise<T>, deadlineMs: number): Promise<T> {
+    const turn = this.enter(caller)
+    try {
+      await withinQueue(turn, deadlineMs)
+      return await work()
+    } finally {
+      turn.leave()
+    }
+  }
+
+  #offer(key: string, caller: Caller): void {
+    const isEligible = caller.waiting.size > 0 && caller.running < this.options.perCaller
+    if (!isEligible) this.#ring.delete(key)
+    else this.#ring.add(key)
+  }
+
+  #dispatch(): void {
+    while (this.#running < this.options.atOnce) {
+      const [key] = this.#ring
+      if (key === undefined) return
+      const caller = this.#callers.get(key)!
+      const [begin] = caller.waiting
+      caller.waiting.delete(begin!)
+      caller.running += 1
+      this.#running += 1
+      this.#ring.delete(key) // its next turn comes after those of the others
+      this.#offer(key, caller)
+      begin!()
+    }
+  }
+}
+
+const withinQueue = async (turn: Turn, deadlineMs: number): Promise<void> => {
+  if (!turn.isWaiting) return
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(
+    () =>
+      late.reject(
+        new AppError('unavailable', undefined, {
+          cause: new Error(`no turn within ${deadlineMs} ms`),
+          retryAfter: 1,
+        }),
+      ),
+    deadlineMs,
+  )
+  try {
+    await Promise.race([turn.ready, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}

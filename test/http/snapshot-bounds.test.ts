@@ -1,0 +1,103 @@
+// What a snapshot may cost: pages bounded in bytes, one at a time a person, and a bounded memory of what was read.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { pageBytes } from '../../src/domain/snapshot.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { makeProject } from '../ws/voice.ts'
+
+let world: World
+let anna: Person
+let projectId: string
+
+const descriptionBytes = 40_000
+const tasks = 300
+
+/** Tasks whose descriptions take 40,000 bytes as text, or six times as much as JSON where they are controls. */
+const fill = async (project: string, count: number, text: string): Promise<void> => {
+  await world.server.deps.db.transact(
+    (tx) => tx`
+      insert into tasks (id, project_id, creator_id, title, description, rank)
+      select gen_random_uuid(), ${project}, ${anna.id}, 'long', ${text}, lpad(n::text, 8, '0')
+      from generate_series(1, ${count}) n`,
+    { deadlineMs: 20_000 },
+  )
+}
+
+beforeAll(async () => {
+  world = await startWorld()
+  anna = await world.register()
+  projectId = (await makeProject(world, anna)).id
+  await fill(projectId, tasks, '𝔱'.repeat(descriptionBytes / 4))
+}, 60_000)
+afterAll(() => world[Symbol.asyncDispose]())
+
+const page = (query: string, project = projectId) =>
+  world.call('GET', `/api/projects/${project}/snapshot?${query}`, { token: anna.token })
+
+test('a page ends where it holds 4 MiB, and nextAfter goes on until every task was there once', async () => {
+  const ids: string[] = []
+  let pages = 0
+  let after = ''
+  let cursor: string | null = null
+  do {
+    const answer = await page(`limit=5000${after}`)
+    expect(answer.status).toBe(200)
+    const bytes = Buffer.byteLength(JSON.stringify(answer.body))
+    expect(bytes).toBeLessThan(pageBytes + 100_000)
+    cursor ??= answer.body.cursor
+    expect(answer.body.cursor).toBe(cursor)
+    ids.push(...answer.body.tasks.map(({ id }: { id: string }) => id))
+    after = answer.body.nextAfter === null ? '' : `&after=${answer.body.nextAfter}`
+    pages += 1
+  } while (after !== '')
+  expect(pages).toBe(Math.ceil((tasks * descriptionBytes) / pageBytes))
+  expect([ids.length, new Set(ids).size]).toEqual([tasks, tasks])
+})
+
+test('text that is longer as JSON is counted as JSON', async () => {
+  const { id } = await makeProject(world, anna)
+  await fill(id, 100, '\u0001'.repeat(10_000))
+  let seen = 0
+  for (let after = ''; ;) {
+    const { body } = await page(`limit=5000${after}`, id)
+    expect(Buffer.byteLength(JSON.stringify(body))).toBeLessThan(pageBytes + 100_000)
+    seen += body.tasks.length
+    if (body.nextAfter === null) break
+    after = `&after=${body.nextAfter}`
+  }
+  expect(seen).toBe(100)
+})
+
+test('of one person one snapshot is read at a time, of two two', async () => {
+  const bert = await world.register()
+  const { db } = world.server.deps
+  const of = db.of.bind(db)
+  const now = new Map<string, number>()
+  const most = new Map<string, number>()
+  db.of = (caller) => ({
+    ...of(caller),
+    async snapshot(work, options) {
+      const running = (now.get(caller) ?? 0) + 1
+      now.set(caller, running)
+      most.set(caller, Math.max(most.get(caller) ?? 0, running))
+      return of(caller)
+        .snapshot(work, options)
+        .finally(() => now.set(caller, now.get(caller)! - 1))
+    },
+  })
+  const own = ({ token }: Person) => world.call('GET', '/api/users/me/snapshot', { token })
+  const answers = await Promise.all([
+    ...Array.from({ length: 8 }, (_, n) => page(`limit=${100 + n}`)),
+    ...Array.from({ length: 8 }, () => own(anna)),
+    ...Array.from({ length: 8 }, () => own(bert)),
+  ])
+  db.of = of
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
+  expect([most.get(anna.id), most.get(bert.id)]).toEqual([1, 1])
+}, 20_000)
+
+test('what is kept for equal requests is bounded in bytes', async () => {
+  const { snapshots } = world.server.deps
+  for (let limit = 1_000; limit < 1_008; limit += 1) await page(`limit=${limit}`)
+  expect(snapshots.keptBytes).toBeGreaterThan(0)
+  expect(snapshots.keptBytes).toBeLessThanOrEqual(16 * 1024 * 1024)
+}, 20_000)

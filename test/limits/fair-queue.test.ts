@@ -1,0 +1,86 @@
+// Turns between callers: bounded for each, fair between them, and nothing kept of callers that are gone.
+import { expect, test } from 'bun:test'
+import { AppError } from '../../src/errors.ts'
+import { FairQueue, type Turn } from '../../src/limits/fair-queue.ts'
+
+/** Notes callers in the order in which their turns begin. */
+const noting = (queue: FairQueue) => {
+  const begun: string[] = []
+  const enter = (caller: string): Turn => {
+    const turn = queue.enter(caller)
+    void turn.ready.then(() => begun.push(caller))
+    return turn
+  }
+  return { begun, enter }
+}
+
+const settled = () => Bun.sleep(0)
+
+test('a caller holds at most its share, and others are served beside it', async () => {
+  const queue = new FairQueue({ atOnce: 4, perCaller: 2, maxWaiting: 10 })
+  const { begun, enter } = noting(queue)
+  const own = ['a', 'a', 'a', 'a'].map(enter)
+  const other = enter('b')
+  await settled()
+  expect(begun).toEqual(['a', 'a', 'b'])
+  expect([queue.running, queue.waitingOf('a')]).toEqual([3, 2])
+  own[0]!.leave()
+  await settled()
+  expect(begun).toEqual(['a', 'a', 'b', 'a'])
+  for (const turn of [...own, other]) turn.leave()
+  expect([queue.running, queue.size]).toEqual([0, 0])
+})
+
+test('a free turn goes round the callers that wait, however many one of them has waiting', async () => {
+  const queue = new FairQueue({ atOnce: 1, perCaller: 1, maxWaiting: 100 })
+  const { begun, enter } = noting(queue)
+  const turns = [...Array<string>(20).fill('a'), 'b', 'b', 'c'].map(enter)
+  for (let count = 0; count < 6; count += 1) {
+    await settled()
+    const [held] = turns.splice(
+      turns.findIndex((turn) => !turn.isWaiting),
+      1,
+    )
+    held!.leave()
+  }
+  expect(begun.slice(0, 6)).toEqual(['a', 'b', 'c', 'a', 'b', 'a'])
+})
+
+test('a full queue refuses with 429, and giving up a place makes room', () => {
+  const queue = new FairQueue({ atOnce: 1, perCaller: 1, maxWaiting: 2 })
+  const turns = [queue.enter('a'), queue.enter('a'), queue.enter('a')]
+  const refusal = (() => {
+    try {
+      return queue.enter('a')
+    } catch (error) {
+      return error
+    }
+  })()
+  expect(refusal).toBeInstanceOf(AppError)
+  expect(refusal).toMatchObject({ code: 'rate_limited', status: 429, details: { retryAfter: 1 } })
+  turns[2]!.leave()
+  turns[2]!.leave()
+  turns.push(queue.enter('a'))
+  expect(queue.waitingOf('a')).toBe(2)
+  for (const turn of turns) turn.leave()
+  expect([queue.running, queue.size]).toEqual([0, 0])
+})
+
+test('who waits too long for a turn gets 503 and takes no turn later', async () => {
+  const queue = new FairQueue({ atOnce: 1, perCaller: 1, maxWaiting: 2 })
+  const held = queue.enter('a')
+  let ran = false
+  const late = queue.run('a', async () => (ran = true), 1).catch((error: unknown) => error)
+  expect(await late).toMatchObject({ code: 'unavailable', status: 503, details: { retryAfter: 1 } })
+  held.leave()
+  await settled()
+  expect([ran, queue.size]).toEqual([false, 0])
+})
+
+test('a failure gives the turn back', async () => {
+  const queue = new FairQueue({ atOnce: 1, perCaller: 1, maxWaiting: 2 })
+  const failing = queue.run('a', () => Promise.reject(new Error('no')), 1_000)
+  expect(await failing.catch((error: unknown) => error)).toMatchObject({ message: 'no' })
+  expect(await queue.run('a', async () => 'next', 1_000)).toBe('next')
+  expect(queue.size).toBe(0)
+})
