@@ -86,6 +86,8 @@ create table idempotency_keys (
   headers jsonb,
   body text,
   created_at timestamp(3) with time zone not null default now(),
+  subject jsonb,
+  texts jsonb,
   constraint idempotency_keys_pkey PRIMARY KEY (user_id, method, path, key)
 );
 

@@ -8,6 +8,7 @@ import {
   maxLoudEntries,
   shardCount,
   shardOf,
+  withoutLongTexts,
   type Entry,
   type LogEntry,
   type Scope,
@@ -29,7 +30,12 @@ export interface Fill {
   status: number
   /** Answer headers; `Tide-Cursor` is added here, where it becomes known. */
   headers: Record<string, string>
+  /** Without the long texts that `texts` lists. */
   body: string | null
+  /** What a caller must be able to read to be answered again; JSON. */
+  subject: object
+  /** Where long texts were cut out of the body; JSON. */
+  texts: object[]
 }
 
 /**
@@ -52,7 +58,7 @@ export const append = async (
     version: entry.version ?? null,
     actor_id: entry.actorId,
     control: entry.control ?? null,
-    changes: entry.changes ?? null,
+    changes: entry.changes ? withoutLongTexts(entry.changes) : null,
     quiet,
     body: quiet || entry.type === 'control' ? null : encodeBody(entry, op),
   }))
@@ -99,6 +105,8 @@ export const append = async (
       update idempotency_keys set
         status = ${fill?.status ?? null}::smallint,
         body = ${fill?.body ?? null}::text,
+        subject = ${JSON.stringify(fill?.subject ?? null)}::text::jsonb,
+        texts = ${JSON.stringify(fill?.texts ?? [])}::text::jsonb,
         headers = ${JSON.stringify(fill?.headers ?? {})}::text::jsonb || coalesce((
           select jsonb_build_object('Tide-Cursor', epoch || '.' || shard || '.' || seq)
           from numbered where scope = ${cursorScope}::text order by seq desc limit 1), '{}')

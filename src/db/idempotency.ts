@@ -1,13 +1,28 @@
 // Idempotency keys: claimed by a transaction's first statement, so that an equal request waits for it.
 import { AppError } from '../errors.ts'
 import type { Fill } from './feed.ts'
-import type { Tx } from './client.ts'
+import type { Queryable, Tx } from './client.ts'
 import { codeOf } from './errors.ts'
 
-interface Kept {
+/** A long text that a stored answer leaves out. */
+export interface CutText {
+  /** Index in `items`; null for the answer itself. */
+  item: number | null
+  /** Of the task or project it belongs to. */
+  id: string
+  field: string
+  /** First 16 bytes of SHA-256 in base64url. */
+  digest: string
+}
+
+export interface KeptReply {
   status: number
   headers: Record<string, string>
+  /** Without `texts`. */
   body: string | null
+  texts: CutText[]
+  /** As it was given when the key was filled. */
+  subject: unknown
 }
 
 /**
@@ -19,7 +34,7 @@ export const claimKey = async (
   tx: Tx,
   userId: string,
   claim: { method: string; path: string; key: string; fingerprint: Uint8Array },
-): Promise<Kept | null> => {
+): Promise<KeptReply | null> => {
   const { method, path, key, fingerprint } = claim
   const claimed = await tx`
     insert into idempotency_keys (user_id, method, path, key, fingerprint)
@@ -32,8 +47,8 @@ export const claimKey = async (
     throw new AppError('idempotency_in_flight', undefined, { retryAfter: 1, cause: error })
   })
   if (claimed.length > 0) return null
-  const [kept] = await tx<(Kept & { same: boolean })[]>`
-    select status, headers, body, fingerprint = ${fingerprint} as same
+  const [kept] = await tx<(KeptReply & { same: boolean })[]>`
+    select status, headers, body, texts, subject, fingerprint = ${fingerprint} as same
     from idempotency_keys
     where user_id = ${userId} and method = ${method} and path = ${path} and key = ${key}`
   if (!kept?.same) throw new AppError('idempotency_key_reused')
@@ -41,6 +56,8 @@ export const claimKey = async (
     status: kept.status,
     headers: { ...kept.headers, 'Idempotency-Replayed': 'true' },
     body: kept.body,
+    texts: kept.texts,
+    subject: kept.subject,
   }
 }
 
@@ -48,6 +65,26 @@ export const claimKey = async (
 export const fillKey = async (tx: Tx, fill: Fill): Promise<void> => {
   await tx`
     update idempotency_keys set
-      status = ${fill.status}, headers = ${JSON.stringify(fill.headers)}::text::jsonb, body = ${fill.body}
+      status = ${fill.status}, headers = ${JSON.stringify(fill.headers)}::text::jsonb, body = ${fill.body},
+      subject = ${JSON.stringify(fill.subject)}::text::jsonb, texts = ${JSON.stringify(fill.texts)}::text::jsonb
     where user_id = ${fill.userId} and method = ${fill.method} and path = ${fill.path} and key = ${fill.key}`
+}
+
+/** One transaction appends at most this many entries to a shard that are looked through for its frames. */
+const maxEntriesBack = 2_000
+
+/**
+ * Frames of these entities that one keyed write appended, from the last number of its scope backwards.
+ * @param write `shard` and `seq` of its `Tide-Cursor`, `op` its key.
+ */
+export const selectFramesOf = async (
+  sql: Queryable,
+  write: { shard: number; seq: number; op: string; userId: string; ids: string[] },
+): Promise<string[]> => {
+  const { shard, seq, op, userId, ids } = write
+  const rows = await sql<{ frame: string }[]>`
+    select frame from feed
+    where shard = ${shard} and seq > ${seq - maxEntriesBack} and seq <= ${seq}
+      and op = ${op} and actor_id = ${userId} and entity_id = any(${ids}::uuid[]) and frame is not null`
+  return rows.map((row) => row.frame)
 }

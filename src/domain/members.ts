@@ -23,6 +23,7 @@ import { findUser, userNotFound } from './find-user.ts'
 import { readList } from './list.ts'
 import { accessGranted, accessRevoked, projectUpdated } from './project-entries.ts'
 import { removeSharesOfPerson } from './shares.ts'
+import { ownSubject, projectSubject } from './subject.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /** In the order they joined. */
@@ -68,6 +69,7 @@ export const addMember = (
         accessGranted(projectId, userId, input.role, actor.userId),
       ],
       cursorScope: projectScope(projectId),
+      subject: projectSubject(projectId),
     }
   })
 
@@ -84,7 +86,8 @@ export const changeMember = (
     await lockProjectToChange(tx, actor, projectId)
     const before = await selectMember(tx, projectId, userId)
     if (!before) throw notFound()
-    if (before.role === role) return { value: memberFor(actor, before), entries: [] }
+    if (before.role === role)
+      return { value: memberFor(actor, before), entries: [], subject: projectSubject(projectId) }
     await demandOtherOwner(tx, projectId, before)
     await updateMemberRole(tx, { projectId, userId, role })
     const after = { ...before, role }
@@ -95,6 +98,7 @@ export const changeMember = (
         accessGranted(projectId, userId, role, actor.userId),
       ],
       cursorScope: projectScope(projectId),
+      subject: projectSubject(projectId),
     }
   })
 
@@ -122,6 +126,8 @@ export const removeMember = (
       value: null,
       entries: [revoked!, ...(await removeSharesOfPerson(tx, projectId, userId, actor.userId)), ...entries],
       cursorScope: projectScope(projectId),
+      // Who leaves may read the project no longer because of this very request.
+      subject: userId === actor.userId ? ownSubject : projectSubject(projectId),
     }
   })
 

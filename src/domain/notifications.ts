@@ -13,6 +13,7 @@ import { userScope } from '../model/event.ts'
 import type { Notification } from '../model/notification.ts'
 import { listed, type Listed, type Slice } from '../model/page.ts'
 import type { Actor } from './actor.ts'
+import { ownSubject } from './subject.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /** As its person sees it: what REST answers and `notification.created` carries. */
@@ -58,7 +59,7 @@ export const readNotification = (
     const { userId } = request.actor
     const row = await lockNotification(tx, userId, id)
     if (!row) throw notFound()
-    if (row.readAt !== null) return { value: toNotification(row), entries: [] }
+    if (row.readAt !== null) return { value: toNotification(row), entries: [], subject: ownSubject }
     const readAt = await updateRead(tx, id)
     const value = { ...toNotification(row), readAt }
     return {
@@ -75,6 +76,7 @@ export const readNotification = (
         },
       ],
       cursorScope: userScope(userId),
+      subject: ownSubject,
     }
   })
 
@@ -98,5 +100,6 @@ export const readAllNotifications = (deps: WriteDeps, request: Write<AllRead>): 
           ? []
           : [{ scope, type: 'notification.read', id: null, data: { upTo }, actorId: userId }],
       cursorScope: scope,
+      subject: ownSubject,
     }
   })

@@ -38,6 +38,7 @@ import {
   writable,
 } from './project-entries.ts'
 import { shareRemoved } from './shares.ts'
+import { ownSubject, projectSubject } from './subject.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /** Of a deletion: a second removes 20,000 to 40,000 tasks (measured on 2 cores). Below the server's 30 s for a request. */
@@ -86,6 +87,7 @@ export const createProject = (
       value: toProject(project, 'owner'),
       entries: [projectCreated(project, userId), accessGranted(project.id, userId, 'owner', userId)],
       cursorScope: projectScope(project.id),
+      subject: projectSubject(project.id),
     }
   })
 
@@ -153,6 +155,7 @@ export const deleteProject = (
       return {
         value: null,
         entries: await dissolveProject(tx, project, request.actor.userId),
+        subject: ownSubject, // nothing is left to read
         cursorScope: projectScope(id),
       }
     },
@@ -195,6 +198,7 @@ const change = (
       value: toProject(after, effectiveRole(actor, access)!),
       entries: projectUpdated(project, after, actor.userId),
       cursorScope: projectScope(id),
+      subject: projectSubject(id),
     }
   })
 

@@ -23,6 +23,7 @@ import type { Actor } from './actor.ts'
 import { findUser } from './find-user.ts'
 import { readList } from './list.ts'
 import { movedMeanwhile } from './task-steps.ts'
+import { taskSubject, type Subject } from './subject.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /** How many people one task may be shared with. */
@@ -68,6 +69,7 @@ export const addShare = (
       value: share,
       entries: scopesOf(access, userId).map((scope) => shareAdded(scope, share, null, actor.userId)),
       cursorScope: projectScope(access.projectId),
+      subject: subjectOf(access),
     }
   })
 
@@ -85,7 +87,7 @@ export const changeShare = (
     demandLive(access)
     const before = await selectShare(tx, taskId, userId)
     if (!before) throw notFound()
-    if (before.permission === permission) return { value: before, entries: [] }
+    if (before.permission === permission) return { value: before, entries: [], subject: subjectOf(access) }
     await updateSharePermission(tx, { taskId, userId, permission })
     const after = { ...before, permission }
     return {
@@ -94,6 +96,7 @@ export const changeShare = (
         shareAdded(scope, after, before.permission, actor.userId),
       ),
       cursorScope: projectScope(access.projectId),
+      subject: subjectOf(access),
     }
   })
 
@@ -114,6 +117,7 @@ export const removeShare = (
       value: null,
       entries: scopesOf(access, userId).map((scope) => shareRemoved(scope, share, actor.userId)),
       cursorScope: projectScope(access.projectId),
+      subject: subjectOf(access),
     }
   })
 
@@ -138,6 +142,8 @@ const lockTaskToShare = async (tx: Tx, actor: Actor, taskId: string): Promise<Ta
   await lockTasks(tx, [taskId])
   return demandTask(tx, actor, taskId, 'share')
 }
+
+const subjectOf = ({ taskId, projectId }: TaskAccessRow): Subject => taskSubject({ id: taskId, projectId })
 
 const scopesOf = ({ projectId }: Pick<TaskAccessRow, 'projectId'>, userId: string): Scope[] => [
   projectScope(projectId),

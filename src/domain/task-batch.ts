@@ -21,6 +21,7 @@ import {
   save,
   type Edited,
 } from './task-steps.ts'
+import { taskSubject } from './subject.ts'
 import { write, type Change, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 export type Operation =
@@ -53,7 +54,12 @@ export const updateTasksInBulk = (
     }
     const { value, entries } = await save(tx, actor, edited)
     const byId = new Map(value.map((task) => [task.id, task]))
-    return { value: ids.map((id) => byId.get(id)!), entries, cursorScope: cursorScopeOf(entries) }
+    return {
+      value: ids.map((id) => byId.get(id)!),
+      entries,
+      cursorScope: cursorScopeOf(entries),
+      subject: taskSubject(...value),
+    }
   })
 
 /** Every operation in order, each seeing those before it; answers the tasks, null for a deletion. */
@@ -67,12 +73,14 @@ export const runBatch = (
     await lockAhead(tx, actor, operations)
     const value: (Task | null)[] = []
     const entries: Entry[] = []
+    const tasks: Record<string, string> = {}
     for (const [index, operation] of operations.entries()) {
       const done = await at(`/operations/${index}`, '/data', () => run(tx, actor, operation))
       value.push(done.value)
       entries.push(...done.entries)
+      Object.assign(tasks, done.subject.tasks)
     }
-    return { value, entries, cursorScope: cursorScopeOf(entries) }
+    return { value, entries, cursorScope: cursorScopeOf(entries), subject: { tasks, projects: [] } }
   })
 
 const run = (tx: Tx, actor: Actor, operation: Operation): Promise<Change<Task | null>> => {

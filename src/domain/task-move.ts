@@ -21,6 +21,7 @@ import { makeRoom, maxFollowers } from './rank.ts'
 import { shareRemoved } from './shares.ts'
 import { taskMoved, taskUpdated } from './task-entries.ts'
 import { demandHeld, hold, movedMeanwhile, unreadable } from './task-steps.ts'
+import { taskSubject } from './subject.ts'
 import { write, type Change, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /**
@@ -55,7 +56,7 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
   const root = demandHeld(actor, held.get(id), 'move')
   if (root.task.projectId !== source) throw movedMeanwhile()
   const cursorScope = projectScope(destination)
-  if (isThere) return { value: root.task, entries: [], cursorScope }
+  if (isThere) return { value: root.task, entries: [], cursorScope, subject: taskSubject(root.task) }
 
   const readers = await readersAmong(tx, destination, source, held, moving)
   const removed = destination === source ? [] : await removeSharesWithMembers(tx, destination, held, moving)
@@ -88,7 +89,8 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
   const ended = removed.flatMap((share) =>
     [cursorScope, userScope(share.userId)].map((scope) => shareRemoved(scope, share, actor.userId)),
   )
-  return { value: now.get(id)!, entries: [...entries, ...ended], cursorScope }
+  const value = now.get(id)!
+  return { value, entries: [...entries, ...ended], cursorScope, subject: taskSubject(value) }
 }
 
 const demandDestination = async (tx: Tx, actor: Actor, projectId: string): Promise<void> => {

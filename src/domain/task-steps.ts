@@ -25,6 +25,7 @@ import { demand, may, type Action, type Actor } from './actor.ts'
 import { rankBetween } from './rank.ts'
 import { taskCreated, taskDeleted, taskUpdated } from './task-entries.ts'
 import { differs, fieldsOf } from './task-fields.ts'
+import { taskSubject } from './subject.ts'
 import type { Change } from './write.ts'
 
 export const unreadable = (pointer: string) =>
@@ -49,7 +50,12 @@ export const create = async (tx: Tx, actor: Actor, input: NewTask): Promise<Chan
   const task = { ...fields, id: input.id ?? newId(), projectId, creatorId: actor.userId }
   const [made] = await insertTasks(tx, [{ ...task, rank: rankBetween(home.lastRank, null) }])
   if (!made || (input.id !== undefined && (await isTombstone(tx, input.id)))) throw new AppError('id_taken')
-  return { value: made, entries: taskCreated(made, actor.userId), cursorScope: projectScope(projectId) }
+  return {
+    value: made,
+    entries: taskCreated(made, actor.userId),
+    cursorScope: projectScope(projectId),
+    subject: taskSubject(made),
+  }
 }
 
 /** The project a task is made in, as it is once it can change no more. Nobody can change their Inbox. */
@@ -107,7 +113,13 @@ export const change = async (
   const fields = edit(held.task)
   await demandFields(tx, actor, held, fields, lockedProjects)
   const { value, entries } = await save(tx, actor, [{ before: held, fields }])
-  return { value: value[0]!, entries, cursorScope: projectScope(held.task.projectId) }
+  const [task] = value
+  return {
+    value: task!,
+    entries,
+    cursorScope: projectScope(held.task.projectId),
+    subject: taskSubject(task!),
+  }
 }
 
 /**
@@ -165,7 +177,11 @@ const demandReader = async (
 }
 
 /** Writes those that differ, and answers all as they are now, in order. */
-export const save = async (tx: Tx, actor: Actor, edited: Edited[]): Promise<Change<Task[]>> => {
+export const save = async (
+  tx: Tx,
+  actor: Actor,
+  edited: Edited[],
+): Promise<Pick<Change<Task[]>, 'value' | 'entries'>> => {
   const changed = edited.filter(({ before, fields }) => differs(before.task, fields))
   const updates = changed.map(({ before: { task }, fields }) => ({ ...task, ...fields, steps: 1 }))
   const saved =
@@ -201,5 +217,5 @@ export const remove = async (
     const { task, sharees } = held.get(gone)!
     return taskDeleted(task, sharees, actor.userId)
   })
-  return { value: null, entries, cursorScope: projectScope(projectId) }
+  return { value: null, entries, cursorScope: projectScope(projectId), subject: taskSubject(root.task) }
 }

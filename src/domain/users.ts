@@ -21,6 +21,7 @@ import type { Actor } from './actor.ts'
 import { toAddress } from './auth.ts'
 import { demandUncommon } from './passwords.ts'
 import { endSessions } from './sessions.ts'
+import { ownSubject } from './subject.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 export type UserDeps = WriteDeps & Pick<Deps, 'passwords'>
@@ -67,9 +68,14 @@ export const updateMe = async (
       timeZone: patch.timeZone === undefined ? before.timeZone : (patch.timeZone ?? 'UTC'),
     }
     const changed = writable.filter((field) => wanted[field] !== before[field])
-    if (changed.length === 0) return { value: before, entries: [] }
+    if (changed.length === 0) return { value: before, entries: [], subject: ownSubject }
     const after = await updateUser(tx, wanted)
-    return { value: after, entries: [userUpdated(before, after, changed)], cursorScope: userScope(userId) }
+    return {
+      value: after,
+      entries: [userUpdated(before, after, changed)],
+      cursorScope: userScope(userId),
+      subject: ownSubject,
+    }
   })
 }
 
@@ -86,7 +92,7 @@ export const changePassword = async (
   return write(deps, request, async (tx) => {
     await lockSame(tx, userId, seen)
     await updatePasswordHash(tx, userId, passwordHash)
-    return { value: null, entries: await endSessions(tx, userId, sessionId) }
+    return { value: null, entries: await endSessions(tx, userId, sessionId), subject: ownSubject }
   })
 }
 

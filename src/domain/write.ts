@@ -3,9 +3,11 @@
 // once they are committed. Whatever else follows from a write is derived from the log.
 import type { CallerDatabase, CallOptions, DatabaseCalls, Tx } from '../db/client.ts'
 import { append, cursorOf, type Appended } from '../db/feed.ts'
-import { claimKey, fillKey } from '../db/idempotency.ts'
+import { claimKey, fillKey, type KeptReply } from '../db/idempotency.ts'
 import type { Entry, Scope } from '../model/event.ts'
 import type { Actor } from './actor.ts'
+import { cutTexts, fillTexts } from './stored-reply.ts'
+import { requireReadableSubject, type Subject } from './subject.ts'
 
 /** A finished answer, as it is sent and as it is kept for repeats. */
 export interface Reply {
@@ -19,8 +21,10 @@ export interface Claim {
   key: string
   method: string
   path: string
-  /** SHA-256 of the body. */
+  /** SHA-256 of the body as a JSON value. */
   fingerprint: Uint8Array
+  /** The long texts of the body: a repeat brings them itself. */
+  texts: () => string[]
 }
 
 /** Who writes, and how the edge wants a repeat answered. */
@@ -38,6 +42,8 @@ export interface Change<T> {
   entries: Entry[]
   /** The scope whose position the answer carries; null where there is no single one. */
   cursorScope?: Scope | null
+  /** What the answer is about: a repeat is answered only to a caller who may read it then. */
+  subject: Subject
 }
 
 export type Outcome<T> =
@@ -70,9 +76,10 @@ export const write = async <T>(
     .of(actor.userId)
     .transact(async (tx): Promise<{ outcome: Outcome<T>; appended: Appended | null }> => {
       const kept = claim && (await claimKey(tx, actor.userId, claim))
-      if (kept) return { outcome: { kind: 'replayed', reply: kept }, appended: null }
-      const { value, entries, cursorScope = null } = await work(tx)
-      const fill = claim && { userId: actor.userId, ...claim, ...render(value) }
+      if (kept)
+        return { outcome: { kind: 'replayed', reply: await replay(tx, actor, claim, kept) }, appended: null }
+      const { value, entries, cursorScope = null, subject } = await work(tx)
+      const fill = claim && { userId: actor.userId, ...claim, subject, ...cutTexts(render(value), subject) }
       if (entries.length === 0) {
         if (fill) await fillKey(tx, fill)
         return { outcome: { kind: 'done', value, cursor: null }, appended: null }
@@ -84,18 +91,29 @@ export const write = async <T>(
   return outcome
 }
 
+/** 404 where the actor may not read what the stored answer is about any more. */
+const replay = async (tx: Tx, actor: Actor, claim: Claim, kept: KeptReply): Promise<Reply> => {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- stored by `write`, from the subject of the first
+  const subject = kept.subject as Subject
+  await requireReadableSubject(tx, actor, subject)
+  return fillTexts(tx, actor, claim, { ...kept, subject })
+}
+
+/** What a write without an actor did: there is no answer to repeat, so no subject. */
+type SystemChange<T> = Omit<Change<T>, 'subject'>
+
 /** The write path without an actor, in the turns of a caller: sign-up, sessions. Nothing to repeat. */
 export const writeFor = <T>(
   { db, publisher }: WriteDeps,
   caller: string,
-  work: (tx: Tx) => Promise<Change<T>>,
+  work: (tx: Tx) => Promise<SystemChange<T>>,
   options: CallOptions = {},
 ): Promise<T> => writeAsSystem({ db: db.of(caller), publisher }, work, options)
 
 /** The write path for the system itself: the worker. Nothing to repeat, nobody to answer. */
 export const writeAsSystem = async <T>(
   { db, publisher }: SystemWriteDeps,
-  work: (tx: Tx) => Promise<Change<T>>,
+  work: (tx: Tx) => Promise<SystemChange<T>>,
   options: CallOptions = {},
 ): Promise<T> => {
   const { value, appended } = await db.transact(async (tx) => {

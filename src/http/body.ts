@@ -1,4 +1,4 @@
-// Reading a JSON body: only the documented type, bounded on the stream and in depth, hashed for
+// Reading a JSON body: only the documented type, bounded on the stream and in depth, kept for
 // Idempotency-Key.
 import { AppError, invalid } from '../errors.ts'
 import { factsOf } from './request.ts'
@@ -27,10 +27,10 @@ export const readJson = async (request: Request, mediaType: string): Promise<unk
   }
   const detail = shapeFault(bytes)
   if (detail !== null) throw invalid({ pointer: '', detail })
-  factsOf(request).fingerprint = new Bun.CryptoHasher('sha256').update(bytes).digest()
   const value = parse(bytes)
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw invalid({ pointer: '', detail: 'must be an object' })
+  factsOf(request).body = value
   return value
 }
 

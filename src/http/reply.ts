@@ -2,6 +2,7 @@
 import type { Actor } from '../domain/actor.ts'
 import type { Outcome, Reply, Write } from '../domain/write.ts'
 import { lowerCaseIds } from '../model/scalar.ts'
+import { fingerprintOf, longTextsIn } from './fingerprint.ts'
 import { factsOf, idempotencyKeyOf, pathOf } from './request.ts'
 
 const jsonType = { 'Content-Type': 'application/json; charset=utf-8' }
@@ -60,6 +61,7 @@ export const mutate = async <T>(
   run: (write: Write<T>) => Promise<Outcome<T>>,
 ): Promise<Response> => {
   const key = idempotencyKeyOf(request)
+  const { body } = factsOf(request)
   const claim =
     key === null
       ? null
@@ -67,7 +69,8 @@ export const mutate = async <T>(
           key,
           method: request.method,
           path: lowerCaseIds(pathOf(request)),
-          fingerprint: factsOf(request).fingerprint,
+          fingerprint: fingerprintOf(body),
+          texts: () => longTextsIn(body),
         }
   const outcome = await run({ actor, claim, render })
   if (outcome.kind === 'replayed') return respond(outcome.reply)

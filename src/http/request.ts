@@ -6,8 +6,8 @@ import type { Place } from './route-table.ts'
 export interface RequestFacts {
   id: string
   startedAt: number
-  /** SHA-256 of the body as it came. */
-  fingerprint: Uint8Array
+  /** The JSON body as it was parsed; undefined for none. */
+  body: unknown
   identity: Identity | null
   /** Client address, from the peer or a trusted proxy. */
   ip: string
@@ -18,14 +18,13 @@ export interface RequestFacts {
 }
 
 const facts = new WeakMap<Request, RequestFacts>()
-const emptyFingerprint = new Bun.CryptoHasher('sha256').digest()
 
 export const startRequest = (request: Request, ip: string): RequestFacts => {
   const given = request.headers.get('x-request-id')
   const made: RequestFacts = {
     id: given && /^[\w.:@/+=-]{1,128}$/.test(given) ? given : Bun.randomUUIDv7(),
     startedAt: performance.now(),
-    fingerprint: emptyFingerprint,
+    body: undefined,
     identity: null,
     ip,
   }

@@ -60,7 +60,29 @@ export type Control =
   /** The scope's user has another global role: drop the tokens, close the sockets (4010, they come back). */
   | { kind: 'role' }
 
+/**
+ * What changed, by field. A text of more than `maxChangeText` code units is not repeated here: in its place is
+ * `{length}`, in code units. The whole value is in the frame, and in the row until it changes again.
+ */
 export type Changes = Record<string, { from: unknown; to: unknown }>
+
+/** Longest text that `changes` carry, and that a stored answer keeps. */
+export const maxChangeText = 256
+
+/** Whether a text is longer than what is kept beside the row it belongs to. */
+export const isLongText = (text: string): boolean => text.length > maxChangeText
+
+/** The same changes with `{length}` in the place of each long text. */
+export const withoutLongTexts = (changes: Changes): Changes =>
+  Object.fromEntries(
+    Object.entries(changes).map(([field, { from, to }]) => [
+      field,
+      { from: lengthFor(from), to: lengthFor(to) },
+    ]),
+  )
+
+const lengthFor = (value: unknown): unknown =>
+  typeof value === 'string' && isLongText(value) ? { length: value.length } : value
 
 /** An entry before it has a number. */
 export interface Entry {

@@ -1,0 +1,115 @@
+// Answers kept for repeats of an Idempotency-Key, without their long texts. A bulk change of 100 tasks would keep the
+// same description a hundred times; instead each long text of a task or project is cut out and its digest kept. A
+// repeat finds the text by its digest: in the repeated request itself, in the log entry of the first, or in the row.
+import type { Tx } from '../db/client.ts'
+import { selectFramesOf, type CutText, type KeptReply } from '../db/idempotency.ts'
+import { selectProject } from '../db/projects.ts'
+import { selectTasks } from '../db/tasks.ts'
+import { notFound } from '../errors.ts'
+import { isLongText, parseCursor } from '../model/event.ts'
+import type { Actor } from './actor.ts'
+import type { Subject } from './subject.ts'
+import type { Claim, Reply } from './write.ts'
+
+/** The answer as it is stored: long texts of its subject are empty, and listed. */
+export const cutTexts = (reply: Reply, { tasks, projects }: Subject): Reply & { texts: CutText[] } => {
+  const texts: CutText[] = []
+  if (reply.body === null || !isLongText(reply.body)) return { ...reply, texts }
+  const body: unknown = JSON.parse(reply.body)
+  for (const [item, part] of partsOf(body)) {
+    const { id } = part
+    if (typeof id !== 'string' || !(id in tasks || projects.includes(id))) continue
+    for (const [field, value] of Object.entries(part)) {
+      if (typeof value !== 'string' || !isLongText(value)) continue
+      texts.push({ item, id, field, digest: digestOf(value) })
+      part[field] = ''
+    }
+  }
+  return texts.length === 0 ? { ...reply, texts } : { ...reply, body: JSON.stringify(body), texts }
+}
+
+/**
+ * The stored answer with its long texts again. Where a text is neither in the request nor in the log any more, the
+ * row's present one is answered; 404 where there is no row either.
+ */
+export const fillTexts = async (
+  tx: Tx,
+  { userId }: Actor,
+  claim: Claim,
+  { status, headers, body, texts, subject }: KeptReply & { subject: Subject },
+): Promise<Reply> => {
+  if (texts.length === 0 || body === null) return { status, headers, body }
+  const filled: unknown = JSON.parse(body)
+  const parts = new Map(partsOf(filled))
+  const missing = fillFrom(parts, texts, claim.texts())
+  if (missing.length === 0) return { status, headers, body: JSON.stringify(filled) }
+
+  const ids = [...new Set(missing.map(({ id }) => id))]
+  const position = parseCursor(headers['Tide-Cursor'] ?? '')
+  const frames = position ? await selectFramesOf(tx, { ...position, op: claim.key, userId, ids }) : []
+  const logged = frames.flatMap((frame) => valuesIn(JSON.parse(frame)))
+  const unlogged = fillFrom(parts, missing, logged)
+
+  const rows = unlogged.length > 0 ? await readRows(tx, userId, unlogged, subject) : new Map<string, object>()
+  for (const { item, id, field } of unlogged) {
+    const row = rows.get(id)
+    const value: unknown = row && Reflect.get(row, field)
+    if (typeof value !== 'string') throw notFound()
+    parts.get(item)![field] = value
+  }
+  return { status, headers, body: JSON.stringify(filled) }
+}
+
+/** Fills what has one of these texts' digest, and returns the rest. */
+const fillFrom = (
+  parts: Map<number | null, Record<string, unknown>>,
+  texts: CutText[],
+  candidates: string[],
+): CutText[] => {
+  // As they were sent and as they are stored.
+  const forms = candidates.flatMap((text) => [text, text.trim(), text.trim().normalize('NFC')])
+  const byDigest = new Map(forms.map((text) => [digestOf(text), text]))
+  return texts.filter(({ item, field, digest }) => {
+    const text = byDigest.get(digest)
+    if (text !== undefined) parts.get(item)![field] = text
+    return text === undefined
+  })
+}
+
+const readRows = async (
+  tx: Tx,
+  userId: string,
+  texts: CutText[],
+  { projects }: Subject,
+): Promise<Map<string, object>> => {
+  const ids = new Set(texts.map(({ id }) => id))
+  const tasks = await selectTasks(tx, userId, [...ids])
+  const rows = new Map<string, object>(tasks.map(({ task }) => [task.id, task]))
+  for (const id of projects) {
+    const project = ids.has(id) ? await selectProject(tx, userId, id) : null
+    if (project) rows.set(id, project)
+  }
+  return rows
+}
+
+/** The objects of an answer that may have long texts, by their place in `items`; null for the answer itself. */
+const partsOf = (body: unknown): [number | null, Record<string, unknown>][] => {
+  if (!isRecord(body)) return []
+  const { items } = body
+  if (!Array.isArray(items)) return [[null, body]]
+  return items.flatMap((item: unknown, index): [number, Record<string, unknown>][] =>
+    isRecord(item) ? [[index, item]] : [],
+  )
+}
+
+const valuesIn = (frame: unknown): string[] => {
+  const data = isRecord(frame) ? frame['data'] : null
+  const values: unknown[] = isRecord(data) ? Object.values(data) : []
+  return values.filter((value) => typeof value === 'string').filter(isLongText)
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const digestOf = (text: string): string =>
+  new Bun.CryptoHasher('sha256').update(text).digest().subarray(0, 16).toString('base64url')
