@@ -17,6 +17,7 @@ import { Hub } from './events/hub.ts'
 import { createPublisher } from './events/publisher.ts'
 import { openRedis, type RedisConnection } from './events/redis.ts'
 import { Ring } from './events/ring.ts'
+import { ServerRegistry } from './events/servers.ts'
 import { newLiveStats } from './events/stats.ts'
 import { startSweeper } from './events/sweeper.ts'
 import { Tail } from './events/tail.ts'
@@ -135,6 +136,7 @@ export const openServer = async (
     tail,
     hub,
     bus,
+    servers: stack.use(new ServerRegistry(redis.client)),
     snapshots: new Snapshots({ db, stats }),
     polls: new Waiters(pollsPerUser),
     stats,
@@ -151,7 +153,7 @@ export const openServer = async (
   stack.defer(async () => {
     const delayMs = config.drainDelaySeconds * 1_000
     drain.abort()
-    await Bun.sleep(delayMs)
+    await Promise.all([deps.servers.leave(), Bun.sleep(delayMs)])
     await sockets.drain(stopWithinMs - delayMs - stopTimeoutMs)
     await sockets[Symbol.asyncDispose]()
     await stopServer(server)

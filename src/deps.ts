@@ -8,6 +8,7 @@ import type { Bus } from './events/bus.ts'
 import type { Hub } from './events/hub.ts'
 import type { History } from './events/history.ts'
 import type { LiveStats } from './events/stats.ts'
+import type { ServerRegistry } from './events/servers.ts'
 import type { Tail } from './events/tail.ts'
 import type { Waiters } from './limits/waiters.ts'
 import type { Log } from './log.ts'
@@ -88,6 +89,8 @@ export interface Deps {
   hub: Hub
   /** What processes tell each other and nobody keeps. */
   bus: Bus
+  /** Which server processes there are. */
+  servers: ServerRegistry
   snapshots: Snapshots
   /** Long polls that wait. */
   polls: Waiters

@@ -41,6 +41,8 @@ export class Connection implements Ends, Disposable {
   #kind: 'socket' | 'poll' = 'socket'
   #stop: StoppedError | null = null
   #isClosed = false
+  /** The last line that was open ended with the restart of its server: one that does not open is no word on credentials. */
+  #isRestarting = false
   /** The line is a socket that is tried in between, where polls work. */
   #isTrial = false
   /** Such trials since a socket was open: soon after an outage, rarely where sockets are blocked. */
@@ -250,7 +252,8 @@ export class Connection implements Ends, Disposable {
     const verdict = verdictOf(code)
     if (verdict.do === 'stop') return this.#stopAll(verdict.reason, code, cause)
     if (verdict.do === 'wait' && !reconnectAfter) return this.deps.timing.tooFast
-    const isFirstRefusal = verdict.do !== 'wait' && this.#isFirstRefusal(kind, opened)
+    const isFirstRefusal = verdict.do !== 'wait' && this.#isFirstRefusal(kind, opened) && !this.#isRestarting
+    if (opened) this.#isRestarting = code === 1001 || code === 1012
     let window = reconnectAfter
     if (verdict.do === 'renew' || (isFirstRefusal && this.deps.session.isRenewable)) {
       const failure = await this.#renew(signal)

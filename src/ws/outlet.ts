@@ -18,6 +18,7 @@ export type SocketsDeps = Pick<
   | 'hub'
   | 'limiter'
   | 'log'
+  | 'servers'
   | 'stats'
   | 'systemDb'
   | 'tail'

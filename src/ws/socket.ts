@@ -16,13 +16,23 @@ import { Presence } from './presence.ts'
 import { limits, patience, sendBufferBytes, type Patience } from './protocol.ts'
 import { UpgradeMeter } from './upgrade-meter.ts'
 
-const reconnectAfterMs: [number, number] = [0, 10_000]
+/**
+ * Where there are other servers the slices are the spread: closing at most 500 sockets a second brings at most 500
+ * a second, so a client need not stay away for longer than it takes to smooth a slice. Where there is none, all
+ * wait for this process to be started again, and come back spread over the window.
+ */
+const reconnectAfterMs = { elsewhere: [0, 1_000], here: [0, 10_000] } satisfies Record<
+  string,
+  [number, number]
+>
 /** Upgrades of an address without good credentials, over all processes. Who has good ones is not held up by others. */
 const refusedUpgrades: RatePolicy = { name: 'refused-upgrades', limit: 60, windowSeconds: 60, isStrict: true }
 /** A drain closes this many connections a second, more where it would not be done in time: they come back elsewhere. */
 const drainPerSecond = 500
 const drainSliceMs = 50
 const maxDrainMs = 20_000
+/** How often a drain looks whether there still are other servers, in slices. */
+const lookEverySlices = 1_000 / drainSliceMs
 
 export class Sockets implements Registry, AsyncDisposable {
   readonly #connections = new Set<Connection>()
@@ -132,12 +142,21 @@ export class Sockets implements Registry, AsyncDisposable {
 
   /** Says goodbye and closes everything, in slices. */
   async drain(withinMs = maxDrainMs): Promise<void> {
+    const startedAt = performance.now()
+    let others = this.#connections.size > 0 ? await this.#deps.servers.leave() : 0
     const leaving = [...this.#connections]
-    const slices = Math.max(1, Math.floor(Math.min(withinMs, maxDrainMs) / drainSliceMs))
+    const leftMs = Math.min(withinMs, maxDrainMs) - (performance.now() - startedAt)
+    const slices = Math.max(1, Math.floor(leftMs / drainSliceMs))
     const perSlice = Math.max((drainPerSecond * drainSliceMs) / 1_000, Math.ceil(leaving.length / slices))
     for (const [index, connection] of leaving.entries()) {
-      if (index > 0 && index % perSlice === 0) await Bun.sleep(drainSliceMs)
-      connection.send({ t: 'bye', code: closeCodes.restart, reconnectAfter: reconnectAfterMs })
+      const slice = index / perSlice
+      if (slice > 0 && Number.isInteger(slice)) {
+        await Bun.sleep(drainSliceMs)
+        // The others may be told to stop meanwhile, too. Nothing waits for the answer: the last one counts.
+        if (slice % lookEverySlices === 0) void this.#deps.servers.leave().then((count) => (others = count))
+      }
+      const reconnectAfter = others > 0 ? reconnectAfterMs.elsewhere : reconnectAfterMs.here
+      connection.send({ t: 'bye', code: closeCodes.restart, reconnectAfter })
       connection.close('restart')
     }
   }

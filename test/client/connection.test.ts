@@ -121,6 +121,19 @@ test('A session that is over stops the client, and signing in again with reconne
   expect(script.peers.at(-1)!.data.protocol).toBe('tasktide.v1, jwt.again')
 })
 
+test('A server that restarts refuses the next connection: that says nothing of the credentials', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  const view = await live(client)
+  script.refuses = true
+  script.send({ t: 'bye', code: 1012, reconnectAfter: [0, 10] })
+  script.peers.at(-1)!.close(1012)
+  await eventually(() => expect(script.refusals).toBeGreaterThan(0))
+  script.refuses = false
+  await eventually(() => expect(view.state).toBe('live'))
+  expect(script.refreshes).toBe(0)
+})
+
 test('A connection that never opens refreshes its credentials once, then only backs off (C-CON-2)', async () => {
   await using script = startScript()
   using client = await script.client()

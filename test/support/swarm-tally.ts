@@ -81,6 +81,7 @@ export class Tally {
         max: percentile(this.#ages, 1),
       },
       resumed: {
+        p50: percentile(away, 0.5),
         count: away.length,
         p99: percentile(away, 0.99),
         max: percentile(away, 1),

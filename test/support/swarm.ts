@@ -40,7 +40,7 @@ export interface SwarmReport {
   /** Age of events on arrival, ms, of sockets that never paused. */
   ages: { count: number; p50: number; p99: number; max: number }
   /** From losing a connection to being live again, the reconnect window included and without it, ms. */
-  resumed: { count: number; p99: number; max: number; p99AfterWait: number }
+  resumed: { count: number; p50: number; p99: number; max: number; p99AfterWait: number }
   /** From the first arrival of an event to the last, of the events since `forget`: mean of ms, and frames a second. */
   fanOut: { events: number; meanMs: number; framesPerSecond: number }
 }

@@ -43,7 +43,7 @@ test('first it is not ready, refuses upgrades and ends waits; requests and socke
   await socket.take('event')
   expect(socket.frames.some(({ t }) => t === 'bye')).toBe(false)
   expect(await socket.closed()).toBe(1012)
-  expect(socket.frames.at(-1)).toEqual({ t: 'bye', code: 1012, reconnectAfter: [0, 10_000] })
+  expect(socket.frames.at(-1)).toEqual({ t: 'bye', code: 1012, reconnectAfter: [0, 1_000] })
   await stopped
 })
 
