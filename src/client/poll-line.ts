@@ -82,10 +82,13 @@ export class PollLine implements Line {
     const isNew = followers.some((follower) => !this.#joined.has(follower))
     const startedAt = Date.now()
     const isCrowded = startedAt < this.#crowdedUntil
-    const news = await this.#pollInTurn(followers, isNew || isCrowded ? 0 : this.timing.pollWait, signal)
-    // As a server answers that is stopping, or a proxy that does not let anybody wait.
-    const isIdle = news === 0 && Date.now() - startedAt < this.timing.pollPause
-    const pauseMs = Date.now() < this.#crowdedUntil ? this.#pauseMs : this.timing.pollPause
+    const waitMs = isNew || isCrowded ? 0 : this.timing.pollWait
+    const news = await this.#pollInTurn(followers, waitMs, signal)
+    // As a server answers that is stopping or has too many polls of this person waiting, or a proxy that lets none
+    // wait. Asking again at once would end the wait of the next one.
+    const { pollPause } = this.timing
+    const isIdle = news === 0 && Date.now() - startedAt < Math.max(pollPause, waitMs - pollPause)
+    const pauseMs = Date.now() < this.#crowdedUntil ? this.#pauseMs : pollPause
     if (isIdle) await this.#nap.sleep(pauseMs * (1 + Math.random() / 2), signal)
   }
 

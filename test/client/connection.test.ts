@@ -174,6 +174,23 @@ test('Where no more polls of the person may wait, the client goes on with polls 
   expect(asked.waiting).toBeLessThanOrEqual(2) // again after twice the wait
 })
 
+test('A wait that the server ends early, without events, is followed by a pause (C-HTTP-1)', async () => {
+  await using script = startScript()
+  const gaps: number[] = []
+  let answeredAt = 0
+  script.onRequest = async ({ pathname, searchParams }) => {
+    if (pathname !== '/api/sync' || !searchParams.has('wait')) return undefined
+    if (answeredAt > 0) gaps.push(performance.now() - answeredAt)
+    await Bun.sleep(80) // longer than the pause, and far from the wait
+    answeredAt = performance.now()
+    return Response.json({ scopes: [{ scope, events: [], cursor: `epoch.3.${script.seq}`, more: false }] })
+  }
+  using client = await script.client({ transport: 'poll', timing: { pollWait: 5_000, pollPause: 40 } })
+  using _ = client.project(projectId).live()
+  await eventually(() => expect(gaps.length).toBeGreaterThan(3))
+  for (const gap of gaps) expect(gap).toBeGreaterThan(38)
+})
+
 test('A limit that ends the line is waited for as long as it says, and longer each time', async () => {
   await using script = startScript()
   let polls = 0
