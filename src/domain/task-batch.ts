@@ -85,7 +85,8 @@ export const runBatch = (
 
 const run = (tx: Tx, actor: Actor, operation: Operation): Promise<Change<Task | null>> => {
   if (operation.op === 'create') return create(tx, actor, operation.data)
-  const { id, ifVersion: ifMatch } = operation
+  const { id, ifVersion } = operation
+  const ifMatch = ifVersion === null ? null : [ifVersion]
   if (operation.op === 'delete') return remove(tx, actor, id, ifMatch)
   const { data } = operation
   const mayReparent = data.parentId !== undefined

@@ -26,6 +26,7 @@ import { rankBetween } from './rank.ts'
 import { taskCreated, taskDeleted, taskUpdated } from './task-entries.ts'
 import { differs, fieldsOf } from './task-fields.ts'
 import { taskSubject } from './subject.ts'
+import { requireSeen, type SeenVersions } from './version.ts'
 import type { Change } from './write.ts'
 
 export const unreadable = (pointer: string) =>
@@ -82,12 +83,6 @@ export const demandHeld = (actor: Actor, held: HeldTaskRow | undefined, action: 
   return held!
 }
 
-/** 412 `version_conflict` where a writable field changed after the given version. */
-export const demandVersion = ({ task, contentVersion }: HeldTaskRow, ifMatch: number | null): void => {
-  if (ifMatch === null || (contentVersion <= ifMatch && ifMatch <= task.version)) return
-  throw new AppError('version_conflict', undefined, { extra: { currentVersion: task.version } })
-}
-
 /** From the task as it is to its writable fields as they shall be. Pure: it may be asked twice. */
 export type Edit = (task: Task) => TaskFields
 
@@ -105,11 +100,11 @@ export const change = async (
   actor: Actor,
   id: string,
   edit: Edit,
-  { ifMatch, mayReparent }: { ifMatch: number | null; mayReparent: boolean },
+  { ifMatch, mayReparent }: { ifMatch: SeenVersions; mayReparent: boolean },
 ): Promise<Change<Task>> => {
   const lockedProjects = mayReparent ? await lockTreesFor(tx, actor, [id], edit) : []
   const held = demandHeld(actor, (await hold(tx, actor, [id])).get(id), 'write')
-  demandVersion(held, ifMatch)
+  requireSeen(ifMatch, { ...held.task, contentVersion: held.contentVersion })
   const fields = edit(held.task)
   await demandFields(tx, actor, held, fields, lockedProjects)
   const { value, entries } = await save(tx, actor, [{ before: held, fields }])
@@ -201,7 +196,7 @@ export const remove = async (
   tx: Tx,
   actor: Actor,
   id: string,
-  ifMatch: number | null,
+  ifMatch: SeenVersions,
 ): Promise<Change<null>> => {
   const [seen] = await selectTasks(tx, actor.userId, [id])
   demand(actor, seen ?? null, 'delete')
@@ -211,7 +206,7 @@ export const remove = async (
   const held = await hold(tx, actor, ids)
   const root = demandHeld(actor, held.get(id), 'delete')
   if (root.task.projectId !== projectId) throw movedMeanwhile()
-  demandVersion(root, ifMatch)
+  requireSeen(ifMatch, { ...root.task, contentVersion: root.contentVersion })
   await deleteTasks(tx, ids)
   const entries = ids.toReversed().flatMap((gone) => {
     const { task, sharees } = held.get(gone)!

@@ -6,6 +6,7 @@ import { tagKey } from '../model/text-form.ts'
 import { demand, type Actor } from './actor.ts'
 import { canonicalTags, fieldsOf, maxTags, patched } from './task-fields.ts'
 import { change, create, remove } from './task-steps.ts'
+import type { SeenVersions } from './version.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 /** 404 for what the actor may not read. */
@@ -18,13 +19,13 @@ export const getTask = async ({ db }: Pick<WriteDeps, 'db'>, actor: Actor, id: s
 export const createTask = (deps: WriteDeps, request: Write<Task>, input: NewTask): Promise<Outcome<Task>> =>
   write(deps, request, (tx) => create(tx, request.actor, input))
 
-/** A merge patch. @param ifMatch the version the caller saw, or null: 412 when a writable field changed after it. */
+/** A merge patch. @param ifMatch the versions the caller saw: 412 when a writable field changed after it. */
 export const updateTask = (
   deps: WriteDeps,
   request: Write<Task>,
   id: string,
   patch: TaskPatch,
-  ifMatch: number | null,
+  ifMatch: SeenVersions,
 ): Promise<Outcome<Task>> =>
   write(deps, request, (tx) =>
     change(tx, request.actor, id, (task) => patched(task, patch), {
@@ -39,7 +40,7 @@ export const replaceTask = (
   request: Write<Task>,
   id: string,
   replacement: TaskReplacement,
-  ifMatch: number | null,
+  ifMatch: SeenVersions,
 ): Promise<Outcome<Task>> => {
   const fields = fieldsOf(replacement)
   return write(deps, request, (tx) =>
@@ -75,7 +76,7 @@ export const removeTag = (
   request: Write<Task>,
   id: string,
   tag: string,
-  ifMatch: number | null,
+  ifMatch: SeenVersions,
 ): Promise<Outcome<Task>> =>
   write(deps, request, (tx) =>
     change(
@@ -96,5 +97,5 @@ export const deleteTask = (
   deps: WriteDeps,
   request: Write<null>,
   id: string,
-  ifMatch: number | null,
+  ifMatch: SeenVersions,
 ): Promise<Outcome<null>> => write(deps, request, (tx) => remove(tx, request.actor, id, ifMatch))

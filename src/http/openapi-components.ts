@@ -176,6 +176,10 @@ export const parameters: JsonObject = {
     'Makes a retry safe for 24 h: the same key and body get the stored answer',
     { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
   ),
-  IfMatch: header('If-Match', 'The ETag that was read: 412 when a writable field has changed since', text),
+  IfMatch: header(
+    'If-Match',
+    'The ETag that was read, or a list of which any may stand: 412 when a writable field has changed since',
+    text,
+  ),
   IfNoneMatch: header('If-None-Match', 'ETags that are held: 304 when one still stands', text),
 }

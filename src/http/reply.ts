@@ -3,7 +3,7 @@ import type { Actor } from '../domain/actor.ts'
 import type { Outcome, Reply, Write } from '../domain/write.ts'
 import { lowerCaseIds } from '../model/scalar.ts'
 import { fingerprintOf, longTextsIn } from './fingerprint.ts'
-import { factsOf, idempotencyKeyOf, pathOf } from './request.ts'
+import { factsOf, idempotencyKeyOf, pathOf, tagsIn } from './request.ts'
 
 const jsonType = { 'Content-Type': 'application/json; charset=utf-8' }
 
@@ -42,17 +42,17 @@ export const bodyTag = (reply: Reply): Reply => ({
 export const respond = ({ status, headers, body }: Reply, request?: Request): Response => {
   const tag = headers['ETag']
   const known = tag && request?.headers.get('if-none-match')
-  if (known && status === 200 && tagsMatch(known, tag)) {
+  if (known && status === 200 && isHeld(known, tag)) {
     const { 'Content-Type': _, ...kept } = headers
     return new Response(null, { status: 304, headers: kept })
   }
   return new Response(body, { status, headers })
 }
 
-const tagsMatch = (header: string, tag: string): boolean =>
-  header
-    .split(',')
-    .some((part) => part.trim() === '*' || part.trim().replace(/^W\//, '') === tag.replace(/^W\//, ''))
+const isHeld = (header: string, tag: string): boolean => {
+  const [own] = tagsIn(tag)
+  return tagsIn(header).some((held) => held === '*' || held === own)
+}
 
 /** Runs a write for a request: its Idempotency-Key in, its answer (also a repeated one) with `Tide-Cursor` out. */
 export const mutate = async <T>(

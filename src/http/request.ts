@@ -59,11 +59,27 @@ export const idempotencyKeyOf = (request: Request): string | null => {
   throw new AppError('bad_request', 'Idempotency-Key must be 1 to 255 visible ASCII characters')
 }
 
-/** The version of `If-Match: "<version>"`, null for none or `*`. A project's tag carries more after a dot. */
-export const ifMatchOf = (request: Request): number | null => {
+/**
+ * The entity tags of an If-Match or If-None-Match list, without `W/`, quotes and a proxy's suffix such as `-gzip`; `*`
+ * stays, and what is no tag becomes empty text, which no tag of ours is.
+ */
+export const tagsIn = (header: string): string[] =>
+  header.split(',').map((part) => {
+    const tag = part.trim()
+    return tag === '*' ? tag : (/^(?:W\/)?"([\w.]*)(?:[-;][\w;-]*)?"$/.exec(tag)?.[1] ?? '')
+  })
+
+/**
+ * The versions `If-Match` names, null without the header or with `*`. A project's tag carries the role after a dot.
+ * What cannot be a tag of ours names no version, so that the condition fails.
+ */
+export const ifMatchOf = (request: Request): number[] | null => {
   const header = request.headers.get('if-match')
-  if (header === null || header.trim() === '*') return null
-  const match = /^\s*(?:W\/)?"(\d{1,15})(?:\.\w+)?"\s*$/.exec(header)
-  if (!match) throw new AppError('bad_request', 'If-Match must be one ETag as it was answered')
-  return Number(match[1])
+  if (header === null) return null
+  const tags = tagsIn(header)
+  if (tags.includes('*')) return null
+  return tags.flatMap((tag) => {
+    const version = /^(\d{1,15})(?:\.\w+)?$/.exec(tag)?.[1]
+    return version === undefined ? [] : [Number(version)]
+  })
 }

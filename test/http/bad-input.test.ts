@@ -395,9 +395,21 @@ describe('a header', () => {
     })
   }
 
-  test('If-Match that is no tag is refused', async () => {
-    for (const value of ['1', '"x"', '""', '"1", "2"', '"9999999999999999"'])
-      expect({ value, status: (await patch({ 'If-Match': value })).status }).toEqual({ value, status: 400 })
+  test('If-Match that is no tag of ours fails its condition', async () => {
+    for (const value of [
+      '1',
+      '"x"',
+      '""',
+      '',
+      ',',
+      '"9", "x"',
+      '"9999999999999999"',
+      '"1',
+      '"1""2"',
+      "'1'",
+      'W/1',
+    ])
+      expect({ value, status: (await patch({ 'If-Match': value })).status }).toEqual({ value, status: 412 })
   })
 
   test('Idempotency-Key that is no key is refused', async () => {

@@ -337,7 +337,7 @@ describe('changing', () => {
       expect([put.status, gone.status]).toEqual([412, 412])
       expect(
         (await mine.refused('DELETE', `/api/tasks/${task.id}`, undefined, { 'If-Match': 'x' })).status,
-      ).toBe(400)
+      ).toBe(412)
     })
     expect(told).toEqual([])
     expect((await patch('Three', 'W/"3"')).status).toBe(200)

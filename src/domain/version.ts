@@ -1,0 +1,17 @@
+// Conditional writes: a write that names the versions its caller saw fails when a writable field changed after them.
+import { AppError } from '../errors.ts'
+
+/** The versions a caller saw, of which any may still stand; null for a write without a condition. */
+export type SeenVersions = readonly number[] | null
+
+/**
+ * 412 `version_conflict` unless one of the seen versions has the writable fields of today.
+ * @param current `contentVersion`: the version at which a writable field changed last; counters raise only `version`.
+ */
+export const requireSeen = (
+  seen: SeenVersions,
+  { version, contentVersion }: { version: number; contentVersion: number },
+): void => {
+  if (seen === null || seen.some((one) => contentVersion <= one && one <= version)) return
+  throw new AppError('version_conflict', undefined, { extra: { currentVersion: version } })
+}
