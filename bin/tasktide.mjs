@@ -52,9 +52,15 @@ const isUsableFolder = (path) => {
   }
 }
 
+/** A proxy is for other machines: Bun's fetch would ask it for loopback addresses too. */
+const withoutProxyForLoopback = (env) => {
+  const list = [env.NO_PROXY || env.no_proxy, 'localhost,127.0.0.1,::1,[::1]'].filter(Boolean).join(',')
+  return { ...env, NO_PROXY: list, no_proxy: list }
+}
+
 /** npm and Bun write caches below HOME: an empty one makes npm create `./~`, a read-only one fails. */
 const environment = () => {
-  const env = { ...process.env }
+  const env = withoutProxyForLoopback(process.env)
   if (env.HOME && isUsableFolder(env.HOME)) return env
   const home = join(root, '.data', 'home')
   mkdirSync(home, { recursive: true })

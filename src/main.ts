@@ -3,8 +3,9 @@
 //   bun src/main.ts migrate [status | dump [--check] | epoch --new] | seed | user | tail
 import { openServer, openWorker, type Running } from './compose.ts'
 import { ConfigError, readConfig, type Config } from './config.ts'
+import { tailCommand } from './cli/tail.ts'
 import { userCommand } from './cli/user.ts'
-import { migrateCommand, seedCommand, tailCommand } from './commands.ts'
+import { migrateCommand, seedCommand } from './commands.ts'
 import { AppError, messageOf } from './errors.ts'
 import { createLog, type Log } from './log.ts'
 import { openServers } from './supervisor.ts'
@@ -75,10 +76,18 @@ const usage = `Usage: bun src/main.ts <role>
   migrate epoch --new   after a restore: make every client read its snapshot anew
   seed              demo users and a demo project (never in production)
   user disable <email>…   refuse sign-ins of an account and end its sessions
-  tail              follow a scope of the log from a terminal; tail --help says how
+  tail              follow the log from a terminal; tail --help says how
 Settings come from the environment: .env.example lists them.`
 
+/** Bun's fetch sends requests for loopback addresses to HTTP_PROXY too, unless these are excepted. */
+const exceptLoopbackFromProxies = (): void => {
+  const { NO_PROXY, no_proxy: lowerCase } = process.env
+  const list = [NO_PROXY || lowerCase, 'localhost,127.0.0.1,::1,[::1]'].filter(Boolean).join(',')
+  Object.assign(process.env, { NO_PROXY: list, no_proxy: list })
+}
+
 const main = async (args: string[]): Promise<number> => {
+  exceptLoopbackFromProxies()
   const [role = '', ...rest] = args
   const service = services[role]
   const command = commands[role]

@@ -65,7 +65,7 @@ const layers = [
   ['deps.ts'],
   ['domain', 'events'],
   ['http', 'ws', 'worker'],
-  ['app.ts'],
+  ['app.ts', 'tail-connection.ts'],
   ['compose.ts', 'embedded', 'tail.ts'],
   ['commands.ts', 'cli', 'supervisor.ts'],
   ['main.ts'],

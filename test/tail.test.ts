@@ -122,12 +122,97 @@ test('it ends with 1 where waiting is useless, and says why (C-CLO-1)', async ()
   await eventually(() => expect(member.notes()).toContain('no longer yours'))
 }, 30_000)
 
-test('it answers what it cannot read with how to use it', async () => {
-  for (const args of [['--colour'], ['--url', 'nowhere'], []]) {
-    await using running = run(args)
+test('it answers what it cannot read with the reason, then how to use it', async () => {
+  for (const [args, reason] of [
+    [['--colour'], "Unknown option '--colour'."],
+    [['--scope'], "Option '--scope <value>' argument missing."],
+    [['--json=1'], "Option '--json' does not take an argument."],
+    [['project'], "Unexpected argument 'project'."],
+    [
+      ['--url', 'nowhere'],
+      '--url must be the address of a server, such as http://127.0.0.1:3000, not nowhere',
+    ],
+    [['--url', 'ftp://127.0.0.1:3000'], '--url must be the address of a server'],
+    [['--url', 'http://127.0.0.1:3000/api'], '--url must be the address of a server'],
+    [['--cursor', 'k3v9x1q8.11.4711', '--token', 'x'], '--cursor needs the --scope it belongs to.'],
+    [[], 'Give a token, or an e-mail address and a password.'],
+  ] as const) {
+    await using running = run([...args])
     expect(await running.process.exited).toBe(2)
     await eventually(() => expect(running.notes()).toContain('Usage: bun run tail'))
+    expect(running.notes().split('\n')[0]).toStartWith(reason)
   }
+}, 60_000)
+
+const sessionsOf = async (person: Person): Promise<unknown[]> =>
+  (await world.call('GET', '/api/auth/sessions', { token: person.token })).body.items
+
+test('it follows every project of the person and the person, new ones too, and signs out at the end', async () => {
+  const carla = await world.register('Carla')
+  const before = await makeProject(world, carla)
+  const annas = await makeProject(world, anna)
+  const address = new URL(world.url).host // without http://
+  await using running = run(['--url', address, '--email', carla.email, '--password', testPassword, '--json'])
+  const scopes = () => running.out().map((line) => (JSON.parse(line) as { scope: string }).scope)
+  const following = (scope: string) =>
+    eventually(() => expect(running.notes()).toContain(`Following ${scope} from now on`), {
+      timeoutMs: 10_000,
+    })
+  for (const scope of [`user:${carla.id}`, before.scope, `project:${carla.inboxId}`]) await following(scope)
+  expect(await sessionsOf(carla)).toHaveLength(2)
+  const task = { token: carla.token, body: { title: 'In the Inbox' } }
+  expect((await world.call('POST', '/api/tasks', task)).status).toBe(201)
+  await eventually(() => expect(scopes()).toContain(`project:${carla.inboxId}`))
+  const after = await makeProject(world, carla)
+  await addMember(world, annas, anna, carla)
+  await following(after.scope)
+  await following(annas.scope)
+  await say(world.server.deps, entry(after.scope), entry(annas.scope))
+  await eventually(() => expect(scopes()).toEqual(expect.arrayContaining([after.scope, annas.scope])))
+  await world.call('DELETE', `/api/projects/${annas.id}/members/${carla.id}`, { token: anna.token })
+  await eventually(() => expect(running.notes()).toContain(`${annas.scope} is no longer yours to read`))
+  running.process.kill('SIGINT')
+  expect(await running.process.exited).toBe(0)
+  await eventually(() => expect(running.notes()).toContain(`--scope ${after.scope} --cursor `))
+  expect(running.notes()).not.toContain(`--scope ${annas.scope}`)
+  expect(await sessionsOf(carla)).toHaveLength(1)
+}, 30_000)
+
+test('it follows as many scopes as a connection may have, and names the others', async () => {
+  const many = await world.register('Many')
+  for (let made = 0; made < 65; made += 1) await makeProject(world, many)
+  await using running = run(['--url', world.url, '--token', many.token])
+  const count = (text: string) => running.notes().split(text).length - 1
+  await eventually(() => expect(count('Following ')).toBe(64), { timeoutMs: 25_000 })
+  expect(count('Not following project:')).toBeGreaterThan(0)
+  expect(running.notes()).not.toContain('Not connected')
+}, 60_000)
+
+test('it ends quietly when its reader is gone, and signs out', async () => {
+  const dora = await world.register('Dora')
+  const command = `"$0" "$1" tail --url ${world.url} --email ${dora.email} --json | head -1`
+  const child = Bun.spawn(['sh', '-c', command, process.execPath, main], {
+    stdout: 'pipe',
+    stderr: 'pipe',
+    env: { PATH: process.env['PATH'] ?? '', TASKTIDE_PASSWORD: testPassword },
+  })
+  const texts = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()])
+  const isOver = child.exited.then(() => true)
+  // `head` ends with the first event; the second finds no reader. More are written than needed: when it follows is
+  // not known here.
+  for (let told = 0; told < 400 && !(await Promise.race([isOver, Bun.sleep(50)])); told += 1)
+    await say(world.server.deps, entry(`project:${dora.inboxId}`))
+  expect(await child.exited).toBe(0)
+  const [out, notes] = await texts
+  expect(linesOf(out)).toHaveLength(1)
+  expect(linesOf(notes).filter((line) => !line.startsWith('Following '))).toEqual([])
+  expect(await sessionsOf(dora)).toHaveLength(1)
+}, 40_000)
+
+test('its own addresses are not asked of a proxy', async () => {
+  const proxy = { HTTP_PROXY: 'http://127.0.0.1:9', http_proxy: 'http://127.0.0.1:9' }
+  await using running = run(['--url', world.url, '--email', anna.email, '--password', testPassword], proxy)
+  await eventually(() => expect(running.notes()).toContain('Following user:'), { timeoutMs: 10_000 })
 }, 20_000)
 
 test('a line says when, what, which and where to go on, and no terminal obeys it', () => {
