@@ -4,6 +4,8 @@ import { openServer } from './compose.ts'
 import { openDatabase } from './db/client.ts'
 import { ensureEpoch } from './db/feed.ts'
 import { ensureDatabase, migrate, migrationStatus } from './db/migrate.ts'
+import type { MigrationStatus } from './db/migration-state.ts'
+import { checkDatabase } from './db/server-check.ts'
 import { dumpSchema } from './db/schema-dump.ts'
 import { seedDemo } from './domain/seed.ts'
 import { createLog } from './log.ts'
@@ -28,11 +30,12 @@ export const migrateCommand = async (environment: Environment, args: string[]): 
       const rows = await migrationStatus({ url, log })
       for (const row of rows)
         console.log(
-          `${row.state.padEnd(8)} ${String(row.version).padStart(4, '0')}_${row.name} ${row.appliedAt ?? ''}`,
+          `${row.state.padEnd(8)} ${row.name} ${row.appliedAt ?? ''}${isNewer(row) ? ' (newer, compatible)' : ''}`,
         )
-      return rows.every((row) => row.state === 'applied') ? 0 : 1
+      return rows.every((row) => row.state === 'applied' || isNewer(row)) ? 0 : 1
     }
     case 'dump': {
+      await checkDatabase({ url, log, migrations: 'current' })
       await using db = openDatabase({ url, max: 1, applicationName: 'tasktide migrate', log })
       const schema = await db.read(dumpSchema)
       const current = await Bun.file(schemaFile)
@@ -50,6 +53,7 @@ export const migrateCommand = async (environment: Environment, args: string[]): 
     }
     case 'epoch': {
       if (option !== '--new') break
+      await checkDatabase({ url, log, migrations: 'current' })
       await using db = openDatabase({ url, max: 1, applicationName: 'tasktide migrate', log })
       const { epoch } = await db.transact((tx) => ensureEpoch(tx, true))
       console.log(`The log continues under epoch ${epoch}; every client reads its snapshot anew.`)
@@ -61,6 +65,8 @@ export const migrateCommand = async (environment: Environment, args: string[]): 
   )
   return 2
 }
+
+const isNewer = ({ state, isCompatible }: MigrationStatus): boolean => state === 'unknown' && isCompatible
 
 /** `seed`: demo users and a demo project, once. */
 export const seedCommand = async (environment: Environment): Promise<number> => {

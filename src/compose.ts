@@ -5,6 +5,7 @@ import { createApp } from './app.ts'
 import type { Config } from './config.ts'
 import { openDatabase, type Database } from './db/client.ts'
 import { ensureEpoch, ensureFeedPartitions } from './db/feed.ts'
+import { checkDatabase } from './db/server-check.ts'
 import type { Deps } from './deps.ts'
 import { createAuthenticator } from './domain/authenticator.ts'
 import { refuseDemoAccounts } from './domain/demo-accounts.ts'
@@ -15,6 +16,7 @@ import { Bus } from './events/bus.ts'
 import { History } from './events/history.ts'
 import { Hub } from './events/hub.ts'
 import { createPublisher } from './events/publisher.ts'
+import { checkRedis, createRedisProbe } from './events/redis-check.ts'
 import { openRedis, type RedisConnection } from './events/redis.ts'
 import { Ring } from './events/ring.ts'
 import { ServerRegistry } from './events/servers.ts'
@@ -25,6 +27,7 @@ import { createLimiter } from './http/rate-limit.ts'
 import { createTokens } from './http/tokens.ts'
 import { Waiters } from './limits/waiters.ts'
 import type { Log } from './log.ts'
+import { listenFailure } from './start/failure.ts'
 import { installConsumers, startWorker } from './worker/runner.ts'
 import type { Connection } from './ws/connection.ts'
 import type { Patience } from './ws/protocol.ts'
@@ -50,8 +53,21 @@ export interface Listening {
 export const httpUrl = (host: string, port: number): string =>
   `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 
+/**
+ * What every role requires of PostgreSQL and Redis before it opens anything.
+ * @throws StartFailure
+ */
+export const checkParts = async (
+  { databaseUrl, redisUrl }: Pick<Config, 'databaseUrl' | 'redisUrl'>,
+  log: Log,
+): Promise<void> => {
+  await checkDatabase({ url: databaseUrl, log, migrations: 'current' })
+  await checkRedis(redisUrl, log)
+}
+
 /** What both roles stand on. */
 const openBase = async (stack: AsyncDisposableStack, config: Config, log: Log, role: string) => {
+  await checkParts(config, log)
   const db = stack.use(
     openDatabase({
       url: config.databaseUrl,
@@ -144,7 +160,7 @@ export const openServer = async (
     authenticator,
     passwords: createPasswords(config.passwordHashesAtOnce),
     limiter: createLimiter({ redis: redis.client, log }),
-    redisIsUp: () => isUp(redis),
+    redisHealth: createRedisProbe(redis),
     draining: drain.signal,
   } satisfies Deps
   await tail.start()
@@ -185,7 +201,7 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
       connect,
       tailDb,
       redis: redis.client,
-      redisIsUp: () => isUp(redis),
+      redisHealth: createRedisProbe(redis),
     }),
   )
   const owned = stack.move()
@@ -204,6 +220,7 @@ export const openWriter = async (
 ): Promise<Writer> => {
   await using stack = new AsyncDisposableStack()
   const { databaseUrl: url, redisUrl } = config
+  await checkParts(config, log)
   const db = stack.use(openDatabase({ url, max: 2, applicationName: 'tasktide command', log }))
   const redis = stack.use(openRedis(redisUrl, 'request', log))
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
@@ -222,16 +239,22 @@ const isUp = ({ client }: RedisConnection): boolean => client.status === 'ready'
 
 const listen = (deps: Deps, sockets: Sockets, { sharesPort }: Listening): Server<Connection> => {
   const app = createApp(deps, sockets)
-  app.listen({
-    port: deps.config.port,
-    hostname: deps.config.host,
+  const { host, port } = deps.config
+  const options = {
+    port,
+    hostname: host,
     // Bun would share by default, and a stale second process silently take half of the traffic.
     reusePort: sharesPort,
     // The app counts bodies itself and answers 413; this only caps what may be sent past it.
     maxRequestBodySize: 64 * 1024 * 1024,
     idleTimeout: 60,
     websocket: sockets.handlers,
-  })
+  }
+  try {
+    app.listen(options)
+  } catch (error) {
+    throw listenFailure(error, { setting: 'PORT', host, port })
+  }
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the sockets are ours, not Elysia's
   return app.server as unknown as Server<Connection>
 }

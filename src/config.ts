@@ -2,13 +2,17 @@
 // secret never appears in an error or in `describe`.
 import { resolve } from 'node:path'
 import { readSecretFiles } from './secret-files.ts'
-import { oneOf, secret, text, url, whole, wholeIn, type Key } from './setting-kinds.ts'
+import { oneOf, secret, text, whole, wholeIn, type Key } from './setting-kinds.ts'
+import { readDatabaseUrl } from './settings/database-url.ts'
+import { readRedisUrl } from './settings/redis-url.ts'
 
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   constructor(readonly problems: string[]) {
     super(
-      `The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${problems.map((line) => `  - ${line}`).join('\n')}`,
+      problems.length === 1
+        ? `The configuration has a problem: ${problems[0]}`
+        : `The configuration has ${problems.length} problems:\n${problems.map((line) => `  - ${line}`).join('\n')}`,
     )
   }
 }
@@ -46,6 +50,9 @@ export interface Config {
   trustedProxies: number
   overdueIntervalMs: number
 }
+
+/** `[::1]`, as URLs write it, is the address `::1`. */
+export const withoutBrackets = (host: string): string => host.replace(/^\[(.*)\]$/, '$1')
 
 const jwtSecrets: Key<Config['jwtKeys']> = {
   name: 'JWT_SECRETS',
@@ -107,7 +114,7 @@ const keys = {
       'PostgreSQL 15 or later, UTF-8; `up` embeds one when unset',
       'postgres://user:password@localhost:5432/tasktide',
       null,
-      url(['postgres:', 'postgresql:']),
+      (value) => readDatabaseUrl(value).problems,
     ),
   ),
   redisUrl: secret(
@@ -116,10 +123,13 @@ const keys = {
       'Redis 6.2 or Valkey 7.2 or later; `up` starts one when unset',
       'redis://localhost:6379',
       null,
-      url(['redis:', 'rediss:']),
+      (value) => readRedisUrl(value).problems,
     ),
   ),
-  host: text('HOST', 'Address the server listens on (default 127.0.0.1)', '127.0.0.1', '127.0.0.1'),
+  host: {
+    ...text('HOST', 'Address the server listens on (default 127.0.0.1)', '127.0.0.1', null),
+    read: (value = '127.0.0.1') => withoutBrackets(value),
+  },
   port: whole('PORT', 'Port the server listens on; 0 takes a free one', 3000, 0, 65_535),
   workerPort: whole(
     'WORKER_PORT',

@@ -7,6 +7,7 @@ import type { Snapshots } from './domain/snapshot.ts'
 import type { Bus } from './events/bus.ts'
 import type { Hub } from './events/hub.ts'
 import type { History } from './events/history.ts'
+import type { RedisProbe } from './events/redis-check.ts'
 import type { LiveStats } from './events/stats.ts'
 import type { ServerRegistry } from './events/servers.ts'
 import type { Tail } from './events/tail.ts'
@@ -99,8 +100,8 @@ export interface Deps {
   authenticator: Authenticator
   passwords: Passwords
   limiter: RateLimiter
-  /** Whether Redis answered lately; for health. */
-  redisIsUp(): boolean
+  /** Whether Redis takes writes; for health. */
+  redisHealth: RedisProbe
   /** Aborted once the process drains: refuse what is new, end what waits. */
   draining: AbortSignal
 }

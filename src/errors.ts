@@ -122,5 +122,10 @@ export const isUnavailable = (error: unknown): error is AppError =>
 export const isTransient = (error: unknown): error is AppError =>
   isUnavailable(error) || (error instanceof AppError && error.kind === 'rate_limited')
 
-/** The text of anything thrown, for logs only. */
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+/** The text of anything thrown, for logs only, without what URLs in it carry before their host. */
+export const messageOf = (error: unknown): string =>
+  withoutCredentials(error instanceof Error ? error.message : String(error))
+
+/** `redis://:secret@host` becomes `redis://[redacted]@host`, wherever in the text. */
+export const withoutCredentials = (text: string): string =>
+  text.replaceAll(/\b([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s'"`<>]*@/gi, '$1[redacted]@')

@@ -9,11 +9,14 @@ export const freePort = (): number => {
 }
 
 /** Whether `port` of `hostname` can be bound now. */
-export const isFree = (port: number, hostname = '127.0.0.1'): boolean => {
+export const isFree = (port: number, hostname?: string): boolean => listenError(port, hostname) === null
+
+/** Why `port` of `hostname` cannot be bound now: a system error; null where it can. */
+export const listenError = (port: number, hostname = '127.0.0.1'): unknown => {
   try {
     Bun.listen({ hostname, port, socket: { data() {} } }).stop(true)
-    return true
-  } catch {
-    return false
+    return null
+  } catch (error) {
+    return error
   }
 }

@@ -1,13 +1,13 @@
 // The program: a role from the command line, opened (compose.ts says of what), announced, and closed on a signal.
 //   bun src/main.ts server [--workers N] | worker | all [--json]
 //   bun src/main.ts migrate [status | dump [--check] | epoch --new] | seed | user | tail
-import { openServer, openWorker, type Running } from './compose.ts'
+import { checkParts, openServer, openWorker, type Running } from './compose.ts'
 import { ConfigError, readConfig, type Config } from './config.ts'
 import { tailCommand } from './cli/tail.ts'
 import { userCommand } from './cli/user.ts'
 import { migrateCommand, seedCommand } from './commands.ts'
-import { AppError, messageOf } from './errors.ts'
 import { createLog, type Log } from './log.ts'
+import { reportStartFailure, startFailureOf } from './start/report.ts'
 import { openServers } from './supervisor.ts'
 
 /** A stop that takes longer is cut off, so that a supervisor never has to kill. */
@@ -25,6 +25,7 @@ const services: Record<string, (config: Config, log: Log, args: string[]) => Pro
     const count = workersOf(args)
     const sharesPort = isShared(args)
     if (count === null || sharesPort) return openServer(config, log, {}, { sharesPort })
+    await checkParts(config, log) // so that what all processes would meet is logged once
     const command = [...program, 'server', sharedFlag]
     return openServers({ config, count, command, environment: process.env, log })
   },
@@ -137,12 +138,17 @@ const serve = async (
   return reason === 'failed' ? 1 : 0
 }
 
+const args = process.argv.slice(2)
 try {
-  process.exitCode = await main(process.argv.slice(2))
+  process.exitCode = await main(args)
 } catch (error) {
-  console.error(error instanceof ConfigError || error instanceof AppError ? error.message : error)
-  process.exitCode = error instanceof ConfigError ? 78 : 1
-  if (!(error instanceof Error)) console.error(messageOf(error))
+  const role = args[0] ?? ''
+  if (isShared(args)) {
+    // The parent reports it for all of its processes.
+    const { message, exitCode } = startFailureOf(error)
+    process.send?.({ failure: { message, exitCode } })
+    process.exitCode = exitCode
+  } else process.exitCode = reportStartFailure(error, { role, isJson: role in services })
 }
 // What a library left running must not keep a stopped process alive.
 process.exit()

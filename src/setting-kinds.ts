@@ -16,7 +16,7 @@ export const text = (
   about: string,
   example: string,
   fallback: string | null,
-  check?: (value: string) => string | null,
+  check: (value: string) => string[] = () => [],
 ): Key<string> => ({
   name,
   about,
@@ -27,8 +27,7 @@ export const text = (
       fail(`is missing; set it to something like ${example}`)
       return ''
     }
-    const fault = check?.(chosen)
-    if (fault) fail(fault)
+    for (const fault of check(chosen)) fail(fault)
     return chosen
   },
 })
@@ -87,10 +86,3 @@ export const oneOf = <const T extends string>(
 })
 
 export const secret = <T>(key: Key<T>): Key<T> => ({ ...key, secret: true })
-
-export const url =
-  (protocols: string[]) =>
-  (value: string): string | null =>
-    URL.canParse(value) && protocols.includes(new URL(value).protocol)
-      ? null
-      : `must be a URL starting with ${protocols.join(' or ')}//`

@@ -4,14 +4,13 @@
 import type { Subprocess } from 'bun'
 import { httpUrl, type Running } from './compose.ts'
 import type { Config } from './config.ts'
-import { isFree } from './free-port.ts'
+import { listenError } from './free-port.ts'
 import { pause } from './events/pause.ts'
 import type { Log } from './log.ts'
+import { listenFailure, StartFailure } from './start/failure.ts'
 
-/** What a child sends its parent once it answers. */
-export interface ServerReady {
-  port: number
-}
+/** What a child sends its parent once it answers, or when it cannot start. */
+export type ServerMessage = { port: number } | { failure: { message: string; exitCode: 1 | 69 | 78 } }
 
 export interface ServersOptions {
   config: Pick<Config, 'host' | 'port'>
@@ -42,8 +41,8 @@ const goodAfterMs = 60_000
 export const openServers = async (options: ServersOptions): Promise<Servers> => {
   const { config, count } = options
   // With a shared port nobody else would: somebody left from before would take a part of the connections.
-  if (config.port !== 0 && !isFree(config.port, config.host))
-    throw new Error(`Port ${config.port} of ${config.host} is in use`)
+  const error = listenError(config.port, config.host)
+  if (error !== null) throw listenFailure(error, { setting: 'PORT', ...config })
   await using stack = new AsyncDisposableStack()
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {}) // whoever waits for it also gets it
@@ -81,7 +80,11 @@ class ServerProcess {
       env: { ...environment, PORT: String(port) },
       stdio: ['ignore', 'inherit', 'inherit'],
       serialization: 'json',
-      ipc: (message: ServerReady) => ready.resolve(message.port),
+      ipc: (message: ServerMessage) => {
+        if ('port' in message) return ready.resolve(message.port)
+        const { failure } = message
+        ready.reject(new StartFailure(failure.message, failure.exitCode))
+      },
     })
     this.#child = child
     const timer = setTimeout(() => child.kill('SIGKILL'), readyWithinMs)

@@ -48,19 +48,9 @@ const imports = inSource.flatMap(importsOf)
 
 /** Layers from the bottom up; what shares a line may import each other where `siblings` says so. */
 const layers = [
-  ['secret-files.ts', 'setting-kinds.ts'],
-  [
-    'errors.ts',
-    'config.ts',
-    'free-port.ts',
-    'secret-files.ts',
-    'setting-kinds.ts',
-    'log.ts',
-    'deadline.ts',
-    'turns.ts',
-    'model',
-    'limits',
-  ],
+  ['errors.ts', 'secret-files.ts', 'setting-kinds.ts', 'settings'],
+  ['config.ts', 'free-port.ts', 'log.ts', 'deadline.ts', 'turns.ts', 'model', 'limits'],
+  ['start'],
   ['db', 'storage'],
   ['deps.ts'],
   ['domain', 'events'],
@@ -71,7 +61,7 @@ const layers = [
   ['main.ts'],
 ]
 
-const siblings = new Set(['model → errors.ts', 'limits → errors.ts', 'domain → events'])
+const siblings = new Set(['domain → events'])
 
 const partOf = (path: string): string => path.split('/')[1]!
 const rankOf = (part: string): number => layers.findIndex((layer) => layer.includes(part))

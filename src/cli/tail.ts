@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { readConfig } from '../config.ts'
 import { openDatabase } from '../db/client.ts'
 import { selectDeadLetters } from '../db/consumers.ts'
+import { checkDatabase } from '../db/server-check.ts'
 import { messageOf } from '../errors.ts'
 import { createLog } from '../log.ts'
 import { TailEnded, type Places } from '../tail-connection.ts'
@@ -122,6 +123,7 @@ const serverUrl = (text: string): string | null => {
 const listDeadLetters = async (environment: Environment, json: boolean): Promise<number> => {
   const { databaseUrl: url, logLevel } = readConfig(environment, ['databaseUrl', 'logLevel'])
   const log = createLog('tail', logLevel)
+  await checkDatabase({ url, log, migrations: 'current' })
   await using db = openDatabase({ url, max: 1, applicationName: 'tasktide tail', log })
   const letters = await db.read(selectDeadLetters)
   for (const letter of letters) {

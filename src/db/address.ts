@@ -1,24 +1,82 @@
-// Where a database URL points. The driver reads TCP URLs only, so the two usual spellings of a unix socket,
-// `postgres://user@/name?host=/run/postgresql` and `postgres://user@%2Frun%2Fpostgresql/name`, are read here.
+// Where DATABASE_URL points, and what the driver is given instead of it.
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import type postgres from 'postgres'
+import { readDatabaseUrl, type DatabaseAddress } from '../settings/database-url.ts'
+import { configurationFailure } from '../start/failure.ts'
 
-export interface Address {
-  /** The URL without its `host` and `port` parameters, for the driver. */
-  url: string
-  /** Host name, or the folder of the unix socket. */
+/** @throws StartFailure that says what is wrong with the URL. */
+export const addressOf = (text: string): DatabaseAddress => {
+  const { address, problems } = readDatabaseUrl(text)
+  if (problems.length > 0) throw configurationFailure(`DATABASE_URL ${problems.join('; ')}`)
+  return address
+}
+
+interface Driver {
   host: string
   port: number
   database: string
+  ssl: NonNullable<postgres.Options<Record<string, never>>['ssl']>
+  connect_timeout: number
+  user?: string
+  pass?: string
 }
 
-const emptyHost = /^(postgres(?:ql)?:\/\/(?:[^@/?]*@)?)(?=\/)/
+/**
+ * Options of the driver for an address.
+ * @param usual of the role, where the URL does not say otherwise.
+ * @throws StartFailure for a certificate that cannot be read.
+ */
+export const driverOptions = (
+  address: DatabaseAddress,
+  usual: { applicationName: string; connectTimeoutMs: number },
+) => {
+  const { host, port, database, user, password, connectTimeoutSeconds, applicationName, options } = address
+  const connect: Driver = {
+    host,
+    port,
+    database,
+    ssl: tlsOptions(address),
+    connect_timeout: connectTimeoutSeconds ?? usual.connectTimeoutMs / 1000,
+    ...(user !== null && { user }),
+    ...(password !== null && { pass: password }),
+  }
+  return {
+    ...connect,
+    connection: {
+      application_name: usual.applicationName.replace(/^tasktide/, applicationName ?? 'tasktide'),
+      TimeZone: 'UTC',
+      ...(options !== null && { options }),
+    },
+  }
+}
 
-/** @throws TypeError when `text` is not a URL. */
-export const addressOf = (text: string): Address => {
-  const url = new URL(text.replace(emptyHost, '$1localhost'))
-  const host = url.searchParams.get('host') ?? decodeURIComponent(url.hostname)
-  const port = Number(url.searchParams.get('port') ?? (url.port || 5432))
-  url.searchParams.delete('host')
-  url.searchParams.delete('port')
-  url.hostname = 'localhost'
-  return { url: url.href, host, port, database: decodeURIComponent(url.pathname.slice(1)) }
+const tlsOptions = ({ host, tls }: DatabaseAddress): Driver['ssl'] => {
+  const { mode } = tls
+  if (mode === 'disable' || host.startsWith('/')) return false
+  if (mode === 'allow' || mode === 'prefer') return 'prefer' // the driver encrypts where the server can
+  const file = (parameter: string, path: string | null): string | undefined => {
+    if (path === null || path === 'system') return undefined
+    try {
+      return readFileSync(path, 'utf8')
+    } catch (error) {
+      const code: unknown = Reflect.get(Object(error), 'code')
+      throw configurationFailure(
+        `DATABASE_URL names the file ${path} as ${parameter}, which cannot be read (${String(code)})`,
+      )
+    }
+  }
+  const ca = file('sslrootcert', tls.rootCertificate)
+  const cert = file('sslcert', tls.certificate)
+  const key = file('sslkey', tls.key)
+  return {
+    rejectUnauthorized: mode !== 'require',
+    // Verified against the name that was asked for; the driver names no address.
+    host,
+    ...(isIP(host) === 0 && { servername: host }),
+    ...(mode === 'verify-ca' && { checkServerIdentity: () => undefined }),
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+  }
 }

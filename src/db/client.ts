@@ -5,8 +5,8 @@ import postgres from 'postgres'
 import { unavailable } from '../errors.ts'
 import { FairQueue } from '../limits/fair-queue.ts'
 import type { Log } from '../log.ts'
-import { addressOf } from './address.ts'
-import { isConflict, isConnectionLost, translate } from './errors.ts'
+import { addressOf, driverOptions } from './address.ts'
+import { codeOf, isConflict, isConnectionLost, translate } from './errors.ts'
 import { HalfOpenWatch } from './half-open.ts'
 import { types } from './types.ts'
 
@@ -31,6 +31,8 @@ export interface DatabaseCalls {
   transact<T>(work: (tx: Tx) => Promise<T>, options?: CallOptions): Promise<T>
   /** REPEATABLE READ READ ONLY: every statement of `work` sees one state of the database. */
   snapshot<T>(work: (tx: Tx) => Promise<T>, options?: CallOptions): Promise<T>
+  /** Why PostgreSQL refused a write in the last minute (disk, memory, read-only); null where it did not. For health. */
+  refusedWrite(): string | null
 }
 
 /** The verbs of one caller share its turns and its queue: 429 `rate_limited` when the queue is full. */
@@ -72,6 +74,15 @@ const maxWaitingCalls = 512
 /** Connections that callers leave to the process itself: health, replays for sockets. */
 const reservedConnections = 2
 
+/** SQLSTATE → why writes fail although PostgreSQL answers. */
+const refusals: Record<string, string> = {
+  '53100': 'The disk of PostgreSQL is full',
+  '53200': 'PostgreSQL is out of memory',
+  '25006': 'PostgreSQL only reads',
+}
+/** Whether it passed is known only by writing, so the last refusal counts this long. */
+const refusalCountsMs = 60_000
+
 /** Opens nothing yet: connections are made by the first calls. */
 export const openDatabase = (options: DatabaseOptions): Database => {
   const { log, deadlineMs: defaultDeadlineMs = 4_000, callsPerCaller = 8 } = options
@@ -85,6 +96,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   const openOne = (): postgres.Sql => openPool(options, 1)
   const watch = new HalfOpenWatch({ pool, openOne, statementTimeoutMs, log })
 
+  let refused = { reason: '', at: -Infinity }
   const within = async <T>(
     caller: string | null,
     deadlineMs: number,
@@ -111,6 +123,8 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     try {
       return await Promise.race([inTurn(), deadline.promise])
     } catch (error) {
+      const reason = refusals[codeOf(error)]
+      if (reason !== undefined) refused = { reason, at: performance.now() }
       throw translate(error)
     } finally {
       clearTimeout(timer)
@@ -165,6 +179,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       transaction(caller, 'isolation level read committed', false, work, deadlineMs),
     snapshot: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
       transaction(caller, 'isolation level repeatable read read only', true, work, deadlineMs),
+    refusedWrite: () => (performance.now() - refused.at < refusalCountsMs ? refused.reason : null),
   })
 
   return {
@@ -179,19 +194,17 @@ export const openDatabase = (options: DatabaseOptions): Database => {
 }
 
 const openPool = (options: DatabaseOptions, max: number): postgres.Sql => {
-  const { url, host, port } = addressOf(options.url)
-  return postgres(url, {
-    host,
-    port,
+  const { applicationName, connectTimeoutMs = 2_000 } = options
+  const given = driverOptions(addressOf(options.url), { applicationName, connectTimeoutMs })
+  return postgres({
+    ...given,
     max,
     types,
-    connect_timeout: (options.connectTimeoutMs ?? 2_000) / 1000,
     // The default grows to 20 s, which would be the time to recover after PostgreSQL came back.
     backoff: (failures) => Math.min(0.02 * 2 ** failures, 0.25) * (0.5 + Math.random() / 2),
     onnotice: (notice) => options.log.debug({ notice: notice['message'] }, 'notice from PostgreSQL'),
     connection: {
-      application_name: options.applicationName,
-      TimeZone: 'UTC',
+      ...given.connection,
       default_transaction_isolation: 'read committed',
       plan_cache_mode: 'force_generic_plan', // statements are prepared once and planned once (docs/decisions.md)
       statement_timeout: options.statementTimeoutMs ?? defaultStatementTimeoutMs,

@@ -4,7 +4,7 @@
 // Takes a direct connection or a session-mode pool: a pooler in transaction mode would lose the locks.
 import postgres from 'postgres'
 import { unavailable } from '../errors.ts'
-import { addressOf } from './address.ts'
+import { addressOf, driverOptions } from './address.ts'
 import type { Tx } from './client.ts'
 import { translate } from './errors.ts'
 
@@ -44,16 +44,15 @@ export interface LeaseOptions {
 export const openLeases = async (options: LeaseOptions): Promise<Leases> => {
   const { deadlineMs = 1_500, silentMs = 3_000 } = options
   const lost = new AbortController()
-  const { url, host, port } = addressOf(options.url)
-  const pool = postgres(url, {
-    host,
-    port,
+  const { applicationName } = options
+  const given = driverOptions(addressOf(options.url), { applicationName, connectTimeoutMs: deadlineMs })
+  const pool = postgres({
+    ...given,
     max: 1,
     max_lifetime: null, // the session is the lease
-    connect_timeout: deadlineMs / 1000,
     onclose: () => lost.abort(),
     connection: {
-      application_name: options.applicationName,
+      ...given.connection,
       statement_timeout: deadlineMs,
       idle_session_timeout: silentMs,
     },

@@ -1,13 +1,24 @@
 // Migrations: sql/NNNN_noun.sql, applied in order, forward only, one transaction each, recorded with a checksum.
 // Any number of processes may migrate at once: each transaction takes one advisory lock and looks again.
 import postgres from 'postgres'
-import { messageOf } from '../errors.ts'
+import { AppError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { addressOf } from './address.ts'
+import { configurationFailure, StartFailure } from '../start/failure.ts'
+import { postgresFailure } from '../start/postgres.ts'
+import { addressOf, driverOptions } from './address.ts'
 import type { Tx } from './client.ts'
 import { codeOf } from './errors.ts'
 import { ensureEpoch, ensureFeedPartitions } from './feed.ts'
 import { readMigrations, type Migration } from './migration-files.ts'
+import {
+  compareMigrations,
+  newerNotice,
+  newerObstacle,
+  readApplied,
+  type AppliedMigration,
+  type MigrationStatus,
+} from './migration-state.ts'
+import { requireServer } from './server-check.ts'
 import { types } from './types.ts'
 
 export interface MigrateOptions {
@@ -15,22 +26,6 @@ export interface MigrateOptions {
   log: Log
   /** Where the files are; the project's own by default. */
   folder?: string
-}
-
-export interface MigrationStatus {
-  version: number
-  name: string
-  /** Null while it is pending. */
-  appliedAt: string | null
-  /** `changed`: the file is not what was applied. `unknown`: applied by a newer version of the program. */
-  state: 'applied' | 'pending' | 'changed' | 'unknown'
-}
-
-interface Applied {
-  version: number
-  name: string
-  checksum: string
-  appliedAt: string
 }
 
 type Sql = postgres.Sql | postgres.TransactionSql
@@ -41,11 +36,12 @@ const lockTimeoutMs = 10_000
 /**
  * Applies what is pending, then makes the log's heads and its partitions for the days ahead.
  * @returns names of what was applied.
- * @throws Error that names the migration and the line, or says why the database is refused.
+ * @throws StartFailure that says why the database is refused, or an Error that names the migration and the line.
  */
 export const migrate = async ({ url, log, folder }: MigrateOptions): Promise<string[]> => {
   const migrations = await readMigrations(folder)
   return withConnection(url, async (sql) => {
+    await requireServer(sql)
     const names: string[] = []
     for (;;) {
       const name = await sql.begin((tx) => applyNext(tx, migrations))
@@ -53,6 +49,8 @@ export const migrate = async ({ url, log, folder }: MigrateOptions): Promise<str
       log.info({ migration: name }, 'migrated')
       names.push(name)
     }
+    const notice = newerNotice(compareMigrations(migrations, await readApplied(sql)))
+    if (notice !== null) log.warn(notice)
     await sql.begin(async (connection) => {
       await lock(connection)
       const [head] = await connection`select from pg_class where oid = to_regclass('feed_head')`
@@ -70,21 +68,7 @@ export const migrate = async ({ url, log, folder }: MigrateOptions): Promise<str
 export const migrationStatus = async ({ url, folder }: MigrateOptions): Promise<MigrationStatus[]> => {
   const migrations = await readMigrations(folder)
   const applied = await withConnection(url, readApplied)
-  const known = migrations.map(({ version, name, checksum }): MigrationStatus => {
-    const row = applied.get(version)
-    if (!row) return { version, name, appliedAt: null, state: 'pending' }
-    return {
-      version,
-      name,
-      appliedAt: row.appliedAt,
-      state: row.checksum === checksum ? 'applied' : 'changed',
-    }
-  })
-  const versions = new Set(migrations.map(({ version }) => version))
-  const unknown = [...applied.values()]
-    .filter(({ version }) => !versions.has(version))
-    .map(({ version, name, appliedAt }): MigrationStatus => ({ version, name, appliedAt, state: 'unknown' }))
-  return [...known, ...unknown].sort((a, b) => a.version - b.version)
+  return compareMigrations(migrations, applied)
 }
 
 /** Names of what `migrate` would apply. A newer database is no error here: the previous version keeps running. */
@@ -94,11 +78,16 @@ export const pendingMigrations = async (options: MigrateOptions): Promise<string
 /** Creates the URL's database, in UTF-8, where it is missing. @returns whether it did. */
 export const ensureDatabase = async (url: string): Promise<boolean> => {
   const { database } = addressOf(url)
-  const present = await withConnection(url, (sql) => sql`select 1`).catch((error: unknown) => {
-    if (codeOf(error) === '3D000') return null
-    throw error
+  const isPresent = await withConnection(url, async (sql) => {
+    try {
+      await sql`select 1`
+      return true
+    } catch (error) {
+      if (codeOf(error) === '3D000') return false
+      throw error
+    }
   })
-  if (present) return false
+  if (isPresent) return false
   return withConnection(
     url,
     async (sql) => {
@@ -107,6 +96,10 @@ export const ensureDatabase = async (url: string): Promise<boolean> => {
         return true
       } catch (error) {
         if (codeOf(error) === '42P04' || codeOf(error) === '23505') return false // another process was first
+        if (codeOf(error) === '42501')
+          throw configurationFailure(
+            `DATABASE_URL names the database ${database}, which does not exist, and its user may not create it: create it (createdb --encoding=UTF8 --template=template0 ${database}), or allow that (alter role … createdb)`,
+          )
         throw error
       }
     },
@@ -120,18 +113,18 @@ const withConnection = async <T>(
   database?: string,
 ): Promise<T> => {
   const address = addressOf(url)
-  const sql = postgres(address.url, {
-    host: address.host,
-    port: address.port,
-    database: database ?? address.database,
+  const sql = postgres({
+    ...driverOptions(address, { applicationName: 'tasktide-migrate', connectTimeoutMs: 10_000 }),
+    ...(database !== undefined && { database }),
     max: 1,
     types,
-    connect_timeout: 10,
     onnotice: () => {},
-    connection: { application_name: 'tasktide-migrate', TimeZone: 'UTC' },
   })
   try {
     return await work(sql)
+  } catch (error) {
+    if (error instanceof AppError || error instanceof StartFailure) throw error
+    throw postgresFailure(error, address) ?? error
   } finally {
     await sql.end({ timeout: 5 })
   }
@@ -151,30 +144,43 @@ const applyNext = async (tx: postgres.TransactionSql, migrations: Migration[]): 
       version integer constraint schema_migrations_pkey primary key,
       name text not null,
       checksum text not null,
-      applied_at timestamptz(3) not null default now()
+      applied_at timestamptz(3) not null default now(),
+      phase text
     )`
+  const [column] = await tx`
+    select from pg_attribute where attrelid = 'schema_migrations'::regclass and attname = 'phase'`
+  if (!column) await tx`alter table schema_migrations add column phase text` // made by an earlier program
   const applied = await readApplied(tx)
   refuse(migrations, applied)
   const next = migrations.find(({ version }) => !applied.has(version))
-  if (!next) return null
+  if (!next) {
+    await tx`
+      update schema_migrations set phase = marked.phase
+      from unnest(${migrations.map(({ version }) => version)}::int[], ${migrations.map(({ phase }) => phase)}::text[])
+        as marked (version, phase)
+      where marked.version = schema_migrations.version and marked.phase is distinct from schema_migrations.phase`
+    return null
+  }
   try {
     // oxlint-disable-next-line no-restricted-properties -- several statements in one text need the simple protocol
     await tx.unsafe(next.text)
   } catch (error) {
+    if (isOfServer(codeOf(error))) throw error
     throw new Error(`${next.name}${lineOf(error, next.text)}: ${messageOf(error)}`, { cause: error })
   }
-  await tx`insert into schema_migrations ${tx(next, 'version', 'name', 'checksum')}`
+  await tx`insert into schema_migrations ${tx(next, 'version', 'name', 'checksum', 'phase')}`
   return next.name
 }
 
-const refuse = (migrations: Migration[], applied: Map<number, Applied>): void => {
+/** What is not as the program left it. */
+const refuse = (migrations: Migration[], applied: Map<number, AppliedMigration>): void => {
+  const obstacle = newerObstacle(compareMigrations(migrations, applied))
+  if (obstacle !== null) throw configurationFailure(obstacle)
   const known = new Map(migrations.map((migration) => [migration.version, migration]))
-  for (const { version, name, checksum } of applied.values()) {
+  for (const { version, checksum } of applied.values()) {
     const migration = known.get(version)
-    if (!migration)
-      throw new Error(`The database has ${name}, which this program does not know: run the newer version`)
-    if (migration.checksum !== checksum) {
-      throw new Error(
+    if (migration && migration.checksum !== checksum) {
+      throw configurationFailure(
         `${migration.name} was changed after it was applied: restore it and put the change into a new one`,
       )
     }
@@ -182,16 +188,13 @@ const refuse = (migrations: Migration[], applied: Map<number, Applied>): void =>
   const last = Math.max(0, ...applied.keys())
   const late = migrations.find(({ version }) => version < last && !applied.has(version))
   if (late)
-    throw new Error(`${late.name} was added behind ${last}, which is applied: give it the next free number`)
+    throw configurationFailure(
+      `${late.name} was added behind ${last}, which is applied: give it the next free number`,
+    )
 }
 
-const readApplied = async (sql: Sql): Promise<Map<number, Applied>> => {
-  const [table] = await sql`select from pg_class where oid = to_regclass('schema_migrations')`
-  if (!table) return new Map()
-  const rows = await sql<Applied[]>`
-    select version, name, checksum, applied_at as "appliedAt" from schema_migrations order by version`
-  return new Map(rows.map((row) => [row.version, row]))
-}
+/** Space, memory, rights or a standby: nothing that the migration did. */
+const isOfServer = (code: string): boolean => /^(?:53|42501$|25006$)/.test(code)
 
 const lineOf = (error: unknown, text: string): string => {
   const position = error instanceof postgres.PostgresError ? Number(error.position) : NaN

@@ -7,12 +7,16 @@ export interface Migration {
   version: number
   /** `NNNN_noun`. */
   name: string
-  /** SHA-256 of the text, hexadecimal. */
+  /** SHA-256 of the text without its phase, hexadecimal. */
   checksum: string
+  /** `expand`: it only adds, so the version before it keeps running. `contract`, also where the file says nothing. */
+  phase: 'expand' | 'contract'
   text: string
 }
 
 const fileName = /^\d{4}_[a-z0-9_]+\.sql$/
+/** A line of its own among the comments at the top. */
+const phaseLine = /^-- phase: (expand|contract)\n/m
 const ownFolder = join(import.meta.dir, '../../sql')
 
 /** By version. @throws Error when two files have one number. */
@@ -46,6 +50,8 @@ const onDisk = async (folder: string): Promise<Source[]> =>
 
 const migrationOf = (file: string, content: string): Migration => {
   const text = content.replaceAll('\r\n', '\n')
-  const checksum = new Bun.CryptoHasher('sha256').update(text).digest('hex')
-  return { version: Number(file.slice(0, 4)), name: file.slice(0, -'.sql'.length), checksum, text }
+  const phase = phaseLine.exec(text)?.[1] === 'expand' ? 'expand' : 'contract'
+  // The phase is left out, so that one which was applied can still be marked.
+  const checksum = new Bun.CryptoHasher('sha256').update(text.replace(phaseLine, '')).digest('hex')
+  return { version: Number(file.slice(0, 4)), name: file.slice(0, -'.sql'.length), checksum, phase, text }
 }

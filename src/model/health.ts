@@ -6,6 +6,8 @@ const PartStatus = Word('up', 'degraded', 'down', 'unknown')
 const whole = { additionalProperties: false }
 
 const Part = Type.Object({ status: PartStatus }, whole)
+/** Why it is degraded, where that is known. */
+const Reason = Type.Optional(Type.String())
 
 export const Liveness = Type.Object({ status: Word('up') }, whole)
 
@@ -22,6 +24,7 @@ export const Readiness = Type.Object(
       },
       whole,
     ),
+    reasons: Type.Optional(Type.Object({ postgres: Reason, redis: Reason }, whole)),
   },
   whole,
 )
@@ -35,12 +38,15 @@ export const Health = Type.Object(
     parts: Type.Object(
       {
         process: Part,
-        postgres: Type.Object({ status: PartStatus, latencyMs: Type.Optional(Type.Number()) }, whole),
+        postgres: Type.Object(
+          { status: PartStatus, latencyMs: Type.Optional(Type.Number()), reason: Reason },
+          whole,
+        ),
         migrations: Type.Object(
           { status: PartStatus, pending: Type.Optional(Type.Integer({ minimum: 0 })) },
           whole,
         ),
-        redis: Part,
+        redis: Type.Object({ status: PartStatus, reason: Reason }, whole),
         feed: Type.Object({ status: PartStatus, lagMs: Type.Integer({ minimum: 0 }) }, whole),
       },
       whole,

@@ -1,10 +1,13 @@
 // What a supervisor asks a worker: /livez, /readyz, /version. Never clients: it listens on loopback.
 import packageJson from '../../package.json' with { type: 'json' }
 import { AppError, codes } from '../errors.ts'
+import { listenFailure } from '../start/failure.ts'
 
 /** The state of a worker. `down` parts make it unready; the rest only says where to look. */
 export interface WorkerHealth {
   parts: Record<'process' | 'postgres' | 'redis' | 'feed' | 'consumers', 'up' | 'degraded' | 'down'>
+  /** Why a part is degraded, where that is known. */
+  reasons: { postgres?: string; redis?: string }
   /** Shards this worker handles. */
   shards: number[]
   /** By consumer; `lag` is entries not yet read of those shards. */
@@ -27,8 +30,9 @@ export interface WorkerHttp extends AsyncDisposable {
 const stopTimeoutMs = 1_000
 
 export const serveHealth = ({ port, examine }: HttpOptions): WorkerHttp => {
-  const server = Bun.serve({
-    hostname: '127.0.0.1',
+  const hostname = '127.0.0.1'
+  const options: Parameters<typeof Bun.serve>[0] = {
+    hostname,
     port,
     reusePort: false,
     routes: {
@@ -38,7 +42,13 @@ export const serveHealth = ({ port, examine }: HttpOptions): WorkerHttp => {
     },
     fetch: (request) => problem(request, new AppError('not_found')),
     error: () => problem(null, new AppError('internal')),
-  })
+  }
+  let server: Bun.Server<undefined>
+  try {
+    server = Bun.serve(options)
+  } catch (error) {
+    throw listenFailure(error, { setting: 'WORKER_PORT', host: hostname, port })
+  }
   return {
     port: server.port!,
     async [Symbol.asyncDispose]() {

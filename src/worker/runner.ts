@@ -5,6 +5,7 @@ import type { Database } from '../db/client.ts'
 import { countDeadLetters, insertPositions } from '../db/consumers.ts'
 import { openLeases } from '../db/leases.ts'
 import type { Publisher } from '../domain/write.ts'
+import type { RedisProbe } from '../events/redis-check.ts'
 import type { Redis, RedisConnection } from '../events/redis.ts'
 import { Ring } from '../events/ring.ts'
 import { Tail } from '../events/tail.ts'
@@ -28,7 +29,7 @@ export interface WorkerDeps {
   /** Opens a blocking connection, for the tail. */
   connect: () => RedisConnection
   publisher: Publisher
-  redisIsUp: () => boolean
+  redisHealth: RedisProbe
   /** Tests only. */
   failpoint?: Failpoint
 }
@@ -123,7 +124,11 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
   })
 
   const examine = async (): Promise<WorkerHealth> => {
-    const deadLetters = await tailDb.read(countDeadLetters).catch(() => null)
+    const [deadLetters, redisHealth] = await Promise.all([
+      tailDb.read(countDeadLetters).catch(() => null),
+      deps.redisHealth(),
+    ])
+    const refusal = db.refusedWrite()
     const read = [...stats].map(([name, { failures }]) => {
       const lag = [...lanes]
         .filter((lane) => lane.consumer.name === name)
@@ -134,10 +139,14 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     return {
       parts: {
         process: signal.aborted ? 'down' : 'up',
-        postgres: deadLetters === null ? 'down' : 'up',
-        redis: deps.redisIsUp() ? 'up' : 'degraded',
+        postgres: deadLetters === null ? 'down' : refusal === null ? 'up' : 'degraded',
+        redis: redisHealth.status,
         feed: Date.now() - tail.confirmedAt <= maxFeedLagMs ? 'up' : 'degraded',
         consumers: isLate || (deadLetters ?? 0) > 0 ? 'degraded' : 'up',
+      },
+      reasons: {
+        ...(refusal !== null && { postgres: refusal }),
+        ...(redisHealth.reason !== undefined && { redis: redisHealth.reason }),
       },
       shards: shards.held,
       consumers: Object.fromEntries(read),

@@ -141,10 +141,15 @@ test('both spellings of a unix socket are read', () => {
   expect(addressOf('postgres://me:pw@%2Frun%2Fpg:5433/tide')).toMatchObject({ ...expected, port: 5433 })
   expect(addressOf('postgres:///tide?host=/run/pg&port=5433')).toMatchObject({ ...expected, port: 5433 })
   expect(addressOf('postgres://me@db.example:6000/tide?sslmode=require')).toEqual({
-    url: 'postgres://me@localhost:6000/tide?sslmode=require',
     host: 'db.example',
     port: 6000,
     database: 'tide',
+    user: 'me',
+    password: null,
+    tls: { mode: 'require', rootCertificate: null, certificate: null, key: null },
+    connectTimeoutSeconds: null,
+    applicationName: null,
+    options: null,
   })
 })
 

@@ -12,6 +12,7 @@ import {
   pendingMigrations,
   type MigrateOptions,
 } from '../../src/db/migrate.ts'
+import { checkDatabase } from '../../src/db/server-check.ts'
 import { dumpSchema } from '../../src/db/schema-dump.ts'
 import { messageOf } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
@@ -186,4 +187,35 @@ test('the dump of the schema makes a schema with the same dump', async () => {
   expect(text).not.toMatch(/feed_\d{8}/)
   expect(text).not.toContain('schema_migrations')
   expect(text).not.toContain('ON ONLY')
+})
+
+test('an older program leaves a newer database alone where the newer migrations only add', async () => {
+  const options = await fixture()
+  await write('0002_second.sql', '-- What it is for.\n-- phase: expand\ncreate table second (n int);')
+  await migrate(options)
+  await rm(join(folder, '0002_second.sql'))
+  expect(await migrate(options)).toEqual([])
+  expect(await migrationStatus(options)).toMatchObject([
+    { name: '0001_first', state: 'applied' },
+    { name: '0002_second', state: 'unknown', isCompatible: true },
+  ])
+  await checkDatabase({ ...options, migrations: 'current' })
+  await write('0003_third.sql', 'create table third (n int);')
+  await write('0002_second.sql', '-- What it is for.\n-- phase: expand\ncreate table second (n int);')
+  await migrate(options)
+  await rm(join(folder, '0003_third.sql'))
+  const unknown = '0003_third, which this program does not know'
+  expect(await refusal(migrate(options))).toContain(unknown)
+  expect(await refusal(checkDatabase({ ...options, migrations: 'current' }))).toContain(unknown)
+})
+
+test('a migration that was applied can still be marked, and databases of earlier programs get the column', async () => {
+  const options = await fixture()
+  await write('0002_second.sql', 'create table second (n int);')
+  await migrate(options)
+  await on(options.url, (sql) => sql`alter table schema_migrations drop column phase`)
+  await write('0002_second.sql', '-- phase: expand\ncreate table second (n int);')
+  expect(await migrate(options)).toEqual([])
+  await rm(join(folder, '0002_second.sql'))
+  expect(await migrate(options)).toEqual([])
 })

@@ -137,7 +137,8 @@ describe('every answer', () => {
 /** Something no route expects goes wrong while `work` runs. */
 const failing = async <T>(work: () => Promise<T>): Promise<T> => {
   const { deps } = world.server
-  deps.redisIsUp = () => {
+  const { redisHealth } = deps
+  deps.redisHealth = () => {
     throw Object.assign(new TypeError('planted: select * from users on 10.0.0.7'), {
       code: 'VALIDATION',
       status: 200,
@@ -146,7 +147,7 @@ const failing = async <T>(work: () => Promise<T>): Promise<T> => {
   try {
     return await work()
   } finally {
-    Object.assign(deps, { redisIsUp: () => true })
+    Object.assign(deps, { redisHealth })
   }
 }
 

@@ -31,7 +31,7 @@ beforeAll(async () => {
         : { host: address.host, port: address.port },
     ),
   )
-  const proxied = new URL(address.url)
+  const proxied = new URL(url)
   proxied.host = `127.0.0.1:${proxy.port}`
   redis = stack.use(await testRedis())
   const config = readConfig({

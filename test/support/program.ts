@@ -78,3 +78,30 @@ export const startProgram = async (
     throw error
   }
 }
+
+export interface Ended {
+  code: number
+  stdout: string
+  stderr: string
+}
+
+/** Runs the program to its end, which comes within `timeoutMs` or is made. Its environment is `environment` alone. */
+export const runProgram = async (
+  args: string[],
+  environment: Record<string, string>,
+  timeoutMs = 25_000,
+): Promise<Ended> => {
+  const child = Bun.spawn([process.execPath, join(root, 'src', 'main.ts'), ...args], {
+    cwd: tmpdir(), // without the .env of the person who runs the tests
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+  })
+  const [stdout, stderr, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ])
+  return { code, stdout, stderr }
+}

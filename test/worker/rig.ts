@@ -1,6 +1,7 @@
 // What the worker's tests stand on: a server with people, and workers beside it that tests start, crash and stop.
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { createPublisher } from '../../src/events/publisher.ts'
+import { createRedisProbe } from '../../src/events/redis-check.ts'
 import { openRedis } from '../../src/events/redis.ts'
 import { startSweeper } from '../../src/events/sweeper.ts'
 import { createLog } from '../../src/log.ts'
@@ -36,7 +37,7 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
       redis: redis.client,
       connect: () => openRedis(redisUrl, 'blocking', log),
       publisher,
-      redisIsUp: () => redis.client.status === 'ready',
+      redisHealth: createRedisProbe(redis),
       ...(failpoint && { failpoint }),
     }),
   )

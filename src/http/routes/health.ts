@@ -5,9 +5,10 @@ import { Elysia } from 'elysia'
 import packageJson from '../../../package.json' with { type: 'json' }
 import type { DatabaseCalls } from '../../db/client.ts'
 import { readMigrations } from '../../db/migration-files.ts'
-import { selectAppliedVersions } from '../../db/readiness.ts'
+import { selectReadiness } from '../../db/readiness.ts'
 import { within } from '../../deadline.ts'
 import { AppError, messageOf } from '../../errors.ts'
+import type { RedisProbe } from '../../events/redis-check.ts'
 import type { Log } from '../../log.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
 import { ok, respond } from '../reply.ts'
@@ -16,7 +17,7 @@ import { ok, respond } from '../reply.ts'
 export interface HealthDeps {
   systemDb: DatabaseCalls
   log: Log
-  redisIsUp(): boolean
+  redisHealth: RedisProbe
   draining: { readonly aborted: boolean }
   /** `confirmedAt`: epoch milliseconds of the last look at the log that found nothing undelivered. */
   tail: { readonly confirmedAt: number }
@@ -35,13 +36,13 @@ export const healthRoutes = (deps: HealthDeps) => {
   const probe = cached(() => probeDatabase(deps, () => (versions ??= knownVersions())))
 
   const examine = async (): Promise<Health> => {
-    const database = await probe()
+    const [database, redisHealth] = await Promise.all([probe(), deps.redisHealth()])
     const lagMs = Math.max(0, Date.now() - deps.tail.confirmedAt)
     const parts: Health['parts'] = {
       process: { status: deps.draining.aborted ? 'down' : 'up' },
       postgres: database.postgres,
       migrations: database.migrations,
-      redis: { status: deps.redisIsUp() ? 'up' : 'degraded' },
+      redis: redisHealth,
       feed: { status: lagMs <= maxFeedLagMs ? 'up' : 'degraded', lagMs },
     }
     const statuses = new Set(Object.values(parts).map((part) => part.status))
@@ -73,7 +74,9 @@ export const healthRoutes = (deps: HealthDeps) => {
       '/readyz',
       async () => {
         const { status, parts } = await demandReady()
-        return respond(ok({ status, parts: statusesOf(parts) }, fresh))
+        const reasons = reasonsOf(parts)
+        const body: Readiness = { status, parts: statusesOf(parts), ...(reasons && { reasons }) }
+        return respond(ok(body, fresh))
       },
       {
         response: { 200: Readiness },
@@ -112,6 +115,14 @@ const statusesOf = (parts: Health['parts']): Readiness['parts'] => ({
   feed: parts.feed.status,
 })
 
+const reasonsOf = ({ postgres, redis }: Health['parts']): Readiness['reasons'] | null =>
+  postgres.reason === undefined && redis.reason === undefined
+    ? null
+    : {
+        ...(postgres.reason !== undefined && { postgres: postgres.reason }),
+        ...(redis.reason !== undefined && { redis: redis.reason }),
+      }
+
 type DatabaseParts = Pick<Health['parts'], 'postgres' | 'migrations'>
 
 const knownVersions = async (): Promise<number[]> => (await readMigrations()).map(({ version }) => version)
@@ -123,15 +134,22 @@ const probeDatabase = async (
   const askedAt = performance.now()
   try {
     // The call keeps its own, longer deadline: what is late for the probe may still come.
-    const applied = new Set(await within(deadlineMs, 'PostgreSQL', systemDb.read(selectAppliedVersions)))
+    const read = await within(deadlineMs, 'PostgreSQL', systemDb.read(selectReadiness))
+    const applied = new Set(read.versions)
+    const reason = read.isReadOnly ? 'PostgreSQL only reads' : systemDb.refusedWrite()
     const latencyMs = Math.round((performance.now() - askedAt) * 100) / 100
     const pending = (await known()).filter((version) => !applied.has(version)).length
     return {
-      postgres: { status: 'up', latencyMs },
+      postgres: {
+        status: reason === null ? 'up' : 'degraded',
+        latencyMs,
+        ...(reason !== null && { reason }),
+      },
       migrations: { status: pending === 0 ? 'up' : 'down', pending },
     }
   } catch (error) {
-    log.warn({ cause: messageOf(error) }, 'PostgreSQL does not answer the readiness probe')
+    const fields = { cause: messageOf(error), oncePerMinute: 'postgres is away' }
+    log.warn(fields, 'PostgreSQL does not answer the readiness probe')
     return { postgres: { status: 'down' }, migrations: { status: 'unknown' } }
   }
 }
