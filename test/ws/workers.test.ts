@@ -159,7 +159,7 @@ test('a port that is taken is an error, not half of the traffic', async () => {
     environment: { PORT: port },
     isReady: false,
   })
-  expect(await second.exited).toBe(1)
+  expect(await second.exited).toBe(78)
   expect(await second.output()).toContain(`Port ${port}`)
 }, 30_000)
 
