@@ -160,7 +160,7 @@ test('a port that is taken is an error, not half of the traffic', async () => {
     isReady: false,
   })
   expect(await second.exited).toBe(78)
-  expect(await second.output()).toContain(`Port ${port}`)
+  expect(await second.output()).toContain(`PORT is ${port}`)
 }, 30_000)
 
 test.each(['0', 'many', '65', ''])('--workers %p is refused with what it takes', async (text) => {
