@@ -23,6 +23,7 @@ import { ServerRegistry } from './events/servers.ts'
 import { newLiveStats } from './events/stats.ts'
 import { startSweeper } from './events/sweeper.ts'
 import { Tail } from './events/tail.ts'
+import { BodyBudget } from './http/body-budget.ts'
 import { createLimiter } from './http/rate-limit.ts'
 import { createTokens } from './http/tokens.ts'
 import { Waiters } from './limits/waiters.ts'
@@ -154,6 +155,7 @@ export const openServer = async (
     bus,
     servers: stack.use(new ServerRegistry(redis.client)),
     snapshots: new Snapshots({ db, stats }),
+    bodies: new BodyBudget(config.bodyMemoryMib * 1024 * 1024),
     polls: new Waiters(pollsPerUser),
     stats,
     tokens,

@@ -42,6 +42,8 @@ export interface Config {
   passwordHashesAtOnce: number
   databasePool: number
   databaseCallsPerUser: number
+  bodyMemoryMib: number
+  bodyDeadlineSeconds: number
   feedRetentionDays: number
   maxConnections: number
   socketsPerUser: number
@@ -183,6 +185,14 @@ const keys = {
     1,
     100,
   ),
+  bodyMemoryMib: whole(
+    'BODY_MEMORY_MIB',
+    'MiB of request bodies a process takes at once; a quarter for one user, a quarter for all without a session',
+    32,
+    16,
+    4_096,
+  ),
+  bodyDeadlineSeconds: whole('BODY_DEADLINE', 'Seconds in which a request body has to arrive', 8, 1, 60),
   feedRetentionDays: whole('FEED_RETENTION_DAYS', 'Days the change log is kept', 7, 1, 365),
   maxConnections: whole('MAX_CONNECTIONS', 'Sockets a process accepts', 10_000, 1, 1_000_000),
   socketsPerUser: whole('SOCKETS_PER_USER', 'Sockets one user may hold on a process', 20, 1, 100_000),

@@ -11,6 +11,7 @@ import type { RedisProbe } from './events/redis-check.ts'
 import type { LiveStats } from './events/stats.ts'
 import type { ServerRegistry } from './events/servers.ts'
 import type { Tail } from './events/tail.ts'
+import type { BodyBudget } from './http/body-budget.ts'
 import type { Waiters } from './limits/waiters.ts'
 import type { Log } from './log.ts'
 
@@ -93,6 +94,8 @@ export interface Deps {
   /** Which server processes there are. */
   servers: ServerRegistry
   snapshots: Snapshots
+  /** Bodies of requests that are under way. */
+  bodies: BodyBudget
   /** Long polls that wait. */
   polls: Waiters
   stats: LiveStats

@@ -1,6 +1,7 @@
 // Reading a JSON body: only the documented type, bounded on the stream and in depth, kept for
 // Idempotency-Key.
-import { AppError, invalid } from '../errors.ts'
+import { AppError, invalid, unavailable } from '../errors.ts'
+import type { BodyFacts } from './body-budget.ts'
 import { factsOf } from './request.ts'
 
 export const maxBodyBytes = 1024 * 1024
@@ -13,13 +14,16 @@ const maxMembers = 10_000
 
 const jsonTypes = new Set(['application/json', 'application/merge-patch+json'])
 
-/** The parsed body, undefined where there is none. 415, 413, 400 `malformed_json`, or 422 for what is no object. */
-export const readJson = async (request: Request, mediaType: string): Promise<unknown> => {
+/**
+ * The parsed body, undefined where there is none. 415, 413, 400 `malformed_json`, or 422 for what is no object; 503 for
+ * one that has not arrived at the deadline, or finds no room: nothing was done, so that a repeat is right.
+ */
+export const readJson = async (request: Request, mediaType: string, deadlineMs: number): Promise<unknown> => {
   if (!request.body) return undefined
   requireReadable(request)
   const declared = request.headers.get('content-length')
   if (declared !== null && Number(declared) > maxBodyBytes) throw new AppError('payload_too_large')
-  const bytes = await readBounded(request.body)
+  const bytes = await readBounded(request.body, factsOf(request).incoming, deadlineMs)
   if (bytes.byteLength === 0) return undefined
   const contentType = mediaType.trim().toLowerCase()
   if (!jsonTypes.has(contentType) || (contentType !== 'application/json' && request.method !== 'PATCH')) {
@@ -77,13 +81,41 @@ const shapeFault = (bytes: Uint8Array): string | null => {
   return null
 }
 
-const readBounded = async (stream: ReadableStream<Uint8Array>): Promise<Uint8Array> => {
+const readBounded = async (
+  stream: ReadableStream<Uint8Array>,
+  facts: BodyFacts | undefined,
+  deadlineMs: number,
+): Promise<Uint8Array> => {
+  const reader = stream.getReader()
   const chunks: Uint8Array[] = []
   let length = 0
-  for await (const chunk of stream) {
-    length += chunk.byteLength
-    if (length > maxBodyBytes) throw new AppError('payload_too_large')
-    chunks.push(chunk)
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(
+    () => late.reject(unavailable(new Error(`no body in ${deadlineMs} ms`))),
+    deadlineMs,
+  )
+  try {
+    for (;;) {
+      const { done, value } = await Promise.race([reader.read(), late.promise])
+      if (done) break
+      length += value.byteLength
+      if (length > maxBodyBytes) throw new AppError('payload_too_large')
+      requireRoom(facts, length)
+      chunks.push(value)
+    }
+  } catch (error) {
+    void reader.cancel().catch(() => {}) // the answer closes the connection
+    throw error
+  } finally {
+    clearTimeout(timer)
   }
+  if (facts) facts.isRead = true
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+}
+
+/** A body of unknown length takes its bytes as they come. */
+const requireRoom = (facts: BodyFacts | undefined, length: number): void => {
+  const { reservation } = facts ?? {}
+  if (!reservation || length <= reservation.bytes) return
+  if (!reservation.grow(length - reservation.bytes)) throw unavailable(new Error('no room for the body'))
 }

@@ -33,15 +33,24 @@ export const frame = (deps: Deps, routes: RouteTable) =>
       headers['X-Request-Id'] = facts.id
       if (deps.config.env === 'production') headers['Strict-Transport-Security'] = 'max-age=31536000'
       if (!hasValidHost(request)) throw new AppError('bad_request', 'The Host header must name one host')
+      const { bodies } = deps
+      // Until it was read. The answer before that ends the connection, or Bun would go on taking the body.
+      if (bodies.arrived(request)) headers['Connection'] = 'close'
+      bodies.reserve(request)
       const path = pathOf(request)
       const refusal = isGuarded(path) ? await refusalOf(request, deps.authenticator) : null
       if (isLimited(path)) await demandRequest(deps, request, headers)
       // What does not exist is 404 or 405, with credentials or without.
       facts.place = requirePlace(request, routes)
       if (refusal !== null) throw refusal
+      if (facts.identity) bodies.identified(request, facts.identity.actor.userId)
       requireFewParameters(request)
     })
-    .onParse({ as: 'global' }, ({ request, contentType }) => readJson(request, contentType))
+    .onParse({ as: 'global' }, async ({ request, contentType, set }) => {
+      const value = await readJson(request, contentType, deps.config.bodyDeadlineSeconds * 1_000)
+      delete set.headers['Connection']
+      return value
+    })
     .onTransform({ as: 'global' }, (context) => {
       const { request, body } = context
       const params = { ...context.params }
@@ -62,6 +71,7 @@ export const frame = (deps: Deps, routes: RouteTable) =>
     })
     .onAfterResponse({ as: 'global' }, ({ request, responseValue }) => {
       const facts = factsOf(request)
+      deps.bodies.release(request)
       deps.log.info(
         {
           requestId: facts.id,

@@ -1,6 +1,7 @@
 // What is known of a request beyond what it carries itself. One record a request, gone with it.
 import type { Identity } from '../deps.ts'
 import { AppError } from '../errors.ts'
+import type { BodyFacts } from './body-budget.ts'
 import type { Place } from './route-table.ts'
 
 export interface RequestFacts {
@@ -13,6 +14,8 @@ export interface RequestFacts {
   ip: string
   /** Which route it is for, once its path was compared with them. */
   place?: Place
+  /** Absent where there is no body. */
+  incoming?: BodyFacts
   /** Status of the problem it was answered with; the access log is not told otherwise. */
   problemStatus?: number
 }

@@ -1,0 +1,62 @@
+// Bytes that may be held at once, in all and by each holder. What is taken is given back by disposing it; a holder
+// without any takes no memory here.
+
+export interface ByteBudgetOptions {
+  total: number
+  perHolder: number
+}
+
+/** Bytes taken from a budget until it is disposed; disposing again does nothing. */
+export interface Reservation extends Disposable {
+  readonly bytes: number
+  /** Takes more. False, and nothing taken, where the budget has no room for it. */
+  grow(bytes: number): boolean
+}
+
+/** Which part of a budget is used up. */
+export type Shortage = 'total' | 'holder'
+
+export class ByteBudget {
+  readonly #byHolder = new Map<string, number>()
+  #taken = 0
+
+  constructor(private readonly options: ByteBudgetOptions) {}
+
+  get taken(): number {
+    return this.#taken
+  }
+
+  take(holder: string, bytes: number): Reservation | Shortage {
+    const shortage = this.#shortage(holder, bytes)
+    if (shortage) return shortage
+    this.#add(holder, bytes)
+    let held = bytes
+    return {
+      get bytes() {
+        return held
+      },
+      grow: (more) => {
+        if (this.#shortage(holder, more)) return false
+        this.#add(holder, more)
+        held += more
+        return true
+      },
+      [Symbol.dispose]: () => {
+        this.#add(holder, -held)
+        held = 0
+      },
+    }
+  }
+
+  #shortage(holder: string, bytes: number): Shortage | null {
+    if ((this.#byHolder.get(holder) ?? 0) + bytes > this.options.perHolder) return 'holder'
+    return this.#taken + bytes > this.options.total ? 'total' : null
+  }
+
+  #add(holder: string, bytes: number): void {
+    this.#taken += bytes
+    const held = (this.#byHolder.get(holder) ?? 0) + bytes
+    if (held === 0) this.#byHolder.delete(holder)
+    else this.#byHolder.set(holder, held)
+  }
+}

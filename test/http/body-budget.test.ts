@@ -1,0 +1,124 @@
+// Bodies that arrive slowly, in parts or never: bounded in bytes and in seconds, answered, and their connections closed.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { connect, type Socket } from 'node:net'
+import { eventually } from '../support/eventually.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+
+let world: World
+let anna: Person
+
+const mebibyte = 1024 * 1024
+
+beforeAll(async () => {
+  world = await startWorld({ bodyMemoryMib: 16, bodyDeadlineSeconds: 1 })
+  anna = await world.register()
+}, 30_000)
+afterAll(() => world[Symbol.asyncDispose]())
+
+interface Sender {
+  socket: Socket
+  answer: string
+  isClosed: boolean
+  status(): number
+}
+
+const send = (head: string[], body: Uint8Array | string = ''): Sender => {
+  const { hostname, port } = new URL(world.url)
+  const socket = connect(Number(port), hostname)
+  const sender: Sender = {
+    socket,
+    answer: '',
+    isClosed: false,
+    status: () => Number(/^HTTP\/1\.1 (\d+)/.exec(sender.answer)?.[1] ?? 0),
+  }
+  socket.on('data', (data) => (sender.answer += data.toString('latin1')))
+  socket.on('close', () => (sender.isClosed = true))
+  socket.on('error', () => {})
+  socket.write([...head, 'Host: localhost', 'Content-Type: application/json', '', ''].join('\r\n'))
+  if (body.length > 0) socket.write(body)
+  return sender
+}
+
+const posting = (length: number, body: Uint8Array | string = '', token?: string, path = '/api/auth/login') =>
+  send(
+    [
+      `POST ${path} HTTP/1.1`,
+      `Content-Length: ${length}`,
+      ...(token === undefined ? [] : [`Authorization: Bearer ${token}`]),
+    ],
+    body,
+  )
+
+const taken = (): number => world.server.deps.bodies.taken
+
+test('a body that does not arrive in time is 503 with Retry-After, and its connection is closed', async () => {
+  const sender = posting(1_000, '{"email":')
+  await eventually(() => expect(taken()).toBe(1_000))
+  await eventually(() => expect(sender.isClosed).toBe(true))
+  expect(sender.status()).toBe(503)
+  expect(sender.answer).toContain('"code":"unavailable"')
+  expect(sender.answer.toLowerCase()).toContain('retry-after: 1')
+  expect(taken()).toBe(0)
+})
+
+test('of one address without a session 1 MiB is taken at once, the rest is refused and closed', async () => {
+  const part = Buffer.alloc(200_000, ' ')
+  const senders = Array.from({ length: 40 }, () => posting(256 * 1024, part))
+  await eventually(() => expect(senders.filter(({ isClosed }) => isClosed)).toHaveLength(36))
+  expect(taken()).toBe(mebibyte)
+  expect(senders.filter(({ answer }) => answer !== '').map((sender) => sender.status())).toEqual(
+    Array.from({ length: 36 }, () => 503),
+  )
+  // Whoever has a session has a share of its own.
+  const me = await world.call('PATCH', '/api/users/me', { token: anna.token, body: { name: 'Anna' } })
+  expect(me.status).toBe(200)
+  await eventually(() => expect(senders.every(({ isClosed }) => isClosed)).toBe(true))
+  expect(taken()).toBe(0)
+})
+
+test('of one user 4 MiB are taken at once, then 429, and another user is served', async () => {
+  const bert = await world.register()
+  const senders = Array.from({ length: 8 }, () => posting(mebibyte, '{', anna.token, '/api/tasks'))
+  await eventually(() => expect(senders.filter(({ isClosed }) => isClosed)).toHaveLength(4))
+  expect(senders.filter(({ answer }) => answer !== '').map((sender) => sender.status())).toEqual([
+    429, 429, 429, 429,
+  ])
+  const made = await world.call('POST', '/api/tasks', { token: bert.token, body: { title: 'beside it' } })
+  expect(made.status).toBe(201)
+  for (const { socket } of senders) socket.destroy()
+  await eventually(() => expect(taken()).toBe(0))
+})
+
+test('a body of unknown length is counted as it comes', async () => {
+  const chunk = `${(100_000).toString(16)}\r\n${' '.repeat(100_000)}\r\n`
+  const sender = send(['POST /api/auth/login HTTP/1.1', 'Transfer-Encoding: chunked'], chunk)
+  await eventually(() => expect(taken()).toBe(100_000))
+  sender.socket.write(chunk.repeat(11))
+  await eventually(() => expect(sender.isClosed).toBe(true))
+  expect([sender.status(), taken()]).toEqual([413, 0])
+  const reading = send(
+    ['GET /api/users/me HTTP/1.1', 'Transfer-Encoding: chunked', `Authorization: Bearer ${anna.token}`],
+    chunk,
+  )
+  await eventually(() => expect(reading.isClosed).toBe(true))
+  expect([reading.status(), taken()]).toEqual([400, 0])
+})
+
+test('whatever a body ends in, its bytes are free again and only one that was read keeps its connection', async () => {
+  const login = JSON.stringify({ email: anna.email, password: 'not the password' })
+  const read = posting(login.length, login)
+  await eventually(() => expect(read.status()).toBe(401))
+  expect([read.isClosed, read.answer.toLowerCase().includes('connection: close')]).toEqual([false, false])
+  read.socket.destroy()
+  const refused = [
+    posting(2 * mebibyte, '{'),
+    posting(100, '{', 'no.such.token', '/api/tasks'),
+    posting(100, '{', anna.token, '/api/notifications/read-all'),
+  ]
+  await eventually(() => expect(refused.every(({ isClosed }) => isClosed)).toBe(true))
+  expect(refused.map((sender) => sender.status())).toEqual([413, 401, 503])
+  const left = posting(1_000, '{"email":')
+  await eventually(() => expect(taken()).toBe(1_000))
+  left.socket.destroy()
+  await eventually(() => expect(taken()).toBe(0))
+})
