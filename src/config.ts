@@ -1,6 +1,7 @@
 // The only reader of the environment. All problems are reported together, by name, with the fix; what is
 // secret never appears in an error or in `describe`.
 import { resolve } from 'node:path'
+import { originFault } from './settings/origin.ts'
 import { readSecretFiles } from './secret-files.ts'
 import { oneOf, secret, text, whole, wholeIn, type Key } from './setting-kinds.ts'
 import { readDatabaseUrl } from './settings/database-url.ts'
@@ -87,7 +88,7 @@ const jwtSecrets: Key<Config['jwtKeys']> = {
 const origins: Key<string[]> = {
   name: 'ALLOWED_ORIGINS',
   about:
-    "Origins of web clients that may use cookies and sockets, comma list; the server's own is always allowed",
+    "Origins of web clients that may use cookies and sockets, comma list, also of apps such as capacitor://localhost; the server's own is always allowed, in development also those of loopback and private networks",
   example: 'https://tasks.example.com',
   read(value, fail) {
     const list = (value ?? '')
@@ -95,8 +96,8 @@ const origins: Key<string[]> = {
       .map((origin) => origin.trim())
       .filter(Boolean)
     for (const origin of list) {
-      if (origin.includes('*') || !URL.canParse(origin) || new URL(origin).origin !== origin)
-        fail('must list origins such as https://tasks.example.com, without a path; * is not allowed')
+      const fault = originFault(origin)
+      if (fault) fail(`lists ${origin.replace(/\/\/.*@/, '//…@')}, which ${fault}`)
     }
     return list
   },

@@ -6,6 +6,7 @@ import { ConfigError, readConfig, type Config } from './config.ts'
 import { tailCommand } from './cli/tail.ts'
 import { userCommand } from './cli/user.ts'
 import { migrateCommand, seedCommand } from './commands.ts'
+import { describeAllowedOrigins } from './domain/origin.ts'
 import { createLog, type Log } from './log.ts'
 import { reportStartFailure, startFailureOf } from './start/report.ts'
 import { openServers } from './supervisor.ts'
@@ -102,7 +103,11 @@ const main = async (args: string[]): Promise<number> => {
   const orphaned = Promise.withResolvers<'orphaned'>()
   if (isShared(rest)) process.on('disconnect', () => orphaned.resolve('orphaned'))
   const running = await service!(config, log, rest)
-  return serve(role, running, log, { json: rest.includes('--json'), orphaned: orphaned.promise })
+  return serve(role, running, log, {
+    json: rest.includes('--json'),
+    orphaned: orphaned.promise,
+    origins: role === 'worker' ? null : describeAllowedOrigins(config),
+  })
 }
 
 /** Announces the role and resolves when it was told to stop, or had to, and has stopped. */
@@ -110,7 +115,7 @@ const serve = async (
   role: string,
   running: Service,
   log: Log,
-  { json, orphaned }: { json: boolean; orphaned: Promise<'orphaned'> },
+  { json, orphaned, origins }: { json: boolean; orphaned: Promise<'orphaned'>; origins: string | null },
 ): Promise<number> => {
   const told = Promise.withResolvers<NodeJS.Signals>()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => told.resolve(signal))
@@ -120,6 +125,7 @@ const serve = async (
   if (json) console.log(JSON.stringify({ ready: true, role, url: running.url, pid: process.pid }))
   process.send?.({ port: running.port })
   log.info({ url: running.url }, `${role} is ready`)
+  if (origins !== null) log.info(`Cookies and sockets are allowed for pages of ${origins}`)
   const failed = running.failed?.catch((error: unknown) => {
     log.error({ err: error }, `${role} gives up`)
     return 'failed' as const

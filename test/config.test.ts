@@ -82,17 +82,40 @@ describe('what is wrong', () => {
   for (const PORT of ['-1', '65536', '1e3', '0x10', '80.5', ' 80', 'NaN', '999999999999999999'])
     test(`is a port of ${PORT}`, () => expect(problemsOf({ ...needed, PORT })).toHaveLength(1))
 
-  for (const ALLOWED_ORIGINS of [
-    '*',
-    'https://*.example.com',
-    'example.com',
-    'https://example.com/',
-    'https://example.com/app',
-    'null',
-    'https://a.example, *',
-  ])
-    test(`is an origin of ${ALLOWED_ORIGINS}`, () =>
-      expect(problemsOf({ ...needed, ALLOWED_ORIGINS })).toHaveLength(1))
+  test.each([
+    ['*', 'has a wildcard'],
+    ['https://*.example.com', 'has a wildcard'],
+    ['example.com', 'has no scheme'],
+    ['localhost:3000', 'has no scheme'],
+    ['https://example.com/', 'leave out the path'],
+    ['https://example.com/app', 'leave out the path'],
+    ['capacitor://localhost/', 'leave out the path'],
+    ['https://example.com?x', 'leave out the path'],
+    ['null', 'pages without an origin'],
+    ['file://', 'no page sends'],
+    ['wss://example.com', 'no page sends'],
+    ['https://', 'no valid host'],
+    ['capacitor://', 'no valid host'],
+    ['https://exa mple.com', 'no valid host'],
+    ['https://example.com:99999', 'no valid host'],
+    ['https://example.com:443', 'browsers write as https://example.com'],
+    ['https://Example.com', 'has capitals: write https://example.com'],
+  ])('is an origin of %s', (entry, reason) => {
+    const problems = problemsOf({ ...needed, ALLOWED_ORIGINS: `https://a.example, ${entry}` })
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toStartWith(`ALLOWED_ORIGINS lists ${entry}, which `)
+    expect(problems[0]).toContain(reason)
+  })
+
+  test('is each bad origin of a list, by name, without its credentials', () => {
+    const problems = problemsOf({
+      ...needed,
+      ALLOWED_ORIGINS: '*, https://ok.example, https://user:s3cret-word@example.com, example.com',
+    })
+    expect(problems).toHaveLength(3)
+    expect(problems[1]).toBe('ALLOWED_ORIGINS lists https://…@example.com, which has credentials')
+    expect(problems.join()).not.toContain('s3cret-word')
+  })
 
   for (const JWT_SECRETS of [
     '',

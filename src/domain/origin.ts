@@ -14,7 +14,7 @@ export const isAllowedOrigin = (origin: string, request: Request, config: Origin
 /** What the server says at its start about the origins it allows. */
 export const describeAllowedOrigins = ({ env, allowedOrigins }: OriginConfig): string =>
   [
-    "the server's own",
+    "the server's own origin",
     ...(env === 'development' ? ['loopback and private-network addresses (development only)'] : []),
     ...allowedOrigins,
   ].join(', ')

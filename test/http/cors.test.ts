@@ -3,11 +3,12 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { startWorld, type World } from '../support/world.ts'
 
 const listed = 'https://tasks.example.com'
+const app = 'capacitor://localhost'
 
 let world: World
 
 beforeAll(async () => {
-  world = await startWorld({ allowedOrigins: [listed] })
+  world = await startWorld({ allowedOrigins: [listed, app], env: 'production' })
 })
 
 afterAll(() => world[Symbol.asyncDispose]())
@@ -24,10 +25,10 @@ const preflight = (origin: string) =>
 const allowHeaders = (headers: Headers): string[] =>
   [...headers.keys()].filter((name) => name.startsWith('access-control-'))
 
-test('a preflight from a listed origin is told what it may', async () => {
-  const { status, headers } = await preflight(listed)
+test.each([listed, app])('a preflight from the listed origin %s is told what it may', async (origin) => {
+  const { status, headers } = await preflight(origin)
   expect(status).toBe(204)
-  expect(headers.get('access-control-allow-origin')).toBe(listed)
+  expect(headers.get('access-control-allow-origin')).toBe(origin)
   expect(headers.get('access-control-allow-credentials')).toBe('true')
   expect(headers.get('access-control-allow-methods')).toContain('PATCH')
   expect(headers.get('access-control-allow-headers')).toContain('Authorization')
@@ -38,6 +39,9 @@ test.each([
   ['an unlisted origin', 'https://evil.example'],
   ['the http twin of a listed one', 'http://tasks.example.com'],
   ['another port of a listed one', 'https://tasks.example.com:8443'],
+  ['a page of the own machine, in production', 'http://localhost:5173'],
+  ['a page of the own network, in production', 'http://192.168.1.20:3000'],
+  ['another host of a listed app', 'capacitor://elsewhere'],
   ['a longer name', 'https://tasks.example.com.evil.example'],
   ['no origin at all', 'null'],
 ])('a preflight from %s gets no allow header', async (_what, origin) => {

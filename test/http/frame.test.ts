@@ -221,6 +221,9 @@ describe('the log of a server', () => {
     expect(text.toLowerCase()).not.toContain('planted')
     expect(text).not.toContain(registered.accessToken)
     expect(text).not.toContain(registered.refreshToken)
+    expect(said.map(({ msg }) => msg)).toContain(
+      "Cookies and sockets are allowed for pages of the server's own origin, loopback and private-network addresses (development only)",
+    )
     const requests = said.filter(({ msg }) => msg === 'request')
     expect(requests.length).toBe(asked.length + 1)
     for (const line of requests)

@@ -12,7 +12,7 @@ let world: World
 let other: RunningServer
 
 beforeAll(async () => {
-  world = await startWorld({ allowedOrigins: ['https://tasks.example.com'] })
+  world = await startWorld({ allowedOrigins: ['https://tasks.example.com', 'capacitor://localhost'] })
   other = await world.another()
 })
 
@@ -244,7 +244,7 @@ test('the list shows each live session, and ends any of them', async () => {
   expect(await controlsOf(stranger)).toEqual([])
 })
 
-test('the cookie is only for /api/auth, and Secure but on plain localhost', async () => {
+test('the cookie is only for /api/auth, and Secure but on plain HTTP to a private address in development', async () => {
   const { headers } = await world.call('POST', '/api/auth/login', {
     body: { email: (await world.register()).email, password: testPassword },
   })
@@ -257,6 +257,21 @@ test('the cookie is only for /api/auth, and Secure but on plain localhost', asyn
     headers: { Host: 'tasks.example.com' },
   })
   expect(remote.get('set-cookie')).toContain('; HttpOnly; Secure; SameSite=Strict')
+  await using strict = await world.another({ env: 'production' })
+  const { email } = await world.register()
+  for (const [url, Host, isSecure] of [
+    [world.url, '192.168.1.20:3000', false],
+    [world.url, 'laptop.local:3000', false],
+    [strict.url, '192.168.1.20:3000', true],
+    [strict.url, 'localhost:3000', true],
+  ] as const) {
+    const response = await fetch(`${url}/api/auth/login`, {
+      method: 'POST',
+      headers: { Host, 'Content-Type': 'application/json' },
+      body: JSON.stringify({ email, password: testPassword }),
+    })
+    expect([Host, response.headers.get('set-cookie')?.includes('; Secure')]).toEqual([Host, isSecure])
+  }
 })
 
 const own = () => new URL(world.url).origin
@@ -264,6 +279,9 @@ const own = () => new URL(world.url).origin
 test.each([
   ['from the own origin', () => ({ Origin: own() }), 200],
   ['from an allowed origin', () => ({ Origin: 'https://tasks.example.com' }), 200],
+  ['from an app in a web view', () => ({ Origin: 'capacitor://localhost' }), 200],
+  ['from a page on another localhost port, in development', () => ({ Origin: 'http://localhost:5173' }), 200],
+  ['from a page in the own network, in development', () => ({ Origin: 'http://192.168.1.20:3000' }), 200],
   ['from the http twin of an allowed origin', () => ({ Origin: 'http://tasks.example.com' }), 403],
   ['from a foreign origin', () => ({ Origin: 'https://evil.example' }), 403],
   ['from the origin null', () => ({ Origin: 'null' }), 403],

@@ -108,6 +108,20 @@ test('a foreign Origin is refused with 403 before the upgrade, whatever the toke
   expect(own.status).toBe(101)
 })
 
+test('a listed app in a web view may connect, and in development any page of the own network (P-CON-7)', async () => {
+  const { token } = await world.register()
+  await using strict = await world.another({ env: 'production', allowedOrigins: ['tauri://localhost'] })
+  const statusOf = async (port: number, origin: string) => {
+    using raw = await openRaw(port, { token, headers: { Origin: origin } })
+    return raw.status
+  }
+  expect(await statusOf(strict.port, 'tauri://localhost')).toBe(101)
+  for (const origin of ['http://localhost:5173', 'http://192.168.1.20:3000']) {
+    expect(await statusOf(strict.port, origin)).toBe(403)
+    expect(await statusOf(world.server.port, origin)).toBe(101)
+  }
+})
+
 test.each(['wss', 'https', 'WSS', 'http, wss', ' wss '])(
   'a page behind a trusted proxy that says X-Forwarded-Proto: %s is of the own origin (P-CON-7)',
   async (proto) => {
