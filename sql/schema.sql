@@ -25,6 +25,16 @@ begin
   end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.forget_task_words()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  new.words := null;
+  new.title_key := null;
+  return new;
+end $function$;
+
 create table consumer_cursor (
   consumer text not null,
   shard smallint not null,
@@ -199,6 +209,9 @@ create table tasks (
   document tsvector not null generated always as (task_document(title, description, tags)) stored,
   created_at timestamp(3) with time zone not null default now(),
   updated_at timestamp(3) with time zone not null default now(),
+  title_key text collate "C",
+  words tsvector,
+  words_version bigint,
   constraint tasks_pkey PRIMARY KEY (id),
   constraint tasks_done_is_completed CHECK ((status = 'done'::text) = (completed_at IS NOT NULL)),
   constraint tasks_is_not_its_own_parent CHECK (parent_id <> id),
@@ -265,9 +278,15 @@ CREATE INDEX tasks_project_status_idx ON tasks USING btree (project_id, array_po
 
 CREATE INDEX tasks_project_title_idx ON tasks USING btree (project_id, lower(title) COLLATE "C", id);
 
+CREATE INDEX tasks_project_title_key_idx ON tasks USING btree (project_id, COALESCE(title_key, lower(title)), id);
+
 CREATE INDEX tasks_project_updated_idx ON tasks USING btree (project_id, updated_at, id);
 
 CREATE INDEX tasks_tags_idx ON tasks USING gin (tags);
+
+CREATE INDEX tasks_without_words_idx ON tasks USING btree (id) WHERE words IS NULL;
+
+CREATE INDEX tasks_words_idx ON tasks USING gin (words) WITH (gin_pending_list_limit='256');
 
 CREATE INDEX users_name_idx ON users USING btree (lower(name) COLLATE "C", id);
 
@@ -312,3 +331,5 @@ alter table tasks
 
 alter table tasks
   add constraint tasks_project_fkey FOREIGN KEY (project_id) REFERENCES projects(id) ON DELETE CASCADE;
+
+CREATE TRIGGER tasks_forget_words BEFORE UPDATE OF title, description, tags, project_id ON tasks FOR EACH ROW WHEN (new.words IS NOT NULL AND NOT new.words_version IS DISTINCT FROM old.words_version AND (old.title IS DISTINCT FROM new.title OR old.description IS DISTINCT FROM new.description OR old.tags IS DISTINCT FROM new.tags OR old.project_id IS DISTINCT FROM new.project_id)) EXECUTE FUNCTION forget_task_words();

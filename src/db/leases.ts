@@ -11,7 +11,7 @@ import { translate } from './errors.ts'
 /** First half of the advisory lock keys. The second is the shard, or the loop. */
 const space = { presence: 7_108_001, shard: 7_108_002, loop: 7_108_003 } as const
 
-const loops = { overdue: 0, maintenance: 1 } as const
+const loops = { overdue: 0, maintenance: 1, text: 2 } as const
 
 /** Whether this transaction, until it ends, is the only one in that loop; the others leave it to it. */
 export const tryLockLoop = async (tx: Tx, name: keyof typeof loops): Promise<boolean> => {

@@ -1,5 +1,6 @@
-// Migrations: sql/NNNN_noun.sql, applied in order, forward only, one transaction each, recorded with a checksum.
-// Any number of processes may migrate at once: each transaction takes one advisory lock and looks again.
+// Migrations: sql/NNNN_noun.sql, applied in order, forward only, recorded with a checksum. Each is one transaction, or
+// one statement after the other where its first line is `-- no transaction` (indexes built concurrently). Any number of
+// processes may migrate at once: each step takes one advisory lock and looks again.
 import postgres from 'postgres'
 import { AppError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -10,6 +11,7 @@ import type { Tx } from './client.ts'
 import { codeOf } from './errors.ts'
 import { ensureEpoch, ensureFeedPartitions } from './feed.ts'
 import { readMigrations, type Migration } from './migration-files.ts'
+import { locked, lockSession } from './migration-lock.ts'
 import {
   compareMigrations,
   newerNotice,
@@ -28,10 +30,8 @@ export interface MigrateOptions {
   folder?: string
 }
 
-type Sql = postgres.Sql | postgres.TransactionSql
-
-const lockKey = 7_108_437_065
-const lockTimeoutMs = 10_000
+/** What is built concurrently waits for transactions that are older, and blocks nothing meanwhile. */
+const concurrentLockTimeoutMs = 600_000
 
 /**
  * Applies what is pending, then makes the log's heads and its partitions for the days ahead.
@@ -44,15 +44,15 @@ export const migrate = async ({ url, log, folder }: MigrateOptions): Promise<str
     await requireServer(sql)
     const names: string[] = []
     for (;;) {
-      const name = await sql.begin((tx) => applyNext(tx, migrations))
-      if (name === null) break
-      log.info({ migration: name }, 'migrated')
-      names.push(name)
+      const next = await locked(sql, (tx) => applyNext(tx, migrations))
+      if (next === null) break
+      if (!next.inTransaction && !(await applyOutside(sql, next))) continue // another process did
+      log.info({ migration: next.name }, 'migrated')
+      names.push(next.name)
     }
     const notice = newerNotice(compareMigrations(migrations, await readApplied(sql)))
     if (notice !== null) log.warn(notice)
-    await sql.begin(async (connection) => {
-      await lock(connection)
+    await locked(sql, async (connection) => {
       const [head] = await connection`select from pg_class where oid = to_regclass('feed_head')`
       if (!head) return
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it is a transaction, made without a pool
@@ -130,15 +130,8 @@ const withConnection = async <T>(
   }
 }
 
-/** Waits for another process's migration as long as that takes; for the tables' locks only briefly. */
-const lock = async (tx: Sql): Promise<void> => {
-  await tx`select pg_advisory_xact_lock(${lockKey})`
-  // A migration that waits for a lock stops all traffic behind it: better to fail and be run again.
-  await tx`select set_config('lock_timeout', ${String(lockTimeoutMs)}, true)`
-}
-
-const applyNext = async (tx: postgres.TransactionSql, migrations: Migration[]): Promise<string | null> => {
-  await lock(tx)
+/** Applies the next migration, or answers one that needs no transaction around it unapplied. Null when all are. */
+const applyNext = async (tx: postgres.TransactionSql, migrations: Migration[]): Promise<Migration | null> => {
   await tx`
     create table if not exists schema_migrations (
       version integer constraint schema_migrations_pkey primary key,
@@ -161,6 +154,7 @@ const applyNext = async (tx: postgres.TransactionSql, migrations: Migration[]): 
       where marked.version = schema_migrations.version and marked.phase is distinct from schema_migrations.phase`
     return null
   }
+  if (!next.inTransaction) return next
   try {
     // oxlint-disable-next-line no-restricted-properties -- several statements in one text need the simple protocol
     await tx.unsafe(next.text)
@@ -169,7 +163,29 @@ const applyNext = async (tx: postgres.TransactionSql, migrations: Migration[]): 
     throw new Error(`${next.name}${lineOf(error, next.text)}: ${messageOf(error)}`, { cause: error })
   }
   await tx`insert into schema_migrations ${tx(next, 'version', 'name', 'checksum', 'phase')}`
-  return next.name
+  return next
+}
+
+/** Answers false where another process has applied it meanwhile. What it had begun before it failed is begun again. */
+const applyOutside = async (sql: postgres.Sql, migration: Migration): Promise<boolean> => {
+  await using _lock = await lockSession(sql)
+  try {
+    if ((await readApplied(sql)).has(migration.version)) return false
+    await sql`select set_config('lock_timeout', ${String(concurrentLockTimeoutMs)}, false)`
+    const unfinished = await sql<{ name: string }[]>`
+      select c.relname as name from pg_index i join pg_class c on c.oid = i.indexrelid
+      where not i.indisvalid and strpos(${migration.text}, c.relname) > 0`
+    for (const { name } of unfinished) await sql`drop index concurrently if exists ${sql(name)}`
+    for (const statement of migration.text.split(/;\s*$/m).filter((text) => /^\s*[a-z]/m.test(text))) {
+      // oxlint-disable-next-line no-restricted-properties -- the text of a file, a statement at a time
+      await sql.unsafe(statement)
+    }
+    await sql`insert into schema_migrations ${sql(migration, 'version', 'name', 'checksum', 'phase')}`
+    return true
+  } catch (error) {
+    if (isOfServer(codeOf(error))) throw error
+    throw new Error(`${migration.name}: ${messageOf(error)}`, { cause: error })
+  }
 }
 
 /** What is not as the program left it. */

@@ -12,6 +12,8 @@ export interface Migration {
   /** `expand`: it only adds, so the version before it keeps running. `contract`, also where the file says nothing. */
   phase: 'expand' | 'contract'
   text: string
+  /** False where the first line is `-- no transaction`. */
+  inTransaction: boolean
 }
 
 const fileName = /^\d{4}_[a-z0-9_]+\.sql$/
@@ -53,5 +55,12 @@ const migrationOf = (file: string, content: string): Migration => {
   const phase = phaseLine.exec(text)?.[1] === 'expand' ? 'expand' : 'contract'
   // The phase is left out, so that one which was applied can still be marked.
   const checksum = new Bun.CryptoHasher('sha256').update(text.replace(phaseLine, '')).digest('hex')
-  return { version: Number(file.slice(0, 4)), name: file.slice(0, -'.sql'.length), checksum, phase, text }
+  return {
+    version: Number(file.slice(0, 4)),
+    name: file.slice(0, -'.sql'.length),
+    checksum,
+    phase,
+    text,
+    inTransaction: !text.startsWith('-- no transaction\n'),
+  }
 }

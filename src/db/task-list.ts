@@ -3,6 +3,7 @@
 import type { Slice, SortKey } from '../model/page.ts'
 import { priorities, statuses, type Priority, type Status, type Task } from '../model/task.ts'
 import type { Queryable } from './client.ts'
+import { wordQuery } from './task-words.ts'
 import { taskColumns } from './tasks.ts'
 
 /** All given conditions hold. Instants are canonical. */
@@ -15,14 +16,16 @@ export interface TaskFilter {
   /** null: nobody's. */
   assigneeId?: string | null
   creatorId?: string
-  /** All of them. */
+  /** All of them, compared by their folding. */
   tags?: string[]
   completed?: boolean
   overdue?: boolean
   /** Whether it is shared singly with the reader. */
   shared?: boolean
-  /** A tsquery of configuration `simple`, with at least one word. */
-  search?: string
+  /** All of them, folded, each as a prefix. */
+  words?: string[]
+  /** Where some tasks have no words yet: how those are searched, as a tsquery of configuration `simple`. */
+  document?: string
   created?: Range
   updated?: Range
   due?: Range
@@ -54,7 +57,7 @@ const orders = (sql: Queryable): Record<TaskSort, { key: Fragment; cast: Fragmen
   updatedAt: { key: sql`t.updated_at`, cast: sql`::timestamptz` },
   dueAt: { key: sql`t.due_at`, cast: sql`::timestamptz` },
   priority: { key: sql`array_position(${words(sql, priorities)}, t.priority)`, cast: sql`::int` },
-  title: { key: sql`(lower(t.title) collate "C")`, cast: sql`::text` },
+  title: { key: sql`(coalesce(t.title_key, lower(t.title)) collate "C")`, cast: sql`::text` },
   status: { key: sql`array_position(${words(sql, statuses)}, t.status)`, cast: sql`::int` },
   rank: { key: sql`t.rank`, cast: sql`::text` },
 })
@@ -64,13 +67,6 @@ const words = (sql: Queryable, list: typeof priorities | typeof statuses): Fragm
   list === priorities
     ? sql`array['low', 'medium', 'high', 'urgent']`
     : sql`array['todo', 'in_progress', 'done', 'cancelled']`
-
-/** How many words a tsquery text has. */
-export const countWords = async (sql: Queryable, search: string): Promise<number> => {
-  const [row] = await sql<{ count: number }[]>`
-    select numnode(to_tsquery('simple', ${search})) as count`
-  return row!.count
-}
 
 /**
  * One more than `limit` if there are more; of numbered pages `limit`. Tasks without `dueAt` come last in both
@@ -104,18 +100,18 @@ export const countTasks = async (
   filter: TaskFilter,
   due: Part['due'] = null,
 ): Promise<number> => {
-  const conditions = conditionsOf(sql, userId, filter, due)
+  const conditions = (project: Fragment | string) => conditionsOf(sql, userId, filter, due, project)
   const [row] = await run(
     filter,
     filter.projectId === undefined
       ? sql<{ count: number }[]>`
           select count(*) as count from (
-            select from ${homes(sql, userId)} join tasks t on t.project_id = home.project_id where true ${conditions}
+            select from ${homes(sql, userId)} join tasks t on t.project_id = home.project_id where true ${conditions(sql`home.project_id`)}
             union all
-            select from ${foreignShares(sql, userId)} ${conditions}
+            select from ${foreignShares(sql, userId)} ${conditions(sql`t.project_id`)}
           ) found`
       : sql<{ count: number }[]>`
-          select count(*) as count from tasks t where t.project_id = ${filter.projectId} ${conditions}`,
+          select count(*) as count from tasks t where t.project_id = ${filter.projectId} ${conditions(filter.projectId)}`,
   )
   return row!.count
 }
@@ -138,24 +134,25 @@ const pageOf = (
   const { key, cast } = orders(sql)[by]
   const direction = descending ? sql`desc` : sql`asc`
   const ordered = sql`order by ${key} ${direction}, t.id ${direction}`
-  const where = sql`
-    ${conditionsOf(sql, userId, filter, due)}
+  const where = (project: Fragment | string) => sql`
+    ${conditionsOf(sql, userId, filter, due, project)}
     ${after === null ? sql`` : afterKey(sql, { key, cast, descending, after })}`
   const columns = sql`${taskColumns(sql)}, ${key} as "sortKey"`
   if (filter.projectId !== undefined)
     return sql<ListedTask[]>`
       select ${columns} from tasks t
-      where t.project_id = ${filter.projectId} ${where}
+      where t.project_id = ${filter.projectId} ${where(filter.projectId)}
       ${ordered} limit ${limit} offset ${offset}`
+  const inHome = where(sql`home.project_id`)
   const mine = isNarrow(filter)
-    ? sql`select t.* from ${homes(sql, userId)} join tasks t on t.project_id = home.project_id where true ${where}`
+    ? sql`select t.* from ${homes(sql, userId)} join tasks t on t.project_id = home.project_id where true ${inHome}`
     : sql`
           select t.* from ${homes(sql, userId)} cross join lateral (
-            select t.* from tasks t where t.project_id = home.project_id ${where} ${ordered} limit ${offset + limit}
+            select t.* from tasks t where t.project_id = home.project_id ${inHome} ${ordered} limit ${offset + limit}
           ) t`
   return sql<ListedTask[]>`
     select ${columns}
-    from (${mine} union all select t.* from ${foreignShares(sql, userId)} ${where}) t
+    from (${mine} union all select t.* from ${foreignShares(sql, userId)} ${where(sql`t.project_id`)}) t
     ${ordered} limit ${limit} offset ${offset}`
 }
 
@@ -189,7 +186,14 @@ const foreignShares = (sql: Queryable, userId: string): Fragment => sql`
   where own.user_id = ${userId}
     and not exists (select from members m where m.project_id = t.project_id and m.user_id = ${userId})`
 
-const conditionsOf = (sql: Queryable, userId: string, filter: TaskFilter, dueness: Part['due']): Fragment => {
+/** @param project the id of the project the tasks are in, or SQL that is one. */
+const conditionsOf = (
+  sql: Queryable,
+  userId: string,
+  filter: TaskFilter,
+  dueness: Part['due'],
+  project: Fragment | string,
+): Fragment => {
   const { created, updated, due } = filter
   const isOverdue = sql`(t.due_at < now() and t.status in ('todo', 'in_progress'))`
   const isShared = sql`exists (select from shares s where s.task_id = t.id and s.user_id = ${userId})`
@@ -202,14 +206,13 @@ const conditionsOf = (sql: Queryable, userId: string, filter: TaskFilter, duenes
     filter.assigneeId === null && sql`and t.assignee_id is null`,
     typeof filter.assigneeId === 'string' && sql`and t.assignee_id = ${filter.assigneeId}`,
     filter.creatorId !== undefined && sql`and t.creator_id = ${filter.creatorId}`,
-    filter.tags && sql`and t.tags @> ${filter.tags}::text[]`,
+    (filter.words ?? filter.tags) && textCondition(sql, filter, project),
     filter.completed === true && sql`and t.status = 'done'`,
     filter.completed === false && sql`and t.status <> 'done'`,
     filter.overdue === true && sql`and ${isOverdue}`,
     filter.overdue === false && sql`and ${isOverdue} is not true`,
     filter.shared === true && sql`and ${isShared}`,
     filter.shared === false && sql`and not ${isShared}`,
-    filter.search !== undefined && sql`and t.document @@ to_tsquery('simple', ${filter.search})`,
     created?.from !== undefined && sql`and t.created_at >= ${created.from}`,
     created?.to !== undefined && sql`and t.created_at < ${created.to}`,
     updated?.from !== undefined && sql`and t.updated_at >= ${updated.from}`,
@@ -219,6 +222,18 @@ const conditionsOf = (sql: Queryable, userId: string, filter: TaskFilter, duenes
   ]
   const conditions = given.filter((condition) => !!condition)
   return conditions.length > 0 ? sql`${conditions}` : sql``
+}
+
+/** Tasks without words were written by the version before: what it would find of them. */
+const textCondition = (sql: Queryable, filter: TaskFilter, project: Fragment | string): Fragment => {
+  const { words, tags, document } = filter
+  const indexed = sql`t.words @@ ${wordQuery(sql, filter, project)}`
+  if (document === undefined) return sql`and ${indexed}`
+  const before = [
+    words ? sql`and t.document @@ to_tsquery('simple', ${document})` : sql``,
+    tags ? sql`and t.tags @> ${tags}::text[]` : sql``,
+  ]
+  return sql`and (${indexed} or t.words is null ${before})`
 }
 
 /**

@@ -3,6 +3,7 @@
 import type { MemberRole } from '../model/project.ts'
 import type { Task } from '../model/task.ts'
 import type { Queryable, Tx } from './client.ts'
+import { wordColumns } from './task-words.ts'
 
 /** A task and what one person is to it. */
 export interface TaskRow {
@@ -133,11 +134,12 @@ export type TaskInsert = Pick<
 export const insertTasks = (tx: Tx, tasks: TaskInsert[]): Promise<Task[]> => tx<Task[]>`
   insert into tasks as t (
     id, project_id, parent_id, title, description, status, priority, assignee_id, creator_id, due_at, tags, rank,
-    completed_at)
-  select i.*, case when i.status = 'done' then now() end
-  from json_to_recordset(${JSON.stringify(tasks.map(toColumns))}::text::json) as i (
+    title_key, words, words_version, completed_at)
+  select i.id, i.project_id, i.parent_id, i.title, i.description, i.status, i.priority, i.assignee_id, i.creator_id,
+    i.due_at, i.tags, i.rank, i.title_key, array_to_tsvector(i.words), 1, case when i.status = 'done' then now() end
+  from json_to_recordset(${JSON.stringify(tasks.map((task) => ({ ...toColumns(task), ...wordColumns(task) })))}::text::json) as i (
     id uuid, project_id uuid, parent_id uuid, title text, description text, status text, priority text,
-    assignee_id uuid, creator_id uuid, due_at timestamptz, tags text[], rank text)
+    assignee_id uuid, creator_id uuid, due_at timestamptz, tags text[], rank text, title_key text, words text[])
   on conflict on constraint tasks_pkey do nothing
   returning ${taskColumns(tx)}`
 
@@ -171,14 +173,22 @@ export type TaskUpdate = Omit<TaskInsert, 'creatorId'> & { steps: number }
 /**
  * Writes tasks that are locked. `completedAt` follows the status; `due_rev` rises with a new due time and when
  * the task is reopened; the content version follows the version where a writable field or the project changed.
+ * @param options `hasText` false: no text and no project changes, so that words and indexes of text are left alone.
  */
 export const updateTasks = async (
   tx: Tx,
   updates: TaskUpdate[],
   { hasText = true } = {},
 ): Promise<Task[]> => {
-  // Naming these columns recomputes the search document, which a changed status does not need.
-  const text = hasText ? tx`title = i.title, description = i.description, tags = i.tags,` : tx``
+  const text = hasText
+    ? tx`title = i.title, description = i.description, tags = i.tags, title_key = i.title_key,
+      words = array_to_tsvector(i.words), words_version = t.version + i.steps,`
+    : tx``
+  const rows = updates.map((task) => ({
+    ...toColumns(task),
+    steps: task.steps,
+    ...(hasText && wordColumns(task)),
+  }))
   return tx<Task[]>`
     update tasks t set
       ${text}
@@ -195,9 +205,9 @@ export const updateTasks = async (
           (i.project_id, i.parent_id, i.title, i.description, i.status, i.priority, i.assignee_id, i.due_at, i.tags)
         then t.version + i.steps else t.content_version end,
       updated_at = statement_timestamp()
-    from json_to_recordset(${JSON.stringify(updates.map((task) => ({ ...toColumns(task), steps: task.steps })))}::text::json) as i (
+    from json_to_recordset(${JSON.stringify(rows)}::text::json) as i (
       id uuid, project_id uuid, parent_id uuid, title text, description text, status text, priority text,
-      assignee_id uuid, due_at timestamptz(3), tags text[], rank text, steps int)
+      assignee_id uuid, due_at timestamptz(3), tags text[], rank text, steps int, title_key text, words text[])
     where t.id = i.id
     returning ${taskColumns(tx)}`
 }

@@ -2,18 +2,22 @@
 import { selectProjectAccess } from '../db/projects.ts'
 import {
   countTasks,
-  countWords,
   selectTaskPage,
   sortKeyOf,
   type ListedTask,
   type TaskFilter,
   type TaskOrder,
 } from '../db/task-list.ts'
+import { documentQuery, hasTasksWithoutWords } from '../db/task-words.ts'
 import { invalid } from '../errors.ts'
 import { listed, type Listed, type Slice } from '../model/page.ts'
 import type { Task } from '../model/task.ts'
+import { searchWordsOf } from '../model/text-form.ts'
 import { demand, type Actor } from './actor.ts'
 import type { WriteDeps } from './write.ts'
+
+/** `search` is as people type it. */
+export type TaskSearch = Omit<TaskFilter, 'words' | 'document'> & { search?: string }
 
 const withoutKey = (row: ListedTask): Task => {
   const { sortKey: _, ...task } = row
@@ -27,7 +31,7 @@ const withoutKey = (row: ListedTask): Task => {
 export const listTasks = (
   { db }: Pick<WriteDeps, 'db'>,
   actor: Actor,
-  query: TaskFilter,
+  query: TaskSearch,
   order: TaskOrder,
   slice: Slice,
 ): Promise<Listed<Task>> =>
@@ -35,23 +39,17 @@ export const listTasks = (
     const { projectId } = query
     if (projectId !== undefined)
       demand(actor, await selectProjectAccess(sql, actor.userId, projectId), 'read')
-    const filter = { ...query }
-    if (filter.search !== undefined) {
-      filter.search = prefixes(filter.search)
-      if (filter.search === '' || (await countWords(sql, filter.search)) === 0)
-        throw invalid({ pointer: '/search', detail: 'must contain a word' })
+    const { search, ...rest } = query
+    const filter: TaskFilter = { ...rest }
+    if (search !== undefined) {
+      filter.words = searchWordsOf(search)
+      if (filter.words.length === 0) throw invalid({ pointer: '/search', detail: 'must contain a word' })
     }
+    if ((filter.words ?? filter.tags) && (await hasTasksWithoutWords(sql)))
+      filter.document = documentQuery(search ?? '')
     const [rows, total] = await Promise.all([
       selectTaskPage(sql, actor.userId, filter, order, slice),
       slice.page === null ? null : countTasks(sql, actor.userId, filter),
     ])
     return { ...listed(rows, slice.limit, { item: withoutKey, key: sortKeyOf }), total }
   })
-
-/** A tsquery that wants every word of the text, each as a prefix. Words end where `task_words` in sql/ ends them. */
-const prefixes = (text: string): string =>
-  text
-    .split(/[\s!-/:-@[-`{-~]+/)
-    .filter(Boolean)
-    .map((word) => `'${word}':*`)
-    .join(' & ')

@@ -78,7 +78,7 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
     return { ...held.get(follower)!.task, rank, steps: 1 }
   })
   const updates = [...arriving, ...making]
-  const saved = await updateTasks(tx, updates, { hasText: false })
+  const saved = await updateTasks(tx, updates, { hasText: destination !== source })
   const now = new Map(saved.map((task) => [task.id, task]))
   const entries = updates.flatMap((update): Entry[] => {
     const [{ task, sharees }, after] = [held.get(update.id)!, now.get(update.id)!]

@@ -172,18 +172,20 @@ const demandReader = async (
 }
 
 /** Writes those that differ, and answers all as they are now, in order. */
-export const save = async (
-  tx: Tx,
-  actor: Actor,
-  edited: Edited[],
-): Promise<Pick<Change<Task[]>, 'value' | 'entries'>> => {
+export const save = (tx: Tx, actor: Actor, edited: Edited[]): Promise<Saved> =>
+  saveAs(tx, actor.userId, edited)
+
+type Saved = Pick<Change<Task[]>, 'value' | 'entries'>
+
+/** @param actorId null for the system itself. */
+export const saveAs = async (tx: Tx, actorId: string | null, edited: Edited[]): Promise<Saved> => {
   const changed = edited.filter(({ before, fields }) => differs(before.task, fields))
   const updates = changed.map(({ before: { task }, fields }) => ({ ...task, ...fields, steps: 1 }))
   const saved =
     updates.length > 0 ? await updateTasks(tx, updates, { hasText: changed.some(hasNewText) }) : []
   const after = new Map(saved.map((task) => [task.id, task]))
   const entries = changed.flatMap(({ before: { task, sharees } }) =>
-    taskUpdated(task, after.get(task.id)!, sharees, actor.userId),
+    taskUpdated(task, after.get(task.id)!, sharees, actorId),
   )
   return { value: edited.map(({ before: { task } }) => after.get(task.id) ?? task), entries }
 }

@@ -15,6 +15,7 @@ import { notifications } from './dispatch/notify.ts'
 import { serveHealth, type WorkerHealth } from './http.ts'
 import { maintain } from './jobs/maintenance.ts'
 import { newOverdueStats, tellOverdue, type OverdueStats } from './jobs/overdue.ts'
+import { bringTasksIntoForm } from './jobs/text-form.ts'
 import { createLogSource } from './log-source.ts'
 import { loop } from './loop.ts'
 import { Shards } from './shards.ts'
@@ -47,6 +48,8 @@ export interface Worker extends AsyncDisposable {
 const consumers: readonly Consumer[] = [notifications]
 
 const maintainEveryMs = 60 * 60 * 1000
+/** How long a task that a server of the version before wrote is searched by the rules of that version. */
+const textFormEveryMs = 5_000
 /** Confirmations come every 250 ms. */
 const maxFeedLagMs = 2_000
 /** Past this many unread entries something holds a consumer up. */
@@ -116,6 +119,15 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       log,
       signal,
       work: () => maintain({ db, log, config, signal }),
+    }),
+    loop({
+      name: 'text',
+      everyMs: textFormEveryMs,
+      log,
+      signal,
+      work: async () => {
+        await bringTasksIntoForm({ db, publisher, log, signal })
+      },
     }),
   ])
   stack.defer(async () => {

@@ -103,6 +103,35 @@ test('migrations run once, in order, however many processes start at once', asyn
   expect(numbers.map(({ n }) => n)).toEqual([1, 2, 3, 4])
 })
 
+test('indexes are built concurrently, once, however many processes start at once, and again where one failed', async () => {
+  const options = await fixture()
+  await write('0002_rows.sql', 'insert into first values (3);')
+  await migrate(options)
+  await write(
+    '0003_indexes.sql',
+    `-- no transaction
+create index concurrently if not exists first_n_idx on first (n);
+
+create unique index concurrently if not exists first_once_idx
+  on first ((n % 2));
+`,
+  )
+  expect(await refusal(migrate(options))).toContain('0003_indexes: could not create unique index')
+  await on(options.url, (sql) => sql`delete from first where n = 3`)
+  const runs = await Promise.all(Array.from({ length: 5 }, () => migrate(options)))
+  expect(runs.flat()).toEqual(['0003_indexes'])
+  const indexes = await on(
+    options.url,
+    (sql) => sql`
+      select c.relname as name, i.indisvalid as valid from pg_index i join pg_class c on c.oid = i.indexrelid
+      where i.indrelid = 'first'::regclass order by 1`,
+  )
+  expect(indexes.map((row) => ({ ...row }))).toEqual([
+    { name: 'first_n_idx', valid: true },
+    { name: 'first_once_idx', valid: true },
+  ])
+})
+
 test('status tells applied, pending, changed and unknown apart', async () => {
   const options = await fixture()
   await write('0002_second.sql', 'select 1;')

@@ -192,3 +192,112 @@ describe('tags', () => {
     expect(same.headers.get('tide-cursor')).toBeNull()
   })
 })
+
+describe('search and order', () => {
+  let own: Calls
+
+  beforeAll(async () => {
+    own = callsOf(world, await world.register('Sam'))
+  })
+  const idsOf = async (query: Record<string, string>): Promise<string[]> => {
+    const answer = await own.call<{ items: Task[] }>(
+      'GET',
+      `/api/tasks?${new URLSearchParams(query).toString()}`,
+    )
+    expect(answer.status).toBe(200)
+    return answer.body.items.map(({ id }) => id)
+  }
+
+  test.each([
+    ['réunion', ['reunion', 'REUNION', decomposed, 'réu']],
+    ['Hauptstraße 5', ['hauptstrasse', 'HAUPTSTRASSE', 'hauptstraße 5', 'hauptstras']],
+    ['İzmir', ['izmir', 'İZMİR', 'IZMIR']],
+    ['今日は天気がいいですね', ['天気', '今日', '天気 今日']],
+    ['ฉันรักประเทศไทย', ['ประเทศไทย']],
+    ['🚀🎉 away', ['🚀', '🎉', '🚀away']],
+    ['👩‍🚀 ship', ['👩‍🚀', '👩']],
+    ['ＦＵＬＬ width', ['full', 'ｆｕｌｌ']],
+    ['ﬁle under etc/passwd', ['file', 'passwd', 'etc/pass']],
+    ['ΛΟΓΟΣ', ['λόγος', 'λογοσ']],
+  ])('%s is found', async (title, searches) => {
+    for (const fields of [{ title }, { description: title }]) {
+      const { id } = await own.task(fields)
+      for (const search of searches) expect([search, await idsOf({ search })]).toEqual([search, [id]])
+      await own.call('DELETE', `/api/tasks/${id}`)
+    }
+  })
+
+  test('a tag is found by filter and search in every form, also after a move and after it changed', async () => {
+    const { id } = await own.task({ tags: ['İstanbul'] })
+    const project = await own.project()
+    const everywhere = async (found: string[]): Promise<void> => {
+      for (const word of ['İstanbul', 'istanbul', 'ISTANBUL', 'I\u0307stanbul']) {
+        expect([word, await idsOf({ tag: word })]).toEqual([word, found])
+        expect([word, await idsOf({ search: word })]).toEqual([word, found])
+      }
+    }
+    await everywhere([id])
+    expect(await idsOf({ tag: 'istanb' })).toEqual([])
+    expect((await own.call('POST', `/api/tasks/${id}/move`, { projectId: project.id })).status).toBe(200)
+    await everywhere([id])
+    expect(await idsOf({ projectId: project.id, search: 'istan' })).toEqual([id])
+    await own.call('PATCH', `/api/tasks/${id}`, { status: 'done' })
+    await everywhere([id])
+    await own.call('PATCH', `/api/tasks/${id}`, { tags: [] })
+    await everywhere([])
+  })
+
+  test('only the first eight words of a search count, and one word is needed', async () => {
+    const { id } = await own.task({ title: 'q1 q2 q3 q4 q5 q6 q7 q8' })
+    expect(await idsOf({ search: 'q1 q2 q3 q4 q5 q6 q7 q8 q9 q10' })).toEqual([id])
+    expect(await idsOf({ search: 'q1 q9' })).toEqual([])
+    for (const search of ['—', '!?', '\u200b', '\u0301']) {
+      const answer = await own.refused('GET', `/api/tasks?search=${encodeURIComponent(search)}`)
+      expect([search, answer.status, pointersOf(answer)]).toEqual([search, 422, ['/search']])
+    }
+  })
+
+  test('titles are ordered by their folding, whatever the page', async () => {
+    const project = await own.project()
+    for (const title of [
+      'Zebra',
+      'Äpfel',
+      'apfel',
+      'A\u0308rger',
+      'ﬁn',
+      'Fin2',
+      'ΟΔΟΣ',
+      'οδόσα',
+      'strasse',
+      'Straße',
+    ])
+      await own.task({ title, projectId: project.id })
+    const titles: string[] = []
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const query = new URLSearchParams({
+        projectId: project.id,
+        sort: 'title',
+        limit: '3',
+        ...(cursor && { cursor }),
+      })
+      const { body }: { body: { items: Task[]; nextCursor: string | null } } = await own.call(
+        'GET',
+        `/api/tasks?${query.toString()}`,
+      )
+      titles.push(...body.items.map(({ title }) => title))
+      cursor = body.nextCursor
+    }
+    expect(titles).toEqual([
+      'Äpfel',
+      'apfel',
+      'Ärger',
+      'ﬁn',
+      'Fin2',
+      'strasse',
+      'Straße',
+      'Zebra',
+      'ΟΔΟΣ',
+      'οδόσα',
+    ])
+  })
+})

@@ -1,5 +1,6 @@
 // Lists of tasks as the contract words them, over plain objects: what the SQL is compared with.
 import { priorities, statuses, type Task } from '../../src/model/task.ts'
+import { searchWordsOf, tagKey, titleKey, wordsOf } from '../../src/model/text-form.ts'
 
 /** A task and what the list rules know beyond its fields. */
 export interface Known {
@@ -10,12 +11,6 @@ export interface Known {
 }
 
 export type Query = Record<string, string | string[]>
-
-const simpleLower = (text: string): string =>
-  Array.from(text, (point) => {
-    const lower = point.toLowerCase()
-    return Array.from(lower).length === 1 ? lower : point
-  }).join('')
 
 /** By code points, which UTF-8 bytes sort alike; JavaScript's own order is by code units. */
 const compareText = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
@@ -38,15 +33,13 @@ const keyOf = (task: Task, by: string): number | string | null => {
     case 'rank':
       return task.rank
     default:
-      return simpleLower(task.title)
+      return titleKey(task.title)
   }
 }
 
-const wordsIn = (text: string): string[] => simpleLower(text).match(/[\p{L}\p{N}]+/gu) ?? []
-
 const isFound = (task: Task, search: string): boolean => {
-  const held = wordsIn([task.title, task.description, ...task.tags].join(' '))
-  return wordsIn(search).every((word) => held.some((other) => other.startsWith(word)))
+  const held = wordsOf([task.title, task.description, ...task.tags].join('\n'))
+  return searchWordsOf(search).every((word) => held.some((other) => other.startsWith(word)))
 }
 
 const isOverdue = (task: Task): boolean =>
@@ -82,7 +75,7 @@ export const expectedIds = (all: Known[], query: Query, me: string): string[] =>
   )
   const found = readable.filter(
     (known) =>
-      [tag].flat().every((wanted) => known.task.tags.includes(wanted.trim().toLowerCase())) &&
+      [tag].flat().every((wanted) => known.task.tags.some((held) => tagKey(held) === tagKey(wanted))) &&
       Object.entries(filters).every(([name, value]) => rules[name]!(known, String(value), me)),
   )
   const isDescending = String(sort).startsWith('-')

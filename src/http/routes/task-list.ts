@@ -1,9 +1,9 @@
 // GET /api/tasks: the query string, read strictly, becomes a filter, an order and a page.
 import { Type, type Static } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import { taskSorts, type Range, type TaskFilter, type TaskOrder } from '../../db/task-list.ts'
+import { taskSorts, type Range, type TaskOrder } from '../../db/task-list.ts'
 import type { Deps } from '../../deps.ts'
-import { listTasks } from '../../domain/task-list.ts'
+import { listTasks, type TaskSearch } from '../../domain/task-list.ts'
 import { Id, Instant, toInstant, Word } from '../../model/scalar.ts'
 import { priorities, statuses, Task } from '../../model/task.ts'
 import { canonicalTag } from '../../model/text-form.ts'
@@ -33,7 +33,7 @@ const listQuery = Type.Object(
       Text({
         minLength: 1,
         maxLength: 200,
-        description: 'Words, each as a prefix, in title, description and tags',
+        description: 'Words of title, description and tags, each as a prefix; the first 8 are used',
       }),
     ),
     createdAfter: from(),
@@ -64,7 +64,7 @@ const wordsOf = <const T extends string>(all: readonly T[], value: string | unde
 const assignee = (value: string | undefined, userId: string): string | null | undefined =>
   value === 'none' ? null : value === 'me' ? userId : value
 
-const filterOf = (query: ListQuery, userId: string): TaskFilter => {
+const filterOf = (query: ListQuery, userId: string): TaskSearch => {
   const filter = {
     projectId: query.projectId,
     parentId: query.parentId,
