@@ -6,7 +6,7 @@ import { selectHeldTasks } from '../db/tasks.ts'
 import type { Edited } from './task-steps.ts'
 import { saveAs } from './task-steps.ts'
 import { differs, patched } from './task-fields.ts'
-import type { Change } from './write.ts'
+import type { SystemChange } from './write.ts'
 
 export interface BroughtAlong {
   /** Tasks that have their words now. */
@@ -21,7 +21,7 @@ export interface BroughtAlong {
 const nobody = '00000000-0000-0000-0000-000000000000'
 
 /** The next tasks, at most `limit`, those that are being written left out. */
-export const bringTasksAlong = async (tx: Tx, limit: number): Promise<Change<BroughtAlong>> => {
+export const bringTasksAlong = async (tx: Tx, limit: number): Promise<SystemChange<BroughtAlong>> => {
   const ids = await lockTasksWithoutWords(tx, limit)
   const held = await selectHeldTasks(tx, nobody, ids)
   const edited = held.map((before): Edited => ({ before, fields: patched(before.task, {}) }))

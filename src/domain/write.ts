@@ -100,7 +100,7 @@ const replay = async (tx: Tx, actor: Actor, claim: Claim, kept: KeptReply): Prom
 }
 
 /** What a write without an actor did: there is no answer to repeat, so no subject. */
-type SystemChange<T> = Omit<Change<T>, 'subject'>
+export type SystemChange<T> = Omit<Change<T>, 'subject'>
 
 /** The write path without an actor, in the turns of a caller: sign-up, sessions. Nothing to repeat. */
 export const writeFor = <T>(

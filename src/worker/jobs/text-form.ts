@@ -3,12 +3,12 @@
 // one by one; a step that is lost is done again, one that is done finds nothing.
 import { tryLockLoop } from '../../db/leases.ts'
 import { bringTasksAlong, type BroughtAlong } from '../../domain/task-words.ts'
-import { writeAsSystem, type WriteDeps } from '../../domain/write.ts'
+import { writeAsSystem, type SystemWriteDeps } from '../../domain/write.ts'
 import type { Log } from '../../log.ts'
 
 const batchSize = 200
 
-export interface TextFormDeps extends WriteDeps {
+export interface TextFormDeps extends SystemWriteDeps {
   log: Log
   signal: AbortSignal
 }
