@@ -24,7 +24,9 @@ import { newLiveStats } from './events/stats.ts'
 import { startSweeper } from './events/sweeper.ts'
 import { Tail } from './events/tail.ts'
 import { BodyBudget } from './http/body-budget.ts'
-import { createLimiter } from './http/rate-limit.ts'
+import { createAttempts } from './limits/attempts.ts'
+import { RedisCounters } from './limits/redis-counters.ts'
+import { createWindowLimiter } from './limits/window.ts'
 import { createTokens } from './http/tokens.ts'
 import { Waiters } from './limits/waiters.ts'
 import type { Log } from './log.ts'
@@ -142,6 +144,7 @@ export const openServer = async (
   const stats = newLiveStats()
   const tokens = createTokens(config)
   const authenticator = stack.use(createAuthenticator({ db, systemDb: db, tokens, tail, hub, log }))
+  const counters = new RedisCounters({ redis: redis.client, log })
   const drain = new AbortController()
   const deps = {
     config,
@@ -161,7 +164,8 @@ export const openServer = async (
     tokens,
     authenticator,
     passwords: createPasswords(config.passwordHashesAtOnce),
-    limiter: createLimiter({ redis: redis.client, log }),
+    limiter: createWindowLimiter(counters),
+    attempts: createAttempts(counters),
     redisHealth: createRedisProbe(redis),
     draining: drain.signal,
   } satisfies Deps

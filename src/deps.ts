@@ -13,6 +13,7 @@ import type { ServerRegistry } from './events/servers.ts'
 import type { Tail } from './events/tail.ts'
 import type { BodyBudget } from './http/body-budget.ts'
 import type { Waiters } from './limits/waiters.ts'
+import type { Attempts, RateLimiter } from './limits/rate.ts'
 import type { Log } from './log.ts'
 
 /** Signs and checks access tokens; the only thing that knows their keys. */
@@ -43,38 +44,30 @@ export interface Authenticator {
   authenticate(token: string): Promise<Identity>
 }
 
-/** Counts attempts per key in a window; in Redis, or in the process while Redis is away. */
-export interface RateLimiter {
-  /** Takes one of `limit` per window. Never throws and never waits longer than 100 ms. */
-  take(policy: RatePolicy, key: string): Promise<RateState>
-  /** Puts back what a `take` took for nothing. Never throws. */
-  giveBack(policy: RatePolicy, key: string): Promise<void>
-  /** How often Redis could not be asked, for the metrics. */
-  readonly misses: number
-}
-
-export interface RatePolicy {
-  name: string
-  limit: number
-  windowSeconds: number
-  /** Counted in this process while Redis is away; others then let everything pass. */
-  isStrict?: boolean
-}
-
-export interface RateState {
-  allowed: boolean
-  limit: number
-  remaining: number
-  /** Seconds until the window is over. */
-  resetSeconds: number
-}
-
-/** Argon2id behind a semaphore, so that sign-in floods cannot starve the process. */
+/**
+ * Argon2id behind a semaphore, so that sign-in floods cannot starve the process. `userId` names the signed-in person
+ * whom a hash is for: these have turns of their own, so that they cannot use up those of sign-ins.
+ */
 export interface Passwords {
-  hash(password: string): Promise<string>
+  hash(password: string, userId?: string): Promise<string>
   /** Also takes as long when there is no hash, so that unknown accounts cannot be told by time. */
-  verify(password: string, hash: string | null): Promise<{ valid: boolean; outdated: boolean }>
+  verify(password: string, hash: string | null, userId?: string): Promise<PasswordVerdict>
 }
+
+export interface PasswordVerdict {
+  valid: boolean
+  outdated: boolean
+}
+
+/**
+ * The way a request verifies a password: under the limits of failed checks. 429 `rate_limited`.
+ * @param account `userId` is null where no account has the address.
+ */
+export type PasswordCheck = (
+  account: { userId: string | null; email: string },
+  password: string,
+  hash: string | null,
+) => Promise<PasswordVerdict>
 
 /** Everything a server process is made of. */
 export interface Deps {
@@ -103,6 +96,7 @@ export interface Deps {
   authenticator: Authenticator
   passwords: Passwords
   limiter: RateLimiter
+  attempts: Attempts
   /** Whether Redis takes writes; for health. */
   redisHealth: RedisProbe
   /** Aborted once the process drains: refuse what is new, end what waits. */

@@ -158,3 +158,17 @@ export const selectSessions = (
   where user_id = ${userId} and revoked_at is null and expires_at > now()
   order by last_seen_at desc, id desc
   limit ${limit}`
+
+/** Addresses of the user's newest 200 sessions that were seen within `days`, also of ended ones. */
+export const selectRecentAddresses = async (
+  sql: Queryable,
+  userId: string | null,
+  days: number,
+): Promise<string[]> => {
+  const rows = await sql<{ ip: string }[]>`
+    select distinct ip from (
+      select ip, last_seen_at from sessions where user_id = ${userId} order by created_at desc limit 200
+    ) newest
+    where last_seen_at > now() - make_interval(days => ${days})`
+  return rows.map((row) => row.ip)
+}

@@ -2,7 +2,7 @@
 // answer nor the duration of a failed sign-in.
 import type { Tx } from '../db/client.ts'
 import { insertUser, lockUser, selectCredentials, updatePasswordHash, type Credentials } from '../db/users.ts'
-import type { Deps } from '../deps.ts'
+import type { Deps, PasswordCheck } from '../deps.ts'
 import { AppError, invalid, messageOf } from '../errors.ts'
 import type { Entry } from '../model/event.ts'
 import type { Registration, SignIn } from '../model/credentials.ts'
@@ -44,15 +44,16 @@ export const createUser = async (
   return { user, entries: await createInbox(tx, user.id) }
 }
 
-/** 401 `invalid_credentials`; 403 `user_disabled` after the right password; 503 when too many wait. */
+/** 401 `invalid_credentials`; 403 `user_disabled` after the right password; 429; 503 when too many wait. */
 export const signIn = async (
-  deps: AuthDeps,
+  deps: AuthDeps & { checkPassword: PasswordCheck },
   { email, password }: SignIn,
   device: Device,
 ): Promise<SessionAnswer> => {
   const address = canonicalEmail(email)
   const found = await deps.db.of(device.caller).read((sql) => selectCredentials(sql, address))
-  const { valid, outdated } = await deps.passwords.verify(password, found?.passwordHash ?? null)
+  const account = { userId: found?.user.id ?? null, email: address }
+  const { valid, outdated } = await deps.checkPassword(account, password, found?.passwordHash ?? null)
   if (!found || !valid) throw new AppError('invalid_credentials')
   const betterHash = outdated ? await rehash(deps, password) : null
   const opened = await deps.db.of(found.user.id).transact(async (tx) => {

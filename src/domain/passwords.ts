@@ -2,15 +2,17 @@
 // wait, because Bun computes them on the thread pool that also resolves names and reads files.
 import type { Passwords } from '../deps.ts'
 import { AppError, invalid } from '../errors.ts'
-import { takeTurns } from '../turns.ts'
+import { createFairTurns } from '../limits/fair-turns.ts'
 import { isCommonPassword } from './common-passwords.ts'
 
 /** OWASP's smallest recommended argon2id: 20 ms of one core, 19 MiB. */
 const argon2id = { algorithm: 'argon2id', memoryCost: 19_456, timeCost: 2 } as const
 const current = `$argon2id$v=19$m=${argon2id.memoryCost},t=${argon2id.timeCost},p=1$`
 
-/** How many may wait for each that runs: about a third of a second. */
-const waitingPerRunning = 16
+/** How many may wait for each that runs, of sign-ins and of signed-in people: about two thirds of a second each. */
+const waitingPerRunning = 32
+/** Of one signed-in person: a second request at the same time, no more. */
+const maxWaitingPerPerson = 2
 
 /** 422 for what anybody would guess; its length is the schema's matter. */
 export const demandUncommon = (password: string, pointer: string): void => {
@@ -22,14 +24,15 @@ export const demandUncommon = (password: string, pointer: string): void => {
  * `hash` and `verify` throw 503 `unavailable` at once when too many wait already.
  */
 export const createPasswords = (maxAtOnce: number): Passwords => {
-  const inTurn = takeTurns(
-    maxAtOnce,
-    maxAtOnce * waitingPerRunning,
-    () => new AppError('unavailable', 'Too many sign-ins at once', { retryAfter: 1 }),
-  )
+  const inTurn = createFairTurns({
+    atOnce: maxAtOnce,
+    maxWaiting: maxAtOnce * waitingPerRunning,
+    maxWaitingPerPerson,
+    refusal: () => new AppError('unavailable', 'Too many passwords are being checked', { retryAfter: 1 }),
+  })
 
-  const hash = (password: string): Promise<string> =>
-    inTurn(() => Bun.password.hash(normal(password), argon2id))
+  const hash: Passwords['hash'] = (password, userId) =>
+    inTurn(userId, () => Bun.password.hash(normal(password), argon2id))
 
   // Verified against when there is no account: the same work as for a real one.
   let decoy: string | undefined
@@ -38,8 +41,8 @@ export const createPasswords = (maxAtOnce: number): Passwords => {
 
   return {
     hash,
-    verify: (password, stored) =>
-      inTurn(async () => {
+    verify: (password, stored, userId) =>
+      inTurn(userId, async () => {
         // oxlint-disable-next-line promise/prefer-await-to-then -- a hash that cannot be read matches nothing
         const matches = await Bun.password
           .verify(normal(password), stored ?? (await decoyHash()))

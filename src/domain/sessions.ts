@@ -8,6 +8,7 @@ import {
   revokeSessions,
   rotateToken,
   selectKnownTokens,
+  selectRecentAddresses,
   selectRefreshToken,
   selectSessions,
 } from '../db/sessions.ts'
@@ -46,6 +47,8 @@ interface Refused {
 const graceSeconds = 10
 const maxUserAgent = 300
 const maxListed = 100
+/** How long an account keeps a bucket of its own at an address it signed in from. */
+const recentDays = 30
 
 /** Opens a session for a user whose row the transaction has locked or made. */
 export const openSession = async (tx: Tx, user: User, device: Device): Promise<Opened> => {
@@ -151,6 +154,13 @@ export const endSessions = async (tx: Tx, userId: string, except: string | null)
 /** The actor's live sessions, last used first, at most 100. */
 export const listSessions = ({ db }: Pick<Deps, 'db'>, { userId, sessionId }: Actor): Promise<Session[]> =>
   db.of(userId).read((sql) => selectSessions(sql, userId, sessionId, maxListed))
+
+/** Addresses from which the account signed in within 30 days; none for no account. */
+export const recentAddresses = (
+  { db }: Pick<Deps, 'db'>,
+  caller: string,
+  userId: string | null,
+): Promise<string[]> => db.of(caller).read((sql) => selectRecentAddresses(sql, userId, recentDays))
 
 const sessionEnded = (userId: string, sessionId: string): Entry =>
   controlEntry(userId, { kind: 'session', sessionId })

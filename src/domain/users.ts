@@ -11,7 +11,7 @@ import {
   updateUser,
   type Credentials,
 } from '../db/users.ts'
-import type { Deps } from '../deps.ts'
+import type { Deps, PasswordCheck } from '../deps.ts'
 import { AppError, invalid, notFound } from '../errors.ts'
 import { userScope, type Entry } from '../model/event.ts'
 import type { PasswordChange, UserPatch } from '../model/credentials.ts'
@@ -24,7 +24,7 @@ import { endSessions } from './sessions.ts'
 import { ownSubject } from './subject.ts'
 import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
-export type UserDeps = WriteDeps & Pick<Deps, 'passwords'>
+export type UserDeps = WriteDeps & Pick<Deps, 'passwords'> & { checkPassword: PasswordCheck }
 
 const writable = ['email', 'name', 'timeZone'] as const
 
@@ -88,7 +88,7 @@ export const changePassword = async (
   const { userId, sessionId } = request.actor
   demandUncommon(password, '/password')
   const seen = await demandPassword(deps, userId, currentPassword)
-  const passwordHash = await deps.passwords.hash(password)
+  const passwordHash = await deps.passwords.hash(password, userId)
   return write(deps, request, async (tx) => {
     await lockSame(tx, userId, seen)
     await updatePasswordHash(tx, userId, passwordHash)
@@ -101,7 +101,7 @@ export const changePassword = async (
  * @param options `unlessEmail` an address that needs no password because the account has it already.
  */
 export const demandPassword = async (
-  { db, passwords }: Pick<Deps, 'db' | 'passwords'>,
+  { db, checkPassword }: Pick<UserDeps, 'db' | 'checkPassword'>,
   userId: string,
   password: string | undefined,
   { unlessEmail, pointer = '/currentPassword' }: { unlessEmail?: string; pointer?: string } = {},
@@ -110,7 +110,7 @@ export const demandPassword = async (
   if (!seen) throw notFound()
   if (seen.user.email === unlessEmail) return seen
   if (password === undefined) throw invalid({ pointer, detail: 'is required for this change' })
-  const { valid } = await passwords.verify(password, seen.passwordHash)
+  const { valid } = await checkPassword({ userId, email: seen.user.email }, password, seen.passwordHash)
   if (!valid) throw invalid({ pointer, detail: 'is not the current password' })
   return seen
 }

@@ -1,12 +1,14 @@
 // Rate limits as a request meets them: whose bucket it draws from, the headers that tell, and the 429.
-import { isIPv6 } from 'node:net'
-import type { Deps, RatePolicy } from '../deps.ts'
+import type { Deps, PasswordCheck } from '../deps.ts'
+import { recentAddresses } from '../domain/sessions.ts'
 import { AppError } from '../errors.ts'
-import { canonicalEmail } from '../model/text-form.ts'
-import { policiesOf } from './rate-limit.ts'
+import { addressKey } from '../limits/address-key.ts'
+import { policiesOf } from '../limits/policies.ts'
+import type { RatePolicy, RateState } from '../limits/rate.ts'
 import { factsOf } from './request.ts'
 
 type AllowanceDeps = Pick<Deps, 'config' | 'limiter'>
+type PasswordCheckDeps = Pick<Deps, 'config' | 'db' | 'attempts' | 'passwords'>
 
 /** Answer headers, as Elysia collects them in `set`. */
 type Headers = Record<string, string | number>
@@ -19,11 +21,18 @@ export const demandAllowance = async (
   key: string,
 ): Promise<void> => {
   if (!config.rateLimit) return
-  const { allowed, limit, remaining, resetSeconds } = await limiter.take(policy, key)
+  const state = await limiter.take(policy, key)
+  setHeaders(headers, policy, state)
+  if (!state.allowed) throw rateLimited(state)
+}
+
+const setHeaders = (headers: Headers, policy: RatePolicy, { limit, remaining, resetSeconds }: RateState) => {
   headers['RateLimit-Policy'] = `"${policy.name}";q=${limit};w=${policy.windowSeconds}`
   headers['RateLimit'] = `"${policy.name}";r=${remaining};t=${resetSeconds}`
-  if (!allowed) throw new AppError('rate_limited', undefined, { retryAfter: resetSeconds })
 }
+
+const rateLimited = ({ resetSeconds }: RateState): AppError =>
+  new AppError('rate_limited', undefined, { retryAfter: resetSeconds })
 
 /** What every request draws: from its user's bucket, or its address's where there is no user. */
 export const demandRequest = (deps: AllowanceDeps, request: Request, headers: Headers): Promise<void> => {
@@ -33,47 +42,49 @@ export const demandRequest = (deps: AllowanceDeps, request: Request, headers: He
 }
 
 /**
- * Runs a sign-in under the limits of failed ones: an attempt is drawn before, so that many at once cannot pass
- * together, and put back unless the credentials were wrong.
+ * How a request verifies passwords: every check is an attempt under the limits of failed sign-ins, per address and per
+ * account. An address from which the account signed in lately, or a live session, has a bucket of its own for the
+ * account and is not refused for what others did from its address: strangers cannot lock an owner out.
  */
-export const limitSignIn = async <T>(
-  deps: AllowanceDeps,
-  { request, headers, email }: { request: Request; headers: Headers; email: string },
-  signIn: () => Promise<T>,
-): Promise<T> => {
-  if (!deps.config.rateLimit) return signIn()
-  const { signInsOfAddress, signInsOfAccount } = policiesOf(deps.config)
-  const drawn: [RatePolicy, string][] = []
-  const draw = async (policy: RatePolicy, key: string): Promise<void> => {
-    await demandAllowance(deps, headers, policy, key)
-    drawn.push([policy, key])
+export const passwordCheck =
+  (deps: PasswordCheckDeps, request: Request, headers: Headers): PasswordCheck =>
+  async (account, password, hash) => {
+    const { identity, ip } = factsOf(request)
+    const verify = () => deps.passwords.verify(password, hash, identity?.actor.userId)
+    if (!deps.config.rateLimit) return verify()
+    const { signInsOfAddress, signInsOfAccount } = policiesOf(deps.config)
+    const address = addressKey(ip)
+    const caller = identity?.actor.userId ?? `address:${address}`
+    const known = await recentAddresses(deps, caller, account.userId)
+    const device = known.some((one) => addressKey(one) === address) ? address : identity?.actor.sessionId
+    const ends: ((isFailure: boolean) => Promise<void>)[] = []
+    let isFailure = false
+    try {
+      if (device === undefined) ends.push(await demandAttempt(deps, headers, signInsOfAddress, address))
+      const key = accountKey(account, device)
+      ends.push(await demandAttempt(deps, headers, signInsOfAccount, key))
+      const verdict = await verify()
+      isFailure = !verdict.valid
+      return verdict
+    } finally {
+      await Promise.all(ends.map((end) => end(isFailure)))
+      if (isFailure && device !== undefined) await deps.attempts.fail(signInsOfAddress, address)
+    }
   }
-  const putBack = () => Promise.all(drawn.map(([policy, key]) => deps.limiter.giveBack(policy, key)))
-  try {
-    await draw(signInsOfAddress, addressKey(factsOf(request).ip))
-    await draw(signInsOfAccount, accountKey(email))
-    const result = await signIn()
-    await putBack()
-    return result
-  } catch (error) {
-    if (!(error instanceof AppError) || error.code !== 'invalid_credentials') await putBack()
-    throw error
-  }
+
+/** Begins an attempt and answers how it ends. 429 `rate_limited`. */
+const demandAttempt = async (
+  { attempts }: Pick<Deps, 'attempts'>,
+  headers: Headers,
+  policy: RatePolicy,
+  key: string,
+): Promise<(isFailure: boolean) => Promise<void>> => {
+  const { state, end } = await attempts.begin(policy, key)
+  setHeaders(headers, policy, state)
+  if (!end) throw rateLimited(state)
+  return end
 }
 
 /** One key for an account, whether it exists or not; addresses stay out of Redis. */
-const accountKey = (email: string): string =>
-  new Bun.CryptoHasher('sha256').update(canonicalEmail(email)).digest('base64url')
-
-/** IPv4 in IPv6 counts as IPv4; of IPv6 a household has a /64. */
-export const addressKey = (ip: string): string => {
-  const bare = ip.replace(/%.*$/, '').slice(0, 64)
-  if (!isIPv6(bare)) return bare
-  const [head = '', tail] = new URL(`http://[${bare}]`).hostname.slice(1, -1).split('::')
-  const first = head === '' ? [] : head.split(':')
-  const last = tail === undefined || tail === '' ? [] : tail.split(':')
-  const groups = [...first, ...Array<string>(8 - first.length - last.length).fill('0'), ...last]
-  if (groups.slice(0, 6).join(':') !== '0:0:0:0:0:ffff') return `${groups.slice(0, 4).join(':')}::/64`
-  const [high, low] = groups.slice(6).map((group) => Number.parseInt(group, 16))
-  return [high! >> 8, high! & 255, low! >> 8, low! & 255].join('.')
-}
+const accountKey = ({ userId, email }: Parameters<PasswordCheck>[0], device = ''): string =>
+  new Bun.CryptoHasher('sha256').update(`${userId ?? email} ${device}`).digest('base64url')

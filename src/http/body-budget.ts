@@ -3,7 +3,7 @@
 // before anything of the request is waited for, and refusing it closes the connection.
 import { AppError, unavailable } from '../errors.ts'
 import { ByteBudget, type Reservation } from '../limits/byte-budget.ts'
-import { addressKey } from './allowance.ts'
+import { addressKey } from '../limits/address-key.ts'
 import { maxBodyBytes } from './body.ts'
 import { factsOf } from './request.ts'
 

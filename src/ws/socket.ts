@@ -1,7 +1,8 @@
 // The raw socket beside Elysia: the upgrade's checks, Bun's handlers, and the sockets of this process. Elysia's own
 // wrapper parses frames, leaks its per-hook objects and costs three times the memory (docs/decisions.md).
 import type { Server, WebSocketHandler } from 'bun'
-import type { Identity, RatePolicy } from '../deps.ts'
+import type { Identity } from '../deps.ts'
+import type { RatePolicy } from '../limits/rate.ts'
 import { selectLiveSessions } from '../db/sessions.ts'
 import { bearerTokenOf } from '../domain/bearer.ts'
 import { isAllowedOrigin } from '../domain/origin.ts'
@@ -26,7 +27,7 @@ const reconnectAfterMs = { elsewhere: [0, 1_000], here: [0, 10_000] } satisfies 
   [number, number]
 >
 /** Upgrades of an address without good credentials, over all processes. Who has good ones is not held up by others. */
-const refusedUpgrades: RatePolicy = { name: 'refused-upgrades', limit: 60, windowSeconds: 60, isStrict: true }
+const refusedUpgrades: RatePolicy = { name: 'refused-upgrades', limit: 60, windowSeconds: 60 }
 /** A drain closes this many connections a second, more where it would not be done in time: they come back elsewhere. */
 const drainPerSecond = 500
 const drainSliceMs = 50

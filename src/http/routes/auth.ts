@@ -15,10 +15,11 @@ import { AppError } from '../../errors.ts'
 import { Refresh, Registration, SignIn } from '../../model/credentials.ts'
 import { Id } from '../../model/scalar.ts'
 import { Session, SessionAnswer } from '../../model/user.ts'
-import { addressKey, demandAllowance, limitSignIn } from '../allowance.ts'
+import { addressKey } from '../../limits/address-key.ts'
+import { policiesOf } from '../../limits/policies.ts'
+import { demandAllowance, passwordCheck } from '../allowance.ts'
 import { refreshCookie, refreshTokenOfCookie } from '../cookies.ts'
 import { authenticate, guarded, signedIn } from '../guard.ts'
-import { policiesOf } from '../rate-limit.ts'
 import { created, noContent, ok, respond } from '../reply.ts'
 import { factsOf } from '../request.ts'
 
@@ -62,8 +63,8 @@ export const authRoutes = (deps: Deps) => {
     .post(
       '/login',
       async ({ body, request, set }) => {
-        const attempt = { request, headers: set.headers, email: body.email }
-        const answer = await limitSignIn(deps, attempt, () => signIn(deps, body, deviceOf(request)))
+        const checkPassword = passwordCheck(deps, request, set.headers)
+        const answer = await signIn({ ...deps, checkPassword }, body, deviceOf(request))
         return respond(sessionReply(answer, request))
       },
       { body: SignIn, response: { 200: SessionAnswer }, detail: open('Sign in') },

@@ -8,6 +8,7 @@ import { AccountDeletion, PasswordChange, UserPatch } from '../../model/credenti
 import { Id } from '../../model/scalar.ts'
 import { Text } from '../../model/text.ts'
 import { PublicUser, User } from '../../model/user.ts'
+import { passwordCheck } from '../allowance.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { pageOf } from '../page.ts'
 import { Whole } from '../query.ts'
@@ -29,8 +30,13 @@ const search = Type.Object(
   { additionalProperties: false },
 )
 
-export const userRoutes = (deps: Deps) =>
-  new Elysia({ prefix: '/api/users' })
+export const userRoutes = (deps: Deps) => {
+  /** The same with every password check under the limits of this request's address and account. */
+  const checked = (request: Request, headers: Record<string, string | number>) => ({
+    ...deps,
+    checkPassword: passwordCheck(deps, request, headers),
+  })
+  return new Elysia({ prefix: '/api/users' })
     .use(signedIn)
     .get('/me', async ({ actor, request }) => respond(render(await getMe(deps, actor)), request), {
       response: { 200: User },
@@ -38,8 +44,8 @@ export const userRoutes = (deps: Deps) =>
     })
     .patch(
       '/me',
-      ({ actor, request, body }) =>
-        mutate({ request, actor }, render, (write) => updateMe(deps, write, body)),
+      ({ actor, request, body, set }) =>
+        mutate({ request, actor }, render, (write) => updateMe(checked(request, set.headers), write, body)),
       {
         body: UserPatch,
         response: { 200: User },
@@ -48,8 +54,8 @@ export const userRoutes = (deps: Deps) =>
     )
     .delete(
       '/me',
-      async ({ actor, body }) => {
-        await deleteAccount(deps, actor, body.password)
+      async ({ actor, request, body, set }) => {
+        await deleteAccount(checked(request, set.headers), actor, body.password)
         return respond(noContent())
       },
       {
@@ -60,8 +66,10 @@ export const userRoutes = (deps: Deps) =>
     )
     .put(
       '/me/password',
-      ({ actor, request, body }) =>
-        mutate({ request, actor }, noContent, (write) => changePassword(deps, write, body)),
+      ({ actor, request, body, set }) =>
+        mutate({ request, actor }, noContent, (write) =>
+          changePassword(checked(request, set.headers), write, body),
+        ),
       {
         body: PasswordChange,
         response: { 204: Type.Void() },
@@ -90,3 +98,4 @@ export const userRoutes = (deps: Deps) =>
         detail: detail('Read what is public of a person'),
       },
     )
+}

@@ -1,0 +1,197 @@
+// Limits on failed attempts: only failures count, and as many attempts may be in flight as failures are left. An
+// attempt beyond that waits for one of those in flight to end instead of being refused, so that 25 people behind one
+// address who sign in at once all get in, and a flood of wrong passwords still gets exactly the limit checked.
+//
+// Failures and attempts in flight are counted in Redis for all processes. While Redis is away a process goes on from
+// the failures it last heard of with its own attempts; the failures it counts meanwhile are owed to Redis, as in
+// `window.ts`. An attempt that never ends (its process was killed) stops counting after `leaseMs`.
+import type { Attempts, RatePolicy, RateState } from './rate.ts'
+import { KeyMemory, secondsUntil, type RedisCounters } from './redis-counters.ts'
+
+const maxKeys = 10_000
+/** How long an attempt waits for others to end, and how many may wait for one key on a process. */
+const waitMs = 5_000
+const maxWaiting = 256
+/** Attempts in flight elsewhere end unheard: look again. */
+const lookAgainMs = 100
+const leaseMs = 10_000
+
+/**
+ * KEYS[1] a hash: failures, the end of their window, and per process its attempts in flight and the end of their lease.
+ * ARGV: limit, window in ms, lease in ms, what to add to the failures, what is known where the hash is lost, ms to the
+ * end of that window, the process, its attempts in flight with the one that asks, and 1 if one asks to begin. Each
+ * process writes its own number as a whole, so that a lost answer is put right by its next step. Answers whether the
+ * attempt begins (1), has to wait (2) or is refused (0), failures, and ms to the end of the window.
+ */
+const attemptScript = `
+local limit, window, lease = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local added, known, knownMs = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local process, mine, asks = 'of ' .. ARGV[7], tonumber(ARGV[8]), ARGV[9] == '1'
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local failed, ends, others, leased = 0, 0, 0, 0
+local stored = redis.call('HGETALL', KEYS[1])
+for index = 1, #stored, 2 do
+  local field, value = stored[index], stored[index + 1]
+  if field == 'failed' then failed = tonumber(value)
+  elseif field == 'ends' then ends = tonumber(value)
+  elseif field ~= process then
+    local count, untilMs = string.match(value, '(%d+) (%d+)')
+    if tonumber(untilMs) > now then
+      others = others + tonumber(count)
+      leased = math.max(leased, tonumber(untilMs))
+    else redis.call('HDEL', KEYS[1], field) end
+  end
+end
+if #stored == 0 and knownMs > 0 then failed, ends = known, now + knownMs end
+if ends <= now then failed, ends = 0, 0 end
+failed = failed + added
+if failed > 0 and ends == 0 then ends = now + window end
+local verdict = 1
+if asks and failed >= limit then verdict = 0
+elseif asks and failed + others + mine > limit then verdict = 2 end
+if verdict ~= 1 then mine = mine - 1 end
+if mine > 0 then
+  leased = math.max(leased, now + lease)
+  redis.call('HSET', KEYS[1], process, string.format('%d %d', mine, now + lease))
+else redis.call('HDEL', KEYS[1], process) end
+if failed > 0 then redis.call('HSET', KEYS[1], 'failed', failed, 'ends', string.format('%d', ends)) end
+if failed == 0 and leased == 0 then redis.call('DEL', KEYS[1])
+else redis.call('PEXPIRE', KEYS[1], math.max(ends, leased) - now) end
+return { verdict, failed, math.max(0, ends - now) }`
+
+/** What this process knows of one key. */
+interface Known {
+  /** In all processes, as last heard, and here since then. */
+  failed: number
+  /** Failures that Redis has yet to count. */
+  owed: number
+  /** By `performance.now()`. */
+  endsAt: number
+  /** In flight in this process. */
+  trying: number
+  waiting: (() => void)[]
+}
+
+type Verdict = 'begun' | 'wait' | 'refused'
+
+const verdicts: Verdict[] = ['refused', 'begun', 'wait']
+
+export const createAttempts = (counters: RedisCounters): Attempts => {
+  const memory = new KeyMemory<Known>(maxKeys)
+  const processId = Bun.randomUUIDv7()
+
+  const knownOf = (policy: RatePolicy, key: string): Known => {
+    const known = memory.get(policy.name, key, newKnown)
+    if (performance.now() >= known.endsAt) Object.assign(known, { failed: 0, owed: 0 })
+    return known
+  }
+
+  /** Tells Redis what it does not know yet, and asks whether an attempt may begin; null while it is away. */
+  const step = async (
+    policy: RatePolicy,
+    key: string,
+    known: Known,
+    { asks }: { asks: boolean },
+  ): Promise<Verdict | null> => {
+    const { owed } = known
+    known.owed = 0 // carried by this step: one that is sent meanwhile must not carry it again
+    const askedAt = performance.now()
+    const answer = await counters.run(attemptScript, `${policy.name}:${key}`, [
+      policy.limit,
+      policy.windowSeconds * 1000,
+      leaseMs,
+      owed,
+      known.failed - owed,
+      Math.max(0, Math.ceil(known.endsAt - askedAt)),
+      processId,
+      known.trying,
+      asks ? 1 : 0,
+    ])
+    if (answer === null) {
+      known.owed += owed
+      return null
+    }
+    const [verdict, failed, ms] = answer
+    // Answers may overtake each other, and failures never become fewer.
+    known.failed = Math.max(known.failed, failed + known.owed)
+    if (ms > 0) known.endsAt = askedAt + ms
+    return verdicts[verdict]!
+  }
+
+  /** What this process knows suffices to refuse or to wait; only where it sees room is Redis asked. */
+  const tryToBegin = async (policy: RatePolicy, key: string): Promise<Verdict> => {
+    const known = knownOf(policy, key)
+    if (known.failed >= policy.limit) return 'refused'
+    if (known.failed + known.trying >= policy.limit) return 'wait'
+    known.trying += 1
+    const verdict = await step(policy, key, known, { asks: true })
+    if (verdict === null) counters.misses += 1
+    else if (verdict !== 'begun') known.trying -= 1
+    return verdict ?? 'begun'
+  }
+
+  /** Counts one failure; Redis hears of it with the next step. */
+  const countFailure = ({ windowSeconds }: RatePolicy, known: Known): void => {
+    if (performance.now() >= known.endsAt)
+      Object.assign(known, { failed: 0, owed: 0, endsAt: performance.now() + windowSeconds * 1000 })
+    known.failed += 1
+    known.owed += 1
+  }
+
+  return {
+    async begin(policy, key) {
+      const deadline = performance.now() + waitMs
+      for (;;) {
+        const verdict = await tryToBegin(policy, key)
+        const known = knownOf(policy, key)
+        const mayWait = performance.now() < deadline && known.waiting.length < maxWaiting
+        if (verdict === 'wait' && mayWait) {
+          await nextEnd(known)
+          continue
+        }
+        known.waiting.shift()?.() // the next may begin too, or is refused too
+        const state = stateOf(policy, known, verdict)
+        if (verdict !== 'begun') return { state, end: null }
+        const end = async (isFailure: boolean): Promise<void> => {
+          known.trying -= 1
+          if (isFailure) countFailure(policy, known)
+          await step(policy, key, known, { asks: false })
+          known.waiting.shift()?.()
+        }
+        return { state, end }
+      }
+    },
+
+    async fail(policy, key) {
+      const known = knownOf(policy, key)
+      countFailure(policy, known)
+      await step(policy, key, known, { asks: false })
+    },
+  }
+}
+
+const newKnown = (): Known => ({ failed: 0, owed: 0, endsAt: 0, trying: 0, waiting: [] })
+
+/** Resolves when an attempt of this process ends, or after `lookAgainMs`, later the longer the queue is. */
+const nextEnd = async (known: Known): Promise<void> => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(
+    () => {
+      known.waiting = known.waiting.filter((waiter) => waiter !== resolve)
+      resolve()
+    },
+    lookAgainMs * (1 + known.waiting.length / 8),
+  )
+  known.waiting.push(resolve)
+  await promise
+  clearTimeout(timer)
+}
+
+/** Refused for lack of room in the queue: a second; refused for its failures: when their window ends. */
+const stateOf = (policy: RatePolicy, known: Known, verdict: Verdict): RateState => ({
+  allowed: verdict === 'begun',
+  limit: policy.limit,
+  remaining: Math.max(0, policy.limit - known.failed - (verdict === 'begun' ? 1 : 0)),
+  resetSeconds: verdict === 'wait' ? 1 : known.endsAt > 0 ? secondsUntil(known.endsAt) : policy.windowSeconds,
+})

@@ -1,0 +1,19 @@
+// The limits a server keeps, from its settings: one table of names, limits and windows.
+import type { Config } from '../config.ts'
+import type { RatePolicy } from './rate.ts'
+
+export const policiesOf = (config: Config) =>
+  ({
+    requests: { name: 'requests', limit: config.requestsPerMinute, windowSeconds: 60 },
+    registrations: { name: 'registrations', limit: config.registrationsPerHour, windowSeconds: 3_600 },
+    signInsOfAddress: {
+      name: 'sign-ins-address',
+      limit: config.failedSignInsPer15Minutes,
+      windowSeconds: 900,
+    },
+    signInsOfAccount: {
+      name: 'sign-ins-account',
+      limit: config.failedSignInsPer15Minutes,
+      windowSeconds: 900,
+    },
+  }) satisfies Record<string, RatePolicy>

@@ -1,0 +1,71 @@
+// Redis as the rate limiters see it: a script answers three numbers, or null while Redis is away. Invariant: a caller waits
+// for at most `answerDeadlineMs` in which this process was running, so a stall of the own process is never taken for
+// an absent Redis; after a failure no call waits for `pauseMs`.
+import { withinOwnTime } from '../deadline.ts'
+import { messageOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+
+/** A caller may wait for the answer under way and for the next one: 90 ms in all. */
+const answerDeadlineMs = 45
+const pauseMs = 1_000
+
+/** As much of a Redis client as counting takes. */
+export interface ScriptRunner {
+  eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>
+}
+
+export class RedisCounters {
+  #resumesAt = 0
+  /** Decisions that this process made without Redis. */
+  misses = 0
+
+  constructor(private readonly deps: { redis: ScriptRunner; log: Log }) {}
+
+  /** Whether Redis is not to be asked now. */
+  get isPaused(): boolean {
+    return performance.now() < this.#resumesAt
+  }
+
+  /** @returns what the script answers; null, and a pause, when Redis does not answer in time. */
+  async run(
+    script: string,
+    key: string,
+    args: (number | string)[],
+  ): Promise<[number, number, number] | null> {
+    if (this.isPaused) return null
+    try {
+      const answer = this.deps.redis.eval(script, 1, `tide:rate:${key}`, ...args)
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what every script here returns
+      return (await withinOwnTime(answerDeadlineMs, 'Redis', answer)) as [number, number, number]
+    } catch (error) {
+      if (!this.isPaused)
+        this.deps.log.warn(
+          { cause: messageOf(error) },
+          'Redis does not answer the rate limiter: this process counts for itself',
+        )
+      this.#resumesAt = performance.now() + pauseMs
+      return null
+    }
+  }
+}
+
+/** Seconds until a time of `performance.now()`, at least 1. */
+export const secondsUntil = (at: number): number => Math.max(1, Math.ceil((at - performance.now()) / 1000))
+
+/** What this process remembers per policy and key, the least recently used dropped first. */
+export class KeyMemory<T> {
+  readonly #policies = new Map<string, Map<string, T>>()
+
+  /** @param maxKeys of one policy: keys of one cannot push out those of another. */
+  constructor(private readonly maxKeys: number) {}
+
+  get(policy: string, key: string, create: () => T): T {
+    const values = this.#policies.get(policy) ?? new Map<string, T>()
+    this.#policies.set(policy, values)
+    const value = values.get(key) ?? create()
+    values.delete(key)
+    values.set(key, value)
+    if (values.size > this.maxKeys) values.delete(values.keys().next().value!)
+    return value
+  }
+}
