@@ -2,6 +2,7 @@
 // unsaid is finished here: references by name, the one content type, security as the guard has it, the headers
 // and every error an operation can answer. Made once, at the first request, when all routes exist.
 import { swagger } from '@elysiajs/swagger'
+import { OptionalKind } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import packageJson from '../../package.json' with { type: 'json' }
 import { isGuarded } from './guard.ts'
@@ -57,10 +58,11 @@ export const openApiRoutes = (routesOf: () => Routes) => {
 /** The finished document for these routes. */
 export const describe = async (routes: Routes): Promise<JsonObject> => {
   const read = await readRoutes(routes)
+  const optional = new Set(routes.filter(hasOptionalBody).map(operationName))
   const paths = Object.entries(read).map(([path, item]): [string, JsonObject] => {
     const operations = Object.entries(objectOf(item)).map(([method, operation]): [string, Json] => [
       method,
-      finish(method, path, objectOf(operation)),
+      finish(method, path, objectOf(operation), !optional.has(`${method} ${path}`)),
     ])
     return [path.replace(/(.)\/$/, '$1'), Object.fromEntries(operations)]
   })
@@ -104,9 +106,18 @@ const merged = (paths: [string, JsonObject][]): JsonObject => {
   return result
 }
 
-const versioned = /^\/api\/(tasks|projects|comments)\/\{\w+\}$/
+const hasOptionalBody = ({ hooks }: Routes[number]): boolean => hooks.body?.[OptionalKind] !== undefined
 
-const finish = (method: string, path: string, operation: JsonObject): JsonObject => {
+const operationName = ({ method, path }: Routes[number]): string =>
+  `${method.toLowerCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`
+
+/** Writes that take If-Match. */
+const versioned = /^\/api\/(tasks|projects|comments)\/\{\w+\}(\/tags\/\{tag\})?$/
+
+/** Its operations carry the versions they expect. */
+const batch = '/api/tasks/batch'
+
+const finish = (method: string, path: string, operation: JsonObject, isBodyRequired: boolean): JsonObject => {
   const isWrite = method !== 'get'
   const guarded = isGuarded(path)
   const { parameters: given = [], requestBody, responses, operationId, ...detail } = operation
@@ -118,13 +129,13 @@ const finish = (method: string, path: string, operation: JsonObject): JsonObject
     ...(takesMatch ? ['IfMatch'] : []),
     ...(guarded && !isWrite ? ['IfNoneMatch'] : []),
   ]
-  const body = isObject(requestBody) ? finishBody(method, requestBody) : undefined
+  const body = isObject(requestBody) ? finishBody(method, requestBody, isBodyRequired) : undefined
   const errors = [
     400,
     ...(guarded || path.startsWith('/api/auth/') ? [401, 403] : []),
     ...(own.length > 0 || body ? [404] : []),
     ...(isWrite ? [409] : []),
-    ...(takesMatch ? [412] : []),
+    ...(takesMatch || path === batch ? [412] : []),
     ...(body ? [413, 415] : []),
     ...(own.length > 0 || body ? [422] : []),
     ...(path.startsWith('/api/') ? [429] : []),
@@ -166,10 +177,10 @@ const finishParameter = (parameter: JsonObject): JsonObject => {
   }
 }
 
-const finishBody = (method: string, body: JsonObject): JsonObject => {
+const finishBody = (method: string, body: JsonObject, required: boolean): JsonObject => {
   const content = { schema: jsonSchemaOf(body) ?? {} }
   return {
-    required: body['required'] ?? true,
+    required,
     content: {
       'application/json': content,
       ...(method === 'patch' && { 'application/merge-patch+json': content }),

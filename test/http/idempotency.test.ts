@@ -226,7 +226,7 @@ describe('a person who was removed since', () => {
       })
       expect(refused.headers.get('idempotency-replayed')).toBeNull()
     }
-  }, 30_000)
+  }, 120_000)
 
   test('is answered again where the request itself took the right away', async () => {
     const project = await owners.project([[editor, 'editor']])

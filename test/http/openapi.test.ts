@@ -6,6 +6,7 @@ import { Value } from '@sinclair/typebox/value'
 import { Ajv2020 } from 'ajv/dist/2020'
 import { codes, errorCodes, statusOf } from '../../src/errors.ts'
 import { exampleOf, models, plain } from '../../src/http/openapi-components.ts'
+import { createContract } from '../support/contract.ts'
 import { routesOf, type Route } from '../support/routes.ts'
 import { startWorld, testPassword, type CallOptions, type World } from '../support/world.ts'
 
@@ -164,7 +165,10 @@ describe('the routes', () => {
         takes(operation, 'IdempotencyKey') ===
         (route.isGuarded && isWrite(route) && !route.template.startsWith('/api/auth/')),
     )
-    expectOfEach((operation) => takes(operation, 'IfMatch') === says(operation, 412))
+    expectOfEach(
+      (operation, { template }) =>
+        (takes(operation, 'IfMatch') || template === '/api/tasks/batch') === says(operation, 412),
+    )
     const guardedByVersion = operations.filter(({ operation }) => takes(operation, 'IfMatch'))
     expect(guardedByVersion.map(({ route }) => `${route.method} ${templateOf(route.template)}`)).toContain(
       'PATCH /api/projects/{id}',
@@ -181,6 +185,33 @@ describe('the routes', () => {
           : ['application/json']
       return Bun.deepEquals(types, expected)
     })
+  })
+})
+
+describe('the check of every answer the tests see', () => {
+  test('fails for a status, a media type, a body or a request that is not in the document', async () => {
+    const contract = createContract(await (await fetch(`${world.url}/api/openapi.json`)).json())
+    const json = new Headers({ 'content-type': 'application/json; charset=utf-8' })
+    const seen = {
+      method: 'GET',
+      path: '/livez',
+      status: 200,
+      headers: json,
+      text: '{"status":"up"}',
+      sent: undefined,
+    }
+    contract.check(seen)
+    for (const wrong of [
+      { ...seen, status: 202 },
+      { ...seen, status: 418, text: '' },
+      { ...seen, headers: new Headers({ 'content-type': 'text/plain' }) },
+      { ...seen, text: '{"status":"down"}' },
+      { ...seen, text: '{}' },
+      { ...seen, sent: '{}' },
+      { ...seen, path: '/unknown' },
+      { ...seen, method: 'DELETE', status: 405, text: '' },
+    ])
+      expect(() => contract.check(wrong)).toThrow()
   })
 })
 

@@ -7,6 +7,7 @@ import { createLog } from '../../src/log.ts'
 import type { LogEntry, Scope } from '../../src/model/event.ts'
 import type { SessionAnswer } from '../../src/model/user.ts'
 import type { Patience } from '../../src/ws/protocol.ts'
+import { createContract, type Contract } from './contract.ts'
 import { testDatabase, testRedis } from './environment.ts'
 
 export const testPassword = 'correct horse battery'
@@ -39,7 +40,7 @@ export interface World extends AsyncDisposable {
   redisUrl: string
   config: Config
   server: RunningServer
-  /** One request; the body is parsed where it is JSON. */
+  /** One request; the body is parsed where it is JSON. Throws where the answer is not as the OpenAPI document says. */
   call<T = any>(method: string, path: string, options?: CallOptions): Promise<Answer<T>>
   /** A new user with a session. */
   register(name?: string): Promise<Person>
@@ -73,6 +74,9 @@ export const startWorld = async (settings: Partial<Config> = {}): Promise<World>
   }
   const log = createLog('test', config.logLevel)
   const server = stack.use(await openServer(config, log))
+  let contract: Promise<Contract> | undefined
+  const readContract = async (): Promise<Contract> =>
+    createContract(await (await fetch(`${server.url}/api/openapi.json`)).json())
   let people = 0
 
   const call = async <T>(
@@ -80,6 +84,7 @@ export const startWorld = async (settings: Partial<Config> = {}): Promise<World>
     path: string,
     { token, body, headers = {} }: CallOptions = {},
   ): Promise<Answer<T>> => {
+    const sent = body === undefined || typeof body === 'string' ? body : JSON.stringify(body)
     const response = await fetch(server.url + path, {
       method,
       headers: {
@@ -87,10 +92,13 @@ export const startWorld = async (settings: Partial<Config> = {}): Promise<World>
         ...(body !== undefined && { 'Content-Type': 'application/json' }),
         ...headers,
       },
-      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      ...(sent !== undefined && { body: sent }),
       redirect: 'manual',
     })
     const text = await response.text()
+    const { status } = response
+    const known = await (contract ??= readContract())
+    known.check({ method, path, status, headers: response.headers, text, sent })
     const isJson = response.headers.get('content-type')?.includes('json') ?? false
     return {
       status: response.status,

@@ -92,7 +92,7 @@ export const taskRoutes = (deps: Pick<Deps, 'db' | 'publisher'>) =>
         ),
       {
         params: Type.Object({ id: Id(), tag: Tag }),
-        response: { 200: Task },
+        response: { 204: Type.Void() },
         detail: detail('Remove a tag'),
       },
     )
