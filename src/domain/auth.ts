@@ -51,7 +51,13 @@ export const signIn = async (
   device: Device,
 ): Promise<SessionAnswer> => {
   const address = canonicalEmail(email)
-  const found = await deps.db.of(device.caller).read((sql) => selectCredentials(sql, address))
+  const found = await deps.db.of(device.caller).read(async (sql) => {
+    // The version before kept addresses as they were typed: the worker brings them along, but for those whose
+    // canonical form another account has.
+    const typed = email.trim().toLowerCase()
+    const old = typed === address ? null : await selectCredentials(sql, typed)
+    return old ?? selectCredentials(sql, address)
+  })
   const account = { userId: found?.user.id ?? null, email: address }
   const { valid, outdated } = await deps.checkPassword(account, password, found?.passwordHash ?? null)
   if (!found || !valid) throw new AppError('invalid_credentials')

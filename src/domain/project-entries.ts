@@ -26,7 +26,7 @@ export const projectCreated = (project: ProjectRow, actorId: string): Entry => (
 })
 
 /** What the log says of a project that became another; nothing when it is the same. */
-export const projectUpdated = (before: ProjectRow, after: ProjectRow, actorId: string): Entry[] => {
+export const projectUpdated = (before: ProjectRow, after: ProjectRow, actorId: string | null): Entry[] => {
   const changed = ([...writable, 'archivedAt', 'memberCount'] as const).filter(
     (field) => before[field] !== after[field],
   )
@@ -40,7 +40,7 @@ export const projectUpdated = (before: ProjectRow, after: ProjectRow, actorId: s
   ]
 }
 
-const projectEntry = (type: EventType, project: ProjectRow, actorId: string): Entry => ({
+const projectEntry = (type: EventType, project: ProjectRow, actorId: string | null): Entry => ({
   scope: projectScope(project.id),
   type,
   id: project.id,

@@ -72,7 +72,7 @@ export const updateMe = async (
     const after = await updateUser(tx, wanted)
     return {
       value: after,
-      entries: [userUpdated(before, after, changed)],
+      entries: [userUpdated(before, after, changed, userId)],
       cursorScope: userScope(userId),
       subject: ownSubject,
     }
@@ -124,12 +124,18 @@ export const lockSame = async (tx: Tx, userId: string, seen: Credentials | null)
   return now
 }
 
-const userUpdated = (before: User, after: User, changed: (typeof writable)[number][]): Entry => ({
+/** @param actorId null for the system itself. */
+export const userUpdated = (
+  before: User,
+  after: User,
+  changed: (typeof writable)[number][],
+  actorId: string | null,
+): Entry => ({
   scope: userScope(after.id),
   type: 'user.updated',
   id: after.id,
   data: after,
-  actorId: after.id,
+  actorId,
   changed,
   changes: Object.fromEntries(changed.map((field) => [field, { from: before[field], to: after[field] }])),
 })

@@ -15,7 +15,7 @@ import { notifications } from './dispatch/notify.ts'
 import { serveHealth, type WorkerHealth } from './http.ts'
 import { maintain } from './jobs/maintenance.ts'
 import { newOverdueStats, tellOverdue, type OverdueStats } from './jobs/overdue.ts'
-import { bringTasksIntoForm } from './jobs/text-form.ts'
+import { bringNamesIntoForm, bringTasksIntoForm } from './jobs/text-form.ts'
 import { createLogSource } from './log-source.ts'
 import { loop } from './loop.ts'
 import { Shards } from './shards.ts'
@@ -119,6 +119,15 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       log,
       signal,
       work: () => maintain({ db, log, config, signal }),
+    }),
+    loop({
+      name: 'names',
+      everyMs: maintainEveryMs,
+      log,
+      signal,
+      work: async () => {
+        await bringNamesIntoForm({ db, publisher, log, signal })
+      },
     }),
     loop({
       name: 'text',

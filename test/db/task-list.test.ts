@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { countTasks, selectTaskPage, sortKeyOf, taskSorts, type TaskFilter } from '../../src/db/task-list.ts'
+import { hasTasksWithoutWords } from '../../src/db/task-words.ts'
 import { bringTasksAlong } from '../../src/domain/task-words.ts'
 import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
@@ -135,6 +136,12 @@ const pagesOf = (userId: string, filter: TaskFilter): Promise<number> =>
   })
 
 const slice = { limit: 20, after: null, page: null }
+
+test('whether tasks are without words is asked of an index', async () => {
+  const before = await sequentialScans()
+  expect(await db.read(hasTasksWithoutWords)).toBe(false)
+  expect((await sequentialScans()) - before).toBe(0)
+})
 
 test('searching costs what may be read, not what others have', async () => {
   const letters = ['a', 'b', 'c', 'd', 'e', 'f', '0', '1']

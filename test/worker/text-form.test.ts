@@ -2,12 +2,12 @@
 // write: everything is found, nothing is lost, members hear of what they can see, and a second run has nothing to do.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createLog } from '../../src/log.ts'
-import { projectScope } from '../../src/model/event.ts'
+import { projectScope, userScope } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'
 import type { Task } from '../../src/model/task.ts'
-import { bringTasksIntoForm } from '../../src/worker/jobs/text-form.ts'
+import { bringNamesIntoForm, bringTasksIntoForm } from '../../src/worker/jobs/text-form.ts'
 import { callsOf, frameOf, type Calls } from '../support/tasks.ts'
-import { startWorld, type Person, type World } from '../support/world.ts'
+import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 
 let world: World
 let ada: Person
@@ -44,13 +44,14 @@ const updateOld = (id: string, title: string): Promise<unknown> =>
       where id = ${id}`,
   )
 
-const run = () =>
-  bringTasksIntoForm({
-    db: world.server.deps.db,
-    publisher: world.server.deps.publisher,
-    log: createLog('test', 'silent'),
-    signal: new AbortController().signal,
-  })
+const deps = () => ({
+  db: world.server.deps.db,
+  publisher: world.server.deps.publisher,
+  log: createLog('test', 'silent'),
+  signal: new AbortController().signal,
+})
+
+const run = () => bringTasksIntoForm(deps())
 
 const searched = async (query: Record<string, string>): Promise<string[]> => {
   const path = `/api/tasks?${new URLSearchParams({ limit: '100', ...query }).toString()}`
@@ -137,3 +138,41 @@ test('while servers of both versions write, in steps, by two workers: nothing is
   expect(found.size).toBe(rows.length + late.length)
   expect(await run()).toEqual({ tasks: 0, changed: 0, mergedTags: 0 })
 }, 30_000)
+
+test('names and addresses of the version before are normalised, told, and left alone where two accounts would be one', async () => {
+  const [eve, bob, twin] = [
+    await world.register('Eve'),
+    await world.register('Bob'),
+    await world.register('Bob II'),
+  ]
+  const local = `rene\u0301-${crypto.randomUUID()}`
+  const [odd, colliding] = [`${local}@example.com`, `x${local}@example.com`]
+  await world.server.deps.db.transact(async (tx) => {
+    await tx`update users set name = ${'Rene\u0301'}, email = ${odd}, email_verified_at = now() where id = ${eve.id}`
+    await tx`update users set email = ${colliding} where id = ${bob.id}`
+    await tx`update users set email = ${colliding.normalize('NFC')} where id = ${twin.id}`
+    await tx`update projects set name = ${'Inbe\u0301x'} where id = ${eve.inboxId}`
+  })
+  const signIn = (email: string) =>
+    world.call<{ user: { id: string } }>('POST', '/api/auth/login', {
+      body: { email, password: testPassword },
+    })
+  expect((await signIn(odd)).body.user.id).toBe(eve.id) // before it was brought along
+  expect(await bringNamesIntoForm(deps())).toEqual({ users: 1, projects: 1, collidingUsers: [bob.id] })
+  for (const email of [odd, odd.normalize('NFC')]) expect((await signIn(email)).body.user.id).toBe(eve.id)
+  expect((await signIn(colliding)).body.user.id).toBe(bob.id)
+  expect((await signIn(colliding.normalize('NFC'))).body.user.id).toBe(twin.id)
+  const { body } = await callsOf(world, eve).call('GET', '/api/users/me')
+  expect(body).toMatchObject({ name: 'René', email: odd.normalize('NFC'), emailVerified: true })
+  const told = [
+    ...(await world.entries(userScope(eve.id))),
+    ...(await world.entries(projectScope(eve.inboxId))),
+  ]
+  expect(told.map(frameOf).filter((frame) => frame?.type.endsWith('.updated'))).toMatchObject([
+    { type: 'user.updated', changed: ['email', 'name'], actor: null },
+    { type: 'project.updated', changed: ['name'], version: 2, actor: null },
+  ])
+  const count = await world.entryCount()
+  expect(await bringNamesIntoForm(deps())).toEqual({ users: 0, projects: 0, collidingUsers: [bob.id] })
+  expect(await world.entryCount()).toBe(count)
+})
