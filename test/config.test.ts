@@ -33,6 +33,22 @@ test('The example of every key is one that is accepted', () => {
   expect(problemsOf({ ...examples, JWT_SECRETS: needed.JWT_SECRETS })).toEqual([])
 })
 
+test('Origins are those of sites and of apps, to the letter', () => {
+  const allowedOrigins = [
+    'https://tasks.example.com',
+    'http://localhost:5173',
+    'http://[::1]:3000',
+    'capacitor://localhost',
+    'ionic://localhost',
+    'tauri://localhost',
+    'chrome-extension://abcdefghijklmnopabcdefghijklmnop',
+    'moz-extension://0c7e1c5e-5d6e-4d4a-9d3a-2f6f6c1e7b8a',
+  ]
+  expect(readConfig({ ...needed, ALLOWED_ORIGINS: allowedOrigins.join(' , ') })).toMatchObject({
+    allowedOrigins,
+  })
+})
+
 test('Three settings are enough, and development listens on the own machine only', () => {
   expect(readConfig(needed)).toMatchObject({
     env: 'development',

@@ -3,7 +3,8 @@
 // name real ones.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { secretSettings } from '../config.ts'
+import { readConfig, secretSettings } from '../config.ts'
+import { describeAllowedOrigins } from '../domain/origin.ts'
 import { readSecretFiles } from '../secret-files.ts'
 import { claim, ClaimedError, note, release } from './claim.ts'
 import { urlOf } from './databases.ts'
@@ -99,6 +100,7 @@ Tasktide is running, ready after ${seconds} s
   API         ${server.url}/api${portNote}
   API page    ${server.url}/api/docs
   Health      ${server.url}/health
+  Pages of    ${describeAllowedOrigins(readConfig(env, ['env', 'allowedOrigins', 'trustedProxies']))}
 ${env['TIDE_ENV'] === 'production' ? '' : demoSignIns}
   Worker      ${worker.url}/readyz
   PostgreSQL  ${describe(postgres.url)}
