@@ -64,6 +64,7 @@ const writeTypes = async (): Promise<void> => {
     )
   }
   await Bun.write(join(sources, 'model.ts'), await declareModel(needed))
+  await cp(join(root, 'src', 'model', 'text-form.ts'), join(sources, 'model', 'text-form.ts'))
   const compilerOptions = {
     noEmit: false,
     declaration: true,

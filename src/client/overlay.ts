@@ -1,6 +1,7 @@
 // What the person sees: the server's tasks with the unsettled writes on top, in the order they were made. Pure, so
 // that a write that is refused disappears by being left out.
 import type { NewTask, Task, TaskMove, TaskPatch } from '../model/task.ts'
+import { canonicalText, mergedTags } from '../model/text-form.ts'
 
 export type Change =
   | { kind: 'create'; task: NewTask & { id: string } }
@@ -76,8 +77,8 @@ const created = ({ change, taskId, projectId, at, order }: PendingWrite): Task =
   createdAt: at,
   updatedAt: at,
   title: '',
-  ...defined(change.kind === 'create' ? change.task : {}),
-  tags: change.kind === 'create' ? [...(change.task.tags ?? [])] : [],
+  tags: [],
+  ...stored(change.kind === 'create' ? change.task : {}),
   id: taskId,
   projectId,
 })
@@ -91,14 +92,24 @@ const after = (task: Task, { change, at }: PendingWrite, tasks: Map<string, Task
   }
   if (change.kind === 'create') return task
   const fields = Object.entries(change.changes).map(([name, value]) => [name, value ?? defaultOf(name)])
-  const next: Task = { ...task, ...defined(Object.fromEntries(fields)), updatedAt: at }
+  const next: Task = { ...task, ...stored(Object.fromEntries(fields)), updatedAt: at }
   return { ...next, completedAt: next.status === 'done' ? (task.completedAt ?? at) : null }
 }
 
 const defaultOf = (name: string): unknown => Object.entries(defaults).find(([field]) => field === name)?.[1]
 
-const defined = (fields: object): Partial<Task> =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+/** The fields that are given, as the server will store them. */
+const stored = (given: Partial<Task>): Partial<Task> => {
+  const fields: Partial<Task> = Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  )
+  return {
+    ...fields,
+    ...(fields.title !== undefined && { title: canonicalText(fields.title) }),
+    ...(fields.description !== undefined && { description: canonicalText(fields.description) }),
+    ...(fields.tags !== undefined && { tags: mergedTags(fields.tags) }),
+  }
+}
 
 /** A place of its own between two neighbours: `!` sorts below every digit of a rank. */
 const rankOf = ({ before, after }: TaskMove, task: Task, tasks: Map<string, Task>): string => {

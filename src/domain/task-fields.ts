@@ -14,7 +14,7 @@ import {
   type TaskPatch,
   type TaskReplacement,
 } from '../model/task.ts'
-import { canonicalTag, canonicalText, tagKey } from '../model/text-form.ts'
+import { canonicalTag, canonicalText, mergedTags } from '../model/text-form.ts'
 import { textFault } from '../model/text.ts'
 
 export const maxTags = 20
@@ -55,15 +55,11 @@ const canonical = (fields: TaskFields): TaskFields => ({
 
 /** Of tags that are equal by their folding the first stays. 422 where lower-casing made a tag too long. */
 export const canonicalTags = (tags: readonly string[]): string[] => {
-  const byKey = new Map<string, string>()
-  for (const [index, given] of tags.entries()) {
-    const tag = canonicalTag(given)
-    const detail = textFault(tag, { maxLength: maxTagLength })
+  for (const [index, tag] of tags.entries()) {
+    const detail = textFault(canonicalTag(tag), { maxLength: maxTagLength })
     if (detail !== null) throw invalid({ pointer: `/tags/${index}`, detail })
-    const key = tagKey(tag)
-    if (!byKey.has(key)) byKey.set(key, tag)
   }
-  return [...byKey.values()]
+  return mergedTags(tags)
 }
 
 /** The fields an entry tells changes of. Counters and times follow from what happened. */

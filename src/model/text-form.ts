@@ -46,7 +46,15 @@ export const tagKey = (tag: string): string => cutKey(fold(tag) || canonicalTag(
 /** What titles are ordered by: the folding, by code points. */
 export const titleKey = (title: string): string => cutKey(fold(title))
 
-const segmenter = new Intl.Segmenter('und', { granularity: 'word' })
+/** Tags as they are stored. Of those that are equal by their folding the first stays. */
+export const mergedTags = (tags: readonly string[]): string[] => {
+  const byKey = new Map<string, string>()
+  for (const tag of tags.map(canonicalTag)) if (!byKey.has(tagKey(tag))) byKey.set(tagKey(tag), tag)
+  return [...byKey.values()]
+}
+
+/** Made by the first use: a client never cuts words, and its browser may lack it. */
+let segmenter: Intl.Segmenter | undefined
 
 /** Separates words wherever it stands, so that `app` finds src/app.ts; UAX #29 alone would keep it in the word. */
 const separators = /[\p{P}$+<=>^`|~\u200b]/gu
@@ -63,6 +71,7 @@ const hasWord = /[\p{L}\p{N}\p{Extended_Pictographic}\p{RI}]/u
 export const wordsOf = (text: string): string[] => {
   if (printableAscii.test(text)) return unique(text.toLowerCase().split(/[^a-z0-9]+/))
   const spaced = text.normalize('NFKC').replaceAll(separators, ' ').replaceAll(joinedEmoji, '$1 ')
+  segmenter ??= new Intl.Segmenter('und', { granularity: 'word' })
   return unique(
     Array.from(segmenter.segment(spaced), ({ segment }) => fold(segment)).filter((word) =>
       hasWord.test(word),

@@ -55,6 +55,20 @@ test('null sets the default, done sets the time, and what is created comes last 
   expect(base.get('a')).toMatchObject({ status: 'todo' })
 })
 
+test('Text is shown as the server will store it', () => {
+  const text = { title: ' Re\u0301union ', description: 'e\u0301', tags: [' Straße', 'STRASSE', 'A'] }
+  const tasks = overlay(
+    base,
+    [
+      write('a', { kind: 'update', changes: text }, 1),
+      write('y', { kind: 'create', task: { id: 'y', ...text } }, 2),
+    ],
+    'p',
+  )
+  for (const id of ['a', 'y'])
+    expect(tasks.get(id)).toMatchObject({ title: 'Réunion', description: 'é', tags: ['straße', 'a'] })
+})
+
 test('Ids made here are UUIDv7 that rise, also within a millisecond', () => {
   const ids = Array.from({ length: 10_000 }, () => newId(1_795_000_000_000))
   expect(ids).toEqual([...new Set(ids)].sort())
