@@ -1,11 +1,12 @@
 // Measures one server process against the limits of the machine it runs on, in one run, interleaved in rounds, so
 // that every figure is a ratio that outlives the machine. Load comes from processes of its own.
-//   bun run bench [sockets] [--quick]
+//   bun run bench [sockets | fairness [attack …]] [--quick]
 import { mkdir } from 'node:fs/promises'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startCluster } from '../test/support/cluster.ts'
+import { measureFairness } from './fairness.ts'
 import { populate, type Population } from './populate.ts'
 import { measureLatency } from './latency.ts'
 import { findPgbench, runPgbench } from './pgbench.ts'
@@ -215,5 +216,18 @@ const runSockets = async (): Promise<void> => {
     console.log(`${name.padEnd(width)}  ${value}${target === '-' ? '' : ` (target: ${target})`}`)
 }
 
-await (positionals[0] === 'sockets' ? runSockets() : run())
+const runFairness = async (): Promise<void> => {
+  const rows = await measureFairness(values.quick ? 4 : 10, positionals.slice(1), report)
+  await keep('fairness.json', { rows })
+  console.log(
+    `${'attack'.padEnd(11)}${'p50 ms'.padStart(15)}${'p99 ms'.padStart(17)}${'ratio'.padStart(8)}${'failed'.padStart(8)}${'memory'.padStart(10)}   answers`,
+  )
+  for (const { attack, quiet, beside, grownMb, answers } of rows)
+    console.log(
+      `${attack.padEnd(11)}${`${quiet.p50Ms} → ${beside.p50Ms}`.padStart(15)}${`${quiet.p99Ms} → ${beside.p99Ms}`.padStart(17)}${`${(beside.p99Ms / quiet.p99Ms).toFixed(1)} x`.padStart(8)}${String(beside.failed).padStart(8)}${`+${grownMb} MB`.padStart(10)}   ${JSON.stringify(answers)}`,
+    )
+}
+
+const parts: Record<string, () => Promise<void>> = { sockets: runSockets, fairness: runFairness }
+await (parts[positionals[0] ?? ''] ?? run)()
 process.exit()

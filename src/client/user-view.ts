@@ -125,7 +125,9 @@ export class UserView {
         this.#userVersion = at
         this.#unreadCount = unreadCount
         this.#projects.reset(projects.map((project) => [project.id, at, project]))
-        this.#tasks.reset(sharedTasks.map((task) => [task.id, task.version, task]))
+        const whole = sharedTasks.filter((task) => !task.omitted)
+        this.#tasks.reset(whole.map((task) => [task.id, task.version, task]))
+        for (const task of sharedTasks) if (task.omitted) this.#readTask(task.id)
         this.#notifications.reset(notifications.map((one) => [one.id, at, one]))
       },
     }

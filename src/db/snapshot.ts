@@ -40,14 +40,34 @@ export const selectTasksAfter = (
   where page.before < ${maxBytes}
   order by t.created_at, t.id`
 
-/** Tasks shared singly with a person, by id, at most `limit`. */
-export const selectSharedTasks = (tx: Tx, userId: string, limit: number): Promise<Task[]> => tx<Task[]>`
-  select ${taskColumns(tx)}
-  from shares s
-  join tasks t on t.id = s.task_id
-  where s.user_id = ${userId}
-  order by t.id
-  limit ${limit}`
+export type SharedTaskRow = Task & { isCut: boolean }
+
+/**
+ * Tasks shared singly with a person, by id, at most `limit`. The descriptions of those after the ones that already hold
+ * `maxBytes` of text are not read: they are empty, and `isCut` says so.
+ */
+export const selectSharedTasks = (
+  tx: Tx,
+  userId: string,
+  { limit, maxBytes }: { limit: number; maxBytes: number },
+): Promise<SharedTaskRow[]> => {
+  const description = tx`case when sized.before < ${maxBytes} then t.description else '' end as description`
+  return tx<SharedTaskRow[]>`
+    select ${taskColumns(tx, description)}, sized.before >= ${maxBytes} and sized.bytes > 0 as "isCut"
+    from (
+      select id, bytes, sum(bytes) over (order by id rows unbounded preceding) - bytes as before
+      from (
+        select t.id, octet_length(t.description) as bytes
+        from shares s
+        join tasks t on t.id = s.task_id
+        where s.user_id = ${userId}
+        order by t.id
+        limit ${limit}
+      ) as shared
+    ) as sized
+    join tasks t on t.id = sized.id
+    order by t.id`
+}
 
 /**
  * Whether what was read at a place in the log is not for this person any more: they did something in the scope since,

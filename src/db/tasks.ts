@@ -23,9 +23,9 @@ export interface HeldTaskRow extends TaskRow {
 
 type Flat = Task & Omit<HeldTaskRow, 'task'>
 
-/** Columns of a `Task` in the order of its shape, from `tasks t`. */
-export const taskColumns = (sql: Queryable) => sql`
-  t.id, t.project_id as "projectId", t.parent_id as "parentId", t.title, t.description, t.status, t.priority,
+/** Columns of a `Task` in the order of its shape, from `tasks t`. @param description what stands for the text. */
+export const taskColumns = (sql: Queryable, description = sql`t.description`) => sql`
+  t.id, t.project_id as "projectId", t.parent_id as "parentId", t.title, ${description}, t.status, t.priority,
   t.assignee_id as "assigneeId", t.creator_id as "creatorId", t.due_at as "dueAt", t.tags, t.rank,
   t.completed_at as "completedAt", t.comment_count as "commentCount", t.attachment_count as "attachmentCount",
   t.version, t.created_at as "createdAt", t.updated_at as "updatedAt"`

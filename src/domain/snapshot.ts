@@ -236,10 +236,16 @@ const readUserSnapshot = ({ db }: { db: CallerDatabase }, actor: Actor): Promise
         ...everybody,
         limit: newestNotifications,
       })
+      const sharedTasks = await selectSharedTasks(tx, userId, {
+        limit: everybody.limit,
+        maxBytes: pageBytes,
+      })
       return {
         user,
         projects: projects.map((row) => toProject(row, effectiveRole(actor, { member: row.role })!)),
-        sharedTasks: await selectSharedTasks(tx, userId, everybody.limit),
+        sharedTasks: sharedTasks.map(({ isCut, ...task }) =>
+          isCut ? { ...task, omitted: ['description'] } : task,
+        ),
         notifications: notifications.slice(0, newestNotifications).map(toNotification),
         unreadCount: await countNotifications(tx, userId, true),
         cursor: formatCursor({ epoch, shard, seq }),

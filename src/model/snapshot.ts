@@ -21,11 +21,22 @@ export const ProjectSnapshot = Type.Object(
 )
 export type ProjectSnapshot = Static<typeof ProjectSnapshot>
 
+const SharedTask = Type.Composite([
+  Task,
+  Type.Object({
+    omitted: Type.Optional(
+      Type.Array(Type.Literal('description'), {
+        description: 'The description is not in it, for those before it fill 4 MiB: read the task',
+      }),
+    ),
+  }),
+])
+
 export const UserSnapshot = Type.Object(
   {
     user: User,
     projects: Type.Array(Project),
-    sharedTasks: Type.Array(Task),
+    sharedTasks: Type.Array(SharedTask),
     notifications: Type.Array(Notification, { description: 'The newest 100' }),
     unreadCount: Type.Integer({ minimum: 0 }),
     cursor: Cursor,

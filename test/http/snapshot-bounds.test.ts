@@ -1,6 +1,8 @@
 // What a snapshot may cost: pages bounded in bytes, one at a time a person, and a bounded memory of what was read.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { createClient } from '../../src/client/client.ts'
 import { pageBytes } from '../../src/domain/snapshot.ts'
+import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { makeProject } from '../ws/voice.ts'
 
@@ -101,3 +103,32 @@ test('what is kept for equal requests is bounded in bytes', async () => {
   expect(snapshots.keptBytes).toBeGreaterThan(0)
   expect(snapshots.keptBytes).toBeLessThanOrEqual(16 * 1024 * 1024)
 }, 20_000)
+
+test('what is shared with a person is in the snapshot, with 4 MiB of descriptions and the rest named', async () => {
+  const carl = await world.register()
+  await world.server.deps.db.transact(
+    (tx) => tx`
+      insert into shares (task_id, user_id, permission)
+      select id, ${carl.id}, 'view' from tasks where project_id = ${projectId}`,
+  )
+  const { body } = await world.call('GET', '/api/users/me/snapshot', { token: carl.token })
+  expect(body.sharedTasks).toHaveLength(tasks)
+  expect(Buffer.byteLength(JSON.stringify(body))).toBeLessThan(pageBytes + 400_000)
+  const whole = body.sharedTasks.filter((task: { omitted?: string[] }) => !task.omitted)
+  expect(whole).toHaveLength(Math.ceil(pageBytes / descriptionBytes))
+  for (const task of whole) expect(task.description).toHaveLength(descriptionBytes / 2)
+  const cut = body.sharedTasks.find((task: { omitted?: string[] }) => task.omitted)
+  expect([cut.omitted, cut.description]).toEqual([['description'], ''])
+  using client = createClient({ url: world.url })
+  await client.session.adopt(carl.session)
+  using view = client.live()
+  await view.ready
+  await eventually(
+    () => {
+      const { sharedTasks } = view.current
+      expect(sharedTasks).toHaveLength(tasks)
+      expect(sharedTasks.every(({ description }) => description.length === descriptionBytes / 2)).toBe(true)
+    },
+    { timeoutMs: 15_000 },
+  )
+}, 30_000)
