@@ -246,11 +246,19 @@ CREATE INDEX idempotency_keys_created_idx ON idempotency_keys USING btree (creat
 
 CREATE INDEX members_user_idx ON members USING btree (user_id, project_id);
 
+CREATE INDEX notifications_read_idx ON notifications USING btree (read_at) WHERE read_at IS NOT NULL;
+
 CREATE INDEX notifications_unread_idx ON notifications USING btree (user_id) WHERE read_at IS NULL;
 
 CREATE INDEX notifications_user_created_idx ON notifications USING btree (user_id, created_at, id);
 
+CREATE INDEX refresh_tokens_expires_idx ON refresh_tokens USING btree (expires_at);
+
 CREATE INDEX refresh_tokens_session_idx ON refresh_tokens USING btree (session_id);
+
+CREATE INDEX sessions_ended_idx ON sessions USING btree (LEAST(revoked_at, expires_at));
+
+CREATE INDEX sessions_user_created_idx ON sessions USING btree (user_id, created_at);
 
 CREATE INDEX sessions_user_idx ON sessions USING btree (user_id) WHERE revoked_at IS NULL;
 

@@ -48,6 +48,11 @@ export interface Config {
   feedRetentionDays: number
   maxConnections: number
   socketsPerUser: number
+  sessionsPerUser: number
+  sessionRetentionDays: number
+  notificationRetentionDays: number
+  deadLetterRetentionDays: number
+  idempotencyRetentionHours: number
   upgradesPerMinute: number
   drainDelaySeconds: number
   trustedProxies: number
@@ -196,6 +201,41 @@ const keys = {
   bodyDeadlineSeconds: whole('BODY_DEADLINE', 'Seconds in which a request body has to arrive', 8, 1, 60),
   feedRetentionDays: whole('FEED_RETENTION_DAYS', 'Days the change log is kept', 7, 1, 365),
   maxConnections: whole('MAX_CONNECTIONS', 'Sockets a process accepts', 10_000, 1, 1_000_000),
+  sessionsPerUser: whole(
+    'SESSIONS_PER_USER',
+    'Live sessions a person has at most; the oldest ends when another begins',
+    50,
+    1,
+    1_000,
+  ),
+  sessionRetentionDays: whole(
+    'SESSION_RETENTION_DAYS',
+    'Days that ended sessions and refresh tokens are kept',
+    30,
+    1,
+    3_650,
+  ),
+  notificationRetentionDays: whole(
+    'NOTIFICATION_RETENTION_DAYS',
+    'Days that read notifications are kept',
+    90,
+    1,
+    3_650,
+  ),
+  deadLetterRetentionDays: whole(
+    'DEAD_LETTER_RETENTION_DAYS',
+    'Days that entries a consumer gave up on are kept',
+    90,
+    1,
+    3_650,
+  ),
+  idempotencyRetentionHours: whole(
+    'IDEMPOTENCY_RETENTION_HOURS',
+    'Hours that answers are kept for repeats of their Idempotency-Key',
+    24,
+    1,
+    24,
+  ),
   socketsPerUser: whole('SOCKETS_PER_USER', 'Sockets one user may hold on a process', 20, 1, 100_000),
   upgradesPerMinute: whole('UPGRADES_PER_MINUTE', 'Socket upgrades a minute per user', 120, 1, 1_000_000),
   drainDelaySeconds: wholeIn(

@@ -1,5 +1,5 @@
-// Forgetting what is past its time: days of the log, and answers kept for repeats. Each call is small and gives
-// way: it waits a moment for its locks at most, and what is left is left for the next.
+// Deleting what is past its time: days of the log, answers kept for repeats, ended sessions, read notifications. Each
+// call is small and gives way: it waits a moment for its locks at most, and what is left is left for the next.
 import type { Queryable, Tx } from './client.ts'
 
 /** Whether the log's default partition holds anything, which it never should: partitions were not made in time. */
@@ -35,16 +35,59 @@ export const dropPartition = async (tx: Tx, name: string): Promise<void> => {
   await tx`drop table ${tx(name)}`
 }
 
-/** Deletes up to `limit` idempotency keys older than a day; answers how many. */
-export const deleteOldKeys = async (sql: Queryable, limit: number): Promise<number> => {
-  const deleted = await sql`
+/** What is deleted once it is old enough. Each has an index that finds the oldest; `keep` is days, of keys hours. */
+export const purges = {
+  /** Past the time in which their request may be repeated. */
+  keys: (sql: Queryable, keep: number, limit: number) => sql`
     delete from idempotency_keys
     where ctid = any(array(
       select ctid from idempotency_keys
-      where created_at < now() - interval '24 hours'
+      where created_at < now() - make_interval(hours => ${keep})
       order by created_at
       limit ${limit}
       for update skip locked
-    ))`
-  return deleted.count
+    ))`,
+
+  /** Revoked or run out, with their refresh tokens: up to some 700 a session. */
+  sessions: (sql: Queryable, keep: number, limit: number) => sql`
+    delete from sessions
+    where ctid = any(array(
+      select ctid from sessions
+      where least(revoked_at, expires_at) < now() - make_interval(days => ${keep})
+      order by least(revoked_at, expires_at)
+      limit ${limit}
+      for update skip locked
+    ))`,
+
+  /** Run out, of sessions that live on. */
+  refreshTokens: (sql: Queryable, keep: number, limit: number) => sql`
+    delete from refresh_tokens
+    where ctid = any(array(
+      select ctid from refresh_tokens
+      where expires_at < now() - make_interval(days => ${keep})
+      order by expires_at
+      limit ${limit}
+      for update skip locked
+    ))`,
+
+  /** Read ones. */
+  notifications: (sql: Queryable, keep: number, limit: number) => sql`
+    delete from notifications
+    where ctid = any(array(
+      select ctid from notifications
+      where read_at < now() - make_interval(days => ${keep})
+      order by read_at
+      limit ${limit}
+      for update skip locked
+    ))`,
+
+  deadLetters: (sql: Queryable, keep: number, limit: number) => sql`
+    delete from dead_letter
+    where ctid = any(array(
+      select ctid from dead_letter
+      where failed_at < now() - make_interval(days => ${keep})
+      order by failed_at
+      limit ${limit}
+      for update skip locked
+    ))`,
 }

@@ -84,7 +84,7 @@ export const lockSessionOfToken = async (tx: Tx, tokenHash: Uint8Array): Promise
   return row ?? null
 }
 
-/** Only under the lock of its session. `isRepeat`: spent so recently that its successor may be given out again. */
+/** Only under the lock of its session. `repeat`: spent so recently that its successor is given out again in any case. */
 export const selectRefreshToken = async (
   tx: Tx,
   tokenHash: Uint8Array,
@@ -100,12 +100,13 @@ export const selectRefreshToken = async (
   return row ?? null
 }
 
-/** Which of these tokens exist. */
-export const selectKnownTokens = async (tx: Tx, tokenHashes: Uint8Array[]): Promise<Uint8Array[]> => {
-  const rows = await tx<{ tokenHash: Uint8Array }[]>`
-    select token_hash as "tokenHash" from refresh_tokens where token_hash in ${tx(tokenHashes)}`
-  return rows.map((row) => row.tokenHash)
-}
+/** Those of these tokens that exist, and whether they were spent. */
+export const selectKnownTokens = (
+  tx: Tx,
+  tokenHashes: Uint8Array[],
+): Promise<{ tokenHash: Uint8Array; isSpent: boolean }[]> => tx`
+  select token_hash as "tokenHash", spent_at is not null as "isSpent"
+  from refresh_tokens where token_hash in ${tx(tokenHashes)}`
 
 /** Spends a token for its successor: the session lives on from now, tokens too old to matter go. */
 export const rotateToken = async (
@@ -133,6 +134,19 @@ export const revokeSession = async (tx: Tx, userId: string, id: string): Promise
     where id = ${id} and user_id = ${userId} and revoked_at is null and expires_at > now()
     returning id`
   return rows.length > 0
+}
+
+/** Revokes the oldest live sessions of a user beyond `most`, and answers which. The user's row must be locked. */
+export const revokeOldestSessions = async (tx: Tx, userId: string, most: number): Promise<string[]> => {
+  const rows = await tx<{ id: string }[]>`
+    update sessions set revoked_at = now()
+    where id in (
+      select id from sessions
+      where user_id = ${userId} and revoked_at is null and expires_at > now()
+      order by created_at desc, id desc
+      offset ${most})
+    returning id`
+  return rows.map((row) => row.id)
 }
 
 /** Revokes all sessions of a user but one. */

@@ -68,15 +68,15 @@ export const selectCredentialsById = async (sql: Queryable, id: string): Promise
   return credentials(row)
 }
 
-/** Locks the account against every change of it, and with `for share` only against those. */
+/** Locks the account against every change of it; with `no key update` rows that refer to it can still be made. */
 export const lockUser = async (
   tx: Tx,
   id: string,
-  strength: 'share' | 'update' = 'update',
+  strength: 'no key update' | 'update' = 'update',
 ): Promise<Credentials | null> => {
   const [row] = await tx<CredentialsRow[]>`
     select ${credentialColumns(tx)} from users u where u.id = ${id}
-    ${strength === 'share' ? tx`for share` : tx`for update`}`
+    ${strength === 'update' ? tx`for update` : tx`for no key update`}`
   return credentials(row)
 }
 

@@ -29,7 +29,8 @@ export const register = async (
   const opened = await writeFor(deps, device.caller, async (tx) => {
     const account = { email: address, name: canonicalText(name), passwordHash, timeZone }
     const { user, entries } = await createUser(tx, account)
-    return { value: await openSession(tx, user, device), entries }
+    const { opened } = await openSession(tx, user, device, deps.config)
+    return { value: opened, entries }
   })
   return answerFor(deps, opened)
 }
@@ -62,12 +63,13 @@ export const signIn = async (
   const { valid, outdated } = await deps.checkPassword(account, password, found?.passwordHash ?? null)
   if (!found || !valid) throw new AppError('invalid_credentials')
   const betterHash = outdated ? await rehash(deps, password) : null
-  const opened = await deps.db.of(found.user.id).transact(async (tx) => {
-    // Under the lock no change of the password can miss this session.
-    const now = await lockUser(tx, found.user.id, betterHash ? 'update' : 'share')
+  const opened = await writeFor(deps, found.user.id, async (tx) => {
+    // Under the lock no change of the password can miss this session, and no other sign-in miscounts it.
+    const now = await lockUser(tx, found.user.id, betterHash ? 'update' : 'no key update')
     demandSame(found, now)
     if (betterHash) await updatePasswordHash(tx, now.user.id, betterHash)
-    return openSession(tx, now.user, device)
+    const { opened, entries } = await openSession(tx, now.user, device, deps.config)
+    return { value: opened, entries }
   })
   return answerFor(deps, opened)
 }

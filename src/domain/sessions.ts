@@ -4,6 +4,7 @@ import type { Tx } from '../db/client.ts'
 import {
   insertSession,
   lockSessionOfToken,
+  revokeOldestSessions,
   revokeSession,
   revokeSessions,
   rotateToken,
@@ -50,8 +51,16 @@ const maxListed = 100
 /** How long an account keeps a bucket of its own at an address it signed in from. */
 const recentDays = 30
 
-/** Opens a session for a user whose row the transaction has locked or made. */
-export const openSession = async (tx: Tx, user: User, device: Device): Promise<Opened> => {
+/**
+ * Opens a session for a user whose row the transaction has locked or made, and ends the oldest of those beyond
+ * `sessionsPerUser`. Also returns what the log is to say.
+ */
+export const openSession = async (
+  tx: Tx,
+  user: User,
+  device: Device,
+  { sessionsPerUser }: Pick<Config, 'sessionsPerUser'>,
+): Promise<{ opened: Opened; entries: Entry[] }> => {
   const refreshToken = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')
   const sessionId = newId()
   await insertSession(tx, {
@@ -61,7 +70,11 @@ export const openSession = async (tx: Tx, user: User, device: Device): Promise<O
     userAgent: device.userAgent.slice(0, maxUserAgent),
     ip: device.ip,
   })
-  return { user, sessionId, refreshToken }
+  const ended = await revokeOldestSessions(tx, user.id, sessionsPerUser)
+  return {
+    opened: { user, sessionId, refreshToken },
+    entries: ended.map((id) => sessionEnded(user.id, id)),
+  }
 }
 
 export const answerFor = async (
@@ -76,7 +89,8 @@ export const answerFor = async (
 
 /**
  * Spends a refresh token for its one successor. 401 `unauthenticated` for what is no live token, 401
- * `refresh_reused` for one spent longer ago than the grace: then the whole session ends. `caller` waits for it.
+ * `refresh_reused` for one whose successor was refreshed itself, longer ago than the grace: then the whole session
+ * ends. `caller` waits for it.
  */
 export const refreshSession = async (
   deps: SessionDeps,
@@ -89,7 +103,10 @@ export const refreshSession = async (
     const session = await lockSessionOfToken(tx, spent)
     const found = session && (await selectRefreshToken(tx, spent, graceSeconds))
     if (!found || found.state === 'expired') return refused('unauthenticated')
-    if (found.state === 'spent') {
+    const candidates = successorsOf(deps.config, token)
+    const successor = found.state === 'fresh' ? null : await givenOut(tx, candidates)
+    // A token spent long ago is a lost answer as long as its successor lies unused, and a theft once it was used.
+    if (found.state === 'spent' && (successor === null || successor.isSpent)) {
       const ended = session.isLive && (await revokeSession(tx, session.userId, session.id))
       return {
         ...refused('refresh_reused'),
@@ -98,12 +115,9 @@ export const refreshSession = async (
     }
     const account = session.isLive ? await selectCredentialsById(tx, session.userId) : null
     if (!account || account.isDisabled) return refused('unauthenticated')
-    const candidates = successorsOf(deps.config, token)
-    const successor =
-      found.state === 'repeat'
-        ? await existing(tx, candidates)
-        : await rotate(tx, session.id, spent, candidates)
-    return { value: { user: account.user, sessionId: session.id, refreshToken: successor }, entries: [] }
+    if (found.state === 'repeat' && successor === null) return refused('unauthenticated')
+    const refreshToken = successor?.token ?? (await rotate(tx, session.id, spent, candidates))
+    return { value: { user: account.user, sessionId: session.id, refreshToken }, entries: [] }
   })
   if ('code' in result) throw new AppError(result.code)
   return answerFor(deps, result)
@@ -119,11 +133,16 @@ const rotate = async (
   return successor!
 }
 
-/** The candidate that was given out: the signing key may have changed in between. */
-const existing = async (tx: Tx, candidates: string[]): Promise<string> => {
+/** The candidate that was given out: the signing key may have changed in between. Null where its key is gone. */
+const givenOut = async (
+  tx: Tx,
+  candidates: string[],
+): Promise<{ token: string; isSpent: boolean } | null> => {
   const hashes = candidates.map(hashOf)
   const [known] = await selectKnownTokens(tx, hashes)
-  return candidates[hashes.findIndex((hash) => known && Buffer.compare(hash, known) === 0)]!
+  if (!known) return null
+  const index = hashes.findIndex((hash) => Buffer.compare(hash, known.tokenHash) === 0)
+  return { token: candidates[index]!, isSpent: known.isSpent }
 }
 
 /** Ends the session a refresh token belongs to, spent or not; a token of none, or of one that ended, is fine. */

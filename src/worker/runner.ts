@@ -13,7 +13,7 @@ import type { Log } from '../log.ts'
 import { Lane, newStats, type Consumer, type ConsumerStats, type Failpoint } from './consumers.ts'
 import { notifications } from './dispatch/notify.ts'
 import { serveHealth, type WorkerHealth } from './http.ts'
-import { maintain } from './jobs/maintenance.ts'
+import { maintain, type Retention } from './jobs/maintenance.ts'
 import { newOverdueStats, tellOverdue, type OverdueStats } from './jobs/overdue.ts'
 import { bringNamesIntoForm, bringTasksIntoForm } from './jobs/text-form.ts'
 import { createLogSource } from './log-source.ts'
@@ -21,7 +21,7 @@ import { loop } from './loop.ts'
 import { Shards } from './shards.ts'
 
 export interface WorkerDeps {
-  config: Pick<Config, 'databaseUrl' | 'workerPort' | 'overdueIntervalMs' | 'feedRetentionDays'>
+  config: Pick<Config, 'databaseUrl' | 'workerPort' | 'overdueIntervalMs'> & Retention
   log: Log
   db: Database
   /** A small pool of its own, so that following the log never waits behind the work. */

@@ -99,10 +99,24 @@ test('50 refreshes of one token at once, on two servers, have one successor', as
   expect(row!.count).toBe(2)
 })
 
-test('a refresh token used again after 10 seconds ends its session, the newest token too', async () => {
+test('a refresh repeated later gets the same successor as long as that was never used', async () => {
   const ada = await world.register()
   const first = ada.session.refreshToken
   const second = (await refresh(first)).body.refreshToken
+  await age(11)
+  expect((await refresh(first)).body.refreshToken).toBe(second)
+  await age(60 * 60)
+  const answers = await Promise.all(Array.from({ length: 10 }, () => refresh(first)))
+  expect(new Set(answers.map(({ body }) => body.refreshToken))).toEqual(new Set([second]))
+  expect((await refresh(second)).status).toBe(200)
+  expect(await controlsOf(ada)).toEqual([])
+})
+
+test('a refresh token whose successor was used ends its session after 10 seconds, the newest token too', async () => {
+  const ada = await world.register()
+  const first = ada.session.refreshToken
+  const second = (await refresh(first)).body.refreshToken
+  const third = (await refresh(second)).body.refreshToken
   await age(9)
   expect((await refresh(first)).body.refreshToken).toBe(second)
   await age(2)
@@ -110,11 +124,39 @@ test('a refresh token used again after 10 seconds ends its session, the newest t
   await expectEnd(ada.token, async () => {
     expect(await refresh(first)).toMatchObject({ status: 401, body: { code: 'refresh_reused' } })
   })
-  expect(await refresh(second)).toMatchObject({ status: 401, body: { code: 'unauthenticated' } })
+  expect(await refresh(third)).toMatchObject({ status: 401, body: { code: 'unauthenticated' } })
   const controls = await controlsOf(ada)
   expect(controls).toEqual([{ kind: 'session', sessionId: expect.any(String) }])
   expect(await refresh(first)).toMatchObject({ status: 401, body: { code: 'refresh_reused' } })
   expect(await controlsOf(ada)).toEqual(controls)
+})
+
+test('a person has 50 live sessions at most: the oldest end, on every server and with a control entry', async () => {
+  await using narrow = await world.another({ sessionsPerUser: 3 })
+  const signInThere = async ({ email }: Person): Promise<SessionAnswer> => {
+    const response = await fetch(`${narrow.url}/api/auth/login`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ email, password: testPassword }),
+    })
+    expect(response.status).toBe(200)
+    return response.json()
+  }
+  expect(world.config.sessionsPerUser).toBe(50)
+  const ada = await world.register()
+  const second = await signInThere(ada)
+  await signInThere(ada)
+  expect(await controlsOf(ada)).toEqual([])
+  await expectEnd(ada.token, () => signInThere(ada))
+  expect(await statusesOf(second.accessToken)).toEqual([200, 200])
+  expect(await controlsOf(ada)).toEqual([{ kind: 'session', sessionId: expect.any(String) }])
+  const bob = await world.register()
+  await Promise.all(Array.from({ length: 8 }, () => signInThere(bob)))
+  const { body } = await world.call('GET', '/api/auth/sessions', {
+    token: (await signInThere(bob)).accessToken,
+  })
+  expect(body.items).toHaveLength(3)
+  expect(await controlsOf(bob)).toHaveLength(7)
 })
 
 test('the successor stays the same when the signing key changes in between', async () => {

@@ -5,6 +5,8 @@ import { insertPositions } from '../../src/db/consumers.ts'
 import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { maintain } from '../../src/worker/jobs/maintenance.ts'
+import { purges } from '../../src/db/retention.ts'
+import { testRetention } from './rig.ts'
 import { testDatabase, type TestDatabase } from '../support/environment.ts'
 
 const log = createLog('test', 'silent')
@@ -21,8 +23,7 @@ afterEach(async () => {
   await database[Symbol.asyncDispose]()
 })
 
-const run = () =>
-  maintain({ db, log, config: { feedRetentionDays: 7 }, signal: new AbortController().signal })
+const run = () => maintain({ db, log, config: testRetention, signal: new AbortController().signal })
 
 const dayName = async (ago: number): Promise<string> => {
   const [row] = await db.read(
@@ -109,4 +110,91 @@ test('idempotency keys go after a day, however many', async () => {
     (sql) => sql<{ count: number }[]>`select count(*) as count from idempotency_keys`,
   )
   expect(row!.count).toBe(100)
+})
+
+const countsOf = async (...tables: string[]): Promise<number[]> => {
+  const counts = []
+  for (const table of tables) {
+    const [row] = await db.read(
+      (sql) => sql<{ count: number }[]>`select count(*) as count from ${sql(table)}`,
+    )
+    counts.push(row!.count)
+  }
+  return counts
+}
+
+const insertUser = (userId: string) =>
+  db.transact(
+    (tx) =>
+      tx`insert into users (id, email, name, password_hash) values (${userId}, 'a@example.com', 'A', '')`,
+  )
+
+test('sessions that ended 30 days ago go with their tokens, however many; those that live or just ended stay', async () => {
+  const userId = newId()
+  await insertUser(userId)
+  await db.transact(async (tx) => {
+    await tx`
+      insert into sessions (id, user_id, expires_at, revoked_at)
+      select gen_random_uuid(), ${userId},
+        now() - case when n <= 150 then interval '31 days' when n <= 200 then interval '29 days' else interval '-7 days' end,
+        case when n > 250 and n <= 400 then now() - interval '31 days'
+          when n > 400 and n <= 420 then now() - interval '29 days' end
+      from generate_series(1, 450) n`
+    await tx`
+      insert into refresh_tokens (token_hash, session_id, spent_at, expires_at)
+      select decode(md5(id::text || k), 'hex'), id, now(), expires_at from sessions, generate_series(1, 3) k`
+    await tx`
+      insert into refresh_tokens (token_hash, session_id, expires_at)
+      select decode(md5(id::text), 'hex'), id, now() - interval '31 days' from sessions`
+  })
+  await run()
+  expect(await countsOf('sessions', 'refresh_tokens')).toEqual([150, 450])
+})
+
+test('read notifications go after 90 days, unread ones and newer ones stay; so do dead letters', async () => {
+  const userId = newId()
+  await insertUser(userId)
+  await db.transact(async (tx) => {
+    await tx`
+      insert into notifications (id, user_id, kind, dedupe_key, created_at, read_at)
+      select gen_random_uuid(), ${userId}, 'overdue', n::text, now() - interval '200 days',
+        now() - case when n <= 1500 then interval '91 days' when n <= 1600 then interval '89 days' end
+      from generate_series(1, 1700) n`
+    await tx`
+      insert into dead_letter (consumer, shard, seq, error, attempts, entry, failed_at)
+      select 'one', 3, n, 'broken', 5, '{}', now() - case when n <= 5 then interval '91 days' else interval '89 days' end
+      from generate_series(1, 8) n`
+  })
+  await run()
+  expect(await countsOf('notifications', 'dead_letter')).toEqual([200, 3])
+})
+
+test('every purge finds the oldest by an index, and ids of deleted tasks stay', async () => {
+  await db.transact(
+    (tx) => tx`insert into task_tombstones (id, deleted_at) values (${newId()}, now() - interval '9 years')`,
+  )
+  const userId = newId()
+  await insertUser(userId)
+  await db.transact(async (tx) => {
+    await tx`
+      insert into sessions (id, user_id, expires_at)
+      select gen_random_uuid(), ${userId}, now() + interval '7 days' from generate_series(1, 5000)`
+    await tx`
+      insert into refresh_tokens (token_hash, session_id, expires_at)
+      select decode(md5(id::text), 'hex'), id, expires_at from sessions`
+    await tx`
+      insert into notifications (id, user_id, kind, dedupe_key, read_at)
+      select gen_random_uuid(), ${userId}, 'overdue', n::text, now() from generate_series(1, 5000) n`
+    await tx`analyze sessions, refresh_tokens, notifications`
+  })
+  await db.transact(async (tx) => {
+    for (const purge of [purges.sessions, purges.refreshTokens, purges.notifications])
+      await purge(tx, 30, 100)
+    const [row] = await tx<{ scans: number }[]>`
+      select sum(seq_scan)::int as scans from pg_stat_xact_user_tables
+      where relname in ('sessions', 'refresh_tokens', 'notifications')`
+    expect(row!.scans).toBe(0)
+  })
+  await run()
+  expect(await countsOf('task_tombstones')).toEqual([1])
 })

@@ -8,6 +8,14 @@ import { createLog } from '../../src/log.ts'
 import { startWorker, type Worker, type WorkerDeps } from '../../src/worker/runner.ts'
 import type { World } from '../support/world.ts'
 
+export const testRetention = {
+  feedRetentionDays: 7,
+  idempotencyRetentionHours: 24,
+  sessionRetentionDays: 30,
+  notificationRetentionDays: 90,
+  deadLetterRetentionDays: 90,
+}
+
 export interface WorkerSettings {
   databaseUrl: string
   redisUrl: string
@@ -30,7 +38,7 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
   stack.use(startSweeper({ redis: redis.client, db: tailDb, log, onLost: async () => {} }))
   const worker = stack.use(
     await startWorker({
-      config: { databaseUrl, workerPort: 0, overdueIntervalMs, feedRetentionDays: 7 },
+      config: { databaseUrl, workerPort: 0, overdueIntervalMs, ...testRetention },
       log,
       db,
       tailDb,

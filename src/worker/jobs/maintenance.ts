@@ -1,27 +1,37 @@
 // Keeping the log and the tables beside it within their time: partitions for the days ahead, none past retention
-// that every consumer has read, no idempotency keys older than a day. Any number of workers may do it at once.
+// that every consumer has read; no keys, sessions, read notifications or dead letters past theirs. Any number of workers may do it at once.
+import type { Config } from '../../config.ts'
 import type { Database } from '../../db/client.ts'
 import { ensureFeedPartitions } from '../../db/feed.ts'
 import { tryLockLoop } from '../../db/leases.ts'
 import {
-  deleteOldKeys,
   dropPartition,
   hasStrayEntries,
+  purges,
   selectExpiredPartitions,
   selectLateConsumers,
 } from '../../db/retention.ts'
 import type { Log } from '../../log.ts'
 
+/** How long everything that grows is kept. Ids of deleted tasks stay for ever: they are never given out again. */
+export type Retention = Pick<
+  Config,
+  | 'feedRetentionDays'
+  | 'idempotencyRetentionHours'
+  | 'sessionRetentionDays'
+  | 'notificationRetentionDays'
+  | 'deadLetterRetentionDays'
+>
+
 export interface MaintenanceDeps {
   db: Database
   log: Log
-  config: { feedRetentionDays: number }
+  config: Retention
   signal: AbortSignal
 }
 
-const keysAtOnce = 1_000
-/** A run: 200,000 keys. The rest is the next run's. */
-const maxKeyBatches = 200
+/** Transactions a run, of each kind: 200,000 keys, 20,000 sessions. The rest is the next run's. */
+const maxSteps = 200
 
 /** @throws AppError `unavailable` when something was busy: what is left is the next run's. */
 export const maintain = async (deps: MaintenanceDeps): Promise<void> => {
@@ -29,7 +39,7 @@ export const maintain = async (deps: MaintenanceDeps): Promise<void> => {
   await db.transact((tx) => ensureFeedPartitions(tx))
   if (await db.read(hasStrayEntries))
     log.error('the log has entries in its default partition: a day had none')
-  await purgeKeys(deps)
+  await purge(deps)
   while (!signal.aborted && (await dropOldest(deps)));
 }
 
@@ -45,9 +55,20 @@ const dropOldest = ({ db, log, config }: MaintenanceDeps): Promise<boolean> =>
     return consumers.length === 0
   })
 
-const purgeKeys = async ({ db, signal }: MaintenanceDeps): Promise<void> => {
-  for (let batch = 0; batch < maxKeyBatches && !signal.aborted; batch += 1) {
-    const deleted = await db.transact((tx) => deleteOldKeys(tx, keysAtOnce))
-    if (deleted < keysAtOnce) return
+/** What is purged, how long it is kept, and how many rows go in one transaction. */
+const purging: { name: keyof typeof purges; keep: keyof Retention; atOnce: number }[] = [
+  { name: 'keys', keep: 'idempotencyRetentionHours', atOnce: 1_000 },
+  { name: 'sessions', keep: 'sessionRetentionDays', atOnce: 100 },
+  { name: 'refreshTokens', keep: 'sessionRetentionDays', atOnce: 1_000 },
+  { name: 'notifications', keep: 'notificationRetentionDays', atOnce: 1_000 },
+  { name: 'deadLetters', keep: 'deadLetterRetentionDays', atOnce: 1_000 },
+]
+
+const purge = async ({ db, config, signal }: MaintenanceDeps): Promise<void> => {
+  for (const { name, keep, atOnce } of purging) {
+    for (let step = 0; step < maxSteps && !signal.aborted; step += 1) {
+      const { count } = await db.transact((tx) => purges[name](tx, config[keep], atOnce))
+      if (count < atOnce) break
+    }
   }
 }
