@@ -25,8 +25,10 @@ import { startSweeper } from './events/sweeper.ts'
 import { Tail } from './events/tail.ts'
 import { BodyBudget } from './http/body-budget.ts'
 import { createAttempts } from './limits/attempts.ts'
+import { policiesOf } from './limits/policies.ts'
 import { RedisCounters } from './limits/redis-counters.ts'
 import { createWindowLimiter } from './limits/window.ts'
+import { WrittenBytes } from './limits/written-bytes.ts'
 import { createTokens } from './http/tokens.ts'
 import { Waiters } from './limits/waiters.ts'
 import type { Log } from './log.ts'
@@ -166,6 +168,7 @@ export const openServer = async (
     passwords: createPasswords(config.passwordHashesAtOnce),
     limiter: createWindowLimiter(counters),
     attempts: createAttempts(counters),
+    writtenBytes: new WrittenBytes(counters, policiesOf(config).writtenBytes),
     redisHealth: createRedisProbe(redis),
     draining: drain.signal,
   } satisfies Deps

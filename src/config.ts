@@ -39,6 +39,7 @@ export interface Config {
   rateLimit: boolean
   registrationsPerHour: number
   requestsPerMinute: number
+  writtenMebibytesPerDay: number
   failedSignInsPer15Minutes: number
   passwordHashesAtOnce: number
   databasePool: number
@@ -168,6 +169,13 @@ const keys = {
     'off',
   ),
   registrationsPerHour: whole('RATE_LIMIT_REGISTRATIONS', 'Registrations an hour per IP', 10, 1, 1_000_000),
+  writtenMebibytesPerDay: whole(
+    'RATE_LIMIT_WRITTEN_MIB',
+    'MiB a day that the writes of one user may store, with their log',
+    1024,
+    1,
+    1_000_000,
+  ),
   requestsPerMinute: whole('RATE_LIMIT_REQUESTS', 'Requests a minute per user', 6000, 1, 10_000_000),
   failedSignInsPer15Minutes: whole(
     'RATE_LIMIT_SIGN_INS',

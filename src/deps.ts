@@ -14,6 +14,7 @@ import type { Tail } from './events/tail.ts'
 import type { BodyBudget } from './http/body-budget.ts'
 import type { Waiters } from './limits/waiters.ts'
 import type { Attempts, RateLimiter } from './limits/rate.ts'
+import type { WrittenBytes } from './limits/written-bytes.ts'
 import type { Log } from './log.ts'
 
 /** Signs and checks access tokens; the only thing that knows their keys. */
@@ -97,6 +98,7 @@ export interface Deps {
   passwords: Passwords
   limiter: RateLimiter
   attempts: Attempts
+  writtenBytes: WrittenBytes
   /** Whether Redis takes writes; for health. */
   redisHealth: RedisProbe
   /** Aborted once the process drains: refuse what is new, end what waits. */

@@ -47,8 +47,8 @@ export interface Change<T> {
 }
 
 export type Outcome<T> =
-  | { kind: 'done'; value: T; cursor: string | null }
-  | { kind: 'replayed'; reply: Reply }
+  /** `loggedBytes`: what the write appended to the log. */
+  { kind: 'done'; value: T; cursor: string | null; loggedBytes: number } | { kind: 'replayed'; reply: Reply }
 
 /** Takes what was committed towards the readers. Never waits, never throws: the log already has it. */
 export interface Publisher {
@@ -82,14 +82,21 @@ export const write = async <T>(
       const fill = claim && { userId: actor.userId, ...claim, subject, ...cutTexts(render(value), subject) }
       if (entries.length === 0) {
         if (fill) await fillKey(tx, fill)
-        return { outcome: { kind: 'done', value, cursor: null }, appended: null }
+        return { outcome: { kind: 'done', value, cursor: null, loggedBytes: 0 }, appended: null }
       }
       const appended = await append(tx, entries, { op: claim?.key ?? null, cursorScope, fill })
-      return { outcome: { kind: 'done', value, cursor: cursorOf(appended, cursorScope) }, appended }
+      const cursor = cursorOf(appended, cursorScope)
+      return { outcome: { kind: 'done', value, cursor, loggedBytes: bytesOf(appended) }, appended }
     }, options)
   if (appended) publisher.publish(appended)
   return outcome
 }
+
+const bytesOf = ({ entries }: Appended): number =>
+  entries.reduce(
+    (sum, { frame, changes }) => sum + (frame?.length ?? 0) + (changes ? JSON.stringify(changes).length : 0),
+    0,
+  )
 
 /** 404 where the actor may not read what the stored answer is about any more. */
 const replay = async (tx: Tx, actor: Actor, claim: Claim, kept: KeptReply): Promise<Reply> => {

@@ -5,7 +5,7 @@ import { AppError } from '../errors.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { policiesOf } from '../limits/policies.ts'
 import type { RatePolicy, RateState } from '../limits/rate.ts'
-import { factsOf } from './request.ts'
+import { factsOf, pathOf } from './request.ts'
 
 type AllowanceDeps = Pick<Deps, 'config' | 'limiter'>
 type PasswordCheckDeps = Pick<Deps, 'config' | 'db' | 'attempts' | 'passwords'>
@@ -39,6 +39,23 @@ export const demandRequest = (deps: AllowanceDeps, request: Request, headers: He
   const { identity, ip } = factsOf(request)
   const key = identity ? identity.actor.userId : addressKey(ip)
   return demandAllowance(deps, headers, policiesOf(deps.config).requests, key)
+}
+
+const reading = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/** 429 `rate_limited` for a write of a user whose writes of this day have stored too much. Sessions can be ended. */
+export const requireWritable = (
+  { config, writtenBytes }: Pick<Deps, 'config' | 'writtenBytes'>,
+  request: Request,
+  headers: Headers,
+): void => {
+  const { identity } = factsOf(request)
+  if (!config.rateLimit || !identity || reading.has(request.method)) return
+  if (pathOf(request).startsWith('/api/auth/')) return
+  const state = writtenBytes.stateOf(identity.actor.userId)
+  if (state.allowed) return
+  setHeaders(headers, policiesOf(config).writtenBytes, state)
+  throw rateLimited(state)
 }
 
 /**

@@ -5,7 +5,7 @@ import { Elysia } from 'elysia'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { toCanonical } from '../model/canonical.ts'
-import { demandRequest } from './allowance.ts'
+import { demandRequest, requireWritable } from './allowance.ts'
 import { readJson } from './body.ts'
 import { clientAddress } from './client-address.ts'
 import { problem } from './errors.ts'
@@ -43,6 +43,7 @@ export const frame = (deps: Deps, routes: RouteTable) =>
       // What does not exist is 404 or 405, with credentials or without.
       facts.place = requirePlace(request, routes)
       if (refusal !== null) throw refusal
+      if (isLimited(path)) requireWritable(deps, request, headers)
       if (facts.identity) bodies.identified(request, facts.identity.actor.userId)
       requireFewParameters(request)
     })
@@ -72,6 +73,7 @@ export const frame = (deps: Deps, routes: RouteTable) =>
     .onAfterResponse({ as: 'global' }, ({ request, responseValue }) => {
       const facts = factsOf(request)
       deps.bodies.release(request)
+      if (facts.identity) deps.writtenBytes.add(facts.identity.actor.userId, facts.writtenBytes ?? 0)
       deps.log.info(
         {
           requestId: facts.id,

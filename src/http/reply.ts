@@ -75,6 +75,8 @@ export const mutate = async <T>(
   const outcome = await run({ actor, claim, render })
   if (outcome.kind === 'replayed') return respond(outcome.reply)
   const reply = render(outcome.value)
+  // What is answered was written to rows, once for all readers, and again to the log.
+  if (outcome.loggedBytes > 0) factsOf(request).writtenBytes = outcome.loggedBytes + (reply.body?.length ?? 0)
   return respond(
     outcome.cursor === null
       ? reply

@@ -7,6 +7,8 @@ import type { Place } from './route-table.ts'
 export interface RequestFacts {
   id: string
   startedAt: number
+  /** What the request stored, for the limit of a day. */
+  writtenBytes?: number
   /** The JSON body as it was parsed; undefined for none. */
   body: unknown
   identity: Identity | null

@@ -5,6 +5,11 @@ import type { RatePolicy } from './rate.ts'
 export const policiesOf = (config: Config) =>
   ({
     requests: { name: 'requests', limit: config.requestsPerMinute, windowSeconds: 60 },
+    writtenBytes: {
+      name: 'written-bytes',
+      limit: config.writtenMebibytesPerDay * 1024 * 1024,
+      windowSeconds: 86_400,
+    },
     registrations: { name: 'registrations', limit: config.registrationsPerHour, windowSeconds: 3_600 },
     signInsOfAddress: {
       name: 'sign-ins-address',

@@ -1,0 +1,82 @@
+// Bytes that one user's writes store in a window of a day, over all processes. A write is counted after it, because
+// only then its size is known: asking costs nothing, and a user passes the limit by one write and by what other
+// processes have not reported. While Redis is away each process counts for itself and reports later.
+import type { RatePolicy, RateState } from './rate.ts'
+import { KeyMemory, secondsUntil, type RedisCounters } from './redis-counters.ts'
+
+const maxUsers = 10_000
+
+/** KEYS[1] the counter. ARGV: bytes to add and the window in ms. Answers what is used, ms to the end, and 0. */
+const addScript = `
+local used = redis.call('INCRBY', KEYS[1], ARGV[1])
+local ms = redis.call('PTTL', KEYS[1])
+if ms < 0 then
+  ms = tonumber(ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], ms)
+end
+return { used, ms, 0 }`
+
+/** What this process knows of one user's window. */
+interface Usage {
+  /** Of all processes, as last heard. */
+  used: number
+  /** Of this process, not yet in Redis. */
+  unreported: number
+  /** By `performance.now()`; 0 before the first write. */
+  endsAt: number
+  isReporting: boolean
+}
+
+export class WrittenBytes {
+  readonly #usages = new KeyMemory<Usage>(maxUsers)
+
+  constructor(
+    private readonly counters: RedisCounters,
+    private readonly policy: RatePolicy,
+  ) {}
+
+  /** Whether the user may write more now. */
+  stateOf(userId: string): RateState {
+    const { limit } = this.policy
+    const { used, unreported, endsAt } = this.#usageOf(userId)
+    const remaining = Math.max(0, limit - used - unreported)
+    return { allowed: remaining > 0, limit, remaining, resetSeconds: secondsUntil(endsAt) }
+  }
+
+  /** Counts what a write stored. Never throws; reports to Redis in the background, one report a user at a time. */
+  add(userId: string, bytes: number): void {
+    if (bytes === 0) return
+    const usage = this.#usageOf(userId)
+    usage.unreported += bytes
+    if (!usage.isReporting) void this.#report(userId, usage)
+  }
+
+  async #report(userId: string, usage: Usage): Promise<void> {
+    usage.isReporting = true
+    while (usage.unreported > 0) {
+      const bytes = usage.unreported
+      const askedAt = performance.now()
+      const windowMs = this.policy.windowSeconds * 1000
+      const answer = await this.counters.run(addScript, `${this.policy.name}:${userId}`, [bytes, windowMs])
+      if (answer === null) break // the next write reports it too
+      usage.unreported -= bytes
+      usage.used = answer[0]
+      usage.endsAt = askedAt + answer[1]
+    }
+    usage.isReporting = false
+  }
+
+  #usageOf(userId: string): Usage {
+    const usage = this.#usages.get(this.policy.name, userId, newUsage)
+    const now = performance.now()
+    if (now >= usage.endsAt) {
+      // What is being reported belongs to the next window as much as to the last.
+      usage.used = 0
+      usage.endsAt = now + this.policy.windowSeconds * 1000
+      if (!usage.isReporting) usage.unreported = 0
+    }
+    return usage
+  }
+}
+
+const newUsage = (): Usage => ({ used: 0, unreported: 0, endsAt: 0, isReporting: false })
