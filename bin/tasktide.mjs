@@ -34,13 +34,28 @@ const say = (text) => process.stderr.write(`${text}\n`)
 
 class Unusable extends Error {}
 
-/** Runs a tool whose output only matters when it fails. */
-const quietly = (command, args, env, cwd = root) => {
+/** What a tool prints when a machine lacks something, and the sentence for it. */
+const causes = [
+  [/ENOSPC|No space left|EDQUOT/, 'the disk is full: free space'],
+  [/EACCES|EPERM|EROFS|Permission denied/, 'this user may not write there: give it the rights'],
+  [
+    /EAI_AGAIN|ENOTFOUND|ECONN\w+|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ERR_SOCKET_TIMEOUT|DNSResolveFailed|ConnectionRefused|ConnectionClosed|FailedToOpenSocket|Timeout|network/,
+    'the package registry does not answer: the first start needs the network (HTTPS_PROXY where there is a proxy), later ones do not',
+  ],
+]
+
+/** Runs a tool whose output only matters when it fails: one sentence where the cause is known, else all of it. */
+const quietly = (what, command, args, env, cwd = root) => {
   const done = spawnSync(command, args, { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
   if (done.error) throw new Unusable(`${command} does not start: ${done.error.message}`)
-  if (done.status !== 0) {
-    throw new Unusable(`${command} ${args.join(' ')} failed:\n${`${done.stdout}${done.stderr}`.trim()}`)
-  }
+  if (done.status === 0) return
+  const output = `${done.stdout}${done.stderr}`.trim()
+  const cause = causes.find(([pattern]) => pattern.test(output))?.[1]
+  throw new Unusable(
+    cause
+      ? `${what} cannot be installed in ${cwd}: ${cause}`
+      : `${command} ${args.join(' ')} failed:\n${output}`,
+  )
 }
 
 const isUsableFolder = (path) => {
@@ -94,6 +109,19 @@ const installedBun = () => {
     .find((path) => existsSync(path) && answersAsBun(path))
 }
 
+/** By default npm tries for 70 s to reach a registry that is away; `npm run -s` silences its errors. */
+const npmOptions = [
+  '--ignore-scripts',
+  '--no-audit',
+  '--no-fund',
+  '--loglevel=error',
+  '--prefer-offline',
+  '--fetch-timeout=15000',
+  '--fetch-retries=1',
+  '--fetch-retry-mintimeout=500',
+  '--fetch-retry-maxtimeout=1000',
+]
+
 const ensureBun = (env) => {
   if (process.versions.bun && isCompatible(process.versions.bun)) return process.execPath
   const found = onPath('bun')
@@ -104,7 +132,7 @@ const ensureBun = (env) => {
   const wanted = `Bun ${oldestBun.join('.')} or later`
   if (!npm) throw new Unusable(`${wanted} is needed and npm is not here to install it: run \`bun upgrade\``)
   say('Installing Bun (once, below tools/bun) …')
-  quietly(npm, ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], env, join(root, 'tools', 'bun'))
+  quietly('Bun', npm, ['ci', ...npmOptions], env, join(root, 'tools', 'bun'))
   const fresh = installedBun()
   if (!fresh) throw new Unusable(`No ${wanted} for this machine (${process.platform} ${process.arch})`)
   return fresh
@@ -129,7 +157,7 @@ const ensurePackages = (bun, env) => {
   const wanted = fingerprint()
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return
   say('Installing the locked packages …')
-  quietly(bun, ['install', '--frozen-lockfile'], env)
+  quietly('The packages', bun, ['install', '--frozen-lockfile'], env)
   writeFileSync(stamp, wanted)
 }
 
@@ -175,6 +203,7 @@ try {
   ensurePackages(bun, env)
   relay(bun, [...entry, ...rest], { ...env, PATH: `${dirname(bun)}${delimiter}${env.PATH ?? ''}` })
 } catch (error) {
-  say(error instanceof Unusable ? error.message : error.stack)
+  const cause = causes.find(([pattern]) => pattern.test(error.code ?? ''))?.[1]
+  say(error instanceof Unusable ? error.message : cause ? `${root}: ${cause}` : error.stack)
   process.exit(1)
 }

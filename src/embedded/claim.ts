@@ -42,8 +42,9 @@ const tryCreate = (path: string): boolean => {
   try {
     writeFileSync(path, JSON.stringify({ owner: self() }), { mode: 0o600, flag: 'wx' })
     return true
-  } catch {
-    return false
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
+    throw error // a full disk or a missing right is no other owner
   }
 }
 

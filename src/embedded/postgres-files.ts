@@ -1,7 +1,8 @@
 // Where the PostgreSQL 18 binaries of the npm package lie. npm cannot carry symbolic links, so the package
 // lists those its libraries need; they are made here instead of in a postinstall script nobody has to trust.
-import { existsSync, readFileSync, symlinkSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
 
 export interface PostgresFiles {
   initdb: string
@@ -37,4 +38,25 @@ export const postgresFiles = (): PostgresFiles => {
     }
   }
   return { initdb: join(home, 'native', 'bin', 'initdb'), postgres: join(home, 'native', 'bin', 'postgres') }
+}
+
+/** What a shell reads inside double quotes. */
+const special = /["$`\\]/
+
+/**
+ * The path of `initdb`, or of a copy of all its files (60 MB) while it is needed: initdb starts `postgres` through a
+ * shell and quotes its path without escaping it, so that a folder named `a$b` is looked for as `a`.
+ */
+export const forShell = (initdb: string): Disposable & { path: string } => {
+  if (!special.test(initdb)) return { path: initdb, [Symbol.dispose]: () => {} }
+  const folder = mkdtempSync(join(tmpdir(), 'tide-initdb-'))
+  const remove = () => rmSync(folder, { recursive: true, force: true })
+  try {
+    cpSync(dirname(dirname(initdb)), folder, { recursive: true, verbatimSymlinks: true })
+    chmodSync(folder, 0o755) // where PostgreSQL runs as another user
+  } catch (error) {
+    remove()
+    throw error
+  }
+  return { path: join(folder, 'bin', 'initdb'), [Symbol.dispose]: remove }
 }

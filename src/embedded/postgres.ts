@@ -7,7 +7,8 @@ import { claim, note, release } from './claim.ts'
 import { freePort } from '../free-port.ts'
 import { startGuarded, type Guarded } from './guarded.ts'
 import { freshLog } from './log-tail.ts'
-import { postgresFiles } from './postgres-files.ts'
+import { partFailure } from './part-failure.ts'
+import { forShell, postgresFiles } from './postgres-files.ts'
 import { commandOf } from './process-identity.ts'
 import { unprivileged, type Runner } from './unprivileged.ts'
 
@@ -99,9 +100,7 @@ const createCluster = async (
   })
   const texts = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()])
   const code = await child.exited
-  if (code !== 0)
-    throw new Error(`initdb failed (${code}):
-${(await texts).join('').trim()}`)
+  if (code !== 0) throw partFailure('PostgreSQL', (await texts).toReversed().join('\n'), place.dataDir)
   renameSync(draft, place.cluster)
 }
 
@@ -135,7 +134,8 @@ export const startPostgres = async (options: PostgresOptions): Promise<Postgres>
   runner.own(dataDir)
   if (!existsSync(place.cluster)) {
     log('Creating the PostgreSQL cluster …')
-    await createCluster(place, initdb, runner, durable)
+    using program = forShell(initdb)
+    await createCluster(place, program.path, runner, durable)
   }
   const password = readFileSync(place.passwordFile, 'utf8')
 
@@ -177,7 +177,7 @@ export const startPostgres = async (options: PostgresOptions): Promise<Postgres>
       const isPortTaken = failure.includes('could not bind') && options.port === undefined
       const isPassing =
         isPortTaken || failure.includes('pre-existing shared memory') || failure.includes('postmaster.pid')
-      if (!isPassing || performance.now() > endsAt) throw new Error(`PostgreSQL does not start:\n${failure}`)
+      if (!isPassing || performance.now() > endsAt) throw partFailure('PostgreSQL', failure, dataDir)
       if (isPortTaken) port = freePort()
       await Bun.sleep(50)
     }

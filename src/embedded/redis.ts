@@ -7,6 +7,7 @@ import { claim, note, release } from './claim.ts'
 import { freePort } from '../free-port.ts'
 import { startGuarded, type Guarded } from './guarded.ts'
 import { freshLog } from './log-tail.ts'
+import { partFailure } from './part-failure.ts'
 import { redisBinary } from './redis-binary.ts'
 
 export interface RedisOptions {
@@ -88,7 +89,7 @@ export const startRedis = async (options: RedisOptions): Promise<Redis> => {
       const failure = await attempt()
       if (failure === undefined) return note(owner, { child: running.process })
       const isPortTaken = failure.includes('Address already in use') && options.port === undefined
-      if (!isPortTaken || left === 1) throw new Error(`Redis does not start:\n${failure}`)
+      if (!isPortTaken || left === 1) throw partFailure('Redis', failure, dataDir)
       port = freePort()
     }
   }

@@ -6,6 +6,7 @@ import { claim, note, release } from './claim.ts'
 import { isFree } from '../free-port.ts'
 import { startGuarded, type Guarded } from './guarded.ts'
 import { freshLog, tailOf } from './log-tail.ts'
+import { roleFailure } from './part-failure.ts'
 
 export type Environment = Record<string, string | undefined>
 
@@ -38,7 +39,7 @@ export const runRole = async (role: string, options: RoleOptions): Promise<void>
   const timer = setTimeout(() => void child.stop(0), commandTimeoutMs)
   const code = await child.exited
   clearTimeout(timer)
-  if (code !== 0) throw new Error(`${role} failed (${code}):\n${tailOf(logFile)}`)
+  if (code !== 0) throw roleFailure(role, tailOf(logFile))
 }
 
 /** What `--json` prints when the role answers. */
@@ -51,7 +52,7 @@ const readyLine = (logFile: string): string | undefined =>
 /** Resolves with the role's address when it answers. */
 export const untilReady = async (role: string, child: Guarded, logFile: string): Promise<string> => {
   const failure = await child.failure(readyTimeoutMs, () => readyLine(logFile) !== undefined)
-  if (failure !== undefined) throw new Error(`${role} does not start:\n${failure}`)
+  if (failure !== undefined) throw roleFailure(role, failure)
   return String(JSON.parse(readyLine(logFile)!).url)
 }
 

@@ -7,7 +7,9 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { secretSettings } from '../config.ts'
 import { ensureDatabase, migrate } from '../db/migrate.ts'
+import { messageOf } from '../errors.ts'
 import { createLog } from '../log.ts'
+import { fileFailure } from '../start/failure.ts'
 import { claim } from './claim.ts'
 import { dropDatabase, urlOf } from './databases.ts'
 import { startGuarded } from './guarded.ts'
@@ -176,10 +178,13 @@ export const runTests = async (args: string[], env: Environment): Promise<number
   // The guards stop what is left when this process goes without waiting.
   void interruption.second.then(() => process.exit(130))
   const dir = join(runsDir, String(process.pid))
-  await clearDeadRuns()
-  mkdirSync(dir, { mode: 0o755 })
-  const counts = await runInside(dir, args, env, interruption.first).catch((error: unknown): Counts => {
-    process.stdout.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  const attempt = async (): Promise<Counts> => {
+    await clearDeadRuns()
+    mkdirSync(dir, { mode: 0o755 })
+    return runInside(dir, args, env, interruption.first)
+  }
+  const counts = await attempt().catch((error: unknown): Counts => {
+    process.stdout.write(`${messageOf(fileFailure(error, 'this clone', root) ?? error)}\n`)
     return { passed: 0, failed: 1 }
   })
   process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed\n`)

@@ -1,6 +1,7 @@
-// PostgreSQL refuses to run as root. Then it runs as `nobody`, who must reach the binaries and the data although
-// the clone may lie below a folder only root may enter: with the one capability for that, or as root in a user
-// namespace where its number is another. Which way works depends on the machine, so each is tried.
+// PostgreSQL refuses to run as root, and as a user without an entry in /etc/passwd. For root it runs as `nobody`, who
+// must reach the binaries and the data although the clone may lie below a folder only root may enter: with the one
+// capability for that, or in a user namespace where the number is another, which also helps a user without an entry.
+// Which way works depends on the machine, so each is tried.
 import { chownSync } from 'node:fs'
 
 export interface Runner {
@@ -37,10 +38,28 @@ const idOf = (user: string, kind: '-u' | '-g'): number | undefined => {
   return exitCode === 0 ? Number(stdout.toString()) : undefined
 }
 
+/** In a user namespace, where the caller's number is that of a user with a name. */
+const renamed = (uid: number | undefined): string[] => [
+  'unshare',
+  '--user',
+  `--map-user=${uid ?? 1000}`,
+  '--',
+]
+
+const hasName = (uid: number): boolean => Bun.spawnSync(['id', '-un', String(uid)]).exitCode === 0
+
 /** @param sample a command that succeeds exactly when the user may run what comes later. */
 export const unprivileged = (sample: string[]): Runner => {
-  if (process.getuid?.() !== 0) return { prefix: [], own: () => {} }
+  const self = process.getuid?.()
   const uid = idOf('nobody', '-u')
+  if (self !== 0) {
+    if (self === undefined || hasName(self)) return { prefix: [], own: () => {} }
+    const prefix = firstRunnable([renamed(uid)], sample)
+    if (prefix) return { prefix, own: () => {} }
+    throw new Error(
+      `PostgreSQL cannot run as user ${self}, who has no entry in /etc/passwd: add one, or set DATABASE_URL`,
+    )
+  }
   const gid = idOf('nobody', '-g')
   if (uid !== undefined && gid !== undefined) {
     const drop = ['setpriv', '--reuid', String(uid), '--regid', String(gid), '--clear-groups']
@@ -50,7 +69,7 @@ export const unprivileged = (sample: string[]): Runner => {
     const prefix = firstRunnable(ways, sample)
     if (prefix) return { prefix, own }
   }
-  const prefix = firstRunnable([['unshare', '--user', '--map-user=1000', '--']], sample)
+  const prefix = firstRunnable([renamed(uid)], sample)
   if (prefix) return { prefix, own: () => {} }
   throw new Error(
     'PostgreSQL cannot run as root, and neither setpriv, sudo nor unshare lets it run as another user who can ' +

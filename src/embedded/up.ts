@@ -5,7 +5,9 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join, resolve } from 'node:path'
 import { readConfig, secretSettings } from '../config.ts'
 import { describeAllowedOrigins } from '../domain/origin.ts'
+import { messageOf } from '../errors.ts'
 import { readSecretFiles } from '../secret-files.ts'
+import { exitCodes, fileFailure, StartFailure } from '../start/failure.ts'
 import { claim, ClaimedError, note, release } from './claim.ts'
 import { urlOf } from './databases.ts'
 import { watchInterruption } from './interruption.ts'
@@ -146,6 +148,16 @@ export const up = async (args: string[], env: Environment): Promise<number> => {
   for (const [name, fault] of files.problems) say(`${files.source(name)} ${fault}`)
   if (files.problems.size > 0) return 78
   const dataDir = resolve(root, env['TIDE_DATA'] || '.data')
+  try {
+    return await run(args, files.environment, dataDir)
+  } catch (error) {
+    const failure = fileFailure(error, 'TIDE_DATA', dataDir) ?? error
+    say(messageOf(failure))
+    return failure instanceof StartFailure ? failure.exitCode : exitCodes.failed
+  }
+}
+
+const run = async (args: string[], env: Environment, dataDir: string): Promise<number> => {
   const owner = join(dataDir, 'up.json')
   const interruption = watchInterruption(env['TASKTIDE_LAUNCHER'])
   // The guards stop what is left when this process goes without waiting.
@@ -165,20 +177,15 @@ export const up = async (args: string[], env: Environment): Promise<number> => {
     say('Nothing was changed.')
     return 1
   }
-  try {
-    const interrupted = interruption.first.then(() => undefined)
-    const started = await Promise.race([startAll(stack, dataDir, files.environment), interrupted])
-    if (!started) return 130
-    note(owner, { url: started.url })
-    if (args.includes('--json')) {
-      console.log(JSON.stringify({ ready: true, url: started.url, pid: process.pid }))
-      say(started.block)
-    } else console.log(started.block)
-    await Promise.race([interrupted, started.failed])
-    say('Stopping …')
-    return 0
-  } catch (error) {
-    say(error instanceof Error ? error.message : String(error))
-    return 1
-  }
+  const interrupted = interruption.first.then(() => undefined)
+  const started = await Promise.race([startAll(stack, dataDir, env), interrupted])
+  if (!started) return 130
+  note(owner, { url: started.url })
+  if (args.includes('--json')) {
+    console.log(JSON.stringify({ ready: true, url: started.url, pid: process.pid }))
+    say(started.block)
+  } else console.log(started.block)
+  await Promise.race([interrupted, started.failed])
+  say('Stopping …')
+  return 0
 }

@@ -106,6 +106,9 @@ export const listenFailure = (
   }
 }
 
+export const diskFailure = (setting: string, folder: string): StartFailure =>
+  unavailableFailure(`The disk of ${folder} (${setting}) is full: free space, or set another folder`)
+
 /** What a folder or file meets that Tasktide writes; null where it is something else. */
 export const fileFailure = (error: unknown, setting: string, folder: string): StartFailure | null => {
   switch (codeOfError(error)) {
@@ -121,9 +124,7 @@ export const fileFailure = (error: unknown, setting: string, folder: string): St
       return configurationFailure(`${setting} is ${folder}, which is no folder: set another one`)
     case 'ENOSPC':
     case 'EDQUOT':
-      return unavailableFailure(
-        `The disk of ${folder} (${setting}) is full: free space, or set another folder`,
-      )
+      return diskFailure(setting, folder)
     default:
       return null
   }
