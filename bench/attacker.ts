@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import type { AttackKind, AttackRequest, AttackResult } from './fairness.ts'
 
 const request: AttackRequest = JSON.parse(process.argv[2]!)
-const { url, token, seconds, projectIds, taskIds, largeProjectId } = request
+const { url, token, seconds, pairs, taskIds, largeProjectId } = request
 const result: AttackResult = {}
 const endsAt = performance.now() + seconds * 1000
 const stop = AbortSignal.timeout(seconds * 1000)
@@ -60,11 +60,7 @@ const sendBodies = async (): Promise<void> => {
 }
 
 const poll = async (): Promise<void> => {
-  const cursors = await Promise.all(
-    projectIds.map(async (id) => (await ask('GET', `/api/projects/${id}/snapshot?limit=1`)).cursor as string),
-  )
-  const query = projectIds.map((id, n) => `scope=project:${id}&cursor=${cursors[n]!}`).join('&')
-  const polls = Array.from({ length: 1_500 }, () => ask('GET', `/api/sync?${query}&wait=25`))
+  const polls = Array.from({ length: 1_500 }, () => ask('GET', `/api/sync?${pairs.join('&')}&wait=25`))
   await Bun.sleep((seconds * 1000) / 4)
   await ask('PATCH', `/api/tasks/${taskIds[0]!}`, { title: `Changed at ${performance.now()}` })
   await Promise.all(polls)
@@ -79,11 +75,7 @@ const attacks: Record<AttackKind, () => Promise<unknown>> = {
   bodies: sendBodies,
   polls: poll,
   bulk: () => loops(16, () => ask('PATCH', '/api/tasks/bulk', { ids: taskIds, changes: changes() })),
-  async repeated() {
-    const { cursor } = await ask('GET', `/api/projects/${projectIds[0]!}/snapshot?limit=1`)
-    const query = Array<string>(64).fill(`scope=project:${projectIds[0]!}&cursor=${cursor}`).join('&')
-    await loops(16, () => ask('GET', `/api/sync?${query}`))
-  },
+  repeated: () => loops(16, () => ask('GET', `/api/sync?${Array<string>(64).fill(pairs[1]!).join('&')}`)),
   words: () => loops(16, () => ask('GET', `/api/tasks?search=${letters}`)),
   pages: () => loops(16, () => ask('GET', '/api/tasks?search=bench&page=100&limit=100')),
   snapshots: () => loops(8, (n) => ask('GET', `/api/projects/${largeProjectId}/snapshot?limit=${5_000 - n}`)),

@@ -10,8 +10,8 @@ export interface AttackRequest {
   url: string
   token: string
   seconds: number
-  /** Projects of the attacker, 64 of them. */
-  projectIds: string[]
+  /** 64 scopes of the attacker with a cursor each, as parts of a query. */
+  pairs: string[]
   /** Tasks of the attacker, 100 of them. */
   taskIds: string[]
   /** A project with 2,000 descriptions of 40 kB. */
@@ -66,6 +66,7 @@ export const measureFairness = async (
     const before = residentMb(pid)
     let most = before
     const watch = setInterval(() => (most = Math.max(most, residentMb(pid))), 50)
+    using _watching = { [Symbol.dispose]: () => clearInterval(watch) }
     const child = Bun.spawn(
       [process.execPath, join(import.meta.dir, 'attacker.ts'), JSON.stringify({ ...request, kind, seconds })],
       { stdout: 'pipe', stderr: 'inherit' },
@@ -73,7 +74,6 @@ export const measureFairness = async (
     const beside = await measure(url, other, victim[0]!, seconds * 1000)
     const text = await new Response(child.stdout).text()
     if ((await child.exited) !== 0) throw new Error(`the attack ${kind} failed`)
-    clearInterval(watch)
     rows.push({
       attack: kind,
       quiet,
@@ -133,6 +133,11 @@ const prepare = async (
   const projectIds = [attacker.projectId]
   while (projectIds.length < 64) projectIds.push(await makeProject(url, attacker))
   const taskIds = await makeTasks(url, attacker, attacker.projectId, 100)
+  const pairs: string[] = []
+  for (const id of projectIds) {
+    const { cursor } = await call(url, 'GET', `/api/projects/${id}/snapshot?limit=1`, attacker.token)
+    pairs.push(`scope=project:${id}&cursor=${cursor}`)
+  }
   // What a search of somebody without tasks would go through.
   for (let n = 0; n < 20; n += 1) await makeTasks(url, other, other.projectId, 100)
   const largeProjectId = await makeProject(url, attacker)
@@ -144,22 +149,28 @@ const prepare = async (
       select gen_random_uuid(), ${largeProjectId}::uuid, 'long', repeat('𝔱', 10000), lpad(n::text, 8, '0')
       from generate_series(1, ${largeTasks}::int) n`
   }
-  return { url, token: attacker.token, projectIds, taskIds, largeProjectId }
+  return { url, token: attacker.token, pairs, taskIds, largeProjectId }
 }
 
-const call = async (url: string, path: string, token: string | null, body: unknown): Promise<any> => {
+const call = async (
+  url: string,
+  method: string,
+  path: string,
+  token: string | null,
+  body?: unknown,
+): Promise<any> => {
   const response = await fetch(url + path, {
-    method: 'POST',
+    method,
     headers: { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }) },
-    body: JSON.stringify(body),
+    ...(body !== undefined && { body: JSON.stringify(body) }),
   })
   const answer = await response.json()
-  if (!response.ok) throw new Error(`POST ${path}: ${response.status} ${JSON.stringify(answer)}`)
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${JSON.stringify(answer)}`)
   return answer
 }
 
 const register = async (url: string, name: string): Promise<Person> => {
-  const { accessToken: token } = await call(url, '/api/auth/register', null, {
+  const { accessToken: token } = await call(url, 'POST', '/api/auth/register', null, {
     name,
     email: `${name}-fairness@example.com`,
     password: 'a fairly long password',
@@ -168,7 +179,7 @@ const register = async (url: string, name: string): Promise<Person> => {
 }
 
 const makeProject = async (url: string, { token }: Pick<Person, 'token'>): Promise<string> =>
-  (await call(url, '/api/projects', token, { name: 'Fairness' })).id
+  (await call(url, 'POST', '/api/projects', token, { name: 'Fairness' })).id
 
 const makeTasks = async (
   url: string,
@@ -180,6 +191,6 @@ const makeTasks = async (
     op: 'create',
     data: { projectId, title: `bench ${n} a b c d e f g h` },
   }))
-  const { items } = await call(url, '/api/tasks/batch', token, { operations })
+  const { items } = await call(url, 'POST', '/api/tasks/batch', token, { operations })
   return items.map(({ id }: { id: string }) => id)
 }

@@ -1,0 +1,72 @@
+// One user whose calls are all held up, whatever way they come, and another who is served beside it.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { eventually } from '../support/eventually.ts'
+import { openSocket } from '../support/socket.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { makeProject } from '../ws/voice.ts'
+
+let world: World
+let anna: Person
+let bert: Person
+
+beforeAll(async () => {
+  world = await startWorld()
+  anna = await world.register()
+  bert = await world.register()
+}, 30_000)
+afterAll(() => world[Symbol.asyncDispose]())
+
+const cursorOf = async ({ token }: Person, projectId: string): Promise<string> =>
+  (await world.call('GET', `/api/projects/${projectId}/snapshot`, { token })).body.cursor
+
+test('calls of one user share its turns, by REST, long poll, snapshot and socket; another is served', async () => {
+  const { db } = world.server.deps
+  const { id: projectId, scope } = await makeProject(world, anna)
+  const theirs = await makeProject(world, bert)
+  const { body: task } = await world.call('POST', '/api/tasks', {
+    token: anna.token,
+    body: { title: 'held', projectId },
+  })
+  const [cursor, cursorOfBert] = [await cursorOf(anna, projectId), await cursorOf(bert, theirs.id)]
+  await using annas = await openSocket(world.url, { token: anna.token })
+  await using berts = await openSocket(world.url, { token: bert.token })
+  const gate = Promise.withResolvers<void>()
+  const isHeld = Promise.withResolvers<void>()
+  const holding = db.transact(async (tx) => {
+    await tx`select from tasks where id = ${task.id} for update`
+    isHeld.resolve()
+    await gate.promise
+  })
+  await isHeld.promise
+  const waiting = (count: number) => eventually(() => expect(db.calls.waitingOf(anna.id)).toBe(count))
+  const writes = Array.from({ length: 20 }, (_, n) =>
+    world.call('PATCH', `/api/tasks/${task.id}`, { token: anna.token, body: { title: `${n}` } }),
+  )
+  await waiting(16)
+  const others = [
+    world.call('GET', '/api/users/me', { token: anna.token }),
+    world.call('GET', `/api/projects/${projectId}/snapshot`, { token: anna.token }),
+    world.call('GET', `/api/sync?scope=${scope}&cursor=${cursor}`, { token: anna.token }),
+  ]
+  annas.send({ t: 'sub', rid: 1, scope, cursor })
+  await waiting(20)
+  expect(db.calls.running).toBe(4)
+
+  berts.send({ t: 'sub', rid: 1, scope: theirs.scope, cursor: cursorOfBert })
+  const served = await Promise.all([
+    world.call('GET', '/api/users/me', { token: bert.token }),
+    world.call('POST', '/api/tasks', { token: bert.token, body: { title: 'beside it' } }),
+    world.call('GET', `/api/projects/${theirs.id}/snapshot`, { token: bert.token }),
+    world.call('GET', `/api/sync?scope=${theirs.scope}&cursor=${cursorOfBert}`, { token: bert.token }),
+    world.call('GET', '/readyz'),
+  ])
+  expect(served.map(({ status }) => status)).toEqual([200, 201, 200, 200, 200])
+  expect(await berts.take((frame) => frame.rid === 1)).toMatchObject({ t: 'sub', mode: 'resume' })
+  expect(db.calls.waitingOf(anna.id)).toBeGreaterThan(0)
+
+  gate.resolve()
+  await holding
+  for (const { status } of await Promise.all([...writes, ...others])) expect(status).toBeOneOf([200, 503])
+  expect(await annas.take((frame) => frame.rid === 1)).toBeDefined()
+  await eventually(() => expect(db.calls.size).toBe(0))
+}, 20_000)
