@@ -5,6 +5,7 @@ import { originFault } from './settings/origin.ts'
 import { readSecretFiles } from './secret-files.ts'
 import { oneOf, secret, text, whole, wholeIn, type Key } from './setting-kinds.ts'
 import { readDatabaseUrl } from './settings/database-url.ts'
+import { jwtSecrets, type JwtKey } from './settings/jwt-secrets.ts'
 import { readRedisUrl } from './settings/redis-url.ts'
 
 export class ConfigError extends Error {
@@ -16,11 +17,6 @@ export class ConfigError extends Error {
         : `The configuration has ${problems.length} problems:\n${problems.map((line) => `  - ${line}`).join('\n')}`,
     )
   }
-}
-
-export interface JwtKey {
-  kid: string
-  secret: string
 }
 
 export interface Config {
@@ -62,34 +58,6 @@ export interface Config {
 
 /** `[::1]`, as URLs write it, is the address `::1`. */
 export const withoutBrackets = (host: string): string => host.replace(/^\[(.*)\]$/, '$1')
-
-const jwtSecrets: Key<Config['jwtKeys']> = {
-  name: 'JWT_SECRETS',
-  about:
-    'Keys of access tokens, comma list of kid:secret; the first signs, all verify; each secret at least 32 bytes',
-  example: '',
-  read(value, fail, production) {
-    const keys = (value ?? '')
-      .split(',')
-      .filter(Boolean)
-      .map((part) => {
-        const colon = Math.max(0, part.indexOf(':')) // without one there is no kid, and a secret must not become it
-        return { kid: part.slice(0, colon), secret: part.slice(colon + 1) }
-      })
-    if (keys.length === 0) fail('is missing; set it to kid:secret, for example k1:$(openssl rand -hex 32)')
-    for (const { kid, secret } of keys) {
-      if (!/^[a-z0-9-]{1,32}$/.test(kid))
-        fail('needs a kid of letters, digits or - before each secret, as in k1:secret')
-      else if (Buffer.byteLength(secret) < 32)
-        fail(`the secret of ${kid} is shorter than 32 bytes; make one with openssl rand -hex 32`)
-      else if (production && new Set(secret).size < 10)
-        fail(`the secret of ${kid} is too regular for production; make one with openssl rand -hex 32`)
-    }
-    if (new Set(keys.map((key) => key.kid)).size < keys.length) fail('names a kid twice')
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- no key at all was reported above
-    return keys as Config['jwtKeys']
-  },
-}
 
 const origins: Key<string[]> = {
   name: 'ALLOWED_ORIGINS',

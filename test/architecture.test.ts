@@ -61,7 +61,13 @@ const layers = [
   ['main.ts'],
 ]
 
-const siblings = new Set(['limits → config.ts', 'limits → log.ts', 'limits → deadline.ts', 'domain → events'])
+const siblings = new Set([
+  'settings → setting-kinds.ts',
+  'limits → config.ts',
+  'limits → log.ts',
+  'limits → deadline.ts',
+  'domain → events',
+])
 
 const partOf = (path: string): string => path.split('/')[1]!
 const rankOf = (part: string): number => layers.findIndex((layer) => layer.includes(part))

@@ -1,7 +1,8 @@
 // Pages of lists at the HTTP edge. A cursor is the sort key of the last item, signed together with the path,
 // filters and sort it was made for, so that it fits no other query and cannot be made up.
 import { Type, type TSchema } from '@sinclair/typebox'
-import type { Config, JwtKey } from '../config.ts'
+import type { Config } from '../config.ts'
+import type { JwtKey } from '../settings/jwt-secrets.ts'
 import { AppError, invalid } from '../errors.ts'
 import { maxPagedItems, type Listed, type Slice, type SortKey } from '../model/page.ts'
 import { bodyTag, ok, respond } from './reply.ts'
