@@ -17,6 +17,7 @@ const entryFiles = entries.map(([, file]) => join(source, file))
 const named = {
   connection: 'ConnectionState',
   delivery: 'Conflict, ConflictRule, Resolution',
+  'kept-views': 'ViewStorage',
   outbox: 'OutboxStorage',
   'outbox-entry': 'Write',
   overlay: 'PendingWrite',

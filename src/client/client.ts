@@ -3,6 +3,7 @@
 import { Connection } from './connection.ts'
 import type { Fetch } from './exchange.ts'
 import { Http } from './http.ts'
+import { KeptViews, type ViewStorage } from './kept-views.ts'
 import { memoryStorage } from './memory-storage.ts'
 import { Outbox, type OutboxOptions, type OutboxStorage } from './outbox.ts'
 import { PollLine } from './poll-line.ts'
@@ -21,6 +22,11 @@ export interface ClientOptions extends SessionOptions, Pick<OutboxOptions, 'onCo
   transport?: 'auto' | 'socket' | 'poll'
   /** Unsent writes; in memory unless told otherwise. */
   outbox?: OutboxStorage
+  /**
+   * Keeps the last state of views, to be shown at once and marked stale by the next run, until the server is heard.
+   * Not kept unless given. May be the same object as `outbox`.
+   */
+  views?: ViewStorage
   fetch?: Fetch
   /** As `globalThis.WebSocket`; Node 20 has none and polls. */
   WebSocket?: new (url: string, protocols: string[]) => Socket
@@ -77,12 +83,14 @@ export const createClient = (options: ClientOptions): Client => {
     onConflict: options.onConflict,
     onRefused: options.onRefused,
   })
+  const kept = new KeptViews(options.views ?? null, session, timing)
   let mine: UserView | null = null
   let person: string | null = null
   const deps: ViewDeps = {
     http,
     connection,
     outbox,
+    kept,
     session,
     timing,
     projectChanged: (project) => mine?.projectChanged(project),
@@ -101,7 +109,9 @@ export const createClient = (options: ClientOptions): Client => {
     }),
     session.onChange(() => {
       // Whoever signs in next is not shown what was opened for somebody else.
-      if (person !== null && session.userId !== person) connection.signOut()
+      const shown = person ?? kept.owner
+      if (session.userId === null || (shown !== null && session.userId !== shown)) kept.clear()
+      if (shown !== null && session.userId !== shown) connection.signOut()
       person = session.userId
       if (person !== null && connection.stopped?.reason === 'signed_out') connection.wake()
       outbox.wake().catch(() => {})

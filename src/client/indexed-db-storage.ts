@@ -1,19 +1,45 @@
-// Unsent writes that outlive the page, in IndexedDB. One database a person: whoever signs in next must not send
-// what somebody else wrote.
+// Unsent writes and the last states of views that outlive the page, in IndexedDB. One name a person: whoever signs in
+// next must not send what somebody else wrote. Views have a database of their own, so that a program of before they
+// were kept still opens its writes.
+import type { ViewStorage } from './kept-views.ts'
 import type { PendingWrite } from './overlay.ts'
 import type { OutboxStorage } from './outbox.ts'
 
-const store = 'writes'
+/** @param name of the database of writes, such as `tasktide-<user id>`; that of views has `-views` behind it. */
+export const indexedDbStorage = (name: string): OutboxStorage & ViewStorage => {
+  const writes = database(name, 'writes', { keyPath: 'op' })
+  const views = database(`${name}-views`, 'views', {})
+  return {
+    load: () => writes<PendingWrite[]>('readonly', (store) => store.getAll()),
+    put: async (write) => {
+      await writes('readwrite', (store) => store.put(write))
+    },
+    remove: async (op) => {
+      await writes('readwrite', (store) => store.delete(op))
+    },
+    async loadView(key) {
+      const text = await views<unknown>('readonly', (store) => store.get(key))
+      return typeof text === 'string' ? text : null
+    },
+    saveView: async (key, text) => {
+      await views('readwrite', (store) => store.put(text, key))
+    },
+    removeView: async (key) => {
+      await views('readwrite', (store) => store.delete(key))
+    },
+    viewKeys: async () => (await views('readonly', (store) => store.getAllKeys())).map(String),
+  }
+}
 
-/** @param name of the database, such as `tasktide-<user id>`. */
-export const indexedDbStorage = (name: string): OutboxStorage => {
+type Within = <T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => IDBRequest<T>) => Promise<T>
+
+/** One store in a database of its own, opened when it is first needed. */
+const database = (name: string, store: string, parameters: IDBObjectStoreParameters): Within => {
   let opening: Promise<IDBDatabase> | null = null
 
   const open = async (): Promise<IDBDatabase> => {
     const request = indexedDB.open(name, 1)
-    request.addEventListener('upgradeneeded', () =>
-      request.result.createObjectStore(store, { keyPath: 'op' }),
-    )
+    request.addEventListener('upgradeneeded', () => request.result.createObjectStore(store, parameters))
     const database = await done(request)
     const forget = (): void => {
       opening = null
@@ -27,10 +53,7 @@ export const indexedDbStorage = (name: string): OutboxStorage => {
     return database
   }
 
-  const within = async <T>(
-    mode: IDBTransactionMode,
-    work: (s: IDBObjectStore) => IDBRequest<T>,
-  ): Promise<T> => {
+  return async (mode, work) => {
     opening ??= open().catch((error: unknown) => {
       opening = null
       throw error
@@ -41,16 +64,6 @@ export const indexedDbStorage = (name: string): OutboxStorage => {
     // A request may succeed and its transaction still be undone, as when the disk is full.
     const [value] = await Promise.all([result, committed(transaction)])
     return value
-  }
-
-  return {
-    load: () => within<PendingWrite[]>('readonly', (writes) => writes.getAll()),
-    put: async (write) => {
-      await within('readwrite', (writes) => writes.put(write))
-    },
-    remove: async (op) => {
-      await within('readwrite', (writes) => writes.delete(op))
-    },
   }
 }
 

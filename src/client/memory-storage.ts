@@ -1,12 +1,21 @@
-// Unsent writes for as long as the program runs.
+// Unsent writes and the last states of views, for as long as the program runs.
+import type { ViewStorage } from './kept-views.ts'
 import type { PendingWrite } from './overlay.ts'
 import type { OutboxStorage } from './outbox.ts'
 
-export const memoryStorage = (): OutboxStorage => {
+export const memoryStorage = (): OutboxStorage & ViewStorage => {
   const writes = new Map<string, PendingWrite>()
+  const views = new Map<string, string>()
   return {
     load: () => Promise.resolve([...writes.values()]),
     put: async (write) => void writes.set(write.op, write),
     remove: async (op) => void writes.delete(op),
+    loadView: (key) => Promise.resolve(views.get(key) ?? null),
+    async saveView(key, text) {
+      views.delete(key) // the newest last
+      views.set(key, text)
+    },
+    removeView: async (key) => void views.delete(key),
+    viewKeys: () => Promise.resolve([...views.keys()]),
   }
 }

@@ -6,6 +6,8 @@ import type { NewTask, Task, TaskMove, TaskPatch } from '../model/task.ts'
 import type { StoppedError } from './errors.ts'
 import type { Http } from './http.ts'
 import { newId } from './ids.ts'
+import { isKeptProject, type KeptProject } from './kept-state.ts'
+import type { KeptViews } from './kept-views.ts'
 import { Listeners } from './listeners.ts'
 import { inOrder, overlay, type Change } from './overlay.ts'
 import type { Outbox } from './outbox.ts'
@@ -28,12 +30,15 @@ export interface ProjectState {
   byId: ReadonlyMap<string, Task>
   /** Ids of tasks with writes that are not settled. */
   pending: ReadonlySet<string>
+  /** When this was kept, where it comes from a storage and the server has not been heard since; RFC 3339. */
+  staleSince: string | null
 }
 
 export interface ViewDeps {
   http: Http
   connection: Connection
   outbox: Outbox
+  kept: KeptViews
   session: Pick<Session, 'userId'>
   /** Hears of a project that is another one now. */
   projectChanged(project: Project): void
@@ -75,9 +80,12 @@ export class ProjectView {
         },
         changed: () => this.#changed(),
         purge: () => this.#purge(),
+        dump: () => this.#dump(),
+        restore: (state) => this.#restore(state),
       },
       connection,
       timing,
+      { views: deps.kept, key: `project:${id}` },
     )
     this.#replica.signal.addEventListener('abort', () => this.#leave())
     this.#rereads = new Rereads(deps, this.#replica.signal)
@@ -161,7 +169,22 @@ export class ProjectView {
       tasks: inOrder(byId.values()),
       byId,
       pending: new Set(writes.map(({ taskId }) => taskId)),
+      staleSince: this.#replica.staleSince,
     }
+  }
+
+  #dump(): KeptProject | null {
+    if (!this.#project || !this.#rereads.isIdle) return null
+    return { project: this.#project, members: this.#members.items(), tasks: this.#tasks.items() }
+  }
+
+  #restore(state: unknown): boolean {
+    if (!isKeptProject(state) || state.project.id !== this.id) return false
+    // Of an unknown age: the person's own view may know a newer one.
+    this.#project = state.project
+    this.#members.reset(state.members)
+    this.#tasks.reset(state.tasks)
+    return true
   }
 
   async #load(signal: AbortSignal): Promise<Loaded> {
@@ -266,7 +289,9 @@ export class ProjectView {
   }
 
   #purge(): void {
-    this.deps.outbox.purge(this.id, this.#replica.error!)
+    const { reason } = this.#replica.error!
+    // Unsent writes wait for their person; those to what may not be read any more never succeed.
+    if (reason !== 'signed_out') this.deps.outbox.purge(this.id, this.#replica.error!)
     this.#project = null
     this.#tasks.reset([])
     this.#members.reset([])

@@ -19,12 +19,14 @@ import {
   type StopReason,
 } from './errors.ts'
 import { isMissing, isPassing } from './http.ts'
+import { KeptView, type KeptState, type KeptViews } from './kept-views.ts'
 import type { Follower } from './line.ts'
 import type { Timing } from './timing.ts'
 import { jitter, Nap } from './wait.ts'
 import { areComparable, numberOf, type Event } from './wire.ts'
 
-export type LiveState = 'connecting' | 'live' | 'catching-up' | 'offline' | 'stopped'
+/** `stale`: what is shown was kept by an earlier run, and the server has not been heard yet. */
+export type LiveState = 'connecting' | 'stale' | 'live' | 'catching-up' | 'offline' | 'stopped'
 
 /** What a snapshot brought: where it is true, and how to make it the state. */
 export interface Loaded {
@@ -44,6 +46,10 @@ export interface Model {
   changed(): void
   /** The right to see it is gone. */
   purge(): void
+  /** What is held, as JSON takes it; null while something of it is still being read. */
+  dump(): unknown
+  /** Takes what `dump` gave to an earlier run. False if it is no such thing: nothing has changed then. */
+  restore(state: unknown): boolean
 }
 
 type Phase = 'loading' | 'joining' | 'replaying' | 'live' | 'stopped'
@@ -77,19 +83,26 @@ export class Replica implements Follower {
   readonly #ended = new AbortController()
   readonly #nap = new Nap()
   readonly #ready = deferred<void>()
+  readonly #kept: KeptView
   error: StoppedError | null = null
+  /** When what is shown was kept, while nothing newer is known; RFC 3339. */
+  staleSince: string | null = null
 
   constructor(
     private readonly model: Model,
     private readonly connection: Connection,
     private readonly timing: Timing,
+    kept: { views: KeptViews; key: string },
   ) {
+    this.#kept = new KeptView(kept.views, kept.key, () => this.#dump())
     this.#ready.promise.catch(() => {}) // whoever awaits `ready` hears of it
   }
 
   /** Once, when the model is there to be told. */
   start(): void {
-    if (this.connection.enter(this)) void this.#reload()
+    if (!this.connection.enter(this)) return
+    if (this.#kept.isKept) void this.#restoreOrLoad()
+    else void this.#reload()
   }
 
   /** One more holder, until it releases or its signal ends. */
@@ -126,6 +139,7 @@ export class Replica implements Follower {
 
   get state(): LiveState {
     if (this.#phase === 'stopped') return 'stopped'
+    if (this.staleSince !== null) return 'stale'
     if (this.#isAway || this.connection.isAway) return 'offline'
     if (this.#phase === 'live') return 'live'
     const isKnown = this.#wasLive || this.connection.state === 'open'
@@ -155,6 +169,7 @@ export class Replica implements Follower {
     this.#unconfirmed.add(event.cursor)
     this.#see(event.cursor)
     if (this.#unconfirmed.size > maxUnconfirmed) return this.resync()
+    this.#kept.changed()
     if (event.type !== 'scope.refetch') return this.model.apply(event)
     // Changes that had no events of their own. What comes until the snapshot is here comes again after it.
     void this.#reload()
@@ -181,13 +196,21 @@ export class Replica implements Follower {
     if (this.#phase === 'stopped') return
     const isTaken = reason === 'not_found' && this.#isLoaded // HTTP calls it the same
     this.error = new StoppedError(isTaken ? 'revoked' : reason, closeCode, cause)
+    const isGone = reason === 'revoked' || reason === 'not_found'
+    if (isGone) this.#kept.remove()
+    else if (reason === 'closed') this.#kept.close()
+    else this.#kept.stop()
     this.#phase = 'stopped'
     this.#cursor = null
     this.connection.leave(this)
     this.#ended.abort(this.error)
     if (reason === 'closed') this.#ready.resolve()
     else this.#ready.reject(this.error)
-    if (reason === 'revoked' || reason === 'not_found') this.model.purge()
+    // What was kept is shown to nobody but the person it belongs to, and that is not known without a session.
+    if (isGone || (reason === 'signed_out' && this.staleSince !== null)) {
+      this.staleSince = null
+      this.model.purge()
+    }
     this.model.changed()
   }
 
@@ -215,6 +238,7 @@ export class Replica implements Follower {
     this.#cursor = cursor
     this.#see(cursor)
     this.model.confirmed(cursor)
+    this.#kept.changed()
   }
 
   #see(cursor: string): void {
@@ -225,6 +249,7 @@ export class Replica implements Follower {
     if (phase === this.#phase) return
     this.#phase = phase
     if (phase === 'live') {
+      this.staleSince = null
       this.#wasLive = true
       this.#liveAt = Date.now()
     }
@@ -273,8 +298,32 @@ export class Replica implements Follower {
     return this.error !== null
   }
 
-  #install({ scope, cursor, install }: Loaded): void {
+  /** Shows what an earlier run kept and goes on from its cursor; without it, reads the snapshot. */
+  async #restoreOrLoad(): Promise<void> {
+    const kept = await this.#kept.load()
     if (this.#phase === 'stopped') return
+    if (!kept || !this.model.restore(kept.state)) return this.#reload()
+    this.staleSince = kept.at
+    this.#goOnFrom(kept)
+  }
+
+  #dump(): KeptState | null {
+    const { scope } = this
+    if (!this.#isLoaded || this.#cursor === null || this.#phase === 'loading') return null
+    const state = this.model.dump()
+    return state === null ? null : { scope, cursor: this.#cursor, at: new Date().toISOString(), state }
+  }
+
+  #install(loaded: Loaded): void {
+    if (this.#phase === 'stopped') return
+    loaded.install()
+    this.staleSince = null
+    this.model.confirmed(loaded.cursor)
+    this.#kept.changed()
+    this.#goOnFrom(loaded)
+  }
+
+  #goOnFrom({ scope, cursor }: { scope: string; cursor: string }): void {
     this.scope = scope
     this.#cursor = cursor
     this.#seen = cursor
@@ -284,8 +333,6 @@ export class Replica implements Follower {
     this.#isAway = false
     this.#isLoaded = true
     this.#isDoubtful = false
-    install()
-    this.model.confirmed(cursor)
     this.model.changed()
     this.#ready.resolve()
     this.connection.join(this)

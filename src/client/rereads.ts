@@ -31,6 +31,11 @@ export class Rereads {
     this.#asked.delete(path.text)
   }
 
+  /** Whether nothing is being read: what is held is all that the events said. */
+  get isIdle(): boolean {
+    return this.#asked.size === 0
+  }
+
   clear(): void {
     this.#asked.clear()
   }

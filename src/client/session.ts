@@ -63,6 +63,11 @@ export class Session {
     return this.#turns
   }
 
+  /** Whether a cookie that this program cannot see may say who is signed in. */
+  get isCookiePossible(): boolean {
+    return this.options.useCookie === true && this.options.token === undefined && !this.#isOut
+  }
+
   /** Called after every new token and after signing out. Answers how to stop. */
   onChange(listener: () => void): () => void {
     return this.#listeners.add(listener)

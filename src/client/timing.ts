@@ -25,6 +25,10 @@ export const timing = {
   stable: 10_000,
   /** A snapshot may be older than what is shown, for its reader shares it; what still is after this is the truth. */
   snapshotAge: 5_000,
+  /** From a change of a view to keeping its state, where that is kept. */
+  keepViewAfter: 2_000,
+  /** For the storage to answer with the state that was kept; after that the snapshot is waited for. */
+  keptViewWithin: 1_000,
   /** After 4429. */
   tooFast: 30_000,
   /** One long poll, at most 25 s. */

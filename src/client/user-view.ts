@@ -5,6 +5,7 @@ import type { UserSnapshot } from '../model/snapshot.ts'
 import type { Share, Task } from '../model/task.ts'
 import type { User } from '../model/user.ts'
 import type { StoppedError } from './errors.ts'
+import { isKeptUser, type KeptUser } from './kept-state.ts'
 import { Listeners } from './listeners.ts'
 import { path, type Path } from './path.ts'
 import type { ViewDeps } from './project-view.ts'
@@ -22,6 +23,8 @@ export interface UserState {
   notifications: readonly Notification[]
   /** Of all notifications, not only those held. */
   unreadCount: number
+  /** As of a project's view. */
+  staleSince: string | null
 }
 
 /** Notifications held; older ones are a list away. */
@@ -51,9 +54,12 @@ export class UserView {
         confirmed: () => {},
         changed: () => this.#changed(),
         purge: () => this.#purge(),
+        dump: () => this.#dump(),
+        restore: (state) => this.#restore(state),
       },
       deps.connection,
       deps.timing,
+      { views: deps.kept, key: 'user:me' },
     )
     this.#rereads = new Rereads(deps, this.#replica.signal)
     this.#replica.start()
@@ -79,7 +85,31 @@ export class UserView {
       sharedTasks: [...this.#tasks.values()],
       notifications: [...this.#notifications.values()].sort(newestFirst).slice(0, maxNotifications),
       unreadCount: this.#unreadCount,
+      staleSince: this.#replica.staleSince,
     })
+  }
+
+  #dump(): KeptUser | null {
+    if (!this.#user || !this.#rereads.isIdle) return null
+    return {
+      user: this.#user,
+      userVersion: this.#userVersion,
+      unreadCount: this.#unreadCount,
+      projects: this.#projects.items(),
+      tasks: this.#tasks.items(),
+      notifications: this.#notifications.items(),
+    }
+  }
+
+  #restore(state: unknown): boolean {
+    if (!isKeptUser(state)) return false
+    this.#user = state.user
+    this.#userVersion = state.userVersion
+    this.#unreadCount = state.unreadCount
+    this.#projects.reset(state.projects)
+    this.#tasks.reset(state.tasks)
+    this.#notifications.reset(state.notifications)
+    return true
   }
 
   onChange(listener: (event: Event | null) => void): () => void {

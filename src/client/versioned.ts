@@ -7,11 +7,14 @@ interface Held<T> {
   value: T | null
 }
 
+/** Null stands for a deletion. */
+export type VersionedItem<T> = readonly [id: string, version: number, value: T | null]
+
 export class Versioned<T> {
   #held = new Map<string, Held<T>>()
 
   /** Starts anew from a snapshot. */
-  reset(items: Iterable<readonly [id: string, version: number, value: T]>): void {
+  reset(items: Iterable<VersionedItem<T>>): void {
     this.#held = new Map()
     for (const [id, version, value] of items) this.#held.set(id, { version, value })
   }
@@ -47,6 +50,11 @@ export class Versioned<T> {
   /** What is held, or was deleted, has this version; 0 for what was never seen. */
   versionOf(id: string): number {
     return this.#held.get(id)?.version ?? 0
+  }
+
+  /** Everything held, with the deletions that are remembered: what `reset` takes. */
+  items(): VersionedItem<T>[] {
+    return Array.from(this.#held, ([id, { version, value }]) => [id, version, value])
   }
 
   *values(): IterableIterator<T> {

@@ -103,6 +103,83 @@ test('In Chromium: a socket, optimistic writes, the cookie for the refresh, and 
   expect(entries.filter(({ op }) => op !== null)).toHaveLength(3)
 }, 60_000)
 
+test('In Chromium: a page reloaded while the server is away shows the last state, stale, and goes on when it is back', async () => {
+  const email = `ada-${Bun.randomUUIDv7()}@example.com`
+  await using context = await browser.newContext({ bypassCSP: true })
+  const page = await openPage(context)
+  const { projectId, token } = await page.evaluate(
+    async ({ email, password }) => {
+      const storage = Tasktide.indexedDbStorage('kept')
+      const timing = { keepViewAfter: 20 }
+      const client = Tasktide.createClient({
+        url: location.origin,
+        useCookie: true,
+        outbox: storage,
+        views: storage,
+        timing,
+      })
+      await client.auth.register({ email, password, name: 'Ada' })
+      const own = client.live()
+      await own.ready
+      const { id } = own.current.projects[0]!
+      const view = client.project(id).live()
+      await view.ready
+      await view.create({ title: 'kept' }).settled
+      for (
+        const endsAt = Date.now() + 10_000;
+        !(await storage.loadView(`project:${id}`))?.includes('kept');
+      ) {
+        if (Date.now() > endsAt) throw new Error('not kept')
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      for (const endsAt = Date.now() + 10_000; (await storage.viewKeys()).length < 2;) {
+        if (Date.now() > endsAt) throw new Error('the own view is not kept')
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      return { projectId: id, token: await client.session.token() }
+    },
+    { email, password: testPassword },
+  )
+  await page.close()
+  await world.call('POST', '/api/tasks', { token, body: { title: 'missed' } })
+
+  const next = await openPage(context)
+  const seen = await next.evaluate(async (projectId) => {
+    const storage = Tasktide.indexedDbStorage('kept')
+    let isAway = true
+    const [realFetch, RealSocket] = [fetch.bind(globalThis), WebSocket]
+    const client = Tasktide.createClient({
+      url: location.origin,
+      useCookie: true,
+      outbox: storage,
+      views: storage,
+      fetch: (url, init) => (isAway ? Promise.reject(new TypeError('away')) : realFetch(url, init)),
+      WebSocket: class extends RealSocket {
+        constructor(url: string, protocols: string[]) {
+          super(isAway ? 'ws://127.0.0.1:9/' : url, protocols)
+        }
+      },
+    })
+    const [view, own] = [client.project(projectId).live(), client.live()]
+    await Promise.all([view.ready, own.ready])
+    const titles = (): string[] => view.current.tasks.map(({ title }) => title)
+    const before = [view.state, own.state, own.current.user!.name, ...titles()]
+    isAway = false
+    for (const endsAt = Date.now() + 20_000; view.state !== 'live';) {
+      if (Date.now() > endsAt) throw new Error(view.state)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    const after = [view.current.staleSince, ...titles()]
+    await client.auth.signOut()
+    for (const endsAt = Date.now() + 10_000; (await storage.viewKeys()).length > 0;) {
+      if (Date.now() > endsAt) throw new Error('not removed')
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    return { before, after }
+  }, projectId)
+  expect(seen).toEqual({ before: ['stale', 'stale', 'Ada', 'kept'], after: [null, 'kept', 'missed'] })
+}, 60_000)
+
 test('In Chromium: a storage that is cleared under the page is no obstacle, and is made anew', async () => {
   await using context = await browser.newContext({ bypassCSP: true })
   const page = await openPage(context)
