@@ -21,36 +21,13 @@ import {
 import { isMissing, isPassing } from './http.ts'
 import { KeptView, type KeptState, type KeptViews } from './kept-views.ts'
 import type { Follower } from './line.ts'
+import type { Loaded, Model } from './scope-model.ts'
+import { SnapshotReader } from './snapshot-reader.ts'
 import type { Timing } from './timing.ts'
-import { jitter, Nap } from './wait.ts'
 import { areComparable, numberOf, type Event } from './wire.ts'
 
 /** `stale`: what is shown was kept by an earlier run, and the server has not been heard yet. */
 export type LiveState = 'connecting' | 'stale' | 'live' | 'catching-up' | 'offline' | 'stopped'
-
-/** What a snapshot brought: where it is true, and how to make it the state. */
-export interface Loaded {
-  /** Its full name: a server knows no `user:me` in its frames. */
-  scope: string
-  cursor: string
-  install: () => void
-}
-
-/** The state that is kept true. */
-export interface Model {
-  load(signal: AbortSignal): Promise<Loaded>
-  apply(event: Event): void
-  /** Everything up to here has been applied, and nothing from before will come again. */
-  confirmed(cursor: string): void
-  /** Something may look different: the state of the line, too. */
-  changed(): void
-  /** The right to see it is gone. */
-  purge(): void
-  /** What is held, as JSON takes it; null while something of it is still being read. */
-  dump(): unknown
-  /** Takes what `dump` gave to an earlier run. False if it is no such thing: nothing has changed then. */
-  restore(state: unknown): boolean
-}
 
 type Phase = 'loading' | 'joining' | 'replaying' | 'live' | 'stopped'
 
@@ -74,14 +51,9 @@ export class Replica implements Follower {
   #unconfirmed = new Set<string>()
   /** The furthest place that was heard of: what is shown may have come so far. */
   #seen: string | null = null
-  #isLoading = false
-  /** Something asked for a newer snapshot while one was being read. */
-  #isStale = false
-  /** Snapshots read since it was last live for a while: each but the first backs off. */
-  #reloads = 0
   #liveAt = 0
   readonly #ended = new AbortController()
-  readonly #nap = new Nap()
+  readonly #snapshots: SnapshotReader
   readonly #ready = deferred<void>()
   readonly #kept: KeptView
   error: StoppedError | null = null
@@ -94,6 +66,16 @@ export class Replica implements Follower {
     private readonly timing: Timing,
     kept: { views: KeptViews; key: string },
   ) {
+    this.#snapshots = new SnapshotReader(
+      {
+        load: (signal) => model.load(signal),
+        isOld: (cursor) => this.#seen !== null && isBefore(cursor, this.#seen),
+        isOver: (error) => this.#isOver(error),
+        failed: () => this.#away(true),
+      },
+      timing,
+      this.#ended.signal,
+    )
     this.#kept = new KeptView(kept.views, kept.key, () => this.#dump())
     this.#ready.promise.catch(() => {}) // whoever awaits `ready` hears of it
   }
@@ -217,7 +199,7 @@ export class Replica implements Follower {
   connectionChanged(): void {
     const { state } = this.connection
     if (state === 'open') {
-      if (this.#isAway) this.#nap.wake()
+      if (this.#isAway) this.#snapshots.wake()
     } else if (this.#phase === 'replaying' || this.#phase === 'live') this.#phase = 'joining'
     this.model.changed()
   }
@@ -256,35 +238,11 @@ export class Replica implements Follower {
     this.model.changed()
   }
 
-  /** Reads the snapshot until it is there, or it is clear that it never will be. One at a time. */
   async #reload(): Promise<void> {
-    if (this.#phase === 'live' && Date.now() - this.#liveAt >= this.timing.stable) this.#reloads = 0
+    if (this.#phase === 'live' && Date.now() - this.#liveAt >= this.timing.stable) this.#snapshots.reset()
     this.#enter('loading')
-    this.#isStale = this.#isLoading
-    if (this.#isLoading) return
-    this.#isLoading = true
-    const patientUntil = Date.now() + this.timing.snapshotAge
-    for (let tries = this.#reloads; !this.#ended.signal.aborted; tries += 1) {
-      if (tries > 0) await this.#backOff(tries)
-      this.#isStale = false
-      try {
-        const loaded = await this.model.load(this.#ended.signal)
-        // One that others share may be a little older than what is shown. If that stays, the log has gone back.
-        const isOld = this.#seen !== null && isBefore(loaded.cursor, this.#seen) && Date.now() < patientUntil
-        if (this.#isStale || isOld) continue
-        this.#isLoading = false
-        this.#reloads += 1
-        return this.#install(loaded)
-      } catch (error) {
-        if (this.#isOver(error)) return
-        this.#away(true)
-      }
-    }
-  }
-
-  #backOff(failures: number): Promise<void> {
-    const { backOffFrom, backOffTo } = this.timing
-    return this.#nap.sleep(jitter(failures, backOffFrom, backOffTo), this.#ended.signal).catch(() => {}) // it ended: so does the loop
+    const loaded = await this.#snapshots.read()
+    if (loaded) this.#install(loaded)
   }
 
   #isOver(error: unknown): boolean {
