@@ -22,7 +22,8 @@ let mine: string[]
 beforeAll(async () => {
   database = await testDatabase()
   // One connection, so that its own counters can be flushed before they are read.
-  db = openDatabase({ url: database.url, max: 1, applicationName: 'test', log: createLog('test', 'silent') })
+  const log = createLog('test', 'silent')
+  db = openDatabase({ url: database.url, max: 1, applicationName: 'test', log, statementTimeoutMs: 60_000 })
   const others = Array.from({ length: 50 }, newId)
   const projects = Array.from({ length: projectCount }, newId)
   mine = projects.slice(0, 10)
@@ -59,7 +60,7 @@ beforeAll(async () => {
   )
   while ((await db.transact((tx) => bringTasksAlong(tx, 5_000), { deadlineMs: 60_000 })).value.tasks > 0);
   await db.read((sql) => sql`vacuum analyze`, { deadlineMs: 60_000 })
-}, 60_000)
+}, 120_000)
 
 afterAll(async () => {
   await db[Symbol.asyncDispose]()
