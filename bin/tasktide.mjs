@@ -11,6 +11,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  statfsSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -20,6 +21,8 @@ import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const oldestBun = [1, 4, 5]
+/** What its binary takes, and npm while it unpacks it. */
+const bunBytes = 200 * 1024 * 1024
 const doubleSignalMs = 1_000
 const parentPollMs = 500
 
@@ -134,8 +137,14 @@ const ensureBun = (env) => {
   say('Installing Bun (once, below tools/bun) …')
   quietly('Bun', npm, ['ci', ...npmOptions], env, join(root, 'tools', 'bun'))
   const fresh = installedBun()
-  if (!fresh) throw new Unusable(`No ${wanted} for this machine (${process.platform} ${process.arch})`)
-  return fresh
+  if (fresh) return fresh
+  // The binary is an optional package for npm: on a full disk it is left out, or cut off, without an error.
+  const { bavail, bsize } = statfsSync(root)
+  const cause =
+    bavail * bsize < bunBytes
+      ? 'the disk is full: free space'
+      : `npm left out its package for ${process.platform} ${process.arch}: try again, or install ${wanted} by hand`
+  throw new Unusable(`Bun cannot be installed in ${join(root, 'tools', 'bun')}: ${cause}`)
 }
 
 /** What the installed packages must match: the lock file and every patch. */
