@@ -4,7 +4,7 @@ import { within } from '../deadline.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { configurationFailure, exitCodes, StartFailure } from '../start/failure.ts'
-import { redisAnswer } from '../start/redis.ts'
+import { redisAnswer, replica } from '../start/redis.ts'
 import { connectOnce, explainRedis, type RedisConnection } from './redis.ts'
 
 const oldest = { major: 6, minor: 2 }
@@ -36,8 +36,7 @@ const requireServer = async ({ client }: RedisConnection, log: Log): Promise<voi
     throw configurationFailure(
       `REDIS_URL names Redis ${fact('redis_version')}, and Tasktide needs Redis 6.2, Valkey 7.2 or later: upgrade it, or name another`,
     )
-  if (fact('role') === 'slave')
-    throw configurationFailure('REDIS_URL names a replica, which only reads: name the primary')
+  if (fact('role') === 'slave') throw replica()
   const policy = fact('maxmemory_policy')
   if (policy !== '' && policy !== 'noeviction')
     log.warn(

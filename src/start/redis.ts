@@ -18,6 +18,9 @@ const trustCure = 'name the file of the authority in NODE_EXTRA_CA_CERTS'
 const refusal = (): StartFailure =>
   configurationFailure('REDIS_URL: Redis refuses the password: correct the user or the password')
 
+export const replica = (): StartFailure =>
+  configurationFailure('REDIS_URL: Redis is a replica, which only reads: name the primary')
+
 /** The first word of an answer → the sentence. */
 const answers: Record<string, () => StartFailure> = {
   WRONGPASS: refusal,
@@ -34,7 +37,7 @@ const answers: Record<string, () => StartFailure> = {
   LOADING: () => unavailableFailure('REDIS_URL: Redis is still loading its data'),
   OOM: () =>
     unavailableFailure('REDIS_URL: Redis refuses writes because its memory is full: raise maxmemory'),
-  READONLY: () => configurationFailure('REDIS_URL names a replica, which only reads: name the primary'),
+  READONLY: () => replica(),
   MISCONF: () =>
     unavailableFailure(
       'REDIS_URL: Redis refuses writes because it cannot save to its disk: free space on it',

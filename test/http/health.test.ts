@@ -9,6 +9,7 @@ import type { Redis } from '../../src/embedded/redis.ts'
 import { createLog } from '../../src/log.ts'
 import { testDatabase, testRedis } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
+import { startWorld } from '../support/world.ts'
 import { tcpProxy, type TcpProxy } from '../support/tcp-proxy.ts'
 
 const stack = new AsyncDisposableStack()
@@ -151,4 +152,52 @@ test('A server that drains is alive and not ready', async () => {
   expect(await ready.json()).toMatchObject({ part: 'process' })
   expect((await fetch(`${draining.url}/livez`)).status).toBe(200)
   await stopped
+})
+
+describe('a server whose PostgreSQL refuses writes', () => {
+  test('is degraded with the reason, and takes requests', async () => {
+    await using world = await startWorld()
+    const { token, inboxId } = await world.register()
+    const { db } = world.server.deps
+    await db.transact(async (tx) => {
+      await tx`
+        create function refuse() returns trigger language plpgsql as $$
+        begin raise exception 'could not extend file' using errcode = '53100'; end $$`
+      await tx`create trigger refusing before insert on tasks execute function refuse()`
+    })
+    const body = { title: 'One', projectId: inboxId }
+    expect((await world.call('POST', '/api/tasks', { token, body })).status).toBe(503)
+    const answer = await world.call('GET', '/readyz')
+    expect(answer).toMatchObject({
+      status: 200,
+      body: {
+        status: 'degraded',
+        parts: { postgres: 'degraded' },
+        reasons: { postgres: 'The disk of PostgreSQL is full' },
+      },
+    })
+  }, 20_000)
+
+  test('says so where the database was made read-only', async () => {
+    await using world = await startWorld()
+    const { db } = world.server.deps
+    await db.read(
+      (sql) => sql`
+        do $$ begin
+          execute format('alter database %I set default_transaction_read_only = on', current_database());
+        end $$`,
+    )
+    await db
+      .read(
+        (sql) => sql`
+          select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()`,
+      )
+      .catch(() => {})
+    await eventually(async () =>
+      expect(await world.call('GET', '/readyz')).toMatchObject({
+        status: 200,
+        body: { status: 'degraded', reasons: { postgres: 'PostgreSQL only reads' } },
+      }),
+    )
+  }, 20_000)
 })
