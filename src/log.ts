@@ -6,6 +6,11 @@ import { withoutCredentials } from './errors.ts'
 
 export type Log = pino.Logger
 
+/** Where a check puts what does not stop a start. */
+export interface Warnings {
+  warn(fields: object, message: string): void
+}
+
 const secret = [
   'password',
   'currentPassword',

@@ -3,7 +3,7 @@
 import { connect } from 'node:net'
 import postgres from 'postgres'
 import { within } from '../deadline.ts'
-import type { Log } from '../log.ts'
+import type { Warnings } from '../log.ts'
 import type { DatabaseAddress } from '../settings/database-url.ts'
 import { configurationFailure, StartFailure, unavailableFailure } from '../start/failure.ts'
 import { oldestPostgres, postgresFailure, readOnly } from '../start/postgres.ts'
@@ -14,7 +14,7 @@ import { compareMigrations, newerNotice, newerObstacle, readApplied } from './mi
 
 export interface DatabaseCheck {
   url: string
-  log: Log
+  log: Warnings
   /** `current`: nothing is pending. `any`: the server is checked, not what is in the database. */
   migrations: 'current' | 'any'
   /** Where the migrations are; the project's own by default. */

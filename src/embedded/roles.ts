@@ -2,6 +2,7 @@
 // service that is ready once it says so on its log and that is started again when it ends by itself.
 import { join, resolve } from 'node:path'
 import { readFileSync } from 'node:fs'
+import { withoutBrackets } from '../config.ts'
 import { claim, note, release } from './claim.ts'
 import { isFree } from '../free-port.ts'
 import { startGuarded, type Guarded } from './guarded.ts'
@@ -39,7 +40,7 @@ export const runRole = async (role: string, options: RoleOptions): Promise<void>
   const timer = setTimeout(() => void child.stop(0), commandTimeoutMs)
   const code = await child.exited
   clearTimeout(timer)
-  if (code !== 0) throw roleFailure(role, tailOf(logFile))
+  if (code !== 0) throw roleFailure(role, tailOf(logFile), code)
 }
 
 /** What `--json` prints when the role answers. */
@@ -52,7 +53,8 @@ const readyLine = (logFile: string): string | undefined =>
 /** Resolves with the role's address when it answers. */
 export const untilReady = async (role: string, child: Guarded, logFile: string): Promise<string> => {
   const failure = await child.failure(readyTimeoutMs, () => readyLine(logFile) !== undefined)
-  if (failure !== undefined) throw roleFailure(role, failure)
+  if (failure !== undefined)
+    throw roleFailure(role, failure, child.isRunning() ? null : await child.exited)
   return String(JSON.parse(readyLine(logFile)!).url)
 }
 
@@ -83,7 +85,7 @@ export const startService = async (
   const owner = join(options.logsDir, `${role}.owner.json`)
   await claim(owner, `The role ${role}`) // ends one that a crash left on the port
   const { HOST } = options.env
-  const usual = isFree(port.usual, HOST || undefined) ? String(port.usual) : '0'
+  const usual = isFree(port.usual, HOST ? withoutBrackets(HOST) : undefined) ? String(port.usual) : '0'
   let env = { ...options.env, [port.name]: options.env[port.name] || usual }
   const start = async (): Promise<{ child: Guarded; url: string }> => {
     const child = await startRole([role, '--json'], { ...options, env }, logFile)

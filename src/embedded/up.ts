@@ -5,9 +5,12 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join, resolve } from 'node:path'
 import { readConfig, secretSettings } from '../config.ts'
 import { describeAllowedOrigins } from '../domain/origin.ts'
-import { messageOf } from '../errors.ts'
 import { readSecretFiles } from '../secret-files.ts'
-import { exitCodes, fileFailure, StartFailure } from '../start/failure.ts'
+import { ensureDatabase } from '../db/migrate.ts'
+import { checkDatabase } from '../db/server-check.ts'
+import { checkRedis } from '../events/redis-check.ts'
+import { fileFailure } from '../start/failure.ts'
+import { startFailureOf } from '../start/report.ts'
 import { claim, ClaimedError, note, release } from './claim.ts'
 import { urlOf } from './databases.ts'
 import { watchInterruption } from './interruption.ts'
@@ -65,6 +68,7 @@ const startAll = async (
 ): Promise<Started> => {
   const beganAt = performance.now()
   const { DATABASE_URL, REDIS_URL, PORT } = given
+  await checkGiven(given, dataDir)
   const [postgres, redis] = await Promise.all([
     DATABASE_URL ? { url: DATABASE_URL } : embedPostgres(stack, dataDir),
     REDIS_URL ? { url: REDIS_URL } : embedRedis(stack, dataDir),
@@ -118,6 +122,27 @@ const demoSignIns = `  Sign in     admin@example.com / admin123
               user@example.com  / user123
 `
 
+/**
+ * What is wrong with the settings and the parts that are not embedded, before anything is started.
+ * @throws ConfigError, StartFailure
+ */
+const checkGiven = async (given: Environment, dataDir: string): Promise<void> => {
+  const embedded = {
+    DATABASE_URL: 'postgres://localhost/tasktide',
+    REDIS_URL: 'redis://localhost',
+    JWT_SECRETS: jwtSecrets(dataDir),
+  }
+  const set = Object.entries(given).filter(([, value]) => value !== '')
+  readConfig({ ...embedded, ...Object.fromEntries(set) })
+  const { DATABASE_URL, REDIS_URL } = given
+  const log = { warn: (_fields: object, message: string) => say(message) }
+  if (DATABASE_URL) {
+    await ensureDatabase(DATABASE_URL)
+    await checkDatabase({ url: DATABASE_URL, log, migrations: 'any' })
+  }
+  if (REDIS_URL) await checkRedis(REDIS_URL, log)
+}
+
 /** An address without its password. */
 const describe = (text: string): string => {
   const url = new URL(text)
@@ -151,9 +176,9 @@ export const up = async (args: string[], env: Environment): Promise<number> => {
   try {
     return await run(args, files.environment, dataDir)
   } catch (error) {
-    const failure = fileFailure(error, 'TIDE_DATA', dataDir) ?? error
-    say(messageOf(failure))
-    return failure instanceof StartFailure ? failure.exitCode : exitCodes.failed
+    const failure = fileFailure(error, 'TIDE_DATA', dataDir) ?? startFailureOf(error)
+    say(failure.message)
+    return failure.exitCode
   }
 }
 
@@ -162,8 +187,8 @@ const run = async (args: string[], env: Environment, dataDir: string): Promise<n
   const interruption = watchInterruption(env['TASKTIDE_LAUNCHER'])
   // The guards stop what is left when this process goes without waiting.
   void interruption.second.then(() => process.exit(130))
-  mkdirSync(dataDir, { recursive: true })
   try {
+    mkdirSync(dataDir, { recursive: true })
     await claim(owner, `The data in ${dataDir}`)
   } catch (error) {
     if (!(error instanceof ClaimedError)) throw error

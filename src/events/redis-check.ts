@@ -2,7 +2,7 @@
 // writes. Redis being away is no reason not to start: events are then read from PostgreSQL, later than usual.
 import { within } from '../deadline.ts'
 import { messageOf } from '../errors.ts'
-import type { Log } from '../log.ts'
+import type { Warnings } from '../log.ts'
 import { configurationFailure, exitCodes, StartFailure } from '../start/failure.ts'
 import { redisAnswer, replica } from '../start/redis.ts'
 import { connectOnce, explainRedis, type RedisConnection } from './redis.ts'
@@ -14,7 +14,7 @@ const checkTimeoutMs = 3_000
  * Warns where Redis is away or would drop what it is given.
  * @throws StartFailure where its settings are wrong.
  */
-export const checkRedis = async (url: string, log: Log): Promise<void> => {
+export const checkRedis = async (url: string, log: Warnings): Promise<void> => {
   try {
     await using connection = await connectOnce(url)
     await requireServer(connection, log)
@@ -28,7 +28,7 @@ export const checkRedis = async (url: string, log: Log): Promise<void> => {
   }
 }
 
-const requireServer = async ({ client }: RedisConnection, log: Log): Promise<void> => {
+const requireServer = async ({ client }: RedisConnection, log: Warnings): Promise<void> => {
   const info = await within(checkTimeoutMs, 'checking Redis', client.info())
   const fact = (name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? ''
   const [major = 0, minor = 0] = fact('redis_version').split('.').map(Number)

@@ -45,8 +45,8 @@ test('a password that is changed under a running process is an error once a minu
   const password = new URL(redis.url).password
   await using program = await start(['all'])
   await admin.client.config('SET', 'requirepass', 'an0ther-s3cret')
-  await admin.client.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-  await admin.client.client('KILL', 'TYPE', 'pubsub')
+  await admin.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+  await admin.client.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
   const before = await connections()
   await eventually(async () => expect(await connections()).toBeGreaterThan(before + 40), {
     timeoutMs: 20_000,

@@ -17,7 +17,7 @@ test.each([
   ['ERR invalid password', 78, 'password'],
 ])('Redis: %s', (message, exitCode, words) => {
   const failure = redisAnswer(new Error(message))!
-  expect(failure.exitCode).toBe(exitCode)
+  expect<number>(failure.exitCode).toBe(exitCode)
   expect(failure.message).toContain(words)
 })
 
@@ -34,7 +34,7 @@ test.each([
 ])('PostgreSQL: %s', (code, exitCode, words) => {
   const place = { host: 'db', port: 5432, database: 'tide', user: 'me' }
   const failure = postgresFailure(coded(code), place)!
-  expect(failure.exitCode).toBe(exitCode)
+  expect<number>(failure.exitCode).toBe(exitCode)
   expect(failure.message).toContain(words)
   expect(failure.message).toStartWith('DATABASE_URL')
   expect(failure.message).not.toContain('s3cret-word')
