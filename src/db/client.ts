@@ -2,7 +2,7 @@
 // connection, its statements and its retries; turns are fair between callers, so that one cannot take the whole pool; connections that are half-open are found by `half-open.ts`. What has begun
 // to write is run again only when PostgreSQL rolled it back.
 import postgres from 'postgres'
-import { unavailable } from '../errors.ts'
+import { AppError, unavailable } from '../errors.ts'
 import { FairQueue } from '../limits/fair-queue.ts'
 import type { Log } from '../log.ts'
 import { addressOf, driverOptions } from './address.ts'
@@ -123,7 +123,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     try {
       return await Promise.race([inTurn(), deadline.promise])
     } catch (error) {
-      const reason = refusals[codeOf(error)]
+      const reason = refusals[codeOf(error instanceof AppError ? error.cause : error)]
       if (reason !== undefined) refused = { reason, at: performance.now() }
       throw translate(error)
     } finally {
@@ -158,7 +158,11 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       let stage: 'waiting' | 'working' | 'committing' = 'waiting'
       const isSafe = (error: unknown): boolean =>
         isConnectionLost(error) ? isReadOnly || stage === 'waiting' : isConflict(error) && stage === 'working'
-      return retrying(call, isSafe, async () => {
+      // A write on a standby passes when the primary is back; one in a snapshot is a bug and stays what it is.
+      const explain = (error: unknown): never => {
+        throw !isReadOnly && codeOf(error) === '25006' ? unavailable(error) : error
+      }
+      const run = async () => {
         stage = 'waiting'
         const done = await pool.begin(mode, async (sql) => {
           stage = 'working'
@@ -169,7 +173,8 @@ export const openDatabase = (options: DatabaseOptions): Database => {
           return { value }
         })
         return done.value
-      })
+      }
+      return retrying(call, isSafe, run).catch(explain)
     })
 
   const verbsOf = (caller: string | null): DatabaseCalls => ({

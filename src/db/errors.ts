@@ -38,6 +38,8 @@ const states: Record<string, (cause: unknown) => AppError> = {
   '22021': unstorable, // NUL in text
   '22P05': unstorable, // \u0000 or half a surrogate pair in jsonb
   '25P03': unavailable, // idle_in_transaction_session_timeout ended the session
+  '28': unavailable, // the password or the role was changed under the process
+  '3D000': unavailable, // the database is being replaced
   '53': unavailable, // connections, memory or disk exhausted
   '55P03': unavailable, // lock_timeout
   '57014': unavailable, // statement_timeout

@@ -90,7 +90,10 @@ export class HalfOpenWatch implements AsyncDisposable {
       const isDirect = own === connectionsOf(sql)[0]!.pid
       const dead = this.#dead(silent, isDirect ? working : this.#within(silent))
       if (dead.length === 0) return
-      log.warn({ connections: dead.length }, 'connections to PostgreSQL were dead and are dropped')
+      log.warn(
+        { connections: dead.length, oncePerMinute: 'half-open' },
+        'connections to PostgreSQL were dead and are dropped',
+      )
       const backends = dead.flatMap(({ pid }) => pid ?? [])
       for (const connection of dead) connection.drop()
       if (isDirect) await terminateBackends(sql, backends)

@@ -98,7 +98,9 @@ export const createAuthenticator = ({
       touches.clear()
       await systemDb
         .transact((tx) => touchSessions(tx, ids))
-        .catch((error: unknown) => log.warn({ cause: messageOf(error) }, 'sessions not noted as seen'))
+        .catch((error: unknown) =>
+          log.warn({ cause: messageOf(error), oncePerMinute: 'touch' }, 'sessions not noted as seen'),
+        )
     }
   }
 

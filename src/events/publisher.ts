@@ -84,7 +84,8 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
         stats.failed += 1
         stats.dropped += batch.length
         drop(lane)
-        if (!isFailing) log.warn({ cause: messageOf(error) }, 'pushing failed; the sweeper will repair it')
+        const fields = { cause: messageOf(error), oncePerMinute: 'publisher' }
+        if (!isFailing) log.warn(fields, 'pushing failed; the sweeper will repair it')
         isFailing = true
       }
     }

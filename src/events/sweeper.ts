@@ -82,7 +82,8 @@ export const startSweeper = ({ redis, db, log, onLost, everyMs = 100 }: SweeperO
       } catch (error) {
         failures += 1
         stats.failures += 1
-        if (failures === 2) log.warn({ cause: messageOf(error) }, 'the sweeper cannot work')
+        if (failures === 2)
+          log.warn({ cause: messageOf(error), oncePerMinute: 'sweeper' }, 'the sweeper cannot work')
       }
       await pause(failures > 0 ? backoffMs(failures, everyMs, maxBackoffMs) : everyMs, stop.signal)
     }

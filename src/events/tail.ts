@@ -118,7 +118,10 @@ export class Tail implements AsyncDisposable {
       } catch (error) {
         failures += 1
         if (failures === 2)
-          this.options.log.warn({ cause: messageOf(error) }, 'following the log is disturbed')
+          this.options.log.warn(
+            { cause: messageOf(error), oncePerMinute: 'tail' },
+            'following the log is disturbed',
+          )
       }
       const waitMs = failures > 0 ? backoffMs(failures, 50, maxBackoffMs) : everyMs
       if (waitMs > 0) await pause(waitMs, this.#stop.signal)

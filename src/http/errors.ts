@@ -1,7 +1,8 @@
 // Whatever a request threw becomes one problem+json (RFC 9457) here. Total: it never throws itself, never
 // echoes what was submitted, and tells nothing of what is not an AppError.
 import { NotFoundError, ParseError, ValidationError } from 'elysia'
-import { AppError, codes, messageOf } from '../errors.ts'
+import { AppError, codes, messageOf, isUnavailable } from '../errors.ts'
+import { codeOfError } from '../start/failure.ts'
 import type { Log } from '../log.ts'
 import { factsOf, pathOf } from './request.ts'
 
@@ -30,8 +31,12 @@ const fromValidation = (error: ValidationError): AppError =>
 export const problem = (thrown: unknown, request: Request, log: Log): Response => {
   const error = toAppError(thrown)
   const { id } = factsOf(request)
-  if (error.status >= 500)
-    log.error({ err: error, requestId: id, code: error.code }, messageOf(error.cause ?? error))
+  if (error.status >= 500) {
+    const fields = { err: error, requestId: id, code: error.code }
+    // While a part is away every request fails for the same reason.
+    const limit = isUnavailable(error) ? { oncePerMinute: `503 ${codeOfError(error.cause)}` } : {}
+    log.error({ ...fields, ...limit }, messageOf(error.cause ?? error))
+  }
   const { errors, retryAfter, extra } = error.details
   const body = {
     type: `/problems/${error.code}`,

@@ -40,7 +40,7 @@ export class RedisCounters {
     } catch (error) {
       if (!this.isPaused)
         this.deps.log.warn(
-          { cause: messageOf(error) },
+          { cause: messageOf(error), oncePerMinute: 'rate limiter' },
           'Redis does not answer the rate limiter: this process counts for itself',
         )
       this.#resumesAt = performance.now() + pauseMs

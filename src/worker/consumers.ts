@@ -234,7 +234,12 @@ export class Lane {
     if (this.#interruptions === 2) {
       const { name } = this.consumer
       this.deps.log.warn(
-        { consumer: name, shard: this.shard, cause: messageOf(error) },
+        {
+          consumer: name,
+          shard: this.shard,
+          cause: messageOf(error),
+          oncePerMinute: `consumer ${name}`,
+        },
         'consuming is disturbed',
       )
     }

@@ -25,7 +25,11 @@ export const loop = async ({ name, everyMs, log, signal, work }: Loop): Promise<
       failures = 0
     } catch (error) {
       failures += 1
-      if (failures === 1) log.warn({ loop: name, cause: messageOf(error) }, 'failed; it will be tried again')
+      if (failures === 1)
+        log.warn(
+          { loop: name, cause: messageOf(error), oncePerMinute: `loop ${name}` },
+          'failed; it will be tried again',
+        )
     }
     await pause(failures > 0 ? Math.min(everyMs, backoffMs(failures, 100, maxBackoffMs)) : everyMs, signal)
   }

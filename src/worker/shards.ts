@@ -100,7 +100,8 @@ export class Shards implements AsyncDisposable {
 
   /** The session is lost, and every lease with it. */
   #drop(): void {
-    if (!this.#stop.signal.aborted) this.options.log.warn({ shards: this.held }, 'lost the leases')
+    if (!this.#stop.signal.aborted)
+      this.options.log.warn({ shards: this.held, oncePerMinute: 'leases' }, 'lost the leases')
     for (const { stop } of this.#holdings.values()) stop.abort()
     this.#holdings.clear()
   }

@@ -180,6 +180,7 @@ describe('a server whose PostgreSQL refuses writes', () => {
 
   test('says so where the database was made read-only', async () => {
     await using world = await startWorld()
+    const { token, inboxId } = await world.register()
     const { db } = world.server.deps
     await db.read(
       (sql) => sql`
@@ -199,5 +200,10 @@ describe('a server whose PostgreSQL refuses writes', () => {
         body: { status: 'degraded', reasons: { postgres: 'PostgreSQL only reads' } },
       }),
     )
+    const body = { title: 'One', projectId: inboxId }
+    expect(await world.call('POST', '/api/tasks', { token, body })).toMatchObject({
+      status: 503,
+      body: { code: 'unavailable' },
+    })
   }, 20_000)
 })
