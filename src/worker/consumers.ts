@@ -233,15 +233,8 @@ export class Lane {
     this.#interruptions += 1
     if (this.#interruptions === 2) {
       const { name } = this.consumer
-      this.deps.log.warn(
-        {
-          consumer: name,
-          shard: this.shard,
-          cause: messageOf(error),
-          oncePerMinute: `consumer ${name}`,
-        },
-        'consuming is disturbed',
-      )
+      const fields = { consumer: name, shard: this.shard, cause: messageOf(error) }
+      this.deps.log.warn({ ...fields, oncePerMinute: `consumer ${name}` }, 'consuming is disturbed')
     }
     return backoffMs(this.#interruptions, 50, 1_000)
   }

@@ -89,7 +89,7 @@ describe('a Redis that refuses writes degrades server and worker, with the reaso
   }
 
   const whileSet = async (name: string, value: string, reason: string): Promise<void> => {
-    const usual = ((await admin.client.config('GET', name)) as string[])[1]!
+    const usual = (await admin.client.config('GET', name))[1]!
     await admin.client.config('SET', name, value)
     await both({ status: 'degraded', parts: { redis: 'degraded' }, reasons: { redis: reason } })
     await admin.client.config('SET', name, usual)
