@@ -53,8 +53,7 @@ const readyLine = (logFile: string): string | undefined =>
 /** Resolves with the role's address when it answers. */
 export const untilReady = async (role: string, child: Guarded, logFile: string): Promise<string> => {
   const failure = await child.failure(readyTimeoutMs, () => readyLine(logFile) !== undefined)
-  if (failure !== undefined)
-    throw roleFailure(role, failure, child.isRunning() ? null : await child.exited)
+  if (failure !== undefined) throw roleFailure(role, failure, child.isRunning() ? null : await child.exited)
   return String(JSON.parse(readyLine(logFile)!).url)
 }
 

@@ -132,7 +132,7 @@ test('what else keeps a part from starting is one line of its output, a role say
   )
   const log =
     '{"level":"info","msg":"one"}\n{"level":"fatal","time":1,"msg":"PORT is 3000, and that port is in use"}'
-  expect(roleFailure('server', log).message).toBe('server: PORT is 3000, and that port is in use')
+  expect(roleFailure('server', log, 1).message).toBe('server: PORT is 3000, and that port is in use')
 })
 
 test('without a package registry one line says so within seconds, whoever installs', async () => {
