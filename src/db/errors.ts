@@ -94,5 +94,15 @@ export const translate = (error: unknown): unknown => {
   const constraint = constraints[textAt(error, 'constraint_name')]
   if (constraint) return constraint()
   const state = states[code] ?? (/^[0-9A-Z]{5}$/.test(code) ? states[code.slice(0, 2)] : undefined)
-  return state ? state(error) : isConnectionLost(error) ? unavailable(error) : error
+  if (state) return state(error)
+  if (isConnectionLost(error)) return unavailable(error)
+  return /^2[23]/.test(code) ? withoutValues(error, code) : error
+}
+
+/** A bug. Errors of data (22) and of constraints (23) quote values in their message and detail, so neither is kept. */
+const withoutValues = (error: unknown, code: string): Error => {
+  const named = ['constraint_name', 'table_name', 'column_name']
+    .map((key) => textAt(error, key))
+    .filter(Boolean)
+  return Object.assign(new Error(`PostgreSQL refused a statement: ${[code, ...named].join(' ')}`), { code })
 }

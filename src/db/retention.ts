@@ -35,59 +35,62 @@ export const dropPartition = async (tx: Tx, name: string): Promise<void> => {
   await tx`drop table ${tx(name)}`
 }
 
-/** What is deleted once it is old enough. Each has an index that finds the oldest; `keep` is days, of keys hours. */
+/**
+ * What is deleted once it is old enough, in days, of keys in hours. The limits stand in the text: of a parameter the
+ * planner would not know that an index over the oldest is worth it.
+ */
 export const purges = {
   /** Past the time in which their request may be repeated. */
-  keys: (sql: Queryable, keep: number, limit: number) => sql`
+  keys: (sql: Queryable, keep: number) => sql`
     delete from idempotency_keys
     where ctid = any(array(
       select ctid from idempotency_keys
       where created_at < now() - make_interval(hours => ${keep})
       order by created_at
-      limit ${limit}
+      limit 1000
       for update skip locked
     ))`,
 
   /** Revoked or run out, with their refresh tokens: up to some 700 a session. */
-  sessions: (sql: Queryable, keep: number, limit: number) => sql`
+  sessions: (sql: Queryable, keep: number) => sql`
     delete from sessions
     where ctid = any(array(
       select ctid from sessions
       where least(revoked_at, expires_at) < now() - make_interval(days => ${keep})
       order by least(revoked_at, expires_at)
-      limit ${limit}
+      limit 100
       for update skip locked
     ))`,
 
   /** Run out, of sessions that live on. */
-  refreshTokens: (sql: Queryable, keep: number, limit: number) => sql`
+  refreshTokens: (sql: Queryable, keep: number) => sql`
     delete from refresh_tokens
     where ctid = any(array(
       select ctid from refresh_tokens
       where expires_at < now() - make_interval(days => ${keep})
       order by expires_at
-      limit ${limit}
+      limit 1000
       for update skip locked
     ))`,
 
   /** Read ones. */
-  notifications: (sql: Queryable, keep: number, limit: number) => sql`
+  notifications: (sql: Queryable, keep: number) => sql`
     delete from notifications
     where ctid = any(array(
       select ctid from notifications
       where read_at < now() - make_interval(days => ${keep})
       order by read_at
-      limit ${limit}
+      limit 1000
       for update skip locked
     ))`,
 
-  deadLetters: (sql: Queryable, keep: number, limit: number) => sql`
+  deadLetters: (sql: Queryable, keep: number) => sql`
     delete from dead_letter
     where ctid = any(array(
       select ctid from dead_letter
       where failed_at < now() - make_interval(days => ${keep})
       order by failed_at
-      limit ${limit}
+      limit 1000
       for update skip locked
     ))`,
 }

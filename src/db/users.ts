@@ -1,4 +1,5 @@
 // Accounts. The password hash leaves this file only to be verified or compared; every other column in `User`.
+import { AppError, invalid } from '../errors.ts'
 import type { PublicUser, Role, User } from '../model/user.ts'
 import type { Queryable, Tx } from './client.ts'
 
@@ -27,6 +28,23 @@ const credentials = (row: CredentialsRow | undefined): Credentials | null => {
   return { user, passwordHash, isDisabled }
 }
 
+/**
+ * Keeps an address for this transaction. PostgreSQL writes the row or key of a violated constraint into its log, so a
+ * taken address must not get as far as the constraint: the lock makes all who want one address ask one after another.
+ * 409 `email_taken`, 422 for letters that PostgreSQL lower-cases in another way.
+ * @param ownerId the account that may have it already.
+ */
+export const reserveEmail = async (tx: Tx, email: string, ownerId: string): Promise<void> => {
+  await tx`select pg_advisory_xact_lock(hashtextextended(${`e-mail ${email}`}, 0))`
+  // A statement of its own: it has to see what the one that held the lock has committed.
+  const [row] = await tx<{ isTaken: boolean; isLowerCase: boolean }[]>`
+    select ${email}::text = lower(${email}::text) as "isLowerCase",
+      exists (select from users where email = ${email} and id <> ${ownerId}) as "isTaken"`
+  if (row!.isTaken) throw new AppError('email_taken')
+  if (!row!.isLowerCase)
+    throw invalid({ pointer: '/email', detail: 'has letters that are unsafe in an address' })
+}
+
 /** 409 `email_taken`. */
 export const insertUser = async (
   tx: Tx,
@@ -40,13 +58,16 @@ export const insertUser = async (
     emailVerified: boolean
   },
 ): Promise<User> => {
+  await reserveEmail(tx, user.email, user.id)
   const [row] = await tx<User[]>`
     insert into users as u (id, email, name, role, password_hash, time_zone, email_verified_at)
     values (
       ${user.id}, ${user.email}, ${user.name}, ${user.role}, ${user.passwordHash}, ${user.timeZone},
       case when ${user.emailVerified} then now() end)
+    on conflict on constraint users_email_key do nothing -- of a server that does not take the lock yet
     returning ${columns(tx)}`
-  return row!
+  if (!row) throw new AppError('email_taken')
+  return row
 }
 
 export const selectUser = async (sql: Queryable, id: string): Promise<User | null> => {
@@ -80,11 +101,12 @@ export const lockUser = async (
   return credentials(row)
 }
 
-/** The writable fields, as they shall be. A new address has to be verified again. */
+/** The writable fields, as they shall be. A new address has to be verified again. 409 `email_taken`. */
 export const updateUser = async (
   tx: Tx,
   { id, email, name, timeZone }: Pick<User, 'id' | 'email' | 'name' | 'timeZone'>,
 ): Promise<User> => {
+  await reserveEmail(tx, email, id)
   const [row] = await tx<User[]>`
     update users u set
       email = ${email}, name = ${name}, time_zone = ${timeZone}, updated_at = now(),

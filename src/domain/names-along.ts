@@ -5,7 +5,7 @@ import { selectUserId } from '../db/members.ts'
 import type { Tx } from '../db/client.ts'
 import { lockProject, updateProject } from '../db/projects.ts'
 import { updateUserText } from '../db/text-form.ts'
-import { lockUser } from '../db/users.ts'
+import { lockUser, reserveEmail } from '../db/users.ts'
 import { canonicalEmail, canonicalText } from '../model/text-form.ts'
 import { projectUpdated } from './project-entries.ts'
 import { userUpdated } from './users.ts'
@@ -22,6 +22,7 @@ export const bringUserAlong = async (tx: Tx, id: string): Promise<SystemChange<B
   const collides = owner !== null && owner !== id
   const after = { ...before, name: canonicalText(before.name), email: collides ? before.email : email }
   const changed = (['email', 'name'] as const).filter((field) => before[field] !== after[field])
+  if (after.email !== before.email) await reserveEmail(tx, after.email, id)
   if (changed.length > 0) await updateUserText(tx, after)
   return {
     value: collides ? 'collides' : changed.length > 0 ? 'changed' : 'unchanged',

@@ -151,6 +151,7 @@ export const startPostgres = async (options: PostgresOptions): Promise<Postgres>
       'unix_socket_directories=',
       'max_connections=200',
       'log_line_prefix=%m [%p] ',
+      'log_error_verbosity=terse', // no DETAIL: it quotes the row or key of a violated constraint
     ].concat(durable ? [] : careless)
     running = await startGuarded({
       command: [

@@ -24,8 +24,17 @@ export const toAppError = (error: unknown): AppError => {
  */
 const fromValidation = (error: ValidationError): AppError =>
   error.type === 'response'
-    ? new AppError('internal', undefined, { cause: error })
+    ? new AppError('internal', undefined, {
+        cause: new Error(`the answer breaks its schema at ${pathsOf(error)}`),
+      })
     : new AppError('validation_failed')
+
+/** Where, not what: Elysia's own message quotes the whole answer, addresses and tokens in it. */
+const pathsOf = (error: ValidationError): string =>
+  error.all
+    .slice(0, 5)
+    .map((fault) => ('path' in fault ? fault.path : ''))
+    .join(', ')
 
 /** The answer for an error; 5xx are logged with their cause, which the answer never shows. */
 export const problem = (thrown: unknown, request: Request, log: Log): Response => {

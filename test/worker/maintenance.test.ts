@@ -178,18 +178,17 @@ test('every purge finds the oldest by an index, and ids of deleted tasks stay', 
   await db.transact(async (tx) => {
     await tx`
       insert into sessions (id, user_id, expires_at)
-      select gen_random_uuid(), ${userId}, now() + interval '7 days' from generate_series(1, 5000)`
+      select gen_random_uuid(), ${userId}, now() + interval '7 days' from generate_series(1, 20000)`
     await tx`
       insert into refresh_tokens (token_hash, session_id, expires_at)
       select decode(md5(id::text), 'hex'), id, expires_at from sessions`
     await tx`
       insert into notifications (id, user_id, kind, dedupe_key, read_at)
-      select gen_random_uuid(), ${userId}, 'overdue', n::text, now() from generate_series(1, 5000) n`
+      select gen_random_uuid(), ${userId}, 'overdue', n::text, now() from generate_series(1, 20000) n`
     await tx`analyze sessions, refresh_tokens, notifications`
   })
   await db.transact(async (tx) => {
-    for (const purge of [purges.sessions, purges.refreshTokens, purges.notifications])
-      await purge(tx, 30, 100)
+    for (const purge of [purges.sessions, purges.refreshTokens, purges.notifications]) await purge(tx, 30)
     const [row] = await tx<{ scans: number }[]>`
       select sum(seq_scan)::int as scans from pg_stat_xact_user_tables
       where relname in ('sessions', 'refresh_tokens', 'notifications')`

@@ -55,7 +55,7 @@ const dropOldest = ({ db, log, config }: MaintenanceDeps): Promise<boolean> =>
     return consumers.length === 0
   })
 
-/** What is purged, how long it is kept, and how many rows go in one transaction. */
+/** What is purged, how long it is kept, and how many rows go in one transaction (the limits in `purges`). */
 const purging: { name: keyof typeof purges; keep: keyof Retention; atOnce: number }[] = [
   { name: 'keys', keep: 'idempotencyRetentionHours', atOnce: 1_000 },
   { name: 'sessions', keep: 'sessionRetentionDays', atOnce: 100 },
@@ -67,7 +67,7 @@ const purging: { name: keyof typeof purges; keep: keyof Retention; atOnce: numbe
 const purge = async ({ db, config, signal }: MaintenanceDeps): Promise<void> => {
   for (const { name, keep, atOnce } of purging) {
     for (let step = 0; step < maxSteps && !signal.aborted; step += 1) {
-      const { count } = await db.transact((tx) => purges[name](tx, config[keep], atOnce))
+      const { count } = await db.transact((tx) => purges[name](tx, config[keep]))
       if (count < atOnce) break
     }
   }
