@@ -1,6 +1,7 @@
 // Whose bucket, session and log line a request belongs to, whatever the proxies in front write.
 import { expect, test } from 'bun:test'
 import { clientAddress } from '../../src/http/client-address.ts'
+import { cpuMsOf } from '../support/cpu-time.ts'
 import { startWorld, testPassword } from '../support/world.ts'
 
 const peer = '10.0.0.9'
@@ -45,11 +46,10 @@ test('each trusted proxy adds one entry; further ones are what the client made u
   expect(clientAddress(null, '::ffff:10.0.0.9', 1)).toBe(peer)
 })
 
-test('a header of any length is read in time that does not grow with it', () => {
+test('a header of any length is read in time that does not grow with it', async () => {
   const long = '1.1.1.1,'.repeat(500_000) + '203.0.113.6'
-  const startedAt = performance.now()
-  for (let n = 0; n < 1_000; n += 1) expect(clientAddress(long, peer, 10)).toBe('1.1.1.1')
-  expect(performance.now() - startedAt).toBeLessThan(1_000)
+  const read = async () => expect(clientAddress(long, peer, 10)).toBe('1.1.1.1')
+  expect(await cpuMsOf(read, { times: 1_000, enough: 1 })).toBeLessThan(1)
 })
 
 test('every source port of an address shares its limit, and a session shows the address alone', async () => {
