@@ -149,7 +149,9 @@ test('every other role starts from them too', async () => {
   expect(await run(['migrate', 'status'])).toMatchObject({ code: 0 })
   expect(await run(['tail', '--dead'])).toMatchObject({ code: 0, err: expect.stringContaining('No dead') })
   expect(await run(['--help'])).toMatchObject({ code: 0 })
-  const seeded = await run(['seed'], { TIDE_ENV: 'development', DRAIN_DELAY: '0' })
+  // Where demo accounts are, production does not start: they get a database of their own.
+  await using demo = await testDatabase()
+  const seeded = await run(['seed'], { TIDE_ENV: 'development', DATABASE_URL: demo.url })
   expect(seeded).toMatchObject({ code: 0, out: expect.stringContaining('Seeded') })
 }, 90_000)
 
