@@ -40,6 +40,8 @@ export interface SnapshotPlace extends TaskPlace {
 export interface SnapshotPage extends Omit<ProjectSnapshot, 'tasks' | 'nextAfter'> {
   /** Each task as JSON. */
   tasks: string[]
+  /** Of the tasks, in UTF-8. */
+  bytes: number
   next: SnapshotPlace | null
 }
 
@@ -56,7 +58,7 @@ export const pageBytes = 4 * 1024 * 1024
 const sharedForMs = 2_000
 /** Reads kept at once, and bytes of tasks in all of them. */
 const maxReads = 64
-const maxKeptBytes = 16 * 1024 * 1024
+const maxKeptBytes = 8 * 1024 * 1024
 /** A page is held several times over while it is made: as rows, as JSON and as an answer. */
 const snapshotsAtOnce = 8
 const maxWaiting = 512
@@ -146,7 +148,7 @@ export class Snapshots {
     this.#keep(key, read)
     try {
       const page = await read.page
-      for (const task of page.tasks) read.bytes += task.length
+      read.bytes = page.bytes
       this.#makeRoom()
       return page
     } catch (error) {
@@ -192,11 +194,12 @@ const readPage = (
       const members = await selectMembers(tx, projectId, everybody)
       const rows = await selectTasksAfter(tx, projectId, place, { limit, maxBytes: pageBytes })
       const cursor = place?.cursor ?? formatCursor({ epoch, shard, seq })
-      const { tasks, last } = fitting(rows)
+      const { tasks, bytes, last } = fitting(rows)
       return {
         project: toProject(row, 'viewer'), // replaced for each caller
         members: members.map(toMember), // one read is shared by all readers, so that no address is in it
         tasks,
+        bytes,
         cursor,
         next: last && { cursor, ...last },
       }
@@ -205,17 +208,17 @@ const readPage = (
   )
 
 /** As many tasks as a page holds, and the place of the last where more follow. Escapes make text longer than it is. */
-const fitting = (rows: PagedTask[]): { tasks: string[]; last: TaskPlace | null } => {
+const fitting = (rows: PagedTask[]): { tasks: string[]; bytes: number; last: TaskPlace | null } => {
   const tasks: string[] = []
   let bytes = 0
   for (const [index, { hasNext, ...task }] of rows.entries()) {
-    if (bytes >= pageBytes) return { tasks, last: placeOf(rows[index - 1]!) }
+    if (bytes >= pageBytes) return { tasks, bytes, last: placeOf(rows[index - 1]!) }
     const json = JSON.stringify(task)
     tasks.push(json)
     bytes += Buffer.byteLength(json)
-    if (index === rows.length - 1 && hasNext) return { tasks, last: placeOf(task) }
+    if (index === rows.length - 1 && hasNext) return { tasks, bytes, last: placeOf(task) }
   }
-  return { tasks, last: null }
+  return { tasks, bytes, last: null }
 }
 
 const placeOf = ({ createdAt, id }: TaskPlace): TaskPlace => ({ createdAt, id })

