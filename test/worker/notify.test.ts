@@ -5,6 +5,7 @@ import { writeAsSystem } from '../../src/domain/write.ts'
 import { projectScope } from '../../src/model/event.ts'
 import { Notification } from '../../src/model/notification.ts'
 import type { Worker } from '../../src/worker/runner.ts'
+import { prepared } from '../support/tasks.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { announced, inboxes, openWorker } from './rig.ts'
@@ -48,7 +49,7 @@ const invite = (who: Person, role: string, by = owner, project = projectId) =>
   call(by, 'POST', `/api/projects/${project}/members`, { email: who.email, role })
 
 const newTask = async (who: Person, fields: object = {}): Promise<string> =>
-  (await call(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields })).id
+  (await prepared(() => call(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields }))).id
 
 const patch = (who: Person, taskId: string, fields: object) =>
   call(who, 'PATCH', `/api/tasks/${taskId}`, fields)

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openDatabase } from '../../src/db/client.ts'
 import { createLog } from '../../src/log.ts'
 import { newOverdueStats, tellOverdue } from '../../src/worker/jobs/overdue.ts'
+import { prepared } from '../support/tasks.ts'
 import { testDatabase } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
@@ -35,7 +36,7 @@ const call = async (who: Person, method: string, path: string, body?: unknown) =
 }
 
 const newTask = async (who: Person, fields: object): Promise<string> =>
-  (await call(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields })).id
+  (await prepared(() => call(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields }))).id
 
 /** One look, as the loop takes it. */
 const look = async (stats = newOverdueStats()) => {
