@@ -19,8 +19,8 @@ export const variants: Record<string, Edit[]> = {
   failpoints: [
     {
       file: 'domain/write.ts',
-      from: "return { outcome: { kind: 'done', value, cursor: cursorOf(appended, cursorScope) }, appended }",
-      to: `${point('uncommitted')}; return { outcome: { kind: 'done', value, cursor: cursorOf(appended, cursorScope) }, appended }`,
+      from: 'const cursor = cursorOf(appended, cursorScope)',
+      to: `${point('uncommitted')}; const cursor = cursorOf(appended, cursorScope)`,
     },
     {
       file: 'domain/write.ts',
