@@ -22,6 +22,9 @@ export const Problem = Type.Object(
       ),
     ),
   },
-  { description: 'RFC 9457 problem details; some codes carry further members, such as `currentVersion`' },
+  {
+    description: 'RFC 9457 problem details; some codes carry further members, such as `currentVersion`',
+    additionalProperties: true, // said aloud: Elysia closes a response's schema that leaves it open
+  },
 )
 export type Problem = Static<typeof Problem>
