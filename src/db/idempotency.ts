@@ -47,11 +47,27 @@ export const claimKey = async (
     throw new AppError('idempotency_in_flight', undefined, { retryAfter: 1, cause: error })
   })
   if (claimed.length > 0) return null
-  const [kept] = await tx<(KeptReply & { same: boolean })[]>`
+  const kept = await selectKept(tx, userId, claim)
+  if (!kept) throw new AppError('idempotency_key_reused')
+  return kept
+}
+
+/**
+ * What an earlier request with this key was answered in the last 24 hours, null where there is none. Claims nothing.
+ * 422 `idempotency_key_reused` for another body.
+ */
+export const selectKept = async (
+  sql: Queryable,
+  userId: string,
+  { method, path, key, fingerprint }: { method: string; path: string; key: string; fingerprint: Uint8Array },
+): Promise<KeptReply | null> => {
+  const [kept] = await sql<(KeptReply & { same: boolean })[]>`
     select status, headers, body, texts, subject, fingerprint = ${fingerprint} as same
     from idempotency_keys
-    where user_id = ${userId} and method = ${method} and path = ${path} and key = ${key}`
-  if (!kept?.same) throw new AppError('idempotency_key_reused')
+    where user_id = ${userId} and method = ${method} and path = ${path} and key = ${key}
+      and created_at >= now() - interval '24 hours'`
+  if (!kept) return null
+  if (!kept.same) throw new AppError('idempotency_key_reused')
   return {
     status: kept.status,
     headers: { ...kept.headers, 'Idempotency-Replayed': 'true' },

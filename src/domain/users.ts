@@ -22,7 +22,7 @@ import { toAddress } from './auth.ts'
 import { demandUncommon } from './passwords.ts'
 import { endSessions } from './sessions.ts'
 import { ownSubject } from './subject.ts'
-import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
+import { unlessRepeated, write, type Outcome, type Write, type WriteDeps } from './write.ts'
 
 export type UserDeps = WriteDeps & Pick<Deps, 'passwords'> & { checkPassword: PasswordCheck }
 
@@ -50,11 +50,10 @@ export const searchUsers = (
   db.of(actor.userId).read((sql) => selectUsersByText(sql, actor, canonicalText(text), limit))
 
 /** A merge patch. 422 at `/currentPassword` where a new address lacks the right one; 409 `email_taken`. */
-export const updateMe = async (
-  deps: UserDeps,
-  request: Write<User>,
-  patch: UserPatch,
-): Promise<Outcome<User>> => {
+export const updateMe = (deps: UserDeps, request: Write<User>, patch: UserPatch): Promise<Outcome<User>> =>
+  unlessRepeated(deps, request, () => patchMe(deps, request, patch))
+
+const patchMe = async (deps: UserDeps, request: Write<User>, patch: UserPatch): Promise<Outcome<User>> => {
   const { userId } = request.actor
   const email = patch.email === undefined ? null : toAddress(patch.email)
   const seen =
@@ -80,7 +79,13 @@ export const updateMe = async (
 }
 
 /** Ends every other session. 422 at `/currentPassword` for a wrong one and at `/password` for a common one. */
-export const changePassword = async (
+export const changePassword = (
+  deps: UserDeps,
+  request: Write<null>,
+  change: PasswordChange,
+): Promise<Outcome<null>> => unlessRepeated(deps, request, () => replacePassword(deps, request, change))
+
+const replacePassword = async (
   deps: UserDeps,
   request: Write<null>,
   { currentPassword, password }: PasswordChange,

@@ -3,7 +3,7 @@
 // once they are committed. Whatever else follows from a write is derived from the log.
 import type { CallerDatabase, CallOptions, DatabaseCalls, Tx } from '../db/client.ts'
 import { append, cursorOf, type Appended } from '../db/feed.ts'
-import { claimKey, fillKey, type KeptReply } from '../db/idempotency.ts'
+import { claimKey, fillKey, selectKept, type KeptReply } from '../db/idempotency.ts'
 import type { Entry, Scope } from '../model/event.ts'
 import type { Actor } from './actor.ts'
 import { cutTexts, fillTexts } from './stored-reply.ts'
@@ -97,6 +97,33 @@ const bytesOf = ({ entries }: Appended): number =>
     (sum, { frame, changes }) => sum + (frame?.length ?? 0) + (changes ? JSON.stringify(changes).length : 0),
     0,
   )
+
+/**
+ * Runs a write that has to check something before its transaction, such as the current password, which a repeat of the
+ * same request cannot pass again: the stored answer comes first, and once more before a refusal, because the first
+ * request may have committed in between.
+ */
+export const unlessRepeated = async <T>(
+  { db }: Pick<WriteDeps, 'db'>,
+  { actor, claim }: Write<T>,
+  run: () => Promise<Outcome<T>>,
+): Promise<Outcome<T>> => {
+  if (!claim) return run()
+  const stored = (): Promise<Outcome<T> | null> =>
+    db.of(actor.userId).transact(async (tx) => {
+      const kept = await selectKept(tx, actor.userId, claim)
+      return kept && { kind: 'replayed', reply: await replay(tx, actor, claim, kept) }
+    })
+  const earlier = await stored()
+  if (earlier) return earlier
+  try {
+    return await run()
+  } catch (error) {
+    const meanwhile = await stored()
+    if (meanwhile) return meanwhile
+    throw error
+  }
+}
 
 /** 404 where the actor may not read what the stored answer is about any more. */
 const replay = async (tx: Tx, actor: Actor, claim: Claim, kept: KeptReply): Promise<Reply> => {

@@ -92,6 +92,48 @@ test('a change repeated under its Idempotency-Key happens once', async () => {
   expect(await heard(bob)).toHaveLength(1)
 })
 
+test('a new password or address repeated under its key is answered again, although the old password is gone', async () => {
+  const bob = await world.register('Bob')
+  const send = (method: string, path: string, body: object, key: string) =>
+    world.call(method, path, { token: bob.token, body, headers: { 'Idempotency-Key': key } })
+  const keyOf = (path: string, { currentPassword }: Readonly<Record<string, string>>): string =>
+    `${path} ${currentPassword}`.replaceAll(' ', '-')
+  const password = { currentPassword: testPassword, password: 'another horse battery' }
+  const email = { email: `new-${bob.email}`, currentPassword: password.password }
+  for (const [method, path, body] of [
+    ['PUT', '/api/users/me/password', password],
+    ['PATCH', '/api/users/me', email],
+    ['PUT', '/api/users/me/password', { currentPassword: password.password, password: testPassword }],
+  ] as const) {
+    const answers = await Promise.all([1, 2, 3].map(() => send(method, path, body, keyOf(path, body))))
+    answers.push(await send(method, path, body, keyOf(path, body)))
+    const [first] = answers
+    expect(answers.map(({ status, body }) => ({ status, body }))).toEqual(
+      answers.map(() => ({ status: method === 'PUT' ? 204 : 200, body: first!.body })),
+    )
+    expect(answers.filter(({ headers }) => headers.has('idempotency-replayed'))).toHaveLength(3)
+  }
+  const other = await send(
+    'PATCH',
+    '/api/users/me',
+    { ...email, email: bob.email },
+    keyOf('/api/users/me', email),
+  )
+  expect([other.status, other.body.code]).toEqual([422, 'idempotency_key_reused'])
+})
+
+test('deleting an account refuses what is no Idempotency-Key', async () => {
+  const bob = await world.register('Bob')
+  const headers = { 'Idempotency-Key': 'a b' }
+  const answer = await world.call('DELETE', '/api/users/me', {
+    token: bob.token,
+    body: { password: testPassword },
+    headers,
+  })
+  expect(answer.status).toBe(400)
+  expect((await world.call('GET', '/api/users/me', { token: bob.token })).status).toBe(200)
+})
+
 test('reading an account again costs nothing while it is the same', async () => {
   const { headers } = await get(ada, 'me')
   expect((await get(ada, 'me', { 'If-None-Match': headers.get('etag')! })).status).toBe(304)

@@ -13,6 +13,7 @@ import { guarded, signedIn } from '../guard.ts'
 import { pageOf } from '../page.ts'
 import { Whole } from '../query.ts'
 import { bodyTag, mutate, noContent, ok, respond } from '../reply.ts'
+import { idempotencyKeyOf } from '../request.ts'
 
 const detail = guarded('Users')
 
@@ -55,6 +56,7 @@ export const userRoutes = (deps: Deps) => {
     .delete(
       '/me',
       async ({ actor, request, body, set }) => {
+        idempotencyKeyOf(request) // read to be refused where it is none: the stored answer would go with the account
         await deleteAccount(checked(request, set.headers), actor, body.password)
         return respond(noContent())
       },
