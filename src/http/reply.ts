@@ -25,7 +25,7 @@ export const created = (value: unknown, location: string, headers: Record<string
   status: 201,
 })
 
-export const noContent = (): Reply => ({ status: 204, headers: {}, body: null })
+export const noContent = (): Reply => ({ status: 204, headers: revalidate, body: null })
 
 /** The strong tag of a versioned thing. */
 export const etag = (version: number, more = ''): { ETag: string } => ({
