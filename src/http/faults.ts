@@ -1,7 +1,7 @@
 // What breaks a schema, in words for people. The walk stops at the first broken rule of a value and at
 // `maxViolations` rules of a whole body, and lengths decide before content is read, so that refusing a value costs
 // no more than its limit allows, whatever its size. Every schema a route declares is of a kind listed here.
-import { Kind, OptionalKind, TypeRegistry, type TSchema } from '@sinclair/typebox'
+import { Kind, OptionalKind, Type, TypeRegistry, type TSchema } from '@sinclair/typebox'
 import { AppError, invalid, notFound, type Violation } from '../errors.ts'
 import { textFault } from '../model/text.ts'
 
@@ -199,13 +199,16 @@ interface RequestParts {
 export const checkRequest = (schemas: RouteSchemas, { params, query, body }: RequestParts): void => {
   if (schemas.params && faultsIn(schemas.params, params, '', 1).length > 0) throw notFound()
   if (schemas.query) checkQuery(schemas.query, query)
-  if (!schemas.body || (body === undefined && schemas.body[OptionalKind] !== undefined)) return
+  if (body === undefined && (!schemas.body || schemas.body[OptionalKind] !== undefined)) return
   const faults =
     body === undefined
       ? [{ pointer: '', detail: 'is required: send a JSON object' }]
-      : faultsIn(schemas.body, body)
+      : faultsIn(schemas.body ?? nothing, body)
   if (faults.length > 0) throw invalid(...faults)
 }
+
+/** The body of a route that declares none. */
+const nothing = Type.Object({}, { additionalProperties: false })
 
 const checkQuery = (schema: TSchema, query: Record<string, unknown>): void => {
   const faults = faultsIn(schema, query)

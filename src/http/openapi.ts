@@ -136,8 +136,8 @@ const finish = (method: string, path: string, operation: JsonObject, isBodyRequi
     ...(own.length > 0 || body ? [404] : []),
     ...(isWrite ? [409] : []),
     ...(takesMatch || path === batch ? [412] : []),
-    ...(body ? [413, 415] : []),
-    ...(own.length > 0 || body ? [422] : []),
+    ...(isWrite ? [413, 415] : []), // a body is read and refused where none belongs, too
+    ...(own.length > 0 || isWrite ? [422] : []),
     ...(path.startsWith('/api/') ? [429] : []),
     500,
     503,

@@ -287,6 +287,18 @@ describe('a value that cannot be', () => {
   })
 })
 
+test('a body of a route that reads none is refused for what it has', async () => {
+  for (const { method, path, isGuarded, takesBody } of routes) {
+    if (takesBody || method === 'GET') continue
+    const { status, body } = await world.call<Problem>(method, path, {
+      ...(isGuarded && { token: person.token }),
+      body: { upTo: 'here' },
+    })
+    expect({ method, path, status }).toEqual({ method, path, status: 422 })
+    expect(body.errors).toEqual([{ pointer: '/upTo', detail: 'is unknown here' }])
+  }
+})
+
 describe('a query', () => {
   test('with a parameter a route does not know is refused by every route', async () => {
     for (const { method, path, isGuarded } of routes.filter(({ template }) => template !== '/api/ws')) {
