@@ -114,6 +114,10 @@ export const notFound = (): AppError => new AppError('not_found')
 export const unavailable = (cause?: unknown, retryAfter = 1): AppError =>
   new AppError('unavailable', undefined, { cause, retryAfter })
 
+/** 503 with `Retry-After` for want of room or time: nothing failed and nothing was done. @param message a constant. */
+export const overloaded = (message: string): AppError =>
+  new AppError('unavailable', message, { retryAfter: 1 })
+
 /** Whether it passes by itself: PostgreSQL or Redis is away or slow, or there is too much to do. */
 export const isUnavailable = (error: unknown): error is AppError =>
   error instanceof AppError && error.kind === 'unavailable'

@@ -1,7 +1,7 @@
 // Passwords: what is acceptable, and hashing it. Invariant: at most so many hashes run at once and at most so many
 // wait, because Bun computes them on the thread pool that also resolves names and reads files.
 import type { Passwords } from '../deps.ts'
-import { AppError, invalid } from '../errors.ts'
+import { invalid, overloaded } from '../errors.ts'
 import { createFairTurns } from '../limits/fair-turns.ts'
 import { isCommonPassword } from './common-passwords.ts'
 
@@ -28,7 +28,7 @@ export const createPasswords = (maxAtOnce: number): Passwords => {
     atOnce: maxAtOnce,
     maxWaiting: maxAtOnce * waitingPerRunning,
     maxWaitingPerPerson,
-    refusal: () => new AppError('unavailable', 'Too many passwords are being checked', { retryAfter: 1 }),
+    refusal: () => overloaded('Too many passwords are being checked'),
   })
 
   const hash: Passwords['hash'] = (password, userId) =>

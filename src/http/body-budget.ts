@@ -1,7 +1,7 @@
 // Bodies of requests that are not answered yet, bounded in bytes. Bun buffers what arrives of a body whether or not it
 // is read, up to 64 MiB a connection, until the request is answered: so a body is admitted by its declared length
 // before anything of the request is waited for, and refusing it closes the connection.
-import { AppError, unavailable } from '../errors.ts'
+import { AppError, overloaded } from '../errors.ts'
 import { ByteBudget, type Reservation } from '../limits/byte-budget.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { maxBodyBytes } from './body.ts'
@@ -40,14 +40,21 @@ export class BodyBudget {
     return hasBody
   }
 
-  /** Admits a body that arrives. @throws AppError 503 where there is no room; 400 for a GET with a stream. */
+  /**
+   * Admits a body that arrives.
+   * @throws AppError 503 where there is no room, 429 where one address with credentials has too many; 400 for a GET
+   * with a stream.
+   */
   reserve(request: Request): void {
     const facts = factsOf(request)
     if (!facts.incoming) return
     const bytes = bytesOf(request)
-    const budget = request.headers.has('authorization') ? this.#signedIn : this.#strangers
+    const isSignedIn = request.headers.has('authorization')
+    const budget = isSignedIn ? this.#signedIn : this.#strangers
     const taken = budget.take(`address:${addressKey(facts.ip)}`, bytes)
-    if (typeof taken === 'string') throw full()
+    // Requests of one user that arrive together are counted by their address until the user is known.
+    if (taken === 'holder' && isSignedIn) throw tooMany()
+    if (typeof taken === 'string') throw noRoom()
     facts.incoming.reservation = taken
   }
 
@@ -59,9 +66,8 @@ export class BodyBudget {
     body.reservation[Symbol.dispose]()
     body.reservation = null
     const taken = this.#signedIn.take(userId, bytes)
-    if (taken === 'holder')
-      throw new AppError('rate_limited', 'Too many bytes of your requests are under way', { retryAfter: 1 })
-    if (taken === 'total') throw full()
+    if (taken === 'holder') throw tooMany()
+    if (taken === 'total') throw noRoom()
     body.reservation = taken
   }
 
@@ -73,7 +79,10 @@ export class BodyBudget {
   }
 }
 
-const full = (): AppError => unavailable(new Error('the bodies under way hold all bytes they may'))
+const tooMany = (): AppError =>
+  new AppError('rate_limited', 'Too many bytes of your requests are under way', { retryAfter: 1 })
+
+const noRoom = (): AppError => overloaded('The bodies under way hold all bytes they may')
 
 /** A body that is too long is refused by its declared length, and closed: it takes no more than the longest. */
 const bytesOf = ({ method, headers }: Request): number => {

@@ -1,6 +1,6 @@
 // Reading a JSON body: only the documented type, bounded on the stream and in depth, kept for
 // Idempotency-Key.
-import { AppError, invalid, unavailable } from '../errors.ts'
+import { AppError, invalid, overloaded } from '../errors.ts'
 import type { BodyFacts } from './body-budget.ts'
 import { factsOf } from './request.ts'
 
@@ -23,12 +23,11 @@ export const readJson = async (request: Request, mediaType: string, deadlineMs: 
   requireReadable(request)
   const declared = request.headers.get('content-length')
   if (declared !== null && Number(declared) > maxBodyBytes) throw new AppError('payload_too_large')
+  // One of unknown length may turn out to be empty, and then has no type.
+  if (declared !== null) requireJson(request, mediaType)
   const bytes = await readBounded(request.body, factsOf(request).incoming, deadlineMs)
   if (bytes.byteLength === 0) return undefined
-  const contentType = mediaType.trim().toLowerCase()
-  if (!jsonTypes.has(contentType) || (contentType !== 'application/json' && request.method !== 'PATCH')) {
-    throw new AppError('unsupported_media_type', 'Send application/json')
-  }
+  requireJson(request, mediaType)
   const detail = shapeFault(bytes)
   if (detail !== null) throw invalid({ pointer: '', detail })
   const value = parse(bytes)
@@ -46,6 +45,12 @@ const requireReadable = ({ headers }: Request): void => {
   const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(headers.get('content-type') ?? '')?.[1]
   if (charset !== undefined && !/^utf-?8$/i.test(charset))
     throw new AppError('unsupported_media_type', 'Send the body in UTF-8')
+}
+
+const requireJson = ({ method }: Request, mediaType: string): void => {
+  const contentType = mediaType.trim().toLowerCase()
+  if (!jsonTypes.has(contentType) || (contentType !== 'application/json' && method !== 'PATCH'))
+    throw new AppError('unsupported_media_type', 'Send application/json')
 }
 
 const parse = (bytes: Uint8Array): unknown => {
@@ -90,10 +95,7 @@ const readBounded = async (
   const chunks: Uint8Array[] = []
   let length = 0
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () => late.reject(unavailable(new Error(`no body in ${deadlineMs} ms`))),
-    deadlineMs,
-  )
+  const timer = setTimeout(() => late.reject(overloaded('A body did not arrive in time')), deadlineMs)
   try {
     for (;;) {
       const { done, value } = await Promise.race([reader.read(), late.promise])
@@ -117,5 +119,6 @@ const readBounded = async (
 const requireRoom = (facts: BodyFacts | undefined, length: number): void => {
   const { reservation } = facts ?? {}
   if (!reservation || length <= reservation.bytes) return
-  if (!reservation.grow(length - reservation.bytes)) throw unavailable(new Error('no room for the body'))
+  if (!reservation.grow(length - reservation.bytes))
+    throw overloaded('The bodies under way hold all bytes they may')
 }

@@ -36,11 +36,18 @@ const pathsOf = (error: ValidationError): string =>
     .map((fault) => ('path' in fault ? fault.path : ''))
     .join(', ')
 
-/** The answer for an error; 5xx are logged with their cause, which the answer never shows. */
+/**
+ * The answer for an error; 5xx are logged with their cause, which the answer never shows. A 503 without a cause is a
+ * refusal: a warning without a stack, once a minute for each sentence.
+ */
 export const problem = (thrown: unknown, request: Request, log: Log): Response => {
   const error = toAppError(thrown)
   const { id } = factsOf(request)
-  if (error.status >= 500) {
+  if (isUnavailable(error) && error.cause === undefined) {
+    // A refusal for want of room or time, not a failure: who sends too much must not fill the log.
+    const fields = { requestId: id, code: error.code, oncePerMinute: `503 ${error.message}` }
+    log.warn(fields, error.message)
+  } else if (error.status >= 500) {
     const fields = { err: error, requestId: id, code: error.code }
     // While a part is away every request fails for the same reason.
     const limit = isUnavailable(error) ? { oncePerMinute: `503 ${codeOfError(error.cause)}` } : {}
