@@ -7,9 +7,9 @@ import type { Deps } from './deps.ts'
 import { asyncApiRoutes } from './http/asyncapi.ts'
 import { crossOrigin } from './http/cors.ts'
 import { remainingRoutes } from './http/exact-path.ts'
-import { frame } from './http/frame.ts'
+import { requestPipeline } from './http/frame.ts'
 import { openApiRoutes } from './http/openapi.ts'
-import { factsOf } from './http/request.ts'
+import { contextOf } from './http/request.ts'
 import { createRouteTable } from './http/route-table.ts'
 import { authRoutes } from './http/routes/auth.ts'
 import { docsRoutes } from './http/routes/docs.ts'
@@ -37,7 +37,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
   })
   app.use(crossOrigin(deps.config))
   const routes = createRouteTable(() => app.routes)
-  app.use(frame(deps, routes))
+  app.use(requestPipeline(deps, routes))
   app.use(healthRoutes(deps))
   app.use(openApiRoutes(() => app.routes))
   app.use(asyncApiRoutes())
@@ -57,7 +57,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     '/api/ws',
     ({ request, server }) =>
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Elysia types the server by its own sockets; these are ours
-      sockets.upgrade(request, server as unknown as Server<Connection>, addressKey(factsOf(request).ip)),
+      sockets.upgrade(request, server as unknown as Server<Connection>, addressKey(contextOf(request).ip)),
     {
       response: { 101: Type.Void() },
       detail: { tags: ['Log'], summary: 'Upgrade to a WebSocket speaking tasktide.v1 (docs/protocol.md)' },

@@ -35,7 +35,7 @@ import type { Log } from './log.ts'
 import { listenFailure } from './start/failure.ts'
 import { installConsumers, startWorker } from './worker/runner.ts'
 import type { Connection } from './ws/connection.ts'
-import type { Patience } from './ws/protocol.ts'
+import type { SocketTimings } from './ws/protocol.ts'
 import { Sockets } from './ws/socket.ts'
 
 /** Long polls of one user that wait on a process; the client has one a page that is open. */
@@ -106,13 +106,13 @@ const prepareLog = async (db: Database, log: Log): Promise<void> => {
 
 /**
  * Starts a server: tails the log, then listens. Resolves when it answers.
- * @param patience of sockets, where tests cannot wait.
+ * @param timings of sockets, where tests cannot wait.
  * @param listening `sharesPort` for several processes on one port, which their parent keeps.
  */
 export const openServer = async (
   config: Config,
   log: Log,
-  patience: Partial<Patience> = {},
+  timings: Partial<SocketTimings> = {},
   listening: Listening = { sharesPort: false },
 ): Promise<RunningServer> => {
   await using stack = new AsyncDisposableStack()
@@ -123,8 +123,8 @@ export const openServer = async (
   const hub = new Hub((error) => {
     log.error({ err: error }, 'not everybody may have been told: all sockets come back with their cursors')
     authenticator.forgetAll()
-    sockets?.failed()
-  }, patience.fanOut)
+    sockets?.closeAllAfterFailure()
+  }, timings.fanOutSliceMs)
   const tail = stack.use(
     new Tail({
       connect,
@@ -132,13 +132,13 @@ export const openServer = async (
       log,
       onEntries(shard, entries) {
         ring.append(shard, entries)
-        hub.deliver(entries)
+        hub.publish(entries)
       },
       onEpoch() {
         ring.clear()
         authenticator.forgetAll()
-        hub.epochChanged()
-        void sockets?.epochChanged()
+        hub.notifyEpochChange()
+        void sockets?.onEpochChange()
       },
     }),
   )
@@ -173,7 +173,7 @@ export const openServer = async (
     draining: drain.signal,
   } satisfies Deps
   await tail.start()
-  sockets = new Sockets(deps, patience)
+  sockets = new Sockets(deps, timings)
   const server = listen(deps, sockets, listening)
   stack.defer(async () => {
     const delayMs = config.drainDelaySeconds * 1_000

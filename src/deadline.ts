@@ -2,7 +2,7 @@
 // waited for.
 
 /** Rejects with `what` in its text when `work` takes longer than `timeoutMs`. The work itself goes on. */
-export const within = async <T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> => {
+export const withTimeout = async <T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> => {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(
     () => late.reject(new Error(`${what} took longer than ${timeoutMs} ms`)),

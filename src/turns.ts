@@ -1,7 +1,7 @@
 // So many at a time, the others in the order they came.
 
 /** @param most how many run at once. @param mostWaiting beyond these `refusal` is thrown at once. */
-export const takeTurns = (
+export const createSemaphore = (
   most: number,
   mostWaiting = Infinity,
   refusal: () => Error = () => new Error('too many are waiting'),

@@ -3,7 +3,7 @@ import { afterAll, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { until, within } from '../src/deadline.ts'
+import { until, withTimeout } from '../src/deadline.ts'
 import { identify, isAlive, type ProcessIdentity } from '../src/embedded/process-identity.ts'
 
 const dataDir = mkdtempSync(join(tmpdir(), 'tide-up-test-'))
@@ -25,7 +25,7 @@ interface Ready {
 }
 
 const firstLine = async (running: ReturnType<typeof launch>): Promise<Ready> => {
-  const { value } = await within(60_000, 'up', running.stdout.getReader().read())
+  const { value } = await withTimeout(60_000, 'up', running.stdout.getReader().read())
   return JSON.parse(new TextDecoder().decode(value).split('\n')[0]!)
 }
 

@@ -14,7 +14,7 @@ import { retrySocket, windowOf, type Ending, type Ends, type Follower, type Line
 import { Listeners } from './listeners.ts'
 import type { Session } from './session.ts'
 import type { Timing } from './timing.ts'
-import { jitter, Nap } from './wait.ts'
+import { jitter, InterruptibleSleep } from './wait.ts'
 import type { ClientFrame } from '../model/frames.ts'
 import type { PresenceFrame, SignalFrame } from './wire.ts'
 
@@ -47,7 +47,7 @@ export class Connection implements Ends, Disposable {
   #isTrial = false
   /** Such trials since a socket was open: soon after an outage, rarely where sockets are blocked. */
   #trials = 0
-  readonly #nap = new Nap()
+  readonly #nap = new InterruptibleSleep()
   /** Everything that is live, followers or still to be. */
   readonly #residents = new Set<Follower>()
   readonly #followers = new Map<string, Follower>()

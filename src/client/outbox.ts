@@ -15,7 +15,7 @@ import type { Session } from './session.ts'
 import { entryOf, isPast, isReached, type Entry, type Write } from './outbox-entry.ts'
 import type { Timing } from './timing.ts'
 import type { Task } from '../model/task.ts'
-import { jitter, Nap } from './wait.ts'
+import { jitter, InterruptibleSleep } from './wait.ts'
 
 export interface OutboxStorage {
   load(): Promise<PendingWrite[]>
@@ -42,7 +42,7 @@ export class Outbox implements Disposable {
   #failures = 0
   #running: Promise<void> | null = null
   #loading: Promise<void> | null = null
-  readonly #nap = new Nap()
+  readonly #nap = new InterruptibleSleep()
   readonly #closing = new AbortController()
   readonly #listeners = new Listeners()
   /** Projects that views show, and how far those are: without one there is nothing to wait for after the answer. */

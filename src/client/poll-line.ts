@@ -5,7 +5,7 @@ import { isMissing, type Http } from './http.ts'
 import { retrySocket, windowOf, type Ending, type Ends, type Follower, type Line } from './line.ts'
 import { path } from './path.ts'
 import type { Timing } from './timing.ts'
-import { Nap, withAny } from './wait.ts'
+import { InterruptibleSleep, withAny } from './wait.ts'
 import type { Event } from './wire.ts'
 
 interface Page {
@@ -25,7 +25,7 @@ export class PollLine implements Line {
   /** Until then polls do not wait: too many of this person's do. */
   #crowdedUntil = 0
   #pauseMs = 0
-  readonly #nap = new Nap()
+  readonly #nap = new InterruptibleSleep()
   readonly #joined = new WeakSet<Follower>()
 
   constructor(

@@ -2,7 +2,7 @@
 // was asked for during a read is answered by one that began after it; each read but the first backs off.
 import type { Loaded } from './scope-model.ts'
 import type { Timing } from './timing.ts'
-import { jitter, Nap } from './wait.ts'
+import { jitter, InterruptibleSleep } from './wait.ts'
 
 interface SnapshotSource {
   load(signal: AbortSignal): Promise<Loaded>
@@ -20,7 +20,7 @@ export class SnapshotReader {
   #isOutdated = false
   /** Snapshots read since the scope was live for a while. */
   #reads = 0
-  readonly #nap = new Nap()
+  readonly #nap = new InterruptibleSleep()
 
   /** @param signal ends it. */
   constructor(

@@ -50,7 +50,7 @@ export const withAny = async <T>(
 }
 
 /** A wait that somebody may cut short. */
-export class Nap {
+export class InterruptibleSleep {
   #wake: (() => void) | null = null
 
   /** Resolves after `ms`, or when woken. Rejects with the signal's reason. */

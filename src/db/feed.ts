@@ -22,7 +22,7 @@ export interface Appended {
 }
 
 /** An idempotency row claimed earlier in the transaction, to be filled with the answer. */
-export interface Fill {
+export interface IdempotencyFill {
   userId: string
   method: string
   path: string
@@ -47,10 +47,10 @@ export interface Fill {
 export const append = async (
   tx: Tx,
   entries: Entry[],
-  options: { op?: string | null; cursorScope?: Scope | null; fill?: Fill | null } = {},
+  options: { op?: string | null; cursorScope?: Scope | null; fill?: IdempotencyFill | null } = {},
 ): Promise<Appended> => {
   const { op = null, cursorScope = null, fill = null } = options
-  const rows = quieten(entries).map(({ entry, quiet }) => ({
+  const rows = markQuiet(entries).map(({ entry, quiet }) => ({
     shard: shardOf(entry.scope),
     scope: entry.scope,
     type: entry.type,
@@ -122,7 +122,7 @@ export const append = async (
 
 const withoutEpoch = ({ epoch: _epoch, ...entry }: LogEntry & { epoch: string }): LogEntry => entry
 
-const quieten = (entries: Entry[]): { entry: Entry; quiet: boolean }[] => {
+const markQuiet = (entries: Entry[]): { entry: Entry; quiet: boolean }[] => {
   const perScope = Map.groupBy(entries, (entry) => entry.scope)
   const loud = (scope: Scope): boolean => perScope.get(scope)!.length <= maxLoudEntries
   const refetches = [...perScope.keys()]

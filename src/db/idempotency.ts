@@ -1,6 +1,6 @@
 // Idempotency keys: claimed by a transaction's first statement, so that an equal request waits for it.
 import { AppError } from '../errors.ts'
-import type { Fill } from './feed.ts'
+import type { IdempotencyFill } from './feed.ts'
 import type { Queryable, Tx } from './client.ts'
 import { codeOf } from './errors.ts'
 
@@ -78,7 +78,7 @@ export const selectKept = async (
 }
 
 /** Keeps the answer of a request that changed nothing and so appended nothing. */
-export const fillKey = async (tx: Tx, fill: Fill): Promise<void> => {
+export const fillKey = async (tx: Tx, fill: IdempotencyFill): Promise<void> => {
   await tx`
     update idempotency_keys set
       status = ${fill.status}, headers = ${JSON.stringify(fill.headers)}::text::jsonb, body = ${fill.body},

@@ -11,7 +11,7 @@ export interface Candidate {
 }
 
 /** What a notification says of it; `title` is null where there is no task. */
-export interface Told {
+export interface Notifiable {
   /** Index of the candidate. */
   n: number
   projectId: string
@@ -53,9 +53,9 @@ export const lockForReading = async (
 }
 
 /** The candidates who can read it as member or by share, in a project that is not archived. Lock it first. */
-export const selectTold = async (tx: Tx, candidates: Candidate[]): Promise<Told[]> => {
+export const selectNotifiable = async (tx: Tx, candidates: Candidate[]): Promise<Notifiable[]> => {
   const rows = candidates.map((candidate, n) => ({ n, ...candidate }))
-  return tx<Told[]>`
+  return tx<Notifiable[]>`
     select c.n, p.id as "projectId", p.name as "projectName", t.title
     from json_to_recordset(${JSON.stringify(rows)}::text::json) as c (
       n integer, "userId" uuid, "taskId" uuid, "projectId" uuid)

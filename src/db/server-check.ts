@@ -2,7 +2,7 @@
 // it takes writes, and a database this program may run on. Each failure is one sentence with its cure.
 import { connect } from 'node:net'
 import postgres from 'postgres'
-import { within } from '../deadline.ts'
+import { withTimeout } from '../deadline.ts'
 import type { Warnings } from '../log.ts'
 import type { DatabaseAddress } from '../settings/database-url.ts'
 import { configurationFailure, StartFailure, unavailableFailure } from '../start/failure.ts'
@@ -31,7 +31,7 @@ export const checkDatabase = async (check: DatabaseCheck): Promise<void> => {
   const address = addressOf(check.url)
   for (let left = tries - 1; ; left -= 1) {
     try {
-      await within(checkTimeoutMs, 'checking PostgreSQL', look(check, address))
+      await withTimeout(checkTimeoutMs, 'checking PostgreSQL', look(check, address))
       return
     } catch (error) {
       const failure = await explain(error, address)

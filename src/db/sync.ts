@@ -4,7 +4,7 @@ import type { Queryable, Tx } from './client.ts'
 import { notInstalled, type Framed } from './feed.ts'
 import type { ProjectAccessRow } from './projects.ts'
 
-export interface Standing {
+export interface ScopeAccess {
   epoch: string
   /** The last number of the scope's shard. */
   head: number
@@ -17,9 +17,9 @@ export const selectStandings = async (
   sql: Queryable,
   userId: string,
   wanted: { shard: number; projectId: string | null }[],
-): Promise<Standing[]> => {
+): Promise<ScopeAccess[]> => {
   const rows = await sql<
-    (Pick<Standing, 'epoch' | 'head'> & { [K in keyof ProjectAccessRow]: ProjectAccessRow[K] | null })[]
+    (Pick<ScopeAccess, 'epoch' | 'head'> & { [K in keyof ProjectAccessRow]: ProjectAccessRow[K] | null })[]
   >`
     select h.epoch, h.seq as head,
       p.id as "projectId", p.kind, p.archived_at as "archivedAt", m.role as member

@@ -16,12 +16,12 @@ export interface TaskRow {
   share: 'view' | 'edit' | null
 }
 
-export interface HeldTaskRow extends TaskRow {
+export interface LockedTaskRow extends TaskRow {
   /** Everybody the task is shared with, by id. */
   sharees: string[]
 }
 
-type Flat = Task & Omit<HeldTaskRow, 'task'>
+type Flat = Task & Omit<LockedTaskRow, 'task'>
 
 /** Columns of a `Task` in the order of its shape, from `tasks t`. @param description what stands for the text. */
 export const taskColumns = (sql: Queryable, description = sql`t.description`) => sql`
@@ -38,7 +38,7 @@ const accessJoins = (sql: Queryable, userId: string) => sql`
   left join members m on m.project_id = t.project_id and m.user_id = ${userId}
   left join shares s on s.task_id = t.id and s.user_id = ${userId}`
 
-const toRow = ({ contentVersion, archivedAt, member, share, sharees, ...task }: Flat): HeldTaskRow => ({
+const toRow = ({ contentVersion, archivedAt, member, share, sharees, ...task }: Flat): LockedTaskRow => ({
   task,
   contentVersion,
   archivedAt,
@@ -57,7 +57,7 @@ export const selectTasks = async (sql: Queryable, userId: string, ids: string[])
 }
 
 /** The same for tasks that this transaction has locked, with those who hear of them. */
-export const selectHeldTasks = async (tx: Tx, userId: string, ids: string[]): Promise<HeldTaskRow[]> => {
+export const selectLockedTasks = async (tx: Tx, userId: string, ids: string[]): Promise<LockedTaskRow[]> => {
   const rows = await tx<Flat[]>`
     select ${taskColumns(tx)}, ${accessColumns(tx)},
       array(select user_id from shares where task_id = t.id order by user_id) as sharees
@@ -73,12 +73,12 @@ export const lockTasks = async (tx: Tx, ids: string[]): Promise<void> => {
 }
 
 /** Keeps a project from being archived, deleted or given other members while a task is made in it. */
-export const lockHome = async (tx: Tx, projectId: string): Promise<void> => {
+export const lockProjectForInsert = async (tx: Tx, projectId: string): Promise<void> => {
   await tx`
     select from projects where id = ${projectId} for key share`
 }
 
-export interface ProjectStanding {
+export interface ProjectPlacement {
   projectId: string
   archivedAt: string | null
   member: MemberRole | null
@@ -87,12 +87,12 @@ export interface ProjectStanding {
 }
 
 /** What a person is in a project, and where its next task goes. @param projectId null for that person's Inbox. */
-export const selectProjectStanding = async (
+export const selectProjectPlacement = async (
   sql: Queryable,
   userId: string,
   projectId: string | null,
-): Promise<ProjectStanding | null> => {
-  const [row] = await sql<ProjectStanding[]>`
+): Promise<ProjectPlacement | null> => {
+  const [row] = await sql<ProjectPlacement[]>`
     select p.id as "projectId", p.archived_at as "archivedAt", m.role as member,
       (select t.rank from tasks t where t.project_id = p.id order by t.rank desc, t.id desc limit 1) as "lastRank"
     from projects p

@@ -4,10 +4,10 @@ import type { Queryable, Tx } from '../db/client.ts'
 import { lockProject, selectProjectAccess, type ProjectAccessRow, type ProjectRow } from '../db/projects.ts'
 import { selectTaskAccess, type TaskAccessRow } from '../db/shares.ts'
 import { AppError, notFound } from '../errors.ts'
-import { demand, type Action, type Actor } from './actor.ts'
+import { authorize, type Action, type Actor } from './actor.ts'
 
 /** The actor's access to a project. 404 where it may not read, 403 where it may read but not do this. */
-export const demandProject = async (
+export const authorizeProject = async (
   sql: Queryable,
   actor: Actor,
   projectId: string,
@@ -18,7 +18,7 @@ export const demandProject = async (
 }
 
 /** The actor's access to a task, as member or by share. 404 where it may not read, 403 where it may read but not do this. */
-export const demandTask = async (
+export const authorizeTask = async (
   sql: Queryable,
   actor: Actor,
   taskId: string,
@@ -37,7 +37,7 @@ export const lockProjectFor = async (
 ): Promise<{ project: ProjectRow; access: ProjectAccessRow }> => {
   const project = await lockProject(tx, projectId)
   if (!project) throw notFound()
-  return { project, access: await demandProject(tx, actor, projectId, action) }
+  return { project, access: await authorizeProject(tx, actor, projectId, action) }
 }
 
 const permitted = <T extends ProjectAccessRow | TaskAccessRow>(
@@ -45,16 +45,16 @@ const permitted = <T extends ProjectAccessRow | TaskAccessRow>(
   access: T | null,
   action: Action,
 ): T => {
-  demand(actor, access, action)
+  authorize(actor, access, action)
   return access!
 }
 
 /** 409 where the project is archived and so read-only. */
-export const demandLive = ({ archivedAt }: { archivedAt: string | null }): void => {
+export const requireNotArchived = ({ archivedAt }: { archivedAt: string | null }): void => {
   if (archivedAt !== null) throw new AppError('project_archived')
 }
 
 /** 409 for an Inbox: nobody joins, leaves, archives or deletes one. */
-export const demandNotInbox = ({ kind }: { kind: ProjectRow['kind'] }): void => {
+export const requireNotInbox = ({ kind }: { kind: ProjectRow['kind'] }): void => {
   if (kind === 'inbox') throw new AppError('inbox_fixed')
 }

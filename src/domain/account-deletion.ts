@@ -4,7 +4,7 @@ import { releaseTasks, selectProjectIdsOf, selectTaskIdsNaming } from '../db/acc
 import type { Tx } from '../db/client.ts'
 import { hasOtherOwner, selectMember } from '../db/members.ts'
 import { lockProject, type ProjectRow } from '../db/projects.ts'
-import { lockTasks, selectHeldTasks, type HeldTaskRow } from '../db/tasks.ts'
+import { lockTasks, selectLockedTasks, type LockedTaskRow } from '../db/tasks.ts'
 import { deleteUser } from '../db/users.ts'
 import { AppError } from '../errors.ts'
 import { projectScope, type Entry } from '../model/event.ts'
@@ -16,13 +16,13 @@ import { dissolveProject } from './projects.ts'
 import { controlEntry } from './sessions.ts'
 import { shareRemoved } from './shares.ts'
 import { taskUpdated } from './task-entries.ts'
-import { demandPassword, lockSame, type UserDeps } from './users.ts'
+import { requirePassword, lockSame, type UserDeps } from './users.ts'
 import { writeFor } from './write.ts'
 
 /** There may be a lot to delete. */
 const deadlineMs = 25_000
 
-interface Standing {
+interface OwnedMembership {
   project: ProjectRow
   role: MemberRole
   hasOtherOwner: boolean
@@ -30,20 +30,20 @@ interface Standing {
 
 /** 422 for a wrong password; 409 `sole_owner` with the projects that would be left without an owner. */
 export const deleteAccount = async (deps: UserDeps, { userId }: Actor, password: string): Promise<void> => {
-  const seen = await demandPassword(deps, userId, password, { pointer: '/password' })
+  const seen = await requirePassword(deps, userId, password, { pointer: '/password' })
   await writeFor(
     deps,
     userId,
     async (tx) => {
       const standings = await lockStandings(tx, userId)
-      demandNoOrphans(standings)
+      requireNoSoleOwnership(standings)
       const [alone, shared] = [standings.filter(isAlone), standings.filter((one) => !isAlone(one))]
       const goneIds = alone.map(({ project }) => project.id)
       const taskIds = await selectTaskIdsNaming(tx, userId, goneIds)
       await lockTasks(tx, taskIds)
       await lockSame(tx, userId, seen)
       // From here nothing new can name the account; what did since the locks were taken is for another try.
-      await demandComplete(tx, userId, standings, goneIds, taskIds)
+      await requireComplete(tx, userId, standings, goneIds, taskIds)
       const entries = [
         ...(await releaseFrom(tx, userId, taskIds)),
         ...(await inTurn(alone, ({ project }) => dissolveProject(tx, project, userId))),
@@ -57,11 +57,11 @@ export const deleteAccount = async (deps: UserDeps, { userId }: Actor, password:
   )
 }
 
-const isAlone = ({ project }: Standing): boolean => project.memberCount === 1
+const isAlone = ({ project }: OwnedMembership): boolean => project.memberCount === 1
 
 /** Every project the person is a member of, locked by ascending id. */
-const lockStandings = async (tx: Tx, userId: string): Promise<Standing[]> => {
-  const standings: Standing[] = []
+const lockStandings = async (tx: Tx, userId: string): Promise<OwnedMembership[]> => {
+  const standings: OwnedMembership[] = []
   for (const id of await selectProjectIdsOf(tx, userId)) {
     const project = await lockProject(tx, id)
     const member = project && (await selectMember(tx, id, userId))
@@ -71,17 +71,17 @@ const lockStandings = async (tx: Tx, userId: string): Promise<Standing[]> => {
   return standings
 }
 
-const demandNoOrphans = (standings: Standing[]): void => {
+const requireNoSoleOwnership = (standings: OwnedMembership[]): void => {
   const projects = standings
     .filter((one) => one.role === 'owner' && !one.hasOtherOwner && !isAlone(one))
     .map(({ project: { id, name } }) => ({ id, name }))
   if (projects.length > 0) throw new AppError('sole_owner', undefined, { extra: { projects } })
 }
 
-const demandComplete = async (
+const requireComplete = async (
   tx: Tx,
   userId: string,
-  standings: Standing[],
+  standings: OwnedMembership[],
   goneIds: string[],
   taskIds: string[],
 ): Promise<void> => {
@@ -96,7 +96,7 @@ const demandComplete = async (
 
 /** Takes the person out of locked tasks that stay. */
 const releaseFrom = async (tx: Tx, userId: string, ids: string[]): Promise<Entry[]> => {
-  const held = new Map((await selectHeldTasks(tx, userId, ids)).map((row) => [row.task.id, row]))
+  const held = new Map((await selectLockedTasks(tx, userId, ids)).map((row) => [row.task.id, row]))
   const released = await releaseTasks(tx, userId, ids)
   return [
     ...released.flatMap((after) => told(held.get(after.id)!, after, userId)),
@@ -115,7 +115,7 @@ const releaseFrom = async (tx: Tx, userId: string, ids: string[]): Promise<Entry
 }
 
 /** An update that may have changed the creator, which no other update does. */
-const told = ({ task, sharees }: HeldTaskRow, after: Task, userId: string): Entry[] => {
+const told = ({ task, sharees }: LockedTaskRow, after: Task, userId: string): Entry[] => {
   const others = sharees.filter((sharee) => sharee !== userId)
   const entries = taskUpdated(task, after, others, userId)
   if (task.creatorId === after.creatorId) return entries

@@ -34,7 +34,7 @@ export const effectiveRole = (actor: Actor, access: Access): MemberRole | null =
   actor.role === 'admin' ? 'owner' : access.member
 
 /** 404 where the actor may not even read, 403 where it may read but not do this. */
-export const demand = (actor: Actor, access: Access | null, action: Action): void => {
+export const authorize = (actor: Actor, access: Access | null, action: Action): void => {
   if (!access) throw notFound()
   const role = effectiveRole(actor, access)
   if (role !== null && memberRoles.indexOf(role) >= memberRoles.indexOf(leastRole[action])) return
@@ -44,9 +44,9 @@ export const demand = (actor: Actor, access: Access | null, action: Action): voi
 }
 
 /** Whether `demand` would let it pass. */
-export const may = (actor: Actor, access: Access | null, action: Action): boolean => {
+export const can = (actor: Actor, access: Access | null, action: Action): boolean => {
   try {
-    demand(actor, access, action)
+    authorize(actor, access, action)
     return true
   } catch (error) {
     if (error instanceof AppError) return false

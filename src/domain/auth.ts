@@ -10,7 +10,7 @@ import { newId } from '../model/scalar.ts'
 import { canonicalEmail, canonicalText } from '../model/text-form.ts'
 import { textFault } from '../model/text.ts'
 import type { SessionAnswer, User } from '../model/user.ts'
-import { demandUncommon } from './passwords.ts'
+import { rejectCommonPassword } from './passwords.ts'
 import { createInbox } from './projects.ts'
 import { answerFor, openSession, type Device, type SessionDeps } from './sessions.ts'
 import { writeFor } from './write.ts'
@@ -23,8 +23,8 @@ export const register = async (
   { email, name, password, timeZone = 'UTC' }: Registration,
   device: Device,
 ): Promise<SessionAnswer> => {
-  const address = toAddress(email)
-  demandUncommon(password, '/password')
+  const address = normaliseEmail(email)
+  rejectCommonPassword(password, '/password')
   const passwordHash = await deps.passwords.hash(password)
   const opened = await writeFor(deps, device.caller, async (tx) => {
     const account = { email: address, name: canonicalText(name), passwordHash, timeZone }
@@ -66,7 +66,7 @@ export const signIn = async (
   const opened = await writeFor(deps, found.user.id, async (tx) => {
     // Under the lock no change of the password can miss this session, and no other sign-in miscounts it.
     const now = await lockUser(tx, found.user.id, betterHash ? 'update' : 'no key update')
-    demandSame(found, now)
+    requireSameAccount(found, now)
     if (betterHash) await updatePasswordHash(tx, now.user.id, betterHash)
     const { opened, entries } = await openSession(tx, now.user, device, deps.config)
     return { value: opened, entries }
@@ -75,7 +75,7 @@ export const signIn = async (
 }
 
 /** The account is still the one whose password was right, and may sign in. */
-function demandSame(seen: Credentials, now: Credentials | null): asserts now is Credentials {
+function requireSameAccount(seen: Credentials, now: Credentials | null): asserts now is Credentials {
   if (now?.passwordHash !== seen.passwordHash) throw new AppError('invalid_credentials')
   if (now.isDisabled) throw new AppError('user_disabled')
 }
@@ -88,7 +88,7 @@ const rehash = async ({ passwords, log }: AuthDeps, password: string): Promise<s
   })
 
 /** The canonical form of an e-mail address. 422 for what cannot be one. */
-export const toAddress = (email: string, pointer = '/email'): string => {
+export const normaliseEmail = (email: string, pointer = '/email'): string => {
   const address = canonicalEmail(email)
   if (/^[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u.test(address) && !textFault(address, { maxLength: 254 }))
     return address

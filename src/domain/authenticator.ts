@@ -33,14 +33,14 @@ interface Known {
 }
 
 /** What the log may say of a look-up while it is under way. */
-interface Doubt {
+interface PendingLookup {
   /** Null before the token is read. */
   claims: AccessClaims | null
   isStale: boolean
 }
 
 interface Lookup {
-  doubt: Doubt
+  doubt: PendingLookup
   result: Promise<Identity>
 }
 
@@ -104,7 +104,7 @@ export const createAuthenticator = ({
     }
   }
 
-  const look = async (token: string, doubt: Doubt): Promise<Identity> => {
+  const look = async (token: string, doubt: PendingLookup): Promise<Identity> => {
     const mayKeep = isFollowing() // before the read: what the log said until then is not missed
     const claims = await tokens.verify(token)
     doubt.claims = claims
@@ -125,7 +125,7 @@ export const createAuthenticator = ({
   const lookUp = (token: string): Promise<Identity> => {
     const running = lookups.get(token)
     if (running) return running.result
-    const doubt: Doubt = { claims: null, isStale: false }
+    const doubt: PendingLookup = { claims: null, isStale: false }
     const result = look(token, doubt).finally(() => {
       if (lookups.get(token)?.doubt === doubt) lookups.delete(token)
     })

@@ -17,14 +17,14 @@ import { AppError, notFound } from '../errors.ts'
 import { projectScope, type Entry, type EventType } from '../model/event.ts'
 import type { Member, MemberRole, NewMember } from '../model/project.ts'
 import type { Listed, Slice } from '../model/page.ts'
-import { demandLive, demandNotInbox, demandProject, lockProjectFor } from './access.ts'
+import { requireNotArchived, requireNotInbox, authorizeProject, lockProjectFor } from './access.ts'
 import type { Actor } from './actor.ts'
 import { findUser, userNotFound } from './find-user.ts'
 import { readList } from './list.ts'
 import { accessGranted, accessRevoked, projectUpdated } from './project-entries.ts'
 import { removeSharesOfPerson } from './shares.ts'
 import { ownSubject, projectSubject } from './subject.ts'
-import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
+import { write, type WriteResult, type WriteRequest, type WriteDeps } from './write.ts'
 
 /** In the order they joined. */
 export const listMembers = (
@@ -35,7 +35,7 @@ export const listMembers = (
 ): Promise<Listed<Member>> =>
   readList(deps, actor.userId, slice, {
     select: async (sql) => {
-      await demandProject(sql, actor, projectId, 'read')
+      await authorizeProject(sql, actor, projectId, 'read')
       return selectMembers(sql, projectId, slice)
     },
     count: (sql) => countMembers(sql, projectId),
@@ -49,10 +49,10 @@ export const listMembers = (
  */
 export const addMember = (
   deps: WriteDeps,
-  request: Write<Member>,
+  request: WriteRequest<Member>,
   projectId: string,
   input: NewMember,
-): Promise<Outcome<Member>> =>
+): Promise<WriteResult<Member>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
     const project = await lockProjectToChange(tx, actor, projectId)
@@ -76,11 +76,11 @@ export const addMember = (
 /** 409 `last_owner` where the project would be left without one. */
 export const changeMember = (
   deps: WriteDeps,
-  request: Write<Member>,
+  request: WriteRequest<Member>,
   projectId: string,
   userId: string,
   role: MemberRole,
-): Promise<Outcome<Member>> =>
+): Promise<WriteResult<Member>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
     await lockProjectToChange(tx, actor, projectId)
@@ -88,7 +88,7 @@ export const changeMember = (
     if (!before) throw notFound()
     if (before.role === role)
       return { value: memberFor(actor, before), entries: [], subject: projectSubject(projectId) }
-    await demandOtherOwner(tx, projectId, before)
+    await requireOtherOwner(tx, projectId, before)
     await updateMemberRole(tx, { projectId, userId, role })
     const after = { ...before, role }
     return {
@@ -108,18 +108,18 @@ export const changeMember = (
  */
 export const removeMember = (
   deps: WriteDeps,
-  request: Write<null>,
+  request: WriteRequest<null>,
   projectId: string,
   userId: string,
-): Promise<Outcome<null>> =>
+): Promise<WriteResult<null>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
     const action = userId === actor.userId ? 'read' : 'manage'
     const { project } = await lockProjectFor(tx, actor, projectId, action)
-    demandNotInbox(project)
+    requireNotInbox(project)
     const member = await selectMember(tx, projectId, userId)
     if (!member) throw notFound()
-    await demandOtherOwner(tx, projectId, member)
+    await requireOtherOwner(tx, projectId, member)
     // The revocation comes first: no entry after it reaches that person by the project's scope.
     const [revoked, ...entries] = await dropMember(tx, project, member, actor.userId)
     return {
@@ -134,8 +134,8 @@ export const removeMember = (
 /** Adding people and changing their role: for owners, not in an Inbox and not in an archived project. */
 const lockProjectToChange = async (tx: Tx, actor: Actor, projectId: string): Promise<ProjectRow> => {
   const { project } = await lockProjectFor(tx, actor, projectId, 'manage')
-  demandNotInbox(project)
-  demandLive(project)
+  requireNotInbox(project)
+  requireNotArchived(project)
   return project
 }
 
@@ -184,7 +184,7 @@ export const toMember = ({ userId, name, avatarUrl, role, createdAt }: MemberRow
   createdAt,
 })
 
-const demandOtherOwner = async (
+const requireOtherOwner = async (
   tx: Tx,
   projectId: string,
   member: Pick<Member, 'role' | 'userId'>,

@@ -14,7 +14,7 @@ import type { Notification } from '../model/notification.ts'
 import { listed, type Listed, type Slice } from '../model/page.ts'
 import type { Actor } from './actor.ts'
 import { ownSubject } from './subject.ts'
-import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
+import { write, type WriteResult, type WriteRequest, type WriteDeps } from './write.ts'
 
 /** As its person sees it: what REST answers and `notification.created` carries. */
 export const toNotification = (row: NotificationRow): Notification => ({
@@ -52,9 +52,9 @@ export const listNotifications = (
 /** 404 for anybody else's. What is read already stays as it is. */
 export const readNotification = (
   deps: WriteDeps,
-  request: Write<Notification>,
+  request: WriteRequest<Notification>,
   id: string,
-): Promise<Outcome<Notification>> =>
+): Promise<WriteResult<Notification>> =>
   write(deps, request, async (tx) => {
     const { userId } = request.actor
     const row = await lockNotification(tx, userId, id)
@@ -87,7 +87,10 @@ export interface AllRead {
 }
 
 /** One entry however many there are: clients mark what they hold up to `upTo`. */
-export const readAllNotifications = (deps: WriteDeps, request: Write<AllRead>): Promise<Outcome<AllRead>> =>
+export const readAllNotifications = (
+  deps: WriteDeps,
+  request: WriteRequest<AllRead>,
+): Promise<WriteResult<AllRead>> =>
   write(deps, request, async (tx) => {
     const { userId } = request.actor
     await lockInbox(tx, userId)

@@ -15,7 +15,7 @@ const waitingPerRunning = 32
 const maxWaitingPerPerson = 2
 
 /** 422 for what anybody would guess; its length is the schema's matter. */
-export const demandUncommon = (password: string, pointer: string): void => {
+export const rejectCommonPassword = (password: string, pointer: string): void => {
   if (isCommonPassword(password)) throw invalid({ pointer, detail: 'is among the commonest passwords' })
 }
 

@@ -3,7 +3,7 @@ import type { CallerDatabase } from '../db/client.ts'
 import { selectProjectAccess } from '../db/projects.ts'
 import { selectTaskAccess } from '../db/shares.ts'
 import { parseNamed } from '../model/scalar.ts'
-import { may, type Actor } from './actor.ts'
+import { can, type Actor } from './actor.ts'
 
 export type PresenceKey = `project:${string}` | `task:${string}`
 
@@ -24,5 +24,5 @@ export const findPlace = (
     const access = key.startsWith('task:')
       ? await selectTaskAccess(sql, actor.userId, id)
       : await selectProjectAccess(sql, actor.userId, id)
-    return access && may(actor, access, 'read') ? access.projectId : null
+    return access && can(actor, access, 'read') ? access.projectId : null
   })

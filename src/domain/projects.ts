@@ -24,8 +24,8 @@ import {
 import type { Listed, Slice } from '../model/page.ts'
 import { newId } from '../model/scalar.ts'
 import { canonicalText } from '../model/text-form.ts'
-import { demandLive, demandNotInbox, lockProjectFor } from './access.ts'
-import { demand, effectiveRole, type Actor } from './actor.ts'
+import { requireNotArchived, requireNotInbox, lockProjectFor } from './access.ts'
+import { authorize, effectiveRole, type Actor } from './actor.ts'
 import { readList } from './list.ts'
 import {
   accessGranted,
@@ -39,7 +39,7 @@ import {
 import { shareRemoved } from './shares.ts'
 import { ownSubject, projectSubject } from './subject.ts'
 import { requireSeen, type SeenVersions } from './version.ts'
-import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
+import { write, type WriteResult, type WriteRequest, type WriteDeps } from './write.ts'
 
 /** Of a deletion: a second removes 20,000 to 40,000 tasks (measured on 2 cores). Below the server's 30 s for a request. */
 const deletionDeadlineMs = 25_000
@@ -50,7 +50,7 @@ export const getProject = async (
   id: string,
 ): Promise<Project> => {
   const row = await db.of(actor.userId).read((sql) => selectProject(sql, actor.userId, id))
-  demand(actor, row && { member: row.role }, 'read')
+  authorize(actor, row && { member: row.role }, 'read')
   return toProject(row!, effectiveRole(actor, { member: row!.role })!)
 }
 
@@ -70,9 +70,9 @@ export const listProjects = (
 
 export const createProject = (
   deps: WriteDeps,
-  request: Write<Project>,
+  request: WriteRequest<Project>,
   input: NewProject,
-): Promise<Outcome<Project>> =>
+): Promise<WriteResult<Project>> =>
   write(deps, request, async (tx) => {
     const { userId } = request.actor
     const project = await insertProject(tx, {
@@ -107,14 +107,14 @@ export const createInbox = async (tx: Tx, userId: string): Promise<Entry[]> => {
 /** @param ifMatch the versions the caller saw: 412 when a writable field changed after it. */
 export const updateProject = (
   deps: WriteDeps,
-  request: Write<Project>,
+  request: WriteRequest<Project>,
   id: string,
   patch: ProjectPatch,
   ifMatch: SeenVersions,
-): Promise<Outcome<Project>> =>
+): Promise<WriteResult<Project>> =>
   change(deps, request, id, async (tx, project) => {
     requireSeen(ifMatch, project)
-    demandLive(project)
+    requireNotArchived(project)
     const wanted = {
       name: patch.name === undefined ? project.name : canonicalText(patch.name),
       description:
@@ -129,28 +129,28 @@ export const updateProject = (
 /** Archives or revives. What is so already stays as it is. */
 export const setArchived = (
   deps: WriteDeps,
-  request: Write<Project>,
+  request: WriteRequest<Project>,
   id: string,
   isArchived: boolean,
-): Promise<Outcome<Project>> =>
+): Promise<WriteResult<Project>> =>
   change(deps, request, id, async (tx, project) => {
-    demandNotInbox(project)
+    requireNotInbox(project)
     return (project.archivedAt !== null) === isArchived ? project : updateArchived(tx, id, isArchived)
   })
 
 /** Also of an archived project. */
 export const deleteProject = (
   deps: WriteDeps,
-  request: Write<null>,
+  request: WriteRequest<null>,
   id: string,
   ifMatch: SeenVersions,
-): Promise<Outcome<null>> =>
+): Promise<WriteResult<null>> =>
   write(
     deps,
     request,
     async (tx) => {
       const { project } = await lockProjectFor(tx, request.actor, id, 'manage')
-      demandNotInbox(project)
+      requireNotInbox(project)
       requireSeen(ifMatch, project)
       return {
         value: null,
@@ -186,10 +186,10 @@ export const dissolveProject = async (tx: Tx, project: ProjectRow, actorId: stri
 /** A write that leaves the project there: `work` returns it as it is afterwards. */
 const change = (
   deps: WriteDeps,
-  request: Write<Project>,
+  request: WriteRequest<Project>,
   id: string,
   work: (tx: Tx, project: ProjectRow) => Promise<ProjectRow>,
-): Promise<Outcome<Project>> =>
+): Promise<WriteResult<Project>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
     const { project, access } = await lockProjectFor(tx, actor, id, 'manage')

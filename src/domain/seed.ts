@@ -11,7 +11,7 @@ import { demoAccounts } from './demo-accounts.ts'
 import { addMember } from './members.ts'
 import { createProject } from './projects.ts'
 import { createTask } from './tasks.ts'
-import { writeFor, type Outcome, type Write } from './write.ts'
+import { writeFor, type WriteResult, type WriteRequest } from './write.ts'
 
 /** Whose turns the accounts are made in. */
 const system = 'seed'
@@ -74,7 +74,7 @@ const demoTasks = (ownerId: string, guestId: string): NewTask[] => {
 }
 
 /** A write nobody waits for at an edge. */
-const as = async <T>(actor: Actor, run: (write: Write<T>) => Promise<Outcome<T>>): Promise<T> => {
+const as = async <T>(actor: Actor, run: (write: WriteRequest<T>) => Promise<WriteResult<T>>): Promise<T> => {
   const render = () => ({ status: 200, headers: {}, body: null })
   const outcome = await run({ actor, claim: null, render })
   if (outcome.kind === 'replayed') throw new Error('nothing was claimed, so nothing can be replayed')

@@ -34,7 +34,7 @@ export interface Device {
 }
 
 /** A session before anybody was told of it. */
-export interface Opened {
+export interface OpenedSession {
   user: User
   sessionId: string
   refreshToken: string
@@ -60,7 +60,7 @@ export const openSession = async (
   user: User,
   device: Device,
   { sessionsPerUser }: Pick<Config, 'sessionsPerUser'>,
-): Promise<{ opened: Opened; entries: Entry[] }> => {
+): Promise<{ opened: OpenedSession; entries: Entry[] }> => {
   const refreshToken = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')
   const sessionId = newId()
   await insertSession(tx, {
@@ -79,7 +79,7 @@ export const openSession = async (
 
 export const answerFor = async (
   { tokens }: Pick<Deps, 'tokens'>,
-  { user, sessionId, refreshToken }: Opened,
+  { user, sessionId, refreshToken }: OpenedSession,
 ): Promise<SessionAnswer> => ({
   user,
   accessToken: await tokens.sign({ userId: user.id, sessionId }),
@@ -97,7 +97,7 @@ export const refreshSession = async (
   token: string,
   caller: string,
 ): Promise<SessionAnswer> => {
-  const result = await writeFor<Opened | Refused>(deps, caller, async (tx) => {
+  const result = await writeFor<OpenedSession | Refused>(deps, caller, async (tx) => {
     const refused = (code: Refused['code']) => ({ value: { code }, entries: [] })
     const spent = hashOf(token)
     const session = await lockSessionOfToken(tx, spent)

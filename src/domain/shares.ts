@@ -12,19 +12,19 @@ import {
   type TaskAccessRow,
 } from '../db/shares.ts'
 import { selectMember } from '../db/members.ts'
-import { lockHome, lockTasks } from '../db/tasks.ts'
+import { lockProjectForInsert, lockTasks } from '../db/tasks.ts'
 import type { Tx } from '../db/client.ts'
 import { AppError, invalid, notFound } from '../errors.ts'
 import { projectScope, userScope, type Entry, type Scope } from '../model/event.ts'
 import type { Listed, Slice } from '../model/page.ts'
 import type { NewShare, Share } from '../model/task.ts'
-import { demandLive, demandTask } from './access.ts'
+import { requireNotArchived, authorizeTask } from './access.ts'
 import type { Actor } from './actor.ts'
 import { findUser } from './find-user.ts'
 import { readList } from './list.ts'
-import { movedMeanwhile } from './task-steps.ts'
+import { movedConcurrently } from './task-steps.ts'
 import { taskSubject, type Subject } from './subject.ts'
-import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
+import { write, type WriteResult, type WriteRequest, type WriteDeps } from './write.ts'
 
 /** How many people one task may be shared with. */
 export const maxShares = 20
@@ -38,7 +38,7 @@ export const listShares = (
 ): Promise<Listed<Share>> =>
   readList(deps, actor.userId, slice, {
     select: async (sql) => {
-      await demandTask(sql, actor, taskId, 'read')
+      await authorizeTask(sql, actor, taskId, 'read')
       return selectShares(sql, taskId, slice)
     },
     count: (sql) => countShares(sql, taskId),
@@ -49,17 +49,17 @@ export const listShares = (
 /** 422 `user_not_found` or past `maxShares`, 409 `already_member`, `already_shared`, `project_archived`. */
 export const addShare = (
   deps: WriteDeps,
-  request: Write<Share>,
+  request: WriteRequest<Share>,
   taskId: string,
   input: NewShare,
-): Promise<Outcome<Share>> =>
+): Promise<WriteResult<Share>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
-    const { projectId } = await demandTask(tx, actor, taskId, 'share')
-    await lockHome(tx, projectId) // from here its members change no more
+    const { projectId } = await authorizeTask(tx, actor, taskId, 'share')
+    await lockProjectForInsert(tx, projectId) // from here its members change no more
     const access = await lockTaskToShare(tx, actor, taskId)
-    if (access.projectId !== projectId) throw movedMeanwhile()
-    demandLive(access)
+    if (access.projectId !== projectId) throw movedConcurrently()
+    requireNotArchived(access)
     const userId = await findUser(tx, input)
     if (await selectMember(tx, projectId, userId)) throw new AppError('already_member')
     const share = await insertShare(tx, { taskId, userId, permission: input.permission })
@@ -76,15 +76,15 @@ export const addShare = (
 /** Told as another `share.added`: it replaces the one before. */
 export const changeShare = (
   deps: WriteDeps,
-  request: Write<Share>,
+  request: WriteRequest<Share>,
   taskId: string,
   userId: string,
   permission: Share['permission'],
-): Promise<Outcome<Share>> =>
+): Promise<WriteResult<Share>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
     const access = await lockTaskToShare(tx, actor, taskId)
-    demandLive(access)
+    requireNotArchived(access)
     const before = await selectShare(tx, taskId, userId)
     if (!before) throw notFound()
     if (before.permission === permission) return { value: before, entries: [], subject: subjectOf(access) }
@@ -103,10 +103,10 @@ export const changeShare = (
 /** Also in an archived project: access can always be taken away. */
 export const removeShare = (
   deps: WriteDeps,
-  request: Write<null>,
+  request: WriteRequest<null>,
   taskId: string,
   userId: string,
-): Promise<Outcome<null>> =>
+): Promise<WriteResult<null>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
     const access = await lockTaskToShare(tx, actor, taskId)
@@ -140,7 +140,7 @@ export const removeSharesOfPerson = async (
 
 const lockTaskToShare = async (tx: Tx, actor: Actor, taskId: string): Promise<TaskAccessRow> => {
   await lockTasks(tx, [taskId])
-  return demandTask(tx, actor, taskId, 'share')
+  return authorizeTask(tx, actor, taskId, 'share')
 }
 
 const subjectOf = ({ taskId, projectId }: TaskAccessRow): Subject => taskSubject({ id: taskId, projectId })

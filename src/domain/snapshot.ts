@@ -21,7 +21,7 @@ import { FairQueue } from '../limits/fair-queue.ts'
 import { formatCursor, parseCursor, projectScope, shardOf, userScope } from '../model/event.ts'
 import type { ProjectSnapshot, UserSnapshot } from '../model/snapshot.ts'
 import type { Slice } from '../model/page.ts'
-import { demandProject } from './access.ts'
+import { authorizeProject } from './access.ts'
 import { effectiveRole, type Actor } from './actor.ts'
 import { toMember } from './members.ts'
 import { toNotification } from './notifications.ts'
@@ -110,7 +110,7 @@ export class Snapshots {
     place: SnapshotPlace | null,
     limit: number,
   ): Promise<SnapshotPage> {
-    await this.deps.db.of(actor.userId).read((sql) => demandProject(sql, actor, projectId, 'read'))
+    await this.deps.db.of(actor.userId).read((sql) => authorizeProject(sql, actor, projectId, 'read'))
     const page = await this.#shared(actor, projectId, place, limit)
     // What was read is from before or after the look above: it says itself who may have it.
     const member = page.members.find(({ userId }) => userId === actor.userId)?.role ?? null

@@ -9,10 +9,13 @@ import { notFound } from '../errors.ts'
 import { isLongText, parseCursor } from '../model/event.ts'
 import type { Actor } from './actor.ts'
 import type { Subject } from './subject.ts'
-import type { Claim, Reply } from './write.ts'
+import type { IdempotencyClaim, StoredResponse } from './write.ts'
 
 /** The answer as it is stored: long texts of its subject are empty, and listed. */
-export const cutTexts = (reply: Reply, { tasks, projects }: Subject): Reply & { texts: CutText[] } => {
+export const cutTexts = (
+  reply: StoredResponse,
+  { tasks, projects }: Subject,
+): StoredResponse & { texts: CutText[] } => {
   const texts: CutText[] = []
   if (reply.body === null || !isLongText(reply.body)) return { ...reply, texts }
   const body: unknown = JSON.parse(reply.body)
@@ -35,9 +38,9 @@ export const cutTexts = (reply: Reply, { tasks, projects }: Subject): Reply & { 
 export const fillTexts = async (
   tx: Tx,
   { userId }: Actor,
-  claim: Claim,
+  claim: IdempotencyClaim,
   { status, headers, body, texts, subject }: KeptReply & { subject: Subject },
-): Promise<Reply> => {
+): Promise<StoredResponse> => {
   if (texts.length === 0 || body === null) return { status, headers, body }
   const filled: unknown = JSON.parse(body)
   const parts = new Map(partsOf(filled))

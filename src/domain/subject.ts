@@ -4,7 +4,7 @@ import { selectProjectAccess } from '../db/projects.ts'
 import type { Tx } from '../db/client.ts'
 import { selectTasks } from '../db/tasks.ts'
 import type { Task } from '../model/task.ts'
-import { demand, type Actor } from './actor.ts'
+import { authorize, type Actor } from './actor.ts'
 
 /** Plain data: it is stored beside the answer. */
 export interface Subject {
@@ -27,9 +27,9 @@ export const taskSubject = (...tasks: Pick<Task, 'id' | 'projectId'>[]): Subject
 export const requireReadableSubject = async (tx: Tx, actor: Actor, subject: Subject): Promise<void> => {
   const ids = Object.keys(subject.tasks)
   const rows = ids.length > 0 ? await selectTasks(tx, actor.userId, ids) : []
-  for (const row of rows) demand(actor, row, 'read')
+  for (const row of rows) authorize(actor, row, 'read')
   const found = new Set(rows.map(({ task }) => task.id))
   const gone = ids.filter((id) => !found.has(id)).map((id) => subject.tasks[id]!)
   for (const projectId of new Set([...subject.projects, ...gone]))
-    demand(actor, await selectProjectAccess(tx, actor.userId, projectId), 'read')
+    authorize(actor, await selectProjectAccess(tx, actor.userId, projectId), 'read')
 }

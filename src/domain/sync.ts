@@ -4,7 +4,7 @@ import type { Queryable } from '../db/client.ts'
 import { selectMissed, selectStandings, type Lack, type Missed } from '../db/sync.ts'
 import { parseNamed } from '../model/scalar.ts'
 import { idOf, shardOf, userScope, type Position, type Scope } from '../model/event.ts'
-import { may, type Actor } from './actor.ts'
+import { can, type Actor } from './actor.ts'
 
 /** Why a cursor can no longer be continued from: read the snapshot, join with its cursor. */
 export type ResyncReason = 'too_old' | 'epoch' | 'ahead' | 'gap' | 'access'
@@ -61,7 +61,7 @@ export const joinScopes = async (
   const looks = wanted.map(({ scope, cursor }, index): { joined: Joined } | { lack: Lack; epoch: string } => {
     const { shard, projectId } = places[index]!
     const { epoch, head, access } = standings[index]!
-    const mayRead = projectId === null ? scope === userScope(actor.userId) : may(actor, access, 'read')
+    const mayRead = projectId === null ? scope === userScope(actor.userId) : can(actor, access, 'read')
     if (!mayRead) return { joined: { kind: 'denied' } }
     if (!cursor) return { joined: { kind: 'fresh', epoch, shard, head, from: head, entries: 0, events: 0 } }
     if (cursor.epoch !== epoch) return { joined: { kind: 'resync', reason: 'epoch' } }

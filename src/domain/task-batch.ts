@@ -3,26 +3,26 @@
 import type { Tx } from '../db/client.ts'
 import { translate } from '../db/errors.ts'
 import { lockTrees, selectSubtree } from '../db/task-tree.ts'
-import { lockTasks, selectProjectStanding, selectTasks } from '../db/tasks.ts'
+import { lockTasks, selectProjectPlacement, selectTasks } from '../db/tasks.ts'
 import { AppError } from '../errors.ts'
 import type { Entry } from '../model/event.ts'
 import type { NewTask, Task, TaskPatch } from '../model/task.ts'
-import { may, type Actor } from './actor.ts'
+import { can, type Actor } from './actor.ts'
 import { cursorScopeOf } from './task-entries.ts'
 import { patched } from './task-fields.ts'
 import {
   change,
   create,
-  demandFields,
-  demandHeld,
-  hold,
+  requireAllowedFields,
+  authorizeLockedTask,
+  lockAndReadTasks,
   lockTreesFor,
   remove,
   save,
   type Edited,
 } from './task-steps.ts'
 import { taskSubject } from './subject.ts'
-import { write, type Change, type Outcome, type Write, type WriteDeps } from './write.ts'
+import { write, type Effect, type WriteResult, type WriteRequest, type WriteDeps } from './write.ts'
 
 export type Operation =
   | { op: 'create'; data: NewTask }
@@ -32,22 +32,24 @@ export type Operation =
 /** The same patch for every task; answers them in the order of `ids`. */
 export const updateTasksInBulk = (
   deps: WriteDeps,
-  request: Write<Task[]>,
+  request: WriteRequest<Task[]>,
   ids: string[],
   changes: TaskPatch,
-): Promise<Outcome<Task[]>> =>
+): Promise<WriteResult<Task[]>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
     const edit = (task: Task) => patched(task, changes)
     const unique = [...new Set(ids)]
     const lockedProjects = changes.parentId === undefined ? [] : await lockTreesFor(tx, actor, unique, edit)
-    const held = await hold(tx, actor, unique)
+    const held = await lockAndReadTasks(tx, actor, unique)
     const edited: Edited[] = []
     for (const id of unique) {
-      const row = await at(`/ids/${ids.indexOf(id)}`, '', () => demandHeld(actor, held.get(id), 'write'))
+      const row = await at(`/ids/${ids.indexOf(id)}`, '', () =>
+        authorizeLockedTask(actor, held.get(id), 'write'),
+      )
       const fields = await at('/changes', '', async () => {
         const wanted = edit(row.task)
-        await demandFields(tx, actor, row, wanted, lockedProjects)
+        await requireAllowedFields(tx, actor, row, wanted, lockedProjects)
         return wanted
       })
       edited.push({ before: row, fields })
@@ -65,9 +67,9 @@ export const updateTasksInBulk = (
 /** Every operation in order, each seeing those before it; answers the tasks, null for a deletion. */
 export const runBatch = (
   deps: WriteDeps,
-  request: Write<(Task | null)[]>,
+  request: WriteRequest<(Task | null)[]>,
   operations: Operation[],
-): Promise<Outcome<(Task | null)[]>> =>
+): Promise<WriteResult<(Task | null)[]>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
     await lockAhead(tx, actor, operations)
@@ -83,7 +85,7 @@ export const runBatch = (
     return { value, entries, cursorScope: cursorScopeOf(entries), subject: { tasks, projects: [] } }
   })
 
-const run = (tx: Tx, actor: Actor, operation: Operation): Promise<Change<Task | null>> => {
+const run = (tx: Tx, actor: Actor, operation: Operation): Promise<Effect<Task | null>> => {
   if (operation.op === 'create') return create(tx, actor, operation.data)
   const { id, ifVersion } = operation
   const ifMatch = ifVersion === null ? null : [ifVersion]
@@ -102,7 +104,7 @@ const lockAhead = async (tx: Tx, actor: Actor, operations: Operation[]): Promise
     known.map(({ id }) => id),
   )
   const writable = new Map(
-    rows.filter((row) => may(actor, row, 'write')).map(({ task }) => [task.id, task.projectId]),
+    rows.filter((row) => can(actor, row, 'write')).map(({ task }) => [task.id, task.projectId]),
   )
   const trees = new Set<string>()
   for (const operation of operations) {
@@ -110,8 +112,8 @@ const lockAhead = async (tx: Tx, actor: Actor, operations: Operation[]): Promise
     if (op === 'delete' || (op === 'update' && operation.data.parentId !== undefined))
       trees.add(writable.get(operation.id) ?? '')
     if (op === 'create' && operation.data.parentId) {
-      const home = await selectProjectStanding(tx, actor.userId, operation.data.projectId ?? null)
-      if (home && may(actor, home, 'write')) trees.add(home.projectId)
+      const home = await selectProjectPlacement(tx, actor.userId, operation.data.projectId ?? null)
+      if (home && can(actor, home, 'write')) trees.add(home.projectId)
     }
   }
   trees.delete('')

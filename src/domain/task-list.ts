@@ -13,7 +13,7 @@ import { invalid } from '../errors.ts'
 import { listed, type Listed, type Slice } from '../model/page.ts'
 import type { Task } from '../model/task.ts'
 import { searchWordsOf } from '../model/text-form.ts'
-import { demand, type Actor } from './actor.ts'
+import { authorize, type Actor } from './actor.ts'
 import type { WriteDeps } from './write.ts'
 
 /** `search` is as people type it. */
@@ -38,7 +38,7 @@ export const listTasks = (
   db.of(actor.userId).read(async (sql) => {
     const { projectId } = query
     if (projectId !== undefined)
-      demand(actor, await selectProjectAccess(sql, actor.userId, projectId), 'read')
+      authorize(actor, await selectProjectAccess(sql, actor.userId, projectId), 'read')
     const { search, ...rest } = query
     const filter: TaskFilter = { ...rest }
     if (search !== undefined) {

@@ -5,24 +5,24 @@ import { selectAfter, selectBefore, selectPlace, type RankedTask } from '../db/t
 import { deleteSharesWith } from '../db/shares.ts'
 import { lockTrees, selectSubtree } from '../db/task-tree.ts'
 import {
-  selectProjectStanding,
+  selectProjectPlacement,
   selectReaders,
   selectTasks,
   updateTasks,
-  type HeldTaskRow,
+  type LockedTaskRow,
   type TaskUpdate,
 } from '../db/tasks.ts'
 import { AppError, invalid } from '../errors.ts'
 import { projectScope, userScope, type Entry } from '../model/event.ts'
 import type { Share, Task, TaskMove } from '../model/task.ts'
-import { demandLive } from './access.ts'
-import { demand, may, type Actor } from './actor.ts'
+import { requireNotArchived } from './access.ts'
+import { authorize, can, type Actor } from './actor.ts'
 import { makeRoom, maxFollowers } from './rank.ts'
 import { shareRemoved } from './shares.ts'
 import { taskMoved, taskUpdated } from './task-entries.ts'
-import { demandHeld, hold, movedMeanwhile, unreadable } from './task-steps.ts'
+import { authorizeLockedTask, lockAndReadTasks, movedConcurrently, unusableReference } from './task-steps.ts'
 import { taskSubject } from './subject.ts'
-import { write, type Change, type Outcome, type Write, type WriteDeps } from './write.ts'
+import { write, type Effect, type WriteResult, type WriteRequest, type WriteDeps } from './write.ts'
 
 /**
  * Puts the task before or after another, or last. Into another project it takes its subtasks along, loses its
@@ -30,17 +30,17 @@ import { write, type Change, type Outcome, type Write, type WriteDeps } from './
  */
 export const moveTask = (
   deps: WriteDeps,
-  request: Write<Task>,
+  request: WriteRequest<Task>,
   id: string,
   target: TaskMove,
-): Promise<Outcome<Task>> => write(deps, request, (tx) => move(tx, request.actor, id, target))
+): Promise<WriteResult<Task>> => write(deps, request, (tx) => move(tx, request.actor, id, target))
 
-const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise<Change<Task>> => {
+const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise<Effect<Task>> => {
   const [seen] = await selectTasks(tx, actor.userId, [id])
-  demand(actor, seen ?? null, 'move')
+  authorize(actor, seen ?? null, 'move')
   const source = seen!.task.projectId
   const destination = target.projectId ?? source
-  if (destination !== source) await demandDestination(tx, actor, destination)
+  if (destination !== source) await requireDestination(tx, actor, destination)
   await lockTrees(tx, [source, destination])
 
   const previous = await findPrevious(tx, destination, id, target)
@@ -52,9 +52,9 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
   const room = isThere ? { rank: own.rank, pushed: [] } : roomFor(previous, followers)
   const pushed = new Map(room.pushed.map((rank, index) => [followers[index]!.id, rank]))
 
-  const held = await hold(tx, actor, [...moving, ...pushed.keys()])
-  const root = demandHeld(actor, held.get(id), 'move')
-  if (root.task.projectId !== source) throw movedMeanwhile()
+  const held = await lockAndReadTasks(tx, actor, [...moving, ...pushed.keys()])
+  const root = authorizeLockedTask(actor, held.get(id), 'move')
+  if (root.task.projectId !== source) throw movedConcurrently()
   const cursorScope = projectScope(destination)
   if (isThere) return { value: root.task, entries: [], cursorScope, subject: taskSubject(root.task) }
 
@@ -93,11 +93,11 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
   return { value, entries: [...entries, ...ended], cursorScope, subject: taskSubject(value) }
 }
 
-const demandDestination = async (tx: Tx, actor: Actor, projectId: string): Promise<void> => {
-  const standing = await selectProjectStanding(tx, actor.userId, projectId)
-  if (!standing || !may(actor, standing, 'read')) throw unreadable('/projectId')
-  demand(actor, standing, 'move')
-  demandLive(standing)
+const requireDestination = async (tx: Tx, actor: Actor, projectId: string): Promise<void> => {
+  const standing = await selectProjectPlacement(tx, actor.userId, projectId)
+  if (!standing || !can(actor, standing, 'read')) throw unusableReference('/projectId')
+  authorize(actor, standing, 'move')
+  requireNotArchived(standing)
 }
 
 /** The task that will be right before the moved one; null where that will be the first. */
@@ -114,7 +114,7 @@ const findPrevious = async (
   const pointer = before === undefined ? '/after' : '/before'
   if (neighbour === id) throw invalid({ pointer, detail: 'must be another task' })
   const place = await selectPlace(tx, projectId, neighbour)
-  if (!place) throw unreadable(pointer)
+  if (!place) throw unusableReference(pointer)
   return before === undefined ? place : selectBefore(tx, projectId, place, id)
 }
 
@@ -135,7 +135,7 @@ const roomFor = (previous: RankedTask | null, followers: RankedTask[]) => {
 const removeSharesWithMembers = async (
   tx: Tx,
   destination: string,
-  held: Map<string, HeldTaskRow>,
+  held: Map<string, LockedTaskRow>,
   moving: string[],
 ): Promise<Pick<Share, 'taskId' | 'userId' | 'permission'>[]> => {
   const sharees = [...new Set(moving.flatMap((member) => held.get(member)!.sharees))]
@@ -149,7 +149,7 @@ const readersAmong = async (
   tx: Tx,
   destination: string,
   source: string,
-  held: Map<string, HeldTaskRow>,
+  held: Map<string, LockedTaskRow>,
   moving: string[],
 ): Promise<string[]> => {
   if (destination === source) return []

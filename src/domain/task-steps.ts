@@ -6,48 +6,48 @@ import {
   deleteTasks,
   insertTasks,
   isTombstone,
-  lockHome,
+  lockProjectForInsert,
   lockTasks,
-  selectHeldTasks,
-  selectProjectStanding,
+  selectLockedTasks,
+  selectProjectPlacement,
   selectReaders,
   selectTasks,
   updateTasks,
-  type HeldTaskRow,
-  type ProjectStanding,
+  type LockedTaskRow,
+  type ProjectPlacement,
 } from '../db/tasks.ts'
 import { AppError, invalid } from '../errors.ts'
 import { projectScope } from '../model/event.ts'
 import { newId } from '../model/scalar.ts'
 import { maxDepth, type NewTask, type Task, type TaskFields } from '../model/task.ts'
-import { demandLive } from './access.ts'
-import { demand, may, type Action, type Actor } from './actor.ts'
+import { requireNotArchived } from './access.ts'
+import { authorize, can, type Action, type Actor } from './actor.ts'
 import { rankBetween } from './rank.ts'
 import { taskCreated, taskDeleted, taskUpdated } from './task-entries.ts'
 import { differs, fieldsOf } from './task-fields.ts'
 import { taskSubject } from './subject.ts'
 import { requireSeen, type SeenVersions } from './version.ts'
-import type { Change } from './write.ts'
+import type { Effect } from './write.ts'
 
-export const unreadable = (pointer: string) =>
+export const unusableReference = (pointer: string) =>
   invalid({ pointer, detail: 'is not something you can use here' })
 
 /** The project that was locked is not the task's any more. */
-export const movedMeanwhile = () => new AppError('conflict', 'The task was moved meanwhile; try again')
+export const movedConcurrently = () => new AppError('conflict', 'The task was moved meanwhile; try again')
 
 /** 422 for a project, parent or assignee the task cannot have; 409 `id_taken`, `project_archived`; 403. */
-export const create = async (tx: Tx, actor: Actor, input: NewTask): Promise<Change<Task>> => {
+export const create = async (tx: Tx, actor: Actor, input: NewTask): Promise<Effect<Task>> => {
   const fields = fieldsOf(input)
-  const home = await stand(tx, actor, input.projectId ?? null)
-  if (!home || !may(actor, home, 'read')) throw unreadable('/projectId')
-  demand(actor, home, 'write')
-  demandLive(home)
+  const home = await lockAndReadProject(tx, actor, input.projectId ?? null)
+  if (!home || !can(actor, home, 'read')) throw unusableReference('/projectId')
+  authorize(actor, home, 'write')
+  requireNotArchived(home)
   const { projectId } = home
   if (fields.parentId !== null) {
     await lockTrees(tx, [projectId])
-    await demandPlace(tx, { projectId, taskId: null, parentId: fields.parentId })
+    await requirePlacement(tx, { projectId, taskId: null, parentId: fields.parentId })
   }
-  if (fields.assigneeId !== null) await demandReader(tx, { projectId, taskId: null }, fields.assigneeId)
+  if (fields.assigneeId !== null) await requireReader(tx, { projectId, taskId: null }, fields.assigneeId)
   const task = { ...fields, id: input.id ?? newId(), projectId, creatorId: actor.userId }
   const [made] = await insertTasks(tx, [{ ...task, rank: rankBetween(home.lastRank, null) }])
   if (!made || (input.id !== undefined && (await isTombstone(tx, input.id)))) throw new AppError('id_taken')
@@ -60,26 +60,38 @@ export const create = async (tx: Tx, actor: Actor, input: NewTask): Promise<Chan
 }
 
 /** The project a task is made in, as it is once it can change no more. Nobody can change their Inbox. */
-const stand = async (tx: Tx, actor: Actor, projectId: string | null): Promise<ProjectStanding | null> => {
+const lockAndReadProject = async (
+  tx: Tx,
+  actor: Actor,
+  projectId: string | null,
+): Promise<ProjectPlacement | null> => {
   // Sent together, run one after the other: the second has its snapshot after the lock is held.
   const [, home] = await Promise.all([
-    projectId === null ? undefined : lockHome(tx, projectId),
-    selectProjectStanding(tx, actor.userId, projectId),
+    projectId === null ? undefined : lockProjectForInsert(tx, projectId),
+    selectProjectPlacement(tx, actor.userId, projectId),
   ])
   return home
 }
 
 /** Locks tasks and reads them as they then are, by id. Those that do not exist are missing. */
-export const hold = async (tx: Tx, actor: Actor, ids: string[]): Promise<Map<string, HeldTaskRow>> => {
+export const lockAndReadTasks = async (
+  tx: Tx,
+  actor: Actor,
+  ids: string[],
+): Promise<Map<string, LockedTaskRow>> => {
   // Sent together, run one after the other: the second has its snapshot after the locks are held.
-  const [, rows] = await Promise.all([lockTasks(tx, ids), selectHeldTasks(tx, actor.userId, ids)])
+  const [, rows] = await Promise.all([lockTasks(tx, ids), selectLockedTasks(tx, actor.userId, ids)])
   return new Map(rows.map((row) => [row.task.id, row]))
 }
 
 /** 404, 403, 409 `project_archived`, in this order. */
-export const demandHeld = (actor: Actor, held: HeldTaskRow | undefined, action: Action): HeldTaskRow => {
-  demand(actor, held ?? null, action)
-  demandLive(held!)
+export const authorizeLockedTask = (
+  actor: Actor,
+  held: LockedTaskRow | undefined,
+  action: Action,
+): LockedTaskRow => {
+  authorize(actor, held ?? null, action)
+  requireNotArchived(held!)
   return held!
 }
 
@@ -87,7 +99,7 @@ export const demandHeld = (actor: Actor, held: HeldTaskRow | undefined, action: 
 export type Edit = (task: Task) => TaskFields
 
 export interface Edited {
-  before: HeldTaskRow
+  before: LockedTaskRow
   fields: TaskFields
 }
 
@@ -101,12 +113,12 @@ export const change = async (
   id: string,
   edit: Edit,
   { ifMatch, mayReparent }: { ifMatch: SeenVersions; mayReparent: boolean },
-): Promise<Change<Task>> => {
+): Promise<Effect<Task>> => {
   const lockedProjects = mayReparent ? await lockTreesFor(tx, actor, [id], edit) : []
-  const held = demandHeld(actor, (await hold(tx, actor, [id])).get(id), 'write')
+  const held = authorizeLockedTask(actor, (await lockAndReadTasks(tx, actor, [id])).get(id), 'write')
   requireSeen(ifMatch, { ...held.task, contentVersion: held.contentVersion })
   const fields = edit(held.task)
-  await demandFields(tx, actor, held, fields, lockedProjects)
+  await requireAllowedFields(tx, actor, held, fields, lockedProjects)
   const { value, entries } = await save(tx, actor, [{ before: held, fields }])
   const [task] = value
   return {
@@ -124,7 +136,7 @@ export const change = async (
 export const lockTreesFor = async (tx: Tx, actor: Actor, ids: string[], edit: Edit): Promise<string[]> => {
   const seen = await selectTasks(tx, actor.userId, ids)
   const moving = seen.filter(
-    (row) => may(actor, row, 'move') && edit(row.task).parentId !== row.task.parentId,
+    (row) => can(actor, row, 'move') && edit(row.task).parentId !== row.task.parentId,
   )
   const projectIds = [...new Set(moving.map(({ task }) => task.projectId))]
   if (projectIds.length > 0) await lockTrees(tx, projectIds)
@@ -132,36 +144,37 @@ export const lockTreesFor = async (tx: Tx, actor: Actor, ids: string[], edit: Ed
 }
 
 /** 403 where a new parent is not the actor's to choose, 422 for a parent or assignee the task cannot have. */
-export const demandFields = async (
+export const requireAllowedFields = async (
   tx: Tx,
   actor: Actor,
-  held: HeldTaskRow,
+  held: LockedTaskRow,
   fields: TaskFields,
   lockedProjects: string[],
 ): Promise<void> => {
   const { id, projectId, parentId, assigneeId } = held.task
   if (fields.parentId !== parentId) {
-    demand(actor, held, 'move') // somebody it is shared with may not
-    if (!lockedProjects.includes(projectId)) throw movedMeanwhile()
-    if (fields.parentId !== null) await demandPlace(tx, { projectId, taskId: id, parentId: fields.parentId })
+    authorize(actor, held, 'move') // somebody it is shared with may not
+    if (!lockedProjects.includes(projectId)) throw movedConcurrently()
+    if (fields.parentId !== null)
+      await requirePlacement(tx, { projectId, taskId: id, parentId: fields.parentId })
   }
   if (fields.assigneeId !== null && fields.assigneeId !== assigneeId)
-    await demandReader(tx, { projectId, taskId: id }, fields.assigneeId)
+    await requireReader(tx, { projectId, taskId: id }, fields.assigneeId)
 }
 
-const demandPlace = async (
+const requirePlacement = async (
   tx: Tx,
   place: { projectId: string; taskId: string | null; parentId: string },
 ): Promise<void> => {
   const { parentDepth, height, isCycle } = await selectPlacement(tx, place)
   const pointer = '/parentId'
-  if (parentDepth === null) throw unreadable(pointer)
+  if (parentDepth === null) throw unusableReference(pointer)
   if (isCycle) throw invalid({ pointer, detail: 'must not be the task or below it' })
   if (parentDepth + height > maxDepth)
     throw invalid({ pointer, detail: `would put subtasks deeper than ${maxDepth} levels` })
 }
 
-const demandReader = async (
+const requireReader = async (
   tx: Tx,
   place: { projectId: string; taskId: string | null },
   assigneeId: string,
@@ -175,7 +188,7 @@ const demandReader = async (
 export const save = (tx: Tx, actor: Actor, edited: Edited[]): Promise<Saved> =>
   saveAs(tx, actor.userId, edited)
 
-type Saved = Pick<Change<Task[]>, 'value' | 'entries'>
+type Saved = Pick<Effect<Task[]>, 'value' | 'entries'>
 
 /** @param actorId null for the system itself. */
 export const saveAs = async (tx: Tx, actorId: string | null, edited: Edited[]): Promise<Saved> => {
@@ -199,15 +212,15 @@ export const remove = async (
   actor: Actor,
   id: string,
   ifMatch: SeenVersions,
-): Promise<Change<null>> => {
+): Promise<Effect<null>> => {
   const [seen] = await selectTasks(tx, actor.userId, [id])
-  demand(actor, seen ?? null, 'delete')
+  authorize(actor, seen ?? null, 'delete')
   const { projectId } = seen!.task
   await lockTrees(tx, [projectId])
   const ids = await selectSubtree(tx, [id])
-  const held = await hold(tx, actor, ids)
-  const root = demandHeld(actor, held.get(id), 'delete')
-  if (root.task.projectId !== projectId) throw movedMeanwhile()
+  const held = await lockAndReadTasks(tx, actor, ids)
+  const root = authorizeLockedTask(actor, held.get(id), 'delete')
+  if (root.task.projectId !== projectId) throw movedConcurrently()
   requireSeen(ifMatch, { ...root.task, contentVersion: root.contentVersion })
   await deleteTasks(tx, ids)
   const entries = ids.toReversed().flatMap((gone) => {

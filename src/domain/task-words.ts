@@ -2,7 +2,7 @@
 // change that members can see is an entry of the same transaction; adding words alone is not, it bumps no version.
 import type { Tx } from '../db/client.ts'
 import { lockTasksWithoutWords, updateTaskWords } from '../db/task-words.ts'
-import { selectHeldTasks } from '../db/tasks.ts'
+import { selectLockedTasks } from '../db/tasks.ts'
 import type { Edited } from './task-steps.ts'
 import { saveAs } from './task-steps.ts'
 import { differs, patched } from './task-fields.ts'
@@ -23,7 +23,7 @@ const nobody = '00000000-0000-0000-0000-000000000000'
 /** The next tasks, at most `limit`, those that are being written left out. */
 export const bringTasksAlong = async (tx: Tx, limit: number): Promise<SystemChange<BroughtAlong>> => {
   const ids = await lockTasksWithoutWords(tx, limit)
-  const held = await selectHeldTasks(tx, nobody, ids)
+  const held = await selectLockedTasks(tx, nobody, ids)
   const edited = held.map((before): Edited => ({ before, fields: patched(before.task, {}) }))
   const changed = edited.filter(({ before, fields }) => differs(before.task, fields))
   const same = held.filter((row) => !changed.some(({ before }) => before === row))

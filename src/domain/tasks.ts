@@ -3,30 +3,33 @@ import { selectTasks } from '../db/tasks.ts'
 import { invalid, notFound } from '../errors.ts'
 import type { NewTask, Task, TaskPatch, TaskReplacement } from '../model/task.ts'
 import { tagKey } from '../model/text-form.ts'
-import { demand, type Actor } from './actor.ts'
+import { authorize, type Actor } from './actor.ts'
 import { canonicalTags, fieldsOf, maxTags, patched } from './task-fields.ts'
 import { change, create, remove } from './task-steps.ts'
 import type { SeenVersions } from './version.ts'
-import { write, type Outcome, type Write, type WriteDeps } from './write.ts'
+import { write, type WriteResult, type WriteRequest, type WriteDeps } from './write.ts'
 
 /** 404 for what the actor may not read. */
 export const getTask = async ({ db }: Pick<WriteDeps, 'db'>, actor: Actor, id: string): Promise<Task> => {
   const [row] = await db.of(actor.userId).read((sql) => selectTasks(sql, actor.userId, [id]))
-  demand(actor, row ?? null, 'read')
+  authorize(actor, row ?? null, 'read')
   return row!.task
 }
 
-export const createTask = (deps: WriteDeps, request: Write<Task>, input: NewTask): Promise<Outcome<Task>> =>
-  write(deps, request, (tx) => create(tx, request.actor, input))
+export const createTask = (
+  deps: WriteDeps,
+  request: WriteRequest<Task>,
+  input: NewTask,
+): Promise<WriteResult<Task>> => write(deps, request, (tx) => create(tx, request.actor, input))
 
 /** A merge patch. @param ifMatch the versions the caller saw: 412 when a writable field changed after it. */
 export const updateTask = (
   deps: WriteDeps,
-  request: Write<Task>,
+  request: WriteRequest<Task>,
   id: string,
   patch: TaskPatch,
   ifMatch: SeenVersions,
-): Promise<Outcome<Task>> =>
+): Promise<WriteResult<Task>> =>
   write(deps, request, (tx) =>
     change(tx, request.actor, id, (task) => patched(task, patch), {
       ifMatch,
@@ -37,11 +40,11 @@ export const updateTask = (
 /** Replaces every writable field. */
 export const replaceTask = (
   deps: WriteDeps,
-  request: Write<Task>,
+  request: WriteRequest<Task>,
   id: string,
   replacement: TaskReplacement,
   ifMatch: SeenVersions,
-): Promise<Outcome<Task>> => {
+): Promise<WriteResult<Task>> => {
   const fields = fieldsOf(replacement)
   return write(deps, request, (tx) =>
     change(tx, request.actor, id, () => fields, { ifMatch, mayReparent: true }),
@@ -51,10 +54,10 @@ export const replaceTask = (
 /** 422 where the task would have too many. */
 export const addTags = (
   deps: WriteDeps,
-  request: Write<Task>,
+  request: WriteRequest<Task>,
   id: string,
   tags: string[],
-): Promise<Outcome<Task>> =>
+): Promise<WriteResult<Task>> =>
   write(deps, request, (tx) =>
     change(
       tx,
@@ -73,11 +76,11 @@ export const addTags = (
 /** Removes the tag that is equal by its folding. 404 where the task does not have it. */
 export const removeTag = (
   deps: WriteDeps,
-  request: Write<Task>,
+  request: WriteRequest<Task>,
   id: string,
   tag: string,
   ifMatch: SeenVersions,
-): Promise<Outcome<Task>> =>
+): Promise<WriteResult<Task>> =>
   write(deps, request, (tx) =>
     change(
       tx,
@@ -95,7 +98,7 @@ export const removeTag = (
 /** With its subtasks. */
 export const deleteTask = (
   deps: WriteDeps,
-  request: Write<null>,
+  request: WriteRequest<null>,
   id: string,
   ifMatch: SeenVersions,
-): Promise<Outcome<null>> => write(deps, request, (tx) => remove(tx, request.actor, id, ifMatch))
+): Promise<WriteResult<null>> => write(deps, request, (tx) => remove(tx, request.actor, id, ifMatch))

@@ -18,11 +18,11 @@ import type { PasswordChange, UserPatch } from '../model/credentials.ts'
 import { canonicalText } from '../model/text-form.ts'
 import type { PublicUser, User } from '../model/user.ts'
 import type { Actor } from './actor.ts'
-import { toAddress } from './auth.ts'
-import { demandUncommon } from './passwords.ts'
+import { normaliseEmail } from './auth.ts'
+import { rejectCommonPassword } from './passwords.ts'
 import { endSessions } from './sessions.ts'
 import { ownSubject } from './subject.ts'
-import { unlessRepeated, write, type Outcome, type Write, type WriteDeps } from './write.ts'
+import { unlessRepeated, write, type WriteResult, type WriteRequest, type WriteDeps } from './write.ts'
 
 export type UserDeps = WriteDeps & Pick<Deps, 'passwords'> & { checkPassword: PasswordCheck }
 
@@ -50,14 +50,21 @@ export const searchUsers = (
   db.of(actor.userId).read((sql) => selectUsersByText(sql, actor, canonicalText(text), limit))
 
 /** A merge patch. 422 at `/currentPassword` where a new address lacks the right one; 409 `email_taken`. */
-export const updateMe = (deps: UserDeps, request: Write<User>, patch: UserPatch): Promise<Outcome<User>> =>
-  unlessRepeated(deps, request, () => patchMe(deps, request, patch))
+export const updateMe = (
+  deps: UserDeps,
+  request: WriteRequest<User>,
+  patch: UserPatch,
+): Promise<WriteResult<User>> => unlessRepeated(deps, request, () => patchMe(deps, request, patch))
 
-const patchMe = async (deps: UserDeps, request: Write<User>, patch: UserPatch): Promise<Outcome<User>> => {
+const patchMe = async (
+  deps: UserDeps,
+  request: WriteRequest<User>,
+  patch: UserPatch,
+): Promise<WriteResult<User>> => {
   const { userId } = request.actor
-  const email = patch.email === undefined ? null : toAddress(patch.email)
+  const email = patch.email === undefined ? null : normaliseEmail(patch.email)
   const seen =
-    email === null ? null : await demandPassword(deps, userId, patch.currentPassword, { unlessEmail: email })
+    email === null ? null : await requirePassword(deps, userId, patch.currentPassword, { unlessEmail: email })
   return write(deps, request, async (tx) => {
     const { user: before } = await lockSame(tx, userId, seen)
     const wanted = {
@@ -81,18 +88,18 @@ const patchMe = async (deps: UserDeps, request: Write<User>, patch: UserPatch): 
 /** Ends every other session. 422 at `/currentPassword` for a wrong one and at `/password` for a common one. */
 export const changePassword = (
   deps: UserDeps,
-  request: Write<null>,
+  request: WriteRequest<null>,
   change: PasswordChange,
-): Promise<Outcome<null>> => unlessRepeated(deps, request, () => replacePassword(deps, request, change))
+): Promise<WriteResult<null>> => unlessRepeated(deps, request, () => replacePassword(deps, request, change))
 
 const replacePassword = async (
   deps: UserDeps,
-  request: Write<null>,
+  request: WriteRequest<null>,
   { currentPassword, password }: PasswordChange,
-): Promise<Outcome<null>> => {
+): Promise<WriteResult<null>> => {
   const { userId, sessionId } = request.actor
-  demandUncommon(password, '/password')
-  const seen = await demandPassword(deps, userId, currentPassword)
+  rejectCommonPassword(password, '/password')
+  const seen = await requirePassword(deps, userId, currentPassword)
   const passwordHash = await deps.passwords.hash(password, userId)
   return write(deps, request, async (tx) => {
     await lockSame(tx, userId, seen)
@@ -105,7 +112,7 @@ const replacePassword = async (
  * The account whose password this is. 422 at `pointer` otherwise.
  * @param options `unlessEmail` an address that needs no password because the account has it already.
  */
-export const demandPassword = async (
+export const requirePassword = async (
   { db, checkPassword }: Pick<UserDeps, 'db' | 'checkPassword'>,
   userId: string,
   password: string | undefined,

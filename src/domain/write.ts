@@ -10,14 +10,14 @@ import { cutTexts, fillTexts } from './stored-reply.ts'
 import { requireReadableSubject, type Subject } from './subject.ts'
 
 /** A finished answer, as it is sent and as it is kept for repeats. */
-export interface Reply {
+export interface StoredResponse {
   status: number
   headers: Record<string, string>
   body: string | null
 }
 
 /** A request's Idempotency-Key and what makes it the same request. */
-export interface Claim {
+export interface IdempotencyClaim {
   key: string
   method: string
   path: string
@@ -28,15 +28,15 @@ export interface Claim {
 }
 
 /** Who writes, and how the edge wants a repeat answered. */
-export interface Write<T> {
+export interface WriteRequest<T> {
   actor: Actor
-  claim: Claim | null
+  claim: IdempotencyClaim | null
   /** The answer for a value, without `Tide-Cursor`. */
-  render: (value: T) => Reply
+  render: (value: T) => StoredResponse
 }
 
 /** What a domain function did inside the transaction. */
-export interface Change<T> {
+export interface Effect<T> {
   value: T
   /** Empty if nothing changed. */
   entries: Entry[]
@@ -46,9 +46,10 @@ export interface Change<T> {
   subject: Subject
 }
 
-export type Outcome<T> =
+export type WriteResult<T> =
   /** `loggedBytes`: what the write appended to the log. */
-  { kind: 'done'; value: T; cursor: string | null; loggedBytes: number } | { kind: 'replayed'; reply: Reply }
+  | { kind: 'done'; value: T; cursor: string | null; loggedBytes: number }
+  | { kind: 'replayed'; reply: StoredResponse }
 
 /** Takes what was committed towards the readers. Never waits, never throws: the log already has it. */
 export interface Publisher {
@@ -68,13 +69,13 @@ export interface SystemWriteDeps {
 /** Runs `work` as one transaction of the write path. `work` may run more than once (deadlocks): no side effects. */
 export const write = async <T>(
   { db, publisher }: WriteDeps,
-  { actor, claim, render }: Write<T>,
-  work: (tx: Tx) => Promise<Change<T>>,
+  { actor, claim, render }: WriteRequest<T>,
+  work: (tx: Tx) => Promise<Effect<T>>,
   options: CallOptions = {},
-): Promise<Outcome<T>> => {
+): Promise<WriteResult<T>> => {
   const { outcome, appended } = await db
     .of(actor.userId)
-    .transact(async (tx): Promise<{ outcome: Outcome<T>; appended: Appended | null }> => {
+    .transact(async (tx): Promise<{ outcome: WriteResult<T>; appended: Appended | null }> => {
       const kept = claim && (await claimKey(tx, actor.userId, claim))
       if (kept)
         return { outcome: { kind: 'replayed', reply: await replay(tx, actor, claim, kept) }, appended: null }
@@ -105,11 +106,11 @@ const bytesOf = ({ entries }: Appended): number =>
  */
 export const unlessRepeated = async <T>(
   { db }: Pick<WriteDeps, 'db'>,
-  { actor, claim }: Write<T>,
-  run: () => Promise<Outcome<T>>,
-): Promise<Outcome<T>> => {
+  { actor, claim }: WriteRequest<T>,
+  run: () => Promise<WriteResult<T>>,
+): Promise<WriteResult<T>> => {
   if (!claim) return run()
-  const stored = (): Promise<Outcome<T> | null> =>
+  const stored = (): Promise<WriteResult<T> | null> =>
     db.of(actor.userId).transact(async (tx) => {
       const kept = await selectKept(tx, actor.userId, claim)
       return kept && { kind: 'replayed', reply: await replay(tx, actor, claim, kept) }
@@ -126,7 +127,12 @@ export const unlessRepeated = async <T>(
 }
 
 /** 404 where the actor may not read what the stored answer is about any more. */
-const replay = async (tx: Tx, actor: Actor, claim: Claim, kept: KeptReply): Promise<Reply> => {
+const replay = async (
+  tx: Tx,
+  actor: Actor,
+  claim: IdempotencyClaim,
+  kept: KeptReply,
+): Promise<StoredResponse> => {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- stored by `write`, from the subject of the first
   const subject = kept.subject as Subject
   await requireReadableSubject(tx, actor, subject)
@@ -134,7 +140,7 @@ const replay = async (tx: Tx, actor: Actor, claim: Claim, kept: KeptReply): Prom
 }
 
 /** What a write without an actor did: there is no answer to repeat, so no subject. */
-export type SystemChange<T> = Omit<Change<T>, 'subject'>
+export type SystemChange<T> = Omit<Effect<T>, 'subject'>
 
 /** The write path without an actor, in the turns of a caller: sign-up, sessions. Nothing to repeat. */
 export const writeFor = <T>(

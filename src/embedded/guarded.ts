@@ -2,7 +2,7 @@
 // gone, however that happened, the pipe closes and the shell stops the child. It runs in its own session, so
 // that Ctrl-C in a terminal reaches only us and we stop the parts in order.
 import { closeSync, openSync } from 'node:fs'
-import { until, within } from '../deadline.ts'
+import { until, withTimeout } from '../deadline.ts'
 import { tailOf } from './log-tail.ts'
 import { identify, isAlive, type ProcessIdentity } from './process-identity.ts'
 
@@ -91,7 +91,7 @@ export const startGuarded = async (options: GuardedOptions): Promise<Guarded> =>
     stdio: ['pipe', 'pipe', 'ignore'],
     detached: true,
   })
-  const pid = Number(await within(startTimeoutMs, `starting ${command[0]}`, firstLine(shell.stdout)))
+  const pid = Number(await withTimeout(startTimeoutMs, `starting ${command[0]}`, firstLine(shell.stdout)))
   const child = identify(pid) ?? { pid, born: 'gone before it could be looked at' }
   const exited = shell.exited.then(async (code) => {
     await end(child, stopSignal, orphanTimeoutMs) // a guard that was killed guards nothing

@@ -13,36 +13,36 @@ export interface BusOptions {
 export interface BusListener {
   onMessage(channel: string, message: string): void
   /** The channel is heard from now on: at first, and again whenever Redis is back. */
-  onHeard(channel: string): void
+  onSubscribed(channel: string): void
 }
 
 const maxUnderWay = 1_000
 const pingEveryMs = 2_000
 /** Channels of one subscribe command. */
-const atOnce = 500
+const channelsPerCommand = 500
 
 export class Bus implements AsyncDisposable {
   readonly stats = { heard: 0, said: 0, lost: 0 }
-  readonly #ear: RedisConnection
+  readonly #subscriber: RedisConnection
   readonly #channels = new Set<string>()
   readonly #timer: Timer
   #listener: BusListener | null = null
   #underWay = 0
 
   constructor(private readonly options: BusOptions) {
-    this.#ear = openRedis(options.redisUrl, 'listening', options.log)
-    this.#ear.client.on('message', (channel: string, message: string) => {
+    this.#subscriber = openRedis(options.redisUrl, 'listening', options.log)
+    this.#subscriber.client.on('message', (channel: string, message: string) => {
       this.stats.heard += 1
       if (this.#channels.has(channel)) this.#listener?.onMessage(channel, message)
     })
-    this.#ear.client.on('ready', () => {
+    this.#subscriber.client.on('ready', () => {
       const channels = [...this.#channels]
-      for (let start = 0; start < channels.length; start += atOnce)
-        void this.#hear(channels.slice(start, start + atOnce))
+      for (let start = 0; start < channels.length; start += channelsPerCommand)
+        void this.#subscribe(channels.slice(start, start + channelsPerCommand))
     })
     // A connection that only listens notices by its own questions that nobody answers.
     this.#timer = setInterval(() => {
-      if (this.#isUp) this.#ear.client.ping().catch(() => {})
+      if (this.#isUp) this.#subscriber.client.ping().catch(() => {})
     }, pingEveryMs)
   }
 
@@ -53,16 +53,16 @@ export class Bus implements AsyncDisposable {
 
   join(channel: string): void {
     this.#channels.add(channel)
-    if (this.#isUp) void this.#hear([channel])
+    if (this.#isUp) void this.#subscribe([channel])
   }
 
   leave(channel: string): void {
     this.#channels.delete(channel)
-    if (this.#isUp) this.#ear.client.unsubscribe(channel).catch(() => {}) // what is heard of it is ignored
+    if (this.#isUp) this.#subscriber.client.unsubscribe(channel).catch(() => {}) // what is heard of it is ignored
   }
 
   /** Best effort: never throws, never waits. */
-  say(channel: string, message: string): void {
+  publish(channel: string, message: string): void {
     if (this.#underWay >= maxUnderWay) {
       this.stats.lost += 1
       return
@@ -80,19 +80,19 @@ export class Bus implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer)
     this.#listener = null
-    await this.#ear[Symbol.asyncDispose]()
+    await this.#subscriber[Symbol.asyncDispose]()
   }
 
   get #isUp(): boolean {
-    return this.#ear.client.status === 'ready'
+    return this.#subscriber.client.status === 'ready'
   }
 
-  async #hear(channels: string[]): Promise<void> {
+  async #subscribe(channels: string[]): Promise<void> {
     try {
-      await this.#ear.client.subscribe(...channels)
+      await this.#subscriber.client.subscribe(...channels)
     } catch {
       return // the connection is gone; all are joined again once there is another
     }
-    for (const channel of channels) if (this.#channels.has(channel)) this.#listener?.onHeard(channel)
+    for (const channel of channels) if (this.#channels.has(channel)) this.#listener?.onSubscribed(channel)
   }
 }

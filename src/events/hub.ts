@@ -6,23 +6,23 @@ import type { LogEntry, Scope } from '../model/event.ts'
 
 export interface Subscriber {
   /** Entries of the subscribed scope, ascending. Must not wait; what it throws is a failure of the hub. */
-  deliver(entries: LogEntry[]): void
+  onEntries(entries: LogEntry[]): void
   /** Who has this may be told late, and then in place of `deliver` to read all that came from this entry on. */
-  resume?(first: LogEntry): void
+  onBacklog?(first: LogEntry): void
   /** The log's numbers began anew, and what was said just before was perhaps not delivered. */
-  epochChanged?(): void
+  onEpochChange?(): void
 }
 
 export type ControlListener = (entry: LogEntry) => void
 
 /** Subscribers between two looks at the clock. */
-const atOnce = 64
+const subscribersPerSlice = 64
 
 export class Hub {
-  readonly #scopes = new Map<Scope, Audience>()
+  readonly #scopes = new Map<Scope, ScopeSubscribers>()
   readonly #controls = new Set<ControlListener>()
   /** Where a round is not over, in the order in which they go on. */
-  readonly #late = new Set<Audience>()
+  readonly #pending = new Set<ScopeSubscribers>()
   #isResuming = false
   #sliceEndsAt = 0
 
@@ -37,7 +37,7 @@ export class Hub {
 
   /** Returns the way out; calling it twice does nothing. */
   subscribe(scope: Scope, subscriber: Subscriber): () => void {
-    const audience = this.#scopes.get(scope) ?? new Audience()
+    const audience = this.#scopes.get(scope) ?? new ScopeSubscribers()
     this.#scopes.set(scope, audience)
     audience.add(subscriber)
     return () => {
@@ -53,16 +53,16 @@ export class Hub {
   }
 
   /** Takes what the tail read of one shard. */
-  deliver(entries: LogEntry[]): void {
+  publish(entries: LogEntry[]): void {
     this.#sliceEndsAt = performance.now() + this.sliceMs
     try {
-      this.#deliver(entries)
+      this.#publish(entries)
     } catch (error) {
       this.#fail(error)
     }
   }
 
-  #deliver(entries: LogEntry[]): void {
+  #publish(entries: LogEntry[]): void {
     let start = 0
     for (let index = 0; index < entries.length; index += 1) {
       if (!entries[index]!.control) continue
@@ -74,58 +74,59 @@ export class Hub {
     this.#fanOut(start === 0 ? entries : entries.slice(start))
   }
 
-  epochChanged(): void {
-    for (const audience of this.#scopes.values()) audience.epochChanged()
+  notifyEpochChange(): void {
+    for (const audience of this.#scopes.values()) audience.onEpochChange()
   }
 
   /** Whether somebody who follows the scope is still to be told what was delivered. */
-  isLate(scope: Scope): boolean {
-    return this.#scopes.get(scope)?.isLate ?? false
+  hasPendingRound(scope: Scope): boolean {
+    return this.#scopes.get(scope)?.hasPendingRound ?? false
   }
 
   #fanOut(entries: LogEntry[]): void {
-    if (entries.length === 1) return this.#tell(entries[0]!.scope, entries)
-    for (const [scope, ofScope] of Map.groupBy(entries, (entry) => entry.scope)) this.#tell(scope, ofScope)
+    if (entries.length === 1) return this.#publishToScope(entries[0]!.scope, entries)
+    for (const [scope, ofScope] of Map.groupBy(entries, (entry) => entry.scope))
+      this.#publishToScope(scope, ofScope)
   }
 
-  #tell(scope: Scope, entries: LogEntry[]): void {
+  #publishToScope(scope: Scope, entries: LogEntry[]): void {
     const audience = this.#scopes.get(scope)
     if (!audience) return
-    audience.take(entries)
-    if (this.#late.has(audience)) return
-    if (performance.now() < this.#sliceEndsAt && audience.goOn(this.#sliceEndsAt)) return
-    this.#late.add(audience)
+    audience.enqueue(entries)
+    if (this.#pending.has(audience)) return
+    if (performance.now() < this.#sliceEndsAt && audience.continueRound(this.#sliceEndsAt)) return
+    this.#pending.add(audience)
     if (!this.#isResuming) void this.#resume()
   }
 
   async #resume(): Promise<void> {
     this.#isResuming = true
     try {
-      await this.#tellLate()
+      await this.#runPendingRounds()
     } catch (error) {
       this.#fail(error)
     }
     this.#isResuming = false
   }
 
-  async #tellLate(): Promise<void> {
+  async #runPendingRounds(): Promise<void> {
     let endsAt = 0
-    for (const audience of this.#late) {
+    for (const audience of this.#pending) {
       do {
         if (performance.now() >= endsAt) {
           await setImmediate()
           endsAt = performance.now() + this.sliceMs
         }
-      } while (!audience.goOn(endsAt))
+      } while (!audience.continueRound(endsAt))
       // Deleted and added again, it has its next turn after the others.
-      this.#late.delete(audience)
-      if (audience.isLate) this.#late.add(audience)
+      this.#pending.delete(audience)
+      if (audience.hasPendingRound) this.#pending.add(audience)
     }
   }
 
   #fail(error: unknown): void {
-    for (const audience of this.#scopes.values()) audience.drop()
-    this.#late.clear()
+    for (const audience of this.#scopes.values()) audience.dropRounds()
+    this.#pending.clear()
     this.onFailure(error)
   }
 
@@ -143,64 +144,64 @@ interface Round {
 }
 
 /** Who follows one scope: some are told at once, the others in rounds, which can stop at anybody and go on. */
-class Audience {
-  readonly #prompt = new Set<Subscriber>()
-  readonly #patient = new Set<Subscriber>()
+class ScopeSubscribers {
+  readonly #immediate = new Set<Subscriber>()
+  readonly #deferrable = new Set<Subscriber>()
   #round: Round | null = null
   #next: Round | null = null
 
   get isEmpty(): boolean {
-    return this.#prompt.size === 0 && this.#patient.size === 0
+    return this.#immediate.size === 0 && this.#deferrable.size === 0
   }
 
-  get isLate(): boolean {
+  get hasPendingRound(): boolean {
     return this.#round !== null
   }
 
   add(subscriber: Subscriber): void {
-    const subscribers = subscriber.resume ? this.#patient : this.#prompt
+    const subscribers = subscriber.onBacklog ? this.#deferrable : this.#immediate
     subscribers.add(subscriber)
   }
 
   delete(subscriber: Subscriber): void {
-    this.#prompt.delete(subscriber)
-    this.#patient.delete(subscriber)
+    this.#immediate.delete(subscriber)
+    this.#deferrable.delete(subscriber)
   }
 
   /** Nobody is told any more of what was delivered. */
-  drop(): void {
+  dropRounds(): void {
     this.#round = null
     this.#next = null
   }
 
   /** What is still to be told has numbers that mean nothing to whoever joins from now on. */
-  epochChanged(): void {
-    this.drop()
-    for (const subscribers of [this.#prompt, this.#patient])
-      for (const subscriber of subscribers) subscriber.epochChanged?.()
+  onEpochChange(): void {
+    this.dropRounds()
+    for (const subscribers of [this.#immediate, this.#deferrable])
+      for (const subscriber of subscribers) subscriber.onEpochChange?.()
   }
 
   /** For the prompt now, for the others in the round that begins next. */
-  take(entries: LogEntry[]): void {
-    for (const subscriber of this.#prompt) subscriber.deliver(entries)
+  enqueue(entries: LogEntry[]): void {
+    for (const subscriber of this.#immediate) subscriber.onEntries(entries)
     if (this.#next) this.#next.isMore = true
     else {
-      const round = { entries, isMore: false, rest: this.#patient.values() }
+      const round = { entries, isMore: false, rest: this.#deferrable.values() }
       if (this.#round) this.#next = round
       else this.#round = round
     }
   }
 
   /** Goes on with the round for at least some of them, until the time is over. Returns whether it is done. */
-  goOn(endsAt: number): boolean {
+  continueRound(endsAt: number): boolean {
     if (!this.#round) return true
     const { entries, isMore, rest } = this.#round
     for (let count = 1; ; count += 1) {
       const { value, done } = rest.next()
       if (done) break
-      if (isMore) value.resume!(entries[0]!)
-      else value.deliver(entries)
-      if (count % atOnce === 0 && performance.now() >= endsAt) return false
+      if (isMore) value.onBacklog!(entries[0]!)
+      else value.onEntries(entries)
+      if (count % subscribersPerSlice === 0 && performance.now() >= endsAt) return false
     }
     this.#round = this.#next
     this.#next = null

@@ -30,7 +30,7 @@ export interface PublisherStats {
 }
 
 /** What waits for the push in flight. */
-interface Lane {
+interface ShardQueue {
   epoch: string
   waiting: LogEntry[]
   bytes: number
@@ -44,7 +44,7 @@ const closeTimeoutMs = 2_000
 export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }): StreamPublisher => {
   const { redis, log } = deps
   const stats: PublisherStats = { pushed: 0, pushes: 0, refused: 0, failed: 0, dropped: 0 }
-  const lanes = Array.from({ length: shardCount }, (): Lane => ({
+  const lanes = Array.from({ length: shardCount }, (): ShardQueue => ({
     epoch: '',
     waiting: [],
     bytes: 0,
@@ -52,13 +52,13 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
   }))
   let isFailing = false
 
-  const drop = (lane: Lane): void => {
+  const drop = (lane: ShardQueue): void => {
     stats.dropped += lane.waiting.length
     lane.waiting = []
     lane.bytes = 0
   }
 
-  const take = (lane: Lane): LogEntry[] => {
+  const take = (lane: ShardQueue): LogEntry[] => {
     // Transactions of one shard commit in order, but their answers may be read out of order.
     lane.waiting.sort((a, b) => a.seq - b.seq)
     const batch = lane.waiting.splice(0, batchLength(lane.waiting))
@@ -66,7 +66,7 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
     return batch
   }
 
-  const drain = async (lane: Lane, shard: number): Promise<void> => {
+  const drain = async (lane: ShardQueue, shard: number): Promise<void> => {
     while (lane.waiting.length > 0) {
       const { epoch } = lane
       const batch = take(lane)

@@ -1,6 +1,6 @@
 // What a role requires of Redis: before it starts, its version and that it is let in; while it runs, that it takes
 // writes. Redis being away is no reason not to start: events are then read from PostgreSQL, later than usual.
-import { within } from '../deadline.ts'
+import { withTimeout } from '../deadline.ts'
 import { messageOf } from '../errors.ts'
 import type { Warnings } from '../log.ts'
 import { configurationFailure, exitCodes, StartFailure } from '../start/failure.ts'
@@ -29,7 +29,7 @@ export const checkRedis = async (url: string, log: Warnings): Promise<void> => {
 }
 
 const requireServer = async ({ client }: RedisConnection, log: Warnings): Promise<void> => {
-  const info = await within(checkTimeoutMs, 'checking Redis', client.info())
+  const info = await withTimeout(checkTimeoutMs, 'checking Redis', client.info())
   const fact = (name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? ''
   const [major = 0, minor = 0] = fact('redis_version').split('.').map(Number)
   if (major < oldest.major || (major === oldest.major && minor < oldest.minor))
@@ -77,7 +77,7 @@ export const createRedisProbe = ({ client }: RedisConnection): RedisProbe => {
 const probe = async (client: RedisConnection['client']): Promise<RedisHealth> => {
   if (client.status !== 'ready') return { status: 'degraded', reason: 'Redis is away' }
   try {
-    await within(probeTimeoutMs, 'writing to Redis', client.set(probeKey, '1', 'EX', probeSeconds))
+    await withTimeout(probeTimeoutMs, 'writing to Redis', client.set(probeKey, '1', 'EX', probeSeconds))
     return { status: 'up' }
   } catch (error) {
     const sentence = redisAnswer(error)?.message.replace(/^REDIS_URL:? /, '')

@@ -2,7 +2,7 @@
 // deadline, and a connection that stops answering is thrown away: a half-open one never comes back by itself.
 import { isIP } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
-import { within } from '../deadline.ts'
+import { withTimeout } from '../deadline.ts'
 import type { Log } from '../log.ts'
 import { readRedisUrl } from '../settings/redis-url.ts'
 import { configurationFailure, exitCodes, unavailableFailure, type StartFailure } from '../start/failure.ts'
@@ -125,7 +125,7 @@ export const connectOnce = async (url: string): Promise<RedisConnection> => {
   let reason: unknown
   client.on('error', (error) => (reason ??= error))
   try {
-    await within(checkTimeoutMs, 'connecting to Redis', client.connect())
+    await withTimeout(checkTimeoutMs, 'connecting to Redis', client.connect())
     // The driver goes on in database 0 where the one of the URL is refused.
     if (place.database > 0) await client.select(place.database)
   } catch (error) {

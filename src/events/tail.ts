@@ -34,7 +34,7 @@ export interface TailStats {
 }
 
 /** The heads, and when (ms since 1970) the reading of them began. */
-interface Look {
+interface HeadsReading {
   heads: Heads
   startedAt: number
 }
@@ -59,7 +59,7 @@ export class Tail implements AsyncDisposable {
   #targets: number[] = []
   #fills: (Promise<void> | undefined)[] = []
   #reader: StreamReader
-  #looking: Promise<Look> | undefined
+  #headsReading: Promise<HeadsReading> | undefined
   #stop = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
 
@@ -85,7 +85,7 @@ export class Tail implements AsyncDisposable {
   async start(): Promise<void> {
     await this.#retrying(confirmEveryMs, async () => {
       const startedAt = Date.now()
-      this.#jump(await this.#heads())
+      this.#moveToHeads(await this.#heads())
       this.#confirmedAt = startedAt
       return 'done'
     })
@@ -99,7 +99,7 @@ export class Tail implements AsyncDisposable {
    */
   async notice(epoch: string): Promise<void> {
     // A look that is under way may have begun before the epoch did; the next one has not.
-    for (let looks = 0; looks < 2 && epoch !== this.#epoch; looks += 1) await this.#look()
+    for (let looks = 0; looks < 2 && epoch !== this.#epoch; looks += 1) await this.#readHeadsShared()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -142,17 +142,17 @@ export class Tail implements AsyncDisposable {
           sliceEndsAt = performance.now() + sliceMs
         }
         if (epoch !== this.#epoch) break
-        this.#takeStreamed(shard, entries)
+        this.#admitStreamed(shard, entries)
       }
       return 'again'
     })
   }
 
-  #takeStreamed(shard: number, entries: LogEntry[]): void {
+  #admitStreamed(shard: number, entries: LogEntry[]): void {
     const last = entries.at(-1)!.seq
     if (!isContiguous(entries, entries[0]!.seq - 1)) this.#violation(shard, 'stream', entries)
     this.#seen[shard] = Math.max(this.#seen[shard]!, last)
-    this.#deliver(shard, entries, 'fromStream')
+    this.#admit(shard, entries, 'fromStream')
     if (this.#positions[shard]! >= last) return
     if (!this.#fills[shard]) this.stats.gapFills += 1
     this.#catchUp(shard, last).catch(() => {}) // the next look at the heads finds it again
@@ -160,7 +160,7 @@ export class Tail implements AsyncDisposable {
 
   #followLog(): Promise<void> {
     return this.#retrying(confirmEveryMs, async () => {
-      const { heads, startedAt } = await this.#look()
+      const { heads, startedAt } = await this.#readHeadsShared()
       const late = () => heads.seqs.flatMap((seq, shard) => (this.#positions[shard]! < seq ? [shard] : []))
       if (late().length > 0) await pause(graceMs, this.#stop.signal)
       await Promise.all(late().map((shard) => this.#catchUp(shard, heads.seqs[shard]!)))
@@ -170,16 +170,16 @@ export class Tail implements AsyncDisposable {
   }
 
   /** Reads the heads and moves to a new epoch with them. One at a time, whoever asks. */
-  #look(): Promise<Look> {
-    return (this.#looking ??= this.#lookNow().finally(() => (this.#looking = undefined)))
+  #readHeadsShared(): Promise<HeadsReading> {
+    return (this.#headsReading ??= this.#readHeads().finally(() => (this.#headsReading = undefined)))
   }
 
-  async #lookNow(): Promise<Look> {
+  async #readHeads(): Promise<HeadsReading> {
     const startedAt = Date.now()
     const heads = await this.#heads()
     if (heads.epoch !== this.#epoch) {
       this.options.log.warn({ epoch: heads.epoch }, 'the log has a new epoch')
-      this.#jump(heads)
+      this.#moveToHeads(heads)
       this.#reader.interrupt()
       this.options.onEpoch?.(heads.epoch)
     }
@@ -190,7 +190,7 @@ export class Tail implements AsyncDisposable {
     return this.options.db.read(readHeads, { deadlineMs: headsDeadlineMs })
   }
 
-  #jump({ epoch, seqs }: Heads): void {
+  #moveToHeads({ epoch, seqs }: Heads): void {
     this.#epoch = epoch
     this.#positions = [...seqs]
     this.#seen = [...seqs]
@@ -216,7 +216,7 @@ export class Tail implements AsyncDisposable {
           this.#violation(shard, 'log', entries)
           this.#positions[shard] = Math.max(this.#positions[shard]!, entries[0]!.seq - 1) // past retention
         }
-        this.#deliver(shard, entries, 'fromLog')
+        this.#admit(shard, entries, 'fromLog')
       }
     } finally {
       fills[shard] = undefined // in the same step as the last look at the target
@@ -224,7 +224,7 @@ export class Tail implements AsyncDisposable {
   }
 
   /** Lets through what continues the shard and leaves the rest: repeats before it, and all after a hole. */
-  #deliver(shard: number, entries: LogEntry[], source: 'fromStream' | 'fromLog'): void {
+  #admit(shard: number, entries: LogEntry[], source: 'fromStream' | 'fromLog'): void {
     const position = this.#positions[shard]!
     let from = 0
     while (from < entries.length && entries[from]!.seq <= position) from += 1

@@ -5,7 +5,7 @@ import { AppError } from '../errors.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { policiesOf } from '../limits/policies.ts'
 import type { RatePolicy, RateState } from '../limits/rate.ts'
-import { factsOf, pathOf } from './request.ts'
+import { contextOf, pathOf } from './request.ts'
 
 type AllowanceDeps = Pick<Deps, 'config' | 'limiter'>
 type PasswordCheckDeps = Pick<Deps, 'config' | 'db' | 'attempts' | 'passwords'>
@@ -14,7 +14,7 @@ type PasswordCheckDeps = Pick<Deps, 'config' | 'db' | 'attempts' | 'passwords'>
 type Headers = Record<string, string | number>
 
 /** Draws one request from a policy and says so in the headers. 429 `rate_limited`. */
-export const demandAllowance = async (
+export const takeRateLimit = async (
   { config, limiter }: AllowanceDeps,
   headers: Headers,
   policy: RatePolicy,
@@ -35,10 +35,10 @@ const rateLimited = ({ resetSeconds }: RateState): AppError =>
   new AppError('rate_limited', undefined, { retryAfter: resetSeconds })
 
 /** What every request draws: from its user's bucket, or its address's where there is no user. */
-export const demandRequest = (deps: AllowanceDeps, request: Request, headers: Headers): Promise<void> => {
-  const { identity, ip } = factsOf(request)
+export const limitRequest = (deps: AllowanceDeps, request: Request, headers: Headers): Promise<void> => {
+  const { identity, ip } = contextOf(request)
   const key = identity ? identity.actor.userId : addressKey(ip)
-  return demandAllowance(deps, headers, policiesOf(deps.config).requests, key)
+  return takeRateLimit(deps, headers, policiesOf(deps.config).requests, key)
 }
 
 const reading = new Set(['GET', 'HEAD', 'OPTIONS'])
@@ -49,7 +49,7 @@ export const requireWritable = (
   request: Request,
   headers: Headers,
 ): void => {
-  const { identity } = factsOf(request)
+  const { identity } = contextOf(request)
   if (!config.rateLimit || !identity || reading.has(request.method)) return
   if (pathOf(request).startsWith('/api/auth/')) return
   const state = writtenBytes.stateOf(identity.actor.userId)
@@ -66,7 +66,7 @@ export const requireWritable = (
 export const passwordCheck =
   (deps: PasswordCheckDeps, request: Request, headers: Headers): PasswordCheck =>
   async (account, password, hash) => {
-    const { identity, ip } = factsOf(request)
+    const { identity, ip } = contextOf(request)
     const verify = () => deps.passwords.verify(password, hash, identity?.actor.userId)
     if (!deps.config.rateLimit) return verify()
     const { signInsOfAddress, signInsOfAccount } = policiesOf(deps.config)
@@ -77,9 +77,9 @@ export const passwordCheck =
     const ends: ((isFailure: boolean) => Promise<void>)[] = []
     let isFailure = false
     try {
-      if (device === undefined) ends.push(await demandAttempt(deps, headers, signInsOfAddress, address))
+      if (device === undefined) ends.push(await beginAttempt(deps, headers, signInsOfAddress, address))
       const key = accountKey(account, device)
-      ends.push(await demandAttempt(deps, headers, signInsOfAccount, key))
+      ends.push(await beginAttempt(deps, headers, signInsOfAccount, key))
       const verdict = await verify()
       isFailure = !verdict.valid
       return verdict
@@ -90,7 +90,7 @@ export const passwordCheck =
   }
 
 /** Begins an attempt and answers how it ends. 429 `rate_limited`. */
-const demandAttempt = async (
+const beginAttempt = async (
   { attempts }: Pick<Deps, 'attempts'>,
   headers: Headers,
   policy: RatePolicy,

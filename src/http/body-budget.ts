@@ -5,7 +5,7 @@ import { AppError, overloaded } from '../errors.ts'
 import { ByteBudget, type Reservation } from '../limits/byte-budget.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { maxBodyBytes } from './body.ts'
-import { factsOf } from './request.ts'
+import { contextOf } from './request.ts'
 
 /** What a body of unknown length takes before any of it is read; reading takes the rest as it comes. */
 const unknownLengthBytes = 64 * 1024
@@ -36,7 +36,7 @@ export class BodyBudget {
   arrived(request: Request): boolean {
     const { headers } = request
     const hasBody = headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0
-    if (hasBody) factsOf(request).incoming = { isRead: false, reservation: null }
+    if (hasBody) contextOf(request).incoming = { isRead: false, reservation: null }
     return hasBody
   }
 
@@ -46,7 +46,7 @@ export class BodyBudget {
    * with a stream.
    */
   reserve(request: Request): void {
-    const facts = factsOf(request)
+    const facts = contextOf(request)
     if (!facts.incoming) return
     const bytes = bytesOf(request)
     const isSignedIn = request.headers.has('authorization')
@@ -60,7 +60,7 @@ export class BodyBudget {
 
   /** The body is the user's from here on. @throws AppError 429 where the user has too many under way, 503. */
   identified(request: Request, userId: string): void {
-    const { incoming: body } = factsOf(request)
+    const { incoming: body } = contextOf(request)
     if (!body?.reservation) return
     const { bytes } = body.reservation
     body.reservation[Symbol.dispose]()
@@ -73,7 +73,7 @@ export class BodyBudget {
 
   /** The request was answered. */
   release(request: Request): void {
-    const { incoming: body } = factsOf(request)
+    const { incoming: body } = contextOf(request)
     body?.reservation?.[Symbol.dispose]()
     if (body) body.reservation = null
   }

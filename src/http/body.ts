@@ -2,7 +2,7 @@
 // Idempotency-Key.
 import { AppError, invalid, overloaded } from '../errors.ts'
 import type { BodyFacts } from './body-budget.ts'
-import { factsOf } from './request.ts'
+import { contextOf } from './request.ts'
 
 export const maxBodyBytes = 1024 * 1024
 
@@ -25,7 +25,7 @@ export const readJson = async (request: Request, mediaType: string, deadlineMs: 
   if (declared !== null && Number(declared) > maxBodyBytes) throw new AppError('payload_too_large')
   // One of unknown length may turn out to be empty, and then has no type.
   if (declared !== null) requireJson(request, mediaType)
-  const bytes = await readBounded(request.body, factsOf(request).incoming, deadlineMs)
+  const bytes = await readBounded(request.body, contextOf(request).incoming, deadlineMs)
   if (bytes.byteLength === 0) return undefined
   requireJson(request, mediaType)
   const detail = shapeFault(bytes)
@@ -33,7 +33,7 @@ export const readJson = async (request: Request, mediaType: string, deadlineMs: 
   const value = parse(bytes)
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw invalid({ pointer: '', detail: 'must be an object' })
-  factsOf(request).body = value
+  contextOf(request).body = value
   return value
 }
 

@@ -4,7 +4,7 @@ import { NotFoundError, ParseError, ValidationError } from 'elysia'
 import { AppError, codes, messageOf, isUnavailable } from '../errors.ts'
 import { codeOfError } from '../start/failure.ts'
 import type { Log } from '../log.ts'
-import { factsOf, pathOf } from './request.ts'
+import { contextOf, pathOf } from './request.ts'
 
 /** The AppError behind anything a hook or handler threw. */
 export const toAppError = (error: unknown): AppError => {
@@ -42,7 +42,7 @@ const pathsOf = (error: ValidationError): string =>
  */
 export const problem = (thrown: unknown, request: Request, log: Log): Response => {
   const error = toAppError(thrown)
-  const { id } = factsOf(request)
+  const { id } = contextOf(request)
   if (isUnavailable(error) && error.cause === undefined) {
     // A refusal for want of room or time, not a failure: who sends too much must not fill the log.
     const fields = { requestId: id, code: error.code, oncePerMinute: `503 ${error.message}` }

@@ -5,7 +5,7 @@ import { Elysia } from 'elysia'
 import type { Deps } from '../deps.ts'
 import { AppError } from '../errors.ts'
 import { toCanonical } from '../model/canonical.ts'
-import { demandRequest, requireWritable } from './allowance.ts'
+import { limitRequest, requireWritable } from './allowance.ts'
 import { readJson } from './body.ts'
 import { clientAddress } from './client-address.ts'
 import { problem } from './errors.ts'
@@ -13,7 +13,7 @@ import { requirePlace } from './exact-path.ts'
 import { checkRequest, type RouteSchemas } from './faults.ts'
 import { authenticate, isGuarded } from './guard.ts'
 import { readQuery, requireFewParameters } from './query.ts'
-import { factsOf, hasValidHost, pathOf, startRequest } from './request.ts'
+import { contextOf, hasValidHost, pathOf, createContext } from './request.ts'
 import { routeOf, type RouteTable } from './route-table.ts'
 
 const securityHeaders = {
@@ -22,12 +22,12 @@ const securityHeaders = {
   'Referrer-Policy': 'no-referrer',
 }
 
-export const frame = (deps: Deps, routes: RouteTable) =>
+export const requestPipeline = (deps: Deps, routes: RouteTable) =>
   new Elysia({ name: 'frame' })
     .onRequest(async ({ request, server, set }) => {
       const peer = server?.requestIP(request)?.address ?? ''
       const forwardedFor = request.headers.get('x-forwarded-for')
-      const facts = startRequest(request, clientAddress(forwardedFor, peer, deps.config.trustedProxies))
+      const facts = createContext(request, clientAddress(forwardedFor, peer, deps.config.trustedProxies))
       const { headers } = set
       Object.assign(headers, securityHeaders)
       headers['X-Request-Id'] = facts.id
@@ -39,7 +39,7 @@ export const frame = (deps: Deps, routes: RouteTable) =>
       bodies.reserve(request)
       const path = pathOf(request)
       const refusal = isGuarded(path) ? await refusalOf(request, deps.authenticator) : null
-      if (isLimited(path)) await demandRequest(deps, request, headers)
+      if (isLimited(path)) await limitRequest(deps, request, headers)
       // What does not exist is 404 or 405, with credentials or without.
       facts.place = requirePlace(request, routes)
       if (refusal !== null) throw refusal
@@ -67,11 +67,11 @@ export const frame = (deps: Deps, routes: RouteTable) =>
     })
     .onError({ as: 'global' }, ({ error, request }) => {
       const answer = problem(error, request, deps.log)
-      factsOf(request).problemStatus = answer.status
+      contextOf(request).problemStatus = answer.status
       return answer
     })
     .onAfterResponse({ as: 'global' }, ({ request, responseValue }) => {
-      const facts = factsOf(request)
+      const facts = contextOf(request)
       deps.bodies.release(request)
       if (facts.identity) deps.writtenBytes.add(facts.identity.actor.userId, facts.writtenBytes ?? 0)
       deps.log.info(
@@ -96,7 +96,7 @@ const refusalOf = (request: Request, authenticator: Deps['authenticator']): Prom
 
 /** What the route of a request declares; nothing before its path is known. */
 const schemasOf = (request: Request): RouteSchemas => {
-  const { place } = factsOf(request)
+  const { place } = contextOf(request)
   return (place && routeOf(place, request.method)?.hooks) ?? {}
 }
 

@@ -4,7 +4,7 @@ import { Elysia } from 'elysia'
 import type { Authenticator } from '../deps.ts'
 import { bearerTokenOf } from '../domain/bearer.ts'
 import { AppError } from '../errors.ts'
-import { factsOf } from './request.ts'
+import { contextOf } from './request.ts'
 
 /** Everything that answers without credentials. The socket checks its own. */
 export const publicPaths = new Set([
@@ -29,7 +29,7 @@ export const authenticate = async (request: Request, authenticator: Authenticato
   const header = request.headers.get('authorization')
   const token = header && bearerTokenOf(header)
   if (!token) throw new AppError('unauthenticated')
-  factsOf(request).identity = await authenticator.authenticate(token)
+  contextOf(request).identity = await authenticator.authenticate(token)
 }
 
 /** How the OpenAPI document introduces the guarded operations of one tag. */
@@ -41,7 +41,7 @@ export const guarded = (tag: string) => (summary: string) => ({
 
 /** Gives handlers `actor`. Using it on an unguarded path is a bug that answers 401. */
 export const signedIn = new Elysia({ name: 'signed-in' }).derive({ as: 'scoped' }, ({ request }) => {
-  const { identity } = factsOf(request)
+  const { identity } = contextOf(request)
   if (!identity) throw new AppError('unauthenticated')
   return { actor: identity.actor }
 })

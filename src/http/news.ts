@@ -24,16 +24,16 @@ export class News implements Disposable {
     this.#leave = [
       ...wanted.map(({ scope, cursor }) =>
         deps.hub.subscribe(scope, {
-          deliver: (entries) => {
+          onEntries: (entries) => {
             // The tail may be a moment behind what the first read saw.
             if (entries.at(-1)!.seq <= cursor.seq) return
             this.#moved.add(scope)
             this.release()
           },
-          epochChanged: all,
+          onEpochChange: all,
         }),
       ),
-      deps.hub.subscribe(userScope(userId), { deliver: controls }),
+      deps.hub.subscribe(userScope(userId), { onEntries: controls }),
     ]
   }
 

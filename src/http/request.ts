@@ -4,7 +4,7 @@ import { AppError } from '../errors.ts'
 import type { BodyFacts } from './body-budget.ts'
 import type { Place } from './route-table.ts'
 
-export interface RequestFacts {
+export interface RequestContext {
   id: string
   startedAt: number
   /** What the request stored, for the limit of a day. */
@@ -22,11 +22,11 @@ export interface RequestFacts {
   problemStatus?: number
 }
 
-const facts = new WeakMap<Request, RequestFacts>()
+const facts = new WeakMap<Request, RequestContext>()
 
-export const startRequest = (request: Request, ip: string): RequestFacts => {
+export const createContext = (request: Request, ip: string): RequestContext => {
   const given = request.headers.get('x-request-id')
-  const made: RequestFacts = {
+  const made: RequestContext = {
     id: given && /^[\w.:@/+=-]{1,128}$/.test(given) ? given : Bun.randomUUIDv7(),
     startedAt: performance.now(),
     body: undefined,
@@ -37,7 +37,8 @@ export const startRequest = (request: Request, ip: string): RequestFacts => {
   return made
 }
 
-export const factsOf = (request: Request): RequestFacts => facts.get(request) ?? startRequest(request, '')
+export const contextOf = (request: Request): RequestContext =>
+  facts.get(request) ?? createContext(request, '')
 
 /** Whether the Host header names one host, or there is none: HTTP/1.0 health checks send none. */
 export const hasValidHost = ({ url, headers }: Request): boolean => {

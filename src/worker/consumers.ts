@@ -65,14 +65,14 @@ const readEntries = 500
 /** Handled in one transaction: each makes at most two entries for one person, and loops keep to 200 a scope. */
 const maxHandled = 100
 const maxAttempts = 5
-const lookEveryMs = 1_000
+const waitMs = 1_000
 /** So that a steady trickle is handled in small batches instead of a transaction an entry. */
-const restMs = 20
+const batchDelayMs = 20
 /** Positions that moved past nothing of interest are stored this often. */
 const storeEveryMs = 1_000
 
 /** One consumer on one shard, from its stored position on, until `signal` aborts. Never rejects. */
-export class Lane {
+export class ShardConsumer {
   /** In which what follows is true. */
   #epoch = ''
   /** What the database has; null when that is not known. */
@@ -120,7 +120,7 @@ export class Lane {
     const entries = await source.read(this.shard, this.#position, readEntries)
     if (entries.length === 0) {
       if (this.#isStoreDue()) await this.#store()
-      return source.wait(this.shard, this.#position, lookEveryMs, signal)
+      return source.wait(this.shard, this.#position, waitMs, signal)
     }
     if (entries[0]!.seq !== this.#position + 1) {
       const lost = {
@@ -131,12 +131,12 @@ export class Lane {
       }
       this.deps.log.error(lost, 'the log does not keep these entries any more: their effects are missing')
     }
-    await this.#take(entries, signal)
-    if (entries.length < readEntries) await pause(restMs, signal)
+    await this.#handleAll(entries, signal)
+    if (entries.length < readEntries) await pause(batchDelayMs, signal)
   }
 
   /** Handles the entries, as many a transaction as the lane dares. */
-  async #take(entries: LogEntry[], signal: AbortSignal): Promise<void> {
+  async #handleAll(entries: LogEntry[], signal: AbortSignal): Promise<void> {
     const concerned = entries.filter((entry) => this.consumer.concerns(entry))
     while (concerned.length > 0) {
       if (signal.aborted) return
@@ -162,7 +162,7 @@ export class Lane {
       if (isInterruption(error)) throw error
       this.#noteFailure(error, batch)
       if (this.#failing.attempts < maxAttempts) throw error
-      await this.#bury(error, batch[0]!)
+      await this.#deadLetter(error, batch[0]!)
     }
     await failpoint?.('after-commit')
   }
@@ -180,7 +180,7 @@ export class Lane {
   }
 
   /** Puts the entry aside and goes past it. */
-  async #bury(error: unknown, entry: LogEntry): Promise<void> {
+  async #deadLetter(error: unknown, entry: LogEntry): Promise<void> {
     const letter = { consumer: this.consumer.name, entry, error: messageOf(error), attempts: maxAttempts }
     await this.#commit(entry.seq, async (tx) => {
       await insertDeadLetter(tx, letter)
@@ -227,7 +227,7 @@ export class Lane {
 
   /** How long to wait before the next try. */
   #backoff(error: unknown): number {
-    if (error instanceof PositionMoved) return restMs
+    if (error instanceof PositionMoved) return batchDelayMs
     const { attempts } = this.#failing
     if (!isInterruption(error)) return attempts === 0 ? 0 : backoffMs(attempts, 100, 5_000)
     this.#interruptions += 1

@@ -10,11 +10,11 @@ import type { Redis, RedisConnection } from '../events/redis.ts'
 import { Ring } from '../events/ring.ts'
 import { Tail } from '../events/tail.ts'
 import type { Log } from '../log.ts'
-import { Lane, newStats, type Consumer, type ConsumerStats, type Failpoint } from './consumers.ts'
+import { ShardConsumer, newStats, type Consumer, type ConsumerStats, type Failpoint } from './consumers.ts'
 import { notifications } from './dispatch/notify.ts'
 import { serveHealth, type WorkerHealth } from './http.ts'
 import { maintain, type Retention } from './jobs/maintenance.ts'
-import { newOverdueStats, tellOverdue, type OverdueStats } from './jobs/overdue.ts'
+import { newOverdueStats, notifyOverdue, type OverdueStats } from './jobs/overdue.ts'
 import { bringNamesIntoForm, bringTasksIntoForm } from './jobs/text-form.ts'
 import { createLogSource } from './log-source.ts'
 import { loop } from './loop.ts'
@@ -84,10 +84,10 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
   await tail.start()
 
   const stats = new Map(consumers.map(({ name }) => [name, newStats()]))
-  const lanes = new Set<Lane>()
+  const lanes = new Set<ShardConsumer>()
   const lane = async (consumer: Consumer, shard: number, signal: AbortSignal): Promise<void> => {
     const laneDeps = { db, publisher, source, log, failpoint: deps.failpoint }
-    const lane = new Lane(laneDeps, consumer, shard, stats.get(consumer.name)!)
+    const lane = new ShardConsumer(laneDeps, consumer, shard, stats.get(consumer.name)!)
     lanes.add(lane)
     await lane.run(signal)
     lanes.delete(lane)
@@ -111,7 +111,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       everyMs: config.overdueIntervalMs,
       log,
       signal,
-      work: () => tellOverdue({ db, publisher, stats: overdue, signal }),
+      work: () => notifyOverdue({ db, publisher, stats: overdue, signal }),
     }),
     loop({
       name: 'maintenance',

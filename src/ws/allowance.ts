@@ -4,7 +4,7 @@ import { limits } from './protocol.ts'
 
 const forgiveEveryMs = 10_000
 
-export class Allowance {
+export class FrameRateLimiter {
   #frames: number = limits.frameBurst
   #signals: number = limits.signalsPerSecond
   #bytes: number = limits.bytesPerSecond

@@ -4,18 +4,18 @@ import type { Identity } from '../deps.ts'
 import { findPlace, parsePresenceKey, type PresenceKey } from '../domain/presence.ts'
 import { asciiJson } from '../model/text.ts'
 import type { Watcher } from './presence-room.ts'
-import type { Outlet, SocketDeps } from './outlet.ts'
+import type { ConnectionHandle, SocketDeps } from './outlet.ts'
 import type { Rid } from '../model/frames.ts'
 import { limits, type ErrorFrameCode, type SignalKind } from './protocol.ts'
 
-export class Attendance implements Watcher {
+export class ConnectionPresence implements Watcher {
   readonly #keys = new Set<PresenceKey>()
   /** Where somebody came or left while the connection was parked. */
   readonly #missed = new Set<PresenceKey>()
   #isOver = false
 
   constructor(
-    private readonly outlet: Outlet,
+    private readonly outlet: ConnectionHandle,
     private readonly deps: Pick<SocketDeps, 'db' | 'presence'>,
   ) {}
 
@@ -39,7 +39,7 @@ export class Attendance implements Watcher {
     if (this.#isOver) return
     if (!isReader) return this.outlet.error('not_found', rid)
     this.outlet.send({ t: 'ok', rid })
-    this.#tellFull(key)
+    this.#sendFull(key)
   }
 
   unwatch(rid: Rid | null, text: string): void {
@@ -66,8 +66,8 @@ export class Attendance implements Watcher {
     if (rid !== null) this.outlet.send({ t: 'ok', rid })
   }
 
-  tellOf(key: PresenceKey, frame: string, isPresence: boolean): void {
-    if (!this.outlet.parked) this.outlet.sendText(frame)
+  sendPresence(key: PresenceKey, frame: string, isPresence: boolean): void {
+    if (!this.outlet.isParked) this.outlet.sendText(frame)
     else if (isPresence) this.#missed.add(key)
   }
 
@@ -77,11 +77,11 @@ export class Attendance implements Watcher {
   }
 
   /** The connection is no longer parked. */
-  drained(): void {
+  onDrain(): void {
     for (const key of this.#missed) {
-      if (this.outlet.parked) return
+      if (this.outlet.isParked) return
       this.#missed.delete(key)
-      this.#tellFull(key)
+      this.#sendFull(key)
     }
   }
 
@@ -92,7 +92,7 @@ export class Attendance implements Watcher {
     this.#missed.clear()
   }
 
-  #tellFull(key: PresenceKey): void {
+  #sendFull(key: PresenceKey): void {
     const frame = this.deps.presence.full(this, key)
     if (frame && this.#keys.has(key)) this.outlet.send(frame)
   }

@@ -6,10 +6,10 @@ import { isTransient } from '../errors.ts'
 import type { LogEntry, Scope } from '../model/event.ts'
 import { closeCodes, type CloseReason, type Rid } from '../model/frames.ts'
 import { newId } from '../model/scalar.ts'
-import { Allowance } from './allowance.ts'
-import { Attendance } from './attendance.ts'
-import { closeReasonOf, identify, verdictOn } from './identify.ts'
-import type { Outlet, SocketDeps } from './outlet.ts'
+import { FrameRateLimiter } from './allowance.ts'
+import { ConnectionPresence } from './attendance.ts'
+import { closeReasonOf, identify, closeReasonForControl } from './identify.ts'
+import type { ConnectionHandle, SocketDeps } from './outlet.ts'
 import {
   heartbeat,
   limits,
@@ -18,7 +18,7 @@ import {
   type BadFrame,
   type ClientFrame,
   type ErrorFrameCode,
-  type Patience,
+  type SocketTimings,
   type ServerFrame,
 } from './protocol.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -26,38 +26,38 @@ import { Subscriptions } from './subscriptions.ts'
 export type Socket = ServerWebSocket<Connection>
 
 /** What the sockets of a process know of each other. */
-export interface Registry {
+export interface ConnectionRegistry {
   /** Called once the person is known; may close this connection, or the person's oldest. */
-  identified(connection: Connection): void
+  onIdentified(connection: Connection): void
 }
 
 type State = { is: 'greeting' } | { is: 'open'; identity: Identity } | { is: 'closed' }
 
-export class Connection implements Outlet {
+export class Connection implements ConnectionHandle {
   readonly id = newId()
   // Times are of the process's own clock: one that is set must not end or flood anything.
   readonly #openedAt = performance.now()
   #state: State = { is: 'greeting' }
   #userId = ''
   #socket: Socket | null = null
-  #heardAt = performance.now()
-  #toldAt = performance.now()
+  #lastReceivedAt = performance.now()
+  #lastPositionAt = performance.now()
   #parkedAt: number | null = null
-  #waiting = 0
-  #turn: Promise<void> = Promise.resolve()
-  readonly #allowance = new Allowance()
+  #queuedFrames = 0
+  #frameQueue: Promise<void> = Promise.resolve()
+  readonly #rateLimiter = new FrameRateLimiter()
   readonly #subscriptions: Subscriptions
-  readonly #attendance: Attendance
+  readonly #presence: ConnectionPresence
 
   /** @param greeting what the upgrade already decided: who it is, or why it has to close. */
   constructor(
     private readonly deps: SocketDeps,
-    private readonly registry: Registry,
+    private readonly registry: ConnectionRegistry,
     private readonly greeting: Identity | CloseReason | null,
-    private readonly patience: Patience,
+    private readonly timings: SocketTimings,
   ) {
     this.#subscriptions = new Subscriptions(this, deps)
-    this.#attendance = new Attendance(this, deps)
+    this.#presence = new ConnectionPresence(this, deps)
   }
 
   /** Empty until it is known; kept after the end. */
@@ -70,56 +70,56 @@ export class Connection implements Outlet {
     return this.#state.is === 'open' ? this.#state.identity : null
   }
 
-  get parked(): boolean {
+  get isParked(): boolean {
     return this.#parkedAt !== null
   }
 
-  get line(): Socket | null {
-    return this.isClosed || this.parked ? null : this.#socket
+  get rawSocket(): Socket | null {
+    return this.isClosed || this.isParked ? null : this.#socket
   }
 
   get isClosed(): boolean {
     return this.#state.is === 'closed'
   }
 
-  opened(socket: Socket): void {
+  onOpen(socket: Socket): void {
     this.#socket = socket
     if (typeof this.greeting === 'string') this.close(this.greeting)
     else if (this.greeting) this.#welcome(this.greeting)
   }
 
   /** Takes a message. Handling overlaps in Bun, so frames queue here, a bounded number of them. */
-  received(message: string | Buffer): void {
-    this.#heardAt = performance.now()
+  onMessage(message: string | Buffer): void {
+    this.#lastReceivedAt = performance.now()
     if (this.#state.is === 'closed') return
     if (typeof message !== 'string') return this.close('protocol_violation')
     const frame = parseFrame(message)
     const kind = frame.t === 'signal' ? 'signal' : 'frame'
-    const verdict = this.#allowance.take(kind, Buffer.byteLength(message), this.#heardAt)
+    const verdict = this.#rateLimiter.take(kind, Buffer.byteLength(message), this.#lastReceivedAt)
     if (verdict === 'close') return this.close('too_fast')
     if (verdict === 'refuse') return this.error('rate', 'rid' in frame ? frame.rid : null, 1)
-    this.#waiting += 1
-    if (this.#waiting > limits.frameBurst + limits.subscriptions) return this.close('too_fast')
-    this.#turn = this.#turn
+    this.#queuedFrames += 1
+    if (this.#queuedFrames > limits.frameBurst + limits.subscriptions) return this.close('too_fast')
+    this.#frameQueue = this.#frameQueue
       .then(() => this.#handle(frame))
       .catch((error: unknown) => {
         this.deps.log.error({ err: error, connection: this.id }, 'a socket frame failed')
         this.close('server_error')
       })
-      .finally(() => (this.#waiting -= 1))
+      .finally(() => (this.#queuedFrames -= 1))
   }
 
   /** A ping of the WebSocket itself: Bun has answered it. */
-  pinged(): void {
-    this.#heardAt = performance.now()
-    if (this.#allowance.take('frame', 0, this.#heardAt) === 'close') this.close('too_fast')
+  onPing(): void {
+    this.#lastReceivedAt = performance.now()
+    if (this.#rateLimiter.take('frame', 0, this.#lastReceivedAt) === 'close') this.close('too_fast')
   }
 
   /** The kernel took some of what was unsent: go on where each subscription stands. */
-  drained(): void {
+  onDrain(): void {
     if (this.#parkedAt === null || (this.#socket?.getBufferedAmount() ?? 0) > parkBytes) return
     this.#parkedAt = null
-    this.#attendance.drained()
+    this.#presence.onDrain()
     this.catchUp()
   }
 
@@ -127,32 +127,33 @@ export class Connection implements Outlet {
     this.#subscriptions.catchUp()
   }
 
-  closed(): void {
+  onClose(): void {
     this.#state = { is: 'closed' }
     this.#subscriptions.end()
-    this.#attendance.end()
+    this.#presence.end()
   }
 
   /** Called every second: deadlines and positions. `now` is of `performance.now()`. */
   tick(now: number): void {
     const state = this.#state
-    const { hello, silent, parked, expired, position } = this.patience
+    const { helloTimeoutMs, silenceTimeoutMs, parkedTimeoutMs, tokenGraceMs, positionIntervalMs } =
+      this.timings
     if (state.is === 'closed') return
-    if (state.is === 'greeting' && now - this.#openedAt > hello) return this.close('no_hello')
-    if (now - this.#heardAt > silent) return this.#terminate()
-    this.drained() // whatever became of its event
-    if (this.#parkedAt !== null && now - this.#parkedAt > parked) return this.close('slow_consumer')
-    if (state.is === 'open' && Date.now() > state.identity.expiresAt + expired)
+    if (state.is === 'greeting' && now - this.#openedAt > helloTimeoutMs) return this.close('no_hello')
+    if (now - this.#lastReceivedAt > silenceTimeoutMs) return this.#terminate()
+    this.onDrain() // whatever became of its event
+    if (this.#parkedAt !== null && now - this.#parkedAt > parkedTimeoutMs) return this.close('slow_consumer')
+    if (state.is === 'open' && Date.now() > state.identity.expiresAt + tokenGraceMs)
       return this.close('token_expired')
-    if (now - this.#toldAt < position || this.parked) return
-    this.#toldAt = now
-    this.#subscriptions.tellPositions()
+    if (now - this.#lastPositionAt < positionIntervalMs || this.isParked) return
+    this.#lastPositionAt = now
+    this.#subscriptions.sendPositions()
   }
 
   /** A control entry of this person's own scope. */
-  controlled({ control }: LogEntry): void {
+  onControl({ control }: LogEntry): void {
     if (this.#state.is !== 'open') return
-    const verdict = verdictOn(control, this.#state.identity.actor.sessionId)
+    const verdict = closeReasonForControl(control, this.#state.identity.actor.sessionId)
     if (verdict) this.close(verdict)
   }
 
@@ -163,16 +164,16 @@ export class Connection implements Outlet {
   sendText(frame: string): void {
     if (this.isClosed || !this.#socket) return
     const sent = this.#socket.send(frame)
-    if (sent <= 0) this.unsent(sent)
+    if (sent <= 0) this.onUnsent(sent)
   }
 
-  unsent(sent: number): void {
+  onUnsent(sent: number): void {
     // The frame is lost and Bun would go on behind it. The client resumes from its cursor instead.
     if (sent === 0) return this.close('slow_consumer')
     if (this.#parkedAt !== null || (this.#socket?.getBufferedAmount() ?? 0) <= parkBytes) return
     this.#parkedAt = performance.now()
     this.deps.stats.parked += 1
-    this.#subscriptions.holdBack()
+    this.#subscriptions.suspend()
   }
 
   error(code: ErrorFrameCode, rid: Rid | null, retryAfter?: number): void {
@@ -186,26 +187,30 @@ export class Connection implements Outlet {
   close(reason: CloseReason): void {
     if (this.#state.is === 'closed') return
     if (reason === 'overloaded')
-      this.send({ t: 'bye', code: closeCodes.overloaded, reconnectAfter: this.deps.doorway.turnAway() })
-    this.closed()
+      this.send({
+        t: 'bye',
+        code: closeCodes.overloaded,
+        reconnectAfter: this.deps.doorway.nextRetryWindow(),
+      })
+    this.onClose()
     if (reason === 'slow_consumer') this.deps.stats.dropped += 1
     if (reason === 'overloaded') this.deps.stats.overloaded += 1
     this.#socket?.close(closeCodes[reason], reason)
   }
 
-  gone(scope: Scope): void {
-    this.#subscriptions.gone(scope)
+  onSubscriptionEnd(scope: Scope): void {
+    this.#subscriptions.remove(scope)
   }
 
   #terminate(): void {
-    this.closed()
+    this.onClose()
     this.#socket?.terminate()
   }
 
   #welcome(identity: Identity): void {
     this.#state = { is: 'open', identity }
     this.#userId = identity.actor.userId
-    this.registry.identified(this)
+    this.registry.onIdentified(this)
     this.send({
       t: 'welcome',
       connection: this.id,
@@ -251,11 +256,11 @@ export class Connection implements Outlet {
       case 'unsub':
         return this.#subscriptions.leave(frame.rid, frame.scope, identity)
       case 'watch':
-        return this.#attendance.watch(frame.rid, frame.key, identity)
+        return this.#presence.watch(frame.rid, frame.key, identity)
       case 'unwatch':
-        return this.#attendance.unwatch(frame.rid, frame.key)
+        return this.#presence.unwatch(frame.rid, frame.key)
       case 'signal':
-        return this.#attendance.signal(frame, identity)
+        return this.#presence.signal(frame, identity)
       case 'auth':
         return this.#renew(frame.rid, frame.token)
     }

@@ -10,7 +10,7 @@ const everyMs = 0.5
 const maxWaitMs = 5_000
 const minSpreadMs = 500
 
-export class Doorway {
+export class HandshakeLimiter {
   #inside = 0
   /** Who was turned away and was not yet due at `#countedAt`. */
   #awaited = 0
@@ -21,12 +21,12 @@ export class Doorway {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  get inside(): number {
+  get inProgress(): number {
     return this.#inside
   }
 
   /** Null where it is full; otherwise `using` the answer leaves again. */
-  enter(): Disposable | null {
+  tryEnter(): Disposable | null {
     if (this.#inside >= this.most) return null
     this.#inside += 1
     let isInside = true
@@ -39,7 +39,7 @@ export class Doorway {
   }
 
   /** Between which milliseconds from now one more who is turned away may come: behind those before, within 10 s. */
-  turnAway(): [number, number] {
+  nextRetryWindow(): [number, number] {
     const now = this.now()
     this.#awaited = Math.max(0, this.#awaited - (now - this.#countedAt) / everyMs) + 1
     this.#countedAt = now

@@ -23,7 +23,8 @@ export const identify = async <T>(
       const identity = await authenticator.authenticate(token)
       const { userId, sessionId } = identity.actor
       const isStale = heard.some(
-        ({ scope, control }) => scope === userScope(userId) && verdictOn(control, sessionId) !== null,
+        ({ scope, control }) =>
+          scope === userScope(userId) && closeReasonForControl(control, sessionId) !== null,
       )
       if (!isStale && epoch === tail.epoch) return accept(identity)
     }
@@ -34,7 +35,7 @@ export const identify = async <T>(
 }
 
 /** What a control entry of a person's scope means for a socket of that session; null for nothing. */
-export const verdictOn = (control: Control | null, sessionId: string): CloseReason | null => {
+export const closeReasonForControl = (control: Control | null, sessionId: string): CloseReason | null => {
   switch (control?.kind) {
     case 'role':
       return 'position_lost'

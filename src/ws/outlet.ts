@@ -2,7 +2,7 @@
 import type { ServerWebSocket } from 'bun'
 import type { Deps } from '../deps.ts'
 import type { Scope } from '../model/event.ts'
-import type { Doorway } from './doorway.ts'
+import type { HandshakeLimiter } from './doorway.ts'
 import type { Presence } from './presence.ts'
 import type { CloseReason, Rid } from '../model/frames.ts'
 import type { ErrorFrameCode, ServerFrame } from './protocol.ts'
@@ -25,17 +25,17 @@ export type SocketsDeps = Pick<
 >
 
 /** With what the sockets of a process have together. */
-export type SocketDeps = SocketsDeps & { doorway: Doorway; presence: Presence }
+export type SocketDeps = SocketsDeps & { doorway: HandshakeLimiter; presence: Presence }
 
 /** The socket itself: `send` answers 0 for a lost frame, -1 for one that waits unsent, else the bytes sent. */
-export type Line = Pick<ServerWebSocket, 'send'>
+export type RawSocket = Pick<ServerWebSocket, 'send'>
 
-export interface Outlet {
+export interface ConnectionHandle {
   readonly userId: string
   /** For a live subscription to send on until `holdBack`, telling what was not sent; null where nothing may be. */
-  readonly line: Line | null
+  readonly rawSocket: RawSocket | null
   /** Whether too much is unsent: send nothing, wait for `catchUp`. */
-  readonly parked: boolean
+  readonly isParked: boolean
   readonly isClosed: boolean
   /** Calls `catchUp` of each subscription that waits, unless parked. */
   catchUp(): void
@@ -43,11 +43,11 @@ export interface Outlet {
   /** A frame that is text already. */
   sendText(frame: string): void
   /** A `send` on the line answered this, which is 0 or less. May hold back or close. */
-  unsent(sent: number): void
+  onUnsent(sent: number): void
   error(code: ErrorFrameCode, rid: Rid | null, retryAfter?: number): void
   /** Sends within `work` leave in one write. */
   cork(work: () => void): void
   close(reason: CloseReason): void
   /** The subscription ended itself. */
-  gone(scope: Scope): void
+  onSubscriptionEnd(scope: Scope): void
 }

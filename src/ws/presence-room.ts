@@ -13,7 +13,7 @@ import type { ErrorFrameCode } from './protocol.ts'
 export interface Watcher {
   readonly userId: string
   /** A frame of a place it watches; `isPresence` where the next one of its kind stands for it. */
-  tellOf(key: PresenceKey, frame: string, isPresence: boolean): void
+  sendPresence(key: PresenceKey, frame: string, isPresence: boolean): void
   /** The watch is over without having been asked for. */
   watchEnded(key: PresenceKey, code: ErrorFrameCode): void
 }
@@ -88,11 +88,11 @@ export class PresenceRoom implements Subscriber {
 
   tell(frame: string, isPresence: boolean, isFor: (watcher: Watcher) => boolean): void {
     for (const [watcher, { isIn }] of this.#watches)
-      if (isIn && isFor(watcher)) watcher.tellOf(this.key, frame, isPresence)
+      if (isIn && isFor(watcher)) watcher.sendPresence(this.key, frame, isPresence)
   }
 
   /** Called by the hub with what the log says of the place's project. */
-  deliver(entries: LogEntry[]): void {
+  onEntries(entries: LogEntry[]): void {
     for (const entry of entries) {
       const { control } = entry
       if (control?.kind === 'delete') this.#doubtAll()
@@ -104,7 +104,7 @@ export class PresenceRoom implements Subscriber {
     }
   }
 
-  epochChanged(): void {
+  onEpochChange(): void {
     this.#doubtAll()
   }
 

@@ -1,7 +1,7 @@
 // Who is at one place, as this process knows it: its own people and what other processes said of theirs. Only the
 // clock comes from outside. Bounded: above `maxListed` people nobody is named any more, there is only a count.
 import type { PresenceKey } from '../domain/presence.ts'
-import type { Patience, PresenceFrame } from './protocol.ts'
+import type { SocketTimings, PresenceFrame } from './protocol.ts'
 
 /** Above this many people at a place, a count only. */
 export const maxListed = 200
@@ -35,7 +35,7 @@ export class PresenceView {
 
   constructor(
     readonly key: PresenceKey,
-    private readonly patience: Pick<Patience, 'leave' | 'presenceTtl'>,
+    private readonly timings: Pick<SocketTimings, 'presenceLeaveDelayMs' | 'presenceTtlMs'>,
   ) {}
 
   enter(userId: string): void {
@@ -58,7 +58,7 @@ export class PresenceView {
     const named = new Set((users ?? []).slice(0, maxListed))
     if (count === 0) this.#elsewhere.delete(process)
     else {
-      const expiresAt = now + this.patience.presenceTtl
+      const expiresAt = now + this.timings.presenceTtlMs
       this.#elsewhere.set(process, { users: named, unnamed: users ? 0 : count, expiresAt })
     }
     for (const userId of named) this.#gone.delete(userId)
@@ -102,7 +102,9 @@ export class PresenceView {
       this.#shownCount = present
       return { t: 'presence', key: this.key, count: present }
     }
-    const over = [...this.#gone].filter(([, since]) => now - since >= this.patience.leave).map(([id]) => id)
+    const over = [...this.#gone]
+      .filter(([, since]) => now - since >= this.timings.presenceLeaveDelayMs)
+      .map(([id]) => id)
     for (const userId of over) {
       this.#gone.delete(userId)
       present.delete(userId)

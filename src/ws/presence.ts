@@ -6,7 +6,7 @@ import { newId } from '../model/scalar.ts'
 import { PresenceRoom, type Watcher } from './presence-room.ts'
 import { newsSince, PresenceView, type Attendance } from './presence-view.ts'
 import type { SocketsDeps } from './outlet.ts'
-import type { Patience, PresenceFrame, ServerFrame } from './protocol.ts'
+import type { SocketTimings, PresenceFrame, ServerFrame } from './protocol.ts'
 
 interface Place {
   room: PresenceRoom
@@ -16,7 +16,7 @@ interface Place {
   /** Whether the others are to say who is there with them. */
   asks: boolean
   saidAt: number
-  toldAt: number
+  lastDiffAt: number
   /** Watchers who had a full frame since the last news, with that frame. */
   full: Map<Watcher, PresenceFrame>
   /** Deliveries of signals left in this second. */
@@ -46,17 +46,20 @@ export class Presence implements Disposable {
 
   constructor(
     private readonly deps: Pick<SocketsDeps, 'bus' | 'db' | 'hub' | 'log' | 'stats'>,
-    private readonly patience: Patience,
+    private readonly timings: SocketTimings,
   ) {
     deps.bus.listen({
       onMessage: (channel, message) => this.#hear(channel, message),
-      onHeard: (channel) => this.#ask(channel),
+      onSubscribed: (channel) => this.#ask(channel),
     })
     let ticks = 0
     this.#timer = setInterval(() => {
       ticks += 1
-      this.#tick(performance.now(), (ticks * patience.presence) % 1_000 < patience.presence)
-    }, patience.presence)
+      this.#tick(
+        performance.now(),
+        (ticks * timings.presenceCheckIntervalMs) % 1_000 < timings.presenceCheckIntervalMs,
+      )
+    }, timings.presenceCheckIntervalMs)
   }
 
   /** Places somebody of this process watches. */
@@ -92,7 +95,7 @@ export class Presence implements Disposable {
   /** To everybody else who watches. The right to read was looked at by the caller. */
   signal(key: PresenceKey, frame: string, sender: Watcher): void {
     this.#signalHere(key, frame, sender)
-    this.deps.bus.say(channelOf(key), `s${this.#process}${frame}`)
+    this.deps.bus.publish(channelOf(key), `s${this.#process}${frame}`)
   }
 
   [Symbol.dispose](): void {
@@ -100,7 +103,7 @@ export class Presence implements Disposable {
   }
 
   #open(key: PresenceKey): Place {
-    const view = new PresenceView(key, this.patience)
+    const view = new PresenceView(key, this.timings)
     const room = new PresenceRoom(key, this.deps, {
       entered: (userId) => {
         view.enter(userId)
@@ -122,7 +125,7 @@ export class Presence implements Disposable {
       isUnsaid: false,
       asks: false,
       saidAt: -Infinity,
-      toldAt: -Infinity,
+      lastDiffAt: -Infinity,
       full: new Map(),
       signalsLeft: maxSignalDeliveries,
     }
@@ -132,33 +135,33 @@ export class Presence implements Disposable {
   }
 
   #tick(now: number, isNewSecond: boolean): void {
-    const { presenceNews, presenceRefresh } = this.patience
+    const { presenceDiffIntervalMs, presenceAnnounceIntervalMs } = this.timings
     let said = 0
     for (const [key, place] of this.#places) {
       if (isNewSecond) place.signalsLeft = maxSignalDeliveries
-      const waitMs = place.isUnsaid ? presenceNews : presenceRefresh
+      const waitMs = place.isUnsaid ? presenceDiffIntervalMs : presenceAnnounceIntervalMs
       if (now - place.saidAt >= waitMs && said < maxSaid) {
         said += 1
-        this.#sayOwn(key, place, now)
+        this.#announceOwn(key, place, now)
       }
-      if (now - place.toldAt < presenceNews) continue
+      if (now - place.lastDiffAt < presenceDiffIntervalMs) continue
       const news = place.view.news(now)
-      if (news) this.#tellNews(place, news, now)
+      if (news) this.#sendDiff(place, news, now)
       place.full.clear() // what they were told is now what all were told
     }
   }
 
-  #tellNews(place: Place, news: PresenceFrame, now: number): void {
-    place.toldAt = now
+  #sendDiff(place: Place, news: PresenceFrame, now: number): void {
+    place.lastDiffAt = now
     this.deps.stats.presence += 1
     place.room.tell(JSON.stringify(news), true, (watcher) => !place.full.has(watcher))
     for (const [watcher, full] of place.full) {
       const own = newsSince(full, news)
-      if (own && place.room.isIn(watcher)) watcher.tellOf(place.room.key, JSON.stringify(own), true)
+      if (own && place.room.isIn(watcher)) watcher.sendPresence(place.room.key, JSON.stringify(own), true)
     }
   }
 
-  #sayOwn(key: PresenceKey, place: Place, now: number): void {
+  #announceOwn(key: PresenceKey, place: Place, now: number): void {
     this.#say(key, { ...place.view.own, ...(place.asks && { asks: true }) })
     place.isUnsaid = false
     place.asks = false
@@ -166,7 +169,7 @@ export class Presence implements Disposable {
   }
 
   #say(key: PresenceKey, said: Said): void {
-    this.deps.bus.say(channelOf(key), `h${this.#process}${JSON.stringify(said)}`)
+    this.deps.bus.publish(channelOf(key), `h${this.#process}${JSON.stringify(said)}`)
   }
 
   /** At the next look. */

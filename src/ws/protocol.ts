@@ -19,48 +19,48 @@ export const limits = {
 } as const
 
 /** Milliseconds after which a connection is told something or ended. Tests bring their own. */
-export interface Patience {
+export interface SocketTimings {
   /** Between two looks at every connection. */
-  sweep: number
-  hello: number
+  sweepIntervalMs: number
+  helloTimeoutMs: number
   /** A peer that says nothing for this long is gone. */
-  silent: number
+  silenceTimeoutMs: number
   /** A token may be this old past its expiry before the socket is closed. */
-  expired: number
+  tokenGraceMs: number
   /** For a parked connection to read what is unsent. */
-  parked: number
+  parkedTimeoutMs: number
   /** Between two positions. */
-  position: number
+  positionIntervalMs: number
   /** Who left a place is told after this long, unless they came back. */
-  leave: number
+  presenceLeaveDelayMs: number
   /** Between two looks at who is present. */
-  presence: number
+  presenceCheckIntervalMs: number
   /** Between two frames of news of one place. */
-  presenceNews: number
+  presenceDiffIntervalMs: number
   /** Between two times a process says again who of its people is where. */
-  presenceRefresh: number
+  presenceAnnounceIntervalMs: number
   /** How long that counts. */
-  presenceTtl: number
+  presenceTtlMs: number
   /** A fan-out that takes longer lets everything else go first. */
-  fanOut: number
+  fanOutSliceMs: number
   /** Not a time: upgrades and subscriptions being joined at once. */
-  handshakes: number
+  maxHandshakes: number
 }
 
-export const patience: Patience = {
-  sweep: 1_000,
-  hello: 5_000,
-  silent: 60_000,
-  expired: 30_000,
-  parked: 30_000,
-  position: heartbeat.position,
-  leave: 5_000,
-  presence: 100,
-  presenceNews: 1_000,
-  presenceRefresh: 20_000,
-  presenceTtl: 45_000,
-  fanOut: 4,
-  handshakes: 200,
+export const socketTimings: SocketTimings = {
+  sweepIntervalMs: 1_000,
+  helloTimeoutMs: 5_000,
+  silenceTimeoutMs: 60_000,
+  tokenGraceMs: 30_000,
+  parkedTimeoutMs: 30_000,
+  positionIntervalMs: heartbeat.position,
+  presenceLeaveDelayMs: 5_000,
+  presenceCheckIntervalMs: 100,
+  presenceDiffIntervalMs: 1_000,
+  presenceAnnounceIntervalMs: 20_000,
+  presenceTtlMs: 45_000,
+  fanOutSliceMs: 4,
+  maxHandshakes: 200,
 }
 
 /** Beyond this many unsent bytes a connection is parked: nothing more is sent until it drains. */

@@ -9,13 +9,13 @@ import { isAllowedOrigin } from '../domain/origin.ts'
 import { AppError, messageOf } from '../errors.ts'
 import { idOf, type LogEntry } from '../model/event.ts'
 import { closeCodes, subprotocol, type CloseReason } from '../model/frames.ts'
-import { Connection, type Registry } from './connection.ts'
+import { Connection, type ConnectionRegistry } from './connection.ts'
 import { closeReasonOf, identify } from './identify.ts'
-import { Doorway } from './doorway.ts'
+import { HandshakeLimiter } from './doorway.ts'
 import type { SocketDeps, SocketsDeps } from './outlet.ts'
 import { Presence } from './presence.ts'
-import { limits, patience, sendBufferBytes, type Patience } from './protocol.ts'
-import { UpgradeMeter } from './upgrade-meter.ts'
+import { limits, socketTimings, sendBufferBytes, type SocketTimings } from './protocol.ts'
+import { ConnectRateLimiter } from './upgrade-meter.ts'
 
 /**
  * Where there are other servers the slices are the spread: closing at most 500 sockets a second brings at most 500
@@ -35,25 +35,25 @@ const maxDrainMs = 20_000
 /** How often a drain looks whether there still are other servers, in slices. */
 const lookEverySlices = 1_000 / drainSliceMs
 
-export class Sockets implements Registry, AsyncDisposable {
+export class Sockets implements ConnectionRegistry, AsyncDisposable {
   readonly #connections = new Set<Connection>()
   readonly #ofUser = new Map<string, Set<Connection>>()
-  readonly #meter = new UpgradeMeter()
+  readonly #connectLimiter = new ConnectRateLimiter()
   readonly #timer: Timer
   readonly #leaveHub: () => void
 
-  readonly #patience: Patience
+  readonly #timings: SocketTimings
   readonly #deps: SocketDeps
 
-  constructor(deps: SocketsDeps, over: Partial<Patience> = {}) {
-    this.#patience = { ...patience, ...over }
+  constructor(deps: SocketsDeps, over: Partial<SocketTimings> = {}) {
+    this.#timings = { ...socketTimings, ...over }
     this.#deps = {
       ...deps,
-      doorway: new Doorway(this.#patience.handshakes),
-      presence: new Presence(deps, this.#patience),
+      doorway: new HandshakeLimiter(this.#timings.maxHandshakes),
+      presence: new Presence(deps, this.#timings),
     }
-    this.#timer = setInterval(() => this.#tick(), this.#patience.sweep)
-    this.#leaveHub = deps.hub.onControl((entry) => this.#controlled(entry))
+    this.#timer = setInterval(() => this.#tick(), this.#timings.sweepIntervalMs)
+    this.#leaveHub = deps.hub.onControl((entry) => this.#onControl(entry))
   }
 
   get size(): number {
@@ -71,16 +71,16 @@ export class Sockets implements Registry, AsyncDisposable {
     open: (socket) => {
       this.#connections.add(socket.data)
       this.#deps.stats.sockets = this.#connections.size
-      socket.data.opened(socket)
+      socket.data.onOpen(socket)
     },
-    message: (socket, message) => socket.data.received(message),
-    ping: (socket) => socket.data.pinged(),
-    drain: (socket) => socket.data.drained(),
+    message: (socket, message) => socket.data.onMessage(message),
+    ping: (socket) => socket.data.onPing(),
+    drain: (socket) => socket.data.onDrain(),
     close: (socket) => {
       this.#connections.delete(socket.data)
       this.#deps.stats.sockets = this.#connections.size
       this.#forget(socket.data)
-      socket.data.closed()
+      socket.data.onClose()
     },
   }
 
@@ -91,20 +91,20 @@ export class Sockets implements Registry, AsyncDisposable {
   async upgrade(request: Request, server: Server<Connection>, address: string): Promise<undefined> {
     if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
       throw new AppError('bad_request', 'This path speaks WebSocket only')
-    this.#demandRoom()
+    this.#requireCapacity()
     try {
-      await this.#greet(request, server, address)
+      await this.#authenticateUpgrade(request, server, address)
     } catch (error) {
       if (error instanceof AppError && error.kind !== 'unavailable' && error.kind !== 'rate_limited')
-        await this.#demandTry(address)
+        await this.#limitRefusedUpgrades(address)
       throw error
     }
     return undefined
   }
 
-  identified(connection: Connection): void {
+  onIdentified(connection: Connection): void {
     const { rateLimit, upgradesPerMinute, socketsPerUser } = this.#deps.config
-    if (rateLimit && !this.#meter.mayConnect(connection.userId, upgradesPerMinute))
+    if (rateLimit && !this.#connectLimiter.tryConnect(connection.userId, upgradesPerMinute))
       return connection.close('too_fast')
     const own = this.#ofUser.get(connection.userId) ?? new Set()
     this.#ofUser.set(connection.userId, own.add(connection))
@@ -115,7 +115,7 @@ export class Sockets implements Registry, AsyncDisposable {
   }
 
   /** The tail met a new epoch; what ended a session just before may have been passed over. Never throws. */
-  async epochChanged(): Promise<void> {
+  async onEpochChange(): Promise<void> {
     const seen = new Map([...this.#connections].map((connection) => [connection, connection.identity]))
     const ids = [...seen.values()].flatMap((identity) => identity?.actor.sessionId ?? [])
     const live = await this.#deps.systemDb
@@ -137,7 +137,7 @@ export class Sockets implements Registry, AsyncDisposable {
   }
 
   /** Something was perhaps not told to everybody: who follows anything comes back with its cursor. */
-  failed(): void {
+  closeAllAfterFailure(): void {
     for (const connection of this.#connections) connection.close('server_error')
   }
 
@@ -169,13 +169,13 @@ export class Sockets implements Registry, AsyncDisposable {
     this.#deps.presence[Symbol.dispose]()
   }
 
-  #demandRoom(): void {
+  #requireCapacity(): void {
     if (this.#deps.draining.aborted || this.#connections.size >= this.#deps.config.maxConnections)
       throw new AppError('unavailable', undefined, { retryAfter: 5 })
   }
 
   /** 429 where the address has been refused too often in this minute. */
-  async #demandTry(address: string): Promise<void> {
+  async #limitRefusedUpgrades(address: string): Promise<void> {
     const { config, limiter } = this.#deps
     if (!config.rateLimit) return
     const { allowed, resetSeconds } = await limiter.take(refusedUpgrades, address)
@@ -183,7 +183,7 @@ export class Sockets implements Registry, AsyncDisposable {
   }
 
   /** Switches, knowing who it is, or to wait for a greeting or a close. */
-  async #greet(request: Request, server: Server<Connection>, address: string): Promise<void> {
+  async #authenticateUpgrade(request: Request, server: Server<Connection>, address: string): Promise<void> {
     const origin = request.headers.get('origin')
     if (origin !== null && !isAllowedOrigin(origin, request, this.#deps.config))
       throw new AppError('origin_refused')
@@ -192,17 +192,17 @@ export class Sockets implements Registry, AsyncDisposable {
       .map((name) => name.trim())
       .filter(Boolean)
     const accept = (greeting: Identity | CloseReason | null): void => {
-      this.#demandRoom()
-      const connection = new Connection(this.#deps, this, greeting, this.#patience)
+      this.#requireCapacity()
+      const connection = new Connection(this.#deps, this, greeting, this.#timings)
       const headers = offered.length > 0 ? { 'Sec-WebSocket-Protocol': selectedOf(offered) } : {}
       if (!server.upgrade(request, { data: connection, headers }))
         throw new AppError('bad_request', 'The WebSocket handshake is incomplete')
     }
     const acceptStranger = async (greeting: CloseReason | null): Promise<void> => {
-      await this.#demandTry(address)
+      await this.#limitRefusedUpgrades(address)
       accept(greeting)
     }
-    using place = this.#deps.doorway.enter()
+    using place = this.#deps.doorway.tryEnter()
     if (!place) return accept('overloaded')
     const isSpoken = offered.includes(subprotocol)
     const header = request.headers.get('authorization')
@@ -230,10 +230,10 @@ export class Sockets implements Registry, AsyncDisposable {
     }
   }
 
-  #controlled(entry: LogEntry): void {
+  #onControl(entry: LogEntry): void {
     if (!entry.scope.startsWith('user:')) return
     const own = this.#ofUser.get(idOf(entry.scope))
-    for (const connection of own ?? []) connection.controlled(entry)
+    for (const connection of own ?? []) connection.onControl(entry)
   }
 
   #forget(connection: Connection): void {
@@ -244,7 +244,7 @@ export class Sockets implements Registry, AsyncDisposable {
 
   #tick(): void {
     const now = performance.now()
-    this.#meter.tick(now)
+    this.#connectLimiter.tick(now)
     for (const connection of this.#connections) connection.tick(now)
   }
 }

@@ -14,7 +14,7 @@ import type { Gap } from '../events/history.ts'
 import type { Subscriber } from '../events/hub.ts'
 import { backoffMs } from '../events/pause.ts'
 import { snapshotPath } from '../domain/sync.ts'
-import type { Line, Outlet, SocketDeps } from './outlet.ts'
+import type { RawSocket, ConnectionHandle, SocketDeps } from './outlet.ts'
 
 /** Behind by more numbers of the shard than this, and few of them of the scope, its own index is cheaper. */
 const maxShardReplay = 2_000
@@ -37,7 +37,7 @@ type State = 'waiting' | 'catching-up' | 'live' | 'over'
 
 export class Subscription implements Subscriber {
   /** While live, and the connection is not parked. */
-  #line: Line | null = null
+  #rawSocket: RawSocket | null = null
   #position: number
   #count = 0
   #state: State = 'waiting'
@@ -46,7 +46,7 @@ export class Subscription implements Subscriber {
 
   constructor(
     readonly start: Start,
-    private readonly outlet: Outlet,
+    private readonly outlet: ConnectionHandle,
     private readonly deps: SocketDeps,
   ) {
     this.#position = start.from
@@ -59,61 +59,61 @@ export class Subscription implements Subscriber {
   }
 
   /** Called by the hub, in order. Only a live subscription has reached the entry before these. */
-  deliver(entries: LogEntry[]): void {
+  onEntries(entries: LogEntry[]): void {
     try {
-      this.#deliver(entries)
+      this.#sendEntries(entries)
     } catch (error) {
-      this.#giveUp(error)
+      this.#closeAfterFailure(error)
     }
   }
 
-  #deliver(entries: LogEntry[]): void {
+  #sendEntries(entries: LogEntry[]): void {
     const entry = entries[0]!
     // Nearly always it is one, for everybody alike. What thousands do for the same frame is kept short and away from
     // their connections: each would be out of the cache, which made a fan-out 4 to 7 % longer.
     if (
-      this.#line === null ||
+      this.#rawSocket === null ||
       entries.length > 1 ||
       entry.control !== null ||
       entry.frame === null ||
       entry.seq <= this.#position
     )
-      return this.#deliverAny(entries)
+      return this.#sendAnyEntries(entries)
     this.#position = entry.seq
     this.#count += 1
     this.deps.stats.sent += 1
-    const sent = this.#line.send(entry.frame)
-    if (sent <= 0) this.outlet.unsent(sent)
+    const sent = this.#rawSocket.send(entry.frame)
+    if (sent <= 0) this.outlet.onUnsent(sent)
   }
 
-  #deliverAny(entries: LogEntry[]): void {
+  #sendAnyEntries(entries: LogEntry[]): void {
     if (this.#state !== 'live') return
-    this.#line = this.outlet.line // null if it was parked; it may have drained since
+    this.#rawSocket = this.outlet.rawSocket // null if it was parked; it may have drained since
     this.#send(entries)
   }
 
   /** Sends nothing on the line until it is given anew. */
-  holdBack(): void {
-    this.#line = null
+  suspend(): void {
+    this.#rawSocket = null
   }
 
   /** Called by the hub in place of `deliver`: goes on from memory in this very tick, as nearly always can be done. */
-  resume(first: LogEntry): void {
+  onBacklog(first: LogEntry): void {
     try {
-      this.#resume(first)
+      this.#continueFromRing(first)
     } catch (error) {
-      this.#giveUp(error)
+      this.#closeAfterFailure(error)
     }
   }
 
-  #resume(first: LogEntry): void {
+  #continueFromRing(first: LogEntry): void {
     if (this.#state !== 'live') return
     this.#position = Math.max(this.#position, first.seq - 1)
-    this.#become(this.outlet.parked ? 'waiting' : 'catching-up')
+    this.#enter(this.outlet.isParked ? 'waiting' : 'catching-up')
     while (this.#is('catching-up') && !this.#reachedTail()) {
       const entries = this.deps.history.recent(this.start.shard, this.#position)
       if (!entries) {
-        this.#become('waiting')
+        this.#enter('waiting')
         return this.outlet.catchUp()
       }
       this.#send(entries)
@@ -123,7 +123,7 @@ export class Subscription implements Subscriber {
 
   /** Sends what is missing until the tail is reached or the connection is parked. Never throws. */
   async catchUp(): Promise<void> {
-    this.#become('catching-up')
+    this.#enter('catching-up')
     let failures = 0
     while (this.#is('catching-up') && !this.#reachedTail()) {
       try {
@@ -137,40 +137,42 @@ export class Subscription implements Subscriber {
         failures += 1
         // Whoever reconnected would need PostgreSQL even more: the place is kept until it is back.
         if (isTransient(error)) await Bun.sleep(backoffMs(failures, 100, maxBackoffMs))
-        else this.#giveUp(error)
+        else this.#closeAfterFailure(error)
       }
     }
   }
 
   /** The client comes back with its cursor. */
-  #giveUp(error: unknown): void {
+  #closeAfterFailure(error: unknown): void {
     this.deps.log.error({ err: error, scope: this.start.scope }, 'a subscription failed')
     this.outlet.close('server_error')
   }
 
   /** Ends the subscription: nothing of the scope is sent any more. */
   end(): void {
-    this.#become('over')
+    this.#enter('over')
     this.#leave()
   }
 
   /** Its cursor is void: ends it with where to read the scope anew. */
-  epochChanged(): void {
+  onEpochChange(): void {
     const { scope } = this.start
     this.end()
-    this.outlet.gone(scope)
+    this.outlet.onSubscriptionEnd(scope)
     this.deps.stats.resyncs.epoch += 1
     this.outlet.send({ t: 'resync', scope, reason: 'epoch', snapshot: snapshotPath(scope) })
   }
 
   /** Tells the client how far it has heard everything, and how many events that were. */
-  tellPosition(): void {
+  sendPosition(): void {
     if (this.#state === 'live') {
       this.outlet.send({
         t: 'position',
         scope: this.start.scope,
         // Where the hub still has something for it, it has not been sent everything up to the tail.
-        cursor: this.#cursor(this.deps.hub.isLate(this.start.scope) ? this.#position : this.#tailPosition()),
+        cursor: this.#cursor(
+          this.deps.hub.hasPendingRound(this.start.scope) ? this.#position : this.#tailPosition(),
+        ),
         count: this.#count,
       })
     }
@@ -179,7 +181,7 @@ export class Subscription implements Subscriber {
   // The tail moves only in the tick in which it delivers, so having reached it and being live is one step.
   #reachedTail(): boolean {
     if (this.#position < Math.max(this.start.head, this.#tailPosition())) return false
-    this.#become('live')
+    this.#enter('live')
     if (!this.#synced) {
       this.#synced = true
       this.outlet.send({ t: 'synced', scope: this.start.scope, cursor: this.#cursor(this.#position) })
@@ -205,10 +207,10 @@ export class Subscription implements Subscriber {
     for (const entry of entries) {
       if (this.#state === 'over') return
       if (entry.seq <= this.#position || entry.scope !== this.start.scope) continue
-      if (this.outlet.parked) {
+      if (this.outlet.isParked) {
         // Everything before this entry was sent: its place is held, catching up goes on from there.
         this.#position = entry.seq - 1
-        this.#become('waiting')
+        this.#enter('waiting')
         return
       }
       this.#sendOne(entry)
@@ -225,13 +227,13 @@ export class Subscription implements Subscriber {
     this.#position = entry.seq
     if (!revoked && entry.control?.kind !== 'delete') return
     this.end()
-    this.outlet.gone(this.start.scope)
+    this.outlet.onSubscriptionEnd(this.start.scope)
     this.outlet.send({ t: 'access', scope: this.start.scope, cursor: this.#cursor(entry.seq), op: 'revoked' })
   }
 
-  #become(state: State): void {
+  #enter(state: State): void {
     this.#state = state
-    this.#line = state === 'live' ? this.outlet.line : null
+    this.#rawSocket = state === 'live' ? this.outlet.rawSocket : null
   }
 
   // The state may have changed over an await, which the compiler cannot know.

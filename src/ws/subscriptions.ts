@@ -3,7 +3,7 @@
 import type { Identity } from '../deps.ts'
 import { joinScopes, maxReplayEntries, parseScope, snapshotPath, type ResyncReason } from '../domain/sync.ts'
 import { formatCursor, parseCursor, shardOf, type Scope } from '../model/event.ts'
-import type { Outlet, SocketDeps } from './outlet.ts'
+import type { ConnectionHandle, SocketDeps } from './outlet.ts'
 import type { Rid } from '../model/frames.ts'
 import { limits } from './protocol.ts'
 import { Subscription } from './subscription.ts'
@@ -13,7 +13,7 @@ export class Subscriptions {
   #isCatchingUp = false
 
   constructor(
-    private readonly outlet: Outlet,
+    private readonly outlet: ConnectionHandle,
     private readonly deps: SocketDeps,
   ) {}
 
@@ -26,7 +26,7 @@ export class Subscriptions {
       return outlet.error('bad_frame', rid)
     const held = this.#held.get(scope)
     if (!held && this.#held.size >= limits.subscriptions) return outlet.error('limit', rid)
-    using place = deps.doorway.enter()
+    using place = deps.doorway.tryEnter()
     if (!place) return outlet.close('overloaded')
     // What is committed after this read, a revocation too, has a number above its head and is met on the way there.
     const [joined] = await deps.db
@@ -61,7 +61,7 @@ export class Subscriptions {
   }
 
   /** A subscription ended itself. */
-  gone(scope: Scope): void {
+  remove(scope: Scope): void {
     this.#held.delete(scope)
   }
 
@@ -71,12 +71,12 @@ export class Subscriptions {
   }
 
   /** The connection is parked: nobody sends on its line any more. */
-  holdBack(): void {
-    for (const subscription of this.#held.values()) subscription.holdBack()
+  suspend(): void {
+    for (const subscription of this.#held.values()) subscription.suspend()
   }
 
-  tellPositions(): void {
-    for (const subscription of this.#held.values()) subscription.tellPosition()
+  sendPositions(): void {
+    for (const subscription of this.#held.values()) subscription.sendPosition()
   }
 
   end(): void {
@@ -86,7 +86,7 @@ export class Subscriptions {
 
   async #catchUpAll(): Promise<void> {
     this.#isCatchingUp = true
-    while (!this.outlet.parked) {
+    while (!this.outlet.isParked) {
       const next = [...this.#held.values()].find((subscription) => subscription.isWaiting)
       if (!next) break
       await next.catchUp() // never throws

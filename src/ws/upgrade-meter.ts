@@ -3,11 +3,11 @@
 const windowMs = 60_000
 const maxUsers = 100_000
 
-export class UpgradeMeter {
+export class ConnectRateLimiter {
   #startedAt = performance.now()
   readonly #counts = new Map<string, number>()
 
-  mayConnect(userId: string, perMinute: number): boolean {
+  tryConnect(userId: string, perMinute: number): boolean {
     const count = (this.#counts.get(userId) ?? 0) + 1
     if (count > 1 || this.#counts.size < maxUsers) this.#counts.set(userId, count)
     return count <= perMinute

@@ -34,8 +34,8 @@ export const variants: Record<string, Edit[]> = {
     },
     {
       file: 'events/hub.ts',
-      from: '      if (isMore) value.resume',
-      to: `      if (count === 3) ${point('fan-out')}\n      if (isMore) value.resume`,
+      from: '      if (isMore) value.onBacklog',
+      to: `      if (count === 3) ${point('fan-out')}\n      if (isMore) value.onBacklog`,
     },
     {
       file: 'ws/subscription.ts',
@@ -110,13 +110,13 @@ export const variants: Record<string, Edit[]> = {
   'scope-unchecked': [
     {
       file: 'events/hub.ts',
-      from: 'if (entries.length === 1) return this.#tell(entries[0]!.scope, entries)',
+      from: 'if (entries.length === 1) return this.#publishToScope(entries[0]!.scope, entries)',
       to: '',
     },
     {
       file: 'events/hub.ts',
-      from: 'this.#tell(scope, ofScope)',
-      to: 'for (const other of this.#scopes.keys()) this.#tell(other, ofScope)',
+      from: 'this.#publishToScope(scope, ofScope)',
+      to: 'for (const other of this.#scopes.keys()) this.#publishToScope(other, ofScope)',
     },
     {
       file: 'ws/subscription.ts',

@@ -31,7 +31,7 @@ test('Random writes, repeats, reorderings, disconnects and offline edits converg
   await using stack = new AsyncDisposableStack()
   const world = stack.use(await startWorld())
   // Positions come often, so that the places to go on from move during the test.
-  const server = stack.use(await world.another({}, { position: 100, sweep: 50 }))
+  const server = stack.use(await world.another({}, { positionIntervalMs: 100, sweepIntervalMs: 50 }))
   const people = [await world.register(), await world.register()]
   const project = await world.call('POST', '/api/projects', {
     token: people[0]!.token,

@@ -90,7 +90,7 @@ beforeEach(async () => {
 const revoke = () => real.transact((tx) => revokeSession(tx, userId, sessionId))
 
 const hear = (control: Control, of = userId): void =>
-  hub.deliver([
+  hub.publish([
     {
       shard: 0,
       seq: 1,

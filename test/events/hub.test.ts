@@ -31,11 +31,11 @@ const seqs = (entries: LogEntry[]): number[] => entries.map(({ seq }) => seq)
 test('each scope hears its own, in order, and nothing after leaving', () => {
   const hub = new Hub(unexpected)
   const heard: number[][] = []
-  const leave = hub.subscribe(scope, { deliver: (entries) => heard.push(seqs(entries)) })
-  hub.deliver([entry(1), entry(2, projectScope('b')), entry(3)])
+  const leave = hub.subscribe(scope, { onEntries: (entries) => heard.push(seqs(entries)) })
+  hub.publish([entry(1), entry(2, projectScope('b')), entry(3)])
   leave()
   leave()
-  hub.deliver([entry(4)])
+  hub.publish([entry(4)])
   expect(heard).toEqual([[1, 3]])
   expect(hub.scopeCount).toBe(0)
 })
@@ -43,9 +43,9 @@ test('each scope hears its own, in order, and nothing after leaving', () => {
 test('a control takes effect after all before it and before all after it', () => {
   const hub = new Hub(unexpected)
   const told: string[] = []
-  hub.subscribe(scope, { deliver: (entries) => told.push(...seqs(entries).map(String)) })
+  hub.subscribe(scope, { onEntries: (entries) => told.push(...seqs(entries).map(String)) })
   hub.onControl(({ seq }) => told.push(`control ${seq}`))
-  hub.deliver([
+  hub.publish([
     entry(1),
     entry(2, projectScope('b'), { kind: 'delete' }),
     entry(3),
@@ -60,15 +60,15 @@ test('subscribers may leave and join while entries are delivered', () => {
   const leaves: (() => void)[] = []
   for (const name of ['a', 'b', 'c']) {
     const leave = hub.subscribe(scope, {
-      deliver() {
+      onEntries() {
         heard.push(name)
         for (const other of leaves.splice(0)) other()
       },
     })
     leaves.push(leave)
   }
-  hub.deliver([entry(1)])
-  hub.deliver([entry(2)])
+  hub.publish([entry(1)])
+  hub.publish([entry(2)])
   expect(heard).toEqual(['a'])
 })
 
@@ -84,7 +84,7 @@ test('a fan-out to thousands leaves room for everything else, and everybody is s
       spendMs(0.02)
       served += 1
     }
-    return { deliver: send, resume: send }
+    return { onEntries: send, onBacklog: send }
   }
   for (let n = 0; n < 10_000; n += 1) hub.subscribe(scope, subscriber())
   // Counted in sends, each of which takes its time: a machine that stalls makes a turn longer, never fuller.
@@ -96,11 +96,11 @@ test('a fan-out to thousands leaves room for everything else, and everybody is s
     if (served < 10_000) setImmediate(beat)
   }
   setImmediate(beat)
-  hub.deliver([entry(1)])
+  hub.publish([entry(1)])
   const firstSlice = served
-  expect(hub.isLate(scope)).toBe(true)
+  expect(hub.hasPendingRound(scope)).toBe(true)
   await eventually(() => expect(served).toBe(10_000))
-  expect(hub.isLate(scope)).toBe(false)
+  expect(hub.hasPendingRound(scope)).toBe(false)
   expect(firstSlice).toBeLessThan(1_000) // 4 ms of 200
   expect(mostInATurn).toBeGreaterThan(0)
   expect(mostInATurn).toBeLessThan(1_000)
@@ -111,7 +111,7 @@ test('whoever is told late hears all in order, once, and reads what came in betw
   const log: LogEntry[] = []
   const deliver = (...entries: LogEntry[]): void => {
     log.push(...entries)
-    hub.deliver(entries)
+    hub.publish(entries)
   }
   const heard = Array.from({ length: 200 }, (): number[] => [])
   const resumed = new Set<number>()
@@ -126,15 +126,15 @@ test('whoever is told late hears all in order, once, and reads what came in betw
       }
     }
     hub.subscribe(scope, {
-      deliver: take,
-      resume(first) {
+      onEntries: take,
+      onBacklog(first) {
         resumed.add(first.seq)
         take(log.filter(({ seq }) => seq >= first.seq))
       },
     })
   }
   deliver(entry(1))
-  await eventually(() => expect(hub.isLate(scope)).toBe(false))
+  await eventually(() => expect(hub.hasPendingRound(scope)).toBe(false))
   expect(heard).toEqual(heard.map(() => [1, 2, 3, 4]))
   expect([...resumed]).toEqual([2])
 })
@@ -143,20 +143,20 @@ test('who cannot be told late is told at once; who left meanwhile is not told; n
   const hub = new Hub(unexpected, 0)
   const told: string[] = []
   const late = (name: string): Subscriber => ({
-    deliver: (entries) => told.push(...seqs(entries).map((seq) => `${name}${seq}`)),
-    resume: () => told.push(`${name} resumed`),
+    onEntries: (entries) => told.push(...seqs(entries).map((seq) => `${name}${seq}`)),
+    onBacklog: () => told.push(`${name} resumed`),
   })
   const other = projectScope('b')
   hub.subscribe(scope, late('a'))
   const leave = hub.subscribe(scope, late('gone'))
   hub.subscribe(other, late('b'))
-  hub.subscribe(scope, { deliver: (entries) => told.push(...seqs(entries).map((seq) => `now${seq}`)) })
-  hub.deliver([entry(1), entry(2, other), entry(3)])
+  hub.subscribe(scope, { onEntries: (entries) => told.push(...seqs(entries).map((seq) => `now${seq}`)) })
+  hub.publish([entry(1), entry(2, other), entry(3)])
   leave()
   expect(told).toEqual(['now1', 'now3'])
-  hub.deliver([entry(4)])
+  hub.publish([entry(4)])
   expect(told.splice(0)).toEqual(['now1', 'now3', 'now4'])
-  await eventually(() => expect(hub.isLate(scope)).toBe(false))
+  await eventually(() => expect(hub.hasPendingRound(scope)).toBe(false))
   // The second round of one scope comes after the first of the other.
   expect(told).toEqual(['a1', 'a3', 'b2', 'a4'])
 })
@@ -165,16 +165,16 @@ test('what was to be told late is not told in a new epoch, to whom its numbers m
   const hub = new Hub(unexpected, 0)
   const told: string[] = []
   const subscriber = (name: string): Subscriber => ({
-    deliver: (entries) => told.push(...seqs(entries).map((seq) => `${name}${seq}`)),
-    resume: () => told.push(`${name} resumed`),
+    onEntries: (entries) => told.push(...seqs(entries).map((seq) => `${name}${seq}`)),
+    onBacklog: () => told.push(`${name} resumed`),
   })
-  hub.subscribe(scope, { deliver() {} }) // keeps the scope
-  const leave = hub.subscribe(scope, { ...subscriber('old'), epochChanged: () => leave() })
-  hub.deliver([entry(8)])
-  hub.deliver([entry(9)])
-  hub.epochChanged()
+  hub.subscribe(scope, { onEntries() {} }) // keeps the scope
+  const leave = hub.subscribe(scope, { ...subscriber('old'), onEpochChange: () => leave() })
+  hub.publish([entry(8)])
+  hub.publish([entry(9)])
+  hub.notifyEpochChange()
   hub.subscribe(scope, subscriber('new'))
-  hub.deliver([entry(3)])
+  hub.publish([entry(3)])
   await eventually(() => expect(told).toEqual(['new3']))
 })
 
@@ -190,14 +190,14 @@ test.each([
     if (isBroken) throw new Error('a bug')
     told.push(...seqs(entries))
   }
-  hub.subscribe(scope, { deliver: take, resume: ({ seq }) => told.push(seq) })
-  hub.deliver([entry(1)])
-  hub.deliver([entry(2)])
+  hub.subscribe(scope, { onEntries: take, onBacklog: ({ seq }) => told.push(seq) })
+  hub.publish([entry(1)])
+  hub.publish([entry(2)])
   await eventually(() => expect(failures.length).toBeGreaterThan(0))
   expect(failures).toContainEqual(new Error('a bug'))
-  expect(hub.isLate(scope)).toBe(false)
+  expect(hub.hasPendingRound(scope)).toBe(false)
   isBroken = false
-  hub.deliver([entry(3)])
+  hub.publish([entry(3)])
   await eventually(() => expect(told).toEqual([3]))
 })
 
@@ -205,11 +205,11 @@ test('a control that fails is a failure: nobody hears what came after it', () =>
   const failures: unknown[] = []
   const told: number[] = []
   const hub = new Hub((error) => failures.push(error))
-  hub.subscribe(scope, { deliver: (entries) => told.push(...seqs(entries)) })
+  hub.subscribe(scope, { onEntries: (entries) => told.push(...seqs(entries)) })
   hub.onControl(() => {
     throw new Error('a bug')
   })
-  hub.deliver([entry(1), entry(2, scope, { kind: 'delete' }), entry(3)])
+  hub.publish([entry(1), entry(2, scope, { kind: 'delete' }), entry(3)])
   expect(told).toEqual([1])
   expect(failures).toEqual([new Error('a bug')])
 })

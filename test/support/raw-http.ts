@@ -1,5 +1,5 @@
 // One request as bytes, for what fetch would tidy up before sending: odd hosts, methods, paths and lengths.
-import { within } from '../../src/deadline.ts'
+import { withTimeout } from '../../src/deadline.ts'
 
 export interface RawAnswer {
   status: number
@@ -27,7 +27,7 @@ export const sendRaw = async (url: string, head: string, body = ''): Promise<Raw
   const lines = [...head.trim().split(/\s*\n\s*/), 'Connection: close', '', body]
   socket.write(lines.join('\r\n'))
   try {
-    return parse(await within(5_000, head.trim().split('\n')[0]!, closed.promise))
+    return parse(await withTimeout(5_000, head.trim().split('\n')[0]!, closed.promise))
   } finally {
     socket.end()
   }

@@ -3,14 +3,14 @@ import { expect } from 'bun:test'
 import { projectScope, type LogEntry, type Scope } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import type { Task } from '../../src/model/task.ts'
-import { takeTurns } from '../../src/turns.ts'
+import { createSemaphore } from '../../src/turns.ts'
 import type { Answer, Person, World } from './world.ts'
 
 /**
  * Creations that prepare a scenario run eight at a time, however many it asks for at once: in one user's queue the last
  * of 250 would wait longer than a call's deadline on a slow machine, and be answered 503.
  */
-export const prepared = takeTurns(8)
+export const prepared = createSemaphore(8)
 
 export interface Problem {
   status: number

@@ -6,7 +6,7 @@ import { readConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import type { LogEntry, Scope } from '../../src/model/event.ts'
 import type { SessionAnswer } from '../../src/model/user.ts'
-import type { Patience } from '../../src/ws/protocol.ts'
+import type { SocketTimings } from '../../src/ws/protocol.ts'
 import { createContract, type Contract } from './contract.ts'
 import { testDatabase, testRedis } from './environment.ts'
 
@@ -51,7 +51,7 @@ export interface World extends AsyncDisposable {
   /** How many entries the whole log has: to show that nothing was written. */
   entryCount(): Promise<number>
   /** Another server on the same database and Redis. */
-  another(config?: Partial<Config>, patience?: Partial<Patience>): Promise<RunningServer>
+  another(config?: Partial<Config>, timings?: Partial<SocketTimings>): Promise<RunningServer>
 }
 
 /** @param settings over the test defaults: rate limits off, a log that says nothing. */
@@ -148,7 +148,7 @@ export const startWorld = async (settings: Partial<Config> = {}): Promise<World>
       )
       return row!.count
     },
-    another: async (over = {}, patience = {}) => openServer({ ...config, ...over }, log, patience),
+    another: async (over = {}, timings = {}) => openServer({ ...config, ...over }, log, timings),
   }
   const owned = stack.move()
   return { ...world, [Symbol.asyncDispose]: () => owned.disposeAsync() }

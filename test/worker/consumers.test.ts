@@ -11,7 +11,7 @@ import { createLog } from '../../src/log.ts'
 import { projectScope, shardOf, type LogEntry } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'
 import {
-  Lane,
+  ShardConsumer,
   newStats,
   type Consumer,
   type ConsumerStats,
@@ -99,7 +99,7 @@ const runTo = async (seq: number, consumer: Consumer, lanes = 1): Promise<void> 
   using source = openSource()
   const stop = new AbortController()
   const runs = Array.from({ length: lanes }, () =>
-    new Lane({ db, publisher, source, log }, consumer, shard, stats).run(stop.signal),
+    new ShardConsumer({ db, publisher, source, log }, consumer, shard, stats).run(stop.signal),
   )
   try {
     await eventually(async () => expect(await position()).toBe(seq), { timeoutMs: 15_000 })
@@ -224,7 +224,7 @@ test('after a failover that lost commits nothing is made of what the stream stil
   await append(2)
 
   const stop = new AbortController()
-  const running = new Lane({ db, publisher, source, log }, told, shard, stats).run(stop.signal)
+  const running = new ShardConsumer({ db, publisher, source, log }, told, shard, stats).run(stop.signal)
   await eventually(() => expect(made.length).toBeGreaterThan(4))
   expect(await effects()).toEqual([])
   await db.transact((tx) => ensureEpoch(tx, epoch))
@@ -247,7 +247,9 @@ test('a new epoch makes a lane that has nothing to do look where it really is', 
   using real = openSource()
   await eventually(() => expect(real.head(shard)).toBe(3))
   const stop = new AbortController()
-  const running = new Lane({ db, publisher, source: real, log }, consumer(), shard, stats).run(stop.signal)
+  const running = new ShardConsumer({ db, publisher, source: real, log }, consumer(), shard, stats).run(
+    stop.signal,
+  )
   await eventually(async () => expect(await effects()).toEqual([1, 2, 3]))
   await db.transact(async (tx) => {
     await tx`delete from effects where seq > 1`

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openDatabase } from '../../src/db/client.ts'
 import { createLog } from '../../src/log.ts'
-import { newOverdueStats, tellOverdue } from '../../src/worker/jobs/overdue.ts'
+import { newOverdueStats, notifyOverdue } from '../../src/worker/jobs/overdue.ts'
 import { prepared } from '../support/tasks.ts'
 import { testDatabase } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
@@ -40,7 +40,7 @@ const newTask = async (who: Person, fields: object): Promise<string> =>
 
 /** One look, as the loop takes it. */
 const look = async (stats = newOverdueStats()) => {
-  await tellOverdue({ ...world.server.deps, stats, signal })
+  await notifyOverdue({ ...world.server.deps, stats, signal })
   return stats
 }
 
@@ -199,7 +199,7 @@ test('100,000 tasks that fall due at one instant are each told once, in bounded 
   Bun.gc(true)
   const before = process.memoryUsage().rss
   const startedAt = performance.now()
-  await tellOverdue({ db, publisher: { publish() {} }, stats, signal })
+  await notifyOverdue({ db, publisher: { publish() {} }, stats, signal })
   const seconds = (performance.now() - startedAt) / 1000
   const megabytes = (process.memoryUsage().rss - before) / 1024 / 1024
   console.log({ count, seconds, megabytes, transactions: stats.transactions })

@@ -20,7 +20,10 @@ let hasty: RunningServer
 
 beforeAll(async () => {
   world = await startWorld()
-  hasty = await world.another({}, { sweep: 20, hello: 150, expired: 200, silent: 400 })
+  hasty = await world.another(
+    {},
+    { sweepIntervalMs: 20, helloTimeoutMs: 150, tokenGraceMs: 200, silenceTimeoutMs: 400 },
+  )
 }, 30_000)
 afterAll(async () => {
   await hasty[Symbol.asyncDispose]()
@@ -230,7 +233,10 @@ test('a peer that falls silent is dropped (P-LIV-2)', async () => {
 
 test('a clock that is set drops nobody, refuses nobody and floods nobody', async () => {
   const { token } = await world.register()
-  await using own = await world.another({}, { sweep: 20, silent: 30_000, position: 30_000 })
+  await using own = await world.another(
+    {},
+    { sweepIntervalMs: 20, silenceTimeoutMs: 30_000, positionIntervalMs: 30_000 },
+  )
   await using socket = await openSocket(own.url, { token })
   await socket.take('welcome')
   const minutes = 60_000

@@ -26,7 +26,10 @@ const seqOf = ({ cursor }: Frame): number => Number(cursor.split('.')[2])
 test('whoever joins at any moment with any cursor misses nothing and hears nothing twice (P-SUB-3)', async () => {
   await using world = await startWorld({ socketsPerUser: 100 })
   // One that tells everybody late, as a fan-out to thousands would, and says positions all the while.
-  await using second = await world.another({}, { fanOut: 0, position: 0, sweep: 1 })
+  await using second = await world.another(
+    {},
+    { fanOutSliceMs: 0, positionIntervalMs: 0, sweepIntervalMs: 1 },
+  )
   const servers = [world.server, second]
   const person: Person = await world.register()
   const scopes = await Promise.all([1, 2, 3].map(async () => (await makeProject(world, person)).scope))

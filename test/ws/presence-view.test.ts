@@ -3,8 +3,8 @@ import { expect, test } from 'bun:test'
 import { maxListed, newsSince, PresenceView } from '../../src/ws/presence-view.ts'
 import { randomOf, seed } from '../events/seed.ts'
 
-const patience = { leave: 5_000, presenceTtl: 45_000 }
-const make = () => new PresenceView('task:a', patience)
+const timings = { presenceLeaveDelayMs: 5_000, presenceTtlMs: 45_000 }
+const make = () => new PresenceView('task:a', timings)
 const names = (count: number, from = 0): string[] => Array.from({ length: count }, (_, n) => `u${from + n}`)
 
 test('news says who came and who has gone for five seconds, once', () => {
@@ -151,9 +151,9 @@ test('whatever happens, adding up the news gives who is there', () => {
   }
   // Left alone, it comes to what is true.
   hear()
-  now += patience.presenceTtl
+  now += timings.presenceTtlMs
   hear()
-  now += patience.leave
+  now += timings.presenceLeaveDelayMs
   hear()
   const present = people.filter((user) => (here.get(user) ?? 0) > 0)
   expect([...told].sort()).toEqual(present.sort())

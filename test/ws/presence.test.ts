@@ -10,7 +10,13 @@ import { startWorld, type Person, type World } from '../support/world.ts'
 import { addMember, caughtUp, makeProject, sayMany } from './voice.ts'
 
 /** The same as in production, only sooner. */
-const soon = { presence: 10, presenceNews: 50, leave: 300, presenceRefresh: 100, presenceTtl: 400 }
+const soon = {
+  presenceCheckIntervalMs: 10,
+  presenceDiffIntervalMs: 50,
+  presenceLeaveDelayMs: 300,
+  presenceAnnounceIntervalMs: 100,
+  presenceTtlMs: 400,
+}
 
 let world: World
 let first: RunningServer
@@ -114,12 +120,15 @@ test('whoever watches sees who is there, who comes, and after a while who has go
     left: [bert.id],
     count: 1,
   })
-  expect(performance.now() - leftAt).toBeGreaterThan(soon.leave - 20)
+  expect(performance.now() - leftAt).toBeGreaterThan(soon.presenceLeaveDelayMs - 20)
 })
 
 test('the first frame is complete at once, on a process with others and after other processes answered; nobody is told twice (P-PRE-1)', async () => {
   // News is a minute away: whatever is complete here is so by the first frame.
-  await using slow = await world.another({}, { ...soon, presenceNews: 60_000, presenceRefresh: 60_000 })
+  await using slow = await world.another(
+    {},
+    { ...soon, presenceDiffIntervalMs: 60_000, presenceAnnounceIntervalMs: 60_000 },
+  )
   const { key } = await shared()
   await using a = await watching(slow, anna, key)
   expect(await a.take('presence')).toMatchObject({ users: [anna.id], joined: [] })
@@ -140,7 +149,7 @@ test('the first frame is complete at once, on a process with others and after ot
   expect([...(full.users as string[])].sort()).toEqual(sorted(anna, bert))
   await using f = await watching(first, bert, other)
   expect([...((await f.take('presence')).users as string[])].sort()).toEqual(sorted(anna, bert))
-  const end = performance.now() + soon.presenceRefresh * 3
+  const end = performance.now() + soon.presenceAnnounceIntervalMs * 3
   await eventually(() => expect(performance.now()).toBeGreaterThan(end))
   for (const [socket, self] of [
     [a, anna],
@@ -193,7 +202,7 @@ test('who comes back in time never left, also on another process (P-PRE-2)', asy
   await using again = await watching(second, bert, key)
   await sees(again, key, anna, bert)
   // Longer than a leave would have taken: a third person's coming is told after it.
-  const end = performance.now() + soon.leave * 2
+  const end = performance.now() + soon.presenceLeaveDelayMs * 2
   await eventually(() => expect(performance.now()).toBeGreaterThan(end))
   expect(a.frames.filter(({ left }) => left?.length > 0)).toEqual([])
 })
@@ -374,7 +383,10 @@ test('what a process that died said counts only for a while (P-PRE-3)', async ()
   const { key } = await shared()
   await using a = await watching(first, anna, key)
   const others = Bun.randomUUIDv7()
-  first.deps.bus.say(`tide-presence:${key}`, `h${others}${JSON.stringify({ users: [bert.id], count: 1 })}`)
+  first.deps.bus.publish(
+    `tide-presence:${key}`,
+    `h${others}${JSON.stringify({ users: [bert.id], count: 1 })}`,
+  )
   await sees(a, key, anna, bert)
   await a.take((frame) => frame.left?.includes(bert.id))
 })

@@ -17,7 +17,7 @@ let anna: Person
 
 beforeAll(async () => {
   world = await startWorld()
-  telling = await world.another({}, { sweep: 20, position: 60 })
+  telling = await world.another({}, { sweepIntervalMs: 20, positionIntervalMs: 60 })
   anna = await world.register()
 }, 30_000)
 afterAll(async () => {
@@ -336,7 +336,7 @@ test('a bug while an event is told closes its followers with 4000, and their cur
       throw new TypeError('a bug')
     },
   })
-  own.deps.hub.deliver([broken])
+  own.deps.hub.publish([broken])
   expect(await socket.closed()).toBe(4000)
   other.send({ t: 'ping' })
   await other.take('pong')

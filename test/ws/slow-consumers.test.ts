@@ -4,9 +4,9 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/compose.ts'
 import type { Scope } from '../../src/model/event.ts'
 import { Connection, type Socket } from '../../src/ws/connection.ts'
-import { Doorway } from '../../src/ws/doorway.ts'
+import { HandshakeLimiter } from '../../src/ws/doorway.ts'
 import { Presence } from '../../src/ws/presence.ts'
-import { patience } from '../../src/ws/protocol.ts'
+import { socketTimings } from '../../src/ws/protocol.ts'
 import { randomOf, seed } from '../events/seed.ts'
 import { eventually } from '../support/eventually.ts'
 import { openRaw, type RawSocket } from '../support/raw-socket.ts'
@@ -21,7 +21,7 @@ let anna: Person
 
 beforeAll(async () => {
   world = await startWorld()
-  hasty = await world.another({}, { sweep: 20, parked: 300 })
+  hasty = await world.another({}, { sweepIntervalMs: 20, parkedTimeoutMs: 300 })
   anna = await world.register()
 }, 30_000)
 afterAll(async () => {
@@ -156,11 +156,11 @@ test('a send that Bun refuses closes with 4008 at once (P-LIM-3)', async () => {
     close: (...args: unknown[]) => closes.push(args),
   }
   const identity = await deps.authenticator.authenticate(anna.token)
-  using presence = new Presence(deps, patience)
-  const own = { ...deps, presence, doorway: new Doorway(1) }
-  const connection = new Connection(own, { identified: () => {} }, identity, patience)
-  connection.opened(socket as unknown as Socket)
-  connection.received('{"t":"ping"}')
-  connection.received('{"t":"ping"}')
+  using presence = new Presence(deps, socketTimings)
+  const own = { ...deps, presence, doorway: new HandshakeLimiter(1) }
+  const connection = new Connection(own, { onIdentified: () => {} }, identity, socketTimings)
+  connection.onOpen(socket as unknown as Socket)
+  connection.onMessage('{"t":"ping"}')
+  connection.onMessage('{"t":"ping"}')
   await eventually(() => expect(closes).toEqual([[4008, 'slow_consumer']]))
 })

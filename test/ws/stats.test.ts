@@ -67,7 +67,7 @@ test('resyncs are counted by reason, over HTTP too', async () => {
 })
 
 test('sockets that are open, parked, and dropped', async () => {
-  await using hasty = await world.another({}, { sweep: 20, parked: 200 })
+  await using hasty = await world.another({}, { sweepIntervalMs: 20, parkedTimeoutMs: 200 })
   const { stats } = hasty.deps
   const { scope } = await makeProject(world, anna)
   using slow = await openRaw(hasty.port, { token: anna.token })

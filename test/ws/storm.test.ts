@@ -2,8 +2,8 @@
 // cost one read; and whoever comes and goes leaves nothing behind.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/compose.ts'
-import { Allowance } from '../../src/ws/allowance.ts'
-import { Doorway } from '../../src/ws/doorway.ts'
+import { FrameRateLimiter } from '../../src/ws/allowance.ts'
+import { HandshakeLimiter } from '../../src/ws/doorway.ts'
 import { eventually } from '../support/eventually.ts'
 import { openSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
@@ -24,7 +24,7 @@ const snapshot = (person: Person, projectId: string, query = '') =>
   world.call('GET', `/api/projects/${projectId}/snapshot${query}`, { token: person.token })
 
 test('past 200 handshakes at once a socket is told when to come back and closed with 1013, and the next one is served (P-CLO-4)', async () => {
-  const narrow = await world.another({ socketsPerUser: 1_000 }, { handshakes: 20 })
+  const narrow = await world.another({ socketsPerUser: 1_000 }, { maxHandshakes: 20 })
   const before = narrow.deps.stats.overloaded
   const sockets = await Promise.all(
     Array.from({ length: 300 }, () => openSocket(narrow.url, { token: anna.token })),
@@ -49,7 +49,7 @@ test('past 200 handshakes at once a socket is told when to come back and closed 
 }, 30_000)
 
 test('subscriptions being joined count as well (P-CLO-4)', async () => {
-  const narrow = await world.another({ socketsPerUser: 1_000 }, { handshakes: 1 })
+  const narrow = await world.another({ socketsPerUser: 1_000 }, { maxHandshakes: 1 })
   const { scope } = await makeProject(world, anna)
   const sockets = []
   for (let n = 0; n < 20; n += 1) {
@@ -68,21 +68,21 @@ test('subscriptions being joined count as well (P-CLO-4)', async () => {
 }, 30_000)
 
 test('the doorway lets in as many as fit, and again once they have left', () => {
-  const doorway = new Doorway(2)
-  const [one, two] = [doorway.enter(), doorway.enter()]
-  expect(doorway.enter()).toBeNull()
+  const doorway = new HandshakeLimiter(2)
+  const [one, two] = [doorway.tryEnter(), doorway.tryEnter()]
+  expect(doorway.tryEnter()).toBeNull()
   one![Symbol.dispose]()
   one![Symbol.dispose]()
-  expect(doorway.inside).toBe(1)
-  expect(doorway.enter()).not.toBeNull()
+  expect(doorway.inProgress).toBe(1)
+  expect(doorway.tryEnter()).not.toBeNull()
   two![Symbol.dispose]()
-  expect(doorway.inside).toBe(1)
+  expect(doorway.inProgress).toBe(1)
 })
 
 test('who is turned away comes back behind those before and within 10 s, until they were due (P-CLO-4)', () => {
   let now = 0
-  const doorway = new Doorway(10, () => now)
-  const windows = Array.from({ length: 12_000 }, () => doorway.turnAway())
+  const doorway = new HandshakeLimiter(10, () => now)
+  const windows = Array.from({ length: 12_000 }, () => doorway.nextRetryWindow())
   expect([windows[1], windows[999], windows[9_999], windows[11_999]]).toEqual([
     [1, 500],
     [500, 1_000],
@@ -90,9 +90,9 @@ test('who is turned away comes back behind those before and within 10 s, until t
     [5_000, 10_000],
   ])
   now += 5_500
-  expect(doorway.turnAway()).toEqual([501, 1_002])
+  expect(doorway.nextRetryWindow()).toEqual([501, 1_002])
   now += 60_000
-  expect(doorway.turnAway()).toEqual([1, 500])
+  expect(doorway.nextRetryWindow()).toEqual([1, 500])
 })
 
 test('equal snapshots share one read, each with the role of who asks', async () => {
@@ -147,9 +147,9 @@ test('whoever was removed gets no shared snapshot, at once', async () => {
 })
 
 test('strikes are forgiven with time, and close who goes on being too fast', () => {
-  const patientOne = new Allowance()
+  const patientOne = new FrameRateLimiter()
   let now = 1_000_000
-  const burst = (allowance: Allowance, frames: number): string[] =>
+  const burst = (allowance: FrameRateLimiter, frames: number): string[] =>
     Array.from({ length: frames }, () => allowance.take('frame', 10, now))
   expect(burst(patientOne, 42).slice(-2)).toEqual(['refuse', 'refuse'])
   for (let n = 0; n < 10; n += 1) {
@@ -161,7 +161,7 @@ test('strikes are forgiven with time, and close who goes on being too fast', () 
 })
 
 test('signals and frames have allowances of their own, and share the bytes', () => {
-  const allowance = new Allowance()
+  const allowance = new FrameRateLimiter()
   const take = (kind: 'frame' | 'signal', bytes = 10) => allowance.take(kind, bytes, 5_000)
   for (let n = 0; n < 10; n += 1) expect(take('signal')).toBe('pass')
   expect(take('signal')).toBe('refuse')

@@ -4,8 +4,8 @@ import { Hub } from '../../src/events/hub.ts'
 import { newLiveStats } from '../../src/events/stats.ts'
 import { projectScope, shardOf } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'
-import { Doorway } from '../../src/ws/doorway.ts'
-import type { Outlet, SocketDeps } from '../../src/ws/outlet.ts'
+import { HandshakeLimiter } from '../../src/ws/doorway.ts'
+import type { ConnectionHandle, SocketDeps } from '../../src/ws/outlet.ts'
 import { Subscriptions } from '../../src/ws/subscriptions.ts'
 
 const scopes = [projectScope(newId()), projectScope(newId())]
@@ -31,7 +31,7 @@ const joinTwo = async (steps: number): Promise<string[]> => {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what joining at the head needs of them
   const deps = {
     db: { of: () => ({ read: async () => [joins.shift()] }) },
-    doorway: new Doorway(9),
+    doorway: new HandshakeLimiter(9),
     hub: new Hub((error) => {
       throw error
     }),
@@ -41,10 +41,10 @@ const joinTwo = async (steps: number): Promise<string[]> => {
   } as unknown as SocketDeps
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same
   const outlet = {
-    parked: false,
+    isParked: false,
     isClosed: false,
     send: (frame) => frame.t === 'synced' && synced.push(frame.scope),
-  } as Partial<Outlet> as Outlet
+  } as Partial<ConnectionHandle> as ConnectionHandle
   const subscriptions = new Subscriptions(outlet, deps)
   const late = wait(steps).then(() => subscriptions.join(2, scopes[1]!, null, identity))
   await Promise.all([subscriptions.join(1, scopes[0]!, null, identity), late])

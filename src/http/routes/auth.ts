@@ -10,18 +10,18 @@ import {
   listSessions,
   refreshSession,
 } from '../../domain/sessions.ts'
-import type { Reply } from '../../domain/write.ts'
+import type { StoredResponse } from '../../domain/write.ts'
 import { AppError } from '../../errors.ts'
 import { Refresh, Registration, SignIn } from '../../model/credentials.ts'
 import { Id } from '../../model/scalar.ts'
 import { Session, SessionAnswer } from '../../model/user.ts'
 import { addressKey } from '../../limits/address-key.ts'
 import { policiesOf } from '../../limits/policies.ts'
-import { demandAllowance, passwordCheck } from '../allowance.ts'
+import { takeRateLimit, passwordCheck } from '../allowance.ts'
 import { refreshCookie, refreshTokenOfCookie } from '../cookies.ts'
 import { authenticate, guarded, signedIn } from '../guard.ts'
 import { created, noContent, ok, respond } from '../reply.ts'
-import { factsOf } from '../request.ts'
+import { contextOf } from '../request.ts'
 
 const noStore = { 'Cache-Control': 'no-store' }
 
@@ -29,11 +29,11 @@ const open = (summary: string) => ({ tags: ['Auth'], summary })
 const closed = guarded('Auth')
 
 /** Whose turns a request takes that has no user. */
-const callerOf = (request: Request): string => `address:${addressKey(factsOf(request).ip)}`
+const callerOf = (request: Request): string => `address:${addressKey(contextOf(request).ip)}`
 
 const deviceOf = (request: Request) => ({
   userAgent: request.headers.get('user-agent') ?? '',
-  ip: factsOf(request).ip,
+  ip: contextOf(request).ip,
   caller: callerOf(request),
 })
 
@@ -47,14 +47,14 @@ export const authRoutes = (deps: Deps) => {
     'Set-Cookie': refreshCookie(token, request, deps.config),
   })
 
-  const sessionReply = (answer: SessionAnswer, request: Request): Reply =>
+  const sessionReply = (answer: SessionAnswer, request: Request): StoredResponse =>
     ok(answer, keepToken(request, answer.refreshToken))
 
   return new Elysia({ prefix: '/api/auth' })
     .post(
       '/register',
       async ({ body, request, set }) => {
-        await demandAllowance(deps, set.headers, registrations, addressKey(factsOf(request).ip))
+        await takeRateLimit(deps, set.headers, registrations, addressKey(contextOf(request).ip))
         const answer = await register(deps, body, deviceOf(request))
         return respond(created(answer, '/api/users/me', keepToken(request, answer.refreshToken)))
       },
@@ -127,7 +127,7 @@ const endCurrent = async (deps: Deps, request: Request, refreshToken: string | u
   if (refreshToken !== undefined) return endSessionOfToken(deps, refreshToken, callerOf(request))
   if (request.headers.has('authorization')) {
     await authenticate(request, deps.authenticator)
-    const { actor } = factsOf(request).identity!
+    const { actor } = contextOf(request).identity!
     return endSession(deps, actor, actor.sessionId)
   }
   const token = refreshTokenOfCookie(request, deps.config)

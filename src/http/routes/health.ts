@@ -6,7 +6,7 @@ import packageJson from '../../../package.json' with { type: 'json' }
 import type { DatabaseCalls } from '../../db/client.ts'
 import { readMigrations } from '../../db/migration-files.ts'
 import { selectReadiness } from '../../db/readiness.ts'
-import { within } from '../../deadline.ts'
+import { withTimeout } from '../../deadline.ts'
 import { AppError, messageOf } from '../../errors.ts'
 import type { RedisProbe } from '../../events/redis-check.ts'
 import type { Log } from '../../log.ts'
@@ -134,7 +134,7 @@ const probeDatabase = async (
   const askedAt = performance.now()
   try {
     // The call keeps its own, longer deadline: what is late for the probe may still come.
-    const read = await within(deadlineMs, 'PostgreSQL', systemDb.read(selectReadiness))
+    const read = await withTimeout(deadlineMs, 'PostgreSQL', systemDb.read(selectReadiness))
     const applied = new Set(read.versions)
     const reason = read.isReadOnly ? 'PostgreSQL only reads' : systemDb.refusedWrite()
     const latencyMs = Math.round((performance.now() - askedAt) * 100) / 100

@@ -16,7 +16,7 @@ import { authenticate, guarded, signedIn } from '../guard.ts'
 import { News } from '../news.ts'
 import { Cursors, listOf, Repeatable, Whole } from '../query.ts'
 import { respond } from '../reply.ts'
-import { factsOf } from '../request.ts'
+import { contextOf } from '../request.ts'
 
 const maxScopes = 64
 /** Of one scope. */
@@ -38,7 +38,7 @@ export const syncRoutes = (deps: SyncDeps) =>
         await waitInLine(deps.polls, actor, news, waitMs, request.signal)
         // The session may have ended, or lost its role, while this waited.
         await authenticate(request, deps.authenticator)
-        pages = await readMoved(deps, factsOf(request).identity!.actor, wanted, pages, news)
+        pages = await readMoved(deps, contextOf(request).identity!.actor, wanted, pages, news)
       }
       return respond({
         status: 200,

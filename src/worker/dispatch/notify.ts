@@ -3,12 +3,12 @@
 // And telling projects what their members changed of themselves.
 import type { Tx } from '../../db/client.ts'
 import { insertNotifications, type NotificationRow } from '../../db/notifications.ts'
-import { lockForReading, selectTold, type Candidate, type TaskPeople } from '../../db/recipients.ts'
+import { lockForReading, selectNotifiable, type Candidate, type TaskPeople } from '../../db/recipients.ts'
 import { toNotification } from '../../domain/notifications.ts'
 import { idOf, userScope, type Entry, type LogEntry } from '../../model/event.ts'
 import type { NotificationKind } from '../../model/notification.ts'
 import type { Consumer } from '../consumers.ts'
-import { isRename, personIn, tellProjects } from './rename.ts'
+import { isProfileChange, personIn, memberUpdatesOf } from './rename.ts'
 
 interface Cause extends Candidate {
   kind: NotificationKind
@@ -17,12 +17,12 @@ interface Cause extends Candidate {
 
 export const notifications: Consumer = {
   name: 'notifications',
-  concerns: (entry) => kindsOf(entry).length > 0 || isRename(entry),
+  concerns: (entry) => kindsOf(entry).length > 0 || isProfileChange(entry),
   async handle(tx, entries) {
     const told = entries
-      .filter((entry) => !isRename(entry))
+      .filter((entry) => !isProfileChange(entry))
       .map((entry) => ({ entry, kinds: kindsOf(entry) }))
-    const renames = entries.filter(isRename)
+    const renames = entries.filter(isProfileChange)
     const people = await lockForReading(tx, {
       taskIds: told.flatMap(taskIdsOf),
       projectIds: told.flatMap(projectIdsOf),
@@ -34,7 +34,7 @@ export const notifications: Consumer = {
       ),
     )
     const foreign = causes.filter(({ userId, entry }) => userId !== entry.actorId)
-    return [...(await tell(tx, foreign)), ...(await tellProjects(tx, renames))]
+    return [...(await notify(tx, foreign)), ...(await memberUpdatesOf(tx, renames))]
   },
 }
 
@@ -94,9 +94,9 @@ const causeOf = (kind: NotificationKind, entry: LogEntry, userId: string): Cause
   projectId: isOfTask(entry) ? null : idOf(entry.scope),
 })
 
-const tell = async (tx: Tx, causes: Cause[]): Promise<Entry[]> => {
+const notify = async (tx: Tx, causes: Cause[]): Promise<Entry[]> => {
   if (causes.length === 0) return []
-  const readers = await selectTold(tx, causes)
+  const readers = await selectNotifiable(tx, causes)
   const rows = await insertNotifications(
     tx,
     readers.map(({ n, projectId, projectName, title }) => {

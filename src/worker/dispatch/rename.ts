@@ -8,10 +8,10 @@ import { projectScope, type Entry, type LogEntry } from '../../model/event.ts'
 /** What of an account its memberships show to all members: not its address. */
 const shown = ['name', 'avatarUrl']
 
-export const isRename = (entry: LogEntry): boolean => changedIn(entry).length > 0
+export const isProfileChange = (entry: LogEntry): boolean => changedIn(entry).length > 0
 
 /** Their projects must be locked, so that what is told of their roles is so. */
-export const tellProjects = async (tx: Tx, renames: LogEntry[]): Promise<Entry[]> => {
+export const memberUpdatesOf = async (tx: Tx, renames: LogEntry[]): Promise<Entry[]> => {
   if (renames.length === 0) return []
   const memberships = await selectMemberships(tx, renames.map(personIn))
   return renames.flatMap((rename) => {

@@ -44,14 +44,14 @@ interface Batch {
 }
 
 /** Tells of everything that is overdue now; does nothing while another worker is at it. Ends early with `signal`. */
-export const tellOverdue = async (
+export const notifyOverdue = async (
   deps: SystemWriteDeps & { stats: OverdueStats; signal: AbortSignal },
 ): Promise<void> => {
   const { stats, signal } = deps
   const except: string[] = []
   let from: string | null = null
   while (!signal.aborted) {
-    const { last, told, busy }: Batch = await writeAsSystem(deps, (tx) => tellBatch(tx, from, except))
+    const { last, told, busy }: Batch = await writeAsSystem(deps, (tx) => notifyBatch(tx, from, except))
     if (!last || (told.length === 0 && busy.length === 0)) return
     stats.transactions += 1
     stats.tasks += told.length
@@ -62,7 +62,7 @@ export const tellOverdue = async (
   }
 }
 
-const tellBatch = async (
+const notifyBatch = async (
   tx: Tx,
   from: string | null,
   except: string[],
