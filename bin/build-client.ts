@@ -5,13 +5,14 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { declareModel } from './client-types.ts'
 import rootPackage from '../package.json' with { type: 'json' }
-import sourcePackage from '../src/client/package.json' with { type: 'json' }
+import sourcePackage from '../packages/client/package.json' with { type: 'json' }
 
 const root = resolve(import.meta.dir, '..')
-const source = join(root, 'src', 'client')
+const home = join(root, 'packages', 'client')
+const source = join(home, 'src')
 const out = resolve(process.argv[2] ?? join(root, 'dist', 'client'))
 const entries = Object.entries(sourcePackage.exports)
-const entryFiles = entries.map(([, file]) => join(source, file))
+const entryFiles = entries.map(([, file]) => join(home, file))
 
 /** Types of the client that programs name, besides those of its model. */
 const named = {
@@ -32,8 +33,8 @@ const named = {
   wire: 'Event',
 }
 
-/** `./client.ts` → `client` */
-const stem = (file: string): string => file.slice('./'.length, -'.ts'.length)
+/** `./src/client.ts` → `client` */
+const stem = (file: string): string => file.slice('./src/'.length, -'.ts'.length)
 
 const writeScripts = async (): Promise<void> => {
   const { success, logs } = await Bun.build({
@@ -61,7 +62,9 @@ const writeTypes = async (): Promise<void> => {
     for (const [, names, module] of text.matchAll(fromModel)) note(needed, module!, names!)
     await Bun.write(
       join(sources, 'client', file),
-      text.replaceAll(fromModel, "import type {$1} from '../model.ts'"),
+      text
+        .replaceAll(fromModel, "import type {$1} from '../model.ts'")
+        .replaceAll("'../../../src/model/text-form.ts'", "'../model/text-form.ts'"),
     )
   }
   await Bun.write(join(sources, 'model.ts'), await declareModel(needed))
@@ -74,7 +77,7 @@ const writeTypes = async (): Promise<void> => {
     outDir: join(out, 'types'),
     typeRoots: [join(root, 'node_modules')],
   }
-  const files = entries.map(([, file]) => join(sources, 'client', file))
+  const files = entries.map(([, file]) => join(sources, 'client', `${stem(file)}.ts`))
   const config = { extends: join(root, 'tsconfig.json'), compilerOptions, include: [], files }
   await Bun.write(join(sources, 'package.json'), '{ "type": "module" }')
   await Bun.write(join(sources, 'tsconfig.json'), JSON.stringify(config))
@@ -98,7 +101,7 @@ const writeTypes = async (): Promise<void> => {
   await Bun.write(join(out, 'types', 'main.d.ts'), `${main.join('\n')}\n`)
 }
 
-const fromModel = /import type \{([^}]*)\} from '\.\.\/model\/(\w+)\.ts'/g
+const fromModel = /import type \{([^}]*)\} from '\.\.\/\.\.\/\.\.\/src\/model\/(\w+)\.ts'/g
 
 const note = (needed: Map<string, Set<string>>, module: string, names: string): void => {
   const known = needed.get(module) ?? new Set()
@@ -129,7 +132,7 @@ const writePackage = async (): Promise<void> => {
     exports,
   }
   await Bun.write(join(out, 'package.json'), `${JSON.stringify(made, null, 2)}\n`)
-  await cp(join(source, 'README.md'), join(out, 'README.md'))
+  await cp(join(home, 'README.md'), join(out, 'README.md'))
   await cp(join(root, 'LICENSE'), join(out, 'LICENSE'))
 }
 

@@ -4,8 +4,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { urlOf } from '../src/embedded/databases.ts'
-import { startPostgres } from '../src/embedded/postgres.ts'
+import { urlOf } from '../dev/databases.ts'
+import { startPostgres } from '../dev/postgres.ts'
 
 type Environment = Record<string, string | undefined>
 

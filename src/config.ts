@@ -2,8 +2,8 @@
 // secret never appears in an error or in `describe`.
 import { resolve } from 'node:path'
 import { originFault } from './settings/origin.ts'
-import { readSecretFiles } from './secret-files.ts'
-import { oneOf, secret, text, whole, wholeIn, type Key } from './setting-kinds.ts'
+import { readSecretFiles } from './settings/secret-files.ts'
+import { oneOf, secret, text, whole, wholeIn, type Key } from './settings/setting-kinds.ts'
 import { readDatabaseUrl } from './settings/database-url.ts'
 import { jwtSecrets, type JwtKey } from './settings/jwt-secrets.ts'
 import { readRedisUrl } from './settings/redis-url.ts'

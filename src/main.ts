@@ -1,15 +1,15 @@
 // The program: a role from the command line, opened (compose.ts says of what), announced, and closed on a signal.
 //   bun src/main.ts server [--workers N] | worker | all [--json]
 //   bun src/main.ts migrate [status | dump [--check] | epoch --new] | seed | user | tail
-import { checkParts, openServer, openWorker, type Running } from './compose.ts'
+import { checkParts, openServer, openWorker, type Running } from './app/compose.ts'
 import { ConfigError, readConfig, type Config } from './config.ts'
-import { tailCommand } from './cli/tail.ts'
+import { tailCommand } from './cli/tail-command.ts'
 import { userCommand } from './cli/user.ts'
-import { migrateCommand, seedCommand } from './commands.ts'
-import { describeAllowedOrigins } from './domain/origin.ts'
+import { migrateCommand, seedCommand } from './cli/commands.ts'
+import { describeAllowedOrigins } from './auth/origin.ts'
 import { createLog, type Log } from './log.ts'
 import { reportStartFailure, startFailureOf } from './start/report.ts'
-import { openServers } from './supervisor.ts'
+import { openServers } from './app/supervisor.ts'
 
 /** A stop that takes longer is cut off, so that a supervisor never has to kill. */
 const stopDeadlineMs = 30_000

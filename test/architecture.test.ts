@@ -30,7 +30,7 @@ const read = async (...patterns: string[]): Promise<Source[]> => {
   return sources
 }
 
-const code = await read('{src,test,bench,bin}/**/*.ts')
+const code = await read('{src,packages,dev,test,bench,bin}/**/*.ts')
 const inSource = code.filter(({ path }) => path.startsWith('src/'))
 
 /** Relative specifiers as paths from the root, others as they are. */
@@ -44,29 +44,32 @@ const importsOf = ({ path, text }: Source): Import[] =>
     return { from: path, to: to.startsWith('.') ? join(dirname(path), to) : to, isType: isType !== undefined }
   })
 
-const imports = inSource.flatMap(importsOf)
+const imports = code.filter(({ path }) => /^(?:src|packages|dev)\//.test(path)).flatMap(importsOf)
 
-/** Layers from the bottom up; what shares a line may import each other where `siblings` says so. */
+/**
+ * Layers from the bottom up; what shares a line may import each other where `siblings` says so. Parts that do not exist
+ * yet have their place already.
+ */
 const layers = [
-  ['errors.ts', 'secret-files.ts', 'setting-kinds.ts', 'settings'],
-  ['config.ts', 'free-port.ts', 'log.ts', 'deadline.ts', 'turns.ts', 'model', 'limits'],
+  ['errors.ts', 'settings'],
+  ['config.ts', 'log.ts', 'async', 'model'],
   ['start'],
-  ['db', 'storage'],
-  ['deps.ts'],
-  ['domain', 'events'],
+  ['redis', 'metrics'],
+  ['limits'],
+  ['db', 'storage', 'queues', 'mail'],
+  ['auth', 'domain', 'changelog'],
   ['http', 'ws', 'worker'],
-  ['app.ts', 'tail-connection.ts'],
-  ['compose.ts', 'embedded', 'tail.ts'],
-  ['commands.ts', 'cli', 'supervisor.ts'],
+  ['app'],
+  ['cli'],
   ['main.ts'],
 ]
 
 const siblings = new Set([
-  'settings → setting-kinds.ts',
-  'limits → config.ts',
-  'limits → log.ts',
-  'limits → deadline.ts',
-  'domain → events',
+  'config.ts → log.ts',
+  'auth → domain',
+  'domain → auth',
+  'domain → changelog',
+  'auth → changelog',
 ])
 
 const partOf = (path: string): string => path.split('/')[1]!
@@ -79,32 +82,27 @@ const naming = (sources: Source[], rule: (one: Source) => boolean): string[] =>
 
 test('Every part of src has a place in the import table', () => {
   const parts = new Set(inSource.map(({ path }) => partOf(path)))
-  expect([...parts].filter((part) => rankOf(part) < 0 && part !== 'client')).toEqual([])
+  expect([...parts].filter((part) => rankOf(part) < 0)).toEqual([])
 })
 
 test('Imports go down only, and the edges never see each other', () => {
   expect(imports.length).toBeGreaterThan(100) // or the pattern above reads nothing any more
   expect(
     breaking(({ from, to, isType }) => {
+      if (!from.startsWith('src/')) return false
+      if (/^(?:packages|dev|test|bench|bin)\//.test(to)) return true
       if (!to.startsWith('src/')) return false
       const [upper, lower] = [partOf(from), partOf(to)]
       if (upper === lower || siblings.has(`${upper} → ${lower}`)) return false
-      if (lower === 'client') return true // it is for programs outside
-      if (upper === 'client') return false // it has a rule of its own, below
       // deps.ts names what parts are given, the publisher is named by the write path: names only, nothing runs.
-      if (isType && (upper === 'deps.ts' || (upper === 'events' && lower === 'domain'))) return false
+      if (isType && (to === 'src/app/deps.ts' || (upper === 'changelog' && lower === 'domain'))) return false
       return rankOf(lower) >= rankOf(upper)
     }),
   ).toEqual([])
 })
 
-test('Nothing that production runs imports what starts databases for development: no image has it', () => {
-  const embedded = (path: string) => path.startsWith('src/embedded/')
-  expect(breaking(({ from, to }) => embedded(to) && !embedded(from))).toEqual([])
-})
-
 test('Production needs no development package', () => {
-  const runs = imports.filter(({ from, isType }) => !isType && !from.startsWith('src/embedded/'))
+  const runs = imports.filter(({ from, isType }) => !isType && from.startsWith('src/'))
   const packages = runs
     .map(({ to }) => /^(?:@[^/]+\/)?[^/:]+/.exec(to)![0])
     .filter((name) => !['src', 'package.json', 'node', 'bun'].includes(name))
@@ -128,7 +126,7 @@ test('Nothing is imported by what it imports itself', () => {
 })
 
 test('The slices of dependencies are types: deps.ts runs nothing', () => {
-  expect(breaking(({ from, isType }) => from === 'src/deps.ts' && !isType)).toEqual([])
+  expect(breaking(({ from, isType }) => from === 'src/app/deps.ts' && !isType)).toEqual([])
 })
 
 test('The client imports nothing but itself, shapes of the model as types, and the form of text, which imports nothing', () => {
@@ -138,8 +136,8 @@ test('The client imports nothing but itself, shapes of the model as types, and t
   expect(
     breaking(
       (one) =>
-        one.from.startsWith('src/client/') &&
-        !one.to.startsWith('src/client/') &&
+        one.from.startsWith('packages/client/') &&
+        !one.to.startsWith('packages/client/') &&
         one.to !== textForm &&
         !isShape(one),
     ),
@@ -148,11 +146,11 @@ test('The client imports nothing but itself, shapes of the model as types, and t
 })
 
 const homes: [string, RegExp, RegExp][] = [
-  ['elysia', /^elysia(?:\/|$)/, /^src\/(?:http\/|ws\/|app\.ts)/],
-  ['its plugins', /^@elysiajs\//, /^src\/http\//],
-  ['the PostgreSQL driver', /^postgres(?:\/|$)/, /^src\/(?:db|embedded)\//],
-  ['the Redis driver', /^ioredis(?:\/|$)/, /^src\/events\/redis\.ts/],
-  ['the job queue', /^bullmq/, /^src\/(?:worker\/|http\/routes\/queues\.ts)/],
+  ['elysia', /^elysia(?:\/|$)/, /^src\/(?:http|ws|app)\//],
+  ['its plugins', /^@elysiajs\//, /^src\/(?:http|auth)\//],
+  ['the PostgreSQL driver', /^postgres(?:\/|$)/, /^(?:src\/db|dev)\//],
+  ['the Redis driver', /^ioredis(?:\/|$)/, /^src\/redis\//],
+  ['the job queue', /^bullmq/, /^src\/(?:queues|worker\/jobs)\//],
   ['the S3 client', /^@aws-sdk\//, /^src\/storage\//],
   ['the logger', /^pino/, /^src\/log\.ts/],
 ]
@@ -176,7 +174,9 @@ test('SQL text is a tagged template everywhere but in the runner of migrations',
     naming(
       code,
       ({ path, text }) =>
-        /\.unsafe\(/.test(text) && path !== 'src/db/migrate.ts' && path !== 'test/architecture.test.ts',
+        /\.unsafe\(/.test(text) &&
+        path !== 'src/db/migrations/migrate.ts' &&
+        path !== 'test/architecture.test.ts',
     ),
   ).toEqual([])
   const statement = /\b(?:sql|tx)(?:<[^`]*>)?`/
@@ -186,15 +186,15 @@ test('SQL text is a tagged template everywhere but in the runner of migrations',
 })
 
 test('Only what no request causes calls the database without a caller', () => {
-  const serving = /^src\/(?:domain|http|ws)\//
+  const serving = /^src\/(?:auth|domain|http|ws)\//
   const takesSystem = ({ path, text }: Source) =>
     serving.test(path) && /\bsystemDb\b|\b(?:DatabaseCalls|Database)\b.*from '.*\/db\/client\.ts'/.test(text)
   expect(naming(inSource, takesSystem).toSorted()).toEqual([
-    'src/domain/authenticator.ts', // notes many sessions as seen by one statement
+    'src/auth/authenticator.ts', // notes many sessions as seen by one statement
     'src/domain/write.ts', // the worker writes by it too
     'src/http/routes/health.ts', // two probes a second
-    'src/ws/outlet.ts',
-    'src/ws/socket.ts', // after a new epoch, all sessions by one statement
+    'src/ws/connection-handle.ts',
+    'src/ws/sockets.ts', // after a new epoch, all sessions by one statement
   ])
 })
 

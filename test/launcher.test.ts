@@ -3,8 +3,8 @@ import { afterAll, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { until, withTimeout } from '../src/deadline.ts'
-import { identify, isAlive, type ProcessIdentity } from '../src/embedded/process-identity.ts'
+import { until, withTimeout } from '../src/async/timeout.ts'
+import { identify, isAlive, type ProcessIdentity } from '../dev/process-identity.ts'
 
 const dataDir = mkdtempSync(join(tmpdir(), 'tide-up-test-'))
 afterAll(() => rmSync(dataDir, { recursive: true, force: true }))

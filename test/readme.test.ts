@@ -78,12 +78,12 @@ test('the socket example shows the next change of the Inbox in the console', asy
 
 test('the program follows the Inbox and writes to it', async () => {
   const [program] = blocks('Live in a program')
-  const source = new URL('../src/', import.meta.url).pathname
+  const source = new URL('../packages/', import.meta.url).pathname
   await using stack = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'tide-readme-'))
   stack.defer(() => rm(folder, { recursive: true, force: true }))
   const file = join(folder, 'follow.ts')
-  await Bun.write(file, program!.replace('http://127.0.0.1:3000', world.url).replace('./src/', source))
+  await Bun.write(file, program!.replace('http://127.0.0.1:3000', world.url).replace('./packages/', source))
   const child = Bun.spawn([process.execPath, file], { stdout: 'pipe', stderr: 'inherit' })
   stack.defer(async () => {
     child.kill()

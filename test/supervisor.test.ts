@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { messageOf } from '../src/errors.ts'
 import { createLog } from '../src/log.ts'
-import { openServers, type Servers } from '../src/supervisor.ts'
+import { openServers, type Servers } from '../src/app/supervisor.ts'
 import { eventually } from './support/eventually.ts'
 
 /** Each child notes that it started, and on which port it was told to listen, then does this. */

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import type { Subprocess } from 'bun'
-import { lineOf } from '../src/tail.ts'
+import { lineOf } from '../src/cli/tail-follow.ts'
 import { eventually } from './support/eventually.ts'
 import { startWorld, testPassword, type Person, type World } from './support/world.ts'
 import { addMember, makeProject, sayMany, say, entry } from './ws/voice.ts'

@@ -1,6 +1,6 @@
 // The REST calls of `tail`: a session that it opens, keeps and ends itself, and the list of the person's projects.
 // Every call has a deadline.
-import { TailEnded } from '../tail-connection.ts'
+import { TailEnded } from './tail-connection.ts'
 
 const deadlineMs = 10_000
 const signOutDeadlineMs = 2_000

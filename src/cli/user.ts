@@ -1,7 +1,7 @@
 // `user disable <email>…`: administers accounts from the operator's shell, whether or not a server runs.
-import { openWriter } from '../compose.ts'
+import { openWriter } from '../app/compose.ts'
 import { readConfig } from '../config.ts'
-import { disableAccount } from '../domain/account-disabling.ts'
+import { disableAccount } from '../domain/users/account-disabling.ts'
 import { createLog } from '../log.ts'
 import { canonicalEmail } from '../model/text-form.ts'
 

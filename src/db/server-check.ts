@@ -2,15 +2,15 @@
 // it takes writes, and a database this program may run on. Each failure is one sentence with its cure.
 import { connect } from 'node:net'
 import postgres from 'postgres'
-import { withTimeout } from '../deadline.ts'
+import { withTimeout } from '../async/timeout.ts'
 import type { Warnings } from '../log.ts'
 import type { DatabaseAddress } from '../settings/database-url.ts'
 import { configurationFailure, StartFailure, unavailableFailure } from '../start/failure.ts'
 import { oldestPostgres, postgresFailure, readOnly } from '../start/postgres.ts'
 import { addressOf, driverOptions } from './address.ts'
 import type { Queryable } from './client.ts'
-import { readMigrations } from './migration-files.ts'
-import { compareMigrations, newerNotice, newerObstacle, readApplied } from './migration-state.ts'
+import { readMigrations } from './migrations/migration-files.ts'
+import { compareMigrations, newerNotice, newerObstacle, readApplied } from './migrations/migration-state.ts'
 
 export interface DatabaseCheck {
   url: string

@@ -1,8 +1,13 @@
 // From an id to what the actor may do with it: one query, and the same 404 for what is not there and for what
 // may not be read. Inside a write, call these only after the row they depend on is locked.
 import type { Queryable, Tx } from '../db/client.ts'
-import { lockProject, selectProjectAccess, type ProjectAccessRow, type ProjectRow } from '../db/projects.ts'
-import { selectTaskAccess, type TaskAccessRow } from '../db/shares.ts'
+import {
+  lockProject,
+  selectProjectAccess,
+  type ProjectAccessRow,
+  type ProjectRow,
+} from '../db/projects/projects.ts'
+import { selectTaskAccess, type TaskAccessRow } from '../db/tasks/shares.ts'
 import { AppError, notFound } from '../errors.ts'
 import { authorize, type Action, type Actor } from './actor.ts'
 

@@ -1,7 +1,7 @@
 // Where people can be present: at a project or a task, whoever may read it.
 import type { CallerDatabase } from '../db/client.ts'
-import { selectProjectAccess } from '../db/projects.ts'
-import { selectTaskAccess } from '../db/shares.ts'
+import { selectProjectAccess } from '../db/projects/projects.ts'
+import { selectTaskAccess } from '../db/tasks/shares.ts'
 import { parseNamed } from '../model/scalar.ts'
 import { can, type Actor } from './actor.ts'
 

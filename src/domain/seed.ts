@@ -1,16 +1,16 @@
 // Demo data for a first look: two accounts whose passwords everybody knows, and a project with tasks. Made through
 // the same functions as everything else; only the password rule is passed by, and never in production.
 import { ConfigError } from '../config.ts'
-import { selectCredentials } from '../db/users.ts'
+import { selectCredentials } from '../db/users/users.ts'
 import type { Project } from '../model/project.ts'
 import type { Role } from '../model/user.ts'
 import type { NewTask } from '../model/task.ts'
 import type { Actor } from './actor.ts'
-import { createUser, type AuthDeps } from './auth.ts'
-import { demoAccounts } from './demo-accounts.ts'
-import { addMember } from './members.ts'
-import { createProject } from './projects.ts'
-import { createTask } from './tasks.ts'
+import { createUser, type AuthDeps } from './users/sign-in.ts'
+import { demoAccounts } from './users/demo-accounts.ts'
+import { addMember } from './projects/members.ts'
+import { createProject } from './projects/projects.ts'
+import { createTask } from './tasks/tasks.ts'
 import { writeFor, type WriteResult, type WriteRequest } from './write.ts'
 
 /** Whose turns the accounts are made in. */

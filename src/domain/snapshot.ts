@@ -3,29 +3,29 @@
 // after the cursor, and the version rule makes applying it twice harmless. A person reads one at a time, and a page is
 // bounded in bytes.
 import type { CallerDatabase } from '../db/client.ts'
-import { readHead } from '../db/feed.ts'
-import { selectMembers } from '../db/members.ts'
-import { countNotifications, selectNotifications } from '../db/notifications.ts'
-import { selectProject, selectProjects } from '../db/projects.ts'
+import { readHead } from '../db/log/feed.ts'
+import { selectMembers } from '../db/projects/members.ts'
+import { countNotifications, selectNotifications } from '../db/notifications/notifications.ts'
+import { selectProject, selectProjects } from '../db/projects/projects.ts'
 import {
   isOutdatedFor,
   selectSharedTasks,
   selectTasksAfter,
   type PagedTask,
   type TaskPlace,
-} from '../db/snapshot.ts'
-import { selectUser } from '../db/users.ts'
+} from '../db/log/snapshot.ts'
+import { selectUser } from '../db/users/users.ts'
 import { notFound } from '../errors.ts'
-import type { LiveStats } from '../events/stats.ts'
+import type { LiveStats } from '../changelog/live-stats.ts'
 import { FairQueue } from '../limits/fair-queue.ts'
 import { formatCursor, parseCursor, projectScope, shardOf, userScope } from '../model/event.ts'
 import type { ProjectSnapshot, UserSnapshot } from '../model/snapshot.ts'
 import type { Slice } from '../model/page.ts'
 import { authorizeProject } from './access.ts'
 import { effectiveRole, type Actor } from './actor.ts'
-import { toMember } from './members.ts'
-import { toNotification } from './notifications.ts'
-import { toProject } from './projects.ts'
+import { toMember } from './projects/members.ts'
+import { toNotification } from './notifications/inbox.ts'
+import { toProject } from './projects/projects.ts'
 
 /** A snapshot may be long; it is read at full speed and ends before the first byte is sent. Waiting is within it. */
 const deadlineMs = 10_000

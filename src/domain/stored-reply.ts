@@ -2,9 +2,9 @@
 // same description a hundred times; instead each long text of a task or project is cut out and its digest kept. A
 // repeat finds the text by its digest: in the repeated request itself, in the log entry of the first, or in the row.
 import type { Tx } from '../db/client.ts'
-import { selectFramesOf, type CutText, type KeptReply } from '../db/idempotency.ts'
-import { selectProject } from '../db/projects.ts'
-import { selectTasks } from '../db/tasks.ts'
+import { selectFramesOf, type CutText, type KeptReply } from '../db/log/idempotency.ts'
+import { selectProject } from '../db/projects/projects.ts'
+import { selectTasks } from '../db/tasks/tasks.ts'
 import { notFound } from '../errors.ts'
 import { isLongText, parseCursor } from '../model/event.ts'
 import type { Actor } from './actor.ts'

@@ -1,8 +1,8 @@
 // What a stored answer is about. An answer that was kept for repeats is only repeated to a caller who may read its
 // subject now: the right is looked up again, in the transaction that repeats it.
-import { selectProjectAccess } from '../db/projects.ts'
+import { selectProjectAccess } from '../db/projects/projects.ts'
 import type { Tx } from '../db/client.ts'
-import { selectTasks } from '../db/tasks.ts'
+import { selectTasks } from '../db/tasks/tasks.ts'
 import type { Task } from '../model/task.ts'
 import { authorize, type Actor } from './actor.ts'
 

@@ -1,7 +1,7 @@
 // Joining a scope at an exact place in the log, for sockets and HTTP alike. One statement reads the head and the right
 // to read: seeing head P means seeing every transaction up to P.
 import type { Queryable } from '../db/client.ts'
-import { selectMissed, selectStandings, type Lack, type Missed } from '../db/sync.ts'
+import { selectMissed, selectStandings, type Lack, type Missed } from '../db/log/sync.ts'
 import { parseNamed } from '../model/scalar.ts'
 import { idOf, shardOf, userScope, type Position, type Scope } from '../model/event.ts'
 import { can, type Actor } from './actor.ts'

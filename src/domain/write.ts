@@ -2,8 +2,8 @@
 // the idempotency key first and appends the entries last, in one transaction, and hands them to the publisher
 // once they are committed. Whatever else follows from a write is derived from the log.
 import type { CallerDatabase, CallOptions, DatabaseCalls, Tx } from '../db/client.ts'
-import { append, cursorOf, type Appended } from '../db/feed.ts'
-import { claimKey, fillKey, selectKept, type KeptReply } from '../db/idempotency.ts'
+import { append, cursorOf, type Appended } from '../db/log/feed.ts'
+import { claimKey, fillKey, selectKept, type KeptReply } from '../db/log/idempotency.ts'
 import type { Entry, Scope } from '../model/event.ts'
 import type { Actor } from './actor.ts'
 import { cutTexts, fillTexts } from './stored-reply.ts'

@@ -1,11 +1,11 @@
 // Rate limits as a request meets them: whose bucket it draws from, the headers that tell, and the 429.
-import type { Deps, PasswordCheck } from '../deps.ts'
-import { recentAddresses } from '../domain/sessions.ts'
+import type { Deps, PasswordCheck } from '../app/deps.ts'
+import { recentAddresses } from '../domain/users/sessions.ts'
 import { AppError } from '../errors.ts'
 import { addressKey } from '../limits/address-key.ts'
 import { policiesOf } from '../limits/policies.ts'
 import type { RatePolicy, RateState } from '../limits/rate.ts'
-import { contextOf, pathOf } from './request.ts'
+import { contextOf, pathOf } from './request-context.ts'
 
 type AllowanceDeps = Pick<Deps, 'config' | 'limiter'>
 type PasswordCheckDeps = Pick<Deps, 'config' | 'db' | 'attempts' | 'passwords'>

@@ -1,7 +1,7 @@
 // The refresh token's cookie: for browsers that should not hold it in JavaScript. Whoever lets it speak for a
 // person demands an allowed Origin, because browsers send cookies with requests that others caused.
-import { sessionSeconds } from '../db/sessions.ts'
-import { isAllowedOrigin, isPlainPrivateHttp, type OriginConfig } from '../domain/origin.ts'
+import { sessionSeconds } from '../db/users/sessions.ts'
+import { isAllowedOrigin, isPlainPrivateHttp, type OriginConfig } from '../auth/origin.ts'
 import { AppError } from '../errors.ts'
 
 const name = 'tide_refresh'

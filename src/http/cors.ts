@@ -3,7 +3,7 @@
 // so it only decides, and preflights are answered here.
 import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
-import { isAllowedOrigin, type OriginConfig } from '../domain/origin.ts'
+import { isAllowedOrigin, type OriginConfig } from '../auth/origin.ts'
 
 const methods = 'GET, HEAD, POST, PUT, PATCH, DELETE'
 const maxAgeSeconds = 600

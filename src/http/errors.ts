@@ -4,7 +4,7 @@ import { NotFoundError, ParseError, ValidationError } from 'elysia'
 import { AppError, codes, messageOf, isUnavailable } from '../errors.ts'
 import { codeOfError } from '../start/failure.ts'
 import type { Log } from '../log.ts'
-import { contextOf, pathOf } from './request.ts'
+import { contextOf, pathOf } from './request-context.ts'
 
 /** The AppError behind anything a hook or handler threw. */
 export const toAppError = (error: unknown): AppError => {

@@ -2,7 +2,7 @@
 // and backslashes folded away already, so Elysia's own router would answer `/x/../livez` and `/livez/` like `/livez`.
 // Therefore every template takes every method in Bun's router, and what still falls through has no exact path.
 import { AppError } from '../errors.ts'
-import { pathOf } from './request.ts'
+import { pathOf } from './request-context.ts'
 import type { Place, RouteTable } from './route-table.ts'
 
 /** Methods that Bun's router tells apart; any other one falls through on every path. */

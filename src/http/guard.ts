@@ -1,10 +1,10 @@
 // Authentication, before anything else of a request is looked at. A path under /api is guarded unless it is on
 // the list here, so that a new route is closed until somebody opens it.
 import { Elysia } from 'elysia'
-import type { Authenticator } from '../deps.ts'
-import { bearerTokenOf } from '../domain/bearer.ts'
+import type { Authenticator } from '../app/deps.ts'
+import { bearerTokenOf } from '../auth/bearer.ts'
 import { AppError } from '../errors.ts'
-import { contextOf } from './request.ts'
+import { contextOf } from './request-context.ts'
 
 /** Everything that answers without credentials. The socket checks its own. */
 export const publicPaths = new Set([

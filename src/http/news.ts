@@ -1,6 +1,6 @@
 // What a long poll waits for: the first entry of any of its scopes. It listens from before the first read, so that
 // none is missed, and says which scopes have to be read again.
-import type { Deps } from '../deps.ts'
+import type { Deps } from '../app/deps.ts'
 import { userScope, type LogEntry, type Position, type Scope } from '../model/event.ts'
 
 export class News implements Disposable {

@@ -5,9 +5,9 @@ import type { Config } from '../config.ts'
 import type { JwtKey } from '../settings/jwt-secrets.ts'
 import { AppError, invalid } from '../errors.ts'
 import { maxPagedItems, type Listed, type Slice, type SortKey } from '../model/page.ts'
-import { bodyTag, ok, respond } from './reply.ts'
+import { bodyTag, ok, respond } from './response.ts'
 import { Cursor, Whole } from './query.ts'
-import { pathOf, searchOf } from './request.ts'
+import { pathOf, searchOf } from './request-context.ts'
 import { lowerCaseIds } from '../model/scalar.ts'
 
 /** The query parameters every list takes, besides its own. */

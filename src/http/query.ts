@@ -2,7 +2,7 @@
 // commas, takes the last of repeated names and parses JSON in values; none of that may widen a query.
 import { Kind, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
 import { AppError } from '../errors.ts'
-import { searchOf } from './request.ts'
+import { searchOf } from './request-context.ts'
 
 const maxParameters = 200
 

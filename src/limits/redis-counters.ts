@@ -1,7 +1,7 @@
 // Redis as the rate limiters see it: a script answers three numbers, or null while Redis is away. Invariant: a caller waits
 // for at most `answerDeadlineMs` in which this process was running, so a stall of the own process is never taken for
 // an absent Redis; after a failure no call waits for `pauseMs`.
-import { withinOwnTime } from '../deadline.ts'
+import { withinOwnTime } from '../async/timeout.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 

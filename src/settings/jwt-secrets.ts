@@ -1,5 +1,5 @@
 // The keys of access tokens, as the setting lists them. What is wrong with one is said without its secret.
-import type { Key } from '../setting-kinds.ts'
+import type { Key } from './setting-kinds.ts'
 
 export interface JwtKey {
   kid: string

@@ -2,23 +2,29 @@
 // so that any number of workers may run. Starting is opening one after the other; disposing is that reversed.
 import type { Config } from '../config.ts'
 import type { Database } from '../db/client.ts'
-import { countDeadLetters, insertPositions } from '../db/consumers.ts'
+import { countDeadLetters, insertPositions } from '../db/log/consumers.ts'
 import { openLeases } from '../db/leases.ts'
 import type { Publisher } from '../domain/write.ts'
-import type { RedisProbe } from '../events/redis-check.ts'
-import type { Redis, RedisConnection } from '../events/redis.ts'
-import { Ring } from '../events/ring.ts'
-import { Tail } from '../events/tail.ts'
+import type { RedisProbe } from '../redis/redis-check.ts'
+import type { Redis, RedisConnection } from '../redis/connection.ts'
+import { Ring } from '../changelog/ring.ts'
+import { Tail } from '../changelog/tail.ts'
 import type { Log } from '../log.ts'
-import { ShardConsumer, newStats, type Consumer, type ConsumerStats, type Failpoint } from './consumers.ts'
-import { notifications } from './dispatch/notify.ts'
+import {
+  ShardConsumer,
+  newStats,
+  type Consumer,
+  type ConsumerStats,
+  type Failpoint,
+} from './engine/shard-consumer.ts'
+import { notifications } from './consumers/notifications.ts'
 import { serveHealth, type WorkerHealth } from './http.ts'
-import { maintain, type Retention } from './jobs/maintenance.ts'
-import { newOverdueStats, notifyOverdue, type OverdueStats } from './jobs/overdue.ts'
-import { bringNamesIntoForm, bringTasksIntoForm } from './jobs/text-form.ts'
-import { createLogSource } from './log-source.ts'
-import { loop } from './loop.ts'
-import { Shards } from './shards.ts'
+import { maintain, type Retention } from './loops/maintenance.ts'
+import { newOverdueStats, notifyOverdue, type OverdueStats } from './loops/overdue.ts'
+import { bringNamesIntoForm, bringTasksIntoForm } from './loops/text-form.ts'
+import { createLogSource } from './engine/log-source.ts'
+import { loop } from './loops/loop.ts'
+import { Shards } from './engine/shards.ts'
 
 export interface WorkerDeps {
   config: Pick<Config, 'databaseUrl' | 'workerPort' | 'overdueIntervalMs'> & Retention

@@ -8,13 +8,13 @@
 //           └──── connection parked ───┘        └── revoked, resync, unsub, replaced, closed
 import type { LogEntry, Scope } from '../model/event.ts'
 import { formatCursor } from '../model/event.ts'
-import type { Framed } from '../db/feed.ts'
+import type { Framed } from '../db/log/feed.ts'
 import { isTransient } from '../errors.ts'
-import type { Gap } from '../events/history.ts'
-import type { Subscriber } from '../events/hub.ts'
-import { backoffMs } from '../events/pause.ts'
+import type { Gap } from '../changelog/history.ts'
+import type { Subscriber } from '../changelog/hub.ts'
+import { backoffMs } from '../async/pause.ts'
 import { snapshotPath } from '../domain/sync.ts'
-import type { RawSocket, ConnectionHandle, SocketDeps } from './outlet.ts'
+import type { RawSocket, ConnectionHandle, SocketDeps } from './connection-handle.ts'
 
 /** Behind by more numbers of the shard than this, and few of them of the scope, its own index is cheaper. */
 const maxShardReplay = 2_000

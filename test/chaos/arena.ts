@@ -1,7 +1,7 @@
 // Where a fault is let loose: the real processes behind proxies, writers with a ledger, sockets that follow, and the
 // verdict afterwards. Each run has projects, followers and a ledger of its own on a cluster that is shared.
 import { openDatabase, type Database } from '../../src/db/client.ts'
-import { openRedis, type Redis } from '../../src/events/redis.ts'
+import { openRedis, type Redis } from '../../src/redis/connection.ts'
 import { createLog } from '../../src/log.ts'
 import { createApi, expectStatus, type Api, type Person } from '../oracle/api.ts'
 import { Follower } from '../oracle/follower.ts'

@@ -28,12 +28,12 @@ export const variants: Record<string, Edit[]> = {
       to: `if (appended) { ${point('committed')}; publisher.publish(appended) }\n  return outcome`,
     },
     {
-      file: 'events/publisher.ts',
+      file: 'changelog/publisher.ts',
       from: 'const top = await pushEntries(redis, epoch, shard, batch)',
       to: `const pushing = pushEntries(redis, epoch, shard, batch); setImmediate(() => ${point('pushing')}); const top = await pushing; ${point('pushed')}`,
     },
     {
-      file: 'events/hub.ts',
+      file: 'changelog/hub.ts',
       from: '      if (isMore) value.onBacklog',
       to: `      if (count === 3) ${point('fan-out')}\n      if (isMore) value.onBacklog`,
     },
@@ -46,14 +46,14 @@ export const variants: Record<string, Edit[]> = {
   /** Says on SIGUSR2 what it holds. */
   inspected: [
     // Full before anything is measured.
-    { file: 'events/ring.ts', from: 'maxEntries = 2_000', to: 'maxEntries = 20' },
+    { file: 'changelog/ring.ts', from: 'maxEntries = 2_000', to: 'maxEntries = 20' },
     {
-      file: 'compose.ts',
+      file: 'app/compose.ts',
       from: 'const server = listen(deps, sockets, listening)',
       to: 'const server = listen(deps, sockets, listening); globalThis.held = () => ({ sockets: sockets.size, scopes: hub.scopeCount, rooms: globalThis.presence.size })',
     },
     {
-      file: 'ws/socket.ts',
+      file: 'ws/sockets.ts',
       from: 'presence: new Presence(',
       to: 'presence: globalThis.presence = new Presence(',
     },
@@ -61,12 +61,12 @@ export const variants: Record<string, Edit[]> = {
   /** A shard's next entry without a number check: what a wiped stream left out is never heard. */
   'contiguity-unchecked': [
     {
-      file: 'events/tail.ts',
+      file: 'changelog/tail.ts',
       from: 'while (to < entries.length && entries[to]!.seq === position + 1 + to - from) to += 1',
       to: 'to = entries.length',
     },
     {
-      file: 'events/tail.ts',
+      file: 'changelog/tail.ts',
       from: 'this.#positions[shard] = position + next.length\n',
       to: 'this.#positions[shard] = next.at(-1)!.seq\n',
     },
@@ -74,7 +74,7 @@ export const variants: Record<string, Edit[]> = {
   /** The next number is read instead of locked. */
   'lock-off': [
     {
-      file: 'db/feed.ts',
+      file: 'db/log/feed.ts',
       from: `      update feed_head h set seq = h.seq + c.n
       from (select shard, count(*) as n from input group by shard) c
       where h.shard = c.shard
@@ -83,17 +83,17 @@ export const variants: Record<string, Edit[]> = {
       from (select shard, count(*) as n from input group by shard) c join feed_head h using (shard)`,
     },
     {
-      file: 'db/feed.ts',
+      file: 'db/log/feed.ts',
       from: 'select shard, epoch, seq from feed_head order by shard`',
       to: 'select shard, epoch, (select coalesce(max(f.seq), 0) from feed f where f.shard = h.shard) as seq from feed_head h order by shard`',
     },
     {
-      file: 'db/feed.ts',
+      file: 'db/log/feed.ts',
       from: 'select epoch, seq from feed_head where shard = ${shard}`',
       to: 'select epoch, (select coalesce(max(f.seq), 0) from feed f where f.shard = h.shard) as seq from feed_head h where shard = ${shard}`',
     },
     {
-      file: 'db/sync.ts',
+      file: 'db/log/sync.ts',
       from: 'select h.epoch, h.seq as head,',
       to: 'select h.epoch, (select coalesce(max(f.seq), 0) from feed f where f.shard = h.shard) as head,',
     },
@@ -109,12 +109,12 @@ export const variants: Record<string, Edit[]> = {
   /** Everybody hears everything. */
   'scope-unchecked': [
     {
-      file: 'events/hub.ts',
+      file: 'changelog/hub.ts',
       from: 'if (entries.length === 1) return this.#publishToScope(entries[0]!.scope, entries)',
       to: '',
     },
     {
-      file: 'events/hub.ts',
+      file: 'changelog/hub.ts',
       from: 'this.#publishToScope(scope, ofScope)',
       to: 'for (const other of this.#scopes.keys()) this.#publishToScope(other, ofScope)',
     },

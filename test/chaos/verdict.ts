@@ -1,8 +1,8 @@
 // The verdict on one run of a fault: the ledger, every follower, the log and the streams against each other.
 import type { Database } from '../../src/db/client.ts'
-import { readHeads } from '../../src/db/feed.ts'
-import type { Redis } from '../../src/events/redis.ts'
-import { readStream } from '../../src/events/stream.ts'
+import { readHeads } from '../../src/db/log/feed.ts'
+import type { Redis } from '../../src/redis/connection.ts'
+import { readStream } from '../../src/changelog/stream.ts'
 import type { Api } from '../oracle/api.ts'
 import { checkLog, checkShown, checkTasks } from '../oracle/compare.ts'
 import type { Follower } from '../oracle/follower.ts'

@@ -1,8 +1,8 @@
 // The client where servers and networks are at their worst: it asks at a bearable pace, shows nothing older than it
 // has shown, claims nothing it does not know, and leaves nothing behind. The server is scripted.
 import { expect, spyOn, test } from 'bun:test'
-import type { Client } from '../../src/client/client.ts'
-import type { ProjectView } from '../../src/client/project-view.ts'
+import type { Client } from '../../packages/client/src/client.ts'
+import type { ProjectView } from '../../packages/client/src/project-view.ts'
 import { eventually } from '../support/eventually.ts'
 import { projectId, scope, startScript, userId, type Script } from './scripted.ts'
 
@@ -567,7 +567,7 @@ test('Storages that fail once are asked again', async () => {
   }
   const tokens = { userId, accessToken: 'kept', expiresAt: Date.now() + 900_000, refreshToken: 'r' }
   const storage = { load: () => (failures < 1 ? fail() : tokens), save: () => {} }
-  const { createClient } = await import('../../src/client/client.ts')
+  const { createClient } = await import('../../packages/client/src/client.ts')
   using client = createClient({ url: script.url, storage, transport: 'socket' })
   expect(await client.session.held().catch(({ message }) => message)).toBe('locked')
   expect((await client.session.held())?.accessToken).toBe('kept')

@@ -1,12 +1,12 @@
 // The last state of a view, kept over the end of the program: shown at once and marked stale while the server is away,
 // continued from its cursor when it is back, and for nobody but its person.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { createClient, type Client, type ClientOptions } from '../../src/client/client.ts'
-import type { Fetch } from '../../src/client/exchange.ts'
-import { maxStateLength, maxViews } from '../../src/client/kept-views.ts'
-import { memoryStorage } from '../../src/client/memory-storage.ts'
-import type { Tokens, TokenStorage } from '../../src/client/session.ts'
-import type { Event } from '../../src/client/wire.ts'
+import { createClient, type Client, type ClientOptions } from '../../packages/client/src/client.ts'
+import type { Fetch } from '../../packages/client/src/exchange.ts'
+import { maxStateLength, maxViews } from '../../packages/client/src/kept-views.ts'
+import { memoryStorage } from '../../packages/client/src/memory-storage.ts'
+import type { Tokens, TokenStorage } from '../../packages/client/src/session.ts'
+import type { Event } from '../../packages/client/src/wire.ts'
 import type { Task } from '../../src/model/task.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'

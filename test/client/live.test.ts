@@ -1,7 +1,7 @@
 // The client against a real server: what is written anywhere is seen in its views, each effect once, over a socket
 // and over long polls alike.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { createClient, type Client, type ClientOptions } from '../../src/client/client.ts'
+import { createClient, type Client, type ClientOptions } from '../../packages/client/src/client.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 

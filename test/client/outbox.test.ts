@@ -1,12 +1,12 @@
 // Writes made while the server is away: kept in order, sent in order, once each, and told apart when others were
 // there first.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { createClient, type Client, type ClientOptions } from '../../src/client/client.ts'
-import { ConflictError, StoppedError } from '../../src/client/errors.ts'
-import type { Fetch } from '../../src/client/exchange.ts'
-import { memoryStorage } from '../../src/client/memory-storage.ts'
-import type { OutboxStorage } from '../../src/client/outbox.ts'
-import type { Conflict, Resolution } from '../../src/client/delivery.ts'
+import { createClient, type Client, type ClientOptions } from '../../packages/client/src/client.ts'
+import { ConflictError, StoppedError } from '../../packages/client/src/errors.ts'
+import type { Fetch } from '../../packages/client/src/exchange.ts'
+import { memoryStorage } from '../../packages/client/src/memory-storage.ts'
+import type { OutboxStorage } from '../../packages/client/src/outbox.ts'
+import type { Conflict, Resolution } from '../../packages/client/src/delivery.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { quick } from './scripted.ts'

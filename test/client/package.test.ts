@@ -176,7 +176,7 @@ test('it runs from node_modules', async () => {
 
 /** The shell commands of the README's section about installing it, one block for the checkout and one for a project. */
 const installCommands = (): string[] => {
-  const readme = readFileSync(join(root, 'src', 'client', 'README.md'), 'utf8')
+  const readme = readFileSync(join(root, 'packages', 'client', 'README.md'), 'utf8')
   const section = readme.split(/^## /m).find((text) => text.startsWith('Install'))!
   return [...section.matchAll(/```sh\n(.*?)```/gs)].map(([, block]) => block!)
 }
@@ -188,7 +188,16 @@ test('the commands in its README build it in a checkout and install it in a proj
   const [checkout, app] = [join(place, 'tasktide'), join(place, 'app')]
   mkdirSync(app, { recursive: true })
   mkdirSync(join(checkout, 'tools'), { recursive: true })
-  for (const name of ['bin', 'src', 'package.json', 'bun.lock', 'tsconfig.json', 'LICENSE', 'patches'])
+  for (const name of [
+    'bin',
+    'src',
+    'packages',
+    'package.json',
+    'bun.lock',
+    'tsconfig.json',
+    'LICENSE',
+    'patches',
+  ])
     cpSync(join(root, name), join(checkout, name), { recursive: true })
   for (const name of ['node_modules', join('tools', 'bun')])
     if (existsSync(join(root, name))) symlinkSync(join(root, name), join(checkout, name))

@@ -1,6 +1,6 @@
 // Who is here, and what they say, through the client against a real server.
 import { expect, test } from 'bun:test'
-import { createClient, type Client } from '../../src/client/client.ts'
+import { createClient, type Client } from '../../packages/client/src/client.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { quick } from './scripted.ts'

@@ -1,8 +1,8 @@
 // What a refresh that fails says: the session is over only where the server says so. Everything else keeps the
 // tokens, and a refused origin is reported once and by its name.
 import { expect, test } from 'bun:test'
-import { createClient } from '../../src/client/client.ts'
-import { OriginRefusedError, SignedOutError } from '../../src/client/errors.ts'
+import { createClient } from '../../packages/client/src/client.ts'
+import { OriginRefusedError, SignedOutError } from '../../packages/client/src/errors.ts'
 import { eventually } from '../support/eventually.ts'
 import { projectId, quick, startScript, type Script } from './scripted.ts'
 import { startWorld, testPassword } from '../support/world.ts'

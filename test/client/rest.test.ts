@@ -1,8 +1,8 @@
 // REST as programs use it: pages without counting, conflicts with both sides, repeats without second effects.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { createClient, type Client } from '../../src/client/client.ts'
-import { ApiError, ConflictError, NetworkError } from '../../src/client/errors.ts'
-import type { Fetch } from '../../src/client/exchange.ts'
+import { createClient, type Client } from '../../packages/client/src/client.ts'
+import { ApiError, ConflictError, NetworkError } from '../../packages/client/src/errors.ts'
+import type { Fetch } from '../../packages/client/src/exchange.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 import { quick } from './scripted.ts'
 

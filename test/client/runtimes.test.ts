@@ -5,15 +5,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
-import type { createClient } from '../../src/client/client.ts'
-import type { indexedDbStorage } from '../../src/client/indexed-db-storage.ts'
+import type { createClient } from '../../packages/client/src/client.ts'
+import type { indexedDbStorage } from '../../packages/client/src/indexed-db-storage.ts'
 import { browserTimeoutMs, startBrowser } from '../support/browser.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, testPassword, type World } from '../support/world.ts'
 
 declare const Tasktide: { createClient: typeof createClient; indexedDbStorage: typeof indexedDbStorage }
 
-const sources = join(import.meta.dir, '..', '..', 'src', 'client')
+const sources = join(import.meta.dir, '..', '..', 'packages', 'client', 'src')
 const stack = new AsyncDisposableStack()
 let world: World
 let browser: Browser

@@ -2,7 +2,7 @@
 // late. It knows one empty project and counts what it is asked.
 import type { ServerWebSocket } from 'bun'
 import type { SessionAnswer } from '../../src/model/user.ts'
-import { createClient, type Client, type ClientOptions } from '../../src/client/client.ts'
+import { createClient, type Client, type ClientOptions } from '../../packages/client/src/client.ts'
 
 export const projectId = '01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'
 export const scope = `project:${projectId}`

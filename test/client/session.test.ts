@@ -1,9 +1,9 @@
 // Tokens: one refresh for all who need one, kept where they outlive the page, and over when the server says so.
 import { expect, test } from 'bun:test'
-import { createClient } from '../../src/client/client.ts'
-import { NetworkError, SignedOutError } from '../../src/client/errors.ts'
-import type { Fetch } from '../../src/client/exchange.ts'
-import type { Tokens, TokenStorage } from '../../src/client/session.ts'
+import { createClient } from '../../packages/client/src/client.ts'
+import { NetworkError, SignedOutError } from '../../packages/client/src/errors.ts'
+import type { Fetch } from '../../packages/client/src/exchange.ts'
+import type { Tokens, TokenStorage } from '../../packages/client/src/session.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, testPassword } from '../support/world.ts'
 import { quick } from './scripted.ts'

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openDatabase, type Database, type DatabaseOptions } from '../../src/db/client.ts'
 import { AppError } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
-import type { Deps } from '../../src/deps.ts'
+import type { Deps } from '../../src/app/deps.ts'
 import { testDatabase } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 

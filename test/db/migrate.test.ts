@@ -11,9 +11,9 @@ import {
   migrationStatus,
   pendingMigrations,
   type MigrateOptions,
-} from '../../src/db/migrate.ts'
+} from '../../src/db/migrations/migrate.ts'
 import { checkDatabase } from '../../src/db/server-check.ts'
-import { dumpSchema } from '../../src/db/schema-dump.ts'
+import { dumpSchema } from '../../src/db/migrations/schema-dump.ts'
 import { messageOf } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
 import { testDatabase } from '../support/environment.ts'

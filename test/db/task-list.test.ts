@@ -1,9 +1,15 @@
 // What lists cost: no order, filter or page reads the table of tasks from end to end.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openDatabase, type Database } from '../../src/db/client.ts'
-import { countTasks, selectTaskPage, sortKeyOf, taskSorts, type TaskFilter } from '../../src/db/task-list.ts'
-import { hasTasksWithoutWords } from '../../src/db/task-words.ts'
-import { bringTasksAlong } from '../../src/domain/task-words.ts'
+import {
+  countTasks,
+  selectTaskPage,
+  sortKeyOf,
+  taskSorts,
+  type TaskFilter,
+} from '../../src/db/tasks/task-list.ts'
+import { hasTasksWithoutWords } from '../../src/db/tasks/task-words.ts'
+import { bringTasksAlong } from '../../src/domain/tasks/task-words.ts'
 import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { testDatabase, type TestDatabase } from '../support/environment.ts'

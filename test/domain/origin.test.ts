@@ -1,7 +1,7 @@
 // Which pages may speak for the person whose browser shows them: never more than the letter of the setting, but in
 // development also the pages of this machine and its network.
 import { expect, test } from 'bun:test'
-import { describeAllowedOrigins, isAllowedOrigin, isPlainPrivateHttp } from '../../src/domain/origin.ts'
+import { describeAllowedOrigins, isAllowedOrigin, isPlainPrivateHttp } from '../../src/auth/origin.ts'
 
 type Settings = Parameters<typeof isAllowedOrigin>[2]
 

@@ -1,7 +1,7 @@
 // Ranks against what they promise: always room between two, in byte order, and short whatever people do.
 import { expect, test } from 'bun:test'
 import { array, assert, boolean, integer, nat, property } from 'fast-check'
-import { makeRoom, maxFollowers, rankBetween, ranksBetween } from '../../src/domain/rank.ts'
+import { makeRoom, maxFollowers, rankBetween, ranksBetween } from '../../src/domain/tasks/rank.ts'
 
 /** The order of PostgreSQL's collation "C". */
 const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))

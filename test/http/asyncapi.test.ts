@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import specification from '@asyncapi/specs/schemas/3.0.0.json' with { type: 'json' }
 import { Ajv } from 'ajv'
-import { describeSocket } from '../../src/http/asyncapi.ts'
-import { objectOf, type JsonObject } from '../../src/http/openapi-components.ts'
+import { describeSocket } from '../../src/http/openapi/asyncapi.ts'
+import { objectOf, type JsonObject } from '../../src/http/openapi/components.ts'
 import { eventTypes } from '../../src/model/event.ts'
 import { clientFrames, eventData, serverFrames } from '../../src/model/frames.ts'
 import { openSocket } from '../support/socket.ts'

@@ -2,10 +2,10 @@
 // its own.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import packageJson from '../../package.json' with { type: 'json' }
-import { openServer, type RunningServer } from '../../src/compose.ts'
+import { openServer, type RunningServer } from '../../src/app/compose.ts'
 import { readConfig } from '../../src/config.ts'
 import { addressOf } from '../../src/db/address.ts'
-import type { Redis } from '../../src/embedded/redis.ts'
+import type { Redis } from '../../dev/redis.ts'
 import { createLog } from '../../src/log.ts'
 import { testDatabase, testRedis } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'

@@ -1,8 +1,8 @@
 // The inbox over HTTP: listed newest first, read one by one or all at once, and nobody else's.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Value } from '@sinclair/typebox/value'
-import { insertNotifications, type NewNotification } from '../../src/db/notifications.ts'
-import { toNotification } from '../../src/domain/notifications.ts'
+import { insertNotifications, type NewNotification } from '../../src/db/notifications/notifications.ts'
+import { toNotification } from '../../src/domain/notifications/inbox.ts'
 import { writeAsSystem } from '../../src/domain/write.ts'
 import { shardOf, userScope, type LogEntry } from '../../src/model/event.ts'
 import { Notification } from '../../src/model/notification.ts'

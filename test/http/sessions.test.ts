@@ -1,7 +1,7 @@
 // Sessions: refresh tokens and their one successor, the cookie, and every way a session ends, on two servers.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { RunningServer } from '../../src/compose.ts'
-import { controlEntry } from '../../src/domain/sessions.ts'
+import type { RunningServer } from '../../src/app/compose.ts'
+import { controlEntry } from '../../src/domain/users/sessions.ts'
 import { writeAsSystem } from '../../src/domain/write.ts'
 import { userScope } from '../../src/model/event.ts'
 import type { Session, SessionAnswer } from '../../src/model/user.ts'

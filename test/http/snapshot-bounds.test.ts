@@ -1,6 +1,6 @@
 // What a snapshot may cost: pages bounded in bytes, one at a time a person, and a bounded memory of what was read.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { createClient } from '../../src/client/client.ts'
+import { createClient } from '../../packages/client/src/client.ts'
 import { pageBytes } from '../../src/domain/snapshot.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'

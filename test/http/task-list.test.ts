@@ -11,8 +11,8 @@ import {
   sample,
   subarray,
 } from 'fast-check'
-import { rankBetween } from '../../src/domain/rank.ts'
-import { bringTasksAlong } from '../../src/domain/task-words.ts'
+import { rankBetween } from '../../src/domain/tasks/rank.ts'
+import { bringTasksAlong } from '../../src/domain/tasks/task-words.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { priorities, statuses, type Task } from '../../src/model/task.ts'
 import { expectedIds, type Known, type Query } from '../support/task-model.ts'

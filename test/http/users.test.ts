@@ -1,7 +1,7 @@
 // One's own account and other people over HTTP: each rule as its answer and the entries it leaves in the log.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Tx } from '../../src/db/client.ts'
-import { selectUsersByText } from '../../src/db/users.ts'
+import { selectUsersByText } from '../../src/db/users/users.ts'
 import { userScope } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'

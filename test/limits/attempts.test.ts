@@ -2,7 +2,7 @@
 // without Redis.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import type { Attempts, RatePolicy } from '../../src/limits/rate.ts'
-import { openRedis, type Redis, type RedisConnection } from '../../src/events/redis.ts'
+import { openRedis, type Redis, type RedisConnection } from '../../src/redis/connection.ts'
 import { createAttempts } from '../../src/limits/attempts.ts'
 import { RedisCounters } from '../../src/limits/redis-counters.ts'
 import { createLog } from '../../src/log.ts'

@@ -1,7 +1,7 @@
 // What `migrate` and a server print and answer on a database that is newer than the program, and `migrate status`.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { networkInterfaces } from 'node:os'
-import { readMigrations } from '../../src/db/migration-files.ts'
+import { readMigrations } from '../../src/db/migrations/migration-files.ts'
 import { testDatabase, testRedis } from '../support/environment.ts'
 import { runProgram, startProgram } from '../support/program.ts'
 import { withSql } from './parts.ts'

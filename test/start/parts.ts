@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import postgres from 'postgres'
-import { startPostgres } from '../../src/embedded/postgres.ts'
+import { startPostgres } from '../../dev/postgres.ts'
 import { testDatabase } from '../support/environment.ts'
 
 export const tlsFolder = join(import.meta.dir, '..', 'data', 'tls')

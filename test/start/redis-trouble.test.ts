@@ -1,8 +1,8 @@
 // Redis in trouble under running roles: what is logged and how often, what never is, and what readiness says.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { openRedis, type RedisConnection } from '../../src/events/redis.ts'
+import { openRedis, type RedisConnection } from '../../src/redis/connection.ts'
 import { createLog } from '../../src/log.ts'
-import type { Redis } from '../../src/embedded/redis.ts'
+import type { Redis } from '../../dev/redis.ts'
 import { freePort, testDatabase, testRedis } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 import { startProgram, type Program } from '../support/program.ts'

@@ -4,8 +4,8 @@
 //   bun run story [--seed N] [--data FILE] [--items N]
 import { parseArgs } from 'node:util'
 import { openDatabase } from '../../src/db/client.ts'
-import { readHeads } from '../../src/db/feed.ts'
-import { openRedis } from '../../src/events/redis.ts'
+import { readHeads } from '../../src/db/log/feed.ts'
+import { openRedis } from '../../src/redis/connection.ts'
 import { createLog } from '../../src/log.ts'
 import { createApi } from '../oracle/api.ts'
 import { startCluster, type Cluster } from '../support/cluster.ts'

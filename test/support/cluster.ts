@@ -3,11 +3,11 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { urlOf } from '../../src/embedded/databases.ts'
-import { send } from '../../src/embedded/guarded.ts'
-import { startPostgres, type Postgres } from '../../src/embedded/postgres.ts'
-import { startRedis, type Redis } from '../../src/embedded/redis.ts'
-import { openRole, runRole, type OpenedRole } from '../../src/embedded/roles.ts'
+import { urlOf } from '../../dev/databases.ts'
+import { send } from '../../dev/guarded.ts'
+import { startPostgres, type Postgres } from '../../dev/postgres.ts'
+import { startRedis, type Redis } from '../../dev/redis.ts'
+import { openRole, runRole, type OpenedRole } from '../../dev/roles.ts'
 import { tcpProxy, type TcpProxy } from './tcp-proxy.ts'
 
 const stopTimeoutMs = 10_000

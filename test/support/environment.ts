@@ -1,9 +1,9 @@
 // What a test file owns: a database cloned from the migrated template, a Redis, ports. `npm test` starts the
 // server the clones live on and names it in TEST_DATABASE_URL; whatever is started here ends with its `dispose`.
-import { cloneDatabase, dropDatabase } from '../../src/embedded/databases.ts'
-import { startRedis, type Redis } from '../../src/embedded/redis.ts'
+import { cloneDatabase, dropDatabase } from '../../dev/databases.ts'
+import { startRedis, type Redis } from '../../dev/redis.ts'
 
-export { freePort } from '../../src/free-port.ts'
+export { freePort } from '../../src/app/free-port.ts'
 
 export interface TestDatabase extends AsyncDisposable {
   readonly url: string

@@ -3,8 +3,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { startGuarded } from '../../src/embedded/guarded.ts'
-import { untilReady } from '../../src/embedded/roles.ts'
+import { startGuarded } from '../../dev/guarded.ts'
+import { untilReady } from '../../dev/roles.ts'
 import type { World } from './world.ts'
 
 const root = resolve(import.meta.dir, '..', '..')

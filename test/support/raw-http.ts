@@ -1,5 +1,5 @@
 // One request as bytes, for what fetch would tidy up before sending: odd hosts, methods, paths and lengths.
-import { withTimeout } from '../../src/deadline.ts'
+import { withTimeout } from '../../src/async/timeout.ts'
 
 export interface RawAnswer {
   status: number

@@ -1,9 +1,9 @@
 // Every route of the application, from the application itself: what generated tests go through, so that a new
 // route is in them without anybody thinking of it.
-import { createApp } from '../../src/app.ts'
+import { createApp } from '../../src/app/http-app.ts'
 import type { RouteSchemas } from '../../src/http/faults.ts'
 import { isGuarded } from '../../src/http/guard.ts'
-import { Sockets } from '../../src/ws/socket.ts'
+import { Sockets } from '../../src/ws/sockets.ts'
 import type { World } from './world.ts'
 
 export interface Route {

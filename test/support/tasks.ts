@@ -3,7 +3,7 @@ import { expect } from 'bun:test'
 import { projectScope, type LogEntry, type Scope } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import type { Task } from '../../src/model/task.ts'
-import { createSemaphore } from '../../src/turns.ts'
+import { createSemaphore } from '../../src/async/semaphore.ts'
 import type { Answer, Person, World } from './world.ts'
 
 /**

@@ -1,6 +1,6 @@
 // A whole server in this process, on a free port, with its own database and Redis, and the verbs scenarios speak.
 // Every test file owns its world and disposes it.
-import { openServer, type RunningServer } from '../../src/compose.ts'
+import { openServer, type RunningServer } from '../../src/app/compose.ts'
 import type { Config } from '../../src/config.ts'
 import { readConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'

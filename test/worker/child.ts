@@ -1,6 +1,6 @@
 // A worker in a process of its own, for tests to kill. Settings come as JSON in the first argument; with `dieAt`
 // it kills itself there, the `dieAfter`-th time it comes by. Says `ready <port>` when it runs.
-import type { Failpoint } from '../../src/worker/consumers.ts'
+import type { Failpoint } from '../../src/worker/engine/shard-consumer.ts'
 import { openWorker, type WorkerSettings } from './rig.ts'
 
 export interface ChildSettings extends Omit<WorkerSettings, 'failpoint'> {

@@ -1,10 +1,10 @@
 // One lane at a time: retries, dead letters, and effects that happen once because they commit with the position,
 // not because of a lease.
 import { afterEach, beforeEach, expect, test } from 'bun:test'
-import { selectPosition } from '../../src/db/consumers.ts'
+import { selectPosition } from '../../src/db/log/consumers.ts'
 import { openDatabase, type Database, type Tx } from '../../src/db/client.ts'
-import { ensureEpoch, readHeads, readShard, type Heads } from '../../src/db/feed.ts'
-import { insertPositions } from '../../src/db/consumers.ts'
+import { ensureEpoch, readHeads, readShard, type Heads } from '../../src/db/log/feed.ts'
+import { insertPositions } from '../../src/db/log/consumers.ts'
 import { writeAsSystem } from '../../src/domain/write.ts'
 import { unavailable } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
@@ -16,7 +16,7 @@ import {
   type Consumer,
   type ConsumerStats,
   type LogSource,
-} from '../../src/worker/consumers.ts'
+} from '../../src/worker/engine/shard-consumer.ts'
 import { testDatabase, type TestDatabase } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 

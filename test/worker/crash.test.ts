@@ -2,7 +2,7 @@
 // oracle is the list of what was done through the API while it happened.
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { openRedis } from '../../src/events/redis.ts'
+import { openRedis } from '../../src/redis/connection.ts'
 import { createLog } from '../../src/log.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'

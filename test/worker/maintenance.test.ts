@@ -1,11 +1,11 @@
 // What is past its time goes, in small steps, and nothing a consumer still needs.
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { openDatabase, type Database } from '../../src/db/client.ts'
-import { insertPositions } from '../../src/db/consumers.ts'
+import { insertPositions } from '../../src/db/log/consumers.ts'
 import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
-import { maintain } from '../../src/worker/jobs/maintenance.ts'
-import { purges } from '../../src/db/retention.ts'
+import { maintain } from '../../src/worker/loops/maintenance.ts'
+import { purges } from '../../src/db/log/retention.ts'
 import { testRetention } from './rig.ts'
 import { testDatabase, type TestDatabase } from '../support/environment.ts'
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openDatabase } from '../../src/db/client.ts'
 import { createLog } from '../../src/log.ts'
-import { newOverdueStats, notifyOverdue } from '../../src/worker/jobs/overdue.ts'
+import { newOverdueStats, notifyOverdue } from '../../src/worker/loops/overdue.ts'
 import { prepared } from '../support/tasks.ts'
 import { testDatabase } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'

@@ -1,9 +1,9 @@
 // What the worker's tests stand on: a server with people, and workers beside it that tests start, crash and stop.
 import { openDatabase, type Database } from '../../src/db/client.ts'
-import { createPublisher } from '../../src/events/publisher.ts'
-import { createRedisProbe } from '../../src/events/redis-check.ts'
-import { openRedis } from '../../src/events/redis.ts'
-import { startSweeper } from '../../src/events/sweeper.ts'
+import { createPublisher } from '../../src/changelog/publisher.ts'
+import { createRedisProbe } from '../../src/redis/redis-check.ts'
+import { openRedis } from '../../src/redis/connection.ts'
+import { startSweeper } from '../../src/changelog/sweeper.ts'
 import { createLog } from '../../src/log.ts'
 import { startWorker, type Worker, type WorkerDeps } from '../../src/worker/runner.ts'
 import type { World } from '../support/world.ts'

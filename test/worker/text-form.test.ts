@@ -5,7 +5,7 @@ import { createLog } from '../../src/log.ts'
 import { projectScope, userScope } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'
 import type { Task } from '../../src/model/task.ts'
-import { bringNamesIntoForm, bringTasksIntoForm } from '../../src/worker/jobs/text-form.ts'
+import { bringNamesIntoForm, bringTasksIntoForm } from '../../src/worker/loops/text-form.ts'
 import { callsOf, frameOf, type Calls } from '../support/tasks.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 

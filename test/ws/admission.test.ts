@@ -1,9 +1,9 @@
 // Who gets a socket and how the rest is told: the upgrade, the greeting, every close code of the way in.
 import { afterAll, beforeAll, expect, setSystemTime, test } from 'bun:test'
-import type { RunningServer } from '../../src/compose.ts'
-import { controlEntry } from '../../src/domain/sessions.ts'
+import type { RunningServer } from '../../src/app/compose.ts'
+import { controlEntry } from '../../src/domain/users/sessions.ts'
 import { writeAsSystem } from '../../src/domain/write.ts'
-import type { Authenticator, Identity } from '../../src/deps.ts'
+import type { Authenticator, Identity } from '../../src/app/deps.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Control } from '../../src/model/event.ts'
 import { closeReasonOf, identify } from '../../src/ws/identify.ts'

@@ -1,7 +1,7 @@
 // A crowd that is behind at once, with frames larger than memory keeps: the log is read once for all, a few pages at a
 // time, and who is behind while PostgreSQL goes away keeps its place.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { RunningServer } from '../../src/compose.ts'
+import type { RunningServer } from '../../src/app/compose.ts'
 import { unavailable } from '../../src/errors.ts'
 import type { Scope } from '../../src/model/event.ts'
 import { eventually } from '../support/eventually.ts'

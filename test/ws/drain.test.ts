@@ -1,8 +1,8 @@
 // A server that stops: it says so first, lets requests finish, closes sockets a few at a time, and is gone in time.
 // Clients of a cluster that is restarted process by process under writes miss nothing and start nothing anew.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { RunningServer } from '../../src/compose.ts'
-import { randomOf, seed } from '../events/seed.ts'
+import type { RunningServer } from '../../src/app/compose.ts'
+import { randomOf, seed } from '../changelog/seed.ts'
 import { eventually } from '../support/eventually.ts'
 import { startProgram, type Program } from '../support/program.ts'
 import { openRaw } from '../support/raw-socket.ts'

@@ -1,8 +1,8 @@
 // What the log said just before a new epoch was made, no process may have heard. It counts all the same.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { append, ensureEpoch, readHead } from '../../src/db/feed.ts'
-import { deleteMember } from '../../src/db/members.ts'
-import { revokeSession } from '../../src/db/sessions.ts'
+import { append, ensureEpoch, readHead } from '../../src/db/log/feed.ts'
+import { deleteMember } from '../../src/db/projects/members.ts'
+import { revokeSession } from '../../src/db/users/sessions.ts'
 import type { Tx } from '../../src/db/client.ts'
 import { projectScope, shardOf, userScope, type Control, type Entry } from '../../src/model/event.ts'
 import { eventually } from '../support/eventually.ts'

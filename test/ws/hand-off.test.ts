@@ -2,7 +2,7 @@
 // exactly once, in order, from the cursor it began at. The judge is the table `feed`.
 import { expect, test } from 'bun:test'
 import { projectScope, type Scope } from '../../src/model/event.ts'
-import { randomOf, seed } from '../events/seed.ts'
+import { randomOf, seed } from '../changelog/seed.ts'
 import { eventually } from '../support/eventually.ts'
 import { openSocket, type Frame, type TestSocket } from '../support/socket.ts'
 import { startWorld, type Person } from '../support/world.ts'

@@ -24,7 +24,7 @@ afterEach(async () => {
   for (const platform of stack.splice(0)) await platform[Symbol.asyncDispose]()
 })
 
-/** The way src/compose.ts mounts its sockets, with one raw client on it. */
+/** The way src/app/compose.ts mounts its sockets, with one raw client on it. */
 const open = async (over: Partial<WebSocketHandler<null>> = {}): Promise<Platform> => {
   const drains: number[] = []
   const closes: Platform['closes'] = []

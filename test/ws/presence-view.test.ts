@@ -1,7 +1,7 @@
 // Who is at a place, on a clock of the test's own: leaving, expiring, and more people than are named.
 import { expect, test } from 'bun:test'
-import { maxListed, newsSince, PresenceView } from '../../src/ws/presence-view.ts'
-import { randomOf, seed } from '../events/seed.ts'
+import { maxListed, newsSince, PresenceView } from '../../src/ws/presence/presence-view.ts'
+import { randomOf, seed } from '../changelog/seed.ts'
 
 const timings = { presenceLeaveDelayMs: 5_000, presenceTtlMs: 45_000 }
 const make = () => new PresenceView('task:a', timings)

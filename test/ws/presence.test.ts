@@ -1,7 +1,7 @@
 // Who is where, and what they signal, over one process and several: seen by whoever may read the place, as long as they
 // may, and by nobody else.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { RunningServer } from '../../src/compose.ts'
+import type { RunningServer } from '../../src/app/compose.ts'
 import { eventually } from '../support/eventually.ts'
 import { openRaw } from '../support/raw-socket.ts'
 import { openSocket, type Frame, type TestSocket } from '../support/socket.ts'

@@ -1,9 +1,9 @@
 // What frames say and what they are answered with: subscriptions, positions, and everything that is no frame.
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test'
-import { ensureEpoch, readHead } from '../../src/db/feed.ts'
-import type { RunningServer } from '../../src/compose.ts'
+import { ensureEpoch, readHead } from '../../src/db/log/feed.ts'
+import type { RunningServer } from '../../src/app/compose.ts'
 import { formatCursor, shardOf, userScope, type Scope } from '../../src/model/event.ts'
-import { randomOf, seed } from '../events/seed.ts'
+import { randomOf, seed } from '../changelog/seed.ts'
 import { eventually } from '../support/eventually.ts'
 import { openRaw, opcodes } from '../support/raw-socket.ts'
 import { openSocket, type Frame, type TestSocket } from '../support/socket.ts'

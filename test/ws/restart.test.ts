@@ -1,8 +1,8 @@
 // A planned restart of one of two servers: its sockets go over to the other one within seconds, a few at a time, with
 // their cursors, while writes go on.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { openRedis } from '../../src/events/redis.ts'
-import { ServerRegistry } from '../../src/events/servers.ts'
+import { openRedis } from '../../src/redis/connection.ts'
+import { ServerRegistry } from '../../src/changelog/servers.ts'
 import { createLog } from '../../src/log.ts'
 import { startCluster, type Cluster } from '../support/cluster.ts'
 import { testRedis } from '../support/environment.ts'

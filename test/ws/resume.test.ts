@@ -1,10 +1,10 @@
 // Resuming from every kind of cursor, over sockets and over HTTP: what follows is what the log has after it, or a
 // plain word that it cannot be told.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { RunningServer } from '../../src/compose.ts'
-import { dropStream, streamKey } from '../../src/events/stream.ts'
+import type { RunningServer } from '../../src/app/compose.ts'
+import { dropStream, streamKey } from '../../src/changelog/stream.ts'
 import { projectScope, shardOf, type Scope } from '../../src/model/event.ts'
-import { randomOf, seed } from '../events/seed.ts'
+import { randomOf, seed } from '../changelog/seed.ts'
 import { openSocket, type Frame } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { caughtUp, entry, makeProject, say } from './voice.ts'

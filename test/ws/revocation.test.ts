@@ -1,9 +1,9 @@
 // Who loses access hears nothing of what comes after, on every process and also not by replay; who gets it back begins
 // anew. Scopes of persons are their own.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { RunningServer } from '../../src/compose.ts'
+import type { RunningServer } from '../../src/app/compose.ts'
 import { userScope, type LogEntry, type Scope } from '../../src/model/event.ts'
-import { randomOf, seed } from '../events/seed.ts'
+import { randomOf, seed } from '../changelog/seed.ts'
 import { eventually } from '../support/eventually.ts'
 import { openSocket, type Frame, type TestSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'

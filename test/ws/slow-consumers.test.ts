@@ -1,13 +1,13 @@
 // Clients that stop reading: what is unsent stays bounded, nobody else notices, and whoever reads on in time has
 // missed nothing.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { RunningServer } from '../../src/compose.ts'
+import type { RunningServer } from '../../src/app/compose.ts'
 import type { Scope } from '../../src/model/event.ts'
 import { Connection, type Socket } from '../../src/ws/connection.ts'
-import { HandshakeLimiter } from '../../src/ws/doorway.ts'
-import { Presence } from '../../src/ws/presence.ts'
+import { HandshakeLimiter } from '../../src/limits/handshake-limiter.ts'
+import { Presence } from '../../src/ws/presence/presence.ts'
 import { socketTimings } from '../../src/ws/protocol.ts'
-import { randomOf, seed } from '../events/seed.ts'
+import { randomOf, seed } from '../changelog/seed.ts'
 import { eventually } from '../support/eventually.ts'
 import { openRaw, type RawSocket } from '../support/raw-socket.ts'
 import { openSocket } from '../support/socket.ts'

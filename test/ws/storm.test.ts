@@ -1,9 +1,9 @@
 // Everybody coming at once: so many handshakes are served at a time and the rest is told to come back; equal snapshots
 // cost one read; and whoever comes and goes leaves nothing behind.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { RunningServer } from '../../src/compose.ts'
-import { FrameRateLimiter } from '../../src/ws/allowance.ts'
-import { HandshakeLimiter } from '../../src/ws/doorway.ts'
+import type { RunningServer } from '../../src/app/compose.ts'
+import { FrameRateLimiter } from '../../src/ws/frame-rate-limiter.ts'
+import { HandshakeLimiter } from '../../src/limits/handshake-limiter.ts'
 import { eventually } from '../support/eventually.ts'
 import { openSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'

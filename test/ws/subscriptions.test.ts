@@ -1,11 +1,11 @@
 // Joining and catching up, a step of the event loop at a time: nobody who waits is left waiting.
 import { expect, test } from 'bun:test'
-import { Hub } from '../../src/events/hub.ts'
-import { newLiveStats } from '../../src/events/stats.ts'
+import { Hub } from '../../src/changelog/hub.ts'
+import { newLiveStats } from '../../src/changelog/live-stats.ts'
 import { projectScope, shardOf } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'
-import { HandshakeLimiter } from '../../src/ws/doorway.ts'
-import type { ConnectionHandle, SocketDeps } from '../../src/ws/outlet.ts'
+import { HandshakeLimiter } from '../../src/limits/handshake-limiter.ts'
+import type { ConnectionHandle, SocketDeps } from '../../src/ws/connection-handle.ts'
 import { Subscriptions } from '../../src/ws/subscriptions.ts'
 
 const scopes = [projectScope(newId()), projectScope(newId())]

@@ -1,6 +1,6 @@
 // `server --workers N`: several processes on one port, of one mind, kept by their parent.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { controlEntry } from '../../src/domain/sessions.ts'
+import { controlEntry } from '../../src/domain/users/sessions.ts'
 import { writeAsSystem } from '../../src/domain/write.ts'
 import { eventually } from '../support/eventually.ts'
 import { startProgram, type Program } from '../support/program.ts'

@@ -1,15 +1,15 @@
 // /api/auth: registration, sign-in and sessions. Nothing here is cached, nothing is kept for repeats.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../deps.ts'
-import { register, signIn } from '../../domain/auth.ts'
+import type { Deps } from '../../app/deps.ts'
+import { register, signIn } from '../../domain/users/sign-in.ts'
 import {
   endAllSessions,
   endSession,
   endSessionOfToken,
   listSessions,
   refreshSession,
-} from '../../domain/sessions.ts'
+} from '../../domain/users/sessions.ts'
 import type { StoredResponse } from '../../domain/write.ts'
 import { AppError } from '../../errors.ts'
 import { Refresh, Registration, SignIn } from '../../model/credentials.ts'
@@ -20,8 +20,8 @@ import { policiesOf } from '../../limits/policies.ts'
 import { takeRateLimit, passwordCheck } from '../allowance.ts'
 import { refreshCookie, refreshTokenOfCookie } from '../cookies.ts'
 import { authenticate, guarded, signedIn } from '../guard.ts'
-import { created, noContent, ok, respond } from '../reply.ts'
-import { contextOf } from '../request.ts'
+import { created, noContent, ok, respond } from '../response.ts'
+import { contextOf } from '../request-context.ts'
 
 const noStore = { 'Cache-Control': 'no-store' }
 

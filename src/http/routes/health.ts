@@ -4,14 +4,14 @@
 import { Elysia } from 'elysia'
 import packageJson from '../../../package.json' with { type: 'json' }
 import type { DatabaseCalls } from '../../db/client.ts'
-import { readMigrations } from '../../db/migration-files.ts'
+import { readMigrations } from '../../db/migrations/migration-files.ts'
 import { selectReadiness } from '../../db/readiness.ts'
-import { withTimeout } from '../../deadline.ts'
+import { withTimeout } from '../../async/timeout.ts'
 import { AppError, messageOf } from '../../errors.ts'
-import type { RedisProbe } from '../../events/redis-check.ts'
+import type { RedisProbe } from '../../redis/redis-check.ts'
 import type { Log } from '../../log.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
-import { ok, respond } from '../reply.ts'
+import { ok, respond } from '../response.ts'
 
 /** What is asked of the process; read anew at each question. */
 export interface HealthDeps {

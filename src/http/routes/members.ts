@@ -1,13 +1,13 @@
 // /api/projects/:id/members: who belongs to a project.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../deps.ts'
-import { addMember, changeMember, listMembers, removeMember } from '../../domain/members.ts'
+import type { Deps } from '../../app/deps.ts'
+import { addMember, changeMember, listMembers, removeMember } from '../../domain/projects/members.ts'
 import { Member, MemberPatch, NewMember } from '../../model/project.ts'
 import { Id } from '../../model/scalar.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { openPager, pageOf, pageQuery } from '../page.ts'
-import { bodyTag, created, mutate, noContent, ok } from '../reply.ts'
+import { bodyTag, created, mutate, noContent, ok } from '../response.ts'
 
 const params = Type.Object({ id: Id() })
 const memberParams = Type.Object({ id: Id(), userId: Id() })

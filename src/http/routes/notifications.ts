@@ -1,19 +1,19 @@
 // /api/notifications: the caller's inbox.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../deps.ts'
+import type { Deps } from '../../app/deps.ts'
 import {
   listNotifications,
   readAllNotifications,
   readNotification,
   type AllRead,
-} from '../../domain/notifications.ts'
+} from '../../domain/notifications/inbox.ts'
 import { Notification } from '../../model/notification.ts'
 import { Id, Instant, Nullable } from '../../model/scalar.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
-import { mutate, ok } from '../reply.ts'
+import { mutate, ok } from '../response.ts'
 
 const unreadCount = Type.Integer({ minimum: 0 })
 const Notifications = Type.Composite([pageOf(Notification), Type.Object({ unreadCount })])

@@ -1,7 +1,7 @@
 // /api/projects: the projects themselves. Members have routes of their own.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../deps.ts'
+import type { Deps } from '../../app/deps.ts'
 import {
   createProject,
   deleteProject,
@@ -9,14 +9,14 @@ import {
   listProjects,
   setArchived,
   updateProject,
-} from '../../domain/projects.ts'
+} from '../../domain/projects/projects.ts'
 import { NewProject, Project, ProjectPatch } from '../../model/project.ts'
 import { Id } from '../../model/scalar.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
-import { created, etag, mutate, noContent, ok, respond } from '../reply.ts'
-import { ifMatchOf } from '../request.ts'
+import { created, etag, mutate, noContent, ok, respond } from '../response.ts'
+import { ifMatchOf } from '../request-context.ts'
 
 const params = Type.Object({ id: Id() })
 

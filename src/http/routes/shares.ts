@@ -1,13 +1,13 @@
 // /api/tasks/:id/shares: the single people a task is shared with.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../deps.ts'
-import { addShare, changeShare, listShares, removeShare } from '../../domain/shares.ts'
+import type { Deps } from '../../app/deps.ts'
+import { addShare, changeShare, listShares, removeShare } from '../../domain/shares/shares.ts'
 import { Id } from '../../model/scalar.ts'
 import { NewShare, Share, SharePatch } from '../../model/task.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { openPager, pageOf, pageQuery } from '../page.ts'
-import { bodyTag, created, mutate, noContent, ok } from '../reply.ts'
+import { bodyTag, created, mutate, noContent, ok } from '../response.ts'
 
 const params = Type.Object({ id: Id() })
 const shareParams = Type.Object({ id: Id(), userId: Id() })

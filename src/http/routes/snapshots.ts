@@ -1,7 +1,7 @@
 // What a client reads before it follows the log from the answer's cursor.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../deps.ts'
+import type { Deps } from '../../app/deps.ts'
 import type { SnapshotPlace } from '../../domain/snapshot.ts'
 import { AppError } from '../../errors.ts'
 import { formatCursor, parseCursor, projectScope, shardOf } from '../../model/event.ts'
@@ -9,7 +9,7 @@ import { Id, isId } from '../../model/scalar.ts'
 import { ProjectSnapshot, UserSnapshot } from '../../model/snapshot.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { Cursor, Whole } from '../query.ts'
-import { jsonText, ok, respond } from '../reply.ts'
+import { jsonText, ok, respond } from '../response.ts'
 
 const defaultLimit = 1_000
 

@@ -3,8 +3,8 @@
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Tx } from '../../db/client.ts'
-import { readScopePage } from '../../db/sync.ts'
-import type { Deps } from '../../deps.ts'
+import { readScopePage } from '../../db/log/sync.ts'
+import type { Deps } from '../../app/deps.ts'
 import type { Actor } from '../../domain/actor.ts'
 import { joinScopes, parseScope, snapshotPath, type Joined } from '../../domain/sync.ts'
 import { AppError, notFound } from '../../errors.ts'
@@ -15,8 +15,8 @@ import { SyncAnswer } from '../../model/sync.ts'
 import { authenticate, guarded, signedIn } from '../guard.ts'
 import { News } from '../news.ts'
 import { Cursors, listOf, Repeatable, Whole } from '../query.ts'
-import { respond } from '../reply.ts'
-import { contextOf } from '../request.ts'
+import { respond } from '../response.ts'
+import { contextOf } from '../request-context.ts'
 
 const maxScopes = 64
 /** Of one scope. */

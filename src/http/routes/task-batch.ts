@@ -1,16 +1,16 @@
 // Many tasks in one request, and moving one: PATCH /api/tasks/bulk, POST /api/tasks/batch, POST …/:id/move.
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../deps.ts'
-import { runBatch, updateTasksInBulk, type Operation } from '../../domain/task-batch.ts'
-import { moveTask } from '../../domain/task-move.ts'
+import type { Deps } from '../../app/deps.ts'
+import { runBatch, updateTasksInBulk, type Operation } from '../../domain/tasks/task-batch.ts'
+import { moveTask } from '../../domain/tasks/task-move.ts'
 import { invalid, type Violation } from '../../errors.ts'
 import { toCanonical } from '../../model/canonical.ts'
 import { Id, Word } from '../../model/scalar.ts'
 import { NewTask, Task, TaskMove, TaskPatch } from '../../model/task.ts'
 import { faultsIn, maxViolations } from '../faults.ts'
 import { guarded, signedIn } from '../guard.ts'
-import { mutate, ok } from '../reply.ts'
+import { mutate, ok } from '../response.ts'
 import { renderTask } from './tasks.ts'
 
 const maxAtOnce = 100

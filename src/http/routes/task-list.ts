@@ -1,9 +1,9 @@
 // GET /api/tasks: the query string, read strictly, becomes a filter, an order and a page.
 import { Type, type Static } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import { taskSorts, type Range, type TaskOrder } from '../../db/task-list.ts'
-import type { Deps } from '../../deps.ts'
-import { listTasks, type TaskSearch } from '../../domain/task-list.ts'
+import { taskSorts, type Range, type TaskOrder } from '../../db/tasks/task-list.ts'
+import type { Deps } from '../../app/deps.ts'
+import { listTasks, type TaskSearch } from '../../domain/tasks/task-list.ts'
 import { Id, Instant, toInstant, Word } from '../../model/scalar.ts'
 import { priorities, statuses, Task } from '../../model/task.ts'
 import { canonicalTag } from '../../model/text-form.ts'

@@ -1,7 +1,7 @@
 // /api/tasks, one task at a time. Lists, many at once, and moving have files of their own.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../deps.ts'
+import type { Deps } from '../../app/deps.ts'
 import {
   addTags,
   createTask,
@@ -10,12 +10,12 @@ import {
   removeTag,
   replaceTask,
   updateTask,
-} from '../../domain/tasks.ts'
+} from '../../domain/tasks/tasks.ts'
 import { Id } from '../../model/scalar.ts'
 import { NewTask, Tag, Tags, Task, TaskPatch, TaskReplacement } from '../../model/task.ts'
 import { guarded, signedIn } from '../guard.ts'
-import { created, etag, mutate, noContent, ok, respond } from '../reply.ts'
-import { ifMatchOf } from '../request.ts'
+import { created, etag, mutate, noContent, ok, respond } from '../response.ts'
+import { ifMatchOf } from '../request-context.ts'
 
 const params = Type.Object({ id: Id() })
 

@@ -1,9 +1,9 @@
 // /api/users: one's own account and other people.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../deps.ts'
-import { deleteAccount } from '../../domain/account-deletion.ts'
-import { changePassword, getMe, getUser, searchUsers, updateMe } from '../../domain/users.ts'
+import type { Deps } from '../../app/deps.ts'
+import { deleteAccount } from '../../domain/users/account-deletion.ts'
+import { changePassword, getMe, getUser, searchUsers, updateMe } from '../../domain/users/users.ts'
 import { AccountDeletion, PasswordChange, UserPatch } from '../../model/credentials.ts'
 import { Id } from '../../model/scalar.ts'
 import { Text } from '../../model/text.ts'
@@ -12,8 +12,8 @@ import { passwordCheck } from '../allowance.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { pageOf } from '../page.ts'
 import { Whole } from '../query.ts'
-import { bodyTag, mutate, noContent, ok, respond } from '../reply.ts'
-import { idempotencyKeyOf } from '../request.ts'
+import { bodyTag, mutate, noContent, ok, respond } from '../response.ts'
+import { idempotencyKeyOf } from '../request-context.ts'
 
 const detail = guarded('Users')
 

@@ -1,5 +1,5 @@
 // The log's numbers are declared void, as after a restore: everybody reads a snapshot anew and converges.
-import { ensureEpoch } from '../../../src/db/feed.ts'
+import { ensureEpoch } from '../../../src/db/log/feed.ts'
 import { pause, type Fault } from '../fault.ts'
 
 export const epochRenewed: Fault = {

@@ -1,6 +1,6 @@
 // What pushers may do to a stream, at length: each history is random, checked step by step against a model, and shrunk
 // where it fails. It goes on beside the real streams, which it leaves alone.
-import { checkStreamModel } from '../../events/stream-model.ts'
+import { checkStreamModel } from '../../changelog/stream-model.ts'
 import type { Fault } from '../fault.ts'
 
 const historiesAtOnce = 20

@@ -1,0 +1,123 @@
+// One unsent write, brought to the server until it is done or refused. It is conditional on the version it was made
+// on top of: what others did to other fields meanwhile is no conflict, what they did to the same ones is decided by
+// the program's rule, never by who came last.
+import type { Task, TaskPatch } from '../../../src/model/task.ts'
+import { ApiError, ConflictError } from './errors.ts'
+import type { Answer, Call } from './exchange.ts'
+import { isMissing, type Http } from './http.ts'
+import type { PendingWrite } from './overlay.ts'
+import { path } from './path.ts'
+
+export interface Conflict {
+  write: PendingWrite
+  /** What is there now. */
+  theirs: Task
+}
+
+/** `mine` writes on top of theirs, `theirs` gives up, changes are written in place of mine. */
+export type Resolution = 'mine' | 'theirs' | { changes: TaskPatch }
+
+export type ConflictRule = (conflict: Conflict) => Resolution | Promise<Resolution>
+
+interface Delivery {
+  http: Http
+  rule: ConflictRule | undefined
+  signal: AbortSignal
+  /** The write is another one now. */
+  rewritten: () => Promise<void>
+}
+
+/** Each round means that somebody wrote in between. */
+const maxRounds = 8
+
+/** Throws ConflictError for what was given up, ApiError for what is refused, and what is worth another try. */
+export const deliver = async (write: PendingWrite, delivery: Delivery): Promise<Answer<Task | null>> => {
+  const { http, signal } = delivery
+  for (let round = 1; ; round += 1) {
+    try {
+      return await http.send<Task | null>({ ...callOf(write), signal })
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error
+      if (isMissing(error) && write.change.kind === 'delete') return done(null)
+      const isTaken = error.code === 'id_taken'
+      if (error.status !== 412 && !isTaken) throw error
+      const theirs = await currentTask(write.taskId, delivery)
+      // Its answer was lost more than a day ago: the key is forgotten, the task is there.
+      if (isTaken && theirs) return done(theirs)
+      if (isTaken) throw error
+      const outcome =
+        round < maxRounds && theirs !== null ? await resolve(write, theirs, delivery) : 'given up'
+      if (outcome !== 'again') throw conflictOf(error, write, theirs, outcome === 'decided')
+    }
+  }
+}
+
+/** Null if it is gone. */
+const currentTask = async (taskId: string, { http, signal }: Delivery): Promise<Task | null> => {
+  try {
+    return await http.value<Task>({ method: 'GET', path: path`/api/tasks/${taskId}`, signal })
+  } catch (error) {
+    if (isMissing(error)) return null
+    throw error
+  }
+}
+
+/** Changes the write so that it goes on top of theirs, or says that it is not to, and whether the rule decided so. */
+const resolve = async (
+  write: PendingWrite,
+  theirs: Task,
+  { rule, rewritten }: Delivery,
+): Promise<'again' | 'decided' | 'given up'> => {
+  const { change } = write
+  const isElsewhere = change.kind === 'update' && isEqual(pick(theirs, change.changes), write.before)
+  const resolution = isElsewhere ? 'mine' : ((await rule?.({ write, theirs })) ?? 'theirs')
+  if (resolution === 'theirs') return rule ? 'decided' : 'given up'
+  if (resolution !== 'mine') write.change = { kind: 'update', changes: resolution.changes }
+  if (write.change.kind === 'update') write.before = pick(theirs, write.change.changes)
+  write.baseVersion = theirs.version
+  await rewritten()
+  return 'again'
+}
+
+const done = (value: Task | null): Answer<Task | null> => ({
+  status: 200,
+  value,
+  headers: new Headers(),
+  cursor: null,
+})
+
+const callOf = ({ op: key, taskId, projectId, change, baseVersion: ifMatch }: PendingWrite): Call => {
+  const task = path`/api/tasks/${taskId}`
+  if (change.kind === 'create')
+    return { method: 'POST', path: path`/api/tasks`, body: { ...change.task, id: taskId, projectId }, key }
+  if (change.kind === 'update') return { method: 'PATCH', path: task, body: change.changes, ifMatch, key }
+  if (change.kind === 'move')
+    return { method: 'POST', path: path`/api/tasks/${taskId}/move`, body: change.to, key }
+  return { method: 'DELETE', path: task, ifMatch, key }
+}
+
+const conflictOf = (
+  error: ApiError,
+  { baseVersion, change }: PendingWrite,
+  theirs: Task | null,
+  isDecided: boolean,
+): Error =>
+  new ConflictError(
+    error.problem,
+    { version: baseVersion ?? 0, changes: change.kind === 'update' ? change.changes : change },
+    theirs,
+    isDecided,
+  )
+
+/** The task's values of the fields that are changed, in an order of its own. */
+export const pick = (task: Task, changes: TaskPatch): Partial<Task> =>
+  Object.fromEntries(Object.entries(task).filter(([name]) => name in changes))
+
+const isEqual = (a: Partial<Task>, b: Partial<Task>): boolean =>
+  Object.keys(a).length === Object.keys(b).length && JSON.stringify(a) === JSON.stringify(sortedLike(a, b))
+
+/** Tasks from an event and from REST may list their fields in another order. */
+const sortedLike = (a: Partial<Task>, b: Partial<Task>): Partial<Task> =>
+  Object.fromEntries(
+    Object.keys(a).map((name) => [name, Object.entries(b).find(([key]) => key === name)?.[1]]),
+  )

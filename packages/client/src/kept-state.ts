@@ -1,0 +1,59 @@
+// What a view keeps in a storage, and the check that what is read back is such a thing: storages are shared with other
+// programs, older and newer ones, and with people who look inside.
+import type { Notification } from '../../../src/model/notification.ts'
+import type { Member, Project } from '../../../src/model/project.ts'
+import type { Task } from '../../../src/model/task.ts'
+import type { User } from '../../../src/model/user.ts'
+import type { VersionedItem } from './versioned.ts'
+
+/** A project's state in a storage. */
+export interface KeptProject {
+  project: Project
+  members: VersionedItem<Member>[]
+  tasks: VersionedItem<Task>[]
+}
+
+export const isKeptProject = (state: unknown): state is KeptProject =>
+  isObject(state) &&
+  isObject(state['project']) &&
+  typeof state['project']['id'] === 'string' &&
+  areItems<Member>(state['members'], (member) => 'userId' in member) &&
+  areItems<Task>(state['tasks'], (task) => 'id' in task && 'rank' in task)
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null
+
+/** The person's state in a storage. */
+export interface KeptUser {
+  user: User
+  userVersion: number
+  unreadCount: number
+  projects: VersionedItem<Project>[]
+  tasks: VersionedItem<Task>[]
+  notifications: VersionedItem<Notification>[]
+}
+
+export const isKeptUser = (state: unknown): state is KeptUser => {
+  if (typeof state !== 'object' || state === null) return false
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each member is checked below
+  const { user, userVersion, unreadCount, projects, tasks, notifications } = state as Record<string, unknown>
+  const hasId = (value: object): boolean => 'id' in value
+  return (
+    typeof user === 'object' &&
+    user !== null &&
+    hasId(user) &&
+    Number.isSafeInteger(userVersion) &&
+    Number.isSafeInteger(unreadCount) &&
+    [projects, tasks, notifications].every((items) => areItems(items, hasId))
+  )
+}
+
+/** Whether something read from a storage can be given to `reset`. */
+const areItems = <T>(value: unknown, isValue: (value: object) => boolean): value is VersionedItem<T>[] =>
+  Array.isArray(value) &&
+  value.every((item: unknown) => {
+    if (!Array.isArray(item)) return false
+    const [id, version, one]: unknown[] = item
+    const isHeld = one === null || (typeof one === 'object' && one !== undefined && isValue(one))
+    return typeof id === 'string' && Number.isSafeInteger(version) && isHeld
+  })

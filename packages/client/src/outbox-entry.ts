@@ -1,0 +1,37 @@
+// One write in the queue: what it is, how far it has come, and who waits for it.
+import { deferred, type Deferred } from './deferred.ts'
+import type { PendingWrite } from './overlay.ts'
+import type { Task } from '../../../src/model/task.ts'
+import { areComparable, numberOf } from './wire.ts'
+
+/** An optimistic write: seen at once; `settled` follows the server. */
+export interface Write {
+  readonly op: string
+  readonly taskId: string
+  /** The task as the server has it, null for a deletion, once the view shows it. Rejects if it was refused. */
+  readonly settled: Promise<Task | null>
+}
+
+export interface Entry {
+  write: PendingWrite
+  state: 'storing' | 'queued' | 'sending' | 'answered'
+  /** Its echo said only that the task left this project: what it is now comes with the answer. */
+  isEchoed: boolean
+  cursor: string | null
+  value: Task | null
+  result: Deferred<Task | null>
+}
+
+export const entryOf = (write: PendingWrite, state: Entry['state']): Entry => {
+  const result = deferred<Task | null>()
+  result.promise.catch(() => {}) // told by onRefused too; whoever awaits it hears of it
+  return { write, state, isEchoed: false, cursor: null, value: null, result }
+}
+
+/** Whether what is at `cursor` is known to be before `reached`. */
+export const isReached = (cursor: string, reached: string): boolean =>
+  areComparable(cursor, reached) && numberOf(cursor) <= numberOf(reached)
+
+/** The same, and what cannot be compared (another scope's cursor, another epoch) is over with the next look. */
+export const isPast = (cursor: string | null, reached: string): boolean =>
+  cursor === null || !areComparable(cursor, reached) || isReached(cursor, reached)

@@ -1,0 +1,133 @@
+// What the person sees: the server's tasks with the unsettled writes on top, in the order they were made. Pure, so
+// that a write that is refused disappears by being left out.
+import type { NewTask, Task, TaskMove, TaskPatch } from '../../../src/model/task.ts'
+import { canonicalText, mergedTags } from '../../../src/model/text-form.ts'
+
+export type Change =
+  | { kind: 'create'; task: NewTask & { id: string } }
+  | { kind: 'update'; changes: TaskPatch }
+  | { kind: 'delete' }
+  | { kind: 'move'; to: TaskMove }
+
+/** A write that is not settled: plain data, so that it can be stored and sent after the program was closed. */
+export interface PendingWrite {
+  /** Its Idempotency-Key, which its echo carries. */
+  op: string
+  /** Who made it, if that was known: nobody else sends it. */
+  by: string | null
+  /** Writes are sent in this order. */
+  order: number
+  projectId: string
+  taskId: string
+  change: Change
+  /** The version it was made on top of; null for what is not conditional. */
+  baseVersion: number | null
+  /** What its fields were then. */
+  before: Partial<Task>
+  /** RFC 3339 */
+  at: string
+}
+
+const defaults = {
+  description: '',
+  status: 'todo',
+  priority: 'medium',
+  assigneeId: null,
+  parentId: null,
+  dueAt: null,
+  tags: [],
+} as const
+
+/** The tasks of a project as they will be. `base` is not changed. */
+export const overlay = (
+  base: ReadonlyMap<string, Task>,
+  writes: readonly PendingWrite[],
+  projectId: string,
+): Map<string, Task> => {
+  const tasks = new Map(base)
+  for (const write of writes) {
+    if (write.change.kind === 'create') {
+      if (write.projectId === projectId && !tasks.has(write.taskId)) tasks.set(write.taskId, created(write))
+      continue
+    }
+    const task = tasks.get(write.taskId)
+    if (!task) continue
+    const changed = after(task, write, tasks)
+    if (changed) tasks.set(task.id, changed)
+    else for (const id of withSubtasks(task.id, tasks)) tasks.delete(id)
+  }
+  return tasks
+}
+
+/** By rank, as the server lists them: bytes of the rank, then id. */
+export const inOrder = (tasks: Iterable<Task>): Task[] =>
+  [...tasks].sort((a, b) => compare(a.rank, b.rank) || compare(a.id, b.id))
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+
+const created = ({ change, taskId, projectId, at, order }: PendingWrite): Task => ({
+  ...defaults,
+  creatorId: null,
+  // After every rank the server makes, in the order of creation.
+  rank: `~${String(order).padStart(12, '0')}`,
+  completedAt: null,
+  commentCount: 0,
+  attachmentCount: 0,
+  version: 0,
+  createdAt: at,
+  updatedAt: at,
+  title: '',
+  tags: [],
+  ...stored(change.kind === 'create' ? change.task : {}),
+  id: taskId,
+  projectId,
+})
+
+/** The task after a write; null where it leaves the project. */
+const after = (task: Task, { change, at }: PendingWrite, tasks: Map<string, Task>): Task | null => {
+  if (change.kind === 'delete') return null
+  if (change.kind === 'move') {
+    const leaves = change.to.projectId !== undefined && change.to.projectId !== task.projectId
+    return leaves ? null : { ...task, rank: rankOf(change.to, task, tasks) }
+  }
+  if (change.kind === 'create') return task
+  const fields = Object.entries(change.changes).map(([name, value]) => [name, value ?? defaultOf(name)])
+  const next: Task = { ...task, ...stored(Object.fromEntries(fields)), updatedAt: at }
+  return { ...next, completedAt: next.status === 'done' ? (task.completedAt ?? at) : null }
+}
+
+const defaultOf = (name: string): unknown => Object.entries(defaults).find(([field]) => field === name)?.[1]
+
+/** The fields that are given, as the server will store them. */
+const stored = (given: Partial<Task>): Partial<Task> => {
+  const fields: Partial<Task> = Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  )
+  return {
+    ...fields,
+    ...(fields.title !== undefined && { title: canonicalText(fields.title) }),
+    ...(fields.description !== undefined && { description: canonicalText(fields.description) }),
+    ...(fields.tags !== undefined && { tags: mergedTags(fields.tags) }),
+  }
+}
+
+/** A place of its own between two neighbours: `!` sorts below every digit of a rank. */
+const rankOf = ({ before, after }: TaskMove, task: Task, tasks: Map<string, Task>): string => {
+  const others = inOrder(tasks.values()).filter(({ id }) => id !== task.id)
+  const index =
+    before !== undefined
+      ? others.findIndex(({ id }) => id === before)
+      : after !== undefined
+        ? others.findIndex(({ id }) => id === after) + 1
+        : others.length
+  const left = others[index - 1]
+  return left ? `${left.rank}!` : '!'
+}
+
+/** Each once: until the server refuses it, a write may have made a circle of tasks. */
+const withSubtasks = (id: string, tasks: Map<string, Task>): Set<string> => {
+  const ids = new Set([id])
+  // Grows while it is gone through.
+  for (const parent of ids) for (const task of tasks.values()) if (task.parentId === parent) ids.add(task.id)
+  return ids
+}

@@ -1,0 +1,43 @@
+// Frames to the server, no faster than it takes them from one connection: what is too much waits its turn, and what
+// waits is bounded.
+import type { Timers } from './timers.ts'
+import type { ClientFrame } from '../../../src/model/frames.ts'
+
+/** The server takes 40 at once and 20 a second. */
+const burst = 30
+const paceMs = 60
+const maxQueued = 256
+
+export class Pace {
+  #quick = burst
+  #queue: ClientFrame[] = []
+
+  /** @param write false while nothing can be sent. */
+  constructor(
+    private readonly timers: Timers,
+    private readonly write: (text: string) => boolean,
+  ) {}
+
+  /** False if too many wait. */
+  send(frame: ClientFrame): boolean {
+    if (this.#queue.length >= maxQueued) return false
+    this.#queue.push(frame)
+    this.#flush()
+    return true
+  }
+
+  clear(): void {
+    this.#queue = []
+  }
+
+  #flush(): void {
+    while (this.#queue.length > 0 && this.#quick > 0 && this.write(JSON.stringify(this.#queue[0]))) {
+      this.#queue.shift()
+      this.#quick -= 1
+      this.timers.later(paceMs * (burst - this.#quick), () => {
+        this.#quick += 1
+        this.#flush()
+      })
+    }
+  }
+}

@@ -1,0 +1,315 @@
+// A project as it is: the server's state under the log, with this person's unsettled writes on top. `current` is an
+// immutable value that is another one after each change, as stores of user interfaces want it.
+import type { Member, Project } from '../../../src/model/project.ts'
+import type { ProjectSnapshot } from '../../../src/model/snapshot.ts'
+import type { NewTask, Task, TaskMove, TaskPatch } from '../../../src/model/task.ts'
+import type { StoppedError } from './errors.ts'
+import type { Http } from './http.ts'
+import { newId } from './ids.ts'
+import { isKeptProject, type KeptProject } from './kept-state.ts'
+import type { KeptViews } from './kept-views.ts'
+import { Listeners } from './listeners.ts'
+import { inOrder, overlay, type Change } from './overlay.ts'
+import type { Outbox } from './outbox.ts'
+import type { Write } from './outbox-entry.ts'
+import { path, type Path } from './path.ts'
+import { Replica, type LiveState } from './replica.ts'
+import type { Loaded } from './scope-model.ts'
+import type { Connection } from './connection.ts'
+import type { Session } from './session.ts'
+import type { Timing } from './timing.ts'
+import { Rereads } from './rereads.ts'
+import { Versioned } from './versioned.ts'
+import { numberOf, type Event } from './wire.ts'
+
+export interface ProjectState {
+  /** Null until the first snapshot, and after the right to read it ended. */
+  project: Project | null
+  members: readonly Member[]
+  /** By rank. */
+  tasks: readonly Task[]
+  byId: ReadonlyMap<string, Task>
+  /** Ids of tasks with writes that are not settled. */
+  pending: ReadonlySet<string>
+  /** When this was kept, where it comes from a storage and the server has not been heard since; RFC 3339. */
+  staleSince: string | null
+}
+
+export interface ViewDeps {
+  http: Http
+  connection: Connection
+  outbox: Outbox
+  kept: KeptViews
+  session: Pick<Session, 'userId'>
+  /** Hears of a project that is another one now. */
+  projectChanged(project: Project): void
+  timing: Timing
+}
+
+/** What one snapshot request takes. */
+const pageTasks = 5_000
+
+/** Events that are heard of together. */
+const maxUntold = 1_000
+
+export class ProjectView {
+  #current: ProjectState | null = null
+  #project: Project | null = null
+  readonly #tasks = new Versioned<Task>()
+  readonly #members = new Versioned<Member>()
+  readonly #listeners = new Listeners<Event | null>()
+  /** Replayed events nobody was told of yet. */
+  #untold: Event[] = []
+  readonly #replica: Replica
+  readonly #rereads: Rereads
+  readonly #leaveOutbox: (() => void)[]
+
+  constructor(
+    readonly id: string,
+    private readonly deps: ViewDeps,
+  ) {
+    const { outbox, connection, timing } = deps
+    this.#leaveOutbox = [outbox.shown(id), outbox.onChange(() => this.#changed())]
+    this.#replica = new Replica(
+      {
+        load: (signal) => this.#load(signal),
+        apply: (event) => this.#apply(event),
+        confirmed: (cursor) => {
+          this.#tasks.forgetDeletions()
+          this.#members.forgetDeletions()
+          outbox.passed(id, cursor)
+        },
+        changed: () => this.#changed(),
+        purge: () => this.#purge(),
+        dump: () => this.#dump(),
+        restore: (state) => this.#restore(state),
+      },
+      connection,
+      timing,
+      { views: deps.kept, key: `project:${id}` },
+    )
+    this.#replica.signal.addEventListener('abort', () => this.#leave())
+    this.#rereads = new Rereads(deps, this.#replica.signal)
+    this.#replica.start()
+  }
+
+  /**
+   * Resolves when there is something to show, and when `close` comes first (`state` says which); rejects with
+   * StoppedError.
+   */
+  get ready(): Promise<void> {
+    return this.#replica.ready
+  }
+
+  get state(): LiveState {
+    return this.#replica.state
+  }
+
+  /** Why it is stopped, or null. */
+  get error(): StoppedError | null {
+    return this.#replica.error
+  }
+
+  get current(): ProjectState {
+    return (this.#current ??= this.#materialise())
+  }
+
+  /** Called after each change of `current` or `state`: with the event that made it, comments and the like too. */
+  onChange(listener: (event: Event | null) => void): () => void {
+    return this.#listeners.add(listener)
+  }
+
+  create(task: Omit<NewTask, 'id' | 'projectId'>): Write {
+    const id = newId()
+    return this.#write(id, { kind: 'create', task: { ...task, id } })
+  }
+
+  update(taskId: string, changes: TaskPatch): Write {
+    return this.#write(taskId, { kind: 'update', changes })
+  }
+
+  delete(taskId: string): Write {
+    return this.#write(taskId, { kind: 'delete' })
+  }
+
+  move(taskId: string, to: TaskMove): Write {
+    return this.#write(taskId, { kind: 'move', to })
+  }
+
+  /** Ends it, if nobody else has it open. Unsent writes are still sent. */
+  close(): void {
+    this.#replica.release()
+  }
+
+  /** One more holder, who closes it too. */
+  hold(signal?: AbortSignal): this {
+    this.#replica.hold(signal)
+    return this
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  #write(taskId: string, change: Change): Write {
+    const shown = this.current.byId.get(taskId) ?? null
+    // On top of which version: the server's, whatever of this person's own is still on the way.
+    const version = this.#tasks.get(taskId)?.version ?? 1
+    const base = shown && { ...shown, version }
+    return this.deps.outbox.add({ op: newId(), projectId: this.id, taskId, change, base })
+  }
+
+  #materialise(): ProjectState {
+    const base = new Map<string, Task>()
+    for (const task of this.#tasks.values()) base.set(task.id, task)
+    const writes = this.deps.outbox.pending.filter(({ projectId }) => projectId === this.id)
+    const byId = this.#project ? overlay(base, writes, this.id) : base
+    return {
+      project: this.#project,
+      members: [...this.#members.values()],
+      tasks: inOrder(byId.values()),
+      byId,
+      pending: new Set(writes.map(({ taskId }) => taskId)),
+      staleSince: this.#replica.staleSince,
+    }
+  }
+
+  #dump(): KeptProject | null {
+    if (!this.#project || !this.#rereads.isIdle) return null
+    return { project: this.#project, members: this.#members.items(), tasks: this.#tasks.items() }
+  }
+
+  #restore(state: unknown): boolean {
+    if (!isKeptProject(state) || state.project.id !== this.id) return false
+    // Of an unknown age: the person's own view may know a newer one.
+    this.#project = state.project
+    this.#members.reset(state.members)
+    this.#tasks.reset(state.tasks)
+    return true
+  }
+
+  async #load(signal: AbortSignal): Promise<Loaded> {
+    const snapshot = path`/api/projects/${this.id}/snapshot`
+    const tasks: Task[] = []
+    let first: ProjectSnapshot | null = null
+    for (let after: string | null | undefined; after !== null;) {
+      const query = { limit: pageTasks, after }
+      const page: ProjectSnapshot = await this.deps.http.value({
+        method: 'GET',
+        path: snapshot,
+        query,
+        signal,
+      })
+      first ??= page
+      tasks.push(...page.tasks)
+      after = page.nextAfter
+    }
+    const { project, members, cursor } = first!
+    return {
+      scope: `project:${this.id}`,
+      cursor,
+      install: () => {
+        this.#rereads.clear()
+        this.#takeProject(project)
+        // What is kept in order is soon put in order.
+        this.#tasks.reset(inOrder(tasks).map((task) => [task.id, task.version, task]))
+        this.#members.reset(members.map((member) => [member.userId, numberOf(cursor), member]))
+      },
+    }
+  }
+
+  #apply(event: Event): void {
+    this.#take(event)
+    if (event.type.startsWith('task.') && !event.omitted) this.#echo(event, taskOf(event))
+    // What was missed is shown at once, not one after another.
+    if (this.#replica.isReplaying && this.#untold.length < maxUntold) this.#untold.push(event)
+    else this.#changed(event)
+  }
+
+  #isOwn(userId: string): boolean {
+    const own = this.deps.session.userId
+    return own === null || own === userId
+  }
+
+  /** A deletion echoes once for each subtask; the write is about one of them. */
+  #echo({ op, id }: Event, value: Task | null): void {
+    if (op !== undefined && id !== null) this.deps.outbox.echoed(op, id, value)
+  }
+
+  #take(event: Event): void {
+    const { type, id, version } = event
+    if (event.omitted && (type.startsWith('task.') || type.startsWith('project.'))) return this.#reread(event)
+    switch (type) {
+      case 'task.created':
+      case 'task.updated':
+        this.#tasks.put(id!, version, taskOf(event))
+        return
+      case 'task.deleted':
+        this.#rereads.forget(taskPath(id!))
+        this.#tasks.put(id!, version, null)
+        return
+      case 'project.updated':
+        if (this.#project && version > this.#project.version)
+          // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract; the role is not in it
+          this.#takeProject({ ...this.#project, ...(event.data as Omit<Project, 'role'>) })
+        return
+      case 'member.added':
+      case 'member.updated':
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
+        this.#members.put(id!, version, event.data as Member)
+        if (this.#isOwn(id!)) this.#rereadProject()
+        return
+      case 'member.removed':
+        this.#members.put(id!, version, null)
+        return
+    }
+  }
+
+  /** The frame was too large for its texts. What is held stays until they are read. */
+  #reread(event: Event): void {
+    if (!event.type.startsWith('task.')) return this.#rereadProject()
+    this.#rereads.read(taskPath(event.id!), (task: Task) => {
+      if (task.projectId === this.id) this.#tasks.put(task.id, task.version, task)
+      this.#echo(event, task)
+      this.#changed()
+    })
+  }
+
+  /** No event has the own role, and an admin's is not the member's. */
+  #rereadProject(): void {
+    this.#rereads.read(path`/api/projects/${this.id}`, (project: Project) => {
+      const held = this.#project
+      this.#takeProject(held && held.version > project.version ? { ...held, role: project.role } : project)
+      this.#changed()
+    })
+  }
+
+  #takeProject(project: Project): void {
+    this.#project = project
+    this.deps.projectChanged(project)
+  }
+
+  #purge(): void {
+    const { reason } = this.#replica.error!
+    // Unsent writes wait for their person; those to what may not be read any more never succeed.
+    if (reason !== 'signed_out') this.deps.outbox.purge(this.id, this.#replica.error!)
+    this.#project = null
+    this.#tasks.reset([])
+    this.#members.reset([])
+  }
+
+  #leave(): void {
+    for (const leave of this.#leaveOutbox) leave()
+  }
+
+  #changed(event: Event | null = null): void {
+    this.#current = null
+    for (const untold of this.#untold.splice(0)) this.#listeners.tell(untold)
+    this.#listeners.tell(event)
+  }
+}
+
+const taskPath = (id: string): Path => path`/api/tasks/${id}`
+
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
+const taskOf = ({ data }: Event): Task | null => (data as Task | undefined) ?? null

@@ -1,0 +1,249 @@
+// Every endpoint, typed by the model's shapes and grouped as the API's paths are. Reads and writes are retried where
+// that is safe; a write that names `ifVersion` and loses throws ConflictError with both sides.
+import type { Registration, SignIn, UserPatch, PasswordChange } from '../../../src/model/credentials.ts'
+import type { Notification } from '../../../src/model/notification.ts'
+import type {
+  Member,
+  MemberRole,
+  NewMember,
+  NewProject,
+  Project,
+  ProjectPatch,
+} from '../../../src/model/project.ts'
+import type { ProjectSnapshot, UserSnapshot } from '../../../src/model/snapshot.ts'
+import type {
+  NewShare,
+  NewTask,
+  Priority,
+  Share,
+  Status,
+  Task,
+  TaskMove,
+  TaskPatch,
+  TaskReplacement,
+} from '../../../src/model/task.ts'
+import type { PublicUser, Session as SessionRow, SessionAnswer, User } from '../../../src/model/user.ts'
+import { ApiError, ConflictError, SignedOutError } from './errors.ts'
+import type { Call } from './exchange.ts'
+import { isMissing, type Http } from './http.ts'
+import { list, type List, type Page, type PageQuery } from './pages.ts'
+import { path, type Path } from './path.ts'
+import type { Session } from './session.ts'
+
+export interface CallOptions {
+  signal?: AbortSignal | undefined
+  /** Idempotency-Key, if the caller has one: the same write later is the same write. */
+  key?: string | undefined
+}
+
+export interface GuardedOptions extends CallOptions {
+  /** Only if nothing writable changed since. */
+  ifVersion?: number | undefined
+}
+
+type SortField = 'createdAt' | 'updatedAt' | 'dueAt' | 'priority' | 'title' | 'status' | 'rank'
+
+export interface TaskQuery extends PageQuery {
+  projectId?: string
+  parentId?: string
+  status?: Status | readonly Status[]
+  priority?: Priority | readonly Priority[]
+  /** An id, `me` or `none`. */
+  assigneeId?: string
+  creatorId?: string
+  /** All of these. */
+  tag?: string | readonly string[]
+  completed?: boolean
+  overdue?: boolean
+  shared?: boolean
+  search?: string
+  createdAfter?: string
+  createdBefore?: string
+  updatedAfter?: string
+  updatedBefore?: string
+  dueAfter?: string
+  dueBefore?: string
+  sort?: SortField | `-${SortField}`
+}
+
+export type Operation =
+  | { op: 'create'; data: NewTask }
+  | { op: 'update'; id: string; data: TaskPatch; ifVersion?: number }
+  | { op: 'delete'; id: string; ifVersion?: number }
+
+export interface Inbox extends Page<Notification> {
+  unreadCount: number
+}
+
+export type Rest = ReturnType<typeof createRest>
+
+export const createRest = (http: Http, session: Session) => {
+  const get = <T>(path: Path, options: CallOptions = {}, query?: Call['query']): Promise<T> =>
+    http.value<T>({ method: 'GET', path, query, ...options })
+
+  const write = <T>(
+    method: Call['method'],
+    path: Path,
+    body?: unknown,
+    options: CallOptions = {},
+  ): Promise<T> => http.value<T>({ method, path, body, ...options })
+
+  /** Reads what is there where a conditional write lost. */
+  const guarded = async <T>(
+    method: Call['method'],
+    path: Path,
+    body: unknown,
+    { ifVersion, ...options }: GuardedOptions = {},
+  ): Promise<T> => {
+    try {
+      return await http.value<T>({ method, path, body, ifMatch: ifVersion, ...options })
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 412)) throw error
+      const theirs = await get<unknown>(path, options).catch((reason: unknown) => {
+        if (isMissing(reason)) return null
+        throw reason
+      })
+      throw new ConflictError(error.problem, { version: ifVersion ?? 0, changes: body ?? null }, theirs)
+    }
+  }
+
+  const signedIn = async (path: Path, body: unknown, signal?: AbortSignal): Promise<User> => {
+    const { value } = await http.sendOpen<SessionAnswer>({ method: 'POST', path, body, signal })
+    await session.adopt(value)
+    return value.user
+  }
+
+  return {
+    auth: {
+      /** Makes an account and signs in. */
+      register: (input: Registration, signal?: AbortSignal) =>
+        signedIn(path`/api/auth/register`, input, signal),
+      signIn: (input: SignIn, signal?: AbortSignal) => signedIn(path`/api/auth/login`, input, signal),
+      /**
+       * Ends this session: here in any case, and what is live with it; on the server if that can be reached, else it
+       * throws NetworkError and the session ends there when it expires.
+       */
+      async signOut(options: CallOptions = {}): Promise<void> {
+        try {
+          await write<null>('POST', path`/api/auth/logout`, undefined, options)
+        } catch (error) {
+          if (!(error instanceof SignedOutError)) throw error // it was over already
+        } finally {
+          await session.forget()
+        }
+      },
+      /** On every device; throws if the server cannot be reached, and nothing has changed then. */
+      async signOutEverywhere(options: CallOptions = {}): Promise<void> {
+        await write<null>('POST', path`/api/auth/logout-all`, undefined, options)
+        await session.forget()
+      },
+      sessions: () => list<SessionRow>(http, path`/api/auth/sessions`),
+      endSession: (sessionId: string, options?: CallOptions) =>
+        write<null>('DELETE', path`/api/auth/sessions/${sessionId}`, undefined, options),
+    },
+
+    users: {
+      me: (options?: CallOptions) => get<User>(path`/api/users/me`, options),
+      updateMe: (changes: UserPatch, options?: CallOptions) =>
+        write<User>('PATCH', path`/api/users/me`, changes, options),
+      async deleteMe(password: string, { signal }: Pick<CallOptions, 'signal'> = {}): Promise<void> {
+        // Not repeated: the second time there is nobody to ask for it.
+        const call = {
+          method: 'DELETE',
+          path: path`/api/users/me`,
+          body: { password },
+          key: null,
+          signal,
+        } as const
+        await http.send<null>(call)
+        await session.forget()
+      },
+      changePassword: (change: PasswordChange, options?: CallOptions) =>
+        write<null>('PUT', path`/api/users/me/password`, change, options),
+      snapshot: (options?: CallOptions) => get<UserSnapshot>(path`/api/users/me/snapshot`, options),
+      search: (q: string, query: { limit?: number } = {}) =>
+        list<PublicUser>(http, path`/api/users/search`, { q, ...query }),
+      get: (userId: string, options?: CallOptions) => get<PublicUser>(path`/api/users/${userId}`, options),
+    },
+
+    projects: {
+      list: (query: PageQuery & { archived?: boolean } = {}) =>
+        list<Project>(http, path`/api/projects`, { ...query }),
+      create: (input: NewProject, options?: CallOptions) =>
+        write<Project>('POST', path`/api/projects`, input, options),
+      get: (projectId: string, options?: CallOptions) =>
+        get<Project>(path`/api/projects/${projectId}`, options),
+      update: (projectId: string, changes: ProjectPatch, options?: GuardedOptions) =>
+        guarded<Project>('PATCH', path`/api/projects/${projectId}`, changes, options),
+      delete: (projectId: string, options?: GuardedOptions) =>
+        guarded<null>('DELETE', path`/api/projects/${projectId}`, undefined, options),
+      archive: (projectId: string, options?: CallOptions) =>
+        write<Project>('POST', path`/api/projects/${projectId}/archive`, undefined, options),
+      unarchive: (projectId: string, options?: CallOptions) =>
+        write<Project>('POST', path`/api/projects/${projectId}/unarchive`, undefined, options),
+      snapshot: (
+        projectId: string,
+        { limit, after, ...options }: CallOptions & { limit?: number; after?: string } = {},
+      ) => get<ProjectSnapshot>(path`/api/projects/${projectId}/snapshot`, options, { limit, after }),
+      members: (projectId: string, query: PageQuery = {}) =>
+        list<Member>(http, path`/api/projects/${projectId}/members`, { ...query }),
+      addMember: (projectId: string, member: NewMember, options?: CallOptions) =>
+        write<Member>('POST', path`/api/projects/${projectId}/members`, member, options),
+      changeMember: (projectId: string, userId: string, role: MemberRole, options?: CallOptions) =>
+        write<Member>('PATCH', path`/api/projects/${projectId}/members/${userId}`, { role }, options),
+      removeMember: (projectId: string, userId: string, options?: CallOptions) =>
+        write<null>('DELETE', path`/api/projects/${projectId}/members/${userId}`, undefined, options),
+    },
+
+    tasks: {
+      list: ({ status, priority, ...query }: TaskQuery = {}): List<Task> =>
+        list<Task>(http, path`/api/tasks`, { ...query, status: commas(status), priority: commas(priority) }),
+      create: (input: NewTask, options?: CallOptions) =>
+        write<Task>('POST', path`/api/tasks`, input, options),
+      get: (taskId: string, options?: CallOptions) => get<Task>(path`/api/tasks/${taskId}`, options),
+      update: (taskId: string, changes: TaskPatch, options?: GuardedOptions) =>
+        guarded<Task>('PATCH', path`/api/tasks/${taskId}`, changes, options),
+      replace: (taskId: string, task: TaskReplacement, options?: GuardedOptions) =>
+        guarded<Task>('PUT', path`/api/tasks/${taskId}`, task, options),
+      delete: (taskId: string, options?: GuardedOptions) =>
+        guarded<null>('DELETE', path`/api/tasks/${taskId}`, undefined, options),
+      move: (taskId: string, to: TaskMove, options?: CallOptions) =>
+        write<Task>('POST', path`/api/tasks/${taskId}/move`, to, options),
+      addTags: (taskId: string, tags: string[], options?: CallOptions) =>
+        write<Task>('POST', path`/api/tasks/${taskId}/tags`, { tags }, options),
+      removeTag: (taskId: string, tag: string, options?: CallOptions) =>
+        write<null>('DELETE', path`/api/tasks/${taskId}/tags/${tag}`, undefined, options),
+      /** All or none, in the order of `ids`. */
+      updateMany: (ids: string[], changes: TaskPatch, options?: CallOptions) =>
+        write<{ items: Task[] }>('PATCH', path`/api/tasks/bulk`, { ids, changes }, options),
+      /** All or nothing, in order; null stands for a deletion. */
+      batch: (operations: Operation[], options?: CallOptions) =>
+        write<{ items: (Task | null)[] }>('POST', path`/api/tasks/batch`, { operations }, options),
+      shares: (taskId: string, query: PageQuery = {}) =>
+        list<Share>(http, path`/api/tasks/${taskId}/shares`, { ...query }),
+      share: (taskId: string, share: NewShare, options?: CallOptions) =>
+        write<Share>('POST', path`/api/tasks/${taskId}/shares`, share, options),
+      changeShare: (taskId: string, userId: string, permission: Share['permission'], options?: CallOptions) =>
+        write<Share>('PATCH', path`/api/tasks/${taskId}/shares/${userId}`, { permission }, options),
+      removeShare: (taskId: string, userId: string, options?: CallOptions) =>
+        write<null>('DELETE', path`/api/tasks/${taskId}/shares/${userId}`, undefined, options),
+    },
+
+    notifications: {
+      list: (query: PageQuery & { unread?: boolean } = {}) =>
+        list<Notification, Inbox>(http, path`/api/notifications`, { ...query }),
+      read: (notificationId: string, options?: CallOptions) =>
+        write<Notification>('POST', path`/api/notifications/${notificationId}/read`, undefined, options),
+      readAll: (options?: CallOptions) =>
+        write<{ upTo: string | null; unreadCount: number }>(
+          'POST',
+          path`/api/notifications/read-all`,
+          undefined,
+          options,
+        ),
+    },
+  }
+}
+
+const commas = (words: string | readonly string[] | undefined): string | undefined =>
+  typeof words === 'string' ? words : words?.join(',')

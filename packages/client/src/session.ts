@@ -1,0 +1,223 @@
+// Who is signed in, and the one access token everything uses. Invariant: at most one refresh runs at a time, and
+// whoever finds a token stale shares it. A refresh is repeated once if its answer is lost: within ten seconds the
+// server answers a repeat, from here or another tab, with the same successor.
+import type { SessionAnswer } from '../../../src/model/user.ts'
+import { ApiError, NetworkError, OriginRefusedError, SignedOutError } from './errors.ts'
+import { exchange, type Call, type Wire } from './exchange.ts'
+import { Listeners } from './listeners.ts'
+import type { Timing } from './timing.ts'
+import { path } from './path.ts'
+import { until } from './wait.ts'
+
+export interface Tokens {
+  accessToken: string
+  /** Milliseconds since 1970 by this device's clock. */
+  expiresAt: number
+  /** Null where the browser's cookie holds it. */
+  refreshToken: string | null
+  /** Whose they are. */
+  userId: string
+}
+
+/** Where tokens outlive the page. Whoever can read it can be the person: prefer the cookie in browsers. */
+export interface TokenStorage {
+  load(): Tokens | null | Promise<Tokens | null>
+  save(tokens: Tokens | null): void | Promise<void>
+}
+
+export interface SessionOptions {
+  /** A personal access token, instead of signing in. */
+  token?: string
+  /** The refresh token stays in the HttpOnly cookie and is never seen by this program (same site only). */
+  useCookie?: boolean
+  storage?: TokenStorage
+}
+
+export class Session {
+  #tokens: Tokens | null = null
+  #renewal: Promise<string> | null = null
+  #loading: Promise<void> | null = null
+  /** The server refuses this page's origin: asking again gives the same answer until it is configured. */
+  #refusal: OriginRefusedError | null = null
+  /** Signed out here: the cookie that may be left is not used. */
+  #isOut = false
+  #turns = 0
+  #aheadMs: number
+  readonly #listeners = new Listeners()
+
+  constructor(
+    private readonly wire: Wire,
+    private readonly timing: Timing,
+    private readonly options: SessionOptions,
+  ) {
+    this.#aheadMs = timing.renewAhead
+  }
+
+  /** Who is signed in; null for nobody, with a personal access token, and until tokens were loaded or refreshed. */
+  get userId(): string | null {
+    return this.#tokens?.userId ?? null
+  }
+
+  /** Another number after each sign-in and sign-out: what began before is not to go on as somebody else. */
+  get turn(): number {
+    return this.#turns
+  }
+
+  /** Whether a cookie that this program cannot see may say who is signed in. */
+  get isCookiePossible(): boolean {
+    return this.options.useCookie === true && this.options.token === undefined && !this.#isOut
+  }
+
+  /** Called after every new token and after signing out. Answers how to stop. */
+  onChange(listener: () => void): () => void {
+    return this.#listeners.add(listener)
+  }
+
+  /** A token that is good for a while. SignedOutError where there is none. */
+  async token(signal?: AbortSignal): Promise<string> {
+    if (this.options.token !== undefined) return this.options.token
+    await until(this.#loaded(), signal)
+    const held = this.#tokens
+    if (held && held.expiresAt - this.#aheadMs > Date.now()) return held.accessToken
+    return this.renew(held?.accessToken ?? '', signal)
+  }
+
+  /** What is held, null where nobody is signed in: for a program that keeps it by itself. */
+  async held(): Promise<Tokens | null> {
+    await this.#loaded()
+    return this.#tokens
+  }
+
+  /** Milliseconds until the token should be renewed; null for one that does not expire by itself. */
+  get freshFor(): number | null {
+    return this.#tokens && Math.max(0, this.#tokens.expiresAt - this.#aheadMs - Date.now())
+  }
+
+  /** A newer token than `stale`: the one held, if somebody was faster, or one refresh for all who ask. */
+  renew(stale: string, signal?: AbortSignal): Promise<string> {
+    if (this.options.token !== undefined) return Promise.reject(new SignedOutError('the token was refused'))
+    const held = this.#tokens
+    if (held && held.accessToken !== stale) return Promise.resolve(held.accessToken)
+    if (this.#refusal) return Promise.reject(this.#refusal)
+    this.#renewal ??= this.#refresh(stale).finally(() => {
+      this.#renewal = null
+    })
+    return until(this.#renewal, signal)
+  }
+
+  /** The next renewal asks the server, also after OriginRefusedError. */
+  allowRenewal(): void {
+    this.#refusal = null
+  }
+
+  /** Whether a refresh could help: a personal access token is what it is. */
+  get isRenewable(): boolean {
+    return this.options.token === undefined
+  }
+
+  /** A newer token than the one held, whatever is wrong with that. */
+  async renewHeld(signal?: AbortSignal): Promise<string> {
+    await until(this.#loaded(), signal)
+    return this.renew(this.#tokens?.accessToken ?? '', signal)
+  }
+
+  /** Takes over what registration or sign-in answered. */
+  async adopt(answer: SessionAnswer): Promise<void> {
+    this.#isOut = false
+    this.#refusal = null
+    this.#turns += 1
+    await this.#take(answer)
+  }
+
+  async #take({ user, accessToken, expiresIn, refreshToken }: SessionAnswer): Promise<void> {
+    // A token that is short-lived is good for the first half of its life.
+    this.#aheadMs = Math.min(this.timing.renewAhead, (expiresIn * 1000) / 2)
+    await this.#keep({
+      userId: user.id,
+      accessToken,
+      expiresAt: Date.now() + expiresIn * 1000,
+      refreshToken: this.options.useCookie ? null : refreshToken,
+    })
+  }
+
+  /** Forgets the tokens, here and in storage. */
+  async forget(): Promise<void> {
+    this.#isOut = true
+    this.#turns += 1
+    await this.#keep(null)
+  }
+
+  /** What is stored; read once, again should that fail. */
+  #loaded(): Promise<void> {
+    return (this.#loading ??= this.#load().catch((error: unknown) => {
+      this.#loading = null
+      throw error
+    }))
+  }
+
+  async #load(): Promise<void> {
+    const stored = (await this.options.storage?.load()) ?? null
+    this.#tokens ??= stored
+  }
+
+  async #keep(tokens: Tokens | null): Promise<void> {
+    this.#loading ??= Promise.resolve()
+    if (tokens && this.#tokens && tokens.userId !== this.#tokens.userId) this.#turns += 1
+    this.#tokens = tokens
+    await this.options.storage?.save(tokens)
+    this.#listeners.tell()
+  }
+
+  async #refresh(stale: string): Promise<string> {
+    // Another tab with the same storage may have been first.
+    if (this.#isOut) throw new SignedOutError()
+    const turn = this.#turns
+    const stored = (await this.options.storage?.load()) ?? null
+    if (stored && stored.accessToken !== stale && stored.expiresAt > Date.now()) {
+      await this.#keep(stored)
+      return stored.accessToken
+    }
+    const refreshToken = stored?.refreshToken ?? this.#tokens?.refreshToken ?? null
+    if (refreshToken === null && !this.options.useCookie) throw new SignedOutError()
+    try {
+      const answer = await this.#ask(refreshToken)
+      if (turn !== this.#turns) return this.#heldToken()
+      await this.#take(answer)
+      return answer.accessToken
+    } catch (error) {
+      if (turn !== this.#turns) return this.#heldToken()
+      if (error instanceof OriginRefusedError) this.#refusal = error
+      if (!isSessionOver(error)) throw error
+      await this.#keep(null)
+      throw new SignedOutError(error)
+    }
+  }
+
+  #heldToken(): string {
+    if (!this.#tokens) throw new SignedOutError()
+    return this.#tokens.accessToken
+  }
+
+  async #ask(refreshToken: string | null): Promise<SessionAnswer> {
+    const call: Call = {
+      method: 'POST',
+      path: path`/api/auth/refresh`,
+      body: refreshToken === null ? {} : { refreshToken },
+      timeoutMs: Math.min(this.wire.timeoutMs, 4_000),
+    }
+    try {
+      return (await exchange<SessionAnswer>(this.wire, call, null)).value
+    } catch (error) {
+      if (!(error instanceof NetworkError)) throw error
+      return (await exchange<SessionAnswer>(this.wire, call, null)).value
+    }
+  }
+}
+
+/**
+ * Whether a failed refresh says that the session is over. A proxy's own 401 or 403, a refused origin, 429 and 5xx say
+ * nothing about it: the tokens are kept.
+ */
+const isSessionOver = (error: unknown): boolean =>
+  error instanceof ApiError &&
+  ((error.status === 401 && error.code !== 'unreadable') || error.code === 'user_disabled')

@@ -1,0 +1,279 @@
+// What each role is made of, opened in order on one stack, so that closing is opening reversed. The only place
+// where parts are chosen and joined; everything else is handed what it needs.
+import type { Server } from 'bun'
+import { createApp } from './http-app.ts'
+import type { Config } from '../config.ts'
+import { openDatabase, type Database } from '../db/client.ts'
+import { ensureEpoch, ensureFeedPartitions } from '../db/log/feed.ts'
+import { checkDatabase } from '../db/server-check.ts'
+import type { Deps } from './deps.ts'
+import { createAuthenticator } from '../auth/authenticator.ts'
+import { refuseDemoAccounts } from '../domain/users/demo-accounts.ts'
+import { createPasswords } from '../auth/passwords.ts'
+import { Snapshots } from '../domain/snapshot.ts'
+import type { SystemWriteDeps } from '../domain/write.ts'
+import { Bus } from '../changelog/bus.ts'
+import { History } from '../changelog/history.ts'
+import { Hub } from '../changelog/hub.ts'
+import { createPublisher } from '../changelog/publisher.ts'
+import { checkRedis, createRedisProbe } from '../redis/redis-check.ts'
+import { openRedis, type RedisConnection } from '../redis/connection.ts'
+import { Ring } from '../changelog/ring.ts'
+import { ServerRegistry } from '../changelog/servers.ts'
+import { newLiveStats } from '../changelog/live-stats.ts'
+import { startSweeper } from '../changelog/sweeper.ts'
+import { Tail } from '../changelog/tail.ts'
+import { BodyBudget } from '../http/body/body-budget.ts'
+import { createAttempts } from '../limits/attempts.ts'
+import { policiesOf } from '../limits/policies.ts'
+import { RedisCounters } from '../limits/redis-counters.ts'
+import { createWindowLimiter } from '../limits/window.ts'
+import { WrittenBytes } from '../limits/written-bytes.ts'
+import { createTokens } from '../auth/tokens.ts'
+import { Waiters } from '../limits/waiters.ts'
+import type { Log } from '../log.ts'
+import { listenFailure } from '../start/failure.ts'
+import { installConsumers, startWorker } from '../worker/runner.ts'
+import type { Connection } from '../ws/connection.ts'
+import type { SocketTimings } from '../ws/protocol.ts'
+import { Sockets } from '../ws/sockets.ts'
+
+/** Long polls of one user that wait on a process; the client has one a page that is open. */
+const pollsPerUser = 4
+
+/** A role that runs until it is disposed. */
+export interface Running extends AsyncDisposable {
+  url: string
+  port: number
+}
+
+export interface RunningServer extends Running {
+  deps: Deps & { db: Database }
+}
+
+export interface Listening {
+  sharesPort: boolean
+}
+
+export const httpUrl = (host: string, port: number): string =>
+  `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+
+/**
+ * What every role requires of PostgreSQL and Redis before it opens anything.
+ * @throws StartFailure
+ */
+export const checkParts = async (
+  { databaseUrl, redisUrl }: Pick<Config, 'databaseUrl' | 'redisUrl'>,
+  log: Log,
+): Promise<void> => {
+  await checkDatabase({ url: databaseUrl, log, migrations: 'current' })
+  await checkRedis(redisUrl, log)
+}
+
+/** What both roles stand on. */
+const openBase = async (stack: AsyncDisposableStack, config: Config, log: Log, role: string) => {
+  await checkParts(config, log)
+  const db = stack.use(
+    openDatabase({
+      url: config.databaseUrl,
+      max: config.databasePool,
+      callsPerCaller: config.databaseCallsPerUser,
+      applicationName: `tasktide ${role}`,
+      log,
+    }),
+  )
+  // Its own connections, so that confirming positions never waits behind requests.
+  const tailDb = stack.use(
+    openDatabase({ url: config.databaseUrl, max: 3, applicationName: `tasktide ${role} tail`, log }),
+  )
+  const redis = stack.use(openRedis(config.redisUrl, 'request', log))
+  if (config.env === 'production') await refuseDemoAccounts({ db, passwords: createPasswords(1) })
+  await prepareLog(db, log)
+  return { db, tailDb, redis, connect: () => openRedis(config.redisUrl, 'blocking', log) }
+}
+
+/** Checks the epoch, makes the partitions of the days ahead, and lets no consumer miss what comes before the first worker. */
+const prepareLog = async (db: Database, log: Log): Promise<void> => {
+  const { epoch, renewed } = await db.transact((tx) => ensureEpoch(tx))
+  if (renewed)
+    log.error(
+      { epoch },
+      'this is not the database cluster the log was written on: clients will read snapshots anew',
+    )
+  await db.transact((tx) => ensureFeedPartitions(tx))
+  await installConsumers(db)
+}
+
+/**
+ * Starts a server: tails the log, then listens. Resolves when it answers.
+ * @param timings of sockets, where tests cannot wait.
+ * @param listening `sharesPort` for several processes on one port, which their parent keeps.
+ */
+export const openServer = async (
+  config: Config,
+  log: Log,
+  timings: Partial<SocketTimings> = {},
+  listening: Listening = { sharesPort: false },
+): Promise<RunningServer> => {
+  await using stack = new AsyncDisposableStack()
+  const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'server')
+  const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
+  const ring = new Ring()
+  let sockets: Sockets | null = null
+  const hub = new Hub((error) => {
+    log.error({ err: error }, 'not everybody may have been told: all sockets come back with their cursors')
+    authenticator.forgetAll()
+    sockets?.closeAllAfterFailure()
+  }, timings.fanOutSliceMs)
+  const tail = stack.use(
+    new Tail({
+      connect,
+      db: tailDb,
+      log,
+      onEntries(shard, entries) {
+        ring.append(shard, entries)
+        hub.publish(entries)
+      },
+      onEpoch() {
+        ring.clear()
+        authenticator.forgetAll()
+        hub.notifyEpochChange()
+        void sockets?.onEpochChange()
+      },
+    }),
+  )
+  const bus = stack.use(new Bus({ redisUrl: config.redisUrl, redis: redis.client, log }))
+  const stats = newLiveStats()
+  const tokens = createTokens(config)
+  const authenticator = stack.use(createAuthenticator({ db, systemDb: db, tokens, tail, hub, log }))
+  const counters = new RedisCounters({ redis: redis.client, log })
+  const drain = new AbortController()
+  const deps = {
+    config,
+    log,
+    db,
+    systemDb: db,
+    publisher,
+    history: new History({ ring, redis: redis.client, db }, stats),
+    tail,
+    hub,
+    bus,
+    servers: stack.use(new ServerRegistry(redis.client)),
+    snapshots: new Snapshots({ db, stats }),
+    bodies: new BodyBudget(config.bodyMemoryMib * 1024 * 1024),
+    polls: new Waiters(pollsPerUser),
+    stats,
+    tokens,
+    authenticator,
+    passwords: createPasswords(config.passwordHashesAtOnce),
+    limiter: createWindowLimiter(counters),
+    attempts: createAttempts(counters),
+    writtenBytes: new WrittenBytes(counters, policiesOf(config).writtenBytes),
+    redisHealth: createRedisProbe(redis),
+    draining: drain.signal,
+  } satisfies Deps
+  await tail.start()
+  sockets = new Sockets(deps, timings)
+  const server = listen(deps, sockets, listening)
+  stack.defer(async () => {
+    const delayMs = config.drainDelaySeconds * 1_000
+    drain.abort()
+    await Promise.all([deps.servers.leave(), Bun.sleep(delayMs)])
+    await sockets.drain(stopWithinMs - delayMs - stopTimeoutMs)
+    await sockets[Symbol.asyncDispose]()
+    await stopServer(server)
+  })
+  const owned = stack.move()
+  const port = server.port!
+  return { deps, url: httpUrl(config.host, port), port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+/** Starts a worker: sweeps streams, consumes the log, runs the loops. */
+export const openWorker = async (config: Config, log: Log): Promise<Running> => {
+  await using stack = new AsyncDisposableStack()
+  const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'worker')
+  const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
+  stack.use(
+    startSweeper({
+      redis: redis.client,
+      db: tailDb,
+      log,
+      onLost: (epoch) => db.transact((tx) => ensureEpoch(tx, epoch)),
+    }),
+  )
+  const worker = stack.use(
+    await startWorker({
+      config,
+      log,
+      db,
+      publisher,
+      connect,
+      tailDb,
+      redis: redis.client,
+      redisHealth: createRedisProbe(redis),
+    }),
+  )
+  const owned = stack.move()
+  return { url: worker.url, port: worker.port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+export interface Writer extends SystemWriteDeps, AsyncDisposable {}
+
+/** How long a command waits for Redis; without it the sweeper of a worker publishes what the command wrote. */
+const redisWaitMs = 2_000
+
+/** The write path alone, for commands. */
+export const openWriter = async (
+  config: Pick<Config, 'databaseUrl' | 'redisUrl'>,
+  log: Log,
+): Promise<Writer> => {
+  await using stack = new AsyncDisposableStack()
+  const { databaseUrl: url, redisUrl } = config
+  await checkParts(config, log)
+  const db = stack.use(openDatabase({ url, max: 2, applicationName: 'tasktide command', log }))
+  const redis = stack.use(openRedis(redisUrl, 'request', log))
+  const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
+  await Promise.race([waitUntilUp(redis), Bun.sleep(redisWaitMs)])
+  const owned = stack.move()
+  return { db, publisher, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+const waitUntilUp = (redis: RedisConnection): Promise<void> =>
+  new Promise((resolve) => {
+    if (isUp(redis)) resolve()
+    else redis.client.once('ready', resolve)
+  })
+
+const isUp = ({ client }: RedisConnection): boolean => client.status === 'ready'
+
+const listen = (deps: Deps, sockets: Sockets, { sharesPort }: Listening): Server<Connection> => {
+  const app = createApp(deps, sockets)
+  const { host, port } = deps.config
+  const options = {
+    port,
+    hostname: host,
+    // Bun would share by default, and a stale second process silently take half of the traffic.
+    reusePort: sharesPort,
+    // The app counts bodies itself and answers 413; this only caps what may be sent past it.
+    maxRequestBodySize: 64 * 1024 * 1024,
+    idleTimeout: 60,
+    websocket: sockets.handlers,
+  }
+  try {
+    app.listen(options)
+  } catch (error) {
+    throw listenFailure(error, { setting: 'PORT', host, port })
+  }
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the sockets are ours, not Elysia's
+  return app.server as unknown as Server<Connection>
+}
+
+/** For saying goodbye to everybody: what closes afterwards takes a moment, and in 30 s all is over. */
+const stopWithinMs = 29_000
+const stopTimeoutMs = 3_000
+
+/** Requests under way may finish; what is left after the deadline is cut. */
+const stopServer = async (server: Server<Connection>): Promise<void> => {
+  await Promise.race([server.stop(false), Bun.sleep(stopTimeoutMs)])
+  await server.stop(true)
+}

@@ -1,0 +1,189 @@
+// From an access token to the person behind it. Invariant: a memoised answer counts only while the log is known
+// to be followed to within a second, and is gone once the log says that it may be wrong; a look-up that was under
+// way at that moment is not kept. Otherwise the session's row is asked.
+import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
+import { selectSessionHolder, touchSessions } from '../db/users/sessions.ts'
+import type { AccessClaims, Authenticator, Identity, Tokens } from '../app/deps.ts'
+import { AppError, messageOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { idOf, type LogEntry } from '../model/event.ts'
+
+export interface AuthenticatorDeps {
+  db: CallerDatabase
+  /** For noting many sessions as seen at once. */
+  systemDb: DatabaseCalls
+  tokens: Tokens
+  /** Milliseconds since 1970 of the last look at the log that found nothing undelivered. */
+  tail: { readonly confirmedAt: number }
+  hub: { onControl(listener: (entry: LogEntry) => void): () => void }
+  log: Log
+}
+
+export interface SessionAuthenticator extends Authenticator, AsyncDisposable {
+  /** Drops what is known of a user's tokens, or of one session's; done for each control entry of `user:<id>`. */
+  forget(userId: string, sessionId?: string): void
+  /** Drops everything: the log began anew. */
+  forgetAll(): void
+}
+
+interface Known {
+  identity: Identity
+  /** When the session should next be noted as seen, milliseconds since 1970. */
+  touchAt: number
+}
+
+/** What the log may say of a look-up while it is under way. */
+interface PendingLookup {
+  /** Null before the token is read. */
+  claims: AccessClaims | null
+  isStale: boolean
+}
+
+interface Lookup {
+  doubt: PendingLookup
+  result: Promise<Identity>
+}
+
+const maxKnown = 10_000
+const maxTouches = 10_000
+const confirmedForMs = 1_000
+const touchEveryMs = 60_000
+const readDeadlineMs = 2_000
+
+export const createAuthenticator = ({
+  db,
+  systemDb,
+  tokens,
+  tail,
+  hub,
+  log,
+}: AuthenticatorDeps): SessionAuthenticator => {
+  /** By token, least recently used first. */
+  const known = new Map<string, Known>()
+  const tokensOf = new Map<string, Set<string>>()
+  const lookups = new Map<string, Lookup>()
+  const touches = new Set<string>()
+  let touching: Promise<void> | null = null
+
+  // Both ways: a clock that was set back says nothing of how long ago it was.
+  const isFollowing = (): boolean => Math.abs(Date.now() - tail.confirmedAt) < confirmedForMs
+
+  const drop = (token: string, { identity }: Known): void => {
+    known.delete(token)
+    const ofUser = tokensOf.get(identity.actor.userId)
+    ofUser?.delete(token)
+    if (ofUser?.size === 0) tokensOf.delete(identity.actor.userId)
+  }
+
+  const keep = (token: string, entry: Known): void => {
+    const { userId } = entry.identity.actor
+    known.set(token, entry)
+    tokensOf.set(userId, (tokensOf.get(userId) ?? new Set()).add(token))
+    if (known.size <= maxKnown) return
+    const [oldest, its] = known.entries().next().value!
+    drop(oldest, its)
+  }
+
+  const touch = (sessionId: string): void => {
+    if (touches.size < maxTouches) touches.add(sessionId)
+    touching ??= flush().finally(() => {
+      touching = null
+    })
+  }
+
+  /** One statement at a time, each for all that gathered meanwhile. */
+  const flush = async (): Promise<void> => {
+    while (touches.size > 0) {
+      const ids = [...touches]
+      touches.clear()
+      await systemDb
+        .transact((tx) => touchSessions(tx, ids))
+        .catch((error: unknown) =>
+          log.warn({ cause: messageOf(error), oncePerMinute: 'touch' }, 'sessions not noted as seen'),
+        )
+    }
+  }
+
+  const look = async (token: string, doubt: PendingLookup): Promise<Identity> => {
+    const mayKeep = isFollowing() // before the read: what the log said until then is not missed
+    const claims = await tokens.verify(token)
+    doubt.claims = claims
+    const { userId, sessionId, expiresAt } = claims
+    const holder = await db
+      .of(userId)
+      .read((sql) => selectSessionHolder(sql, sessionId), { deadlineMs: readDeadlineMs })
+    if (!holder || holder.userId !== userId || holder.isDisabled) {
+      throw new AppError('unauthenticated', 'The session has ended', { extra: { reason: 'revoked' } })
+    }
+    const identity = { actor: { userId, role: holder.role, sessionId }, expiresAt }
+    if (holder.isUnseen) touch(sessionId)
+    if (mayKeep && !doubt.isStale) keep(token, { identity, touchAt: Date.now() + touchEveryMs })
+    return identity
+  }
+
+  /** Equal tokens share one look-up. */
+  const lookUp = (token: string): Promise<Identity> => {
+    const running = lookups.get(token)
+    if (running) return running.result
+    const doubt: PendingLookup = { claims: null, isStale: false }
+    const result = look(token, doubt).finally(() => {
+      if (lookups.get(token)?.doubt === doubt) lookups.delete(token)
+    })
+    lookups.set(token, { doubt, result })
+    return result
+  }
+
+  const isOf = (userId: string, sessionId: string | undefined, of: { userId: string; sessionId: string }) =>
+    of.userId === userId && (sessionId === undefined || of.sessionId === sessionId)
+
+  const forget = (userId: string, sessionId?: string): void => {
+    for (const token of tokensOf.get(userId) ?? []) {
+      const entry = known.get(token)!
+      if (isOf(userId, sessionId, entry.identity.actor)) drop(token, entry)
+    }
+    for (const [token, { doubt }] of lookups) {
+      // Without claims it has not read the row yet, and will read it as it is now.
+      if (!doubt.claims || !isOf(userId, sessionId, doubt.claims)) continue
+      doubt.isStale = true
+      lookups.delete(token)
+    }
+  }
+
+  const stopListening = hub.onControl(({ scope, control }) => {
+    if (!scope.startsWith('user:')) return
+    forget(idOf(scope), control?.kind === 'session' ? control.sessionId : undefined)
+  })
+
+  return {
+    forget,
+
+    async authenticate(token) {
+      const held = known.get(token)
+      if (!held || !isFollowing()) return lookUp(token)
+      const now = Date.now()
+      if (held.identity.expiresAt <= now) {
+        drop(token, held)
+        throw new AppError('token_expired')
+      }
+      known.delete(token)
+      known.set(token, held)
+      if (held.touchAt <= now) {
+        held.touchAt = now + touchEveryMs
+        touch(held.identity.actor.sessionId)
+      }
+      return held.identity
+    },
+
+    forgetAll() {
+      known.clear()
+      tokensOf.clear()
+      for (const { doubt } of lookups.values()) doubt.isStale = true
+      lookups.clear()
+    },
+
+    async [Symbol.asyncDispose]() {
+      stopListening()
+      await touching
+    },
+  }
+}

@@ -1,0 +1,57 @@
+// Passwords: what is acceptable, and hashing it. Invariant: at most so many hashes run at once and at most so many
+// wait, because Bun computes them on the thread pool that also resolves names and reads files.
+import type { Passwords } from '../app/deps.ts'
+import { invalid, overloaded } from '../errors.ts'
+import { createFairTurns } from '../limits/fair-turns.ts'
+import { isCommonPassword } from './common-passwords.ts'
+
+/** OWASP's smallest recommended argon2id: 20 ms of one core, 19 MiB. */
+const argon2id = { algorithm: 'argon2id', memoryCost: 19_456, timeCost: 2 } as const
+const current = `$argon2id$v=19$m=${argon2id.memoryCost},t=${argon2id.timeCost},p=1$`
+
+/** How many may wait for each that runs, of sign-ins and of signed-in people: about two thirds of a second each. */
+const waitingPerRunning = 32
+/** Of one signed-in person: a second request at the same time, no more. */
+const maxWaitingPerPerson = 2
+
+/** 422 for what anybody would guess; its length is the schema's matter. */
+export const rejectCommonPassword = (password: string, pointer: string): void => {
+  if (isCommonPassword(password)) throw invalid({ pointer, detail: 'is among the commonest passwords' })
+}
+
+/**
+ * @param maxAtOnce hashes computed at the same time.
+ * `hash` and `verify` throw 503 `unavailable` at once when too many wait already.
+ */
+export const createPasswords = (maxAtOnce: number): Passwords => {
+  const inTurn = createFairTurns({
+    atOnce: maxAtOnce,
+    maxWaiting: maxAtOnce * waitingPerRunning,
+    maxWaitingPerPerson,
+    refusal: () => overloaded('Too many passwords are being checked'),
+  })
+
+  const hash: Passwords['hash'] = (password, userId) =>
+    inTurn(userId, () => Bun.password.hash(normal(password), argon2id))
+
+  // Verified against when there is no account: the same work as for a real one.
+  let decoy: string | undefined
+  const decoyHash = async (): Promise<string> =>
+    (decoy ??= await Bun.password.hash(Bun.randomUUIDv7(), argon2id))
+
+  return {
+    hash,
+    verify: (password, stored, userId) =>
+      inTurn(userId, async () => {
+        // oxlint-disable-next-line promise/prefer-await-to-then -- a hash that cannot be read matches nothing
+        const matches = await Bun.password
+          .verify(normal(password), stored ?? (await decoyHash()))
+          .catch(() => false)
+        const valid = matches && stored !== null
+        return { valid, outdated: valid && !stored.startsWith(current) }
+      }),
+  }
+}
+
+/** One spelling for what keyboards compose differently; an unpaired surrogate could not be hashed apart. */
+const normal = (password: string): string => password.normalize('NFC')

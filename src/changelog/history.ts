@@ -1,0 +1,178 @@
+// The log for those who are behind. A crowd that comes back at once reads the same pieces of it, once and a few at a
+// time, however large the frames are. Invariant: a page says up to which number nothing of the scope is missing with it.
+import type { CallerDatabase } from '../db/client.ts'
+import { keepsAfter, readScopeFrames, readShardFrames, type Framed } from '../db/log/feed.ts'
+import type { Scope } from '../model/event.ts'
+import { FairQueue } from '../limits/fair-queue.ts'
+import { readStreamed, type ReplayDeps } from './read-log.ts'
+import type { Ring } from './ring.ts'
+import type { LiveStats } from './live-stats.ts'
+
+export interface Sources extends Pick<ReplayDeps, 'redis'> {
+  ring: Ring
+  db: CallerDatabase
+}
+
+/** What a reader of a scope lacks: the numbers in (after, upTo]. */
+export interface Gap {
+  scope: Scope
+  shard: number
+  epoch: string
+  after: number
+  upTo: number
+  /** Whether few of them are of this scope: its own index is cheaper then. */
+  isSparse: boolean
+}
+
+export interface Page {
+  /** Ascending; of other scopes too, and from before the gap. */
+  entries: readonly Framed[]
+  upTo: number
+}
+
+/** What is read together: the numbers in (from, upTo] of a shard. */
+interface Range {
+  epoch: string
+  shard: number
+  from: number
+  upTo: number
+}
+
+interface Piece {
+  entries: Promise<readonly Framed[]>
+  /** Known once it was read. */
+  bytes: number
+}
+
+/** Numbers of a shard that are read together: at most some 2 MiB of frames. */
+const pieceNumbers = 128
+const scopePageEntries = 128
+const ringPageEntries = 500
+const readsAtOnce = 4
+const readsPerCaller = 2
+/** Of one caller, whose connections have one each. */
+const maxWaitingReads = 512
+const queueDeadlineMs = 30_000
+/** A piece never changes; it is kept for the others of a crowd. */
+const keptMs = 10_000
+const maxKeptBytes = 16 * 1024 * 1024
+const perEntryBytes = 100
+
+export class History {
+  readonly #pieces = new Map<string, Piece>()
+  readonly #turns = new FairQueue({
+    atOnce: readsAtOnce,
+    perCaller: readsPerCaller,
+    maxWaiting: maxWaitingReads,
+  })
+
+  constructor(
+    readonly sources: Sources,
+    private readonly stats: Pick<LiveStats, 'replays'>,
+  ) {}
+
+  /** What memory has from `after + 1` on, or null when it lacks that one. */
+  recent(shard: number, after: number): readonly Framed[] | null {
+    return this.sources.ring.slice(shard, after, ringPageEntries)
+  }
+
+  /**
+   * The next page of a gap, from memory, the stream or PostgreSQL, in the caller's turn.
+   * @throws AppError `unavailable` when it takes PostgreSQL and that is away; Error when the log no longer has it.
+   */
+  async page(gap: Gap, caller: string): Promise<Page> {
+    const held = this.recent(gap.shard, gap.after)
+    if (!held) return gap.isSparse ? this.#ofScope(gap, caller) : this.#ofShard(gap, caller)
+    this.stats.replays.ring += 1
+    return { entries: held, upTo: held.at(-1)!.seq }
+  }
+
+  async #ofShard({ shard, epoch, after, upTo }: Gap, caller: string): Promise<Page> {
+    const from = after - (after % pieceNumbers)
+    const shared = await this.#piece(
+      { epoch, shard, from, upTo: Math.min(upTo, from + pieceNumbers) },
+      caller,
+    )
+    // It may be from when less was known, or from a stream that lags behind.
+    const hasNext = shared.length > 0 && shared[0]!.seq <= after + 1 && shared.at(-1)!.seq > after
+    const entries = hasNext
+      ? shared
+      : await this.#inTurn(caller, () => this.#read(caller, shard, after, upTo))
+    if (entries.length === 0 || entries[0]!.seq > after + 1) throw lost(shard, after)
+    return { entries, upTo: entries.at(-1)!.seq }
+  }
+
+  async #piece(range: Range, caller: string): Promise<readonly Framed[]> {
+    const { epoch, shard, from } = range
+    const key = `${epoch} ${shard} ${from}`
+    const held = this.#pieces.get(key)
+    if (held) {
+      this.stats.replays.shared += 1
+      this.#pieces.delete(key) // the last used stands last
+      this.#pieces.set(key, held)
+      return held.entries
+    }
+    const piece: Piece = { entries: this.#readPiece(range, caller), bytes: 0 }
+    this.#pieces.set(key, piece)
+    const forget = (): void => {
+      if (this.#pieces.get(key) === piece) this.#pieces.delete(key)
+    }
+    try {
+      const entries = await piece.entries
+      if (entries.at(-1)?.seq === from + pieceNumbers) this.#keep(piece, entries, forget)
+      else forget()
+      return entries
+    } catch (error) {
+      forget()
+      throw error
+    }
+  }
+
+  #keep(piece: Piece, entries: readonly Framed[], forget: () => void): void {
+    for (const { frame } of entries) piece.bytes += (frame?.length ?? 0) + perEntryBytes
+    setTimeout(forget, keptMs).unref()
+    let bytes = 0
+    for (const kept of this.#pieces.values()) bytes += kept.bytes
+    for (const [key, kept] of this.#pieces) {
+      if (bytes <= maxKeptBytes) return
+      if (kept.bytes > 0) this.#pieces.delete(key)
+      bytes -= kept.bytes
+    }
+  }
+
+  #readPiece({ epoch, shard, from, upTo }: Range, caller: string): Promise<readonly Framed[]> {
+    return this.#inTurn(caller, async () => {
+      const { redis } = this.sources
+      const streamed = await readStreamed(redis, epoch, shard, from, upTo, pieceNumbers)
+      if (streamed) {
+        this.stats.replays.stream += 1
+        return streamed.map(({ seq, scope, control, frame }) => ({ seq, scope, control, frame }))
+      }
+      return this.#read(caller, shard, from, upTo)
+    })
+  }
+
+  #inTurn<T>(caller: string, work: () => Promise<T>): Promise<T> {
+    return this.#turns.run(caller, work, queueDeadlineMs)
+  }
+
+  #read(caller: string, shard: number, after: number, upTo: number): Promise<readonly Framed[]> {
+    this.stats.replays.log += 1
+    return this.sources.db.of(caller).read((sql) => readShardFrames(sql, shard, after, upTo, pieceNumbers))
+  }
+
+  async #ofScope({ scope, shard, after, upTo }: Gap, caller: string): Promise<Page> {
+    this.stats.replays.log += 1
+    const { entries, isKept } = await this.#inTurn(caller, () =>
+      this.sources.db.of(caller).read(async (sql) => ({
+        entries: await readScopeFrames(sql, scope, after, upTo, scopePageEntries),
+        isKept: await keepsAfter(sql, shard, after), // asked last: a day of the log may be dropped at any moment
+      })),
+    )
+    if (!isKept) throw lost(shard, after)
+    return { entries, upTo: entries.length < scopePageEntries ? upTo : entries.at(-1)!.seq }
+  }
+}
+
+const lost = (shard: number, after: number): Error =>
+  new Error(`the log lost what follows ${after} in shard ${shard}`)

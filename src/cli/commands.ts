@@ -1,0 +1,82 @@
+// The roles that do one thing and end. Each answers the exit code.
+import { readConfig } from '../config.ts'
+import { openServer } from '../app/compose.ts'
+import { openDatabase } from '../db/client.ts'
+import { ensureEpoch } from '../db/log/feed.ts'
+import { ensureDatabase, migrate, migrationStatus } from '../db/migrations/migrate.ts'
+import type { MigrationStatus } from '../db/migrations/migration-state.ts'
+import { checkDatabase } from '../db/server-check.ts'
+import { dumpSchema } from '../db/migrations/schema-dump.ts'
+import { seedDemo } from '../domain/seed.ts'
+import { createLog } from '../log.ts'
+
+type Environment = Record<string, string | undefined>
+
+const schemaFile = new URL('../../sql/schema.sql', import.meta.url)
+
+/** `migrate`, `migrate status`, `migrate dump [--check]`, `migrate epoch --new`. */
+export const migrateCommand = async (environment: Environment, args: string[]): Promise<number> => {
+  const { databaseUrl: url, logLevel } = readConfig(environment, ['databaseUrl', 'logLevel'])
+  const log = createLog('migrate', logLevel)
+  const [verb = 'up', option] = args
+  switch (verb) {
+    case 'up': {
+      await ensureDatabase(url)
+      const applied = await migrate({ url, log })
+      console.log(applied.length === 0 ? 'The database is up to date.' : `Applied ${applied.join(', ')}.`)
+      return 0
+    }
+    case 'status': {
+      const rows = await migrationStatus({ url, log })
+      for (const row of rows)
+        console.log(
+          `${row.state.padEnd(8)} ${row.name} ${row.appliedAt ?? ''}${isNewer(row) ? ' (newer, compatible)' : ''}`,
+        )
+      return rows.every((row) => row.state === 'applied' || isNewer(row)) ? 0 : 1
+    }
+    case 'dump': {
+      await checkDatabase({ url, log, migrations: 'current' })
+      await using db = openDatabase({ url, max: 1, applicationName: 'tasktide migrate', log })
+      const schema = await db.read(dumpSchema)
+      const current = await Bun.file(schemaFile)
+        .text()
+        .catch(() => '')
+      if (option === '--check') {
+        if (schema === current) return 0
+        console.error(
+          'sql/schema.sql is stale: run `bun src/main.ts migrate dump` against a migrated database.',
+        )
+        return 1
+      }
+      await Bun.write(schemaFile, schema)
+      return 0
+    }
+    case 'epoch': {
+      if (option !== '--new') break
+      await checkDatabase({ url, log, migrations: 'current' })
+      await using db = openDatabase({ url, max: 1, applicationName: 'tasktide migrate', log })
+      const { epoch } = await db.transact((tx) => ensureEpoch(tx, true))
+      console.log(`The log continues under epoch ${epoch}; every client reads its snapshot anew.`)
+      return 0
+    }
+  }
+  console.error(
+    `Unknown: migrate ${args.join(' ')}. Use migrate, migrate status, migrate dump [--check] or migrate epoch --new.`,
+  )
+  return 2
+}
+
+const isNewer = ({ state, isCompatible }: MigrationStatus): boolean => state === 'unknown' && isCompatible
+
+/** `seed`: demo users and a demo project, once. */
+export const seedCommand = async (environment: Environment): Promise<number> => {
+  const config = readConfig(environment)
+  const log = createLog('seed', config.logLevel)
+  await using server = await openServer({ ...config, port: 0 }, log)
+  console.log(
+    (await seedDemo(server.deps))
+      ? 'Seeded the demo users and their project.'
+      : 'The demo data is there already.',
+  )
+  return 0
+}

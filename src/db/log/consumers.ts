@@ -1,0 +1,80 @@
+// How far each consumer has read each shard, and what it could not digest. A position moves only from the number
+// its mover started at, in the transaction that has the effects: whoever else moved it first makes that roll back.
+import type { LogEntry } from '../../model/event.ts'
+import type { Queryable, Tx } from '../client.ts'
+import { isEpochGood } from './feed.ts'
+
+/** Somebody else moved the position, or what was read is void: what was done since is rolled back. */
+export class PositionMoved extends Error {
+  override readonly name = 'PositionMoved'
+}
+
+/** Gives a new consumer positions at the heads of one snapshot; one that has them keeps them. */
+export const insertPositions = async (sql: Queryable, consumer: string): Promise<void> => {
+  await sql`
+    insert into consumer_cursor (consumer, shard, seq)
+    select ${consumer}, shard, seq from feed_head
+    on conflict do nothing`
+}
+
+/** The last number of the shard the consumer is done with. */
+export const selectPosition = async (sql: Queryable, consumer: string, shard: number): Promise<number> => {
+  const [row] = await sql<{ seq: number }[]>`
+    select seq from consumer_cursor where consumer = ${consumer} and shard = ${shard}`
+  if (!row) throw new Error(`consumer ${consumer} has no position in shard ${shard}`)
+  return row.seq
+}
+
+/**
+ * Locks the position until commit. Throws `PositionMoved` unless it is at `from` and the entries up to `to`, which were
+ * read in `epoch`, are still those of the log: a stream may have more than a PostgreSQL that failed over.
+ */
+export const updatePosition = async (
+  tx: Tx,
+  at: { consumer: string; epoch: string; shard: number; from: number; to: number },
+): Promise<void> => {
+  const { consumer, epoch, shard, from, to } = at
+  const moved = await tx`
+    update consumer_cursor set seq = ${to}
+    where consumer = ${consumer} and shard = ${shard} and seq = ${from} and ${isEpochGood(tx, shard, epoch)}
+    returning seq`
+  if (moved.length === 0) throw new PositionMoved(`${consumer} is not at ${epoch}.${shard}.${from} any more`)
+}
+
+const maxErrorLength = 2_000
+
+export const insertDeadLetter = async (
+  tx: Tx,
+  letter: { consumer: string; entry: LogEntry; error: string; attempts: number },
+): Promise<void> => {
+  const { consumer, entry, error, attempts } = letter
+  await tx`
+    insert into dead_letter (consumer, shard, seq, error, attempts, entry)
+    values (
+      ${consumer}, ${entry.shard}, ${entry.seq}, ${error.slice(0, maxErrorLength).toWellFormed().replaceAll('\0', '')},
+      ${attempts}, ${JSON.stringify(entry)}::text::jsonb)`
+}
+
+/** Entries waiting for a person, of all consumers. */
+export const countDeadLetters = async (sql: Queryable): Promise<number> => {
+  const [row] = await sql<{ n: number }[]>`select count(*) as n from dead_letter`
+  return row!.n
+}
+
+export interface DeadLetter {
+  failedAt: string
+  consumer: string
+  shard: number
+  seq: number
+  type: string
+  scope: string
+  attempts: number
+  error: string
+}
+
+/** The newest thousand. */
+export const selectDeadLetters = (sql: Queryable): Promise<DeadLetter[]> =>
+  sql<DeadLetter[]>`
+    select failed_at as "failedAt", consumer, shard, seq, entry->>'type' as type, entry->>'scope' as scope,
+      attempts, error
+    from dead_letter order by failed_at desc, consumer, shard, seq limit 1000`

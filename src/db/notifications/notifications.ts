@@ -1,0 +1,138 @@
+// The inbox as rows. Inserting share-locks the people concerned and read-all locks its person against that, so
+// that what a read-all covers is exactly what the log has before it.
+import type { Notification, NotificationKind } from '../../model/notification.ts'
+import { offsetOf, type Slice } from '../../model/page.ts'
+import { newId } from '../../model/scalar.ts'
+import type { Queryable, Tx } from '../client.ts'
+
+export interface NotificationRow extends Notification {
+  userId: string
+}
+
+export interface NewNotification {
+  userId: string
+  kind: NotificationKind
+  taskId: string | null
+  projectId: string | null
+  actorId: string | null
+  data: Record<string, unknown>
+  /** The same for the same cause: a second one of a person is dropped. */
+  dedupeKey: string
+}
+
+const columns = (sql: Queryable) => sql`
+  n.user_id as "userId", n.id, n.kind, n.task_id as "taskId", n.project_id as "projectId",
+  case when a.id is not null then json_build_object('id', a.id, 'name', a.name, 'avatarUrl', null) end as actor,
+  n.data, n.read_at as "readAt", n.created_at as "createdAt"`
+
+/** Answers what is new; drops repeats, and what is for people who are gone. */
+export const insertNotifications = async (
+  tx: Tx,
+  notifications: NewNotification[],
+): Promise<NotificationRow[]> => {
+  if (notifications.length === 0) return []
+  const ids = new Set(
+    notifications.flatMap(({ userId, actorId }) => (actorId ? [userId, actorId] : [userId])),
+  )
+  const people = await tx<{ id: string }[]>`
+    select id from users
+    where id in ${tx([...ids])}
+    order by id
+    for share`
+  const here = new Set(people.map((person) => person.id))
+  const rows = notifications
+    .filter(({ userId }) => here.has(userId))
+    .map(({ actorId, ...rest }) => ({
+      ...rest,
+      id: newId(),
+      actorId: actorId !== null && here.has(actorId) ? actorId : null,
+    }))
+  return tx<NotificationRow[]>`
+    with n as (
+      insert into notifications (
+        id, user_id, kind, task_id, project_id, actor_id, data, dedupe_key, created_at)
+      select id, "userId", kind, "taskId", "projectId", "actorId", data, "dedupeKey", clock_timestamp()
+      from json_to_recordset(${JSON.stringify(rows)}::text::json) as (
+        id uuid, "userId" uuid, kind text, "taskId" uuid, "projectId" uuid, "actorId" uuid, data jsonb, "dedupeKey" text)
+      order by "userId", "dedupeKey"
+      on conflict on constraint notifications_once do nothing
+      returning *
+    )
+    select ${columns(tx)}
+    from n
+    left join users a on a.id = n.actor_id
+    order by n.id`
+}
+
+/** Locks one of the person's notifications; null when they have no such. */
+export const lockNotification = async (
+  tx: Tx,
+  userId: string,
+  id: string,
+): Promise<NotificationRow | null> => {
+  const [row] = await tx<NotificationRow[]>`
+    select ${columns(tx)}
+    from notifications n
+    left join users a on a.id = n.actor_id
+    where n.id = ${id} and n.user_id = ${userId}
+    for update of n`
+  return row ?? null
+}
+
+/** Answers when it was read: now. The notification must be locked. */
+export const updateRead = async (tx: Tx, id: string): Promise<string> => {
+  const [row] = await tx<{ readAt: string }[]>`
+    update notifications set read_at = clock_timestamp()
+    where id = ${id}
+    returning read_at as "readAt"`
+  return row!.readAt
+}
+
+/** Waits for whoever is telling this person something, and keeps others from it until the transaction ends. */
+export const lockInbox = async (tx: Tx, userId: string): Promise<void> => {
+  await tx`select from users where id = ${userId} for no key update`
+}
+
+/** Reads all that is unread. Answers the time of the newest of them, null for none. The inbox must be locked. */
+export const updateAllRead = async (tx: Tx, userId: string): Promise<string | null> => {
+  const [row] = await tx<{ upTo: string | null }[]>`
+    with read as (
+      update notifications set read_at = clock_timestamp()
+      where user_id = ${userId} and read_at is null
+      returning created_at
+    )
+    select max(created_at) as "upTo" from read`
+  return row!.upTo
+}
+
+/** Null filters nothing. */
+const readFilter = (sql: Queryable, isUnread: boolean | null) =>
+  isUnread === null ? sql`` : isUnread ? sql`and n.read_at is null` : sql`and n.read_at is not null`
+
+/** Newest first: sorted by createdAt, id, descending. One past the limit. */
+export const selectNotifications = async (
+  sql: Queryable,
+  userId: string,
+  isUnread: boolean | null,
+  slice: Slice,
+): Promise<NotificationRow[]> => {
+  const [createdAt = null, id = null] = slice.after ?? []
+  return sql`
+    select ${columns(sql)}
+    from notifications n
+    left join users a on a.id = n.actor_id
+    where n.user_id = ${userId} ${readFilter(sql, isUnread)}
+      ${slice.after ? sql`and (n.created_at, n.id) < (${createdAt}, ${id})` : sql``}
+    order by n.created_at desc, n.id desc
+    limit ${slice.limit + 1} offset ${offsetOf(slice)}`
+}
+
+export const countNotifications = async (
+  sql: Queryable,
+  userId: string,
+  isUnread: boolean | null,
+): Promise<number> => {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*) as count from notifications n where n.user_id = ${userId} ${readFilter(sql, isUnread)}`
+  return row!.count
+}

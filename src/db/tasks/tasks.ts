@@ -1,0 +1,224 @@
+// Tasks as rows, many at a time: one row is a list of one. Whoever writes a task takes `lockTasks` first and
+// reads people, shares and project after it (`selectHeldTasks`), or they may be stale.
+import type { MemberRole } from '../../model/project.ts'
+import type { Task } from '../../model/task.ts'
+import type { Queryable, Tx } from '../client.ts'
+import { wordColumns } from './task-words.ts'
+
+/** A task and what one person is to it. */
+export interface TaskRow {
+  task: Task
+  /** The version at which a writable field last changed: what If-Match is compared with. */
+  contentVersion: number
+  /** When its project was archived. */
+  archivedAt: string | null
+  member: MemberRole | null
+  share: 'view' | 'edit' | null
+}
+
+export interface LockedTaskRow extends TaskRow {
+  /** Everybody the task is shared with, by id. */
+  sharees: string[]
+}
+
+type Flat = Task & Omit<LockedTaskRow, 'task'>
+
+/** Columns of a `Task` in the order of its shape, from `tasks t`. @param description what stands for the text. */
+export const taskColumns = (sql: Queryable, description = sql`t.description`) => sql`
+  t.id, t.project_id as "projectId", t.parent_id as "parentId", t.title, ${description}, t.status, t.priority,
+  t.assignee_id as "assigneeId", t.creator_id as "creatorId", t.due_at as "dueAt", t.tags, t.rank,
+  t.completed_at as "completedAt", t.comment_count as "commentCount", t.attachment_count as "attachmentCount",
+  t.version, t.created_at as "createdAt", t.updated_at as "updatedAt"`
+
+const accessColumns = (sql: Queryable) => sql`
+  t.content_version as "contentVersion", p.archived_at as "archivedAt", m.role as member, s.permission as share`
+
+const accessJoins = (sql: Queryable, userId: string) => sql`
+  join projects p on p.id = t.project_id
+  left join members m on m.project_id = t.project_id and m.user_id = ${userId}
+  left join shares s on s.task_id = t.id and s.user_id = ${userId}`
+
+const toRow = ({ contentVersion, archivedAt, member, share, sharees, ...task }: Flat): LockedTaskRow => ({
+  task,
+  contentVersion,
+  archivedAt,
+  member,
+  share,
+  sharees,
+})
+
+/** The tasks that exist, in no order. Whether that person may read them is the caller's question. */
+export const selectTasks = async (sql: Queryable, userId: string, ids: string[]): Promise<TaskRow[]> => {
+  const rows = await sql<Flat[]>`
+    select ${taskColumns(sql)}, ${accessColumns(sql)}
+    from tasks t ${accessJoins(sql, userId)}
+    where t.id = any(${ids}::uuid[])`
+  return rows.map(toRow)
+}
+
+/** The same for tasks that this transaction has locked, with those who hear of them. */
+export const selectLockedTasks = async (tx: Tx, userId: string, ids: string[]): Promise<LockedTaskRow[]> => {
+  const rows = await tx<Flat[]>`
+    select ${taskColumns(tx)}, ${accessColumns(tx)},
+      array(select user_id from shares where task_id = t.id order by user_id) as sharees
+    from tasks t ${accessJoins(tx, userId)}
+    where t.id = any(${ids}::uuid[])`
+  return rows.map(toRow)
+}
+
+/** Locks those that exist, by ascending id. New comments, shares and subtasks of them do not wait for it. */
+export const lockTasks = async (tx: Tx, ids: string[]): Promise<void> => {
+  await tx`
+    select from tasks where id = any(${ids}::uuid[]) order by id for no key update`
+}
+
+/** Keeps a project from being archived, deleted or given other members while a task is made in it. */
+export const lockProjectForInsert = async (tx: Tx, projectId: string): Promise<void> => {
+  await tx`
+    select from projects where id = ${projectId} for key share`
+}
+
+export interface ProjectPlacement {
+  projectId: string
+  archivedAt: string | null
+  member: MemberRole | null
+  /** The rank of the project's last task. */
+  lastRank: string | null
+}
+
+/** What a person is in a project, and where its next task goes. @param projectId null for that person's Inbox. */
+export const selectProjectPlacement = async (
+  sql: Queryable,
+  userId: string,
+  projectId: string | null,
+): Promise<ProjectPlacement | null> => {
+  const [row] = await sql<ProjectPlacement[]>`
+    select p.id as "projectId", p.archived_at as "archivedAt", m.role as member,
+      (select t.rank from tasks t where t.project_id = p.id order by t.rank desc, t.id desc limit 1) as "lastRank"
+    from projects p
+    left join members m on m.project_id = p.id and m.user_id = ${userId}
+    where ${projectId === null ? sql`p.inbox_of = ${userId}` : sql`p.id = ${projectId}`}`
+  return row ?? null
+}
+
+/** Which of these people can read the task: members of its project, and those it is shared with. */
+export const selectReaders = async (
+  sql: Queryable,
+  { projectId, taskId }: { projectId: string; taskId: string | null },
+  userIds: string[],
+): Promise<string[]> => {
+  const rows = await sql<{ userId: string }[]>`
+    select user_id as "userId" from members where project_id = ${projectId} and user_id = any(${userIds}::uuid[])
+    union
+    select user_id from shares where task_id = ${taskId} and user_id = any(${userIds}::uuid[])`
+  return rows.map((row) => row.userId)
+}
+
+export type TaskInsert = Pick<
+  Task,
+  | 'id'
+  | 'projectId'
+  | 'parentId'
+  | 'title'
+  | 'description'
+  | 'status'
+  | 'priority'
+  | 'assigneeId'
+  | 'creatorId'
+  | 'dueAt'
+  | 'tags'
+  | 'rank'
+>
+
+/** Inserts those whose id no task has; the others are missing from the answer. */
+export const insertTasks = (tx: Tx, tasks: TaskInsert[]): Promise<Task[]> => tx<Task[]>`
+  insert into tasks as t (
+    id, project_id, parent_id, title, description, status, priority, assignee_id, creator_id, due_at, tags, rank,
+    title_key, words, words_version, completed_at)
+  select i.id, i.project_id, i.parent_id, i.title, i.description, i.status, i.priority, i.assignee_id, i.creator_id,
+    i.due_at, i.tags, i.rank, i.title_key, array_to_tsvector(i.words), 1, case when i.status = 'done' then now() end
+  from json_to_recordset(${JSON.stringify(tasks.map((task) => ({ ...toColumns(task), ...wordColumns(task) })))}::text::json) as i (
+    id uuid, project_id uuid, parent_id uuid, title text, description text, status text, priority text,
+    assignee_id uuid, creator_id uuid, due_at timestamptz, tags text[], rank text, title_key text, words text[])
+  on conflict on constraint tasks_pkey do nothing
+  returning ${taskColumns(tx)}`
+
+const toColumns = (task: Omit<TaskInsert, 'creatorId'> & { creatorId?: string | null }) => ({
+  id: task.id,
+  project_id: task.projectId,
+  parent_id: task.parentId,
+  title: task.title,
+  description: task.description,
+  status: task.status,
+  priority: task.priority,
+  assignee_id: task.assigneeId,
+  creator_id: task.creatorId,
+  due_at: task.dueAt,
+  tags: task.tags,
+  rank: task.rank,
+})
+
+/**
+ * Whether a task had this id and was deleted. To be asked in a statement after the insert, which waits for a
+ * deletion that is under way.
+ */
+export const isTombstone = async (tx: Tx, id: string): Promise<boolean> => {
+  const rows = await tx`select from task_tombstones where id = ${id}`
+  return rows.length > 0
+}
+
+/** All a write can change. `steps`: how much the version rises. */
+export type TaskUpdate = Omit<TaskInsert, 'creatorId'> & { steps: number }
+
+/**
+ * Writes tasks that are locked. `completedAt` follows the status; `due_rev` rises with a new due time and when
+ * the task is reopened; the content version follows the version where a writable field or the project changed.
+ * @param options `hasText` false: no text and no project changes, so that words and indexes of text are left alone.
+ */
+export const updateTasks = async (
+  tx: Tx,
+  updates: TaskUpdate[],
+  { hasText = true } = {},
+): Promise<Task[]> => {
+  const text = hasText
+    ? tx`title = i.title, description = i.description, tags = i.tags, title_key = i.title_key,
+      words = array_to_tsvector(i.words), words_version = t.version + i.steps,`
+    : tx``
+  const rows = updates.map((task) => ({
+    ...toColumns(task),
+    steps: task.steps,
+    ...(hasText && wordColumns(task)),
+  }))
+  return tx<Task[]>`
+    update tasks t set
+      ${text}
+      project_id = i.project_id, parent_id = i.parent_id, status = i.status, priority = i.priority,
+      assignee_id = i.assignee_id, due_at = i.due_at, rank = i.rank,
+      completed_at = case when i.status = 'done' then coalesce(t.completed_at, statement_timestamp()) end,
+      due_rev = t.due_rev + (
+        t.due_at is distinct from i.due_at
+        or t.status in ('done', 'cancelled') and i.status in ('todo', 'in_progress'))::int,
+      version = t.version + i.steps,
+      content_version = case
+        when (t.project_id, t.parent_id, t.title, t.description, t.status, t.priority, t.assignee_id, t.due_at, t.tags)
+          is distinct from
+          (i.project_id, i.parent_id, i.title, i.description, i.status, i.priority, i.assignee_id, i.due_at, i.tags)
+        then t.version + i.steps else t.content_version end,
+      updated_at = statement_timestamp()
+    from json_to_recordset(${JSON.stringify(rows)}::text::json) as i (
+      id uuid, project_id uuid, parent_id uuid, title text, description text, status text, priority text,
+      assignee_id uuid, due_at timestamptz(3), tags text[], rank text, steps int, title_key text, words text[])
+    where t.id = i.id
+    returning ${taskColumns(tx)}`
+}
+
+/** Deletes tasks that are locked, with everything that hangs on them; their ids stay taken. */
+export const deleteTasks = async (tx: Tx, ids: string[]): Promise<void> => {
+  await tx`
+    with gone as (
+      delete from tasks where id = any(${ids}::uuid[]) returning id
+    )
+    insert into task_tombstones (id)
+    select id from gone
+    on conflict do nothing`
+}

@@ -1,0 +1,190 @@
+// Accounts. The password hash leaves this file only to be verified or compared; every other column in `User`.
+import { AppError, invalid } from '../../errors.ts'
+import type { PublicUser, Role, User } from '../../model/user.ts'
+import type { Queryable, Tx } from '../client.ts'
+
+/** What a sign-in or a change that needs the password works with. */
+export interface Credentials {
+  user: User
+  passwordHash: string
+  isDisabled: boolean
+}
+
+interface CredentialsRow extends User {
+  passwordHash: string
+  isDisabled: boolean
+}
+
+const columns = (sql: Queryable) => sql`
+  u.id, u.email, u.name, u.role, u.time_zone as "timeZone", u.email_verified_at is not null as "emailVerified",
+  null as "avatarUrl", u.created_at as "createdAt", u.updated_at as "updatedAt"`
+
+const credentialColumns = (sql: Queryable) => sql`
+  ${columns(sql)}, u.password_hash as "passwordHash", u.disabled_at is not null as "isDisabled"`
+
+const credentials = (row: CredentialsRow | undefined): Credentials | null => {
+  if (!row) return null
+  const { passwordHash, isDisabled, ...user } = row
+  return { user, passwordHash, isDisabled }
+}
+
+/**
+ * Keeps an address for this transaction. PostgreSQL writes the row or key of a violated constraint into its log, so a
+ * taken address must not get as far as the constraint: the lock makes all who want one address ask one after another.
+ * 409 `email_taken`, 422 for letters that PostgreSQL lower-cases in another way.
+ * @param ownerId the account that may have it already.
+ */
+export const reserveEmail = async (tx: Tx, email: string, ownerId: string): Promise<void> => {
+  await tx`select pg_advisory_xact_lock(hashtextextended(${`e-mail ${email}`}, 0))`
+  // A statement of its own: it has to see what the one that held the lock has committed.
+  const [row] = await tx<{ isTaken: boolean; isLowerCase: boolean }[]>`
+    select ${email}::text = lower(${email}::text) as "isLowerCase",
+      exists (select from users where email = ${email} and id <> ${ownerId}) as "isTaken"`
+  if (row!.isTaken) throw new AppError('email_taken')
+  if (!row!.isLowerCase)
+    throw invalid({ pointer: '/email', detail: 'has letters that are unsafe in an address' })
+}
+
+/** 409 `email_taken`. */
+export const insertUser = async (
+  tx: Tx,
+  user: {
+    id: string
+    email: string
+    name: string
+    passwordHash: string
+    timeZone: string
+    role: Role
+    emailVerified: boolean
+  },
+): Promise<User> => {
+  await reserveEmail(tx, user.email, user.id)
+  const [row] = await tx<User[]>`
+    insert into users as u (id, email, name, role, password_hash, time_zone, email_verified_at)
+    values (
+      ${user.id}, ${user.email}, ${user.name}, ${user.role}, ${user.passwordHash}, ${user.timeZone},
+      case when ${user.emailVerified} then now() end)
+    on conflict on constraint users_email_key do nothing -- of a server that does not take the lock yet
+    returning ${columns(tx)}`
+  if (!row) throw new AppError('email_taken')
+  return row
+}
+
+export const selectUser = async (sql: Queryable, id: string): Promise<User | null> => {
+  const [row] = await sql<User[]>`
+    select ${columns(sql)} from users u where u.id = ${id}`
+  return row ?? null
+}
+
+/** @param email trimmed and lower-case. */
+export const selectCredentials = async (sql: Queryable, email: string): Promise<Credentials | null> => {
+  const [row] = await sql<CredentialsRow[]>`
+    select ${credentialColumns(sql)} from users u where u.email = ${email}`
+  return credentials(row)
+}
+
+export const selectCredentialsById = async (sql: Queryable, id: string): Promise<Credentials | null> => {
+  const [row] = await sql<CredentialsRow[]>`
+    select ${credentialColumns(sql)} from users u where u.id = ${id}`
+  return credentials(row)
+}
+
+/** Locks the account against every change of it; with `no key update` rows that refer to it can still be made. */
+export const lockUser = async (
+  tx: Tx,
+  id: string,
+  strength: 'no key update' | 'update' = 'update',
+): Promise<Credentials | null> => {
+  const [row] = await tx<CredentialsRow[]>`
+    select ${credentialColumns(tx)} from users u where u.id = ${id}
+    ${strength === 'update' ? tx`for update` : tx`for no key update`}`
+  return credentials(row)
+}
+
+/** The writable fields, as they shall be. A new address has to be verified again. 409 `email_taken`. */
+export const updateUser = async (
+  tx: Tx,
+  { id, email, name, timeZone }: Pick<User, 'id' | 'email' | 'name' | 'timeZone'>,
+): Promise<User> => {
+  await reserveEmail(tx, email, id)
+  const [row] = await tx<User[]>`
+    update users u set
+      email = ${email}, name = ${name}, time_zone = ${timeZone}, updated_at = now(),
+      email_verified_at = case when u.email = ${email} then u.email_verified_at end
+    where u.id = ${id}
+    returning ${columns(tx)}`
+  return row!
+}
+
+export const updatePasswordHash = async (tx: Tx, id: string, passwordHash: string): Promise<void> => {
+  await tx`
+    update users set password_hash = ${passwordHash} where id = ${id}`
+}
+
+/** Refuses sign-ins from now on; sessions are ended apart from this. */
+export const disableUser = async (tx: Tx, id: string): Promise<void> => {
+  await tx`
+    update users set disabled_at = now() where id = ${id}`
+}
+
+/** With its sessions, memberships and shares; what it made elsewhere stays without it. */
+export const deleteUser = async (tx: Tx, id: string): Promise<void> => {
+  await tx`
+    delete from users where id = ${id}`
+}
+
+/** Others as `viewer` may see them: the address only of oneself, or for admins. */
+const publicColumns = (sql: Queryable, viewer: { userId: string; role: Role }) => sql`
+  u.id, u.name, null as "avatarUrl",
+  case when ${viewer.role === 'admin'} or u.id = ${viewer.userId} then u.email end as email`
+
+const publicUser = ({ email, ...user }: PublicUser & { email: string | null }): PublicUser =>
+  email === null ? user : { ...user, email }
+
+export const selectPublicUser = async (
+  sql: Queryable,
+  viewer: { userId: string; role: Role },
+  id: string,
+): Promise<PublicUser | null> => {
+  const [row] = await sql<(PublicUser & { email: string | null })[]>`
+    select ${publicColumns(sql, viewer)} from users u where u.id = ${id}`
+  return row ? publicUser(row) : null
+}
+
+/**
+ * People who share a project with `viewer` and whose name begins with `text`, in any case, and whoever has it as
+ * address; by name.
+ */
+export const selectUsersByText = async (
+  sql: Queryable,
+  viewer: { userId: string; role: Role },
+  text: string,
+  limit: number,
+): Promise<PublicUser[]> => {
+  const prefix = text.replaceAll(/[\\%_]/g, String.raw`\$&`)
+  const rows = await sql<(PublicUser & { email: string | null })[]>`
+    with found as (
+      (
+        select known.id from (
+          select distinct theirs.user_id as id
+          from members own
+          join members theirs on theirs.project_id = own.project_id
+          where own.user_id = ${viewer.userId}
+        ) known
+        -- Offset 0 keeps this a look-up by id for each: joined freely, all accounts may be scanned.
+        cross join lateral (
+          select lower(name) collate "C" as name, disabled_at from users where id = known.id offset 0
+        ) named
+        where named.name like lower(${prefix}) || '%' and named.disabled_at is null
+        order by named.name, known.id
+        limit ${limit}
+      )
+      union
+      select id from users where email = lower(${text}) and disabled_at is null
+    )
+    select ${publicColumns(sql, viewer)}
+    from found cross join lateral (select id, name, email from users where id = found.id offset 0) u
+    order by lower(u.name) collate "C", u.id
+    limit ${limit}`
+  return rows.map(publicUser)
+}

@@ -1,0 +1,82 @@
+// What the log says of projects: their entries, and what people are told of their access to them.
+import type { ProjectRow } from '../../db/projects/projects.ts'
+import { projectScope, userScope, type Changes, type Entry, type EventType } from '../../model/event.ts'
+import type { MemberRole, ProjectEntry } from '../../model/project.ts'
+
+/** What a client can write, in the order changes are told. */
+export const writable = ['name', 'description', 'color'] as const
+
+/** As every member may see it: without the caller's role. */
+export const toEntry = (row: ProjectRow): ProjectEntry => ({
+  id: row.id,
+  name: row.name,
+  description: row.description,
+  color: row.color,
+  kind: row.kind,
+  archivedAt: row.archivedAt,
+  memberCount: row.memberCount,
+  version: row.version,
+  createdAt: row.createdAt,
+  updatedAt: row.updatedAt,
+})
+
+export const projectCreated = (project: ProjectRow, actorId: string): Entry => ({
+  ...projectEntry('project.created', project, actorId),
+  changes: changesOf(null, project, writable),
+})
+
+/** What the log says of a project that became another; nothing when it is the same. */
+export const projectUpdated = (before: ProjectRow, after: ProjectRow, actorId: string | null): Entry[] => {
+  const changed = ([...writable, 'archivedAt', 'memberCount'] as const).filter(
+    (field) => before[field] !== after[field],
+  )
+  if (changed.length === 0) return []
+  return [
+    {
+      ...projectEntry('project.updated', after, actorId),
+      changed,
+      changes: changesOf(before, after, changed),
+    },
+  ]
+}
+
+const projectEntry = (type: EventType, project: ProjectRow, actorId: string | null): Entry => ({
+  scope: projectScope(project.id),
+  type,
+  id: project.id,
+  version: project.version,
+  data: toEntry(project),
+  actorId,
+})
+
+export const changesOf = (
+  before: ProjectRow | null,
+  after: ProjectRow | null,
+  fields: readonly (keyof ProjectRow)[],
+): Changes =>
+  Object.fromEntries(
+    fields.map((field) => [field, { from: before?.[field] ?? null, to: after?.[field] ?? null }]),
+  )
+
+/** Tells a person, wherever they are connected, that a project is theirs to read in this role. */
+export const accessGranted = (
+  projectId: string,
+  userId: string,
+  role: MemberRole,
+  actorId: string,
+): Entry => ({
+  scope: userScope(userId),
+  type: 'access.granted',
+  id: projectId,
+  data: { projectId, role },
+  actorId,
+})
+
+/** Tells a person that a project is theirs no longer. */
+export const accessRevoked = (projectId: string, userId: string, actorId: string): Entry => ({
+  scope: userScope(userId),
+  type: 'access.revoked',
+  id: projectId,
+  data: { projectId, role: null },
+  actorId,
+})

@@ -1,0 +1,146 @@
+// Many tasks in one transaction, all or nothing: one patch for many (bulk), or many operations in order (batch).
+// Errors point into the request, at the id or the operation they belong to.
+import type { Tx } from '../../db/client.ts'
+import { translate } from '../../db/errors.ts'
+import { lockTrees, selectSubtree } from '../../db/tasks/task-tree.ts'
+import { lockTasks, selectProjectPlacement, selectTasks } from '../../db/tasks/tasks.ts'
+import { AppError } from '../../errors.ts'
+import type { Entry } from '../../model/event.ts'
+import type { NewTask, Task, TaskPatch } from '../../model/task.ts'
+import { can, type Actor } from '../actor.ts'
+import { cursorScopeOf } from './task-entries.ts'
+import { patched } from './task-fields.ts'
+import {
+  change,
+  create,
+  requireAllowedFields,
+  authorizeLockedTask,
+  lockAndReadTasks,
+  lockTreesFor,
+  remove,
+  save,
+  type Edited,
+} from './task-steps.ts'
+import { taskSubject } from '../subject.ts'
+import { write, type Effect, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
+
+export type Operation =
+  | { op: 'create'; data: NewTask }
+  | { op: 'update'; id: string; data: TaskPatch; ifVersion: number | null }
+  | { op: 'delete'; id: string; ifVersion: number | null }
+
+/** The same patch for every task; answers them in the order of `ids`. */
+export const updateTasksInBulk = (
+  deps: WriteDeps,
+  request: WriteRequest<Task[]>,
+  ids: string[],
+  changes: TaskPatch,
+): Promise<WriteResult<Task[]>> =>
+  write(deps, request, async (tx) => {
+    const { actor } = request
+    const edit = (task: Task) => patched(task, changes)
+    const unique = [...new Set(ids)]
+    const lockedProjects = changes.parentId === undefined ? [] : await lockTreesFor(tx, actor, unique, edit)
+    const held = await lockAndReadTasks(tx, actor, unique)
+    const edited: Edited[] = []
+    for (const id of unique) {
+      const row = await at(`/ids/${ids.indexOf(id)}`, '', () =>
+        authorizeLockedTask(actor, held.get(id), 'write'),
+      )
+      const fields = await at('/changes', '', async () => {
+        const wanted = edit(row.task)
+        await requireAllowedFields(tx, actor, row, wanted, lockedProjects)
+        return wanted
+      })
+      edited.push({ before: row, fields })
+    }
+    const { value, entries } = await save(tx, actor, edited)
+    const byId = new Map(value.map((task) => [task.id, task]))
+    return {
+      value: ids.map((id) => byId.get(id)!),
+      entries,
+      cursorScope: cursorScopeOf(entries),
+      subject: taskSubject(...value),
+    }
+  })
+
+/** Every operation in order, each seeing those before it; answers the tasks, null for a deletion. */
+export const runBatch = (
+  deps: WriteDeps,
+  request: WriteRequest<(Task | null)[]>,
+  operations: Operation[],
+): Promise<WriteResult<(Task | null)[]>> =>
+  write(deps, request, async (tx) => {
+    const { actor } = request
+    await lockAhead(tx, actor, operations)
+    const value: (Task | null)[] = []
+    const entries: Entry[] = []
+    const tasks: Record<string, string> = {}
+    for (const [index, operation] of operations.entries()) {
+      const done = await at(`/operations/${index}`, '/data', () => run(tx, actor, operation))
+      value.push(done.value)
+      entries.push(...done.entries)
+      Object.assign(tasks, done.subject.tasks)
+    }
+    return { value, entries, cursorScope: cursorScopeOf(entries), subject: { tasks, projects: [] } }
+  })
+
+const run = (tx: Tx, actor: Actor, operation: Operation): Promise<Effect<Task | null>> => {
+  if (operation.op === 'create') return create(tx, actor, operation.data)
+  const { id, ifVersion } = operation
+  const ifMatch = ifVersion === null ? null : [ifVersion]
+  if (operation.op === 'delete') return remove(tx, actor, id, ifMatch)
+  const { data } = operation
+  const mayReparent = data.parentId !== undefined
+  return change(tx, actor, id, (task) => patched(task, data), { ifMatch, mayReparent })
+}
+
+/** Takes every lock the operations will need in the one order, so that two batches never wait for each other. */
+const lockAhead = async (tx: Tx, actor: Actor, operations: Operation[]): Promise<void> => {
+  const known = operations.filter((operation) => operation.op !== 'create')
+  const rows = await selectTasks(
+    tx,
+    actor.userId,
+    known.map(({ id }) => id),
+  )
+  const writable = new Map(
+    rows.filter((row) => can(actor, row, 'write')).map(({ task }) => [task.id, task.projectId]),
+  )
+  const trees = new Set<string>()
+  for (const operation of operations) {
+    const { op } = operation
+    if (op === 'delete' || (op === 'update' && operation.data.parentId !== undefined))
+      trees.add(writable.get(operation.id) ?? '')
+    if (op === 'create' && operation.data.parentId) {
+      const home = await selectProjectPlacement(tx, actor.userId, operation.data.projectId ?? null)
+      if (home && can(actor, home, 'write')) trees.add(home.projectId)
+    }
+  }
+  trees.delete('')
+  if (trees.size > 0) await lockTrees(tx, [...trees])
+  const deleted = known.filter(({ op, id }) => op === 'delete' && writable.has(id)).map(({ id }) => id)
+  const below = deleted.length > 0 ? await selectSubtree(tx, deleted) : []
+  if (writable.size > 0) await lockTasks(tx, [...new Set([...writable.keys(), ...below])])
+}
+
+/** Runs one part of many; what is wrong with it is told under its pointer, with `within` before fields. */
+const at = async <T>(pointer: string, within: string, part: () => T | Promise<T>): Promise<T> => {
+  try {
+    return await part()
+  } catch (thrown) {
+    const error = translate(thrown)
+    // Deadlocks and the like are for the whole transaction to try again.
+    if (!(error instanceof AppError) || error.status >= 500) throw thrown
+    const { errors = [], ...rest } = error.details
+    const inside = errors.map((violation) => ({
+      ...violation,
+      pointer: pointer + within + violation.pointer,
+    }))
+    const here = error.code === 'not_found' && pointer.startsWith('/operations') ? `${pointer}/id` : pointer
+    throw new AppError(error.code, error.message, {
+      ...rest,
+      cause: error,
+      errors: inside.length > 0 ? inside : [{ pointer: here, detail: error.message }],
+    })
+  }
+}

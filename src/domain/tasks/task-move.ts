@@ -1,0 +1,160 @@
+// Moving a task within its project or into another. Both projects are locked first, so that trees and ranks stand
+// still; then the tasks that change, by ascending id.
+import type { Tx } from '../../db/client.ts'
+import { selectAfter, selectBefore, selectPlace, type RankedTask } from '../../db/tasks/task-order.ts'
+import { deleteSharesWith } from '../../db/tasks/shares.ts'
+import { lockTrees, selectSubtree } from '../../db/tasks/task-tree.ts'
+import {
+  selectProjectPlacement,
+  selectReaders,
+  selectTasks,
+  updateTasks,
+  type LockedTaskRow,
+  type TaskUpdate,
+} from '../../db/tasks/tasks.ts'
+import { AppError, invalid } from '../../errors.ts'
+import { projectScope, userScope, type Entry } from '../../model/event.ts'
+import type { Share, Task, TaskMove } from '../../model/task.ts'
+import { requireNotArchived } from '../access.ts'
+import { authorize, can, type Actor } from '../actor.ts'
+import { makeRoom, maxFollowers } from './rank.ts'
+import { shareRemoved } from '../shares/shares.ts'
+import { taskMoved, taskUpdated } from './task-entries.ts'
+import { authorizeLockedTask, lockAndReadTasks, movedConcurrently, unusableReference } from './task-steps.ts'
+import { taskSubject } from '../subject.ts'
+import { write, type Effect, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
+
+/**
+ * Puts the task before or after another, or last. Into another project it takes its subtasks along, loses its
+ * parent, an assignee who cannot read it there, and single shares with members there. 422 for a project or neighbour that is not usable.
+ */
+export const moveTask = (
+  deps: WriteDeps,
+  request: WriteRequest<Task>,
+  id: string,
+  target: TaskMove,
+): Promise<WriteResult<Task>> => write(deps, request, (tx) => move(tx, request.actor, id, target))
+
+const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise<Effect<Task>> => {
+  const [seen] = await selectTasks(tx, actor.userId, [id])
+  authorize(actor, seen ?? null, 'move')
+  const source = seen!.task.projectId
+  const destination = target.projectId ?? source
+  if (destination !== source) await requireDestination(tx, actor, destination)
+  await lockTrees(tx, [source, destination])
+
+  const previous = await findPrevious(tx, destination, id, target)
+  const isLast = target.before === undefined && target.after === undefined
+  const followers = isLast ? [] : await selectAfter(tx, destination, previous, id, maxFollowers + 1)
+  const moving = destination === source ? [id] : await selectSubtree(tx, [id])
+  const own = await selectPlace(tx, destination, id)
+  const isThere = own !== null && isBetween(own, previous, followers[0])
+  const room = isThere ? { rank: own.rank, pushed: [] } : roomFor(previous, followers)
+  const pushed = new Map(room.pushed.map((rank, index) => [followers[index]!.id, rank]))
+
+  const held = await lockAndReadTasks(tx, actor, [...moving, ...pushed.keys()])
+  const root = authorizeLockedTask(actor, held.get(id), 'move')
+  if (root.task.projectId !== source) throw movedConcurrently()
+  const cursorScope = projectScope(destination)
+  if (isThere) return { value: root.task, entries: [], cursorScope, subject: taskSubject(root.task) }
+
+  const readers = await readersAmong(tx, destination, source, held, moving)
+  const removed = destination === source ? [] : await removeSharesWithMembers(tx, destination, held, moving)
+  const othersOf = (taskId: string, sharees: string[]): string[] =>
+    sharees.filter((sharee) => !removed.some((share) => share.taskId === taskId && share.userId === sharee))
+  const arriving = moving.map((member): TaskUpdate => {
+    const { task, sharees } = held.get(member)!
+    if (destination === source) return { ...task, rank: room.rank, steps: 1 }
+    const staysAssigned = task.assigneeId !== null && [...readers, ...sharees].includes(task.assigneeId)
+    return {
+      ...task,
+      projectId: destination,
+      assigneeId: staysAssigned ? task.assigneeId : null,
+      ...(member === id && { parentId: null, rank: room.rank }),
+      steps: 2,
+    }
+  })
+  const making = [...pushed].map(([follower, rank]): TaskUpdate => {
+    return { ...held.get(follower)!.task, rank, steps: 1 }
+  })
+  const updates = [...arriving, ...making]
+  const saved = await updateTasks(tx, updates, { hasText: destination !== source })
+  const now = new Map(saved.map((task) => [task.id, task]))
+  const entries = updates.flatMap((update): Entry[] => {
+    const [{ task, sharees }, after] = [held.get(update.id)!, now.get(update.id)!]
+    return task.projectId === after.projectId
+      ? taskUpdated(task, after, sharees, actor.userId)
+      : taskMoved(task, after, othersOf(task.id, sharees), actor.userId)
+  })
+  const ended = removed.flatMap((share) =>
+    [cursorScope, userScope(share.userId)].map((scope) => shareRemoved(scope, share, actor.userId)),
+  )
+  const value = now.get(id)!
+  return { value, entries: [...entries, ...ended], cursorScope, subject: taskSubject(value) }
+}
+
+const requireDestination = async (tx: Tx, actor: Actor, projectId: string): Promise<void> => {
+  const standing = await selectProjectPlacement(tx, actor.userId, projectId)
+  if (!standing || !can(actor, standing, 'read')) throw unusableReference('/projectId')
+  authorize(actor, standing, 'move')
+  requireNotArchived(standing)
+}
+
+/** The task that will be right before the moved one; null where that will be the first. */
+const findPrevious = async (
+  tx: Tx,
+  projectId: string,
+  id: string,
+  { before, after }: TaskMove,
+): Promise<RankedTask | null> => {
+  if (before !== undefined && after !== undefined)
+    throw invalid({ pointer: '/after', detail: 'does not go with before' })
+  const neighbour = before ?? after
+  if (neighbour === undefined) return selectBefore(tx, projectId, null, id)
+  const pointer = before === undefined ? '/after' : '/before'
+  if (neighbour === id) throw invalid({ pointer, detail: 'must be another task' })
+  const place = await selectPlace(tx, projectId, neighbour)
+  if (!place) throw unusableReference(pointer)
+  return before === undefined ? place : selectBefore(tx, projectId, place, id)
+}
+
+const isBelow = (a: RankedTask, b: RankedTask): boolean =>
+  a.rank < b.rank || (a.rank === b.rank && a.id < b.id)
+
+const isBetween = (own: RankedTask, previous: RankedTask | null, next: RankedTask | undefined): boolean =>
+  (previous === null || isBelow(previous, own)) && (next === undefined || isBelow(own, next))
+
+const roomFor = (previous: RankedTask | null, followers: RankedTask[]) => {
+  const ranks = followers.slice(0, maxFollowers).map((task) => task.rank)
+  const room = makeRoom(previous?.rank ?? null, ranks, followers.length <= maxFollowers)
+  if (!room) throw new AppError('conflict', 'Too many tasks have the same rank here')
+  return room
+}
+
+/** Ends the shares of the moved tasks with members of the project they go to: these read them as members. */
+const removeSharesWithMembers = async (
+  tx: Tx,
+  destination: string,
+  held: Map<string, LockedTaskRow>,
+  moving: string[],
+): Promise<Pick<Share, 'taskId' | 'userId' | 'permission'>[]> => {
+  const sharees = [...new Set(moving.flatMap((member) => held.get(member)!.sharees))]
+  if (sharees.length === 0) return []
+  const members = await selectReaders(tx, { projectId: destination, taskId: null }, sharees)
+  return members.length === 0 ? [] : deleteSharesWith(tx, moving, members)
+}
+
+/** Who of the moved tasks' assignees belongs to the project they go to. */
+const readersAmong = async (
+  tx: Tx,
+  destination: string,
+  source: string,
+  held: Map<string, LockedTaskRow>,
+  moving: string[],
+): Promise<string[]> => {
+  if (destination === source) return []
+  const assignees = moving.map((member) => held.get(member)!.task.assigneeId).filter((id) => id !== null)
+  return assignees.length === 0
+    ? []
+    : selectReaders(tx, { projectId: destination, taskId: null }, [...new Set(assignees)])
+}

@@ -1,0 +1,231 @@
+// Creating, changing and deleting tasks inside a transaction: what every write to tasks is composed of. Each step
+// locks first, then reads who may, then writes; projects are locked before tasks, tasks by ascending id.
+import type { Tx } from '../../db/client.ts'
+import { lockTrees, selectPlacement, selectSubtree } from '../../db/tasks/task-tree.ts'
+import {
+  deleteTasks,
+  insertTasks,
+  isTombstone,
+  lockProjectForInsert,
+  lockTasks,
+  selectLockedTasks,
+  selectProjectPlacement,
+  selectReaders,
+  selectTasks,
+  updateTasks,
+  type LockedTaskRow,
+  type ProjectPlacement,
+} from '../../db/tasks/tasks.ts'
+import { AppError, invalid } from '../../errors.ts'
+import { projectScope } from '../../model/event.ts'
+import { newId } from '../../model/scalar.ts'
+import { maxDepth, type NewTask, type Task, type TaskFields } from '../../model/task.ts'
+import { requireNotArchived } from '../access.ts'
+import { authorize, can, type Action, type Actor } from '../actor.ts'
+import { rankBetween } from './rank.ts'
+import { taskCreated, taskDeleted, taskUpdated } from './task-entries.ts'
+import { differs, fieldsOf } from './task-fields.ts'
+import { taskSubject } from '../subject.ts'
+import { requireSeen, type SeenVersions } from '../version.ts'
+import type { Effect } from '../write.ts'
+
+export const unusableReference = (pointer: string) =>
+  invalid({ pointer, detail: 'is not something you can use here' })
+
+/** The project that was locked is not the task's any more. */
+export const movedConcurrently = () => new AppError('conflict', 'The task was moved meanwhile; try again')
+
+/** 422 for a project, parent or assignee the task cannot have; 409 `id_taken`, `project_archived`; 403. */
+export const create = async (tx: Tx, actor: Actor, input: NewTask): Promise<Effect<Task>> => {
+  const fields = fieldsOf(input)
+  const home = await lockAndReadProject(tx, actor, input.projectId ?? null)
+  if (!home || !can(actor, home, 'read')) throw unusableReference('/projectId')
+  authorize(actor, home, 'write')
+  requireNotArchived(home)
+  const { projectId } = home
+  if (fields.parentId !== null) {
+    await lockTrees(tx, [projectId])
+    await requirePlacement(tx, { projectId, taskId: null, parentId: fields.parentId })
+  }
+  if (fields.assigneeId !== null) await requireReader(tx, { projectId, taskId: null }, fields.assigneeId)
+  const task = { ...fields, id: input.id ?? newId(), projectId, creatorId: actor.userId }
+  const [made] = await insertTasks(tx, [{ ...task, rank: rankBetween(home.lastRank, null) }])
+  if (!made || (input.id !== undefined && (await isTombstone(tx, input.id)))) throw new AppError('id_taken')
+  return {
+    value: made,
+    entries: taskCreated(made, actor.userId),
+    cursorScope: projectScope(projectId),
+    subject: taskSubject(made),
+  }
+}
+
+/** The project a task is made in, as it is once it can change no more. Nobody can change their Inbox. */
+const lockAndReadProject = async (
+  tx: Tx,
+  actor: Actor,
+  projectId: string | null,
+): Promise<ProjectPlacement | null> => {
+  // Sent together, run one after the other: the second has its snapshot after the lock is held.
+  const [, home] = await Promise.all([
+    projectId === null ? undefined : lockProjectForInsert(tx, projectId),
+    selectProjectPlacement(tx, actor.userId, projectId),
+  ])
+  return home
+}
+
+/** Locks tasks and reads them as they then are, by id. Those that do not exist are missing. */
+export const lockAndReadTasks = async (
+  tx: Tx,
+  actor: Actor,
+  ids: string[],
+): Promise<Map<string, LockedTaskRow>> => {
+  // Sent together, run one after the other: the second has its snapshot after the locks are held.
+  const [, rows] = await Promise.all([lockTasks(tx, ids), selectLockedTasks(tx, actor.userId, ids)])
+  return new Map(rows.map((row) => [row.task.id, row]))
+}
+
+/** 404, 403, 409 `project_archived`, in this order. */
+export const authorizeLockedTask = (
+  actor: Actor,
+  held: LockedTaskRow | undefined,
+  action: Action,
+): LockedTaskRow => {
+  authorize(actor, held ?? null, action)
+  requireNotArchived(held!)
+  return held!
+}
+
+/** From the task as it is to its writable fields as they shall be. Pure: it may be asked twice. */
+export type Edit = (task: Task) => TaskFields
+
+export interface Edited {
+  before: LockedTaskRow
+  fields: TaskFields
+}
+
+/**
+ * Locks a task and works out an edit. `mayReparent`: the edit may give it another parent, so that its tree is
+ * locked before it where it does.
+ */
+export const change = async (
+  tx: Tx,
+  actor: Actor,
+  id: string,
+  edit: Edit,
+  { ifMatch, mayReparent }: { ifMatch: SeenVersions; mayReparent: boolean },
+): Promise<Effect<Task>> => {
+  const lockedProjects = mayReparent ? await lockTreesFor(tx, actor, [id], edit) : []
+  const held = authorizeLockedTask(actor, (await lockAndReadTasks(tx, actor, [id])).get(id), 'write')
+  requireSeen(ifMatch, { ...held.task, contentVersion: held.contentVersion })
+  const fields = edit(held.task)
+  await requireAllowedFields(tx, actor, held, fields, lockedProjects)
+  const { value, entries } = await save(tx, actor, [{ before: held, fields }])
+  const [task] = value
+  return {
+    value: task!,
+    entries,
+    cursorScope: projectScope(held.task.projectId),
+    subject: taskSubject(task!),
+  }
+}
+
+/**
+ * Locks the projects of those tasks whose parent the edit changes, and answers them. Only where the actor may
+ * write: nobody holds up what is not theirs.
+ */
+export const lockTreesFor = async (tx: Tx, actor: Actor, ids: string[], edit: Edit): Promise<string[]> => {
+  const seen = await selectTasks(tx, actor.userId, ids)
+  const moving = seen.filter(
+    (row) => can(actor, row, 'move') && edit(row.task).parentId !== row.task.parentId,
+  )
+  const projectIds = [...new Set(moving.map(({ task }) => task.projectId))]
+  if (projectIds.length > 0) await lockTrees(tx, projectIds)
+  return projectIds
+}
+
+/** 403 where a new parent is not the actor's to choose, 422 for a parent or assignee the task cannot have. */
+export const requireAllowedFields = async (
+  tx: Tx,
+  actor: Actor,
+  held: LockedTaskRow,
+  fields: TaskFields,
+  lockedProjects: string[],
+): Promise<void> => {
+  const { id, projectId, parentId, assigneeId } = held.task
+  if (fields.parentId !== parentId) {
+    authorize(actor, held, 'move') // somebody it is shared with may not
+    if (!lockedProjects.includes(projectId)) throw movedConcurrently()
+    if (fields.parentId !== null)
+      await requirePlacement(tx, { projectId, taskId: id, parentId: fields.parentId })
+  }
+  if (fields.assigneeId !== null && fields.assigneeId !== assigneeId)
+    await requireReader(tx, { projectId, taskId: id }, fields.assigneeId)
+}
+
+const requirePlacement = async (
+  tx: Tx,
+  place: { projectId: string; taskId: string | null; parentId: string },
+): Promise<void> => {
+  const { parentDepth, height, isCycle } = await selectPlacement(tx, place)
+  const pointer = '/parentId'
+  if (parentDepth === null) throw unusableReference(pointer)
+  if (isCycle) throw invalid({ pointer, detail: 'must not be the task or below it' })
+  if (parentDepth + height > maxDepth)
+    throw invalid({ pointer, detail: `would put subtasks deeper than ${maxDepth} levels` })
+}
+
+const requireReader = async (
+  tx: Tx,
+  place: { projectId: string; taskId: string | null },
+  assigneeId: string,
+): Promise<void> => {
+  const readers = await selectReaders(tx, place, [assigneeId])
+  if (readers.length === 0)
+    throw invalid({ pointer: '/assigneeId', detail: 'must be somebody who can read the task' })
+}
+
+/** Writes those that differ, and answers all as they are now, in order. */
+export const save = (tx: Tx, actor: Actor, edited: Edited[]): Promise<Saved> =>
+  saveAs(tx, actor.userId, edited)
+
+type Saved = Pick<Effect<Task[]>, 'value' | 'entries'>
+
+/** @param actorId null for the system itself. */
+export const saveAs = async (tx: Tx, actorId: string | null, edited: Edited[]): Promise<Saved> => {
+  const changed = edited.filter(({ before, fields }) => differs(before.task, fields))
+  const updates = changed.map(({ before: { task }, fields }) => ({ ...task, ...fields, steps: 1 }))
+  const saved =
+    updates.length > 0 ? await updateTasks(tx, updates, { hasText: changed.some(hasNewText) }) : []
+  const after = new Map(saved.map((task) => [task.id, task]))
+  const entries = changed.flatMap(({ before: { task, sharees } }) =>
+    taskUpdated(task, after.get(task.id)!, sharees, actorId),
+  )
+  return { value: edited.map(({ before: { task } }) => after.get(task.id) ?? task), entries }
+}
+
+const hasNewText = ({ before: { task }, fields }: Edited): boolean =>
+  differs(task, { ...task, title: fields.title, description: fields.description, tags: fields.tags })
+
+/** Deletes a task with its subtasks, an entry each: nothing is gone before what is below it. */
+export const remove = async (
+  tx: Tx,
+  actor: Actor,
+  id: string,
+  ifMatch: SeenVersions,
+): Promise<Effect<null>> => {
+  const [seen] = await selectTasks(tx, actor.userId, [id])
+  authorize(actor, seen ?? null, 'delete')
+  const { projectId } = seen!.task
+  await lockTrees(tx, [projectId])
+  const ids = await selectSubtree(tx, [id])
+  const held = await lockAndReadTasks(tx, actor, ids)
+  const root = authorizeLockedTask(actor, held.get(id), 'delete')
+  if (root.task.projectId !== projectId) throw movedConcurrently()
+  requireSeen(ifMatch, { ...root.task, contentVersion: root.contentVersion })
+  await deleteTasks(tx, ids)
+  const entries = ids.toReversed().flatMap((gone) => {
+    const { task, sharees } = held.get(gone)!
+    return taskDeleted(task, sharees, actor.userId)
+  })
+  return { value: null, entries, cursorScope: projectScope(projectId), subject: taskSubject(root.task) }
+}

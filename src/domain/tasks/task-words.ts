@@ -1,0 +1,39 @@
+// Bringing tasks of the version before along: text into its one form, and the words that searches read. Invariant: a
+// change that members can see is an entry of the same transaction; adding words alone is not, it bumps no version.
+import type { Tx } from '../../db/client.ts'
+import { lockTasksWithoutWords, updateTaskWords } from '../../db/tasks/task-words.ts'
+import { selectLockedTasks } from '../../db/tasks/tasks.ts'
+import type { Edited } from './task-steps.ts'
+import { saveAs } from './task-steps.ts'
+import { differs, patched } from './task-fields.ts'
+import type { SystemChange } from '../write.ts'
+
+export interface BroughtAlong {
+  /** Tasks that have their words now. */
+  tasks: number
+  /** Of those, tasks whose text changed: normalised or with tags merged. */
+  changed: number
+  /** Tags that were equal to another one of their task. */
+  mergedTags: number
+}
+
+/** Of no person: every task is read, nothing is permitted by it. */
+const nobody = '00000000-0000-0000-0000-000000000000'
+
+/** The next tasks, at most `limit`, those that are being written left out. */
+export const bringTasksAlong = async (tx: Tx, limit: number): Promise<SystemChange<BroughtAlong>> => {
+  const ids = await lockTasksWithoutWords(tx, limit)
+  const held = await selectLockedTasks(tx, nobody, ids)
+  const edited = held.map((before): Edited => ({ before, fields: patched(before.task, {}) }))
+  const changed = edited.filter(({ before, fields }) => differs(before.task, fields))
+  const same = held.filter((row) => !changed.some(({ before }) => before === row))
+  await updateTaskWords(
+    tx,
+    same.map(({ task }) => task),
+  )
+  const { entries } = await saveAs(tx, null, changed)
+  const tagCount = (of: (one: Edited) => string[]): number =>
+    changed.reduce((sum, one) => sum + of(one).length, 0)
+  const mergedTags = tagCount(({ before }) => before.task.tags) - tagCount(({ fields }) => fields.tags)
+  return { value: { tasks: held.length, changed: changed.length, mergedTags }, entries }
+}

@@ -1,0 +1,104 @@
+// Tasks one at a time: reading, creating, changing, tagging and deleting them.
+import { selectTasks } from '../../db/tasks/tasks.ts'
+import { invalid, notFound } from '../../errors.ts'
+import type { NewTask, Task, TaskPatch, TaskReplacement } from '../../model/task.ts'
+import { tagKey } from '../../model/text-form.ts'
+import { authorize, type Actor } from '../actor.ts'
+import { canonicalTags, fieldsOf, maxTags, patched } from './task-fields.ts'
+import { change, create, remove } from './task-steps.ts'
+import type { SeenVersions } from '../version.ts'
+import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
+
+/** 404 for what the actor may not read. */
+export const getTask = async ({ db }: Pick<WriteDeps, 'db'>, actor: Actor, id: string): Promise<Task> => {
+  const [row] = await db.of(actor.userId).read((sql) => selectTasks(sql, actor.userId, [id]))
+  authorize(actor, row ?? null, 'read')
+  return row!.task
+}
+
+export const createTask = (
+  deps: WriteDeps,
+  request: WriteRequest<Task>,
+  input: NewTask,
+): Promise<WriteResult<Task>> => write(deps, request, (tx) => create(tx, request.actor, input))
+
+/** A merge patch. @param ifMatch the versions the caller saw: 412 when a writable field changed after it. */
+export const updateTask = (
+  deps: WriteDeps,
+  request: WriteRequest<Task>,
+  id: string,
+  patch: TaskPatch,
+  ifMatch: SeenVersions,
+): Promise<WriteResult<Task>> =>
+  write(deps, request, (tx) =>
+    change(tx, request.actor, id, (task) => patched(task, patch), {
+      ifMatch,
+      mayReparent: patch.parentId !== undefined,
+    }),
+  )
+
+/** Replaces every writable field. */
+export const replaceTask = (
+  deps: WriteDeps,
+  request: WriteRequest<Task>,
+  id: string,
+  replacement: TaskReplacement,
+  ifMatch: SeenVersions,
+): Promise<WriteResult<Task>> => {
+  const fields = fieldsOf(replacement)
+  return write(deps, request, (tx) =>
+    change(tx, request.actor, id, () => fields, { ifMatch, mayReparent: true }),
+  )
+}
+
+/** 422 where the task would have too many. */
+export const addTags = (
+  deps: WriteDeps,
+  request: WriteRequest<Task>,
+  id: string,
+  tags: string[],
+): Promise<WriteResult<Task>> =>
+  write(deps, request, (tx) =>
+    change(
+      tx,
+      request.actor,
+      id,
+      (task) => {
+        const all = canonicalTags([...task.tags, ...tags])
+        if (all.length > maxTags)
+          throw invalid({ pointer: '/tags', detail: `would be more than ${maxTags} on the task` })
+        return { ...task, tags: all }
+      },
+      { ifMatch: null, mayReparent: false },
+    ),
+  )
+
+/** Removes the tag that is equal by its folding. 404 where the task does not have it. */
+export const removeTag = (
+  deps: WriteDeps,
+  request: WriteRequest<Task>,
+  id: string,
+  tag: string,
+  ifMatch: SeenVersions,
+): Promise<WriteResult<Task>> =>
+  write(deps, request, (tx) =>
+    change(
+      tx,
+      request.actor,
+      id,
+      (task) => {
+        const rest = task.tags.filter((held) => tagKey(held) !== tagKey(tag))
+        if (rest.length === task.tags.length) throw notFound()
+        return { ...task, tags: rest }
+      },
+      { ifMatch, mayReparent: false },
+    ),
+  )
+
+/** With its subtasks. */
+export const deleteTask = (
+  deps: WriteDeps,
+  request: WriteRequest<null>,
+  id: string,
+  ifMatch: SeenVersions,
+): Promise<WriteResult<null>> => write(deps, request, (tx) => remove(tx, request.actor, id, ifMatch))

@@ -1,0 +1,133 @@
+// The end of an account. What it owned alone goes with it; what others share stays, without its name. Everybody
+// who could see a difference is told, and every process drops the account's tokens and sockets.
+import { releaseTasks, selectProjectIdsOf, selectTaskIdsNaming } from '../../db/users/account.ts'
+import type { Tx } from '../../db/client.ts'
+import { hasOtherOwner, selectMember } from '../../db/projects/members.ts'
+import { lockProject, type ProjectRow } from '../../db/projects/projects.ts'
+import { lockTasks, selectLockedTasks, type LockedTaskRow } from '../../db/tasks/tasks.ts'
+import { deleteUser } from '../../db/users/users.ts'
+import { AppError } from '../../errors.ts'
+import { projectScope, type Entry } from '../../model/event.ts'
+import type { MemberRole } from '../../model/project.ts'
+import type { Task } from '../../model/task.ts'
+import type { Actor } from '../actor.ts'
+import { dropMember } from '../projects/members.ts'
+import { dissolveProject } from '../projects/projects.ts'
+import { controlEntry } from './sessions.ts'
+import { shareRemoved } from '../shares/shares.ts'
+import { taskUpdated } from '../tasks/task-entries.ts'
+import { requirePassword, lockSame, type UserDeps } from './users.ts'
+import { writeFor } from '../write.ts'
+
+/** There may be a lot to delete. */
+const deadlineMs = 25_000
+
+interface OwnedMembership {
+  project: ProjectRow
+  role: MemberRole
+  hasOtherOwner: boolean
+}
+
+/** 422 for a wrong password; 409 `sole_owner` with the projects that would be left without an owner. */
+export const deleteAccount = async (deps: UserDeps, { userId }: Actor, password: string): Promise<void> => {
+  const seen = await requirePassword(deps, userId, password, { pointer: '/password' })
+  await writeFor(
+    deps,
+    userId,
+    async (tx) => {
+      const standings = await lockStandings(tx, userId)
+      requireNoSoleOwnership(standings)
+      const [alone, shared] = [standings.filter(isAlone), standings.filter((one) => !isAlone(one))]
+      const goneIds = alone.map(({ project }) => project.id)
+      const taskIds = await selectTaskIdsNaming(tx, userId, goneIds)
+      await lockTasks(tx, taskIds)
+      await lockSame(tx, userId, seen)
+      // From here nothing new can name the account; what did since the locks were taken is for another try.
+      await requireComplete(tx, userId, standings, goneIds, taskIds)
+      const entries = [
+        ...(await releaseFrom(tx, userId, taskIds)),
+        ...(await inTurn(alone, ({ project }) => dissolveProject(tx, project, userId))),
+        ...(await inTurn(shared, ({ project, role }) => dropMember(tx, project, { userId, role }, userId))),
+        controlEntry(userId, { kind: 'disabled' }),
+      ]
+      await deleteUser(tx, userId)
+      return { value: undefined, entries }
+    },
+    { deadlineMs },
+  )
+}
+
+const isAlone = ({ project }: OwnedMembership): boolean => project.memberCount === 1
+
+/** Every project the person is a member of, locked by ascending id. */
+const lockStandings = async (tx: Tx, userId: string): Promise<OwnedMembership[]> => {
+  const standings: OwnedMembership[] = []
+  for (const id of await selectProjectIdsOf(tx, userId)) {
+    const project = await lockProject(tx, id)
+    const member = project && (await selectMember(tx, id, userId))
+    if (!member) continue
+    standings.push({ project, role: member.role, hasOtherOwner: await hasOtherOwner(tx, id, userId) })
+  }
+  return standings
+}
+
+const requireNoSoleOwnership = (standings: OwnedMembership[]): void => {
+  const projects = standings
+    .filter((one) => one.role === 'owner' && !one.hasOtherOwner && !isAlone(one))
+    .map(({ project: { id, name } }) => ({ id, name }))
+  if (projects.length > 0) throw new AppError('sole_owner', undefined, { extra: { projects } })
+}
+
+const requireComplete = async (
+  tx: Tx,
+  userId: string,
+  standings: OwnedMembership[],
+  goneIds: string[],
+  taskIds: string[],
+): Promise<void> => {
+  const locked = new Set([...standings.map(({ project }) => project.id), ...taskIds])
+  const named = [
+    ...(await selectProjectIdsOf(tx, userId)),
+    ...(await selectTaskIdsNaming(tx, userId, goneIds)),
+  ]
+  if (!named.every((id) => locked.has(id)))
+    throw new AppError('conflict', 'The account was given something meanwhile; try again')
+}
+
+/** Takes the person out of locked tasks that stay. */
+const releaseFrom = async (tx: Tx, userId: string, ids: string[]): Promise<Entry[]> => {
+  const held = new Map((await selectLockedTasks(tx, userId, ids)).map((row) => [row.task.id, row]))
+  const released = await releaseTasks(tx, userId, ids)
+  return [
+    ...released.flatMap((after) => told(held.get(after.id)!, after, userId)),
+    ...[...held.values()].flatMap(({ task, share }) =>
+      share === null
+        ? []
+        : [
+            shareRemoved(
+              projectScope(task.projectId),
+              { taskId: task.id, userId, permission: share },
+              userId,
+            ),
+          ],
+    ),
+  ]
+}
+
+/** An update that may have changed the creator, which no other update does. */
+const told = ({ task, sharees }: LockedTaskRow, after: Task, userId: string): Entry[] => {
+  const others = sharees.filter((sharee) => sharee !== userId)
+  const entries = taskUpdated(task, after, others, userId)
+  if (task.creatorId === after.creatorId) return entries
+  return entries.map((entry) => ({
+    ...entry,
+    changed: [...(entry.changed ?? []), 'creatorId'],
+    changes: { ...entry.changes, creatorId: { from: task.creatorId, to: null } },
+  }))
+}
+
+const inTurn = async <T>(items: T[], work: (item: T) => Promise<Entry[]>): Promise<Entry[]> => {
+  const entries: Entry[] = []
+  for (const item of items) entries.push(...(await work(item)))
+  return entries
+}

@@ -1,0 +1,203 @@
+// Sessions after sign-in: keeping one alive by its refresh tokens, listing and ending them. Every end is a control
+// entry in the log of its user, in the same transaction, so that each process refuses the session's tokens.
+import type { Tx } from '../../db/client.ts'
+import {
+  insertSession,
+  lockSessionOfToken,
+  revokeOldestSessions,
+  revokeSession,
+  revokeSessions,
+  rotateToken,
+  selectKnownTokens,
+  selectRecentAddresses,
+  selectRefreshToken,
+  selectSessions,
+} from '../../db/users/sessions.ts'
+import { selectCredentialsById } from '../../db/users/users.ts'
+import type { Config } from '../../config.ts'
+import type { Deps } from '../../app/deps.ts'
+import { AppError, notFound } from '../../errors.ts'
+import { userScope, type Control, type Entry } from '../../model/event.ts'
+import { newId } from '../../model/scalar.ts'
+import { accessTokenSeconds, type Session, type SessionAnswer, type User } from '../../model/user.ts'
+import type { Actor } from '../actor.ts'
+import { writeFor, type WriteDeps } from '../write.ts'
+
+export type SessionDeps = WriteDeps & Pick<Deps, 'tokens' | 'config'>
+
+/** From where somebody signs in, as shown in the list of sessions. */
+export interface Device {
+  userAgent: string
+  ip: string
+  /** Whose turns at the database it takes while there is no user: `address:<key>`. */
+  caller: string
+}
+
+/** A session before anybody was told of it. */
+export interface OpenedSession {
+  user: User
+  sessionId: string
+  refreshToken: string
+}
+
+interface Refused {
+  code: 'unauthenticated' | 'refresh_reused'
+}
+
+/** Two tabs, or a lost answer: a token may be refreshed again for this long, with the same result. */
+const graceSeconds = 10
+const maxUserAgent = 300
+const maxListed = 100
+/** How long an account keeps a bucket of its own at an address it signed in from. */
+const recentDays = 30
+
+/**
+ * Opens a session for a user whose row the transaction has locked or made, and ends the oldest of those beyond
+ * `sessionsPerUser`. Also returns what the log is to say.
+ */
+export const openSession = async (
+  tx: Tx,
+  user: User,
+  device: Device,
+  { sessionsPerUser }: Pick<Config, 'sessionsPerUser'>,
+): Promise<{ opened: OpenedSession; entries: Entry[] }> => {
+  const refreshToken = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')
+  const sessionId = newId()
+  await insertSession(tx, {
+    id: sessionId,
+    userId: user.id,
+    tokenHash: hashOf(refreshToken),
+    userAgent: device.userAgent.slice(0, maxUserAgent),
+    ip: device.ip,
+  })
+  const ended = await revokeOldestSessions(tx, user.id, sessionsPerUser)
+  return {
+    opened: { user, sessionId, refreshToken },
+    entries: ended.map((id) => sessionEnded(user.id, id)),
+  }
+}
+
+export const answerFor = async (
+  { tokens }: Pick<Deps, 'tokens'>,
+  { user, sessionId, refreshToken }: OpenedSession,
+): Promise<SessionAnswer> => ({
+  user,
+  accessToken: await tokens.sign({ userId: user.id, sessionId }),
+  expiresIn: accessTokenSeconds,
+  refreshToken,
+})
+
+/**
+ * Spends a refresh token for its one successor. 401 `unauthenticated` for what is no live token, 401
+ * `refresh_reused` for one whose successor was refreshed itself, longer ago than the grace: then the whole session
+ * ends. `caller` waits for it.
+ */
+export const refreshSession = async (
+  deps: SessionDeps,
+  token: string,
+  caller: string,
+): Promise<SessionAnswer> => {
+  const result = await writeFor<OpenedSession | Refused>(deps, caller, async (tx) => {
+    const refused = (code: Refused['code']) => ({ value: { code }, entries: [] })
+    const spent = hashOf(token)
+    const session = await lockSessionOfToken(tx, spent)
+    const found = session && (await selectRefreshToken(tx, spent, graceSeconds))
+    if (!found || found.state === 'expired') return refused('unauthenticated')
+    const candidates = successorsOf(deps.config, token)
+    const successor = found.state === 'fresh' ? null : await givenOut(tx, candidates)
+    // A token spent long ago is a lost answer as long as its successor lies unused, and a theft once it was used.
+    if (found.state === 'spent' && (successor === null || successor.isSpent)) {
+      const ended = session.isLive && (await revokeSession(tx, session.userId, session.id))
+      return {
+        ...refused('refresh_reused'),
+        entries: ended ? [sessionEnded(session.userId, session.id)] : [],
+      }
+    }
+    const account = session.isLive ? await selectCredentialsById(tx, session.userId) : null
+    if (!account || account.isDisabled) return refused('unauthenticated')
+    if (found.state === 'repeat' && successor === null) return refused('unauthenticated')
+    const refreshToken = successor?.token ?? (await rotate(tx, session.id, spent, candidates))
+    return { value: { user: account.user, sessionId: session.id, refreshToken }, entries: [] }
+  })
+  if ('code' in result) throw new AppError(result.code)
+  return answerFor(deps, result)
+}
+
+const rotate = async (
+  tx: Tx,
+  sessionId: string,
+  spent: Uint8Array,
+  [successor]: string[],
+): Promise<string> => {
+  await rotateToken(tx, { sessionId, spent, successor: hashOf(successor!) })
+  return successor!
+}
+
+/** The candidate that was given out: the signing key may have changed in between. Null where its key is gone. */
+const givenOut = async (
+  tx: Tx,
+  candidates: string[],
+): Promise<{ token: string; isSpent: boolean } | null> => {
+  const hashes = candidates.map(hashOf)
+  const [known] = await selectKnownTokens(tx, hashes)
+  if (!known) return null
+  const index = hashes.findIndex((hash) => Buffer.compare(hash, known.tokenHash) === 0)
+  return { token: candidates[index]!, isSpent: known.isSpent }
+}
+
+/** Ends the session a refresh token belongs to, spent or not; a token of none, or of one that ended, is fine. */
+export const endSessionOfToken = (deps: WriteDeps, token: string, caller: string): Promise<void> =>
+  writeFor(deps, caller, async (tx) => {
+    const session = await lockSessionOfToken(tx, hashOf(token))
+    const ended = session?.isLive && (await revokeSession(tx, session.userId, session.id))
+    return { value: undefined, entries: ended ? [sessionEnded(session.userId, session.id)] : [] }
+  })
+
+/** Ends one of the actor's sessions, also the current one. 404 when it has no such session. */
+export const endSession = (deps: WriteDeps, { userId }: Actor, id: string): Promise<void> =>
+  writeFor(deps, userId, async (tx) => {
+    if (!(await revokeSession(tx, userId, id))) throw notFound()
+    return { value: undefined, entries: [sessionEnded(userId, id)] }
+  })
+
+/** Ends all of the actor's sessions, this one too. */
+export const endAllSessions = (deps: WriteDeps, { userId }: Actor): Promise<void> =>
+  writeFor(deps, userId, async (tx) => ({ value: undefined, entries: await endSessions(tx, userId, null) }))
+
+/** Ends all sessions of a user but one, and returns what the log is to say. */
+export const endSessions = async (tx: Tx, userId: string, except: string | null): Promise<Entry[]> => {
+  await revokeSessions(tx, userId, except)
+  return [controlEntry(userId, { kind: 'sessions', except })]
+}
+
+/** The actor's live sessions, last used first, at most 100. */
+export const listSessions = ({ db }: Pick<Deps, 'db'>, { userId, sessionId }: Actor): Promise<Session[]> =>
+  db.of(userId).read((sql) => selectSessions(sql, userId, sessionId, maxListed))
+
+/** Addresses from which the account signed in within 30 days; none for no account. */
+export const recentAddresses = (
+  { db }: Pick<Deps, 'db'>,
+  caller: string,
+  userId: string | null,
+): Promise<string[]> => db.of(caller).read((sql) => selectRecentAddresses(sql, userId, recentDays))
+
+const sessionEnded = (userId: string, sessionId: string): Entry =>
+  controlEntry(userId, { kind: 'session', sessionId })
+
+/** What every process must do about a person; clients are told by what it does. */
+export const controlEntry = (userId: string, control: Control): Entry => ({
+  scope: userScope(userId),
+  type: 'control',
+  id: null,
+  actorId: userId,
+  control,
+})
+
+const hashOf = (token: string): Uint8Array => new Bun.CryptoHasher('sha256').update(token).digest()
+
+/** The token's only successor under each key, the signing one first. It is derived so that it need not be kept. */
+const successorsOf = ({ jwtKeys }: Pick<Config, 'jwtKeys'>, token: string): string[] =>
+  jwtKeys.map(({ secret }) => {
+    const key = new Bun.CryptoHasher('sha256', secret).update('tasktide refresh token v1').digest()
+    return new Bun.CryptoHasher('sha256', key).update(token).digest('base64url')
+  })

@@ -1,0 +1,153 @@
+// One's own account, and what others may see of it. Invariant: what a change of address or password needs is
+// checked against the row that is then changed.
+import type { Tx } from '../../db/client.ts'
+import {
+  lockUser,
+  selectCredentialsById,
+  selectPublicUser,
+  selectUser,
+  selectUsersByText,
+  updatePasswordHash,
+  updateUser,
+  type Credentials,
+} from '../../db/users/users.ts'
+import type { Deps, PasswordCheck } from '../../app/deps.ts'
+import { AppError, invalid, notFound } from '../../errors.ts'
+import { userScope, type Entry } from '../../model/event.ts'
+import type { PasswordChange, UserPatch } from '../../model/credentials.ts'
+import { canonicalText } from '../../model/text-form.ts'
+import type { PublicUser, User } from '../../model/user.ts'
+import type { Actor } from '../actor.ts'
+import { normaliseEmail } from './sign-in.ts'
+import { rejectCommonPassword } from '../../auth/passwords.ts'
+import { endSessions } from './sessions.ts'
+import { ownSubject } from '../subject.ts'
+import { unlessRepeated, write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
+
+export type UserDeps = WriteDeps & Pick<Deps, 'passwords'> & { checkPassword: PasswordCheck }
+
+const writable = ['email', 'name', 'timeZone'] as const
+
+export const getMe = async ({ db }: Pick<Deps, 'db'>, { userId }: Actor): Promise<User> => {
+  const user = await db.of(userId).read((sql) => selectUser(sql, userId))
+  if (!user) throw notFound()
+  return user
+}
+
+export const getUser = async ({ db }: Pick<Deps, 'db'>, actor: Actor, id: string): Promise<PublicUser> => {
+  const user = await db.of(actor.userId).read((sql) => selectPublicUser(sql, actor, id))
+  if (!user) throw notFound()
+  return user
+}
+
+/** People whose name begins with the text or whose address it is, at most `limit`, by name. */
+export const searchUsers = (
+  { db }: Pick<Deps, 'db'>,
+  actor: Actor,
+  text: string,
+  limit: number,
+): Promise<PublicUser[]> =>
+  db.of(actor.userId).read((sql) => selectUsersByText(sql, actor, canonicalText(text), limit))
+
+/** A merge patch. 422 at `/currentPassword` where a new address lacks the right one; 409 `email_taken`. */
+export const updateMe = (
+  deps: UserDeps,
+  request: WriteRequest<User>,
+  patch: UserPatch,
+): Promise<WriteResult<User>> => unlessRepeated(deps, request, () => patchMe(deps, request, patch))
+
+const patchMe = async (
+  deps: UserDeps,
+  request: WriteRequest<User>,
+  patch: UserPatch,
+): Promise<WriteResult<User>> => {
+  const { userId } = request.actor
+  const email = patch.email === undefined ? null : normaliseEmail(patch.email)
+  const seen =
+    email === null ? null : await requirePassword(deps, userId, patch.currentPassword, { unlessEmail: email })
+  return write(deps, request, async (tx) => {
+    const { user: before } = await lockSame(tx, userId, seen)
+    const wanted = {
+      id: userId,
+      email: email ?? before.email,
+      name: patch.name === undefined ? before.name : canonicalText(patch.name),
+      timeZone: patch.timeZone === undefined ? before.timeZone : (patch.timeZone ?? 'UTC'),
+    }
+    const changed = writable.filter((field) => wanted[field] !== before[field])
+    if (changed.length === 0) return { value: before, entries: [], subject: ownSubject }
+    const after = await updateUser(tx, wanted)
+    return {
+      value: after,
+      entries: [userUpdated(before, after, changed, userId)],
+      cursorScope: userScope(userId),
+      subject: ownSubject,
+    }
+  })
+}
+
+/** Ends every other session. 422 at `/currentPassword` for a wrong one and at `/password` for a common one. */
+export const changePassword = (
+  deps: UserDeps,
+  request: WriteRequest<null>,
+  change: PasswordChange,
+): Promise<WriteResult<null>> => unlessRepeated(deps, request, () => replacePassword(deps, request, change))
+
+const replacePassword = async (
+  deps: UserDeps,
+  request: WriteRequest<null>,
+  { currentPassword, password }: PasswordChange,
+): Promise<WriteResult<null>> => {
+  const { userId, sessionId } = request.actor
+  rejectCommonPassword(password, '/password')
+  const seen = await requirePassword(deps, userId, currentPassword)
+  const passwordHash = await deps.passwords.hash(password, userId)
+  return write(deps, request, async (tx) => {
+    await lockSame(tx, userId, seen)
+    await updatePasswordHash(tx, userId, passwordHash)
+    return { value: null, entries: await endSessions(tx, userId, sessionId), subject: ownSubject }
+  })
+}
+
+/**
+ * The account whose password this is. 422 at `pointer` otherwise.
+ * @param options `unlessEmail` an address that needs no password because the account has it already.
+ */
+export const requirePassword = async (
+  { db, checkPassword }: Pick<UserDeps, 'db' | 'checkPassword'>,
+  userId: string,
+  password: string | undefined,
+  { unlessEmail, pointer = '/currentPassword' }: { unlessEmail?: string; pointer?: string } = {},
+): Promise<Credentials> => {
+  const seen = await db.of(userId).read((sql) => selectCredentialsById(sql, userId))
+  if (!seen) throw notFound()
+  if (seen.user.email === unlessEmail) return seen
+  if (password === undefined) throw invalid({ pointer, detail: 'is required for this change' })
+  const { valid } = await checkPassword({ userId, email: seen.user.email }, password, seen.passwordHash)
+  if (!valid) throw invalid({ pointer, detail: 'is not the current password' })
+  return seen
+}
+
+/** Locks the account; 409 where the password or the address that was seen has changed meanwhile. */
+export const lockSame = async (tx: Tx, userId: string, seen: Credentials | null): Promise<Credentials> => {
+  const now = await lockUser(tx, userId)
+  if (!now) throw notFound()
+  const isSame = !seen || (now.passwordHash === seen.passwordHash && now.user.email === seen.user.email)
+  if (!isSame) throw new AppError('conflict', 'The account changed in between; try again')
+  return now
+}
+
+/** @param actorId null for the system itself. */
+export const userUpdated = (
+  before: User,
+  after: User,
+  changed: (typeof writable)[number][],
+  actorId: string | null,
+): Entry => ({
+  scope: userScope(after.id),
+  type: 'user.updated',
+  id: after.id,
+  data: after,
+  actorId,
+  changed,
+  changes: Object.fromEntries(changed.map((field) => [field, { from: before[field], to: after[field] }])),
+})

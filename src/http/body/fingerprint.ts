@@ -1,0 +1,22 @@
+// When two bodies are the same request: when they are the same JSON value. Order of members and white space do not
+// count, so that a client may serialise a retry anew.
+import { isLongText } from '../../model/event.ts'
+
+/** SHA-256 of the value with sorted member names. @param body as it was parsed, undefined for none. */
+export const fingerprintOf = (body: unknown): Uint8Array =>
+  new Bun.CryptoHasher('sha256').update(body === undefined ? '' : canonicalJson(body)).digest()
+
+/** Bounded by what `readJson` lets through: 1 MiB, 32 levels, 10,000 members. */
+const canonicalJson = (value: unknown): string => {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return `{${members.map(([name, inner]) => `${JSON.stringify(name)}:${canonicalJson(inner)}`).join(',')}}`
+}
+
+/** The long texts of a body, at any depth. */
+export const longTextsIn = (value: unknown): string[] => {
+  if (typeof value === 'string') return isLongText(value) ? [value] : []
+  if (typeof value !== 'object' || value === null) return []
+  return Object.values(value).flatMap(longTextsIn)
+}

@@ -1,0 +1,184 @@
+// The AsyncAPI 3 document of the socket at /api/asyncapi.json, made of the frames' own shapes once, at the first
+// request: a message for each frame and each type of event, and what answers what.
+import type { TSchema } from '@sinclair/typebox'
+import { Elysia } from 'elysia'
+import packageJson from '../../../package.json' with { type: 'json' }
+import { eventTypes } from '../../model/event.ts'
+import { clientFrames, closeCodes, eventData, serverFrames, subprotocol } from '../../model/frames.ts'
+import { Word } from '../../model/scalar.ts'
+import { exampleOf, objectOf, plain, schemas, type Json, type JsonObject } from './components.ts'
+import { withReferences } from './openapi.ts'
+import { bodyTag, ok, respond } from '../response.ts'
+
+const info = {
+  title: `Tasktide, ${subprotocol}`,
+  version: packageJson.version,
+  description: `The change log over a WebSocket, without a gap. docs/protocol.md says what the frames mean together; here is what they are made of. Close codes: 1xxx and 40xx reconnect with the cursor, 44xx get new credentials first, 45xx stop. ${Object.entries(
+    closeCodes,
+  )
+    .map(([reason, code]) => `${code} ${reason}`)
+    .join(', ')}.`,
+}
+
+type ClientType = keyof typeof clientFrames
+type ServerType = keyof typeof serverFrames
+
+/** What each frame of a client is answered with, where it has a `rid`. */
+const answers: Record<ClientType, ServerType[]> = {
+  hello: ['welcome'],
+  sub: ['sub', 'resync', 'access', 'error'],
+  unsub: ['ok', 'error'],
+  auth: ['ok', 'error'],
+  watch: ['ok', 'error'],
+  unwatch: ['ok', 'error'],
+  signal: ['ok', 'error'],
+  ping: ['pong'],
+}
+
+/** What comes by itself. */
+const unasked: ServerType[] = [
+  'welcome',
+  'synced',
+  'position',
+  'resync',
+  'access',
+  'presence',
+  'signal',
+  'bye',
+]
+
+/** Serves the document. */
+export const asyncApiRoutes = () => {
+  let document: JsonObject | undefined
+  return new Elysia({ name: 'asyncapi' }).get(
+    '/api/asyncapi.json',
+    ({ request }) =>
+      respond(bodyTag(ok((document ??= describeSocket()), { 'Cache-Control': 'no-cache' })), request),
+    { detail: { hide: true } },
+  )
+}
+
+/** The finished document. */
+export const describeSocket = (): JsonObject => {
+  const { event: _event, ...plainFrames } = serverFrames
+  const named: [string, JsonObject][] = [
+    ...Object.entries(clientFrames).map(([t, frame]): [string, JsonObject] => [
+      fromClient(t),
+      messageOf(t, frame),
+    ]),
+    ...Object.entries(plainFrames).map(([t, frame]): [string, JsonObject] => [
+      fromServer(t),
+      messageOf(t, frame),
+    ]),
+    ...eventTypes.map((type): [string, JsonObject] => [type, eventMessage(type)]),
+  ]
+  const messages: JsonObject = Object.fromEntries(named)
+  const channel = '#/channels/socket'
+  const inChannel = (names: string[]): Json => names.map((name) => refTo(`${channel}/messages/${name}`))
+  const receive = Object.keys(clientFrames).map((t): [string, JsonObject] => {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- keys of that very object
+    const replies = answers[t as ClientType]
+    return [
+      `receive.${t}`,
+      {
+        action: 'receive',
+        channel: refTo(channel),
+        messages: inChannel([fromClient(t)]),
+        ...(replies.length > 0 && {
+          reply: { channel: refTo(channel), messages: inChannel(replies.map(fromServer)) },
+        }),
+      },
+    ]
+  })
+  const tell: JsonObject = {
+    action: 'send',
+    channel: refTo(channel),
+    messages: inChannel([...unasked.map(fromServer), ...eventTypes]),
+  }
+  return {
+    asyncapi: '3.0.0',
+    info,
+    defaultContentType: 'application/json',
+    servers: {
+      own: {
+        host: '{host}',
+        protocol: 'wss',
+        protocolVersion: '13',
+        description: `Subprotocol \`${subprotocol}\``,
+        variables: { host: { default: '127.0.0.1:3000' } },
+        security: ['bearer', 'offered'].map((name) => refTo(`#/components/securitySchemes/${name}`)),
+      },
+    },
+    channels: {
+      socket: {
+        address: '/api/ws',
+        messages: Object.fromEntries(
+          Object.keys(messages).map((name) => [name, refTo(`#/components/messages/${name}`)]),
+        ),
+        bindings: { ws: { method: 'GET', bindingVersion: '0.1.0' } },
+      },
+    },
+    operations: { ...Object.fromEntries(receive), tell },
+    components: {
+      messages,
+      schemas: namedIn(messages),
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', description: 'An access token, where headers can be set' },
+        offered: {
+          type: 'httpApiKey',
+          in: 'header',
+          name: 'Sec-WebSocket-Protocol',
+          description: `\`${subprotocol}, jwt.<access token>\`, for browsers. Without either, \`hello\` comes first`,
+        },
+      },
+    },
+  }
+}
+
+const fromClient = (t: string): string => `client.${t}`
+const fromServer = (t: string): string => `server.${t}`
+const refTo = (pointer: string): JsonObject => ({ $ref: pointer })
+
+const messageOf = (t: string, frame: TSchema): JsonObject => {
+  const { description, ...schema } = plain(frame)
+  return {
+    name: t,
+    ...(description !== undefined && { summary: description }),
+    payload: withReferences(schema),
+    examples: [{ payload: exampleOf(schema) }],
+  }
+}
+
+/** An event of one type: what its data is, or that it has none. */
+const eventMessage = (type: (typeof eventTypes)[number]): JsonObject => {
+  const { data: _data, ...rest } = serverFrames.event.properties
+  const data = eventData[type]
+  const schema = plain({
+    ...serverFrames.event,
+    properties: { ...rest, type: Word(type), ...(data && { data }) },
+  })
+  return {
+    name: type,
+    summary: data ? 'An entry of the log' : 'An entry of the log, without data',
+    payload: withReferences(schema),
+    examples: [{ payload: exampleOf(schema) }],
+  }
+}
+
+/** The named shapes that are referred to, and those these refer to. */
+const namedIn = (messages: JsonObject): JsonObject => {
+  const all = schemas()
+  const found: JsonObject = {}
+  const look = (within: Json): void => {
+    for (const [, name] of JSON.stringify(within).matchAll(/"#\/components\/schemas\/(\w+)"/g)) {
+      if (!name || found[name]) continue
+      const schema = Object.fromEntries(
+        Object.entries(objectOf(all[name])).map(([key, inner]) => [key, withReferences(inner)]),
+      )
+      found[name] = schema
+      look(schema)
+    }
+  }
+  look(messages)
+  return found
+}

@@ -1,0 +1,185 @@
+// What the operations of the OpenAPI document refer to: the shapes by name with an example each, the problems by
+// status, the headers. Everything is read from src/model and src/errors.ts, so that it cannot say otherwise.
+import type { TSchema } from '@sinclair/typebox'
+import { codes, errorCodes, statusOf, type ErrorCode } from '../../errors.ts'
+import { PasswordChange, Refresh, Registration, SignIn, UserPatch } from '../../model/credentials.ts'
+import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
+import { Notification } from '../../model/notification.ts'
+import { Problem } from '../../model/problem.ts'
+import { Member, NewProject, Project, ProjectPatch } from '../../model/project.ts'
+import { ProjectSnapshot, UserSnapshot } from '../../model/snapshot.ts'
+import { Event, SyncAnswer } from '../../model/sync.ts'
+import { NewTask, Share, Task, TaskMove, TaskPatch, TaskReplacement } from '../../model/task.ts'
+import { PublicUser, Session, SessionAnswer, User } from '../../model/user.ts'
+
+/** Any part of a JSON document. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+export type JsonObject = { [key: string]: Json }
+
+/** Shapes the document names; wherever one appears it is a reference. */
+export const models: Record<string, TSchema> = {
+  Event,
+  Health,
+  Liveness,
+  Member,
+  NewProject,
+  NewTask,
+  Notification,
+  PasswordChange,
+  Problem,
+  Project,
+  ProjectPatch,
+  ProjectSnapshot,
+  PublicUser,
+  Readiness,
+  Refresh,
+  Registration,
+  Session,
+  SessionAnswer,
+  Share,
+  SignIn,
+  SyncAnswer,
+  Task,
+  TaskMove,
+  TaskPatch,
+  TaskReplacement,
+  User,
+  UserPatch,
+  UserSnapshot,
+  Version,
+}
+
+/** Without symbols, undefined and everything else a schema object carries beside its JSON. */
+export const plain = (value: unknown): JsonObject => objectOf(JSON.parse(JSON.stringify(value)))
+
+export const isObject = (value: Json | undefined): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+export const objectOf = (value: Json | undefined): JsonObject => (isObject(value) ? value : {})
+
+const exampleId = '01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'
+const exampleInstant = '2026-11-20T10:00:00.000Z'
+
+/** A value that fits the schema, preferring what the schema itself gives as an example. */
+export const exampleOf = (schema: Json | undefined): Json => {
+  if (!isObject(schema)) return null
+  const given = schema['examples'] ?? schema['enum'] ?? schema['anyOf']
+  if (Array.isArray(given)) return given === schema['anyOf'] ? exampleOf(given[0]) : given[0]!
+  if ('const' in schema) return schema['const']!
+  if ('default' in schema) return schema['default']!
+  switch (schema['type']) {
+    case 'object':
+      return Object.fromEntries(
+        Object.entries(objectOf(schema['properties'])).map(([name, inner]) => [name, exampleOf(inner)]),
+      )
+    case 'array':
+      return [exampleOf(schema['items'])]
+    case 'integer':
+    case 'number':
+      return schema['minimum'] ?? 0
+    case 'boolean':
+      return true
+    case 'string':
+      return schema['format'] === 'uuid'
+        ? exampleId
+        : schema['format'] === 'date-time'
+          ? exampleInstant
+          : 'text'
+    default:
+      return null
+  }
+}
+
+export const schemas = (): JsonObject =>
+  Object.fromEntries(
+    Object.entries(models).map(([name, model]) => {
+      const schema = plain(model)
+      return [name, { ...schema, examples: [exampleOf(schema)] }]
+    }),
+  )
+
+/** Components' name of the problems of a status, `Problem404`. */
+export const problemName = (status: number): string => `Problem${status}`
+
+/** One response per status, listing the codes it may carry and an example of each. */
+export const problemResponses = (): JsonObject => {
+  const byStatus = Map.groupBy(errorCodes, (code) => statusOf[codes[code][0]])
+  return Object.fromEntries(
+    [...byStatus].map(([status, ofStatus]) => [
+      problemName(status),
+      {
+        description: ofStatus.map((code) => `\`${code}\`: ${codes[code][1]}.`).join(' '),
+        headers: { 'X-Request-Id': headerRef('X-Request-Id'), ...extraHeaders[status] },
+        content: {
+          'application/problem+json': {
+            schema: { $ref: '#/components/schemas/Problem' },
+            examples: Object.fromEntries(ofStatus.map((code) => [code, { value: exampleProblem(code) }])),
+          },
+        },
+      },
+    ]),
+  )
+}
+
+const exampleProblem = (code: ErrorCode): JsonObject => ({
+  type: `/problems/${code}`,
+  title: codes[code][1],
+  status: statusOf[codes[code][0]],
+  detail: codes[code][1],
+  instance: '/api/tasks',
+  code,
+  requestId: exampleId,
+  ...(code === 'validation_failed' && { errors: [{ pointer: '/title', detail: 'must not be empty' }] }),
+  ...(code === 'version_conflict' && { currentVersion: 18 }),
+})
+
+export const headerRef = (name: string): JsonObject => ({ $ref: `#/components/headers/${name}` })
+
+const text = { type: 'string' }
+
+export const headers: JsonObject = {
+  'X-Request-Id': { description: "The request's own, or made by the server", schema: text },
+  ETag: { description: 'The version, for If-Match and If-None-Match', schema: text, example: '"17"' },
+  Location: { description: 'Path of what was made', schema: text },
+  'Tide-Cursor': {
+    description: 'Position of the write in its scope; absent where nothing changed',
+    schema: text,
+    example: 'k3v9x1q8.11.4711',
+  },
+  'Idempotency-Replayed': {
+    description: '`true` where this is the stored answer of an earlier request',
+    schema: text,
+  },
+  'Retry-After': { description: 'Seconds until a retry makes sense', schema: { type: 'integer' } },
+  'WWW-Authenticate': { description: '`Bearer`', schema: text },
+}
+
+const extraHeaders: Record<number, JsonObject> = {
+  401: { 'WWW-Authenticate': headerRef('WWW-Authenticate') },
+  409: { 'Retry-After': headerRef('Retry-After') },
+  429: { 'Retry-After': headerRef('Retry-After') },
+  503: { 'Retry-After': headerRef('Retry-After') },
+}
+
+const header = (name: string, description: string, schema: JsonObject): JsonObject => ({
+  name,
+  in: 'header',
+  required: false,
+  description,
+  schema,
+})
+
+/** Request headers that mean the same on every operation that takes them. */
+export const parameters: JsonObject = {
+  IdempotencyKey: header(
+    'Idempotency-Key',
+    'Makes a retry safe for 24 h: the same key and body get the stored answer',
+    { type: 'string', minLength: 1, maxLength: 255, pattern: '^[!-~]+$' },
+  ),
+  IfMatch: header(
+    'If-Match',
+    'The ETag that was read, or a list of which any may stand: 412 when a writable field has changed since',
+    text,
+  ),
+  IfNoneMatch: header('If-None-Match', 'ETags that are held: 304 when one still stands', text),
+}

@@ -1,0 +1,86 @@
+// What a role requires of Redis: before it starts, its version and that it is let in; while it runs, that it takes
+// writes. Redis being away is no reason not to start: events are then read from PostgreSQL, later than usual.
+import { withTimeout } from '../async/timeout.ts'
+import { messageOf } from '../errors.ts'
+import type { Warnings } from '../log.ts'
+import { configurationFailure, exitCodes, StartFailure } from '../start/failure.ts'
+import { redisAnswer, replica } from '../start/redis.ts'
+import { connectOnce, explainRedis, type RedisConnection } from './connection.ts'
+
+const oldest = { major: 6, minor: 2 }
+const checkTimeoutMs = 3_000
+
+/**
+ * Warns where Redis is away or would drop what it is given.
+ * @throws StartFailure where its settings are wrong.
+ */
+export const checkRedis = async (url: string, log: Warnings): Promise<void> => {
+  try {
+    await using connection = await connectOnce(url)
+    await requireServer(connection, log)
+  } catch (error) {
+    const failure = error instanceof StartFailure ? error : explainRedis(error, url)
+    if (failure?.exitCode === exitCodes.configuration) throw failure
+    log.warn(
+      { oncePerMinute: 'redis is away' },
+      `${failure?.message ?? messageOf(error)}; starting without it, events come later until it is back`,
+    )
+  }
+}
+
+const requireServer = async ({ client }: RedisConnection, log: Warnings): Promise<void> => {
+  const info = await withTimeout(checkTimeoutMs, 'checking Redis', client.info())
+  const fact = (name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? ''
+  const [major = 0, minor = 0] = fact('redis_version').split('.').map(Number)
+  if (major < oldest.major || (major === oldest.major && minor < oldest.minor))
+    throw configurationFailure(
+      `REDIS_URL names Redis ${fact('redis_version')}, and Tasktide needs Redis 6.2, Valkey 7.2 or later: upgrade it, or name another`,
+    )
+  if (fact('role') === 'slave') throw replica()
+  const policy = fact('maxmemory_policy')
+  if (policy !== '' && policy !== 'noeviction')
+    log.warn(
+      { policy },
+      `REDIS_URL: Redis evicts keys when its memory is full (maxmemory-policy ${policy}): set maxmemory-policy noeviction`,
+    )
+}
+
+export interface RedisHealth {
+  status: 'up' | 'degraded'
+  /** Why it is degraded: one sentence without an address. */
+  reason?: string
+}
+
+export type RedisProbe = () => Promise<RedisHealth>
+
+const probeTimeoutMs = 800
+const probeEveryMs = 500
+const probeKey = 'tide:probe'
+const probeSeconds = 60
+
+/**
+ * Whether Redis takes a write: a connection alone does not say that (memory, disk, a replica). However often it is
+ * asked, Redis is asked at most twice a second.
+ */
+export const createRedisProbe = ({ client }: RedisConnection): RedisProbe => {
+  let askedAt = -Infinity
+  let answer: Promise<RedisHealth>
+  return () => {
+    if (performance.now() - askedAt >= probeEveryMs) {
+      askedAt = performance.now()
+      answer = probe(client)
+    }
+    return answer
+  }
+}
+
+const probe = async (client: RedisConnection['client']): Promise<RedisHealth> => {
+  if (client.status !== 'ready') return { status: 'degraded', reason: 'Redis is away' }
+  try {
+    await withTimeout(probeTimeoutMs, 'writing to Redis', client.set(probeKey, '1', 'EX', probeSeconds))
+    return { status: 'up' }
+  } catch (error) {
+    const sentence = redisAnswer(error)?.message.replace(/^REDIS_URL:? /, '')
+    return { status: 'degraded', reason: sentence ?? 'Redis does not answer in time' }
+  }
+}

@@ -1,0 +1,86 @@
+// Bringing rows of the version before into the one form of text, while servers of both versions write. Invariant: a
+// step is one transaction of at most `batchSize` rows, and so of as many entries for one scope as sockets are sent
+// one by one; a step that is lost is done again, one that is done finds nothing.
+import { tryLockLoop } from '../../db/leases.ts'
+import { examineProjects, examineUsers, type Examined } from '../../db/tasks/text-form.ts'
+import type { Queryable, Tx } from '../../db/client.ts'
+import { bringProjectAlong, bringUserAlong, type Brought } from '../../domain/users/normalise-names.ts'
+import { bringTasksAlong, type BroughtAlong } from '../../domain/tasks/task-words.ts'
+import { writeAsSystem, type SystemChange, type SystemWriteDeps } from '../../domain/write.ts'
+import type { Log } from '../../log.ts'
+
+const batchSize = 200
+
+export interface TextFormDeps extends SystemWriteDeps {
+  log: Log
+  signal: AbortSignal
+}
+
+/** Until no task is without words; does nothing while another worker is at it. Logs and answers what was done. */
+export const bringTasksIntoForm = async (deps: TextFormDeps): Promise<BroughtAlong> => {
+  const done: BroughtAlong = { tasks: 0, changed: 0, mergedTags: 0 }
+  while (!deps.signal.aborted) {
+    const step = await writeAsSystem(deps, async (tx) =>
+      (await tryLockLoop(tx, 'text'))
+        ? bringTasksAlong(tx, batchSize)
+        : { value: { tasks: 0, changed: 0, mergedTags: 0 }, entries: [] },
+    )
+    if (step.tasks === 0) break
+    done.tasks += step.tasks
+    done.changed += step.changed
+    done.mergedTags += step.mergedTags
+  }
+  if (done.tasks > 0) deps.log.info(done, 'tasks of the version before can be searched by their words')
+  return done
+}
+
+export interface NamesDone {
+  users: number
+  projects: number
+  /** Accounts whose address would be that of another one: left for a person to decide. */
+  collidingUsers: string[]
+}
+
+/** Rows that are looked at in one statement. */
+const pageSize = 5_000
+const firstId = '00000000-0000-0000-0000-000000000000'
+
+/** Every account and project once, by ascending id. Logs what was done, addresses never. */
+export const bringNamesIntoForm = async (deps: TextFormDeps): Promise<NamesDone> => {
+  const done: NamesDone = { users: 0, projects: 0, collidingUsers: [] }
+  await walk(deps, examineUsers, bringUserAlong, (id, brought) => {
+    if (brought === 'changed') done.users += 1
+    if (brought === 'collides') done.collidingUsers.push(id)
+  })
+  await walk(deps, examineProjects, bringProjectAlong, (_id, brought) => {
+    if (brought === 'changed') done.projects += 1
+  })
+  if (done.users + done.projects > 0)
+    deps.log.info(
+      { users: done.users, projects: done.projects },
+      'names of the version before were normalised',
+    )
+  if (done.collidingUsers.length > 0)
+    deps.log.warn(
+      { userIds: done.collidingUsers },
+      'these accounts have the address of another one in a different Unicode form: change the address of one of each',
+    )
+  return done
+}
+
+const walk = async (
+  deps: TextFormDeps,
+  examine: (sql: Queryable, after: string, limit: number) => Promise<Examined[]>,
+  bring: (tx: Tx, id: string) => Promise<SystemChange<Brought>>,
+  note: (id: string, brought: Brought) => void,
+): Promise<void> => {
+  for (let after: string | undefined = firstId; after !== undefined && !deps.signal.aborted;) {
+    const from: string = after
+    const rows = await deps.db.read((sql) => examine(sql, from, pageSize))
+    for (const { id, isNormal } of rows) {
+      if (isNormal || deps.signal.aborted) continue
+      note(id, await writeAsSystem(deps, (tx) => bring(tx, id)))
+    }
+    after = rows.length === pageSize ? rows.at(-1)!.id : undefined
+  }
+}
