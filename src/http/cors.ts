@@ -1,6 +1,6 @@
 // Which web pages may call: those of the server's own origin and of the allow-list, to the letter, scheme and port
 // too. The plugin would tell every page what an allowed one may do, and routes OPTIONS for paths that do not exist;
-// so it only decides, and preflights are answered here.
+// so it only decides, and the pipeline answers preflights.
 import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
 import { isAllowedOrigin, type OriginConfig } from '../auth/origin.ts'
@@ -38,7 +38,7 @@ const permissions = [
   'access-control-expose-headers',
 ]
 
-/** Marks every answer for the page that asked, and answers preflights. */
+/** Marks every answer for the page that asked. */
 export const crossOrigin = (config: OriginConfig) =>
   new Elysia({ name: 'cross-origin' })
     .use(
@@ -54,11 +54,12 @@ export const crossOrigin = (config: OriginConfig) =>
     .onRequest(({ request, set: { headers } }) => {
       const isAllowed = headers['access-control-allow-origin'] !== undefined
       if (!isAllowed) for (const name of permissions) delete headers[name]
-      if (request.method !== 'OPTIONS' || !request.headers.has('access-control-request-method'))
-        return undefined
-      if (isAllowed) {
+      if (isAllowed && isPreflight(request)) {
         headers['access-control-allow-methods'] = methods
         headers['access-control-max-age'] = String(maxAgeSeconds)
       }
-      return new Response(null, { status: 204 })
     })
+
+/** Whether a browser asks what a page may do, on any path. */
+export const isPreflight = ({ method, headers }: Request): boolean =>
+  method === 'OPTIONS' && headers.has('access-control-request-method')

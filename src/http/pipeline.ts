@@ -8,6 +8,7 @@ import { toCanonical } from '../model/canonical.ts'
 import { limitRequest, requireWritable } from './allowance.ts'
 import { readJson } from './body/json.ts'
 import { clientAddress } from './client-address.ts'
+import { isPreflight } from './cors.ts'
 import { problem } from './errors.ts'
 import { requirePlace } from './exact-path.ts'
 import { checkRequest, type RouteSchemas } from './faults.ts'
@@ -32,6 +33,8 @@ export const requestPipeline = (deps: Deps, routes: RouteTable) =>
       Object.assign(headers, securityHeaders)
       headers['X-Request-Id'] = facts.id
       if (deps.config.env === 'production') headers['Strict-Transport-Security'] = 'max-age=31536000'
+      if (isPreflight(request))
+        return new Response(null, { status: 204, headers: { 'Cache-Control': 'no-store' } })
       if (!hasValidHost(request)) throw new AppError('bad_request', 'The Host header must name one host')
       const { bodies } = deps
       // Until it was read. The answer before that ends the connection, or Bun would go on taking the body.
@@ -46,6 +49,7 @@ export const requestPipeline = (deps: Deps, routes: RouteTable) =>
       if (isLimited(path)) requireWritable(deps, request, headers)
       if (facts.identity) bodies.identified(request, facts.identity.actor.userId)
       requireFewParameters(request)
+      return undefined
     })
     .onParse({ as: 'global' }, async ({ request, contentType, set }) => {
       const value = await readJson(request, contentType, deps.config.bodyDeadlineSeconds * 1_000)

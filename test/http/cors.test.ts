@@ -35,6 +35,16 @@ test.each([listed, app])('a preflight from the listed origin %s is told what it 
   expect(headers.get('vary')).toBe('Origin')
 })
 
+test('a preflight has the headers of every answer', async () => {
+  const { headers } = await preflight(listed)
+  expect(headers.get('x-content-type-options')).toBe('nosniff')
+  expect(headers.get('content-security-policy')).toBe("default-src 'none'; frame-ancestors 'none'")
+  expect(headers.get('referrer-policy')).toBe('no-referrer')
+  expect(headers.get('strict-transport-security')).toBe('max-age=31536000')
+  expect(headers.get('cache-control')).toBe('no-store')
+  expect(headers.get('x-request-id')).toMatch(/^\S+$/)
+})
+
 test.each([
   ['an unlisted origin', 'https://evil.example'],
   ['the http twin of a listed one', 'http://tasks.example.com'],
