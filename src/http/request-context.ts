@@ -85,7 +85,7 @@ export const ifMatchOf = (request: Request): number[] | null => {
   const tags = tagsIn(header)
   if (tags.includes('*')) return null
   return tags.flatMap((tag) => {
-    const version = /^(\d{1,15})(?:\.\w+)?$/.exec(tag)?.[1]
+    const version = /^([1-9]\d{0,14})(?:\.(?:owner|editor|viewer))?$/.exec(tag)?.[1]
     return version === undefined ? [] : [Number(version)]
   })
 }

@@ -51,6 +51,8 @@ describe.each(versioned)('If-Match on a %s', (_what, make, change, base) => {
     'none',
     '"1',
     '"1 "',
+    '"01"',
+    '"1.gzip"',
   ]
 
   test('accepts every spelling of its tag', async () => {
