@@ -52,8 +52,10 @@ interface Read {
   bytes: number
 }
 
-/** Tasks of a page end with the one that reaches this, as JSON; the first is always there. */
+/** A page as JSON is no longer than this, unless its first task makes it so. */
 export const pageBytes = 4 * 1024 * 1024
+/** Of a page, what is neither project, member nor task. */
+const frameBytes = 1024
 
 const sharedForMs = 2_000
 /** Reads kept at once, and bytes of tasks in all of them. */
@@ -194,10 +196,13 @@ const readPage = (
       const members = await selectMembers(tx, projectId, everybody)
       const rows = await selectTasksAfter(tx, projectId, place, { limit, maxBytes: pageBytes })
       const cursor = place?.cursor ?? formatCursor({ epoch, shard, seq })
-      const { tasks, bytes, last } = fitting(rows)
-      return {
+      const head = {
         project: toProject(row, 'viewer'), // replaced for each caller
         members: members.map(toMember), // one read is shared by all readers, so that no address is in it
+      }
+      const { tasks, bytes, last } = fitting(rows, pageBytes - frameBytes - jsonBytesOf(head))
+      return {
+        ...head,
         tasks,
         bytes,
         cursor,
@@ -207,15 +212,21 @@ const readPage = (
     { deadlineMs },
   )
 
-/** As many tasks as a page holds, and the place of the last where more follow. Escapes make text longer than it is. */
-const fitting = (rows: PagedTask[]): { tasks: string[]; bytes: number; last: TaskPlace | null } => {
+const jsonBytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))
+
+/** As many tasks as `room` holds, and the place of the last where more follow. Escapes make text longer than it is. */
+const fitting = (
+  rows: PagedTask[],
+  room: number,
+): { tasks: string[]; bytes: number; last: TaskPlace | null } => {
   const tasks: string[] = []
   let bytes = 0
   for (const [index, { hasNext, ...task }] of rows.entries()) {
-    if (bytes >= pageBytes) return { tasks, bytes, last: placeOf(rows[index - 1]!) }
     const json = JSON.stringify(task)
+    const size = Buffer.byteLength(json) + 1 // and a comma
+    if (index > 0 && bytes + size > room) return { tasks, bytes, last: placeOf(rows[index - 1]!) }
     tasks.push(json)
-    bytes += Buffer.byteLength(json)
+    bytes += size
     if (index === rows.length - 1 && hasNext) return { tasks, bytes, last: placeOf(task) }
   }
   return { tasks, bytes, last: null }

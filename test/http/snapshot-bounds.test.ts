@@ -44,14 +44,15 @@ test('a page ends where it holds 4 MiB, and nextAfter goes on until every task w
     const answer = await page(`limit=5000${after}`)
     expect(answer.status).toBe(200)
     const bytes = Buffer.byteLength(JSON.stringify(answer.body))
-    expect(bytes).toBeLessThan(pageBytes + 100_000)
+    expect(bytes).toBeLessThanOrEqual(pageBytes)
     cursor ??= answer.body.cursor
     expect(answer.body.cursor).toBe(cursor)
     ids.push(...answer.body.tasks.map(({ id }: { id: string }) => id))
     after = answer.body.nextAfter === null ? '' : `&after=${answer.body.nextAfter}`
     pages += 1
   } while (after !== '')
-  expect(pages).toBe(Math.ceil((tasks * descriptionBytes) / pageBytes))
+  const least = Math.ceil((tasks * descriptionBytes) / pageBytes)
+  expect(pages).toBeWithin(least, least + 3)
   expect([ids.length, new Set(ids).size]).toEqual([tasks, tasks])
 })
 
@@ -61,7 +62,7 @@ test('text that is longer as JSON is counted as JSON', async () => {
   let seen = 0
   for (let after = ''; ;) {
     const { body } = await page(`limit=5000${after}`, id)
-    expect(Buffer.byteLength(JSON.stringify(body))).toBeLessThan(pageBytes + 100_000)
+    expect(Buffer.byteLength(JSON.stringify(body))).toBeLessThanOrEqual(pageBytes)
     seen += body.tasks.length
     if (body.nextAfter === null) break
     after = `&after=${body.nextAfter}`
