@@ -7,8 +7,8 @@ import { openLeases } from '../db/leases.ts'
 import type { Publisher } from '../domain/write.ts'
 import type { RedisProbe } from '../redis/redis-check.ts'
 import type { Redis, RedisConnection } from '../redis/connection.ts'
-import { Ring } from '../changelog/ring.ts'
-import { Tail } from '../changelog/tail.ts'
+import { Ring } from '../changelog/follower/ring.ts'
+import { Tail } from '../changelog/follower/tail.ts'
 import type { Log } from '../log.ts'
 import {
   ShardConsumer,

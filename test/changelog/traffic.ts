@@ -1,7 +1,7 @@
 // Writers at a steady rate, and a tail whose ledger is compared with the whole log at the end.
 import { readHeads } from '../../src/db/log/feed.ts'
 import type { Publisher } from '../../src/domain/write.ts'
-import { Tail, type TailOptions } from '../../src/changelog/tail.ts'
+import { Tail, type TailOptions } from '../../src/changelog/follower/tail.ts'
 import type { LogEntry } from '../../src/model/event.ts'
 import { eventually } from '../support/eventually.ts'
 import { Ledger, type Heard, type Verdict } from './ledger.ts'

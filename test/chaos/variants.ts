@@ -33,7 +33,7 @@ export const variants: Record<string, Edit[]> = {
       to: `const pushing = pushEntries(redis, epoch, shard, batch); setImmediate(() => ${point('pushing')}); const top = await pushing; ${point('pushed')}`,
     },
     {
-      file: 'changelog/hub.ts',
+      file: 'changelog/follower/hub.ts',
       from: '      if (isMore) value.onBacklog',
       to: `      if (count === 3) ${point('fan-out')}\n      if (isMore) value.onBacklog`,
     },
@@ -46,7 +46,7 @@ export const variants: Record<string, Edit[]> = {
   /** Says on SIGUSR2 what it holds. */
   inspected: [
     // Full before anything is measured.
-    { file: 'changelog/ring.ts', from: 'maxEntries = 2_000', to: 'maxEntries = 20' },
+    { file: 'changelog/follower/ring.ts', from: 'maxEntries = 2_000', to: 'maxEntries = 20' },
     {
       file: 'app/compose.ts',
       from: 'const server = listen(deps, sockets, listening)',
@@ -61,12 +61,12 @@ export const variants: Record<string, Edit[]> = {
   /** A shard's next entry without a number check: what a wiped stream left out is never heard. */
   'contiguity-unchecked': [
     {
-      file: 'changelog/tail.ts',
+      file: 'changelog/follower/tail.ts',
       from: 'while (to < entries.length && entries[to]!.seq === position + 1 + to - from) to += 1',
       to: 'to = entries.length',
     },
     {
-      file: 'changelog/tail.ts',
+      file: 'changelog/follower/tail.ts',
       from: 'this.#positions[shard] = position + next.length\n',
       to: 'this.#positions[shard] = next.at(-1)!.seq\n',
     },
@@ -109,12 +109,12 @@ export const variants: Record<string, Edit[]> = {
   /** Everybody hears everything. */
   'scope-unchecked': [
     {
-      file: 'changelog/hub.ts',
+      file: 'changelog/follower/hub.ts',
       from: 'if (entries.length === 1) return this.#publishToScope(entries[0]!.scope, entries)',
       to: '',
     },
     {
-      file: 'changelog/hub.ts',
+      file: 'changelog/follower/hub.ts',
       from: 'this.#publishToScope(scope, ofScope)',
       to: 'for (const other of this.#scopes.keys()) this.#publishToScope(other, ofScope)',
     },

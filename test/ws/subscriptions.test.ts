@@ -1,6 +1,6 @@
 // Joining and catching up, a step of the event loop at a time: nobody who waits is left waiting.
 import { expect, test } from 'bun:test'
-import { Hub } from '../../src/changelog/hub.ts'
+import { Hub } from '../../src/changelog/follower/hub.ts'
 import { newLiveStats } from '../../src/changelog/live-stats.ts'
 import { projectScope, shardOf } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'

@@ -1,7 +1,7 @@
 // The log as consumers read it: known as far as the tail is, read from memory, the stream or PostgreSQL, and
 // waited for without asking.
-import type { Ring } from '../../changelog/ring.ts'
-import { readLog, type ReplayDeps } from '../../changelog/read-log.ts'
+import type { Ring } from '../../changelog/follower/ring.ts'
+import { readLog, type ReplayDeps } from '../../changelog/follower/read-log.ts'
 import { shardCount } from '../../model/event.ts'
 import type { LogSource } from './shard-consumer.ts'
 

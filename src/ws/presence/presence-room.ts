@@ -4,7 +4,7 @@
 import type { Actor } from '../../domain/actor.ts'
 import { findPlace, type PresenceKey } from '../../domain/presence.ts'
 import { isTransient, unavailable } from '../../errors.ts'
-import type { Subscriber } from '../../changelog/hub.ts'
+import type { Subscriber } from '../../changelog/follower/hub.ts'
 import { projectScope, type LogEntry } from '../../model/event.ts'
 import type { SocketsDeps } from '../connection-handle.ts'
 import type { ErrorFrameCode } from '../protocol.ts'

@@ -2,13 +2,13 @@
 // speed and PostgreSQL for certainty; both hand what they have to `#deliver`, which alone moves the positions and
 // lets through only the very next number. That one check makes any loss of Redis harmless.
 import { setImmediate } from 'node:timers/promises'
-import type { Database } from '../db/client.ts'
-import { readHeads, readShard, type Heads } from '../db/log/feed.ts'
-import { messageOf } from '../errors.ts'
-import type { Log } from '../log.ts'
-import type { LogEntry } from '../model/event.ts'
-import { backoffMs, pause } from '../async/pause.ts'
-import type { RedisConnection } from '../redis/connection.ts'
+import type { Database } from '../../db/client.ts'
+import { readHeads, readShard, type Heads } from '../../db/log/feed.ts'
+import { messageOf } from '../../errors.ts'
+import type { Log } from '../../log.ts'
+import type { LogEntry } from '../../model/event.ts'
+import { backoffMs, pause } from '../../async/pause.ts'
+import type { RedisConnection } from '../../redis/connection.ts'
 import { isContiguous } from './read-log.ts'
 import { StreamReader } from './stream-reader.ts'
 

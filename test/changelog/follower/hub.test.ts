@@ -1,8 +1,8 @@
 // Fan-out within a process: order, controls first, and not keeping the process from everything else.
 import { expect, test } from 'bun:test'
-import { Hub, type Subscriber } from '../../src/changelog/hub.ts'
-import { projectScope, type Control, type LogEntry, type Scope } from '../../src/model/event.ts'
-import { eventually } from '../support/eventually.ts'
+import { Hub, type Subscriber } from '../../../src/changelog/follower/hub.ts'
+import { projectScope, type Control, type LogEntry, type Scope } from '../../../src/model/event.ts'
+import { eventually } from '../../support/eventually.ts'
 
 const scope = projectScope('a')
 

@@ -1,9 +1,9 @@
 // The connection that blocks: one XREAD over the streams of all shards. Invariant: a read ends within its
 // deadline, and a connection that missed it or failed is replaced by the next read.
-import type { LogEntry } from '../model/event.ts'
-import type { RedisConnection } from '../redis/connection.ts'
-import { streamKey } from './stream.ts'
-import { decodeEntry, type RawEntry } from './stream-entry.ts'
+import type { LogEntry } from '../../model/event.ts'
+import type { RedisConnection } from '../../redis/connection.ts'
+import { streamKey } from '../stream.ts'
+import { decodeEntry, type RawEntry } from '../stream-entry.ts'
 
 export interface StreamBatch {
   shard: number

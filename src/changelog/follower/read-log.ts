@@ -1,11 +1,11 @@
 // Reading the log from any place in it: from memory, else from the stream, else from PostgreSQL, whichever has
 // the very next number. Redis being slow or away only makes it slower.
-import type { Database } from '../db/client.ts'
-import { readShard } from '../db/log/feed.ts'
-import type { LogEntry } from '../model/event.ts'
-import type { Redis } from '../redis/connection.ts'
+import type { Database } from '../../db/client.ts'
+import { readShard } from '../../db/log/feed.ts'
+import type { LogEntry } from '../../model/event.ts'
+import type { Redis } from '../../redis/connection.ts'
 import type { Ring } from './ring.ts'
-import { readStream } from './stream.ts'
+import { readStream } from '../stream.ts'
 
 export interface ReplayDeps {
   ring?: Ring | undefined

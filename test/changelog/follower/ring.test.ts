@@ -1,10 +1,10 @@
 // What a process remembers of each shard: contiguous, bounded in entries and bytes, and never an answer with a hole.
 import { expect, test } from 'bun:test'
 import * as fc from 'fast-check'
-import { Ring } from '../../src/changelog/ring.ts'
-import type { LogEntry } from '../../src/model/event.ts'
-import { seed } from './seed.ts'
-import { scopeOf } from './world.ts'
+import { Ring } from '../../../src/changelog/follower/ring.ts'
+import type { LogEntry } from '../../../src/model/event.ts'
+import { seed } from '../seed.ts'
+import { scopeOf } from '../world.ts'
 
 const entryAt = (seq: number, frameBytes = 0): LogEntry => ({
   shard: 3,

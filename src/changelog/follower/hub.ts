@@ -2,7 +2,7 @@
 // order, each once; a control entry has taken effect here before any entry after it is delivered. A fan-out to
 // thousands does not keep the process from everything else: past its slice the rest are told in later turns.
 import { setImmediate } from 'node:timers/promises'
-import type { LogEntry, Scope } from '../model/event.ts'
+import type { LogEntry, Scope } from '../../model/event.ts'
 
 export interface Subscriber {
   /** Entries of the subscribed scope, ascending. Must not wait; what it throws is a failure of the hub. */
