@@ -58,9 +58,12 @@ const isHeld = (header: string, tag: string): boolean => {
   return tagsIn(header).some((held) => held === '*' || held === own)
 }
 
-/** Runs a write for a request: its Idempotency-Key in, its answer (also a repeated one) with `Tide-Cursor` out. */
+/**
+ * Runs a write for a request: its Idempotency-Key in, its answer (also a repeated one) with `Tide-Cursor` out.
+ * @param context `fingerprintKey` for bodies with passwords.
+ */
 export const mutate = async <T>(
-  { request, actor }: { request: Request; actor: Actor },
+  { request, actor, fingerprintKey }: { request: Request; actor: Actor; fingerprintKey?: Uint8Array },
   render: (value: T) => StoredResponse,
   run: (write: WriteRequest<T>) => Promise<WriteResult<T>>,
 ): Promise<Response> => {
@@ -73,7 +76,7 @@ export const mutate = async <T>(
           key,
           method: request.method,
           path: lowerCaseIds(pathOf(request)),
-          fingerprint: fingerprintOf(body),
+          fingerprint: fingerprintOf(body, fingerprintKey),
           texts: () => longTextsIn(body),
         }
   const outcome = await run({ actor, claim, render })

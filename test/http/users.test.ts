@@ -122,6 +122,22 @@ test('a new password or address repeated under its key is answered again, althou
   expect([other.status, other.body.code]).toEqual([422, 'idempotency_key_reused'])
 })
 
+test('no plain digest of a password is kept for repeats', async () => {
+  const bob = await world.register('Bob')
+  const key = Bun.randomUUIDv7()
+  const body = { currentPassword: testPassword, password: 'another horse battery' }
+  const headers = { 'Idempotency-Key': key }
+  expect(
+    (await world.call('PUT', '/api/users/me/password', { token: bob.token, body, headers })).status,
+  ).toBe(204)
+  const [row] = await world.server.deps.db.read(
+    (sql) => sql<{ fingerprint: Uint8Array }[]>`select fingerprint from idempotency_keys where key = ${key}`,
+  )
+  const plain = new Bun.CryptoHasher('sha256').update(JSON.stringify(body)).digest('hex')
+  expect(row!.fingerprint).toHaveLength(32)
+  expect(Buffer.from(row!.fingerprint).toString('hex')).not.toBe(plain)
+})
+
 test('deleting an account refuses what is no Idempotency-Key', async () => {
   const bob = await world.register('Bob')
   const headers = { 'Idempotency-Key': 'a b' }

@@ -1,10 +1,19 @@
 // When two bodies are the same request: when they are the same JSON value. Order of members and white space do not
 // count, so that a client may serialise a retry anew.
+import type { Config } from '../../config.ts'
 import { isLongText } from '../../model/event.ts'
 
-/** SHA-256 of the value with sorted member names. @param body as it was parsed, undefined for none. */
-export const fingerprintOf = (body: unknown): Uint8Array =>
-  new Bun.CryptoHasher('sha256').update(body === undefined ? '' : canonicalJson(body)).digest()
+/**
+ * SHA-256 of the value with sorted member names; HMAC-SHA-256 under a key for a body with a password, which a plain
+ * digest would let a reader of the database try out.
+ * @param body as it was parsed, undefined for none.
+ */
+export const fingerprintOf = (body: unknown, key?: Uint8Array): Uint8Array =>
+  new Bun.CryptoHasher('sha256', key).update(body === undefined ? '' : canonicalJson(body)).digest()
+
+/** The key for fingerprints of bodies with passwords, derived from the signing key. */
+export const fingerprintKeyOf = ({ jwtKeys: [{ secret }] }: Pick<Config, 'jwtKeys'>): Uint8Array =>
+  new Bun.CryptoHasher('sha256', secret).update('tasktide idempotency fingerprint v1').digest()
 
 /** Bounded by what `readJson` lets through: 1 MiB, 32 levels, 10,000 members. */
 const canonicalJson = (value: unknown): string => {

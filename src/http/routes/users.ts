@@ -9,6 +9,7 @@ import { Id } from '../../model/scalar.ts'
 import { Text } from '../../model/text.ts'
 import { PublicUser, User } from '../../model/user.ts'
 import { passwordCheck } from '../allowance.ts'
+import { fingerprintKeyOf } from '../body/fingerprint.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { pageOf } from '../page.ts'
 import { Whole } from '../query.ts'
@@ -32,6 +33,7 @@ const search = Type.Object(
 )
 
 export const userRoutes = (deps: Deps) => {
+  const fingerprintKey = fingerprintKeyOf(deps.config)
   /** The same with every password check under the limits of this request's address and account. */
   const checked = (request: Request, headers: Record<string, string | number>) => ({
     ...deps,
@@ -46,7 +48,9 @@ export const userRoutes = (deps: Deps) => {
     .patch(
       '/me',
       ({ actor, request, body, set }) =>
-        mutate({ request, actor }, render, (write) => updateMe(checked(request, set.headers), write, body)),
+        mutate({ request, actor, fingerprintKey }, render, (write) =>
+          updateMe(checked(request, set.headers), write, body),
+        ),
       {
         body: UserPatch,
         response: { 200: User },
@@ -69,7 +73,7 @@ export const userRoutes = (deps: Deps) => {
     .put(
       '/me/password',
       ({ actor, request, body, set }) =>
-        mutate({ request, actor }, noContent, (write) =>
+        mutate({ request, actor, fingerprintKey }, noContent, (write) =>
           changePassword(checked(request, set.headers), write, body),
         ),
       {
