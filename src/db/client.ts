@@ -21,7 +21,15 @@ export type Tx = Queryable & { readonly [inTransaction]: true }
 export interface CallOptions {
   /** For the whole call: waiting, statements, retries. */
   deadlineMs?: number
+  /** How many of the caller's turns the call counts for (1). */
+  weight?: number
 }
+
+/**
+ * Of calls that keep PostgreSQL busy for tens of milliseconds, such as searches and changes of many tasks: a caller has
+ * two of them in flight, where eight would occupy every core.
+ */
+export const heavy = { weight: 4 } as const satisfies CallOptions
 
 /** All three throw AppError: `unavailable` when PostgreSQL is away, slow, or the outcome of a COMMIT unknown. */
 export interface DatabaseCalls {
@@ -99,11 +107,11 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   let refused = { reason: '', at: -Infinity }
   const within = async <T>(
     caller: string | null,
-    deadlineMs: number,
+    { deadlineMs = defaultDeadlineMs, weight = 1 }: CallOptions,
     run: (call: Call) => Promise<T>,
   ): Promise<T> => {
     const call: Call = { expired: false }
-    const turn = caller === null ? null : calls.enter(caller)
+    const turn = caller === null ? null : calls.enter(caller, weight)
     /** Holds the turn until the statements have ended, which may be after the deadline. */
     const inTurn = async (): Promise<T> => {
       try {
@@ -152,9 +160,9 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     mode: string,
     isReadOnly: boolean,
     work: (tx: Tx) => Promise<T>,
-    deadlineMs: number,
+    options: CallOptions,
   ) =>
-    within(caller, deadlineMs, (call) => {
+    within(caller, options, (call) => {
       let stage: 'waiting' | 'working' | 'committing' = 'waiting'
       const isSafe = (error: unknown): boolean =>
         isConnectionLost(error) ? isReadOnly || stage === 'waiting' : isConflict(error) && stage === 'working'
@@ -178,12 +186,12 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     })
 
   const verbsOf = (caller: string | null): DatabaseCalls => ({
-    read: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
-      within(caller, deadlineMs, (call) => retrying(call, isConnectionLost, () => work(pool))),
-    transact: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
-      transaction(caller, 'isolation level read committed', false, work, deadlineMs),
-    snapshot: (work, { deadlineMs = defaultDeadlineMs } = {}) =>
-      transaction(caller, 'isolation level repeatable read read only', true, work, deadlineMs),
+    read: (work, options = {}) =>
+      within(caller, options, (call) => retrying(call, isConnectionLost, () => work(pool))),
+    transact: (work, options = {}) =>
+      transaction(caller, 'isolation level read committed', false, work, options),
+    snapshot: (work, options = {}) =>
+      transaction(caller, 'isolation level repeatable read read only', true, work, options),
     refusedWrite: () => (performance.now() - refused.at < refusalCountsMs ? refused.reason : null),
   })
 

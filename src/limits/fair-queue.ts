@@ -6,7 +6,7 @@ import { AppError } from '../errors.ts'
 export interface FairQueueOptions {
   /** Turns held at once by all callers. */
   atOnce: number
-  /** Turns held at once by one caller. */
+  /** Turns held at once by one caller, each counted with its weight. */
   perCaller: number
   /** Entries waiting of one caller; beyond them `enter` refuses. */
   maxWaiting: number
@@ -21,9 +21,15 @@ export interface Turn {
   leave(): void
 }
 
+interface Entry {
+  weight: number
+  begin(): void
+}
+
 interface Caller {
+  /** Weights of its turns. */
   running: number
-  waiting: Set<() => void>
+  waiting: Set<Entry>
 }
 
 export class FairQueue {
@@ -47,19 +53,26 @@ export class FairQueue {
     return this.#callers.get(caller)?.waiting.size ?? 0
   }
 
-  /** @throws AppError 429 `rate_limited` when the caller's queue is full. */
-  enter(key: string): Turn {
+  /**
+   * @param weight how many of the caller's turns this one counts for, at most all of them; for all callers together it
+   *   counts as one.
+   * @throws AppError 429 `rate_limited` when the caller's queue is full.
+   */
+  enter(key: string, weight = 1): Turn {
     const caller = this.#callers.get(key) ?? { running: 0, waiting: new Set() }
     if (caller.waiting.size >= this.options.maxWaiting)
       throw new AppError('rate_limited', 'Too many of your requests wait for their turn', { retryAfter: 1 })
     this.#callers.set(key, caller)
     const { promise, resolve } = Promise.withResolvers<void>()
     let state: 'waiting' | 'held' | 'left' = 'waiting'
-    const begin = (): void => {
-      state = 'held'
-      resolve()
+    const entry: Entry = {
+      weight: Math.min(weight, this.options.perCaller),
+      begin: () => {
+        state = 'held'
+        resolve()
+      },
     }
-    caller.waiting.add(begin)
+    caller.waiting.add(entry)
     this.#offer(key, caller)
     this.#dispatch()
     return {
@@ -69,9 +82,9 @@ export class FairQueue {
       },
       leave: () => {
         if (state === 'left') return
-        if (state === 'waiting') caller.waiting.delete(begin)
+        if (state === 'waiting') caller.waiting.delete(entry)
         else {
-          caller.running -= 1
+          caller.running -= entry.weight
           this.#running -= 1
         }
         state = 'left'
@@ -94,9 +107,9 @@ export class FairQueue {
   }
 
   #offer(key: string, caller: Caller): void {
-    const isEligible = caller.waiting.size > 0 && caller.running < this.options.perCaller
-    if (!isEligible) this.#ring.delete(key)
-    else this.#ring.add(key)
+    const [next] = caller.waiting
+    if (next && caller.running + next.weight <= this.options.perCaller) this.#ring.add(key)
+    else this.#ring.delete(key)
   }
 
   #dispatch(): void {
@@ -104,13 +117,13 @@ export class FairQueue {
       const [key] = this.#ring
       if (key === undefined) return
       const caller = this.#callers.get(key)!
-      const [begin] = caller.waiting
-      caller.waiting.delete(begin!)
-      caller.running += 1
+      const [entry] = caller.waiting
+      caller.waiting.delete(entry!)
+      caller.running += entry!.weight
       this.#running += 1
       this.#ring.delete(key) // its next turn comes after those of the others
       this.#offer(key, caller)
-      begin!()
+      entry!.begin()
     }
   }
 }

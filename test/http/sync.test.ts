@@ -228,7 +228,8 @@ test('of one user four polls wait, the longest waiting is answered for a fifth, 
   await waiting(anna, 4)
   const [first] = await Promise.all(polls.slice(1, 3))
   expect(first!.status).toBe(200)
-  expect(first!.body.scopes).toEqual([{ scope, events: [], cursor, more: false }])
+  // Its cursor is the head of the shard, which other scopes move too.
+  expect(first!.body.scopes).toEqual([{ scope, events: [], cursor: expect.any(String), more: false }])
   await say(world.server.deps, entry(scope))
   const answers = await Promise.all([polls[0]!, ...polls.slice(3)])
   for (const { body } of answers) expect(body.scopes[0].events).toHaveLength(1)

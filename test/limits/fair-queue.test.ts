@@ -84,3 +84,31 @@ test('a failure gives the turn back', async () => {
   expect(await queue.run('a', async () => 'next', 1_000)).toBe('next')
   expect(queue.size).toBe(0)
 })
+
+test('heavy turns count for several of their caller, and wait for no other caller', async () => {
+  const queue = new FairQueue({ atOnce: 6, perCaller: 8, maxWaiting: 10 })
+  const started: string[] = []
+  const enter = (name: string, caller: string, weight: number) => {
+    const turn = queue.enter(caller, weight)
+    void turn.ready.then(() => started.push(name))
+    return turn
+  }
+  const turns = [
+    enter('heavy 1', 'a', 4),
+    enter('heavy 2', 'a', 4),
+    enter('heavy 3', 'a', 4),
+    enter('light', 'a', 1),
+    enter('other', 'b', 1),
+    enter('all', 'c', 99),
+  ]
+  await settled()
+  expect(started).toEqual(['heavy 1', 'heavy 2', 'other', 'all'])
+  turns[0]!.leave()
+  await settled()
+  expect(started.slice(4)).toEqual(['heavy 3']) // in the order they came: what is light waits behind it
+  for (const turn of turns.slice(1, 3)) turn.leave()
+  await settled()
+  expect(started.slice(5)).toEqual(['light'])
+  for (const turn of turns) turn.leave()
+  expect([queue.running, queue.size]).toEqual([0, 0])
+})

@@ -1,6 +1,6 @@
 // Many tasks in one transaction, all or nothing: one patch for many (bulk), or many operations in order (batch).
 // Errors point into the request, at the id or the operation they belong to.
-import type { Tx } from '../../db/client.ts'
+import { heavy, type Tx } from '../../db/client.ts'
 import { translate } from '../../db/errors.ts'
 import { lockTrees, selectSubtree } from '../../db/tasks/task-tree.ts'
 import { lockTasks, selectProjectPlacement, selectTasks } from '../../db/tasks/tasks.ts'
@@ -29,6 +29,9 @@ export type Operation =
   | { op: 'update'; id: string; data: TaskPatch; ifVersion: number | null }
   | { op: 'delete'; id: string; ifVersion: number | null }
 
+/** Of more tasks than this a write is a heavy call of the database. */
+const manyTasks = 20
+
 /** The same patch for every task; answers them in the order of `ids`. */
 export const updateTasksInBulk = (
   deps: WriteDeps,
@@ -36,33 +39,38 @@ export const updateTasksInBulk = (
   ids: string[],
   changes: TaskPatch,
 ): Promise<WriteResult<Task[]>> =>
-  write(deps, request, async (tx) => {
-    const { actor } = request
-    const edit = (task: Task) => patched(task, changes)
-    const unique = [...new Set(ids)]
-    const lockedProjects = changes.parentId === undefined ? [] : await lockTreesFor(tx, actor, unique, edit)
-    const held = await lockAndReadTasks(tx, actor, unique)
-    const edited: Edited[] = []
-    for (const id of unique) {
-      const row = await at(`/ids/${ids.indexOf(id)}`, '', () =>
-        authorizeLockedTask(actor, held.get(id), 'write'),
-      )
-      const fields = await at('/changes', '', async () => {
-        const wanted = edit(row.task)
-        await requireAllowedFields(tx, actor, row, wanted, lockedProjects)
-        return wanted
-      })
-      edited.push({ before: row, fields })
-    }
-    const { value, entries } = await save(tx, actor, edited)
-    const byId = new Map(value.map((task) => [task.id, task]))
-    return {
-      value: ids.map((id) => byId.get(id)!),
-      entries,
-      cursorScope: cursorScopeOf(entries),
-      subject: taskSubject(...value),
-    }
-  })
+  write(
+    deps,
+    request,
+    async (tx) => {
+      const { actor } = request
+      const edit = (task: Task) => patched(task, changes)
+      const unique = [...new Set(ids)]
+      const lockedProjects = changes.parentId === undefined ? [] : await lockTreesFor(tx, actor, unique, edit)
+      const held = await lockAndReadTasks(tx, actor, unique)
+      const edited: Edited[] = []
+      for (const id of unique) {
+        const row = await at(`/ids/${ids.indexOf(id)}`, '', () =>
+          authorizeLockedTask(actor, held.get(id), 'write'),
+        )
+        const fields = await at('/changes', '', async () => {
+          const wanted = edit(row.task)
+          await requireAllowedFields(tx, actor, row, wanted, lockedProjects)
+          return wanted
+        })
+        edited.push({ before: row, fields })
+      }
+      const { value, entries } = await save(tx, actor, edited)
+      const byId = new Map(value.map((task) => [task.id, task]))
+      return {
+        value: ids.map((id) => byId.get(id)!),
+        entries,
+        cursorScope: cursorScopeOf(entries),
+        subject: taskSubject(...value),
+      }
+    },
+    ids.length > manyTasks ? heavy : {},
+  )
 
 /** Every operation in order, each seeing those before it; answers the tasks, null for a deletion. */
 export const runBatch = (
@@ -70,20 +78,25 @@ export const runBatch = (
   request: WriteRequest<(Task | null)[]>,
   operations: Operation[],
 ): Promise<WriteResult<(Task | null)[]>> =>
-  write(deps, request, async (tx) => {
-    const { actor } = request
-    await lockAhead(tx, actor, operations)
-    const value: (Task | null)[] = []
-    const entries: Entry[] = []
-    const tasks: Record<string, string> = {}
-    for (const [index, operation] of operations.entries()) {
-      const done = await at(`/operations/${index}`, '/data', () => run(tx, actor, operation))
-      value.push(done.value)
-      entries.push(...done.entries)
-      Object.assign(tasks, done.subject.tasks)
-    }
-    return { value, entries, cursorScope: cursorScopeOf(entries), subject: { tasks, projects: [] } }
-  })
+  write(
+    deps,
+    request,
+    async (tx) => {
+      const { actor } = request
+      await lockAhead(tx, actor, operations)
+      const value: (Task | null)[] = []
+      const entries: Entry[] = []
+      const tasks: Record<string, string> = {}
+      for (const [index, operation] of operations.entries()) {
+        const done = await at(`/operations/${index}`, '/data', () => run(tx, actor, operation))
+        value.push(done.value)
+        entries.push(...done.entries)
+        Object.assign(tasks, done.subject.tasks)
+      }
+      return { value, entries, cursorScope: cursorScopeOf(entries), subject: { tasks, projects: [] } }
+    },
+    operations.length > manyTasks ? heavy : {},
+  )
 
 const run = (tx: Tx, actor: Actor, operation: Operation): Promise<Effect<Task | null>> => {
   if (operation.op === 'create') return create(tx, actor, operation.data)

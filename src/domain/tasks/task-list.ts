@@ -1,4 +1,5 @@
 // Lists and search over tasks.
+import { heavy } from '../../db/client.ts'
 import { selectProjectAccess } from '../../db/projects/projects.ts'
 import {
   countTasks,
@@ -35,21 +36,24 @@ export const listTasks = (
   order: TaskOrder,
   slice: Slice,
 ): Promise<Listed<Task>> =>
-  db.of(actor.userId).read(async (sql) => {
-    const { projectId } = query
-    if (projectId !== undefined)
-      authorize(actor, await selectProjectAccess(sql, actor.userId, projectId), 'read')
-    const { search, ...rest } = query
-    const filter: TaskFilter = { ...rest }
-    if (search !== undefined) {
-      filter.words = searchWordsOf(search)
-      if (filter.words.length === 0) throw invalid({ pointer: '/search', detail: 'must contain a word' })
-    }
-    if ((filter.words ?? filter.tags) && (await hasTasksWithoutWords(sql)))
-      filter.document = documentQuery(search ?? '')
-    const [rows, total] = await Promise.all([
-      selectTaskPage(sql, actor.userId, filter, order, slice),
-      slice.page === null ? null : countTasks(sql, actor.userId, filter),
-    ])
-    return { ...listed(rows, slice.limit, { item: withoutKey, key: sortKeyOf }), total }
-  })
+  db.of(actor.userId).read(
+    async (sql) => {
+      const { projectId } = query
+      if (projectId !== undefined)
+        authorize(actor, await selectProjectAccess(sql, actor.userId, projectId), 'read')
+      const { search, ...rest } = query
+      const filter: TaskFilter = { ...rest }
+      if (search !== undefined) {
+        filter.words = searchWordsOf(search)
+        if (filter.words.length === 0) throw invalid({ pointer: '/search', detail: 'must contain a word' })
+      }
+      if ((filter.words ?? filter.tags) && (await hasTasksWithoutWords(sql)))
+        filter.document = documentQuery(search ?? '')
+      const [rows, total] = await Promise.all([
+        selectTaskPage(sql, actor.userId, filter, order, slice),
+        slice.page === null ? null : countTasks(sql, actor.userId, filter),
+      ])
+      return { ...listed(rows, slice.limit, { item: withoutKey, key: sortKeyOf }), total }
+    },
+    query.search !== undefined || slice.page !== null ? heavy : {},
+  )

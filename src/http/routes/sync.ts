@@ -2,7 +2,7 @@
 // a time, with long-polling. Frames go out as they lie in the log; nothing is parsed.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Tx } from '../../db/client.ts'
+import { heavy, type Tx } from '../../db/client.ts'
 import { readScopePage } from '../../db/log/sync.ts'
 import type { Deps } from '../../app/deps.ts'
 import type { Actor } from '../../domain/actor.ts'
@@ -119,19 +119,25 @@ interface Page {
   json: string
 }
 
+/** Of more scopes than this a read is a heavy one. */
+const manyScopes = 16
+
 /** All scopes at one state of the database, in the order asked. */
 const readPages = (deps: SyncDeps, actor: Actor, wanted: Wanted[]): Promise<Page[]> =>
-  deps.db.of(actor.userId).snapshot(async (tx) => {
-    const joined = await joinScopes(tx, actor, wanted, null)
-    const pages: Page[] = []
-    let left = answerBytes
-    for (const [index, { scope }] of wanted.entries()) {
-      const page = await readPage(deps, tx, scope, joined[index]!, left)
-      pages.push(page)
-      left -= page.bytes
-    }
-    return pages
-  })
+  deps.db.of(actor.userId).snapshot(
+    async (tx) => {
+      const joined = await joinScopes(tx, actor, wanted, null)
+      const pages: Page[] = []
+      let left = answerBytes
+      for (const [index, { scope }] of wanted.entries()) {
+        const page = await readPage(deps, tx, scope, joined[index]!, left)
+        pages.push(page)
+        left -= page.bytes
+      }
+      return pages
+    },
+    wanted.length > manyScopes ? heavy : {},
+  )
 
 const readPage = async (
   { stats }: Pick<Deps, 'stats'>,
