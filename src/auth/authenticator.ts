@@ -1,12 +1,26 @@
 // From an access token to the person behind it. Invariant: a memoised answer counts only while the log is known
 // to be followed to within a second, and is gone once the log says that it may be wrong; a look-up that was under
 // way at that moment is not kept. Otherwise the session's row is asked.
+import type { Tokens, AccessClaims } from './tokens.ts'
 import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
 import { selectSessionHolder, touchSessions } from '../db/users/sessions.ts'
-import type { AccessClaims, Authenticator, Identity, Tokens } from '../app/deps.ts'
 import { AppError, messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
+import type { Actor } from '../model/actor.ts'
 import { idOf, type LogEntry } from '../model/event.ts'
+
+/** An authenticated caller and until when its token counts. */
+export interface Identity {
+  actor: Actor
+  /** Epoch milliseconds. */
+  expiresAt: number
+}
+
+/** From a token to the person behind it: memoised while revocations are known to arrive. */
+export interface Authenticator {
+  /** 401 for a bad or expired token, with `reason: 'revoked'` for an ended session; 503 if that cannot be known now. */
+  authenticate(token: string): Promise<Identity>
+}
 
 export interface AuthenticatorDeps {
   db: CallerDatabase

@@ -1,9 +1,33 @@
 // Passwords: what is acceptable, and hashing it. Invariant: at most so many hashes run at once and at most so many
 // wait, because Bun computes them on the thread pool that also resolves names and reads files.
-import type { Passwords } from '../app/deps.ts'
+import { isCommonPassword } from './common-passwords.ts'
 import { invalid, overloaded } from '../errors.ts'
 import { createFairTurns } from '../limits/fair-turns.ts'
-import { isCommonPassword } from './common-passwords.ts'
+
+/**
+ * Argon2id behind a semaphore, so that sign-in floods cannot starve the process. `userId` names the signed-in person
+ * whom a hash is for: these have turns of their own, so that they cannot use up those of sign-ins.
+ */
+export interface Passwords {
+  hash(password: string, userId?: string): Promise<string>
+  /** Also takes as long when there is no hash, so that unknown accounts cannot be told by time. */
+  verify(password: string, hash: string | null, userId?: string): Promise<PasswordVerdict>
+}
+
+export interface PasswordVerdict {
+  valid: boolean
+  outdated: boolean
+}
+
+/**
+ * The way a request verifies a password: under the limits of failed checks. 429 `rate_limited`.
+ * @param account `userId` is null where no account has the address.
+ */
+export type PasswordCheck = (
+  account: { userId: string | null; email: string },
+  password: string,
+  hash: string | null,
+) => Promise<PasswordVerdict>
 
 /** OWASP's smallest recommended argon2id: 20 ms of one core, 19 MiB. */
 const argon2id = { algorithm: 'argon2id', memoryCost: 19_456, timeCost: 2 } as const

@@ -1,11 +1,25 @@
 // Access tokens: JWTs that say who and which session, nothing that could be out of date. Everything the jwt plugin
 // leaves open is pinned here: algorithm, type, issuer, audience, an expiry, and a header with no other parameter.
 import { jwt } from '@elysiajs/jwt'
-import type { Tokens } from '../app/deps.ts'
 import type { Config } from '../config.ts'
 import { AppError } from '../errors.ts'
 import { isId } from '../model/scalar.ts'
 import { accessTokenSeconds } from '../model/user.ts'
+
+/** Signs and checks access tokens; the only thing that knows their keys. */
+export interface Tokens {
+  /** A JWT for this session, valid for `accessTokenSeconds`. */
+  sign(claims: { userId: string; sessionId: string }): Promise<string>
+  /** The claims of a valid token; 401 `unauthenticated` or `token_expired` otherwise. */
+  verify(token: string): Promise<AccessClaims>
+}
+
+export interface AccessClaims {
+  userId: string
+  sessionId: string
+  /** Epoch milliseconds. */
+  expiresAt: number
+}
 
 const issuer = 'tasktide'
 const audience = 'tasktide-api'

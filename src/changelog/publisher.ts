@@ -3,7 +3,6 @@
 // away or slow, the sweeper repairs: the log already has it.
 import type { Database } from '../db/client.ts'
 import type { Appended } from '../db/log/feed.ts'
-import type { Publisher } from '../domain/write.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { shardCount, type LogEntry } from '../model/event.ts'
@@ -11,6 +10,11 @@ import type { Redis } from '../redis/connection.ts'
 import { repairStream } from './repair-stream.ts'
 import { batchLength, pushEntries } from './stream.ts'
 import { bytesOf } from './stream-entry.ts'
+
+/** Takes what was committed towards the readers. Never waits, never throws: the log already has it. */
+export interface Publisher {
+  publish(appended: Appended): void
+}
 
 export interface StreamPublisher extends Publisher, AsyncDisposable {
   /** Counted since the start. */

@@ -9,7 +9,8 @@ import {
 } from '../db/projects/projects.ts'
 import { selectTaskAccess, type TaskAccessRow } from '../db/tasks/shares.ts'
 import { AppError, notFound } from '../errors.ts'
-import { authorize, type Action, type Actor } from './actor.ts'
+import { authorize, type Action } from './actor.ts'
+import type { Actor } from '../model/actor.ts'
 
 /** The actor's access to a project. 404 where it may not read, 403 where it may read but not do this. */
 export const authorizeProject = async (

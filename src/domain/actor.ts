@@ -1,14 +1,7 @@
 // Who acts, and what roles let them do. One table of rights; everything else asks it.
 import { AppError, notFound } from '../errors.ts'
 import { memberRoles, type MemberRole } from '../model/project.ts'
-import type { Role } from '../model/user.ts'
-
-/** An authenticated person. The role comes from the database row, never from a token. */
-export interface Actor {
-  userId: string
-  role: Role
-  sessionId: string
-}
+import type { Actor } from '../model/actor.ts'
 
 /** The least project role each action needs. */
 const leastRole = {

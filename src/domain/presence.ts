@@ -3,7 +3,8 @@ import type { CallerDatabase } from '../db/client.ts'
 import { selectProjectAccess } from '../db/projects/projects.ts'
 import { selectTaskAccess } from '../db/tasks/shares.ts'
 import { parseNamed } from '../model/scalar.ts'
-import { can, type Actor } from './actor.ts'
+import { can } from './actor.ts'
+import type { Actor } from '../model/actor.ts'
 
 export type PresenceKey = `project:${string}` | `task:${string}`
 

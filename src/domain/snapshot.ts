@@ -22,10 +22,11 @@ import { formatCursor, parseCursor, projectScope, shardOf, userScope } from '../
 import type { ProjectSnapshot, UserSnapshot } from '../model/snapshot.ts'
 import type { Slice } from '../model/page.ts'
 import { authorizeProject } from './access.ts'
-import { effectiveRole, type Actor } from './actor.ts'
+import { effectiveRole } from './actor.ts'
 import { toMember } from './projects/members.ts'
 import { toNotification } from './notifications/inbox.ts'
 import { toProject } from './projects/projects.ts'
+import type { Actor } from '../model/actor.ts'
 
 /** A snapshot may be long; it is read at full speed and ends before the first byte is sent. Waiting is within it. */
 const deadlineMs = 10_000

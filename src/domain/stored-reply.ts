@@ -7,9 +7,10 @@ import { selectProject } from '../db/projects/projects.ts'
 import { selectTasks } from '../db/tasks/tasks.ts'
 import { notFound } from '../errors.ts'
 import { isLongText, parseCursor } from '../model/event.ts'
-import type { Actor } from './actor.ts'
 import type { Subject } from './subject.ts'
-import type { IdempotencyClaim, StoredResponse } from './write.ts'
+import type { IdempotencyClaim } from './write.ts'
+import type { StoredResponse } from '../model/stored-response.ts'
+import type { Actor } from '../model/actor.ts'
 
 /** The answer as it is stored: long texts of its subject are empty, and listed. */
 export const cutTexts = (

@@ -4,7 +4,8 @@ import { selectProjectAccess } from '../db/projects/projects.ts'
 import type { Tx } from '../db/client.ts'
 import { selectTasks } from '../db/tasks/tasks.ts'
 import type { Task } from '../model/task.ts'
-import { authorize, type Actor } from './actor.ts'
+import { authorize } from './actor.ts'
+import type { Actor } from '../model/actor.ts'
 
 /** Plain data: it is stored beside the answer. */
 export interface Subject {

@@ -4,10 +4,9 @@ import type { Queryable } from '../db/client.ts'
 import { selectMissed, selectStandings, type Lack, type Missed } from '../db/log/sync.ts'
 import { parseNamed } from '../model/scalar.ts'
 import { idOf, shardOf, userScope, type Position, type Scope } from '../model/event.ts'
-import { can, type Actor } from './actor.ts'
-
-/** Why a cursor can no longer be continued from: read the snapshot, join with its cursor. */
-export type ResyncReason = 'too_old' | 'epoch' | 'ahead' | 'gap' | 'access'
+import { can } from './actor.ts'
+import type { Actor } from '../model/actor.ts'
+import type { ResyncReason } from '../model/frames.ts'
 
 export type Joined =
   | {

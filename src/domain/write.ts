@@ -5,16 +5,11 @@ import type { CallerDatabase, CallOptions, DatabaseCalls, Tx } from '../db/clien
 import { append, cursorOf, type Appended } from '../db/log/feed.ts'
 import { claimKey, fillKey, selectKept, type KeptReply } from '../db/log/idempotency.ts'
 import type { Entry, Scope } from '../model/event.ts'
-import type { Actor } from './actor.ts'
 import { cutTexts, fillTexts } from './stored-reply.ts'
 import { requireReadableSubject, type Subject } from './subject.ts'
-
-/** A finished answer, as it is sent and as it is kept for repeats. */
-export interface StoredResponse {
-  status: number
-  headers: Record<string, string>
-  body: string | null
-}
+import type { Publisher } from '../changelog/publisher.ts'
+import type { StoredResponse } from '../model/stored-response.ts'
+import type { Actor } from '../model/actor.ts'
 
 /** A request's Idempotency-Key and what makes it the same request. */
 export interface IdempotencyClaim {
@@ -50,11 +45,6 @@ export type WriteResult<T> =
   /** `loggedBytes`: what the write appended to the log. */
   | { kind: 'done'; value: T; cursor: string | null; loggedBytes: number }
   | { kind: 'replayed'; reply: StoredResponse }
-
-/** Takes what was committed towards the readers. Never waits, never throws: the log already has it. */
-export interface Publisher {
-  publish(appended: Appended): void
-}
 
 export interface WriteDeps {
   db: CallerDatabase

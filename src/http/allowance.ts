@@ -1,14 +1,26 @@
 // Rate limits as a request meets them: whose bucket it draws from, the headers that tell, and the 429.
-import type { Deps, PasswordCheck } from '../app/deps.ts'
+import type { PasswordCheck, Passwords } from '../auth/passwords.ts'
+import type { Config } from '../config.ts'
+import type { CallerDatabase } from '../db/client.ts'
 import { recentAddresses } from '../domain/users/sessions.ts'
 import { AppError } from '../errors.ts'
-import { addressKey } from '../limits/address-key.ts'
-import { policiesOf } from '../limits/policies.ts'
-import type { RatePolicy, RateState } from '../limits/rate.ts'
 import { contextOf, pathOf } from './request-context.ts'
+import { addressKey } from '../limits/address-key.ts'
+import type { Attempts } from '../limits/attempts.ts'
+import { policiesOf, type RatePolicy, type RateState } from '../limits/policies.ts'
+import type { RateLimiter } from '../limits/window.ts'
+import type { WrittenBytes } from '../limits/written-bytes.ts'
 
-type AllowanceDeps = Pick<Deps, 'config' | 'limiter'>
-type PasswordCheckDeps = Pick<Deps, 'config' | 'db' | 'attempts' | 'passwords'>
+interface AllowanceDeps {
+  config: Config
+  limiter: RateLimiter
+}
+interface PasswordCheckDeps {
+  config: Config
+  db: CallerDatabase
+  attempts: Attempts
+  passwords: Passwords
+}
 
 /** Answer headers, as Elysia collects them in `set`. */
 type Headers = Record<string, string | number>
@@ -45,7 +57,7 @@ const reading = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /** 429 `rate_limited` for a write of a user whose writes of this day have stored too much. Sessions can be ended. */
 export const requireWritable = (
-  { config, writtenBytes }: Pick<Deps, 'config' | 'writtenBytes'>,
+  { config, writtenBytes }: { config: Config; writtenBytes: WrittenBytes },
   request: Request,
   headers: Headers,
 ): void => {
@@ -91,7 +103,7 @@ export const passwordCheck =
 
 /** Begins an attempt and answers how it ends. 429 `rate_limited`. */
 const beginAttempt = async (
-  { attempts }: Pick<Deps, 'attempts'>,
+  { attempts }: { attempts: Attempts },
   headers: Headers,
   policy: RatePolicy,
   key: string,

@@ -1,7 +1,7 @@
 // Authentication, before anything else of a request is looked at. A path under /api is guarded unless it is on
 // the list here, so that a new route is closed until somebody opens it.
 import { Elysia } from 'elysia'
-import type { Authenticator } from '../app/deps.ts'
+import type { Authenticator } from '../auth/authenticator.ts'
 import { bearerTokenOf } from '../auth/bearer.ts'
 import { AppError } from '../errors.ts'
 import { contextOf } from './request-context.ts'

@@ -1,6 +1,6 @@
 // What a long poll waits for: the first entry of any of its scopes. It listens from before the first read, so that
 // none is missed, and says which scopes have to be read again.
-import type { Deps } from '../app/deps.ts'
+import type { Hub } from '../changelog/follower/hub.ts'
 import { userScope, type LogEntry, type Position, type Scope } from '../model/event.ts'
 
 export class News implements Disposable {
@@ -10,7 +10,7 @@ export class News implements Disposable {
   readonly #leave: (() => void)[]
 
   constructor(
-    private readonly deps: Pick<Deps, 'draining' | 'hub'>,
+    private readonly deps: { draining: AbortSignal; hub: Hub },
     userId: string,
     wanted: { scope: Scope; cursor: Position }[],
   ) {

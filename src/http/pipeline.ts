@@ -2,10 +2,11 @@
 // headers, the access log, and one total error handler. Registered first, because Elysia's hooks guard only
 // what is registered after them.
 import { Elysia } from 'elysia'
-import type { Deps } from '../app/deps.ts'
+import type { Authenticator } from '../auth/authenticator.ts'
+import type { Config } from '../config.ts'
 import { AppError } from '../errors.ts'
-import { toCanonical } from '../model/canonical.ts'
 import { limitRequest, requireWritable } from './allowance.ts'
+import type { BodyBudget } from './body/body-budget.ts'
 import { readJson } from './body/json.ts'
 import { clientAddress } from './client-address.ts'
 import { isPreflight } from './cors.ts'
@@ -16,6 +17,10 @@ import { authenticate, isGuarded } from './guard.ts'
 import { readQuery, requireFewParameters } from './query.ts'
 import { contextOf, hasValidHost, pathOf, createContext } from './request-context.ts'
 import { routeOf, type RouteTable } from './route-table.ts'
+import type { RateLimiter } from '../limits/window.ts'
+import type { WrittenBytes } from '../limits/written-bytes.ts'
+import type { Log } from '../log.ts'
+import { toCanonical } from '../model/canonical.ts'
 
 const securityHeaders = {
   'X-Content-Type-Options': 'nosniff',
@@ -23,7 +28,16 @@ const securityHeaders = {
   'Referrer-Policy': 'no-referrer',
 }
 
-export const requestPipeline = (deps: Deps, routes: RouteTable) =>
+export interface PipelineDeps {
+  config: Config
+  log: Log
+  bodies: BodyBudget
+  authenticator: Authenticator
+  limiter: RateLimiter
+  writtenBytes: WrittenBytes
+}
+
+export const requestPipeline = (deps: PipelineDeps, routes: RouteTable) =>
   new Elysia({ name: 'frame' })
     .onRequest(async ({ request, server, set }) => {
       const peer = server?.requestIP(request)?.address ?? ''
@@ -92,7 +106,7 @@ export const requestPipeline = (deps: Deps, routes: RouteTable) =>
     })
 
 /** Why the caller is not let in, null if it is. */
-const refusalOf = (request: Request, authenticator: Deps['authenticator']): Promise<unknown> =>
+const refusalOf = (request: Request, authenticator: Authenticator): Promise<unknown> =>
   authenticate(request, authenticator).then(
     () => null,
     (error: unknown) => error,

@@ -1,5 +1,5 @@
 // What is known of a request beyond what it carries itself. One record a request, gone with it.
-import type { Identity } from '../app/deps.ts'
+import type { Identity } from '../auth/authenticator.ts'
 import { AppError } from '../errors.ts'
 import type { BodyFacts } from './body/body-budget.ts'
 import type { Place } from './route-table.ts'

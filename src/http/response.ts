@@ -1,9 +1,10 @@
 // Answers as they are sent: built once as text, so that what is stored for repeats is what was said.
-import type { Actor } from '../domain/actor.ts'
-import type { WriteResult, StoredResponse, WriteRequest } from '../domain/write.ts'
-import { lowerCaseIds } from '../model/scalar.ts'
+import type { WriteResult, WriteRequest } from '../domain/write.ts'
 import { fingerprintOf, longTextsIn } from './body/fingerprint.ts'
 import { contextOf, idempotencyKeyOf, pathOf, tagsIn } from './request-context.ts'
+import type { Actor } from '../model/actor.ts'
+import { lowerCaseIds } from '../model/scalar.ts'
+import type { StoredResponse } from '../model/stored-response.ts'
 
 const jsonType = { 'Content-Type': 'application/json; charset=utf-8' }
 

@@ -5,8 +5,22 @@
 // Failures and attempts in flight are counted in Redis for all processes. While Redis is away a process goes on from
 // the failures it last heard of with its own attempts; the failures it counts meanwhile are owed to Redis, as in
 // `window.ts`. An attempt that never ends (its process was killed) stops counting after `leaseMs`.
-import type { Attempts, RatePolicy, RateState } from './rate.ts'
 import { KeyMemory, secondsUntil, type RedisCounters } from './redis-counters.ts'
+import type { RatePolicy, RateState } from './policies.ts'
+
+/** Limits failed attempts: as many may be in flight as failures are left, others wait for those. */
+export interface Attempts {
+  /** Begins an attempt once there is room, or is refused: `end` is null. Never throws; waits at most 5 s. */
+  begin(policy: RatePolicy, key: string): Promise<Attempt>
+  /** Counts a failure of an attempt that another key limits. Never throws. */
+  fail(policy: RatePolicy, key: string): Promise<void>
+}
+
+export interface Attempt {
+  state: RateState
+  /** Has to be called once; only a failure counts. */
+  end: ((isFailure: boolean) => Promise<void>) | null
+}
 
 const maxKeys = 10_000
 /** How long an attempt waits for others to end, and how many may wait for one key on a process. */

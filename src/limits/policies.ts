@@ -1,6 +1,19 @@
 // The limits a server keeps, from its settings: one table of names, limits and windows.
 import type { Config } from '../config.ts'
-import type { RatePolicy } from './rate.ts'
+
+export interface RatePolicy {
+  name: string
+  limit: number
+  windowSeconds: number
+}
+
+export interface RateState {
+  allowed: boolean
+  limit: number
+  remaining: number
+  /** Seconds until the window is over. */
+  resetSeconds: number
+}
 
 export const policiesOf = (config: Config) =>
   ({

@@ -6,8 +6,16 @@
 // twice, and again each time Redis goes and returns. So the local window is the one Redis counted: it starts from what
 // was left as last heard, and ends when that one ends. What is granted meanwhile is owed: the next script adds it to
 // Redis's count, and gives a Redis that lost the key (a restart, FLUSHALL) all that this process knows of it.
-import type { RateLimiter, RatePolicy, RateState } from './rate.ts'
 import { KeyMemory, secondsUntil, type RedisCounters } from './redis-counters.ts'
+import type { RatePolicy, RateState } from './policies.ts'
+
+/** Counts requests per key in a window: in Redis, or in the process while Redis is away. */
+export interface RateLimiter {
+  /** Takes one of `limit` per window. Never throws; waits for Redis at most 100 ms in which the process was running. */
+  take(policy: RatePolicy, key: string): Promise<RateState>
+  /** How many decisions of all limiters were made without Redis, for the metrics. */
+  readonly misses: number
+}
 
 const maxKeys = 10_000
 /** Of what is left of a window, one process takes one in so many. */

@@ -1,8 +1,8 @@
 // Bytes that one user's writes store in a window of a day, over all processes. A write is counted after it, because
 // only then its size is known: asking costs nothing, and a user passes the limit by one write and by what other
 // processes have not reported. While Redis is away each process counts for itself and reports later.
-import type { RatePolicy, RateState } from './rate.ts'
 import { KeyMemory, secondsUntil, type RedisCounters } from './redis-counters.ts'
+import type { RatePolicy, RateState } from './policies.ts'
 
 const maxUsers = 10_000
 

@@ -80,6 +80,9 @@ export type ClientFrame = Static<(typeof clientFrames)[keyof typeof clientFrames
 
 const resyncReasons = ['too_old', 'epoch', 'ahead', 'gap', 'access'] as const
 
+/** Why a client cannot continue from its cursor: it reads the snapshot and joins with the cursor of that. */
+export type ResyncReason = (typeof resyncReasons)[number]
+
 export const serverFrames = {
   welcome: frame(
     'welcome',

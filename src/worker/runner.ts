@@ -4,7 +4,6 @@ import type { Config } from '../config.ts'
 import type { Database } from '../db/client.ts'
 import { countDeadLetters, insertPositions } from '../db/log/consumers.ts'
 import { openLeases } from '../db/leases.ts'
-import type { Publisher } from '../domain/write.ts'
 import type { RedisProbe } from '../redis/redis-check.ts'
 import type { Redis, RedisConnection } from '../redis/connection.ts'
 import { Ring } from '../changelog/follower/ring.ts'
@@ -25,6 +24,7 @@ import { bringNamesIntoForm, bringTasksIntoForm } from './loops/text-form.ts'
 import { createLogSource } from './engine/log-source.ts'
 import { loop } from './loops/loop.ts'
 import { Shards } from './engine/shards.ts'
+import type { Publisher } from '../changelog/publisher.ts'
 
 export interface WorkerDeps {
   config: Pick<Config, 'databaseUrl' | 'workerPort' | 'overdueIntervalMs'> & Retention

@@ -1,28 +1,37 @@
 // What a subscription may do with its connection, and what both are given.
 import type { ServerWebSocket } from 'bun'
-import type { Deps } from '../app/deps.ts'
-import type { Scope } from '../model/event.ts'
+import type { Authenticator } from '../auth/authenticator.ts'
+import type { Bus } from '../changelog/bus.ts'
+import type { History } from '../changelog/follower/history.ts'
+import type { Hub } from '../changelog/follower/hub.ts'
+import type { LiveStats } from '../changelog/live-stats.ts'
+import type { ServerRegistry } from '../changelog/servers.ts'
+import type { Tail } from '../changelog/follower/tail.ts'
+import type { Config } from '../config.ts'
+import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
 import type { HandshakeLimiter } from '../limits/handshake-limiter.ts'
-import type { Presence } from './presence/presence.ts'
+import type { RateLimiter } from '../limits/window.ts'
+import type { Log } from '../log.ts'
+import type { Scope } from '../model/event.ts'
 import type { CloseReason, Rid } from '../model/frames.ts'
+import type { Presence } from './presence/presence.ts'
 import type { ErrorFrameCode, ServerFrame } from './protocol.ts'
 
-export type SocketsDeps = Pick<
-  Deps,
-  | 'authenticator'
-  | 'bus'
-  | 'config'
-  | 'db'
-  | 'draining'
-  | 'history'
-  | 'hub'
-  | 'limiter'
-  | 'log'
-  | 'servers'
-  | 'stats'
-  | 'systemDb'
-  | 'tail'
->
+export interface SocketsDeps {
+  authenticator: Authenticator
+  bus: Bus
+  config: Config
+  db: CallerDatabase
+  draining: AbortSignal
+  history: History
+  hub: Hub
+  limiter: RateLimiter
+  log: Log
+  servers: ServerRegistry
+  stats: LiveStats
+  systemDb: DatabaseCalls
+  tail: Tail
+}
 
 /** With what the sockets of a process have together. */
 export type SocketDeps = SocketsDeps & { doorway: HandshakeLimiter; presence: Presence }

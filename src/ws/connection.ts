@@ -1,15 +1,15 @@
 // One socket: who it is, what it follows, how much it may say and how much is unsent. Frames are handled one
 // after another; whatever a client sends is answered, bounded or closed.
 import type { ServerWebSocket } from 'bun'
-import type { Identity } from '../app/deps.ts'
+import type { Identity } from '../auth/authenticator.ts'
 import { isTransient } from '../errors.ts'
 import type { LogEntry, Scope } from '../model/event.ts'
 import { closeCodes, type CloseReason, type Rid } from '../model/frames.ts'
 import { newId } from '../model/scalar.ts'
-import { FrameRateLimiter } from './frame-rate-limiter.ts'
-import { ConnectionPresence } from './presence/connection-presence.ts'
-import { closeReasonOf, identify, closeReasonForControl } from './identify.ts'
 import type { ConnectionHandle, SocketDeps } from './connection-handle.ts'
+import { FrameRateLimiter } from './frame-rate-limiter.ts'
+import { closeReasonOf, identify, closeReasonForControl } from './identify.ts'
+import { ConnectionPresence } from './presence/connection-presence.ts'
 import {
   heartbeat,
   limits,

@@ -1,21 +1,21 @@
 // The raw socket beside Elysia: the upgrade's checks, Bun's handlers, and the sockets of this process. Elysia's own
 // wrapper parses frames, leaks its per-hook objects and costs three times the memory (docs/decisions.md).
 import type { Server, WebSocketHandler } from 'bun'
-import type { Identity } from '../app/deps.ts'
-import type { RatePolicy } from '../limits/rate.ts'
-import { selectLiveSessions } from '../db/users/sessions.ts'
+import type { Identity } from '../auth/authenticator.ts'
 import { bearerTokenOf } from '../auth/bearer.ts'
 import { isAllowedOrigin } from '../auth/origin.ts'
+import { selectLiveSessions } from '../db/users/sessions.ts'
 import { AppError, messageOf } from '../errors.ts'
+import { ConnectRateLimiter } from '../limits/connect-rate-limiter.ts'
+import { HandshakeLimiter } from '../limits/handshake-limiter.ts'
+import type { RatePolicy } from '../limits/policies.ts'
 import { idOf, type LogEntry } from '../model/event.ts'
 import { closeCodes, subprotocol, type CloseReason } from '../model/frames.ts'
+import type { SocketDeps, SocketsDeps } from './connection-handle.ts'
 import { Connection, type ConnectionRegistry } from './connection.ts'
 import { closeReasonOf, identify } from './identify.ts'
-import { HandshakeLimiter } from '../limits/handshake-limiter.ts'
-import type { SocketDeps, SocketsDeps } from './connection-handle.ts'
 import { Presence } from './presence/presence.ts'
 import { limits, socketTimings, sendBufferBytes, type SocketTimings } from './protocol.ts'
-import { ConnectRateLimiter } from '../limits/connect-rate-limiter.ts'
 
 /**
  * Where there are other servers the slices are the spread: closing at most 500 sockets a second brings at most 500

@@ -1,10 +1,10 @@
 // The scopes one connection follows: joining them at a cursor, leaving them, and bringing on those that are behind,
 // one after another, so that a connection holds one page of the log at a time.
-import type { Identity } from '../app/deps.ts'
-import { joinScopes, maxReplayEntries, parseScope, snapshotPath, type ResyncReason } from '../domain/sync.ts'
+import type { Identity } from '../auth/authenticator.ts'
+import { joinScopes, maxReplayEntries, parseScope, snapshotPath } from '../domain/sync.ts'
 import { formatCursor, parseCursor, shardOf, type Scope } from '../model/event.ts'
+import type { Rid, ResyncReason } from '../model/frames.ts'
 import type { ConnectionHandle, SocketDeps } from './connection-handle.ts'
-import type { Rid } from '../model/frames.ts'
 import { limits } from './protocol.ts'
 import { Subscription } from './subscription.ts'
 

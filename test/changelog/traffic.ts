@@ -1,11 +1,11 @@
 // Writers at a steady rate, and a tail whose ledger is compared with the whole log at the end.
 import { readHeads } from '../../src/db/log/feed.ts'
-import type { Publisher } from '../../src/domain/write.ts'
 import { Tail, type TailOptions } from '../../src/changelog/follower/tail.ts'
 import type { LogEntry } from '../../src/model/event.ts'
 import { eventually } from '../support/eventually.ts'
 import { Ledger, type Heard, type Verdict } from './ledger.ts'
 import { commit, entryOf, log, readWholeLog, scopeOf, type World } from './world.ts'
+import type { Publisher } from '../../src/changelog/publisher.ts'
 
 export interface Traffic extends AsyncDisposable {
   /** Entities of the entries whose COMMIT was acknowledged. */

@@ -1,13 +1,13 @@
 // Failed attempts: only failures count, what is in flight is waited for, and the limit holds across processes and
 // without Redis.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
-import type { Attempts, RatePolicy } from '../../src/limits/rate.ts'
 import { openRedis, type Redis, type RedisConnection } from '../../src/redis/connection.ts'
-import { createAttempts } from '../../src/limits/attempts.ts'
+import { createAttempts, type Attempts } from '../../src/limits/attempts.ts'
 import { RedisCounters } from '../../src/limits/redis-counters.ts'
 import { createLog } from '../../src/log.ts'
 import { testRedis } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
+import type { RatePolicy } from '../../src/limits/policies.ts'
 
 const log = createLog('test', 'silent')
 const policy: RatePolicy = { name: 'test', limit: 10, windowSeconds: 900 }

@@ -1,13 +1,13 @@
 // Windows: exactly the limit passes, whatever the concurrency, the stalls of the own process and the way Redis fails.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
-import type { RateLimiter, RatePolicy } from '../../src/limits/rate.ts'
 import { openRedis, type Redis, type RedisConnection } from '../../src/redis/connection.ts'
 import { RedisCounters } from '../../src/limits/redis-counters.ts'
-import { createWindowLimiter } from '../../src/limits/window.ts'
+import { createWindowLimiter, type RateLimiter } from '../../src/limits/window.ts'
 import { createLog } from '../../src/log.ts'
 import { testRedis } from '../support/environment.ts'
 import { durationOf, eventually, expectWithin } from '../support/eventually.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
+import type { RatePolicy } from '../../src/limits/policies.ts'
 
 const log = createLog('test', 'silent')
 

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, setSystemTime, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
 import { controlEntry } from '../../src/domain/users/sessions.ts'
 import { writeAsSystem } from '../../src/domain/write.ts'
-import type { Authenticator, Identity } from '../../src/app/deps.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Control } from '../../src/model/event.ts'
 import { closeReasonOf, identify } from '../../src/ws/identify.ts'
@@ -13,6 +12,7 @@ import { openSocket } from '../support/socket.ts'
 import { startWorld, testPassword, type World } from '../support/world.ts'
 import { signToken } from './token.ts'
 import { caughtUp } from './voice.ts'
+import type { Identity, Authenticator } from '../../src/auth/authenticator.ts'
 
 let world: World
 /** The same, in a hurry. */

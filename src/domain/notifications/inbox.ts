@@ -12,9 +12,9 @@ import { notFound } from '../../errors.ts'
 import { userScope } from '../../model/event.ts'
 import type { Notification } from '../../model/notification.ts'
 import { listed, type Listed, type Slice } from '../../model/page.ts'
-import type { Actor } from '../actor.ts'
 import { ownSubject } from '../subject.ts'
 import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
+import type { Actor } from '../../model/actor.ts'
 
 /** As its person sees it: what REST answers and `notification.created` carries. */
 export const toNotification = (row: NotificationRow): Notification => ({

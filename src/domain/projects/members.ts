@@ -18,13 +18,13 @@ import { projectScope, type Entry, type EventType } from '../../model/event.ts'
 import type { Member, MemberRole, NewMember } from '../../model/project.ts'
 import type { Listed, Slice } from '../../model/page.ts'
 import { requireNotArchived, requireNotInbox, authorizeProject, lockProjectFor } from '../access.ts'
-import type { Actor } from '../actor.ts'
 import { findUser, userNotFound } from '../users/find-user.ts'
 import { readList } from '../list.ts'
 import { accessGranted, accessRevoked, projectUpdated } from './project-entries.ts'
 import { removeSharesOfPerson } from '../shares/shares.ts'
 import { ownSubject, projectSubject } from '../subject.ts'
 import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
+import type { Actor } from '../../model/actor.ts'
 
 /** In the order they joined. */
 export const listMembers = (

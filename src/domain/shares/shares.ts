@@ -19,12 +19,12 @@ import { projectScope, userScope, type Entry, type Scope } from '../../model/eve
 import type { Listed, Slice } from '../../model/page.ts'
 import type { NewShare, Share } from '../../model/task.ts'
 import { requireNotArchived, authorizeTask } from '../access.ts'
-import type { Actor } from '../actor.ts'
 import { findUser } from '../users/find-user.ts'
 import { readList } from '../list.ts'
 import { movedConcurrently } from '../tasks/task-steps.ts'
 import { taskSubject, type Subject } from '../subject.ts'
 import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
+import type { Actor } from '../../model/actor.ts'
 
 /** How many people one task may be shared with. */
 export const maxShares = 20

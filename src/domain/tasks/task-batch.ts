@@ -7,7 +7,7 @@ import { lockTasks, selectProjectPlacement, selectTasks } from '../../db/tasks/t
 import { AppError } from '../../errors.ts'
 import type { Entry } from '../../model/event.ts'
 import type { NewTask, Task, TaskPatch } from '../../model/task.ts'
-import { can, type Actor } from '../actor.ts'
+import { can } from '../actor.ts'
 import { cursorScopeOf } from './task-entries.ts'
 import { patched } from './task-fields.ts'
 import {
@@ -23,6 +23,7 @@ import {
 } from './task-steps.ts'
 import { taskSubject } from '../subject.ts'
 import { write, type Effect, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
+import type { Actor } from '../../model/actor.ts'
 
 export type Operation =
   | { op: 'create'; data: NewTask }

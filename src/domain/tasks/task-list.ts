@@ -14,8 +14,9 @@ import { invalid } from '../../errors.ts'
 import { listed, type Listed, type Slice } from '../../model/page.ts'
 import type { Task } from '../../model/task.ts'
 import { searchWordsOf } from '../../model/text-form.ts'
-import { authorize, type Actor } from '../actor.ts'
+import { authorize } from '../actor.ts'
 import type { WriteDeps } from '../write.ts'
+import type { Actor } from '../../model/actor.ts'
 
 /** `search` is as people type it. */
 export type TaskSearch = Omit<TaskFilter, 'words' | 'document'> & { search?: string }

@@ -16,13 +16,14 @@ import { AppError, invalid } from '../../errors.ts'
 import { projectScope, userScope, type Entry } from '../../model/event.ts'
 import type { Share, Task, TaskMove } from '../../model/task.ts'
 import { requireNotArchived } from '../access.ts'
-import { authorize, can, type Actor } from '../actor.ts'
+import { authorize, can } from '../actor.ts'
 import { makeRoom, maxFollowers } from './rank.ts'
 import { shareRemoved } from '../shares/shares.ts'
 import { taskMoved, taskUpdated } from './task-entries.ts'
 import { authorizeLockedTask, lockAndReadTasks, movedConcurrently, unusableReference } from './task-steps.ts'
 import { taskSubject } from '../subject.ts'
 import { write, type Effect, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
+import type { Actor } from '../../model/actor.ts'
 
 /**
  * Puts the task before or after another, or last. Into another project it takes its subtasks along, loses its

@@ -21,13 +21,14 @@ import { projectScope } from '../../model/event.ts'
 import { newId } from '../../model/scalar.ts'
 import { maxDepth, type NewTask, type Task, type TaskFields } from '../../model/task.ts'
 import { requireNotArchived } from '../access.ts'
-import { authorize, can, type Action, type Actor } from '../actor.ts'
+import { authorize, can, type Action } from '../actor.ts'
 import { rankBetween } from './rank.ts'
 import { taskCreated, taskDeleted, taskUpdated } from './task-entries.ts'
 import { differs, fieldsOf } from './task-fields.ts'
 import { taskSubject } from '../subject.ts'
 import { requireSeen, type SeenVersions } from '../version.ts'
 import type { Effect } from '../write.ts'
+import type { Actor } from '../../model/actor.ts'
 
 export const unusableReference = (pointer: string) =>
   invalid({ pointer, detail: 'is not something you can use here' })

@@ -3,11 +3,12 @@ import { selectTasks } from '../../db/tasks/tasks.ts'
 import { invalid, notFound } from '../../errors.ts'
 import type { NewTask, Task, TaskPatch, TaskReplacement } from '../../model/task.ts'
 import { tagKey } from '../../model/text-form.ts'
-import { authorize, type Actor } from '../actor.ts'
+import { authorize } from '../actor.ts'
 import { canonicalTags, fieldsOf, maxTags, patched } from './task-fields.ts'
 import { change, create, remove } from './task-steps.ts'
 import type { SeenVersions } from '../version.ts'
 import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
+import type { Actor } from '../../model/actor.ts'
 
 /** 404 for what the actor may not read. */
 export const getTask = async ({ db }: Pick<WriteDeps, 'db'>, actor: Actor, id: string): Promise<Task> => {

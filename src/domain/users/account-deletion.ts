@@ -1,23 +1,23 @@
 // The end of an account. What it owned alone goes with it; what others share stays, without its name. Everybody
 // who could see a difference is told, and every process drops the account's tokens and sockets.
-import { releaseTasks, selectProjectIdsOf, selectTaskIdsNaming } from '../../db/users/account.ts'
 import type { Tx } from '../../db/client.ts'
 import { hasOtherOwner, selectMember } from '../../db/projects/members.ts'
 import { lockProject, type ProjectRow } from '../../db/projects/projects.ts'
 import { lockTasks, selectLockedTasks, type LockedTaskRow } from '../../db/tasks/tasks.ts'
+import { releaseTasks, selectProjectIdsOf, selectTaskIdsNaming } from '../../db/users/account.ts'
 import { deleteUser } from '../../db/users/users.ts'
+import { dropMember } from '../projects/members.ts'
+import { dissolveProject } from '../projects/projects.ts'
+import { shareRemoved } from '../shares/shares.ts'
+import { taskUpdated } from '../tasks/task-entries.ts'
+import { controlEntry } from './sessions.ts'
+import { requirePassword, lockSame, type UserDeps } from './users.ts'
+import { writeFor } from '../write.ts'
 import { AppError } from '../../errors.ts'
+import type { Actor } from '../../model/actor.ts'
 import { projectScope, type Entry } from '../../model/event.ts'
 import type { MemberRole } from '../../model/project.ts'
 import type { Task } from '../../model/task.ts'
-import type { Actor } from '../actor.ts'
-import { dropMember } from '../projects/members.ts'
-import { dissolveProject } from '../projects/projects.ts'
-import { controlEntry } from './sessions.ts'
-import { shareRemoved } from '../shares/shares.ts'
-import { taskUpdated } from '../tasks/task-entries.ts'
-import { requirePassword, lockSame, type UserDeps } from './users.ts'
-import { writeFor } from '../write.ts'
 
 /** There may be a lot to delete. */
 const deadlineMs = 25_000

@@ -1,15 +1,19 @@
 // The accounts that `seed` creates. Their passwords are public, so production does not start while one of them can
 // sign in with its own.
-import { selectCredentials } from '../../db/users/users.ts'
-import type { Deps } from '../../app/deps.ts'
+import type { Passwords } from '../../auth/passwords.ts'
 import { ConfigError } from '../../config.ts'
+import type { CallerDatabase } from '../../db/client.ts'
+import { selectCredentials } from '../../db/users/users.ts'
 
 export const demoAccounts = [
   { email: 'admin@example.com', name: 'Admin', password: 'admin123', role: 'admin' },
   { email: 'user@example.com', name: 'User', password: 'user123', role: 'user' },
 ] as const
 
-type DemoDeps = Pick<Deps, 'db' | 'passwords'>
+interface DemoDeps {
+  db: CallerDatabase
+  passwords: Passwords
+}
 
 /** Addresses of the demo accounts that are enabled and still have their public password. */
 export const usableDemoAccounts = async ({ db, passwords }: DemoDeps): Promise<string[]> => {

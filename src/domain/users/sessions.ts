@@ -1,6 +1,8 @@
 // Sessions after sign-in: keeping one alive by its refresh tokens, listing and ending them. Every end is a control
 // entry in the log of its user, in the same transaction, so that each process refuses the session's tokens.
-import type { Tx } from '../../db/client.ts'
+import type { Tokens } from '../../auth/tokens.ts'
+import type { Config } from '../../config.ts'
+import type { Tx, CallerDatabase } from '../../db/client.ts'
 import {
   insertSession,
   lockSessionOfToken,
@@ -14,16 +16,14 @@ import {
   selectSessions,
 } from '../../db/users/sessions.ts'
 import { selectCredentialsById } from '../../db/users/users.ts'
-import type { Config } from '../../config.ts'
-import type { Deps } from '../../app/deps.ts'
+import { writeFor, type WriteDeps } from '../write.ts'
 import { AppError, notFound } from '../../errors.ts'
+import type { Actor } from '../../model/actor.ts'
 import { userScope, type Control, type Entry } from '../../model/event.ts'
 import { newId } from '../../model/scalar.ts'
 import { accessTokenSeconds, type Session, type SessionAnswer, type User } from '../../model/user.ts'
-import type { Actor } from '../actor.ts'
-import { writeFor, type WriteDeps } from '../write.ts'
 
-export type SessionDeps = WriteDeps & Pick<Deps, 'tokens' | 'config'>
+export type SessionDeps = WriteDeps & { tokens: Tokens; config: Config }
 
 /** From where somebody signs in, as shown in the list of sessions. */
 export interface Device {
@@ -78,7 +78,7 @@ export const openSession = async (
 }
 
 export const answerFor = async (
-  { tokens }: Pick<Deps, 'tokens'>,
+  { tokens }: { tokens: Tokens },
   { user, sessionId, refreshToken }: OpenedSession,
 ): Promise<SessionAnswer> => ({
   user,
@@ -171,12 +171,14 @@ export const endSessions = async (tx: Tx, userId: string, except: string | null)
 }
 
 /** The actor's live sessions, last used first, at most 100. */
-export const listSessions = ({ db }: Pick<Deps, 'db'>, { userId, sessionId }: Actor): Promise<Session[]> =>
-  db.of(userId).read((sql) => selectSessions(sql, userId, sessionId, maxListed))
+export const listSessions = (
+  { db }: { db: CallerDatabase },
+  { userId, sessionId }: Actor,
+): Promise<Session[]> => db.of(userId).read((sql) => selectSessions(sql, userId, sessionId, maxListed))
 
 /** Addresses from which the account signed in within 30 days; none for no account. */
 export const recentAddresses = (
-  { db }: Pick<Deps, 'db'>,
+  { db }: { db: CallerDatabase },
   caller: string,
   userId: string | null,
 ): Promise<string[]> => db.of(caller).read((sql) => selectRecentAddresses(sql, userId, recentDays))

@@ -1,5 +1,6 @@
 // Becoming known: registration and sign-in. Invariant: whether an address has an account shows in neither the
 // answer nor the duration of a failed sign-in.
+import { rejectCommonPassword, type PasswordCheck, type Passwords } from '../../auth/passwords.ts'
 import type { Tx } from '../../db/client.ts'
 import {
   insertUser,
@@ -8,20 +9,19 @@ import {
   updatePasswordHash,
   type Credentials,
 } from '../../db/users/users.ts'
-import type { Deps, PasswordCheck } from '../../app/deps.ts'
+import { createInbox } from '../projects/projects.ts'
+import { answerFor, openSession, type Device, type SessionDeps } from './sessions.ts'
+import { writeFor } from '../write.ts'
 import { AppError, invalid, messageOf } from '../../errors.ts'
-import type { Entry } from '../../model/event.ts'
+import type { Log } from '../../log.ts'
 import type { Registration, SignIn } from '../../model/credentials.ts'
+import type { Entry } from '../../model/event.ts'
 import { newId } from '../../model/scalar.ts'
 import { canonicalEmail, canonicalText } from '../../model/text-form.ts'
 import { textFault } from '../../model/text.ts'
 import type { SessionAnswer, User } from '../../model/user.ts'
-import { rejectCommonPassword } from '../../auth/passwords.ts'
-import { createInbox } from '../projects/projects.ts'
-import { answerFor, openSession, type Device, type SessionDeps } from './sessions.ts'
-import { writeFor } from '../write.ts'
 
-export type AuthDeps = SessionDeps & Pick<Deps, 'passwords' | 'log'>
+export type AuthDeps = SessionDeps & { passwords: Passwords; log: Log }
 
 /** Makes an account with its Inbox and signs it in. 409 `email_taken`, 422, 503 when too many passwords wait. */
 export const register = async (

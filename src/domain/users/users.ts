@@ -1,6 +1,7 @@
 // One's own account, and what others may see of it. Invariant: what a change of address or password needs is
 // checked against the row that is then changed.
-import type { Tx } from '../../db/client.ts'
+import { rejectCommonPassword, type PasswordCheck, type Passwords } from '../../auth/passwords.ts'
+import type { Tx, CallerDatabase } from '../../db/client.ts'
 import {
   lockUser,
   selectCredentialsById,
@@ -11,30 +12,32 @@ import {
   updateUser,
   type Credentials,
 } from '../../db/users/users.ts'
-import type { Deps, PasswordCheck } from '../../app/deps.ts'
+import { ownSubject } from '../subject.ts'
+import { endSessions } from './sessions.ts'
+import { normaliseEmail } from './sign-in.ts'
+import { unlessRepeated, write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
 import { AppError, invalid, notFound } from '../../errors.ts'
-import { userScope, type Entry } from '../../model/event.ts'
+import type { Actor } from '../../model/actor.ts'
 import type { PasswordChange, UserPatch } from '../../model/credentials.ts'
+import { userScope, type Entry } from '../../model/event.ts'
 import { canonicalText } from '../../model/text-form.ts'
 import type { PublicUser, User } from '../../model/user.ts'
-import type { Actor } from '../actor.ts'
-import { normaliseEmail } from './sign-in.ts'
-import { rejectCommonPassword } from '../../auth/passwords.ts'
-import { endSessions } from './sessions.ts'
-import { ownSubject } from '../subject.ts'
-import { unlessRepeated, write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
 
-export type UserDeps = WriteDeps & Pick<Deps, 'passwords'> & { checkPassword: PasswordCheck }
+export type UserDeps = WriteDeps & { passwords: Passwords } & { checkPassword: PasswordCheck }
 
 const writable = ['email', 'name', 'timeZone'] as const
 
-export const getMe = async ({ db }: Pick<Deps, 'db'>, { userId }: Actor): Promise<User> => {
+export const getMe = async ({ db }: { db: CallerDatabase }, { userId }: Actor): Promise<User> => {
   const user = await db.of(userId).read((sql) => selectUser(sql, userId))
   if (!user) throw notFound()
   return user
 }
 
-export const getUser = async ({ db }: Pick<Deps, 'db'>, actor: Actor, id: string): Promise<PublicUser> => {
+export const getUser = async (
+  { db }: { db: CallerDatabase },
+  actor: Actor,
+  id: string,
+): Promise<PublicUser> => {
   const user = await db.of(actor.userId).read((sql) => selectPublicUser(sql, actor, id))
   if (!user) throw notFound()
   return user
@@ -42,7 +45,7 @@ export const getUser = async ({ db }: Pick<Deps, 'db'>, actor: Actor, id: string
 
 /** People whose name begins with the text or whose address it is, at most `limit`, by name. */
 export const searchUsers = (
-  { db }: Pick<Deps, 'db'>,
+  { db }: { db: CallerDatabase },
   actor: Actor,
   text: string,
   limit: number,

@@ -1,8 +1,12 @@
 // /api/auth: registration, sign-in and sessions. Nothing here is cached, nothing is kept for repeats.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../app/deps.ts'
-import { register, signIn } from '../../domain/users/sign-in.ts'
+import type { Authenticator } from '../../auth/authenticator.ts'
+import type { Passwords } from '../../auth/passwords.ts'
+import type { Tokens } from '../../auth/tokens.ts'
+import type { Publisher } from '../../changelog/publisher.ts'
+import type { Config } from '../../config.ts'
+import type { CallerDatabase } from '../../db/client.ts'
 import {
   endAllSessions,
   endSession,
@@ -10,18 +14,22 @@ import {
   listSessions,
   refreshSession,
 } from '../../domain/users/sessions.ts'
-import type { StoredResponse } from '../../domain/write.ts'
+import { register, signIn } from '../../domain/users/sign-in.ts'
 import { AppError } from '../../errors.ts'
-import { Refresh, Registration, SignIn } from '../../model/credentials.ts'
-import { Id } from '../../model/scalar.ts'
-import { Session, SessionAnswer } from '../../model/user.ts'
-import { addressKey } from '../../limits/address-key.ts'
-import { policiesOf } from '../../limits/policies.ts'
 import { takeRateLimit, passwordCheck } from '../allowance.ts'
 import { refreshCookie, refreshTokenOfCookie } from '../cookies.ts'
 import { authenticate, guarded, signedIn } from '../guard.ts'
-import { created, noContent, ok, respond } from '../response.ts'
 import { contextOf } from '../request-context.ts'
+import { created, noContent, ok, respond } from '../response.ts'
+import { addressKey } from '../../limits/address-key.ts'
+import type { Attempts } from '../../limits/attempts.ts'
+import { policiesOf } from '../../limits/policies.ts'
+import type { RateLimiter } from '../../limits/window.ts'
+import type { Log } from '../../log.ts'
+import { Refresh, Registration, SignIn } from '../../model/credentials.ts'
+import { Id } from '../../model/scalar.ts'
+import type { StoredResponse } from '../../model/stored-response.ts'
+import { Session, SessionAnswer } from '../../model/user.ts'
 
 const noStore = { 'Cache-Control': 'no-store' }
 
@@ -39,7 +47,19 @@ const deviceOf = (request: Request) => ({
 
 const Sessions = Type.Object({ items: Type.Array(Session), nextCursor: Type.Null() })
 
-export const authRoutes = (deps: Deps) => {
+export interface AuthRouteDeps {
+  config: Config
+  log: Log
+  db: CallerDatabase
+  publisher: Publisher
+  tokens: Tokens
+  authenticator: Authenticator
+  passwords: Passwords
+  limiter: RateLimiter
+  attempts: Attempts
+}
+
+export const authRoutes = (deps: AuthRouteDeps) => {
   const { registrations } = policiesOf(deps.config)
 
   const keepToken = (request: Request, token: string | null) => ({
@@ -123,7 +143,11 @@ export const authRoutes = (deps: Deps) => {
 }
 
 /** The first credential a request carries says which session ends. 401 without any. */
-const endCurrent = async (deps: Deps, request: Request, refreshToken: string | undefined): Promise<void> => {
+const endCurrent = async (
+  deps: AuthRouteDeps,
+  request: Request,
+  refreshToken: string | undefined,
+): Promise<void> => {
   if (refreshToken !== undefined) return endSessionOfToken(deps, refreshToken, callerOf(request))
   if (request.headers.has('authorization')) {
     await authenticate(request, deps.authenticator)

@@ -1,13 +1,15 @@
 // /api/projects/:id/members: who belongs to a project.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../app/deps.ts'
+import type { Publisher } from '../../changelog/publisher.ts'
+import type { Config } from '../../config.ts'
+import type { CallerDatabase } from '../../db/client.ts'
 import { addMember, changeMember, listMembers, removeMember } from '../../domain/projects/members.ts'
-import { Member, MemberPatch, NewMember } from '../../model/project.ts'
-import { Id } from '../../model/scalar.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { openPager, pageOf, pageQuery } from '../page.ts'
 import { bodyTag, created, mutate, noContent, ok } from '../response.ts'
+import { Member, MemberPatch, NewMember } from '../../model/project.ts'
+import { Id } from '../../model/scalar.ts'
 
 const params = Type.Object({ id: Id() })
 const memberParams = Type.Object({ id: Id(), userId: Id() })
@@ -16,7 +18,11 @@ const detail = guarded('Projects')
 
 const render = (member: Member) => bodyTag(ok(member))
 
-type MemberDeps = Pick<Deps, 'config' | 'db' | 'publisher'>
+interface MemberDeps {
+  config: Config
+  db: CallerDatabase
+  publisher: Publisher
+}
 
 export const memberRoutes = (deps: MemberDeps) => {
   const pager = openPager(deps.config)

@@ -1,19 +1,21 @@
 // /api/notifications: the caller's inbox.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../app/deps.ts'
+import type { Publisher } from '../../changelog/publisher.ts'
+import type { Config } from '../../config.ts'
+import type { CallerDatabase } from '../../db/client.ts'
 import {
   listNotifications,
   readAllNotifications,
   readNotification,
   type AllRead,
 } from '../../domain/notifications/inbox.ts'
-import { Notification } from '../../model/notification.ts'
-import { Id, Instant, Nullable } from '../../model/scalar.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
 import { mutate, ok } from '../response.ts'
+import { Notification } from '../../model/notification.ts'
+import { Id, Instant, Nullable } from '../../model/scalar.ts'
 
 const unreadCount = Type.Integer({ minimum: 0 })
 const Notifications = Type.Composite([pageOf(Notification), Type.Object({ unreadCount })])
@@ -26,7 +28,11 @@ const listQuery = Type.Object(
 
 const detail = guarded('Notifications')
 
-type NotificationDeps = Pick<Deps, 'config' | 'db' | 'publisher'>
+interface NotificationDeps {
+  config: Config
+  db: CallerDatabase
+  publisher: Publisher
+}
 
 export const notificationRoutes = (deps: NotificationDeps) => {
   const pager = openPager(deps.config)

@@ -1,7 +1,9 @@
 // /api/projects: the projects themselves. Members have routes of their own.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../app/deps.ts'
+import type { Publisher } from '../../changelog/publisher.ts'
+import type { Config } from '../../config.ts'
+import type { CallerDatabase } from '../../db/client.ts'
 import {
   createProject,
   deleteProject,
@@ -10,13 +12,13 @@ import {
   setArchived,
   updateProject,
 } from '../../domain/projects/projects.ts'
-import { NewProject, Project, ProjectPatch } from '../../model/project.ts'
-import { Id } from '../../model/scalar.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
-import { created, etag, mutate, noContent, ok, respond } from '../response.ts'
 import { ifMatchOf } from '../request-context.ts'
+import { created, etag, mutate, noContent, ok, respond } from '../response.ts'
+import { NewProject, Project, ProjectPatch } from '../../model/project.ts'
+import { Id } from '../../model/scalar.ts'
 
 const params = Type.Object({ id: Id() })
 
@@ -32,7 +34,11 @@ const tagOf = (project: Project) => etag(project.version, project.role)
 
 const render = (project: Project) => ok(project, tagOf(project))
 
-type ProjectDeps = Pick<Deps, 'config' | 'db' | 'publisher'>
+interface ProjectDeps {
+  config: Config
+  db: CallerDatabase
+  publisher: Publisher
+}
 
 export const projectRoutes = (deps: ProjectDeps) => {
   const pager = openPager(deps.config)

@@ -1,13 +1,15 @@
 // /api/tasks/:id/shares: the single people a task is shared with.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../app/deps.ts'
+import type { Publisher } from '../../changelog/publisher.ts'
+import type { Config } from '../../config.ts'
+import type { CallerDatabase } from '../../db/client.ts'
 import { addShare, changeShare, listShares, removeShare } from '../../domain/shares/shares.ts'
-import { Id } from '../../model/scalar.ts'
-import { NewShare, Share, SharePatch } from '../../model/task.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { openPager, pageOf, pageQuery } from '../page.ts'
 import { bodyTag, created, mutate, noContent, ok } from '../response.ts'
+import { Id } from '../../model/scalar.ts'
+import { NewShare, Share, SharePatch } from '../../model/task.ts'
 
 const params = Type.Object({ id: Id() })
 const shareParams = Type.Object({ id: Id(), userId: Id() })
@@ -16,7 +18,11 @@ const detail = guarded('Tasks')
 
 const render = (share: Share) => bodyTag(ok(share))
 
-type ShareDeps = Pick<Deps, 'config' | 'db' | 'publisher'>
+interface ShareDeps {
+  config: Config
+  db: CallerDatabase
+  publisher: Publisher
+}
 
 export const shareRoutes = (deps: ShareDeps) => {
   const pager = openPager(deps.config)

@@ -1,21 +1,20 @@
 // What a client reads before it follows the log from the answer's cursor.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../app/deps.ts'
-import type { SnapshotPlace } from '../../domain/snapshot.ts'
+import type { SnapshotPlace, Snapshots } from '../../domain/snapshot.ts'
 import { AppError } from '../../errors.ts'
-import { formatCursor, parseCursor, projectScope, shardOf } from '../../model/event.ts'
-import { Id, isId } from '../../model/scalar.ts'
-import { ProjectSnapshot, UserSnapshot } from '../../model/snapshot.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { Cursor, Whole } from '../query.ts'
 import { jsonText, ok, respond } from '../response.ts'
+import { formatCursor, parseCursor, projectScope, shardOf } from '../../model/event.ts'
+import { Id, isId } from '../../model/scalar.ts'
+import { ProjectSnapshot, UserSnapshot } from '../../model/snapshot.ts'
 
 const defaultLimit = 1_000
 
 const detail = guarded('Log')
 
-export const snapshotRoutes = (deps: Pick<Deps, 'snapshots'>) =>
+export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
   new Elysia()
     .use(signedIn)
     .get(

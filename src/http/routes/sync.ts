@@ -2,21 +2,23 @@
 // a time, with long-polling. Frames go out as they lie in the log; nothing is parsed.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import { heavy, type Tx } from '../../db/client.ts'
+import type { Authenticator } from '../../auth/authenticator.ts'
+import type { Hub } from '../../changelog/follower/hub.ts'
+import type { LiveStats } from '../../changelog/live-stats.ts'
+import { heavy, type CallerDatabase, type Tx } from '../../db/client.ts'
 import { readScopePage } from '../../db/log/sync.ts'
-import type { Deps } from '../../app/deps.ts'
-import type { Actor } from '../../domain/actor.ts'
 import { joinScopes, parseScope, snapshotPath, type Joined } from '../../domain/sync.ts'
 import { AppError, notFound } from '../../errors.ts'
-import type { Waiters } from '../../limits/waiters.ts'
-import { formatCursor, parseCursor, shardOf, type Position, type Scope } from '../../model/event.ts'
-import { Problem } from '../../model/problem.ts'
-import { SyncAnswer } from '../../model/sync.ts'
 import { authenticate, guarded, signedIn } from '../guard.ts'
 import { News } from '../news.ts'
 import { Cursors, listOf, Repeatable, Whole } from '../query.ts'
-import { respond } from '../response.ts'
 import { contextOf } from '../request-context.ts'
+import { respond } from '../response.ts'
+import type { Waiters } from '../../limits/waiters.ts'
+import type { Actor } from '../../model/actor.ts'
+import { formatCursor, parseCursor, shardOf, type Position, type Scope } from '../../model/event.ts'
+import { Problem } from '../../model/problem.ts'
+import { SyncAnswer } from '../../model/sync.ts'
 
 const maxScopes = 64
 /** Of one scope. */
@@ -24,7 +26,14 @@ const pageEntries = 500
 /** Of one answer, so that many scopes at once stay bounded. */
 const answerBytes = 4 * 1024 * 1024
 
-type SyncDeps = Pick<Deps, 'authenticator' | 'db' | 'draining' | 'hub' | 'polls' | 'stats'>
+interface SyncDeps {
+  authenticator: Authenticator
+  db: CallerDatabase
+  draining: AbortSignal
+  hub: Hub
+  polls: Waiters
+  stats: LiveStats
+}
 
 export const syncRoutes = (deps: SyncDeps) =>
   new Elysia({ prefix: '/api/sync' }).use(signedIn).get(
@@ -140,7 +149,7 @@ const readPages = (deps: SyncDeps, actor: Actor, wanted: Wanted[]): Promise<Page
   )
 
 const readPage = async (
-  { stats }: Pick<Deps, 'stats'>,
+  { stats }: { stats: LiveStats },
   tx: Tx,
   scope: Scope,
   joined: Joined,

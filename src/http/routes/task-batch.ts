@@ -1,17 +1,18 @@
 // Many tasks in one request, and moving one: PATCH /api/tasks/bulk, POST /api/tasks/batch, POST …/:id/move.
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../app/deps.ts'
+import type { Publisher } from '../../changelog/publisher.ts'
+import type { CallerDatabase } from '../../db/client.ts'
 import { runBatch, updateTasksInBulk, type Operation } from '../../domain/tasks/task-batch.ts'
 import { moveTask } from '../../domain/tasks/task-move.ts'
 import { invalid, type Violation } from '../../errors.ts'
-import { toCanonical } from '../../model/canonical.ts'
-import { Id, Word } from '../../model/scalar.ts'
-import { NewTask, Task, TaskMove, TaskPatch } from '../../model/task.ts'
 import { faultsIn, maxViolations } from '../faults.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { mutate, ok } from '../response.ts'
 import { renderTask } from './tasks.ts'
+import { toCanonical } from '../../model/canonical.ts'
+import { Id, Word } from '../../model/scalar.ts'
+import { NewTask, Task, TaskMove, TaskPatch } from '../../model/task.ts'
 
 const maxAtOnce = 100
 
@@ -84,7 +85,7 @@ const detail = guarded('Tasks')
 
 const renderItems = (items: (Task | null)[]) => ok({ items })
 
-export const taskBatchRoutes = (deps: Pick<Deps, 'db' | 'publisher'>) =>
+export const taskBatchRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =>
   new Elysia({ prefix: '/api/tasks' })
     .use(signedIn)
     .patch(

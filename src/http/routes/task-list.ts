@@ -1,16 +1,17 @@
 // GET /api/tasks: the query string, read strictly, becomes a filter, an order and a page.
 import { Type, type Static } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
+import type { Config } from '../../config.ts'
+import type { CallerDatabase } from '../../db/client.ts'
 import { taskSorts, type Range, type TaskOrder } from '../../db/tasks/task-list.ts'
-import type { Deps } from '../../app/deps.ts'
 import { listTasks, type TaskSearch } from '../../domain/tasks/task-list.ts'
+import { guarded, signedIn } from '../guard.ts'
+import { openPager, pageOf, pageParameters } from '../page.ts'
+import { Flag, listOf, Repeatable, Words } from '../query.ts'
 import { Id, Instant, toInstant, Word } from '../../model/scalar.ts'
 import { priorities, statuses, Task } from '../../model/task.ts'
 import { canonicalTag } from '../../model/text-form.ts'
 import { Text } from '../../model/text.ts'
-import { guarded, signedIn } from '../guard.ts'
-import { openPager, pageOf, pageParameters } from '../page.ts'
-import { Flag, listOf, Repeatable, Words } from '../query.ts'
 
 const sorts = taskSorts.flatMap((name) => [name, `-${name}`] as const)
 
@@ -90,7 +91,7 @@ const orderOf = (sort = '-createdAt'): TaskOrder => {
   return { by, descending }
 }
 
-export const taskListRoutes = (deps: Pick<Deps, 'config' | 'db'>) => {
+export const taskListRoutes = (deps: { config: Config; db: CallerDatabase }) => {
   const pager = openPager(deps.config)
   return new Elysia({ prefix: '/api/tasks' })
     .use(signedIn)

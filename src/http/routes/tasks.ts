@@ -1,7 +1,8 @@
 // /api/tasks, one task at a time. Lists, many at once, and moving have files of their own.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../app/deps.ts'
+import type { Publisher } from '../../changelog/publisher.ts'
+import type { CallerDatabase } from '../../db/client.ts'
 import {
   addTags,
   createTask,
@@ -11,11 +12,11 @@ import {
   replaceTask,
   updateTask,
 } from '../../domain/tasks/tasks.ts'
+import { guarded, signedIn } from '../guard.ts'
+import { ifMatchOf } from '../request-context.ts'
+import { created, etag, mutate, noContent, ok, respond } from '../response.ts'
 import { Id } from '../../model/scalar.ts'
 import { NewTask, Tag, Tags, Task, TaskPatch, TaskReplacement } from '../../model/task.ts'
-import { guarded, signedIn } from '../guard.ts'
-import { created, etag, mutate, noContent, ok, respond } from '../response.ts'
-import { ifMatchOf } from '../request-context.ts'
 
 const params = Type.Object({ id: Id() })
 
@@ -25,7 +26,7 @@ const detail = guarded('Tasks')
 
 export const renderTask = (task: Task) => ok(task, etag(task.version))
 
-export const taskRoutes = (deps: Pick<Deps, 'db' | 'publisher'>) =>
+export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =>
   new Elysia({ prefix: '/api/tasks' })
     .use(signedIn)
     .post(

@@ -1,20 +1,24 @@
 // /api/users: one's own account and other people.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { Deps } from '../../app/deps.ts'
+import type { Passwords } from '../../auth/passwords.ts'
+import type { Publisher } from '../../changelog/publisher.ts'
+import type { Config } from '../../config.ts'
+import type { CallerDatabase } from '../../db/client.ts'
 import { deleteAccount } from '../../domain/users/account-deletion.ts'
 import { changePassword, getMe, getUser, searchUsers, updateMe } from '../../domain/users/users.ts'
-import { AccountDeletion, PasswordChange, UserPatch } from '../../model/credentials.ts'
-import { Id } from '../../model/scalar.ts'
-import { Text } from '../../model/text.ts'
-import { PublicUser, User } from '../../model/user.ts'
 import { passwordCheck } from '../allowance.ts'
 import { fingerprintKeyOf } from '../body/fingerprint.ts'
 import { guarded, signedIn } from '../guard.ts'
 import { pageOf } from '../page.ts'
 import { Whole } from '../query.ts'
-import { bodyTag, mutate, noContent, ok, respond } from '../response.ts'
 import { idempotencyKeyOf } from '../request-context.ts'
+import { bodyTag, mutate, noContent, ok, respond } from '../response.ts'
+import type { Attempts } from '../../limits/attempts.ts'
+import { AccountDeletion, PasswordChange, UserPatch } from '../../model/credentials.ts'
+import { Id } from '../../model/scalar.ts'
+import { Text } from '../../model/text.ts'
+import { PublicUser, User } from '../../model/user.ts'
 
 const detail = guarded('Users')
 
@@ -32,7 +36,15 @@ const search = Type.Object(
   { additionalProperties: false },
 )
 
-export const userRoutes = (deps: Deps) => {
+export interface UserRouteDeps {
+  config: Config
+  db: CallerDatabase
+  publisher: Publisher
+  passwords: Passwords
+  attempts: Attempts
+}
+
+export const userRoutes = (deps: UserRouteDeps) => {
   const fingerprintKey = fingerprintKeyOf(deps.config)
   /** The same with every password check under the limits of this request's address and account. */
   const checked = (request: Request, headers: Record<string, string | number>) => ({

@@ -3,11 +3,12 @@
 // Invariant: nothing is skipped but what went to `dead_letter` in the transaction that moved the position past it.
 import type { Database, Tx } from '../../db/client.ts'
 import { insertDeadLetter, PositionMoved, selectPosition, updatePosition } from '../../db/log/consumers.ts'
-import { writeAsSystem, type Publisher } from '../../domain/write.ts'
+import { writeAsSystem } from '../../domain/write.ts'
 import { AppError, messageOf } from '../../errors.ts'
 import { backoffMs, pause } from '../../async/pause.ts'
 import type { Log } from '../../log.ts'
 import type { Entry, LogEntry } from '../../model/event.ts'
+import type { Publisher } from '../../changelog/publisher.ts'
 
 export interface Consumer {
   readonly name: string

@@ -1,11 +1,11 @@
 // Which places one connection watches, and what it signals. Bounded by the number of watches; what a parked
 // connection misses of presence it is told anew, signals are gone.
-import type { Identity } from '../../app/deps.ts'
+import type { Identity } from '../../auth/authenticator.ts'
 import { findPlace, parsePresenceKey, type PresenceKey } from '../../domain/presence.ts'
-import { asciiJson } from '../../model/text.ts'
-import type { Watcher } from './presence-room.ts'
-import type { ConnectionHandle, SocketDeps } from '../connection-handle.ts'
 import type { Rid } from '../../model/frames.ts'
+import { asciiJson } from '../../model/text.ts'
+import type { ConnectionHandle, SocketDeps } from '../connection-handle.ts'
+import type { Watcher } from './presence-room.ts'
 import { limits, type ErrorFrameCode, type SignalKind } from '../protocol.ts'
 
 export class ConnectionPresence implements Watcher {

@@ -1,10 +1,10 @@
 // The connections of this process that watch one place. Invariant: whoever is in has been found a reader by a look
 // that began while the room listened to the place's project, and nothing the log said since then puts it in doubt.
 // A watch in doubt hears nothing until it was looked at again.
-import type { Actor } from '../../domain/actor.ts'
 import { findPlace, type PresenceKey } from '../../domain/presence.ts'
 import { isTransient, unavailable } from '../../errors.ts'
 import type { Subscriber } from '../../changelog/follower/hub.ts'
+import type { Actor } from '../../model/actor.ts'
 import { projectScope, type LogEntry } from '../../model/event.ts'
 import type { SocketsDeps } from '../connection-handle.ts'
 import type { ErrorFrameCode } from '../protocol.ts'

@@ -1,11 +1,11 @@
 // Presence and signals of this process: its rooms, what they tell their watchers, and what processes tell each other
 // over the bus. Nothing of it is stored or logged. Without Redis everybody sees who is on the same process.
-import type { Actor } from '../../domain/actor.ts'
 import type { PresenceKey } from '../../domain/presence.ts'
+import type { Actor } from '../../model/actor.ts'
 import { newId } from '../../model/scalar.ts'
+import type { SocketsDeps } from '../connection-handle.ts'
 import { PresenceRoom, type Watcher } from './presence-room.ts'
 import { newsSince, PresenceView, type Attendance } from './presence-view.ts'
-import type { SocketsDeps } from '../connection-handle.ts'
 import type { SocketTimings, PresenceFrame, ServerFrame } from '../protocol.ts'
 
 interface Place {
