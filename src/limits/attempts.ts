@@ -10,7 +10,7 @@ import type { RatePolicy, RateState } from './policies.ts'
 
 /** Limits failed attempts: as many may be in flight as failures are left, others wait for those. */
 export interface Attempts {
-  /** Begins an attempt once there is room, or is refused: `end` is null. Never throws; waits at most 5 s. */
+  /** Begins an attempt once there is room, or is refused: `end` is null. Never throws; waits at most 15 s. */
   begin(policy: RatePolicy, key: string): Promise<Attempt>
   /** Counts a failure of an attempt that another key limits. Never throws. */
   fail(policy: RatePolicy, key: string): Promise<void>
@@ -23,8 +23,8 @@ export interface Attempt {
 }
 
 const maxKeys = 10_000
-/** How long an attempt waits for others to end, and how many may wait for one key on a process. */
-const waitMs = 5_000
+/** How long an attempt waits for others to end, longer than a killed process holds its lease, and how many may wait for one key on a process. */
+const waitMs = 15_000
 const maxWaiting = 256
 /** Attempts in flight elsewhere end unheard: look again. */
 const lookAgainMs = 100
