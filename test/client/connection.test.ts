@@ -4,7 +4,7 @@ import { expect, test } from 'bun:test'
 import { verdictOf } from '../../packages/client/src/close-codes.ts'
 import { createClient, type Client } from '../../packages/client/src/client.ts'
 import type { ProjectView } from '../../packages/client/src/project-view.ts'
-import { jitter } from '../../packages/client/src/wait.ts'
+import { fullJitterMs } from '../../packages/client/src/wait.ts'
 import { closeCodes } from '../../src/model/frames.ts'
 import { eventually } from '../support/eventually.ts'
 import { projectId, quick, scope, startScript, type Script } from './scripted.ts'
@@ -65,7 +65,7 @@ for (const code of [1009, 4409, 4500, 4505, 4510, 4599]) {
 
 test('After 4429 the client waits its time and comes back with the same credentials', async () => {
   await using script = startScript()
-  using client = await script.client({ timing: { tooFast: 300 } })
+  using client = await script.client({ timing: { tooFastMs: 300 } })
   const view = await live(client)
   const closedAt = performance.now()
   script.peers[0]!.close(4429)
@@ -100,7 +100,7 @@ test('Back-off is full jitter whose cap doubles from half a second to twenty (C-
   for (let failures = 1; failures <= 40; failures += 1) {
     const cap = Math.min(20_000, 500 * 2 ** (failures - 1))
     for (let n = 0; n < 50; n += 1) {
-      const ms = jitter(failures, 500, 20_000)
+      const ms = fullJitterMs(failures, 500, 20_000)
       expect(ms >= 0 && ms <= cap).toBe(true)
     }
   }
@@ -162,7 +162,7 @@ test('Where no more polls of the person may wait, the client goes on with polls 
     events = []
     return Response.json({ scopes: [page] })
   }
-  using client = await script.client({ transport: 'poll', timing: { pollWait: 2_000, pollPause: 10 } })
+  using client = await script.client({ transport: 'poll', timing: { pollWaitMs: 2_000, pollPauseMs: 10 } })
   const states: string[] = []
   client.connection.onChange(() => void states.push(client.connection.state))
   using view = client.project(projectId).live()
@@ -185,7 +185,7 @@ test('A wait that the server ends early, without events, is followed by a pause 
     answeredAt = performance.now()
     return Response.json({ scopes: [{ scope, events: [], cursor: `epoch.3.${script.seq}`, more: false }] })
   }
-  using client = await script.client({ transport: 'poll', timing: { pollWait: 5_000, pollPause: 40 } })
+  using client = await script.client({ transport: 'poll', timing: { pollWaitMs: 5_000, pollPauseMs: 40 } })
   using _ = client.project(projectId).live()
   await eventually(() => expect(gaps.length).toBeGreaterThan(3))
   for (const gap of gaps) expect(gap).toBeGreaterThan(38)
@@ -252,7 +252,7 @@ test('The socket has the scheme of the server, wss behind TLS, and its path', as
 
 test('Where sockets are blocked the client polls, and returns to a socket when there is one', async () => {
   await using script = startScript()
-  using client = await script.client({ transport: 'auto', timing: { pollFrom: 150 } })
+  using client = await script.client({ transport: 'auto', timing: { pollBaseMs: 150 } })
   script.refuses = true
   const view = client.project(projectId).live()
   await eventually(() => expect(view.state).toBe('live'))
@@ -276,7 +276,7 @@ test('After bye the client comes back within the window it was given (C-CLO-2)',
 
 test('Who is turned away from a server that is overloaded comes back when it was told, however often (P-CLO-4, C-CLO-2)', async () => {
   await using script = startScript()
-  using client = await script.client({ timing: { backOffFrom: 20_000 } })
+  using client = await script.client({ timing: { backOffBaseMs: 20_000 } })
   const view = await live(client)
   for (let n = 1; n <= 5; n += 1) {
     script.send({ t: 'bye', code: 1013, reconnectAfter: [20, 40] })
@@ -289,7 +289,7 @@ test('Who is turned away from a server that is overloaded comes back when it was
 
 test('A line on which nothing is heard is given up, and pings keep a quiet one (C-LIV-1, C-LIV-2)', async () => {
   await using script = startScript()
-  using client = await script.client({ timing: { ping: 40, dead: 200 } })
+  using client = await script.client({ timing: { pingMs: 40, deadMs: 200 } })
   await live(client)
   await eventually(() => expect(script.heard.filter(({ t }) => t === 'ping').length).toBeGreaterThan(1))
   await eventually(() => expect(script.peers.length).toBeGreaterThan(1)) // the script answers no ping
@@ -426,7 +426,7 @@ test('A fresh token is sent on the open socket before the old one runs out (C-TO
   await using script = startScript()
   using client = await script.client()
   await live(client)
-  await client.session.renewHeld()
+  await client.session.renewCurrent()
   await eventually(() => expect(script.heard.filter(({ t }) => t === 'auth')).toHaveLength(1))
   expect(script.heard.find(({ t }) => t === 'auth').token).toBe('token-1')
   expect(script.peers).toHaveLength(1)

@@ -57,7 +57,7 @@ test('Random writes, repeats, reorderings, disconnects and offline edits converg
         transport,
         fetch: mischief.fetch,
         WebSocket: mischief.WebSocket,
-        timing: { ...quick, stable: 10_000, attempts: 2 },
+        timing: { ...quick, stableMs: 10_000, attempts: 2 },
         onConflict: () => pick(['mine', 'theirs', { changes: { title: pick(words) } }]),
         onRefused: ({ op }) => void notified.push(op),
       }),

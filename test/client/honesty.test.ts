@@ -18,7 +18,7 @@ const resync = { t: 'resync', scope, reason: 'gap', snapshot: '' }
 
 test('A server that answers each sub with resync is asked ever more rarely', async () => {
   await using script = startScript()
-  using client = await script.client({ timing: { backOffFrom: 50, backOffTo: 10_000 } })
+  using client = await script.client({ timing: { backOffBaseMs: 50, backOffMaxMs: 10_000 } })
   script.onSub = ({ rid }) => [{ ...resync, rid }]
   const view = client.project(projectId).live()
   await eventually(() => expect(script.snapshots).toBeGreaterThan(1))
@@ -31,7 +31,7 @@ test('A server that answers each sub with resync is asked ever more rarely', asy
 
 test('One that says resync each time the view is live is asked no faster', async () => {
   await using script = startScript()
-  using client = await script.client({ timing: { backOffFrom: 50, backOffTo: 10_000, stable: 5_000 } })
+  using client = await script.client({ timing: { backOffBaseMs: 50, backOffMaxMs: 10_000, stableMs: 5_000 } })
   script.onSub = ({ rid, cursor }) => [
     { t: 'sub', rid, scope, mode: 'resume', cursor, replay: 0 },
     { t: 'synced', scope, cursor },
@@ -50,7 +50,7 @@ test('A cursor that is expired at every poll is given up ever more rarely', asyn
     pathname === '/api/sync' ? Response.json(gone, { status: 410 }) : undefined
   using client = await script.client({
     transport: 'poll',
-    timing: { backOffFrom: 50, backOffTo: 10_000 },
+    timing: { backOffBaseMs: 50, backOffMaxMs: 10_000 },
   })
   const view = client.project(projectId).live()
   await Bun.sleep(700)
@@ -68,7 +68,7 @@ test('A server that lets no poll wait, as one that is stopping, is not asked wit
     polls += 1
     return Response.json(answer)
   }
-  using client = await script.client({ transport: 'poll', timing: { pollPause: 100 } })
+  using client = await script.client({ transport: 'poll', timing: { pollPauseMs: 100 } })
   await live(client)
   await Bun.sleep(600)
   expect(polls).toBeLessThan(12)
@@ -76,7 +76,7 @@ test('A server that lets no poll wait, as one that is stopping, is not asked wit
 
 test('A connection that is accepted and closed at once backs off, however long the one before stood', async () => {
   await using script = startScript()
-  using client = await script.client({ timing: { stable: 50, backOffFrom: 50, backOffTo: 10_000 } })
+  using client = await script.client({ timing: { stableMs: 50, backOffBaseMs: 50, backOffMaxMs: 10_000 } })
   await live(client)
   await Bun.sleep(80) // it stood
   let openings = 0
@@ -98,7 +98,7 @@ test('A server that says goodbye again and again, for no time at all, is left so
     peer.send(JSON.stringify({ t: 'bye', code: 1013, reconnectAfter: [0, 0] }))
     peer.close(1013)
   }
-  using client = await script.client({ timing: { backOffFrom: 50, backOffTo: 10_000 } })
+  using client = await script.client({ timing: { backOffBaseMs: 50, backOffMaxMs: 10_000 } })
   client.project(projectId).live()
   await Bun.sleep(900)
   expect(openings).toBeGreaterThan(1)
@@ -108,7 +108,7 @@ test('A server that says goodbye again and again, for no time at all, is left so
 test('A proxy that opens sockets and passes nothing on is one that blocks them', async () => {
   await using script = startScript()
   script.onOpen = () => {} // no welcome
-  using client = await script.client({ transport: 'auto', timing: { open: 60 } })
+  using client = await script.client({ transport: 'auto', timing: { openMs: 60 } })
   const view = client.project(projectId).live()
   await eventually(() => expect(view.state).toBe('live'))
   expect(client.connection.kind).toBe('poll')
@@ -119,7 +119,7 @@ test('Where only polls work a socket is tried in between, without a refresh and 
   script.refuses = true
   using client = await script.client({
     transport: 'auto',
-    timing: { pollFrom: 80, pollTo: 80, backOffFrom: 200 },
+    timing: { pollBaseMs: 80, pollMaxMs: 80, backOffBaseMs: 200 },
   })
   const view = await live(client)
   const { refusals, refreshes } = script
@@ -133,7 +133,7 @@ test('Where only polls work a socket is tried in between, without a refresh and 
 test('After an outage sockets are tried soon, where they stay blocked ever more rarely', async () => {
   await using script = startScript()
   script.refuses = true
-  using client = await script.client({ transport: 'auto', timing: { pollFrom: 60, pollTo: 5_000 } })
+  using client = await script.client({ transport: 'auto', timing: { pollBaseMs: 60, pollMaxMs: 5_000 } })
   await live(client)
   await Bun.sleep(700)
   const { refusals } = script
@@ -145,7 +145,7 @@ test('After an outage sockets are tried soon, where they stay blocked ever more 
 
 test('Who only polls is not disturbed by looking for sockets', async () => {
   await using script = startScript()
-  using client = await script.client({ transport: 'poll', timing: { pollFrom: 50, pollTo: 50 } })
+  using client = await script.client({ transport: 'poll', timing: { pollBaseMs: 50, pollMaxMs: 50 } })
   const view = await live(client)
   const states = new Set<string>()
   view.onChange(() => states.add(view.state))
@@ -161,7 +161,7 @@ test('A poll that fails is seen as such at once, not after it was repeated', asy
     isAway && pathname === '/api/sync' ? Response.json({}, { status: 503 }) : undefined
   using client = await script.client({
     transport: 'poll',
-    timing: { retryFrom: 5_000, retryTo: 5_000, backOffFrom: 20_000 },
+    timing: { retryBaseMs: 5_000, retryMaxMs: 5_000, backOffBaseMs: 20_000 },
   })
   const view = await live(client)
   isAway = true
@@ -200,7 +200,7 @@ test('A snapshot from before what is shown is not shown: another is read', async
 
 test('After a restore under a new epoch the lower numbers of the new one are taken at once', async () => {
   await using script = startScript()
-  using client = await script.client({ timing: { snapshotAge: 60_000 } })
+  using client = await script.client({ timing: { maxSnapshotAgeMs: 60_000 } })
   const view = await live(client)
   script.seq = 90
   script.send(script.event('of the old epoch'))
@@ -352,7 +352,7 @@ test('Closing a presence twice does not end the next one', async () => {
 test('A line that comes too late is not heard: what it says is of the past', async () => {
   await using script = startScript()
   script.onOpen = (peer, welcome) => setTimeout(welcome, 150)
-  using client = await script.client({ timing: { open: 50, backOffFrom: 2_000, backOffTo: 2_000 } })
+  using client = await script.client({ timing: { openMs: 50, backOffBaseMs: 2_000, backOffMaxMs: 2_000 } })
   const view = client.project(projectId).live()
   await eventually(() => expect(script.peers.length).toBeGreaterThan(0))
   await Bun.sleep(200)
@@ -535,12 +535,12 @@ test('A refresh that is answered after signing out signs nobody in', async () =>
     await new Promise<void>((resolve) => (answer = resolve))
     return Response.json(script.session())
   }
-  const renewal = client.session.renewHeld().catch(({ name }) => name)
+  const renewal = client.session.renewCurrent().catch(({ name }) => name)
   await eventually(() => expect(script.urls.some((url) => url.endsWith('/refresh'))).toBe(true))
   await client.session.forget()
   answer()
   expect(await renewal).toBe('SignedOutError')
-  expect(await client.session.held()).toBeNull()
+  expect(await client.session.tokens()).toBeNull()
 })
 
 test('A token that lives shorter than it is renewed ahead is not renewed without end', async () => {
@@ -553,7 +553,7 @@ test('A token that lives shorter than it is renewed ahead is not renewed without
   }
   await client.session.adopt({ ...script.session(), expiresIn: 10 })
   await live(client)
-  await client.session.renewHeld()
+  await client.session.renewCurrent()
   await Bun.sleep(400)
   expect(script.refreshes).toBeLessThan(3)
 })
@@ -569,8 +569,8 @@ test('Storages that fail once are asked again', async () => {
   const storage = { load: () => (failures < 1 ? fail() : tokens), save: () => {} }
   const { createClient } = await import('../../packages/client/src/client.ts')
   using client = createClient({ url: script.url, storage, transport: 'socket' })
-  expect(await client.session.held().catch(({ message }) => message)).toBe('locked')
-  expect((await client.session.held())?.accessToken).toBe('kept')
+  expect(await client.session.tokens().catch(({ message }) => message)).toBe('locked')
+  expect((await client.session.tokens())?.accessToken).toBe('kept')
 })
 
 test('Signals the client was lent keep no trace of it', async () => {
@@ -592,7 +592,7 @@ const subscriptions = ({ heard }: Script): number => heard.filter(({ t }) => t =
 
 test('A network that swallows everything for long costs a few requests', async () => {
   await using script = startScript()
-  using client = await script.client({ timing: { backOffFrom: 40, backOffTo: 5_000 } })
+  using client = await script.client({ timing: { backOffBaseMs: 40, backOffMaxMs: 5_000 } })
   await live(client)
   script.refuses = true
   script.peers[0]!.close(1012)

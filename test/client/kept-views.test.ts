@@ -12,7 +12,7 @@ import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { projectId, quick, scope, startScript, userId } from './scripted.ts'
 
-const soon = { ...quick, keepViewAfter: 5, keptViewWithin: 500 }
+const soon = { ...quick, persistDelayMs: 5, restoreMs: 500 }
 
 let world: World
 const stack = new AsyncDisposableStack()
@@ -281,7 +281,7 @@ test('what is stored is ignored where it is of another format, of another shape,
       ...memoryStorage(),
       loadView: async () => (stored instanceof Error ? Promise.reject(stored) : (stored as string)),
     }
-    using client = await script.client({ views, timing: { ...soon, keptViewWithin: 50 } })
+    using client = await script.client({ views, timing: { ...soon, restoreMs: 50 } })
     const states: string[] = []
     using view = client.project(projectId).live()
     view.onChange(() => states.push(view.state))

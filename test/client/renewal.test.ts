@@ -27,7 +27,7 @@ test('C-CON-3 a refused origin: requests throw it by name, the server is asked o
   await eventually(() => expect(view.state).toBe('live'))
   const asked = refuseRefresh(script, () => problem(403, 'origin_refused'))
   const failures = await Promise.all(
-    [1, 2, 3].map(() => client.session.renewHeld().catch((error: unknown) => error)),
+    [1, 2, 3].map(() => client.session.renewCurrent().catch((error: unknown) => error)),
   )
   for (const failure of failures) expect(failure).toBeInstanceOf(OriginRefusedError)
   const stops: unknown[] = []
@@ -41,7 +41,7 @@ test('C-CON-3 a refused origin: requests throw it by name, the server is asked o
   expect(client.connection.stopped).toMatchObject({ reason: 'origin_refused' })
   expect(stops).toHaveLength(1)
   expect(asked.count).toBe(1)
-  expect(await client.session.held()).not.toBeNull()
+  expect(await client.session.tokens()).not.toBeNull()
   // Once the server is configured, the person's next try goes through.
   script.onRequest = null
   client.reconnect()
@@ -86,7 +86,7 @@ test('a real server: sign-in works from a page of another origin, the refresh is
     },
   })
   await client.auth.signIn({ email, password: testPassword })
-  const failure = await client.session.renewHeld().catch((error: unknown) => error)
+  const failure = await client.session.renewCurrent().catch((error: unknown) => error)
   expect(failure).toBeInstanceOf(OriginRefusedError)
   expect(failure).toMatchObject({ status: 403, code: 'origin_refused' })
   expect((await client.users.me()).email).toBe(email) // the access token is still good
@@ -108,9 +108,9 @@ for (const [name, answer, isOver] of [
     using view = client.project(projectId).live()
     await eventually(() => expect(view.state).toBe('live'))
     const asked = refuseRefresh(script, answer)
-    const failure = await client.session.renewHeld().catch((error: unknown) => error)
+    const failure = await client.session.renewCurrent().catch((error: unknown) => error)
     expect(failure instanceof SignedOutError).toBe(isOver)
-    expect((await client.session.held()) === null).toBe(isOver)
+    expect((await client.session.tokens()) === null).toBe(isOver)
     if (isOver) return eventually(() => expect(view.error).toMatchObject({ reason: 'signed_out' }))
     // The server closes because the token expired, while it cannot be renewed: the view waits, and goes on later.
     script.peers.at(-1)!.close(4401, 'token_expired')

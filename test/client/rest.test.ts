@@ -180,9 +180,9 @@ test('Every endpoint there is, is typed, and answers so', async () => {
   expect([session!.current, others]).toEqual([true, []])
   const word = 'another horse battery'
   expect(await users.changePassword({ currentPassword: testPassword, password: word })).toBeNull()
-  await client.session.renewHeld()
+  await client.session.renewCurrent()
   await auth.signOut()
-  expect(await client.session.held()).toBeNull()
+  expect(await client.session.tokens()).toBeNull()
   await auth.signOut() // over is over
   using second = createClient({ url: world.url, timing: quick, fetch: noting })
   expect(await second.auth.signIn({ email: eve.email, password: word })).toMatchObject({ id: eve.id })
@@ -193,7 +193,7 @@ test('Every endpoint there is, is typed, and answers so', async () => {
   const email = `ada-${Bun.randomUUIDv7()}@example.com`
   await second.auth.register({ email, name: 'Ada', password: testPassword })
   await second.users.deleteMe(testPassword)
-  expect(await second.session.held()).toBeNull()
+  expect(await second.session.tokens()).toBeNull()
 
   const { body } = await world.call('GET', '/api/openapi.json')
   // The log and the socket are for live views.

@@ -2,7 +2,7 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { verdictOf } from '../../packages/client/src/close-codes.ts'
-import { Versioned } from '../../packages/client/src/versioned.ts'
+import { VersionedMap } from '../../packages/client/src/versioned.ts'
 
 test('what it does at each close code is what the table says (C-CLO-1)', async () => {
   const text = await Bun.file(join(import.meta.dir, '..', '..', 'docs', 'protocol.md')).text()
@@ -29,14 +29,14 @@ test('what it does at each close code is what the table says (C-CLO-1)', async (
 })
 
 test('only a higher version is taken (C-VER-1)', () => {
-  const held = new Versioned<string>()
+  const held = new VersionedMap<string>()
   held.reset([['a', 3, 'three']])
   expect([held.put('a', 3, 'again'), held.put('a', 2, 'old'), held.get('a')]).toEqual([false, false, 'three'])
   expect([held.put('a', 5, 'five'), held.get('a'), held.versionOf('a')]).toEqual([true, 'five', 5])
 })
 
 test('a deletion is remembered, and nothing older brings it back (C-VER-2)', () => {
-  const held = new Versioned<string>()
+  const held = new VersionedMap<string>()
   held.put('a', 1, 'one')
   expect(held.put('a', 3, null)).toBe(true)
   expect([held.put('a', 2, 'late'), held.get('a'), [...held.values()]]).toEqual([false, null, []])

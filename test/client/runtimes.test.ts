@@ -110,7 +110,7 @@ test('In Chromium: a page reloaded while the server is away shows the last state
   const { projectId, token } = await page.evaluate(
     async ({ email, password }) => {
       const storage = Tasktide.indexedDbStorage('kept')
-      const timing = { keepViewAfter: 20 }
+      const timing = { persistDelayMs: 20 }
       const client = Tasktide.createClient({
         url: location.origin,
         useCookie: true,

@@ -10,17 +10,17 @@ export const userId = '01933b6e-7c4a-7d3e-8f21-000000000001'
 
 /** Quick enough for tests, in the proportions of the real ones. */
 export const quick = {
-  backOffFrom: 5,
-  backOffTo: 40,
-  retryFrom: 2,
-  retryTo: 10,
-  tooFast: 120,
-  open: 400,
-  request: 2_000,
-  stable: 50,
-  probe: 100,
-  pollPause: 10,
-  snapshotAge: 300,
+  backOffBaseMs: 5,
+  backOffMaxMs: 40,
+  retryBaseMs: 2,
+  retryMaxMs: 10,
+  tooFastMs: 120,
+  openMs: 400,
+  requestMs: 2_000,
+  stableMs: 50,
+  probeMs: 100,
+  pollPauseMs: 10,
+  maxSnapshotAgeMs: 300,
 }
 
 type Peer = ServerWebSocket<{ protocol: string }>

@@ -47,7 +47,7 @@ test('However many requests find the token stale, it is refreshed once, and all 
   expect(new Set(answers.map(({ id }) => id))).toEqual(new Set([ada.id]))
   expect(count('/api/auth/refresh')).toBe(1)
   // About to expire: renewed before it is used.
-  const { accessToken, refreshToken } = (await client.session.held())!
+  const { accessToken, refreshToken } = (await client.session.tokens())!
   await client.session.adopt({ ...ada.session, accessToken, refreshToken: refreshToken!, expiresIn: 0 })
   await Promise.all([client.users.me(), client.users.me()])
   expect(count('/api/auth/refresh')).toBe(2)
@@ -103,7 +103,7 @@ test('A fresh token reaches an open socket, which outlives the old one', async (
   await client.session.adopt(ada.session)
   using view = client.project(ada.inboxId).live()
   await view.ready
-  await client.session.renewHeld()
+  await client.session.renewCurrent()
   await view.create({ title: 'after' }).settled
   expect(client.connection.kind).toBe('socket')
 })

@@ -1,17 +1,17 @@
 // Tasktide's client: REST and live data in one object, for browsers, Bun and Node. One connection, one session and
-// one queue of unsent writes are shared by everything it gives out; `close` ends them.
+// one queue of unsent writes are shared by everything it gives out; `close` owner them.
 import { Connection } from './connection.ts'
 import type { Fetch } from './exchange.ts'
-import { Http } from './http.ts'
-import { KeptViews, type ViewStorage } from './kept-views.ts'
+import { HttpClient } from './http.ts'
+import { PersistedViews, type ViewStorage } from './kept-views.ts'
 import { memoryStorage } from './memory-storage.ts'
 import { Outbox, type OutboxOptions, type OutboxStorage } from './outbox.ts'
-import { PollLine } from './poll-line.ts'
+import { PollTransport } from './poll-line.ts'
 import { Presence } from './presence.ts'
 import { ProjectView, type ViewDeps } from './project-view.ts'
 import { createRest, type Rest } from './rest.ts'
 import { Session, type SessionOptions } from './session.ts'
-import { SocketLine, type OpenSocket, type Socket } from './socket-line.ts'
+import { SocketTransport, type OpenSocket, type Socket } from './socket-line.ts'
 import { timing as defaultTiming, type Timing } from './timing.ts'
 import { UserView } from './user-view.ts'
 
@@ -51,7 +51,10 @@ export interface Client extends Rest, Disposable {
   readonly connection: Pick<Connection, 'state' | 'kind' | 'stopped' | 'onChange'>
   /** Writes that are not settled. */
   readonly outbox: Pick<Outbox, 'pending' | 'onChange'>
-  readonly session: Pick<Session, 'userId' | 'held' | 'adopt' | 'token' | 'renewHeld' | 'forget' | 'onChange'>
+  readonly session: Pick<
+    Session,
+    'userId' | 'tokens' | 'adopt' | 'token' | 'renewCurrent' | 'forget' | 'onChange'
+  >
   /** Tries at once, also after a stop; what has stopped is opened again. */
   reconnect(): void
   /** Ends everything; unsent writes stay in the storage. */
@@ -62,9 +65,9 @@ export const createClient = (options: ClientOptions): Client => {
   const timing: Timing = { ...defaultTiming, ...options.timing }
   const url = baseUrl(options.url)
   const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init))
-  const wire = { url, fetch: send, timeoutMs: timing.request }
-  const session = new Session(wire, timing, options)
-  const http = new Http(wire, session, timing)
+  const target = { url, fetch: send, timeoutMs: timing.requestMs }
+  const session = new Session(target, timing, options)
+  const http = new HttpClient(target, session, timing)
   const { transport = 'auto' } = options
   const open = transport === 'poll' ? null : socketOpener(options)
   if (transport === 'socket' && !open)
@@ -72,10 +75,10 @@ export const createClient = (options: ClientOptions): Client => {
   const connection = new Connection({
     session,
     timing,
-    line: (kind, ends, pollForMs) => {
-      if (!open) return new PollLine(http, timing, ends, Number.POSITIVE_INFINITY)
-      if (kind === 'poll' && transport !== 'socket') return new PollLine(http, timing, ends, pollForMs)
-      return new SocketLine({ url: socketUrl(url), open, session, timing }, ends)
+    createTransport: (kind, owner, pollForMs) => {
+      if (!open) return new PollTransport(http, timing, owner, Number.POSITIVE_INFINITY)
+      if (kind === 'poll' && transport !== 'socket') return new PollTransport(http, timing, owner, pollForMs)
+      return new SocketTransport({ url: socketUrl(url), open, session, timing }, owner)
     },
   })
   const outbox = new Outbox(http, session, timing, {
@@ -83,22 +86,22 @@ export const createClient = (options: ClientOptions): Client => {
     onConflict: options.onConflict,
     onRefused: options.onRefused,
   })
-  const kept = new KeptViews(options.views ?? null, session, timing)
+  const persisted = new PersistedViews(options.views ?? null, session, timing)
   let mine: UserView | null = null
   let person: string | null = null
   const deps: ViewDeps = {
     http,
     connection,
     outbox,
-    kept,
+    persisted,
     session,
     timing,
-    projectChanged: (project) => mine?.projectChanged(project),
+    onProject: (project) => mine?.onProject(project),
   }
   const views = new Map<string, ProjectView>()
 
   const awake = (): void => {
-    session.allowRenewal()
+    session.clearRefusal()
     connection.wake()
     // What is stored cannot be read: the first write says so to its caller.
     outbox.wake().catch(() => {})
@@ -109,8 +112,8 @@ export const createClient = (options: ClientOptions): Client => {
     }),
     session.onChange(() => {
       // Whoever signs in next is not shown what was opened for somebody else.
-      const shown = person ?? kept.owner
-      if (session.userId === null || (shown !== null && session.userId !== shown)) kept.clear()
+      const shown = person ?? persisted.owner
+      if (session.userId === null || (shown !== null && session.userId !== shown)) persisted.clear()
       if (shown !== null && session.userId !== shown) connection.signOut()
       person = session.userId
       if (person !== null && connection.stopped?.reason === 'signed_out') connection.wake()
@@ -134,14 +137,14 @@ export const createClient = (options: ClientOptions): Client => {
         const view = open && open.state !== 'stopped' ? open : new ProjectView(id, deps)
         for (const [key, { state }] of views) if (state === 'stopped') views.delete(key)
         views.set(id, view)
-        return view.hold(signal)
+        return view.retain(signal)
       },
       presence: ({ signal } = {}) => new Presence(`project:${id}`, connection, signal),
     }),
     task: (id) => ({ presence: ({ signal } = {}) => new Presence(`task:${id}`, connection, signal) }),
     live: ({ signal } = {}) => {
       mine = mine && mine.state !== 'stopped' ? mine : new UserView(deps)
-      return mine.hold(signal)
+      return mine.retain(signal)
     },
     connection,
     outbox,

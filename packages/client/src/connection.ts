@@ -10,11 +10,18 @@
 //                         └───────── reconnect() ────── stopped ◀─────────────┘ 45xx, 4409, 1009, signed out
 import { verdictOf } from './close-codes.ts'
 import { OriginRefusedError, SignedOutError, StoppedError, type StopReason } from './errors.ts'
-import { retrySocket, windowOf, type Ending, type Ends, type Follower, type Line } from './line.ts'
+import {
+  socketRetryCode,
+  retryWindowOf,
+  type Ending,
+  type TransportOwner,
+  type Subscriber,
+  type Transport,
+} from './line.ts'
 import { Listeners } from './listeners.ts'
 import type { Session } from './session.ts'
 import type { Timing } from './timing.ts'
-import { jitter, InterruptibleSleep } from './wait.ts'
+import { fullJitterMs, InterruptibleSleep } from './wait.ts'
 import type { ClientFrame } from '../../../src/model/frames.ts'
 import type { PresenceFrame, SignalFrame } from './wire.ts'
 
@@ -22,36 +29,36 @@ export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'stop
 
 interface ConnectionDeps {
   /** A new line, of this kind if there is one. After `pollForMs` polls make room for trying a socket. */
-  line(kind: 'socket' | 'poll', ends: Ends, pollForMs: number): Line
+  createTransport(kind: 'socket' | 'poll', owner: TransportOwner, pollForMs: number): Transport
   session: Session
   timing: Timing
 }
 
 /** Sockets that never open, one after another, before polling is tried. */
-const socketPatience = 2
+const maxUnopenedSockets = 2
 
-export class Connection implements Ends, Disposable {
+export class Connection implements TransportOwner, Disposable {
   #state: ConnectionState = 'idle'
-  #line: Line | null = null
+  #transport: Transport | null = null
   #run: AbortController | null = null
   #failures = 0
-  #neverOpened = 0
-  #isLost = false
+  #unopenedSockets = 0
+  #hasFailed = false
   #openedAt = 0
   #kind: 'socket' | 'poll' = 'socket'
-  #stop: StoppedError | null = null
+  #stopCause: StoppedError | null = null
   #isClosed = false
   /** The last line that was open ended with the restart of its server: one that does not open is no word on credentials. */
   #isRestarting = false
   /** The line is a socket that is tried in between, where polls work. */
-  #isTrial = false
+  #isSocketTrial = false
   /** Such trials since a socket was open: soon after an outage, rarely where sockets are blocked. */
-  #trials = 0
-  readonly #nap = new InterruptibleSleep()
+  #socketTrials = 0
+  readonly #retryDelay = new InterruptibleSleep()
   /** Everything that is live, followers or still to be. */
-  readonly #residents = new Set<Follower>()
-  readonly #followers = new Map<string, Follower>()
-  readonly #watched = new Map<string, (frame: PresenceFrame | SignalFrame | null) => void>()
+  readonly #registered = new Set<Subscriber>()
+  readonly #subscribers = new Map<string, Subscriber>()
+  readonly #watches = new Map<string, (frame: PresenceFrame | SignalFrame | null) => void>()
   readonly #listeners = new Listeners()
 
   constructor(private readonly deps: ConnectionDeps) {}
@@ -61,18 +68,18 @@ export class Connection implements Ends, Disposable {
   }
 
   /** Whether a line failed, and no other is open yet. */
-  get isAway(): boolean {
-    return this.#state === 'waiting' || (this.#state === 'connecting' && this.#isLost)
+  get isOffline(): boolean {
+    return this.#state === 'waiting' || (this.#state === 'connecting' && this.#hasFailed)
   }
 
   /** Which line is used. */
   get kind(): 'socket' | 'poll' {
-    return this.#line?.kind ?? this.#kind
+    return this.#transport?.kind ?? this.#kind
   }
 
   /** Why it is stopped, or null. */
   get stopped(): StoppedError | null {
-    return this.#stop
+    return this.#stopCause
   }
 
   onChange(listener: () => void): () => void {
@@ -80,60 +87,61 @@ export class Connection implements Ends, Disposable {
   }
 
   /** Will be told when everything stops. False if it was, because the client is closed. */
-  enter(follower: Follower): boolean {
-    this.#residents.add(follower)
+  register(follower: Subscriber): boolean {
+    this.#registered.add(follower)
     if (this.#isClosed) follower.stopped('closed', null)
     return !this.#isClosed
   }
 
   /** Follows a scope from its cursor; again after its cursor changed. */
-  join(follower: Follower): void {
-    this.#followers.set(follower.scope, follower)
-    if (this.#stop) return follower.stopped(this.#stop.reason, this.#stop.closeCode, this.#stop.cause)
-    this.#line?.join(follower)
+  subscribe(follower: Subscriber): void {
+    this.#subscribers.set(follower.scope, follower)
+    if (this.#stopCause)
+      return follower.stopped(this.#stopCause.reason, this.#stopCause.closeCode, this.#stopCause.cause)
+    this.#transport?.subscribe(follower)
     this.#start()
   }
 
-  leave(follower: Follower): void {
-    this.#residents.delete(follower)
-    if (this.#followers.get(follower.scope) !== follower) return
-    this.#followers.delete(follower.scope)
-    this.#line?.leave(follower)
-    this.#restWhenAlone()
+  unsubscribe(follower: Subscriber): void {
+    this.#registered.delete(follower)
+    if (this.#subscribers.get(follower.scope) !== follower) return
+    this.#subscribers.delete(follower.scope)
+    this.#transport?.unsubscribe(follower)
+    this.#closeWhenUnused()
   }
 
   /** Hears what is told at a key, and null when the line there ended. False if it is watched already. */
   watch(key: string, listener: (frame: PresenceFrame | SignalFrame | null) => void): boolean {
-    if (this.#watched.has(key)) return false
+    if (this.#watches.has(key)) return false
     if (this.#isClosed) return true
-    this.#watched.set(key, listener)
-    this.#line?.watch(key)
+    this.#watches.set(key, listener)
+    this.#transport?.watch(key)
     this.#start()
     return true
   }
 
   unwatch(key: string): void {
-    if (!this.#watched.delete(key)) return
-    this.#line?.send({ t: 'unwatch', key })
-    this.#restWhenAlone()
+    if (!this.#watches.delete(key)) return
+    this.#transport?.send({ t: 'unwatch', key })
+    this.#closeWhenUnused()
   }
 
   send(frame: ClientFrame): boolean {
-    return this.#line?.send(frame) ?? false
+    return this.#transport?.send(frame) ?? false
   }
 
   /** Tries now: the network is back, the person signed in, or wants it so after a stop. */
   wake(): void {
-    this.#stop = null
-    if (!this.#run) this.#set('idle')
+    this.#stopCause = null
+    if (!this.#run) this.#setState('idle')
     this.#failures = 0
-    this.#nap.wake()
+    this.#retryDelay.wake()
     this.#start()
   }
 
   /** The device says that its network came or went: what seems open may be dead. */
   probe(): void {
-    this.#line?.probe()
+    this.#transport?.probe()
   }
 
   /** The person is gone, or is another one: nothing goes on under the old one's rights. */
@@ -145,124 +153,124 @@ export class Connection implements Ends, Disposable {
   [Symbol.dispose](): void {
     this.#isClosed = true
     this.#run?.abort()
-    for (const resident of this.#residents) resident.stopped('closed', null)
-    for (const key of this.#watched.keys()) this.unseen(key)
-    this.#watched.clear()
+    for (const resident of this.#registered) resident.stopped('closed', null)
+    for (const key of this.#watches.keys()) this.watchEnded(key)
+    this.#watches.clear()
   }
 
-  followers(): Iterable<Follower> {
-    return this.#followers.values()
+  subscribers(): Iterable<Subscriber> {
+    return this.#subscribers.values()
   }
 
-  follower(scope: string): Follower | undefined {
-    return this.#followers.get(scope)
+  subscriber(scope: string): Subscriber | undefined {
+    return this.#subscribers.get(scope)
   }
 
-  watched(): Iterable<string> {
-    return this.#watched.keys()
+  watchedKeys(): Iterable<string> {
+    return this.#watches.keys()
   }
 
   opened(): void {
     this.#openedAt = Date.now()
-    this.#neverOpened = 0
-    this.#isTrial = false
-    this.#isLost = false
-    if (this.#line?.kind === 'socket') this.#trials = 0
-    this.#set('open')
+    this.#unopenedSockets = 0
+    this.#isSocketTrial = false
+    this.#hasFailed = false
+    if (this.#transport?.kind === 'socket') this.#socketTrials = 0
+    this.#setState('open')
   }
 
-  drop(follower: Follower, reason: StopReason, cause?: unknown): void {
-    this.#followers.delete(follower.scope)
+  endSubscriber(follower: Subscriber, reason: StopReason, cause?: unknown): void {
+    this.#subscribers.delete(follower.scope)
     follower.stopped(reason, null, cause)
-    this.#restWhenAlone()
+    this.#closeWhenUnused()
   }
 
-  ephemeral(frame: PresenceFrame | SignalFrame): void {
-    this.#watched.get(frame.key)?.(frame)
+  presenceReceived(frame: PresenceFrame | SignalFrame): void {
+    this.#watches.get(frame.key)?.(frame)
   }
 
-  unseen(key: string): void {
-    this.#watched.get(key)?.(null)
+  watchEnded(key: string): void {
+    this.#watches.get(key)?.(null)
   }
 
   #start(): void {
-    const isWanted = this.#followers.size + this.#watched.size > 0
-    if (this.#run || this.#stop || !isWanted) return
+    const isWanted = this.#subscribers.size + this.#watches.size > 0
+    if (this.#run || this.#stopCause || !isWanted) return
     const run = new AbortController()
     this.#run = run
-    this.#isLost = false
+    this.#hasFailed = false
     void this.#keepOpen(run.signal)
       .catch((cause: unknown) => this.#stopAll('refused', null, cause))
       .finally(() => {
         this.#run = null
-        this.#line = null
-        this.#set(this.#stop ? 'stopped' : 'idle')
+        this.#transport = null
+        this.#setState(this.#stopCause ? 'stopped' : 'idle')
         this.#start() // somebody may have come while this one ended
       })
   }
 
-  #restWhenAlone(): void {
-    if (this.#followers.size + this.#watched.size === 0) this.#run?.abort()
+  #closeWhenUnused(): void {
+    if (this.#subscribers.size + this.#watches.size === 0) this.#run?.abort()
   }
 
   async #keepOpen(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      this.#set('connecting')
-      const line = this.deps.line(this.#kind, this, this.#pollForMs)
-      this.#line = line
+      this.#setState('connecting')
+      const line = this.deps.createTransport(this.#kind, this, this.#pollForMs)
+      this.#transport = line
       this.#openedAt = Number.POSITIVE_INFINITY
       const ending = await line.run(signal)
-      this.#line = null
-      for (const key of this.#watched.keys()) this.unseen(key)
+      this.#transport = null
+      for (const key of this.#watches.keys()) this.watchEnded(key)
       if (signal.aborted) return
-      const waitMs = await this.#judge(line.kind, ending, signal)
+      const waitMs = await this.#retryDelayMs(line.kind, ending, signal)
       if (waitMs === null || signal.aborted) return
       if (waitMs === 0) continue
-      this.#isLost = true
-      this.#set('waiting')
-      await this.#nap.sleep(waitMs, signal).catch(() => {})
+      this.#hasFailed = true
+      this.#setState('waiting')
+      await this.#retryDelay.sleep(waitMs, signal).catch(() => {})
     }
   }
 
   get #pollForMs(): number {
-    const { pollFrom, pollTo } = this.deps.timing
-    return Math.min(pollTo, pollFrom * 2 ** Math.min(this.#trials, 30))
+    const { pollBaseMs, pollMaxMs } = this.deps.timing
+    return Math.min(pollMaxMs, pollBaseMs * 2 ** Math.min(this.#socketTrials, 30))
   }
 
   /** Milliseconds to wait before the next line; null to stop. */
-  async #judge(kind: Line['kind'], ending: Ending, signal: AbortSignal): Promise<number | null> {
+  async #retryDelayMs(kind: Transport['kind'], ending: Ending, signal: AbortSignal): Promise<number | null> {
     const { code, opened, reconnectAfter, cause } = ending
-    if (code === retrySocket) {
+    if (code === socketRetryCode) {
       this.#kind = 'socket'
-      this.#isTrial = true
-      this.#trials += 1
+      this.#isSocketTrial = true
+      this.#socketTrials += 1
       this.#failures = 0
       return 0
     }
-    const over = reasonOf(cause)
+    const over = stopReasonOf(cause)
     if (over) return this.#stopAll(over, null, cause)
-    if (this.#isTrial && !opened) {
+    if (this.#isSocketTrial && !opened) {
       // As before: polls go on at once.
-      this.#isTrial = false
+      this.#isSocketTrial = false
       this.#kind = 'poll'
       return 0
     }
-    const isStable = opened && Date.now() - this.#openedAt >= this.deps.timing.stable
+    const isStable = opened && Date.now() - this.#openedAt >= this.deps.timing.stableMs
     this.#failures = isStable ? 1 : this.#failures + 1
     const verdict = verdictOf(code)
     if (verdict.do === 'stop') return this.#stopAll(verdict.reason, code, cause)
-    if (verdict.do === 'wait' && !reconnectAfter) return this.deps.timing.tooFast
-    const isFirstRefusal = verdict.do !== 'wait' && this.#isFirstRefusal(kind, opened) && !this.#isRestarting
+    if (verdict.do === 'wait' && !reconnectAfter) return this.deps.timing.tooFastMs
+    const isFirstRefusal = verdict.do !== 'wait' && this.#countUnopened(kind, opened) && !this.#isRestarting
     if (opened) this.#isRestarting = code === 1001 || code === 1012
     let window = reconnectAfter
     if (verdict.do === 'renew' || (isFirstRefusal && this.deps.session.isRenewable)) {
       const failure = await this.#renew(signal)
-      const end = reasonOf(failure)
+      const end = stopReasonOf(failure)
       if (end) return this.#stopAll(end, code, failure)
-      window = windowOf(failure, this.deps.timing).reconnectAfter ?? window
+      window = retryWindowOf(failure, this.deps.timing).reconnectAfter ?? window
     }
-    const { backOffFrom, backOffTo } = this.deps.timing
-    const backOff = jitter(this.#failures, backOffFrom, backOffTo)
+    const { backOffBaseMs, backOffMaxMs } = this.deps.timing
+    const backOff = fullJitterMs(this.#failures, backOffBaseMs, backOffMaxMs)
     if (!window) return backOff
     const [from, to] = window
     const asked = from + Math.random() * (to - from)
@@ -270,17 +278,17 @@ export class Connection implements Ends, Disposable {
   }
 
   /** Counts connections that never opened; decides between sockets and polls. */
-  #isFirstRefusal(kind: Line['kind'], opened: boolean): boolean {
+  #countUnopened(kind: Transport['kind'], opened: boolean): boolean {
     if (opened) return false
-    this.#neverOpened += 1
-    this.#kind = kind === 'socket' && this.#neverOpened >= socketPatience ? 'poll' : 'socket'
-    return kind === 'socket' && this.#neverOpened === 1
+    this.#unopenedSockets += 1
+    this.#kind = kind === 'socket' && this.#unopenedSockets >= maxUnopenedSockets ? 'poll' : 'socket'
+    return kind === 'socket' && this.#unopenedSockets === 1
   }
 
   /** Returns why it failed, or null. What does not end the session is tried again with the next line. */
   async #renew(signal: AbortSignal): Promise<unknown> {
     try {
-      await this.deps.session.renewHeld(signal)
+      await this.deps.session.renewCurrent(signal)
       return null
     } catch (error) {
       return error
@@ -288,22 +296,22 @@ export class Connection implements Ends, Disposable {
   }
 
   #stopAll(reason: StopReason, closeCode: number | null, cause?: unknown): null {
-    this.#stop = new StoppedError(reason, closeCode, cause)
-    this.#set('stopped')
-    for (const resident of this.#residents) resident.stopped(reason, closeCode, cause)
+    this.#stopCause = new StoppedError(reason, closeCode, cause)
+    this.#setState('stopped')
+    for (const resident of this.#registered) resident.stopped(reason, closeCode, cause)
     return null
   }
 
-  #set(state: ConnectionState): void {
+  #setState(state: ConnectionState): void {
     if (state === this.#state) return
     this.#state = state
-    for (const follower of this.#followers.values()) follower.connectionChanged()
-    this.#listeners.tell()
+    for (const follower of this.#subscribers.values()) follower.connectionChanged()
+    this.#listeners.emit()
   }
 }
 
 /** Why everything has to stop where the credentials failed so; null where trying again may help. */
-const reasonOf = (failure: unknown): StopReason | null => {
+const stopReasonOf = (failure: unknown): StopReason | null => {
   if (failure instanceof SignedOutError) return 'signed_out'
   return failure instanceof OriginRefusedError ? 'origin_refused' : null
 }

@@ -4,7 +4,7 @@
 import type { Task, TaskPatch } from '../../../src/model/task.ts'
 import { ApiError, ConflictError } from './errors.ts'
 import type { Answer, Call } from './exchange.ts'
-import { isMissing, type Http } from './http.ts'
+import { isNotFound, type HttpClient } from './http.ts'
 import type { PendingWrite } from './overlay.ts'
 import { path } from './path.ts'
 
@@ -19,26 +19,26 @@ export type Resolution = 'mine' | 'theirs' | { changes: TaskPatch }
 
 export type ConflictRule = (conflict: Conflict) => Resolution | Promise<Resolution>
 
-interface Delivery {
-  http: Http
+interface SendContext {
+  http: HttpClient
   rule: ConflictRule | undefined
   signal: AbortSignal
   /** The write is another one now. */
-  rewritten: () => Promise<void>
+  writeChanged: () => Promise<void>
 }
 
 /** Each round means that somebody wrote in between. */
 const maxRounds = 8
 
 /** Throws ConflictError for what was given up, ApiError for what is refused, and what is worth another try. */
-export const deliver = async (write: PendingWrite, delivery: Delivery): Promise<Answer<Task | null>> => {
+export const sendWrite = async (write: PendingWrite, delivery: SendContext): Promise<Answer<Task | null>> => {
   const { http, signal } = delivery
   for (let round = 1; ; round += 1) {
     try {
-      return await http.send<Task | null>({ ...callOf(write), signal })
+      return await http.send<Task | null>({ ...requestOf(write), signal })
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
-      if (isMissing(error) && write.change.kind === 'delete') return done(null)
+      if (isNotFound(error) && write.change.kind === 'delete') return done(null)
       const isTaken = error.code === 'id_taken'
       if (error.status !== 412 && !isTaken) throw error
       const theirs = await currentTask(write.taskId, delivery)
@@ -53,11 +53,11 @@ export const deliver = async (write: PendingWrite, delivery: Delivery): Promise<
 }
 
 /** Null if it is gone. */
-const currentTask = async (taskId: string, { http, signal }: Delivery): Promise<Task | null> => {
+const currentTask = async (taskId: string, { http, signal }: SendContext): Promise<Task | null> => {
   try {
     return await http.value<Task>({ method: 'GET', path: path`/api/tasks/${taskId}`, signal })
   } catch (error) {
-    if (isMissing(error)) return null
+    if (isNotFound(error)) return null
     throw error
   }
 }
@@ -66,7 +66,7 @@ const currentTask = async (taskId: string, { http, signal }: Delivery): Promise<
 const resolve = async (
   write: PendingWrite,
   theirs: Task,
-  { rule, rewritten }: Delivery,
+  { rule, writeChanged }: SendContext,
 ): Promise<'again' | 'decided' | 'given up'> => {
   const { change } = write
   const isElsewhere = change.kind === 'update' && isEqual(pick(theirs, change.changes), write.before)
@@ -75,7 +75,7 @@ const resolve = async (
   if (resolution !== 'mine') write.change = { kind: 'update', changes: resolution.changes }
   if (write.change.kind === 'update') write.before = pick(theirs, write.change.changes)
   write.baseVersion = theirs.version
-  await rewritten()
+  await writeChanged()
   return 'again'
 }
 
@@ -86,7 +86,7 @@ const done = (value: Task | null): Answer<Task | null> => ({
   cursor: null,
 })
 
-const callOf = ({ op: key, taskId, projectId, change, baseVersion: ifMatch }: PendingWrite): Call => {
+const requestOf = ({ op: key, taskId, projectId, change, baseVersion: ifMatch }: PendingWrite): Call => {
   const task = path`/api/tasks/${taskId}`
   if (change.kind === 'create')
     return { method: 'POST', path: path`/api/tasks`, body: { ...change.task, id: taskId, projectId }, key }
@@ -114,10 +114,10 @@ export const pick = (task: Task, changes: TaskPatch): Partial<Task> =>
   Object.fromEntries(Object.entries(task).filter(([name]) => name in changes))
 
 const isEqual = (a: Partial<Task>, b: Partial<Task>): boolean =>
-  Object.keys(a).length === Object.keys(b).length && JSON.stringify(a) === JSON.stringify(sortedLike(a, b))
+  Object.keys(a).length === Object.keys(b).length && JSON.stringify(a) === JSON.stringify(reorderedLike(a, b))
 
 /** Tasks from an event and from REST may list their fields in another order. */
-const sortedLike = (a: Partial<Task>, b: Partial<Task>): Partial<Task> =>
+const reorderedLike = (a: Partial<Task>, b: Partial<Task>): Partial<Task> =>
   Object.fromEntries(
     Object.keys(a).map((name) => [name, Object.entries(b).find(([key]) => key === name)?.[1]]),
   )

@@ -2,11 +2,11 @@
 import { ApiError, InvalidArgumentError, NetworkError, OriginRefusedError } from './errors.ts'
 import { wellFormed, type Path } from './path.ts'
 import { readProblem } from './problem.ts'
-import { withAny } from './wait.ts'
+import { withAnySignal } from './wait.ts'
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 
-export interface Wire {
+export interface HttpTarget {
   /** Of the server, without a slash at its end. */
   url: string
   fetch: Fetch
@@ -44,21 +44,25 @@ export interface Answer<T> {
  * Throws ApiError for a problem, NetworkError where there is no answer, InvalidArgumentError before anything is sent,
  * the signal's reason when aborted.
  */
-export const exchange = async <T>(wire: Wire, call: Call, token: string | null): Promise<Answer<T>> => {
-  const { method, query, body, ifMatch, key, signal, timeoutMs = wire.timeoutMs } = call
+export const sendRequest = async <T>(
+  target: HttpTarget,
+  call: Call,
+  token: string | null,
+): Promise<Answer<T>> => {
+  const { method, query, body, ifMatch, key, signal, timeoutMs = target.timeoutMs } = call
   const path = call.path.text
   const isForm = typeof FormData !== 'undefined' && body instanceof FormData
   const headers: Record<string, string> = {}
   if (token !== null) headers['Authorization'] = `Bearer ${token}`
   if (body !== undefined && !isForm) headers['Content-Type'] = 'application/json'
   if (typeof ifMatch === 'number') headers['If-Match'] = `"${ifMatch}"`
-  if (typeof key === 'string') headers['Idempotency-Key'] = keyOf(key)
-  const url = `${wire.url}${path}${queryOf(query)}`
+  if (typeof key === 'string') headers['Idempotency-Key'] = validKey(key)
+  const url = `${target.url}${path}${queryOf(query)}`
   const late = new AbortController()
   const timer = setTimeout(() => late.abort(new DOMException('no answer', 'TimeoutError')), timeoutMs)
   try {
-    return await withAny(signal ? [signal, late.signal] : [late.signal], async (either) => {
-      const response = await wire.fetch(url, {
+    return await withAnySignal(signal ? [signal, late.signal] : [late.signal], async (either) => {
+      const response = await target.fetch(url, {
         method,
         headers,
         ...(body !== undefined && { body: isForm ? body : JSON.stringify(body) }),
@@ -106,7 +110,7 @@ const queryOf = (query: Query | undefined): string => {
 }
 
 /** Of 1 to 255 visible ASCII characters: `fetch` throws on others as if the network were away. */
-const keyOf = (key: string): string => {
+const validKey = (key: string): string => {
   if (!/^[!-~]{1,255}$/.test(key))
     throw new InvalidArgumentError('a key has 1 to 255 visible ASCII characters')
   return key

@@ -1,17 +1,17 @@
 // Requests as the rest of the client makes them: signed, retried where that is safe, with one answer for all of it.
 // What is repeated is a read, or a write under the Idempotency-Key of its first attempt: its effect happens once.
 import { ApiError, NetworkError, SignedOutError } from './errors.ts'
-import { exchange, type Answer, type Call, type Wire } from './exchange.ts'
+import { sendRequest, type Answer, type Call, type HttpTarget } from './exchange.ts'
 import { newId } from './ids.ts'
 import type { Session } from './session.ts'
 import type { Timing } from './timing.ts'
-import { jitter, sleep } from './wait.ts'
+import { fullJitterMs, sleep } from './wait.ts'
 
 const never = new AbortController().signal
 
-export class Http {
+export class HttpClient {
   constructor(
-    private readonly wire: Wire,
+    private readonly target: HttpTarget,
     private readonly session: Session,
     private readonly timing: Timing,
   ) {}
@@ -20,13 +20,13 @@ export class Http {
   async send<T>(call: Call): Promise<Answer<T>> {
     const key = call.key === undefined && call.method !== 'GET' ? newId() : call.key
     const isRepeatable = call.method === 'GET' || typeof key === 'string'
-    const { turn } = this.session
-    return this.#repeated(call, isRepeatable, () => this.#signed<T>({ ...call, key }, turn))
+    const { generation } = this.session
+    return this.#withRetries(call, isRepeatable, () => this.#authorized<T>({ ...call, key }, generation))
   }
 
   /** Sends a call that needs no credentials, once. */
-  sendOpen<T>(call: Call): Promise<Answer<T>> {
-    return exchange<T>(this.wire, call, null)
+  sendAnonymously<T>(call: Call): Promise<Answer<T>> {
+    return sendRequest<T>(this.target, call, null)
   }
 
   /** What most callers want: the body alone. */
@@ -34,51 +34,52 @@ export class Http {
     return (await this.send<T>(call)).value
   }
 
-  async #repeated<T>(call: Call, isRepeatable: boolean, attempt: () => Promise<T>): Promise<T> {
-    const { retryFrom, retryTo, retryAfterMost } = this.timing
+  async #withRetries<T>(call: Call, isRepeatable: boolean, attempt: () => Promise<T>): Promise<T> {
+    const { retryBaseMs, retryMaxMs, maxRetryAfterMs } = this.timing
     const { attempts = this.timing.attempts } = call
     for (let failures = 1; ; failures += 1) {
       try {
         return await attempt()
       } catch (error) {
         const askedMs = error instanceof ApiError ? error.retryAfterMs : null
-        const isHopeless = failures >= attempts || !isRepeatable || !(isPassing(error) || isFault(error))
-        if (isHopeless || (askedMs ?? 0) > retryAfterMost) throw error
-        await sleep((askedMs ?? 0) + jitter(failures, retryFrom, retryTo), call.signal ?? never)
+        const isHopeless =
+          failures >= attempts || !isRepeatable || !(isRetryable(error) || isServerFault(error))
+        if (isHopeless || (askedMs ?? 0) > maxRetryAfterMs) throw error
+        await sleep((askedMs ?? 0) + fullJitterMs(failures, retryBaseMs, retryMaxMs), call.signal ?? never)
       }
     }
   }
 
-  async #signed<T>(call: Call, turn: number): Promise<Answer<T>> {
-    const token = this.#sameOne(turn, await this.session.token(call.signal))
+  async #authorized<T>(call: Call, turn: number): Promise<Answer<T>> {
+    const token = this.#requireSameUser(turn, await this.session.token(call.signal))
     try {
-      return await exchange<T>(this.wire, call, token)
+      return await sendRequest<T>(this.target, call, token)
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 401)) throw error
-      const renewed = this.#sameOne(turn, await this.session.renew(token, call.signal))
-      return exchange<T>(this.wire, call, renewed)
+      const renewed = this.#requireSameUser(turn, await this.session.renew(token, call.signal))
+      return sendRequest<T>(this.target, call, renewed)
     }
   }
 
   /** What one person began is not done in the name of the next. */
-  #sameOne(turn: number, token: string): string {
-    if (turn !== this.session.turn) throw new SignedOutError()
+  #requireSameUser(turn: number, token: string): string {
+    if (turn !== this.session.generation) throw new SignedOutError()
     return token
   }
 }
 
 /** Whether the same request may well succeed later. */
-export const isPassing = (error: unknown): boolean =>
+export const isRetryable = (error: unknown): boolean =>
   error instanceof NetworkError ||
   (error instanceof ApiError &&
     (error.status >= 502 ||
       error.status === 429 ||
       error.code === 'idempotency_in_flight' ||
-      (error.status === 404 && !isMissing(error))))
+      (error.status === 404 && !isNotFound(error))))
 
 /** A fault of the server may be of this moment; worth a few attempts, but not waiting for. */
-const isFault = (error: unknown): boolean => error instanceof ApiError && error.status === 500
+const isServerFault = (error: unknown): boolean => error instanceof ApiError && error.status === 500
 
 /** Whether this server says that there is no such thing: a proxy's 404 while it is away proves nothing. */
-export const isMissing = (error: unknown): error is ApiError =>
+export const isNotFound = (error: unknown): error is ApiError =>
   error instanceof ApiError && error.status === 404 && error.code !== 'unreadable'

@@ -7,13 +7,13 @@ import type { User } from '../../../src/model/user.ts'
 import type { VersionedItem } from './versioned.ts'
 
 /** A project's state in a storage. */
-export interface KeptProject {
+export interface PersistedProject {
   project: Project
   members: VersionedItem<Member>[]
   tasks: VersionedItem<Task>[]
 }
 
-export const isKeptProject = (state: unknown): state is KeptProject =>
+export const isPersistedProject = (state: unknown): state is PersistedProject =>
   isObject(state) &&
   isObject(state['project']) &&
   typeof state['project']['id'] === 'string' &&
@@ -24,7 +24,7 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null
 
 /** The person's state in a storage. */
-export interface KeptUser {
+export interface PersistedUser {
   user: User
   userVersion: number
   unreadCount: number
@@ -33,7 +33,7 @@ export interface KeptUser {
   notifications: VersionedItem<Notification>[]
 }
 
-export const isKeptUser = (state: unknown): state is KeptUser => {
+export const isPersistedUser = (state: unknown): state is PersistedUser => {
   if (typeof state !== 'object' || state === null) return false
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each member is checked below
   const { user, userVersion, unreadCount, projects, tasks, notifications } = state as Record<string, unknown>

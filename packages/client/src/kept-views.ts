@@ -15,7 +15,7 @@ export interface ViewStorage {
   viewKeys(): Promise<string[]>
 }
 
-export interface KeptState {
+export interface PersistedState {
   scope: string
   cursor: string
   /** When it was kept, RFC 3339. */
@@ -30,41 +30,41 @@ export const maxViews = 20
 /** Characters of one state; a larger one is not kept. */
 export const maxStateLength = 2 * 1024 * 1024
 
-export class KeptViews {
+export class PersistedViews {
   /** Whose state was given out while it was not known who is signed in; null where that was never so. */
   owner: string | null = null
   /** Storage operations run one after another, so that what is cleared is not saved by an earlier call. */
-  #turn: Promise<unknown> = Promise.resolve()
+  #queue: Promise<unknown> = Promise.resolve()
 
   constructor(
     private readonly storage: ViewStorage | null,
-    private readonly session: Pick<Session, 'userId' | 'held' | 'isCookiePossible'>,
-    readonly timing: Pick<Timing, 'keepViewAfter' | 'keptViewWithin'>,
+    private readonly session: Pick<Session, 'userId' | 'tokens' | 'isCookiePossible'>,
+    readonly timing: Pick<Timing, 'persistDelayMs' | 'restoreMs'>,
   ) {}
 
-  get isKeeping(): boolean {
+  get isEnabled(): boolean {
     return this.storage !== null
   }
 
   /** Null where there is none for who is signed in, or the storage does not answer in time. */
-  load(key: string): Promise<KeptState | null> {
+  load(key: string): Promise<PersistedState | null> {
     const { storage } = this
     if (!storage) return Promise.resolve(null)
     let timer: ReturnType<typeof setTimeout> | undefined
     const late = new Promise<null>((resolve) => {
-      timer = setTimeout(() => resolve(null), this.timing.keptViewWithin)
+      timer = setTimeout(() => resolve(null), this.timing.restoreMs)
     })
     // What cannot be read is not shown: the view reads its snapshot as if nothing had been kept.
-    const found = this.#find(storage, key).catch(() => null)
+    const found = this.#read(storage, key).catch(() => null)
     return Promise.race([found, late]).finally(() => clearTimeout(timer))
   }
 
-  save(key: string, kept: KeptState): void {
+  save(key: string, kept: PersistedState): void {
     const owner = this.session.userId
     if (owner === null) return // of a personal access token it is not known whose it is
     const text = JSON.stringify({ format, owner, ...kept })
     if (text.length > maxStateLength) return this.remove(key)
-    this.#inTurn(async (storage) => {
+    this.#enqueue(async (storage) => {
       if (this.session.userId !== owner) return
       await storage.saveView(key, text)
       const others = (await storage.viewKeys()).filter((one) => one !== key)
@@ -76,9 +76,9 @@ export class KeptViews {
   /** Not what another person keeps under the same key in a storage that both use. */
   remove(key: string): void {
     const owner = this.session.userId ?? this.owner
-    this.#inTurn(async (storage) => {
+    this.#enqueue(async (storage) => {
       const text = await storage.loadView(key)
-      const kept = text === null ? null : readKept(text)
+      const kept = text === null ? null : parsePersisted(text)
       if (!kept || kept.owner === owner) await storage.removeView(key)
     })
   }
@@ -86,17 +86,17 @@ export class KeptViews {
   /** The person signed out, or is another one: nothing stays. */
   clear(): void {
     this.owner = null
-    this.#inTurn(async (storage) => {
+    this.#enqueue(async (storage) => {
       for (const key of await storage.viewKeys()) await storage.removeView(key)
     })
   }
 
-  async #find(storage: ViewStorage, key: string): Promise<KeptState | null> {
+  async #read(storage: ViewStorage, key: string): Promise<PersistedState | null> {
     const text = await storage.loadView(key)
     if (text === null) return null
-    const kept = readKept(text)
+    const kept = parsePersisted(text)
     if (!kept) return null
-    const held = await this.session.held()
+    const held = await this.session.tokens()
     // Without a token that says who it is, only the browser's cookie can: it is still the one of the last sign-in.
     const isOwn = held ? held.userId === kept.owner : this.session.isCookiePossible
     if (!isOwn) return null
@@ -105,13 +105,13 @@ export class KeptViews {
   }
 
   /** A storage that fails keeps an older state or none: both are right, only older. */
-  #inTurn(work: (storage: ViewStorage) => Promise<void>): void {
+  #enqueue(work: (storage: ViewStorage) => Promise<void>): void {
     const { storage } = this
-    if (storage) this.#turn = this.#turn.then(() => work(storage)).catch(() => {})
+    if (storage) this.#queue = this.#queue.then(() => work(storage)).catch(() => {})
   }
 }
 
-const readKept = (text: string): (KeptState & { owner: string }) | null => {
+const parsePersisted = (text: string): (PersistedState & { owner: string }) | null => {
   const value = parse(text)
   if (typeof value !== 'object' || value === null || !('format' in value) || value.format !== format)
     return null
@@ -131,30 +131,30 @@ const parse = (text: string): unknown => {
 }
 
 /** One view's place in it: saves what changed a while ago, at most once in that time. */
-export class KeptView {
+export class PersistedView {
   #timer: ReturnType<typeof setTimeout> | null = null
 
   /** @param dump the state as it is; null while it is not whole. */
   constructor(
-    private readonly views: KeptViews,
+    private readonly views: PersistedViews,
     private readonly key: string,
-    private readonly dump: () => KeptState | null,
+    private readonly dump: () => PersistedState | null,
   ) {}
 
-  get isKept(): boolean {
-    return this.views.isKeeping
+  get isEnabled(): boolean {
+    return this.views.isEnabled
   }
 
-  load(): Promise<KeptState | null> {
+  load(): Promise<PersistedState | null> {
     return this.views.load(this.key)
   }
 
   changed(): void {
-    if (!this.views.isKeeping) return
+    if (!this.views.isEnabled) return
     this.#timer ??= setTimeout(() => {
       this.#timer = null
       if (!this.#save()) this.changed()
-    }, this.views.timing.keepViewAfter)
+    }, this.views.timing.persistDelayMs)
   }
 
   /** Saves what has changed, and ends. */

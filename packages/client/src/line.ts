@@ -6,12 +6,12 @@ import { ApiError, type StopReason } from './errors.ts'
 import type { Timing } from './timing.ts'
 
 /** Who follows a scope. Called in the order of the server's frames. */
-export interface Follower {
+export interface Subscriber {
   readonly scope: string
   /** Where to go on from; null while it reads its snapshot and wants nothing. */
   readonly cursor: string | null
   /** The server sends what is after the cursor: `replay` events, then what happens. */
-  joined(replay: number): void
+  subscribed(replay: number): void
   event(event: Event): void
   /** Everything up to `cursor` was sent; `more` is waiting. */
   synced(cursor: string, more?: boolean): void
@@ -25,17 +25,17 @@ export interface Follower {
 }
 
 /** Whom a line speaks to. */
-export interface Ends {
-  followers(): Iterable<Follower>
-  follower(scope: string): Follower | undefined
+export interface TransportOwner {
+  subscribers(): Iterable<Subscriber>
+  subscriber(scope: string): Subscriber | undefined
   /** What is watched, to be told to a new line. */
-  watched(): Iterable<string>
+  watchedKeys(): Iterable<string>
   opened(): void
   /** Ends a follower that will hear nothing more. */
-  drop(follower: Follower, reason: StopReason, cause?: unknown): void
-  ephemeral(frame: PresenceFrame | SignalFrame): void
+  endSubscriber(follower: Subscriber, reason: StopReason, cause?: unknown): void
+  presenceReceived(frame: PresenceFrame | SignalFrame): void
   /** What was watched there may not be seen any more. */
-  unseen(key: string): void
+  watchEnded(key: string): void
 }
 
 export interface Ending {
@@ -49,23 +49,26 @@ export interface Ending {
 }
 
 /** The window in which to come back, where the answer that ended a line had `Retry-After`. */
-export const windowOf = (cause: unknown, { retryAfterMost }: Timing): Pick<Ending, 'reconnectAfter'> => {
+export const retryWindowOf = (
+  cause: unknown,
+  { maxRetryAfterMs }: Timing,
+): Pick<Ending, 'reconnectAfter'> => {
   const askedMs = cause instanceof ApiError ? cause.retryAfterMs : null
   if (askedMs === null) return {}
-  const ms = Math.min(askedMs, retryAfterMost)
+  const ms = Math.min(askedMs, maxRetryAfterMs)
   return { reconnectAfter: [ms, ms * 1.5] }
 }
 
 /** Not on any wire: a polling line ends so that a socket is tried again. */
-export const retrySocket = 0
+export const socketRetryCode = 0
 
-export interface Line {
+export interface Transport {
   readonly kind: 'socket' | 'poll'
   /** Resolves when the line is over; never rejects. The signal ends it. */
   run(signal: AbortSignal): Promise<Ending>
   /** A follower has a cursor now, or anew. */
-  join(follower: Follower): void
-  leave(follower: Follower): void
+  subscribe(follower: Subscriber): void
+  unsubscribe(follower: Subscriber): void
   watch(key: string): void
   /** Finds out soon whether it is still alive. */
   probe(): void

@@ -2,26 +2,26 @@
 // them; what it threw is the program's uncaught error, as from any event handler.
 
 export class Listeners<T = void> {
-  readonly #all = new Set<{ hear: (news: T) => void }>()
+  readonly #listeners = new Set<{ hear: (news: T) => void }>()
 
   /** Answers how to stop. */
   add(hear: (news: T) => void): () => void {
     const listener = { hear }
-    this.#all.add(listener)
-    return () => this.#all.delete(listener)
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
-  tell(news: T): void {
-    for (const { hear } of this.#all) guarded(() => hear(news))
+  emit(news: T): void {
+    for (const { hear } of this.#listeners) callGuarded(() => hear(news))
   }
 
   clear(): void {
-    this.#all.clear()
+    this.#listeners.clear()
   }
 }
 
 /** Calls what the program gave, and goes on if that throws. */
-export const guarded = (call: () => void): void => {
+export const callGuarded = (call: () => void): void => {
   try {
     call()
   } catch (error) {

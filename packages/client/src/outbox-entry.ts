@@ -2,7 +2,7 @@
 import { deferred, type Deferred } from './deferred.ts'
 import type { PendingWrite } from './overlay.ts'
 import type { Task } from '../../../src/model/task.ts'
-import { areComparable, numberOf } from './wire.ts'
+import { isSameShard, seqOf } from './wire.ts'
 
 /** An optimistic write: seen at once; `settled` follows the server. */
 export interface Write {
@@ -12,7 +12,7 @@ export interface Write {
   readonly settled: Promise<Task | null>
 }
 
-export interface Entry {
+export interface OutboxEntry {
   write: PendingWrite
   state: 'storing' | 'queued' | 'sending' | 'answered'
   /** Its echo said only that the task left this project: what it is now comes with the answer. */
@@ -22,7 +22,7 @@ export interface Entry {
   result: Deferred<Task | null>
 }
 
-export const entryOf = (write: PendingWrite, state: Entry['state']): Entry => {
+export const createEntry = (write: PendingWrite, state: OutboxEntry['state']): OutboxEntry => {
   const result = deferred<Task | null>()
   result.promise.catch(() => {}) // told by onRefused too; whoever awaits it hears of it
   return { write, state, isEchoed: false, cursor: null, value: null, result }
@@ -30,8 +30,8 @@ export const entryOf = (write: PendingWrite, state: Entry['state']): Entry => {
 
 /** Whether what is at `cursor` is known to be before `reached`. */
 export const isReached = (cursor: string, reached: string): boolean =>
-  areComparable(cursor, reached) && numberOf(cursor) <= numberOf(reached)
+  isSameShard(cursor, reached) && seqOf(cursor) <= seqOf(reached)
 
 /** The same, and what cannot be compared (another scope's cursor, another epoch) is over with the next look. */
 export const isPast = (cursor: string | null, reached: string): boolean =>
-  cursor === null || !areComparable(cursor, reached) || isReached(cursor, reached)
+  cursor === null || !isSameShard(cursor, reached) || isReached(cursor, reached)

@@ -5,17 +5,17 @@
 //   storing ──▶ queued ──▶ sending ──2xx──▶ answered ──echo of its op, or its position passed──▶ settled
 //                 ▲          │ └─ 412 ──▶ others changed other fields: on top of theirs │ else the rule decides ─▶ conflict
 //                 └─ away ───┘ └─ 4xx ──▶ refused (rolled back, told)
-import { deliver, pick, type ConflictRule } from './delivery.ts'
+import { sendWrite, pick, type ConflictRule } from './delivery.ts'
 import { ConflictError, OutboxError, SignedOutError } from './errors.ts'
 import type { Answer } from './exchange.ts'
-import { isPassing, type Http } from './http.ts'
+import { isRetryable, type HttpClient } from './http.ts'
 import type { Change, PendingWrite } from './overlay.ts'
-import { guarded, Listeners } from './listeners.ts'
+import { callGuarded, Listeners } from './listeners.ts'
 import type { Session } from './session.ts'
-import { entryOf, isPast, isReached, type Entry, type Write } from './outbox-entry.ts'
+import { createEntry, isPast, isReached, type OutboxEntry, type Write } from './outbox-entry.ts'
 import type { Timing } from './timing.ts'
 import type { Task } from '../../../src/model/task.ts'
-import { jitter, InterruptibleSleep } from './wait.ts'
+import { fullJitterMs, InterruptibleSleep } from './wait.ts'
 
 export interface OutboxStorage {
   load(): Promise<PendingWrite[]>
@@ -37,19 +37,19 @@ export interface OutboxOptions {
 const maxWrites = 1_000
 
 export class Outbox implements Disposable {
-  #entries: Entry[] = []
+  #entries: OutboxEntry[] = []
   #order = 0
   #failures = 0
   #running: Promise<void> | null = null
   #loading: Promise<void> | null = null
-  readonly #nap = new InterruptibleSleep()
+  readonly #retryDelay = new InterruptibleSleep()
   readonly #closing = new AbortController()
   readonly #listeners = new Listeners()
   /** Projects that views show, and how far those are: without one there is nothing to wait for after the answer. */
-  readonly #shown = new Map<string, { views: number; cursor: string | null }>()
+  readonly #openViews = new Map<string, { views: number; cursor: string | null }>()
 
   constructor(
-    private readonly http: Http,
+    private readonly http: HttpClient,
     private readonly session: Pick<Session, 'token' | 'userId'>,
     private readonly timing: Timing,
     private readonly options: OutboxOptions,
@@ -57,7 +57,7 @@ export class Outbox implements Disposable {
 
   /** Unsettled writes of who is signed in, oldest first. */
   get pending(): readonly PendingWrite[] {
-    return this.#entries.filter((entry) => this.#isMine(entry)).map(({ write }) => write)
+    return this.#entries.filter((entry) => this.#isOwn(entry)).map(({ write }) => write)
   }
 
   onChange(listener: () => void): () => void {
@@ -71,52 +71,52 @@ export class Outbox implements Disposable {
       ...facts,
       by: this.session.userId,
       order: (this.#order = Math.max(this.#order + 1, Date.now())),
-      baseVersion: facts.change.kind === 'move' || !base ? null : this.#versionOf(base),
+      baseVersion: facts.change.kind === 'move' || !base ? null : this.#knownVersion(base),
       before: facts.change.kind === 'update' && base ? pick(base, facts.change.changes) : {},
       at: new Date().toISOString(),
     }
-    const entry = entryOf(write, 'storing')
+    const entry = createEntry(write, 'storing')
     if (this.#closing.signal.aborted) entry.result.reject(new OutboxError('the client was closed'))
     else if (this.#entries.length >= maxWrites)
       entry.result.reject(new OutboxError(`more than ${maxWrites} writes wait to be sent`))
     else {
       this.#entries.push(entry)
-      this.#changed()
+      this.#emitChange()
       void this.#store(entry)
     }
     return { op: write.op, taskId: write.taskId, settled: entry.result.promise }
   }
 
   /** The version it has at least: an answer may be ahead of its echo. */
-  #versionOf({ id, version }: Task): number {
+  #knownVersion({ id, version }: Task): number {
     const answers = this.#entries.map(({ value }) => (value?.id === id ? value.version : 0))
     return Math.max(version, ...answers)
   }
 
   /** Sends what was stored by an earlier run of the program, then everything else. Also called to try again. */
   async wake(): Promise<void> {
-    await this.#loaded()
+    await this.#ensureLoaded()
     this.#failures = 0
-    this.#nap.wake()
+    this.#retryDelay.wake()
     this.#start()
   }
 
   /** A view of the project heard of a write. */
-  echoed(op: string, taskId: string, value: Task | null): void {
+  onEcho(op: string, taskId: string, value: Task | null): void {
     const entry = this.#entries.find(({ write }) => write.op === op && write.taskId === taskId)
     if (!entry) return
     if (value === null && entry.write.change.kind === 'move' && entry.state !== 'answered') {
       entry.isEchoed = true
       return
     }
-    void this.#forget(entry)
+    void this.#removeFromStorage(entry)
     this.#rebase(entry.write, value)
     this.#settle(entry, value ?? entry.value)
   }
 
   /** A view of the project has applied everything up to `cursor`. */
-  passed(projectId: string, cursor: string): void {
-    const shown = this.#shown.get(projectId)
+  onConfirmed(projectId: string, cursor: string): void {
+    const shown = this.#openViews.get(projectId)
     if (shown) shown.cursor = cursor
     for (const entry of this.#entries)
       if (entry.state === 'answered' && entry.write.projectId === projectId && isPast(entry.cursor, cursor))
@@ -124,14 +124,14 @@ export class Outbox implements Disposable {
   }
 
   /** A view of the project opened; answers how to say that it closed. */
-  shown(projectId: string): () => void {
-    const shown = this.#shown.get(projectId) ?? { views: 0, cursor: null }
-    this.#shown.set(projectId, shown)
+  viewOpened(projectId: string): () => void {
+    const shown = this.#openViews.get(projectId) ?? { views: 0, cursor: null }
+    this.#openViews.set(projectId, shown)
     shown.views += 1
     return () => {
       shown.views -= 1
       if (shown.views > 0) return
-      this.#shown.delete(projectId)
+      this.#openViews.delete(projectId)
       for (const entry of this.#entries)
         if (entry.state === 'answered' && entry.write.projectId === projectId)
           this.#settle(entry, entry.value)
@@ -142,8 +142,8 @@ export class Outbox implements Disposable {
   purge(projectId: string, error: Error): void {
     for (const entry of this.#entries) {
       if (entry.write.projectId !== projectId || entry.state === 'answered') continue
-      void this.#forget(entry)
-      this.#refuse(entry, error)
+      void this.#removeFromStorage(entry)
+      this.#reject(entry, error)
     }
   }
 
@@ -155,7 +155,7 @@ export class Outbox implements Disposable {
   }
 
   /** What is stored; read once, again should that fail. */
-  #loaded(): Promise<void> {
+  #ensureLoaded(): Promise<void> {
     return (this.#loading ??= this.#load().catch((error: unknown) => {
       this.#loading = null
       throw error
@@ -166,20 +166,20 @@ export class Outbox implements Disposable {
     const stored = (await this.options.storage.load()).sort((a, b) => a.order - b.order)
     const known = new Set(this.#entries.map(({ write }) => write.op))
     if (this.#closing.signal.aborted) return
-    const older = stored.filter(({ op }) => !known.has(op)).map((write) => entryOf(write, 'queued'))
+    const older = stored.filter(({ op }) => !known.has(op)).map((write) => createEntry(write, 'queued'))
     this.#entries.unshift(...older)
     this.#order = Math.max(this.#order, ...stored.map(({ order }) => order))
-    this.#changed()
+    this.#emitChange()
   }
 
-  async #store(entry: Entry): Promise<void> {
+  async #store(entry: OutboxEntry): Promise<void> {
     try {
-      await this.#loaded()
+      await this.#ensureLoaded()
       await this.options.storage.put(entry.write)
       if (entry.state === 'storing') entry.state = 'queued'
       this.#start()
     } catch (cause) {
-      this.#refuse(entry, new OutboxError('the write could not be stored, and was not sent', { cause }))
+      this.#reject(entry, new OutboxError('the write could not be stored, and was not sent', { cause }))
       this.#start()
     }
   }
@@ -193,13 +193,13 @@ export class Outbox implements Disposable {
   }
 
   /** Writes go in their order: none before those ahead of it are stored and sent. */
-  #next(): Entry | undefined {
-    const next = this.#entries.find((entry) => entry.state !== 'answered' && this.#isMine(entry))
+  #next(): OutboxEntry | undefined {
+    const next = this.#entries.find((entry) => entry.state !== 'answered' && this.#isOwn(entry))
     return next?.state === 'queued' ? next : undefined
   }
 
   /** Whether who is signed in made it. What somebody else did waits for them. */
-  #isMine({ write: { by } }: Entry): boolean {
+  #isOwn({ write: { by } }: OutboxEntry): boolean {
     const { userId } = this.session
     return userId === null || by === null || by === userId
   }
@@ -207,51 +207,51 @@ export class Outbox implements Disposable {
   async #sendAll(): Promise<void> {
     const { signal } = this.#closing
     while (!signal.aborted && this.#next()) {
-      let entry: Entry | undefined
+      let entry: OutboxEntry | undefined
       try {
         await this.session.token(signal) // from here on it is known who is signed in
         entry = this.#next()
         if (!entry) return
         entry.state = 'sending'
-        await this.#answered(entry, await this.#deliver(entry.write))
+        await this.#onAnswer(entry, await this.#deliver(entry.write))
         this.#failures = 0
       } catch (error) {
         if (signal.aborted) return
-        if (!entry || isPassing(error) || error instanceof SignedOutError) await this.#wait(entry)
-        else await this.#dropped(entry, error instanceof Error ? error : new Error(String(error)))
+        if (!entry || isRetryable(error) || error instanceof SignedOutError) await this.#waitForRetry(entry)
+        else await this.#discard(entry, error instanceof Error ? error : new Error(String(error)))
       }
     }
   }
 
   #deliver(write: PendingWrite): Promise<Answer<Task | null>> {
-    return deliver(write, {
+    return sendWrite(write, {
       http: this.http,
       rule: this.options.onConflict,
       signal: this.#closing.signal,
-      rewritten: async () => {
-        this.#changed()
+      writeChanged: async () => {
+        this.#emitChange()
         await this.options.storage.put(write)
       },
     })
   }
 
-  async #wait(entry: Entry | undefined): Promise<void> {
+  async #waitForRetry(entry: OutboxEntry | undefined): Promise<void> {
     if (entry) entry.state = 'queued'
     this.#failures += 1
-    const { backOffFrom, backOffTo } = this.timing
-    await this.#nap
-      .sleep(jitter(this.#failures, backOffFrom, backOffTo), this.#closing.signal)
+    const { backOffBaseMs, backOffMaxMs } = this.timing
+    await this.#retryDelay
+      .sleep(fullJitterMs(this.#failures, backOffBaseMs, backOffMaxMs), this.#closing.signal)
       .catch(() => {})
   }
 
-  async #answered(entry: Entry, { value, cursor }: Answer<Task | null>): Promise<void> {
-    await this.#forget(entry)
+  async #onAnswer(entry: OutboxEntry, { value, cursor }: Answer<Task | null>): Promise<void> {
+    await this.#removeFromStorage(entry)
     this.#rebase(entry.write, value)
     if (!this.#entries.includes(entry)) return // its echo was faster
     entry.state = 'answered'
     entry.value = value
     entry.cursor = cursor
-    const shown = this.#shown.get(entry.write.projectId)
+    const shown = this.#openViews.get(entry.write.projectId)
     // What changed nothing has no echo, where nobody looks nothing flickers, and a snapshot may have had it already.
     const isVisible =
       entry.isEchoed ||
@@ -269,37 +269,37 @@ export class Outbox implements Disposable {
         write.baseVersion = Math.max(write.baseVersion, value.version)
   }
 
-  async #dropped(entry: Entry, error: Error): Promise<void> {
-    await this.#forget(entry)
-    this.#refuse(entry, error)
+  async #discard(entry: OutboxEntry, error: Error): Promise<void> {
+    await this.#removeFromStorage(entry)
+    this.#reject(entry, error)
   }
 
   /** Its effect is certain: should this fail, the key makes sending it again harmless. */
-  async #forget({ write }: Entry): Promise<void> {
+  async #removeFromStorage({ write }: OutboxEntry): Promise<void> {
     await this.options.storage.remove(write.op).catch(() => {})
   }
 
-  #settle(entry: Entry, value: Task | null): void {
+  #settle(entry: OutboxEntry, value: Task | null): void {
     this.#remove(entry)
     entry.result.resolve(value)
   }
 
-  #remove(entry: Entry): void {
+  #remove(entry: OutboxEntry): void {
     this.#entries = this.#entries.filter((one) => one !== entry)
-    this.#changed()
+    this.#emitChange()
   }
 
   /** Once: it may have been purged while it was on the way. */
-  #refuse(entry: Entry, error: Error): void {
+  #reject(entry: OutboxEntry, error: Error): void {
     if (!this.#entries.includes(entry)) return
     this.#remove(entry)
     entry.result.reject(error)
     // The program has decided this conflict in `onConflict`: a second notification would say the same.
     if (error instanceof ConflictError && error.isDecided) return
-    guarded(() => this.options.onRefused?.(entry.write, error))
+    callGuarded(() => this.options.onRefused?.(entry.write, error))
   }
 
-  #changed(): void {
-    this.#listeners.tell()
+  #emitChange(): void {
+    this.#listeners.emit()
   }
 }

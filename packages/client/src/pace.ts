@@ -5,11 +5,11 @@ import type { ClientFrame } from '../../../src/model/frames.ts'
 
 /** The server takes 40 at once and 20 a second. */
 const burst = 30
-const paceMs = 60
+const frameIntervalMs = 60
 const maxQueued = 256
 
-export class Pace {
-  #quick = burst
+export class FramePacer {
+  #tokens = burst
   #queue: ClientFrame[] = []
 
   /** @param write false while nothing can be sent. */
@@ -31,11 +31,11 @@ export class Pace {
   }
 
   #flush(): void {
-    while (this.#queue.length > 0 && this.#quick > 0 && this.write(JSON.stringify(this.#queue[0]))) {
+    while (this.#queue.length > 0 && this.#tokens > 0 && this.write(JSON.stringify(this.#queue[0]))) {
       this.#queue.shift()
-      this.#quick -= 1
-      this.timers.later(paceMs * (burst - this.#quick), () => {
-        this.#quick += 1
+      this.#tokens -= 1
+      this.timers.after(frameIntervalMs * (burst - this.#tokens), () => {
+        this.#tokens += 1
         this.#flush()
       })
     }

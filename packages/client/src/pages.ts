@@ -1,6 +1,6 @@
 // Lists, a page at a time or all of it: `for await (const task of client.tasks.list({…}))` reads pages as it goes.
 import type { Query } from './exchange.ts'
-import type { Http } from './http.ts'
+import type { HttpClient } from './http.ts'
 import type { Path } from './path.ts'
 
 export interface Page<T> {
@@ -30,7 +30,7 @@ export interface List<T, P extends Page<T> = Page<T>> extends AsyncIterable<T> {
 }
 
 export const list = <T, P extends Page<T> = Page<T>>(
-  http: Http,
+  http: HttpClient,
   path: Path,
   query: Query = {},
 ): List<T, P> => {

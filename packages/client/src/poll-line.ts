@@ -1,11 +1,18 @@
 // The log over GET /api/sync, for networks that block sockets: the same events under the same cursors, with long
 // polls. Presence and signals do not exist here.
 import { ApiError, NetworkError, OriginRefusedError, SignedOutError } from './errors.ts'
-import { isMissing, type Http } from './http.ts'
-import { retrySocket, windowOf, type Ending, type Ends, type Follower, type Line } from './line.ts'
+import { isNotFound, type HttpClient } from './http.ts'
+import {
+  socketRetryCode,
+  retryWindowOf,
+  type Ending,
+  type TransportOwner,
+  type Subscriber,
+  type Transport,
+} from './line.ts'
 import { path } from './path.ts'
 import type { Timing } from './timing.ts'
-import { InterruptibleSleep, withAny } from './wait.ts'
+import { InterruptibleSleep, withAnySignal } from './wait.ts'
 import type { Event } from './wire.ts'
 
 interface Page {
@@ -18,106 +25,106 @@ interface Page {
 /** What one request takes. */
 const maxScopes = 64
 
-export class PollLine implements Line {
+export class PollTransport implements Transport {
   readonly kind = 'poll'
-  #opened = false
-  #round = new AbortController()
+  #isOpened = false
+  #currentPoll = new AbortController()
   /** Until then polls do not wait: too many of this person's do. */
-  #crowdedUntil = 0
-  #pauseMs = 0
-  readonly #nap = new InterruptibleSleep()
-  readonly #joined = new WeakSet<Follower>()
+  #throttledUntil = 0
+  #throttledPauseMs = 0
+  readonly #pause = new InterruptibleSleep()
+  readonly #subscribed = new WeakSet<Subscriber>()
 
   constructor(
-    private readonly http: Http,
+    private readonly http: HttpClient,
     private readonly timing: Timing,
-    private readonly ends: Ends,
-    private readonly forMs: number,
+    private readonly owner: TransportOwner,
+    private readonly maxMs: number,
   ) {}
 
   async run(signal: AbortSignal): Promise<Ending> {
-    const endsAt = Date.now() + this.forMs
+    const endsAt = Date.now() + this.maxMs
     try {
-      while (!signal.aborted && Date.now() < endsAt) await this.#once(signal)
-      return { code: signal.aborted ? 1000 : retrySocket, opened: this.#opened }
+      while (!signal.aborted && Date.now() < endsAt) await this.#pollOnce(signal)
+      return { code: signal.aborted ? 1000 : socketRetryCode, opened: this.#isOpened }
     } catch (cause) {
-      return { code: codeOf(cause), opened: this.#opened, ...windowOf(cause, this.timing), cause }
+      return { code: closeCodeOf(cause), opened: this.#isOpened, ...retryWindowOf(cause, this.timing), cause }
     }
   }
 
-  join(follower: Follower): void {
-    this.#joined.delete(follower)
-    this.#round.abort()
-    this.#nap.wake()
+  subscribe(follower: Subscriber): void {
+    this.#subscribed.delete(follower)
+    this.#currentPoll.abort()
+    this.#pause.wake()
   }
 
-  leave(): void {
-    this.#round.abort()
+  unsubscribe(): void {
+    this.#currentPoll.abort()
   }
 
   watch(): void {}
 
   probe(): void {
-    this.#round.abort()
+    this.#currentPoll.abort()
   }
 
   send(): boolean {
     return false
   }
 
-  async #once(signal: AbortSignal): Promise<void> {
-    this.#round = new AbortController()
-    const followers = [...this.ends.followers()].filter((one) => one.cursor !== null)
-    for (const surplus of followers.splice(maxScopes)) this.ends.drop(surplus, 'limit')
+  async #pollOnce(signal: AbortSignal): Promise<void> {
+    this.#currentPoll = new AbortController()
+    const followers = [...this.owner.subscribers()].filter((one) => one.cursor !== null)
+    for (const surplus of followers.splice(maxScopes)) this.owner.endSubscriber(surplus, 'limit')
     try {
-      await withAny([signal, this.#round.signal], (round) => this.#ask(followers, round))
+      await withAnySignal([signal, this.#currentPoll.signal], (round) => this.#pollAndPause(followers, round))
     } catch (error) {
-      if (signal.aborted || !this.#round.signal.aborted) throw error
+      if (signal.aborted || !this.#currentPoll.signal.aborted) throw error
     }
   }
 
-  async #ask(followers: Follower[], signal: AbortSignal): Promise<void> {
-    if (followers.length === 0) return this.#nap.sleep(this.timing.pollWait, signal)
+  async #pollAndPause(followers: Subscriber[], signal: AbortSignal): Promise<void> {
+    if (followers.length === 0) return this.#pause.sleep(this.timing.pollWaitMs, signal)
     // Whoever is new hears at once where it stands; waiting starts with the next round.
-    const isNew = followers.some((follower) => !this.#joined.has(follower))
+    const isNew = followers.some((follower) => !this.#subscribed.has(follower))
     const startedAt = Date.now()
-    const isCrowded = startedAt < this.#crowdedUntil
-    const waitMs = isNew || isCrowded ? 0 : this.timing.pollWait
-    const news = await this.#pollInTurn(followers, waitMs, signal)
+    const isCrowded = startedAt < this.#throttledUntil
+    const waitMs = isNew || isCrowded ? 0 : this.timing.pollWaitMs
+    const news = await this.#pollWithinQuota(followers, waitMs, signal)
     // As a server answers that is stopping or has too many polls of this person waiting, or a proxy that lets none
     // wait. Asking again at once would end the wait of the next one.
-    const { pollPause } = this.timing
-    const isIdle = news === 0 && Date.now() - startedAt < Math.max(pollPause, waitMs - pollPause)
-    const pauseMs = Date.now() < this.#crowdedUntil ? this.#pauseMs : pollPause
-    if (isIdle) await this.#nap.sleep(pauseMs * (1 + Math.random() / 2), signal)
+    const { pollPauseMs } = this.timing
+    const isIdle = news === 0 && Date.now() - startedAt < Math.max(pollPauseMs, waitMs - pollPauseMs)
+    const pauseMs = Date.now() < this.#throttledUntil ? this.#throttledPauseMs : pollPauseMs
+    if (isIdle) await this.#pause.sleep(pauseMs * (1 + Math.random() / 2), signal)
   }
 
   /**
    * A server takes few polls of a person that wait, over all tabs and devices; one more is 429. The line goes on with
    * polls that do not wait, as seldom as `Retry-After` asks, and tries to wait again after a while.
    */
-  async #pollInTurn(followers: Follower[], waitMs: number, signal: AbortSignal): Promise<number> {
+  async #pollWithinQuota(followers: Subscriber[], waitMs: number, signal: AbortSignal): Promise<number> {
     try {
       return await this.#poll(followers, waitMs, signal)
     } catch (error) {
       if (waitMs === 0 || !(error instanceof ApiError) || error.status !== 429) throw error
-      const { pollPause, pollWait, retryAfterMost } = this.timing
-      this.#pauseMs = Math.min(Math.max(error.retryAfterMs ?? 0, 2 * pollPause), retryAfterMost)
-      this.#crowdedUntil = Date.now() + 2 * pollWait
+      const { pollPauseMs, pollWaitMs, maxRetryAfterMs } = this.timing
+      this.#throttledPauseMs = Math.min(Math.max(error.retryAfterMs ?? 0, 2 * pollPauseMs), maxRetryAfterMs)
+      this.#throttledUntil = Date.now() + 2 * pollWaitMs
       return 0
     }
   }
 
   /** Answers how much it brought. */
-  async #poll(followers: Follower[], waitMs: number, signal: AbortSignal): Promise<number> {
+  async #poll(followers: Subscriber[], waitMs: number, signal: AbortSignal): Promise<number> {
     try {
       const pages = await this.#read(followers, waitMs, signal)
-      if (!this.#opened) this.ends.opened()
-      this.#opened = true
+      if (!this.#isOpened) this.owner.opened()
+      this.#isOpened = true
       return followers.reduce((news, follower, index) => news + this.#deliver(follower, pages[index]), 0)
     } catch (error) {
       const isOfScope = error instanceof ApiError && [400, 410].includes(error.status)
-      if (!isOfScope && !isMissing(error)) throw error
+      if (!isOfScope && !isNotFound(error)) throw error
       // The answer does not say which scope it is about: ask for each.
       if (followers.length > 1) {
         let news = 0
@@ -125,13 +132,13 @@ export class PollLine implements Line {
         return news
       }
       const [follower] = followers
-      if (isMissing(error)) this.ends.drop(follower!, 'not_found', error)
+      if (isNotFound(error)) this.owner.endSubscriber(follower!, 'not_found', error)
       else follower!.resync()
       return 1
     }
   }
 
-  async #read(followers: Follower[], waitMs: number, signal: AbortSignal): Promise<Page[]> {
+  async #read(followers: Subscriber[], waitMs: number, signal: AbortSignal): Promise<Page[]> {
     const { scopes } = await this.http.value<{ scopes: Page[] }>({
       method: 'GET',
       path: path`/api/sync`,
@@ -140,18 +147,18 @@ export class PollLine implements Line {
         cursor: followers.map(({ cursor }) => cursor!),
         ...(waitMs >= 1000 && { wait: Math.floor(waitMs / 1000) }),
       },
-      timeoutMs: this.timing.request + waitMs,
+      timeoutMs: this.timing.requestMs + waitMs,
       attempts: 1, // that it fails is to be seen at once; the connection backs off
       signal,
     })
     return scopes
   }
 
-  #deliver(follower: Follower, page: Page | undefined): number {
-    if (!page || this.ends.follower(follower.scope) !== follower) return 0
-    const isNew = !this.#joined.has(follower)
-    if (isNew) follower.joined(0)
-    this.#joined.add(follower)
+  #deliver(follower: Subscriber, page: Page | undefined): number {
+    if (!page || this.owner.subscriber(follower.scope) !== follower) return 0
+    const isNew = !this.#subscribed.has(follower)
+    if (isNew) follower.subscribed(0)
+    this.#subscribed.add(follower)
     for (const event of page.events) follower.event(event)
     // A page that ends in the middle is as good a place to go on from.
     if (follower.cursor !== null) follower.synced(page.cursor, page.more)
@@ -159,7 +166,7 @@ export class PollLine implements Line {
   }
 }
 
-const codeOf = (cause: unknown): number => {
+const closeCodeOf = (cause: unknown): number => {
   if (cause instanceof SignedOutError) return 4401
   if (cause instanceof NetworkError || cause instanceof OriginRefusedError) return 1006
   if (!(cause instanceof ApiError)) return 4000

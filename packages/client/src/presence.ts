@@ -10,9 +10,9 @@ const signalsPerSecond = 8
 export class Presence {
   #users: readonly string[] = []
   #count = 0
-  #sent: number[] = []
+  #sentAt: number[] = []
   readonly #listeners = new Listeners()
-  readonly #hearers = new Listeners<SignalFrame>()
+  readonly #signalListeners = new Listeners<SignalFrame>()
   readonly #closed = new AbortController()
 
   /** @param key `project:<id>` or `task:<id>`. Once at a time for each. */
@@ -21,7 +21,7 @@ export class Presence {
     private readonly connection: Connection,
     signal?: AbortSignal,
   ) {
-    const isNew = connection.watch(key, (frame) => this.#take(frame))
+    const isNew = connection.watch(key, (frame) => this.#onFrame(frame))
     if (!isNew) throw new Error(`${key} is watched already: use that presence, or close it first`)
     if (signal?.aborted) this.close()
     else signal?.addEventListener('abort', () => this.close(), { once: true, signal: this.#closed.signal })
@@ -41,16 +41,16 @@ export class Presence {
   }
 
   onSignal(listener: (signal: SignalFrame) => void): () => void {
-    return this.#hearers.add(listener)
+    return this.#signalListeners.add(listener)
   }
 
   /** Tells the others here something, at most 1 KiB. False if it was not sent: too many, or no socket. */
   signal(kind: SignalKind, data: Record<string, unknown> = {}): boolean {
     const now = Date.now()
-    this.#sent = this.#sent.filter((at) => now - at < 1_000)
-    if (this.#sent.length >= signalsPerSecond) return false
+    this.#sentAt = this.#sentAt.filter((at) => now - at < 1_000)
+    if (this.#sentAt.length >= signalsPerSecond) return false
     const isSent = this.connection.send({ t: 'signal', key: this.key, kind, data })
-    if (isSent) this.#sent.push(now)
+    if (isSent) this.#sentAt.push(now)
     return isSent
   }
 
@@ -58,23 +58,23 @@ export class Presence {
     if (this.#closed.signal.aborted) return // another one may be there by now
     this.#closed.abort()
     this.connection.unwatch(this.key)
-    this.#take(null)
+    this.#onFrame(null)
     this.#listeners.clear()
-    this.#hearers.clear()
+    this.#signalListeners.clear()
   }
 
   [Symbol.dispose](): void {
     this.close()
   }
 
-  #take(frame: PresenceFrame | SignalFrame | null): void {
-    if (frame?.t === 'signal') return this.#hearers.tell(frame)
+  #onFrame(frame: PresenceFrame | SignalFrame | null): void {
+    if (frame?.t === 'signal') return this.#signalListeners.emit(frame)
     const gone = new Set(idsOf(frame?.left))
     const isNews = frame?.joined !== undefined || frame?.left !== undefined
     const before = frame?.users ? idsOf(frame.users) : isNews ? this.#users : []
     this.#users = [...new Set([...before, ...idsOf(frame?.joined)])].filter((id) => !gone.has(id))
     this.#count = frame?.count ?? 0
-    this.#listeners.tell()
+    this.#listeners.emit()
   }
 }
 

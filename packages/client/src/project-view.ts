@@ -4,23 +4,23 @@ import type { Member, Project } from '../../../src/model/project.ts'
 import type { ProjectSnapshot } from '../../../src/model/snapshot.ts'
 import type { NewTask, Task, TaskMove, TaskPatch } from '../../../src/model/task.ts'
 import type { StoppedError } from './errors.ts'
-import type { Http } from './http.ts'
+import type { HttpClient } from './http.ts'
 import { newId } from './ids.ts'
-import { isKeptProject, type KeptProject } from './kept-state.ts'
-import type { KeptViews } from './kept-views.ts'
+import { isPersistedProject, type PersistedProject } from './kept-state.ts'
+import type { PersistedViews } from './kept-views.ts'
 import { Listeners } from './listeners.ts'
 import { inOrder, overlay, type Change } from './overlay.ts'
 import type { Outbox } from './outbox.ts'
 import type { Write } from './outbox-entry.ts'
 import { path, type Path } from './path.ts'
 import { Replica, type LiveState } from './replica.ts'
-import type { Loaded } from './scope-model.ts'
+import type { LoadedSnapshot } from './scope-model.ts'
 import type { Connection } from './connection.ts'
 import type { Session } from './session.ts'
 import type { Timing } from './timing.ts'
-import { Rereads } from './rereads.ts'
-import { Versioned } from './versioned.ts'
-import { numberOf, type Event } from './wire.ts'
+import { ResourceReader } from './rereads.ts'
+import { VersionedMap } from './versioned.ts'
+import { seqOf, type Event } from './wire.ts'
 
 export interface ProjectState {
   /** Null until the first snapshot, and after the right to read it ended. */
@@ -36,13 +36,13 @@ export interface ProjectState {
 }
 
 export interface ViewDeps {
-  http: Http
+  http: HttpClient
   connection: Connection
   outbox: Outbox
-  kept: KeptViews
+  persisted: PersistedViews
   session: Pick<Session, 'userId'>
   /** Hears of a project that is another one now. */
-  projectChanged(project: Project): void
+  onProject(project: Project): void
   timing: Timing
 }
 
@@ -50,46 +50,46 @@ export interface ViewDeps {
 const pageTasks = 5_000
 
 /** Events that are heard of together. */
-const maxUntold = 1_000
+const maxPendingEvents = 1_000
 
 export class ProjectView {
   #current: ProjectState | null = null
   #project: Project | null = null
-  readonly #tasks = new Versioned<Task>()
-  readonly #members = new Versioned<Member>()
+  readonly #tasks = new VersionedMap<Task>()
+  readonly #members = new VersionedMap<Member>()
   readonly #listeners = new Listeners<Event | null>()
   /** Replayed events nobody was told of yet. */
-  #untold: Event[] = []
+  #pendingEvents: Event[] = []
   readonly #replica: Replica
-  readonly #rereads: Rereads
-  readonly #leaveOutbox: (() => void)[]
+  readonly #reader: ResourceReader
+  readonly #outboxListeners: (() => void)[]
 
   constructor(
     readonly id: string,
     private readonly deps: ViewDeps,
   ) {
     const { outbox, connection, timing } = deps
-    this.#leaveOutbox = [outbox.shown(id), outbox.onChange(() => this.#changed())]
+    this.#outboxListeners = [outbox.viewOpened(id), outbox.onChange(() => this.#emitChange())]
     this.#replica = new Replica(
       {
         load: (signal) => this.#load(signal),
         apply: (event) => this.#apply(event),
         confirmed: (cursor) => {
-          this.#tasks.forgetDeletions()
-          this.#members.forgetDeletions()
-          outbox.passed(id, cursor)
+          this.#tasks.dropDeletions()
+          this.#members.dropDeletions()
+          outbox.onConfirmed(id, cursor)
         },
-        changed: () => this.#changed(),
+        changed: () => this.#emitChange(),
         purge: () => this.#purge(),
         dump: () => this.#dump(),
         restore: (state) => this.#restore(state),
       },
       connection,
       timing,
-      { views: deps.kept, key: `project:${id}` },
+      { views: deps.persisted, key: `project:${id}` },
     )
-    this.#replica.signal.addEventListener('abort', () => this.#leave())
-    this.#rereads = new Rereads(deps, this.#replica.signal)
+    this.#replica.signal.addEventListener('abort', () => this.#unsubscribeOutbox())
+    this.#reader = new ResourceReader(deps, this.#replica.signal)
     this.#replica.start()
   }
 
@@ -111,7 +111,7 @@ export class ProjectView {
   }
 
   get current(): ProjectState {
-    return (this.#current ??= this.#materialise())
+    return (this.#current ??= this.#buildState())
   }
 
   /** Called after each change of `current` or `state`: with the event that made it, comments and the like too. */
@@ -142,8 +142,8 @@ export class ProjectView {
   }
 
   /** One more holder, who closes it too. */
-  hold(signal?: AbortSignal): this {
-    this.#replica.hold(signal)
+  retain(signal?: AbortSignal): this {
+    this.#replica.retain(signal)
     return this
   }
 
@@ -159,7 +159,7 @@ export class ProjectView {
     return this.deps.outbox.add({ op: newId(), projectId: this.id, taskId, change, base })
   }
 
-  #materialise(): ProjectState {
+  #buildState(): ProjectState {
     const base = new Map<string, Task>()
     for (const task of this.#tasks.values()) base.set(task.id, task)
     const writes = this.deps.outbox.pending.filter(({ projectId }) => projectId === this.id)
@@ -174,13 +174,13 @@ export class ProjectView {
     }
   }
 
-  #dump(): KeptProject | null {
-    if (!this.#project || !this.#rereads.isIdle) return null
+  #dump(): PersistedProject | null {
+    if (!this.#project || !this.#reader.isIdle) return null
     return { project: this.#project, members: this.#members.items(), tasks: this.#tasks.items() }
   }
 
   #restore(state: unknown): boolean {
-    if (!isKeptProject(state) || state.project.id !== this.id) return false
+    if (!isPersistedProject(state) || state.project.id !== this.id) return false
     // Of an unknown age: the person's own view may know a newer one.
     this.#project = state.project
     this.#members.reset(state.members)
@@ -188,7 +188,7 @@ export class ProjectView {
     return true
   }
 
-  async #load(signal: AbortSignal): Promise<Loaded> {
+  async #load(signal: AbortSignal): Promise<LoadedSnapshot> {
     const snapshot = path`/api/projects/${this.id}/snapshot`
     const tasks: Task[] = []
     let first: ProjectSnapshot | null = null
@@ -209,21 +209,22 @@ export class ProjectView {
       scope: `project:${this.id}`,
       cursor,
       install: () => {
-        this.#rereads.clear()
-        this.#takeProject(project)
+        this.#reader.clear()
+        this.#setProject(project)
         // What is kept in order is soon put in order.
         this.#tasks.reset(inOrder(tasks).map((task) => [task.id, task.version, task]))
-        this.#members.reset(members.map((member) => [member.userId, numberOf(cursor), member]))
+        this.#members.reset(members.map((member) => [member.userId, seqOf(cursor), member]))
       },
     }
   }
 
   #apply(event: Event): void {
-    this.#take(event)
-    if (event.type.startsWith('task.') && !event.omitted) this.#echo(event, taskOf(event))
+    this.#applyEvent(event)
+    if (event.type.startsWith('task.') && !event.omitted) this.#reportEcho(event, taskOf(event))
     // What was missed is shown at once, not one after another.
-    if (this.#replica.isReplaying && this.#untold.length < maxUntold) this.#untold.push(event)
-    else this.#changed(event)
+    if (this.#replica.isReplaying && this.#pendingEvents.length < maxPendingEvents)
+      this.#pendingEvents.push(event)
+    else this.#emitChange(event)
   }
 
   #isOwn(userId: string): boolean {
@@ -232,32 +233,33 @@ export class ProjectView {
   }
 
   /** A deletion echoes once for each subtask; the write is about one of them. */
-  #echo({ op, id }: Event, value: Task | null): void {
-    if (op !== undefined && id !== null) this.deps.outbox.echoed(op, id, value)
+  #reportEcho({ op, id }: Event, value: Task | null): void {
+    if (op !== undefined && id !== null) this.deps.outbox.onEcho(op, id, value)
   }
 
-  #take(event: Event): void {
+  #applyEvent(event: Event): void {
     const { type, id, version } = event
-    if (event.omitted && (type.startsWith('task.') || type.startsWith('project.'))) return this.#reread(event)
+    if (event.omitted && (type.startsWith('task.') || type.startsWith('project.')))
+      return this.#readOmitted(event)
     switch (type) {
       case 'task.created':
       case 'task.updated':
         this.#tasks.put(id!, version, taskOf(event))
         return
       case 'task.deleted':
-        this.#rereads.forget(taskPath(id!))
+        this.#reader.cancel(taskPath(id!))
         this.#tasks.put(id!, version, null)
         return
       case 'project.updated':
         if (this.#project && version > this.#project.version)
           // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract; the role is not in it
-          this.#takeProject({ ...this.#project, ...(event.data as Omit<Project, 'role'>) })
+          this.#setProject({ ...this.#project, ...(event.data as Omit<Project, 'role'>) })
         return
       case 'member.added':
       case 'member.updated':
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
         this.#members.put(id!, version, event.data as Member)
-        if (this.#isOwn(id!)) this.#rereadProject()
+        if (this.#isOwn(id!)) this.#readProject()
         return
       case 'member.removed':
         this.#members.put(id!, version, null)
@@ -266,27 +268,27 @@ export class ProjectView {
   }
 
   /** The frame was too large for its texts. What is held stays until they are read. */
-  #reread(event: Event): void {
-    if (!event.type.startsWith('task.')) return this.#rereadProject()
-    this.#rereads.read(taskPath(event.id!), (task: Task) => {
+  #readOmitted(event: Event): void {
+    if (!event.type.startsWith('task.')) return this.#readProject()
+    this.#reader.read(taskPath(event.id!), (task: Task) => {
       if (task.projectId === this.id) this.#tasks.put(task.id, task.version, task)
-      this.#echo(event, task)
-      this.#changed()
+      this.#reportEcho(event, task)
+      this.#emitChange()
     })
   }
 
   /** No event has the own role, and an admin's is not the member's. */
-  #rereadProject(): void {
-    this.#rereads.read(path`/api/projects/${this.id}`, (project: Project) => {
+  #readProject(): void {
+    this.#reader.read(path`/api/projects/${this.id}`, (project: Project) => {
       const held = this.#project
-      this.#takeProject(held && held.version > project.version ? { ...held, role: project.role } : project)
-      this.#changed()
+      this.#setProject(held && held.version > project.version ? { ...held, role: project.role } : project)
+      this.#emitChange()
     })
   }
 
-  #takeProject(project: Project): void {
+  #setProject(project: Project): void {
     this.#project = project
-    this.deps.projectChanged(project)
+    this.deps.onProject(project)
   }
 
   #purge(): void {
@@ -298,14 +300,14 @@ export class ProjectView {
     this.#members.reset([])
   }
 
-  #leave(): void {
-    for (const leave of this.#leaveOutbox) leave()
+  #unsubscribeOutbox(): void {
+    for (const leave of this.#outboxListeners) leave()
   }
 
-  #changed(event: Event | null = null): void {
+  #emitChange(event: Event | null = null): void {
     this.#current = null
-    for (const untold of this.#untold.splice(0)) this.#listeners.tell(untold)
-    this.#listeners.tell(event)
+    for (const untold of this.#pendingEvents.splice(0)) this.#listeners.emit(untold)
+    this.#listeners.emit(event)
   }
 }
 

@@ -18,13 +18,13 @@ import {
   StoppedError,
   type StopReason,
 } from './errors.ts'
-import { isMissing, isPassing } from './http.ts'
-import { KeptView, type KeptState, type KeptViews } from './kept-views.ts'
-import type { Follower } from './line.ts'
-import type { Loaded, Model } from './scope-model.ts'
+import { isNotFound, isRetryable } from './http.ts'
+import { PersistedView, type PersistedState, type PersistedViews } from './kept-views.ts'
+import type { Subscriber } from './line.ts'
+import type { LoadedSnapshot, ScopeModel } from './scope-model.ts'
 import { SnapshotReader } from './snapshot-reader.ts'
 import type { Timing } from './timing.ts'
-import { areComparable, numberOf, type Event } from './wire.ts'
+import { isSameShard, seqOf, type Event } from './wire.ts'
 
 /** `stale`: what is shown was kept by an earlier run, and the server has not been heard yet. */
 export type LiveState = 'connecting' | 'stale' | 'live' | 'catching-up' | 'offline' | 'stopped'
@@ -34,70 +34,70 @@ type Phase = 'loading' | 'joining' | 'replaying' | 'live' | 'stopped'
 /** Events that may arrive unconfirmed. */
 const maxUnconfirmed = 20_000
 
-export class Replica implements Follower {
+export class Replica implements Subscriber {
   scope = ''
   #cursor: string | null = null
   #phase: Phase = 'loading'
   #isLoaded = false
   #wasLive = false
-  #isDoubtful = false
-  #isAway = false
+  #isResubscribing = false
+  #isSnapshotFailing = false
   #floor = 0
   #confirmed = 0
   #replay = 0
-  #holders = 0
+  #references = 0
   /** Closed by its holders, not with the whole client. */
   #isReleased = false
   #unconfirmed = new Set<string>()
   /** The furthest place that was heard of: what is shown may have come so far. */
-  #seen: string | null = null
+  #latest: string | null = null
   #liveAt = 0
   readonly #ended = new AbortController()
   readonly #snapshots: SnapshotReader
   readonly #ready = deferred<void>()
-  readonly #kept: KeptView
+  readonly #persisted: PersistedView
   error: StoppedError | null = null
   /** When what is shown was kept, while nothing newer is known; RFC 3339. */
   staleSince: string | null = null
 
   constructor(
-    private readonly model: Model,
+    private readonly model: ScopeModel,
     private readonly connection: Connection,
     private readonly timing: Timing,
-    kept: { views: KeptViews; key: string },
+    kept: { views: PersistedViews; key: string },
   ) {
     this.#snapshots = new SnapshotReader(
       {
         load: (signal) => model.load(signal),
-        isOld: (cursor) => this.#seen !== null && isBefore(cursor, this.#seen),
-        isOver: (error) => this.#isOver(error),
-        failed: () => this.#away(true),
+        isOld: (cursor) => this.#latest !== null && isBefore(cursor, this.#latest),
+        isFinal: (error) => this.#stopIfFinal(error),
+        failed: () => this.#setSnapshotFailing(true),
       },
       timing,
       this.#ended.signal,
     )
-    this.#kept = new KeptView(kept.views, kept.key, () => this.#dump())
+    this.#persisted = new PersistedView(kept.views, kept.key, () => this.#dump())
     this.#ready.promise.catch(() => {}) // whoever awaits `ready` hears of it
   }
 
   /** Once, when the model is there to be told. */
   start(): void {
-    if (!this.connection.enter(this)) return
-    if (this.#kept.isKept) void this.#restoreOrLoad()
+    if (!this.connection.register(this)) return
+    if (this.#persisted.isEnabled) void this.#restoreOrReload()
     else void this.#reload()
   }
 
   /** One more holder, until it releases or its signal ends. */
-  hold(signal: AbortSignal | undefined): void {
-    this.#holders += 1
+  retain(signal: AbortSignal | undefined): void {
+    this.#references += 1
     if (signal?.aborted) this.release()
     else signal?.addEventListener('abort', () => this.release(), { once: true, signal: this.#ended.signal })
   }
 
   /** The last one out ends it. */
   release(): void {
-    this.#holders -= 1
-    if (this.#holders > 0) return
+    this.#references -= 1
+    if (this.#references > 0) return
     this.#isReleased = true
     this.stopped('closed', null)
   }
@@ -122,7 +122,7 @@ export class Replica implements Follower {
   get state(): LiveState {
     if (this.#phase === 'stopped') return 'stopped'
     if (this.staleSince !== null) return 'stale'
-    if (this.#isAway || this.connection.isAway) return 'offline'
+    if (this.#isSnapshotFailing || this.connection.isOffline) return 'offline'
     if (this.#phase === 'live') return 'live'
     const isKnown = this.#wasLive || this.connection.state === 'open'
     return this.#isLoaded && isKnown ? 'catching-up' : 'connecting'
@@ -137,21 +137,21 @@ export class Replica implements Follower {
     return this.#phase === 'loading' ? null : this.#cursor
   }
 
-  joined(replay: number): void {
+  subscribed(replay: number): void {
     if (this.#phase === 'stopped') return
     this.#confirmed = 0
     this.#replay = replay
     this.#unconfirmed.clear()
-    this.#enter('replaying')
+    this.#setPhase('replaying')
   }
 
   event(event: Event): void {
     if (this.#phase !== 'replaying' && this.#phase !== 'live') return
-    if (numberOf(event.cursor) <= this.#floor || this.#unconfirmed.has(event.cursor)) return
+    if (seqOf(event.cursor) <= this.#floor || this.#unconfirmed.has(event.cursor)) return
     this.#unconfirmed.add(event.cursor)
-    this.#see(event.cursor)
+    this.#noteLatest(event.cursor)
     if (this.#unconfirmed.size > maxUnconfirmed) return this.resync()
-    this.#kept.changed()
+    this.#persisted.changed()
     if (event.type !== 'scope.refetch') return this.model.apply(event)
     // Changes that had no events of their own. What comes until the snapshot is here comes again after it.
     void this.#reload()
@@ -159,15 +159,15 @@ export class Replica implements Follower {
 
   synced(cursor: string, more = false): void {
     if (this.#phase !== 'replaying' && this.#phase !== 'live') return
-    if (this.#confirmed + this.#unconfirmed.size < this.#replay) return this.#doubt()
+    if (this.#confirmed + this.#unconfirmed.size < this.#replay) return this.#resubscribe()
     this.#confirm(cursor)
-    if (!more) this.#enter('live')
+    if (!more) this.#setPhase('live')
   }
 
   position(cursor: string, count: number): void {
     if (this.#phase !== 'live') return
     if (this.#confirmed + this.#unconfirmed.size === count) this.#confirm(cursor)
-    else this.#doubt()
+    else this.#resubscribe()
   }
 
   resync(): void {
@@ -179,12 +179,12 @@ export class Replica implements Follower {
     const isTaken = reason === 'not_found' && this.#isLoaded // HTTP calls it the same
     this.error = new StoppedError(isTaken ? 'revoked' : reason, closeCode, cause)
     const isGone = reason === 'revoked' || reason === 'not_found'
-    if (isGone) this.#kept.remove()
-    else if (reason === 'closed') this.#kept.close()
-    else this.#kept.stop()
+    if (isGone) this.#persisted.remove()
+    else if (reason === 'closed') this.#persisted.close()
+    else this.#persisted.stop()
     this.#phase = 'stopped'
     this.#cursor = null
-    this.connection.leave(this)
+    this.connection.unsubscribe(this)
     this.#ended.abort(this.error)
     if (reason === 'closed') this.#ready.resolve()
     else this.#ready.reject(this.error)
@@ -199,35 +199,35 @@ export class Replica implements Follower {
   connectionChanged(): void {
     const { state } = this.connection
     if (state === 'open') {
-      if (this.#isAway) this.#snapshots.wake()
+      if (this.#isSnapshotFailing) this.#snapshots.wake()
     } else if (this.#phase === 'replaying' || this.#phase === 'live') this.#phase = 'joining'
     this.model.changed()
   }
 
   /** Events were lost on the way: hear them again from the last place that is certain; failing that, read anew. */
-  #doubt(): void {
-    if (this.#isDoubtful) return this.resync()
-    this.#isDoubtful = true
-    this.#enter('joining')
-    this.connection.join(this)
+  #resubscribe(): void {
+    if (this.#isResubscribing) return this.resync()
+    this.#isResubscribing = true
+    this.#setPhase('joining')
+    this.connection.subscribe(this)
   }
 
   #confirm(cursor: string): void {
-    this.#isDoubtful = false
+    this.#isResubscribing = false
     this.#confirmed += this.#unconfirmed.size
     this.#unconfirmed.clear()
-    this.#floor = Math.max(this.#floor, numberOf(cursor))
+    this.#floor = Math.max(this.#floor, seqOf(cursor))
     this.#cursor = cursor
-    this.#see(cursor)
+    this.#noteLatest(cursor)
     this.model.confirmed(cursor)
-    this.#kept.changed()
+    this.#persisted.changed()
   }
 
-  #see(cursor: string): void {
-    if (this.#seen === null || isBefore(this.#seen, cursor)) this.#seen = cursor
+  #noteLatest(cursor: string): void {
+    if (this.#latest === null || isBefore(this.#latest, cursor)) this.#latest = cursor
   }
 
-  #enter(phase: Phase): void {
+  #setPhase(phase: Phase): void {
     if (phase === this.#phase) return
     this.#phase = phase
     if (phase === 'live') {
@@ -239,69 +239,69 @@ export class Replica implements Follower {
   }
 
   async #reload(): Promise<void> {
-    if (this.#phase === 'live' && Date.now() - this.#liveAt >= this.timing.stable) this.#snapshots.reset()
-    this.#enter('loading')
+    if (this.#phase === 'live' && Date.now() - this.#liveAt >= this.timing.stableMs) this.#snapshots.reset()
+    this.#setPhase('loading')
     const loaded = await this.#snapshots.read()
     if (loaded) this.#install(loaded)
   }
 
-  #isOver(error: unknown): boolean {
+  #stopIfFinal(error: unknown): boolean {
     if (this.#ended.signal.aborted) return true
     if (error instanceof SignedOutError) this.stopped('signed_out', null, error)
     else if (error instanceof OriginRefusedError) this.stopped('origin_refused', null, error)
-    else if (isMissing(error)) this.stopped('not_found', null, error)
+    else if (isNotFound(error)) this.stopped('not_found', null, error)
     else if (error instanceof InvalidArgumentError) this.stopped('refused', null, error)
-    else if (error instanceof ApiError && !isPassing(error) && error.status < 500)
+    else if (error instanceof ApiError && !isRetryable(error) && error.status < 500)
       this.stopped('refused', null, error)
     return this.error !== null
   }
 
   /** Shows what an earlier run kept and goes on from its cursor; without it, reads the snapshot. */
-  async #restoreOrLoad(): Promise<void> {
-    const kept = await this.#kept.load()
+  async #restoreOrReload(): Promise<void> {
+    const kept = await this.#persisted.load()
     if (this.#phase === 'stopped') return
     if (!kept || !this.model.restore(kept.state)) return this.#reload()
     this.staleSince = kept.at
-    this.#goOnFrom(kept)
+    this.#resumeFrom(kept)
   }
 
-  #dump(): KeptState | null {
+  #dump(): PersistedState | null {
     const { scope } = this
     if (!this.#isLoaded || this.#cursor === null || this.#phase === 'loading') return null
     const state = this.model.dump()
     return state === null ? null : { scope, cursor: this.#cursor, at: new Date().toISOString(), state }
   }
 
-  #install(loaded: Loaded): void {
+  #install(loaded: LoadedSnapshot): void {
     if (this.#phase === 'stopped') return
     loaded.install()
     this.staleSince = null
     this.model.confirmed(loaded.cursor)
-    this.#kept.changed()
-    this.#goOnFrom(loaded)
+    this.#persisted.changed()
+    this.#resumeFrom(loaded)
   }
 
-  #goOnFrom({ scope, cursor }: { scope: string; cursor: string }): void {
+  #resumeFrom({ scope, cursor }: { scope: string; cursor: string }): void {
     this.scope = scope
     this.#cursor = cursor
-    this.#seen = cursor
-    this.#floor = numberOf(cursor)
+    this.#latest = cursor
+    this.#floor = seqOf(cursor)
     this.#unconfirmed.clear()
     this.#phase = 'joining'
-    this.#isAway = false
+    this.#isSnapshotFailing = false
     this.#isLoaded = true
-    this.#isDoubtful = false
+    this.#isResubscribing = false
     this.model.changed()
     this.#ready.resolve()
-    this.connection.join(this)
+    this.connection.subscribe(this)
   }
 
-  #away(isAway: boolean): void {
-    if (isAway === this.#isAway) return
-    this.#isAway = isAway
+  #setSnapshotFailing(isAway: boolean): void {
+    if (isAway === this.#isSnapshotFailing) return
+    this.#isSnapshotFailing = isAway
     this.model.changed()
   }
 }
 
 /** Of two places in one shard and epoch; others cannot be compared. */
-const isBefore = (a: string, b: string): boolean => areComparable(a, b) && numberOf(a) < numberOf(b)
+const isBefore = (a: string, b: string): boolean => isSameShard(a, b) && seqOf(a) < seqOf(b)

@@ -25,7 +25,7 @@ import type {
 import type { PublicUser, Session as SessionRow, SessionAnswer, User } from '../../../src/model/user.ts'
 import { ApiError, ConflictError, SignedOutError } from './errors.ts'
 import type { Call } from './exchange.ts'
-import { isMissing, type Http } from './http.ts'
+import { isNotFound, type HttpClient } from './http.ts'
 import { list, type List, type Page, type PageQuery } from './pages.ts'
 import { path, type Path } from './path.ts'
 import type { Session } from './session.ts'
@@ -77,7 +77,7 @@ export interface Inbox extends Page<Notification> {
 
 export type Rest = ReturnType<typeof createRest>
 
-export const createRest = (http: Http, session: Session) => {
+export const createRest = (http: HttpClient, session: Session) => {
   const get = <T>(path: Path, options: CallOptions = {}, query?: Call['query']): Promise<T> =>
     http.value<T>({ method: 'GET', path, query, ...options })
 
@@ -100,7 +100,7 @@ export const createRest = (http: Http, session: Session) => {
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 412)) throw error
       const theirs = await get<unknown>(path, options).catch((reason: unknown) => {
-        if (isMissing(reason)) return null
+        if (isNotFound(reason)) return null
         throw reason
       })
       throw new ConflictError(error.problem, { version: ifVersion ?? 0, changes: body ?? null }, theirs)
@@ -108,7 +108,7 @@ export const createRest = (http: Http, session: Session) => {
   }
 
   const signedIn = async (path: Path, body: unknown, signal?: AbortSignal): Promise<User> => {
-    const { value } = await http.sendOpen<SessionAnswer>({ method: 'POST', path, body, signal })
+    const { value } = await http.sendAnonymously<SessionAnswer>({ method: 'POST', path, body, signal })
     await session.adopt(value)
     return value.user
   }

@@ -2,7 +2,7 @@
 import type { Event } from './wire.ts'
 
 /** What a snapshot brought: where it is true, and how to make it the state. */
-export interface Loaded {
+export interface LoadedSnapshot {
   /** Its full name: a server knows no `user:me` in its frames. */
   scope: string
   cursor: string
@@ -10,8 +10,8 @@ export interface Loaded {
 }
 
 /** The state that is kept true. */
-export interface Model {
-  load(signal: AbortSignal): Promise<Loaded>
+export interface ScopeModel {
+  load(signal: AbortSignal): Promise<LoadedSnapshot>
   apply(event: Event): void
   /** Everything up to here has been applied, and nothing from before will come again. */
   confirmed(cursor: string): void

@@ -3,11 +3,11 @@
 // server answers a repeat, from here or another tab, with the same successor.
 import type { SessionAnswer } from '../../../src/model/user.ts'
 import { ApiError, NetworkError, OriginRefusedError, SignedOutError } from './errors.ts'
-import { exchange, type Call, type Wire } from './exchange.ts'
+import { sendRequest, type Call, type HttpTarget } from './exchange.ts'
 import { Listeners } from './listeners.ts'
 import type { Timing } from './timing.ts'
 import { path } from './path.ts'
-import { until } from './wait.ts'
+import { waitFor } from './wait.ts'
 
 export interface Tokens {
   accessToken: string
@@ -40,17 +40,17 @@ export class Session {
   /** The server refuses this page's origin: asking again gives the same answer until it is configured. */
   #refusal: OriginRefusedError | null = null
   /** Signed out here: the cookie that may be left is not used. */
-  #isOut = false
-  #turns = 0
-  #aheadMs: number
+  #isSignedOut = false
+  #generation = 0
+  #renewAheadMs: number
   readonly #listeners = new Listeners()
 
   constructor(
-    private readonly wire: Wire,
+    private readonly target: HttpTarget,
     private readonly timing: Timing,
     private readonly options: SessionOptions,
   ) {
-    this.#aheadMs = timing.renewAhead
+    this.#renewAheadMs = timing.renewAheadMs
   }
 
   /** Who is signed in; null for nobody, with a personal access token, and until tokens were loaded or refreshed. */
@@ -59,13 +59,13 @@ export class Session {
   }
 
   /** Another number after each sign-in and sign-out: what began before is not to go on as somebody else. */
-  get turn(): number {
-    return this.#turns
+  get generation(): number {
+    return this.#generation
   }
 
   /** Whether a cookie that this program cannot see may say who is signed in. */
   get isCookiePossible(): boolean {
-    return this.options.useCookie === true && this.options.token === undefined && !this.#isOut
+    return this.options.useCookie === true && this.options.token === undefined && !this.#isSignedOut
   }
 
   /** Called after every new token and after signing out. Answers how to stop. */
@@ -76,21 +76,21 @@ export class Session {
   /** A token that is good for a while. SignedOutError where there is none. */
   async token(signal?: AbortSignal): Promise<string> {
     if (this.options.token !== undefined) return this.options.token
-    await until(this.#loaded(), signal)
+    await waitFor(this.#ensureLoaded(), signal)
     const held = this.#tokens
-    if (held && held.expiresAt - this.#aheadMs > Date.now()) return held.accessToken
+    if (held && held.expiresAt - this.#renewAheadMs > Date.now()) return held.accessToken
     return this.renew(held?.accessToken ?? '', signal)
   }
 
   /** What is held, null where nobody is signed in: for a program that keeps it by itself. */
-  async held(): Promise<Tokens | null> {
-    await this.#loaded()
+  async tokens(): Promise<Tokens | null> {
+    await this.#ensureLoaded()
     return this.#tokens
   }
 
   /** Milliseconds until the token should be renewed; null for one that does not expire by itself. */
-  get freshFor(): number | null {
-    return this.#tokens && Math.max(0, this.#tokens.expiresAt - this.#aheadMs - Date.now())
+  get renewInMs(): number | null {
+    return this.#tokens && Math.max(0, this.#tokens.expiresAt - this.#renewAheadMs - Date.now())
   }
 
   /** A newer token than `stale`: the one held, if somebody was faster, or one refresh for all who ask. */
@@ -99,14 +99,14 @@ export class Session {
     const held = this.#tokens
     if (held && held.accessToken !== stale) return Promise.resolve(held.accessToken)
     if (this.#refusal) return Promise.reject(this.#refusal)
-    this.#renewal ??= this.#refresh(stale).finally(() => {
+    this.#renewal ??= this.#renewFrom(stale).finally(() => {
       this.#renewal = null
     })
-    return until(this.#renewal, signal)
+    return waitFor(this.#renewal, signal)
   }
 
   /** The next renewal asks the server, also after OriginRefusedError. */
-  allowRenewal(): void {
+  clearRefusal(): void {
     this.#refusal = null
   }
 
@@ -116,23 +116,23 @@ export class Session {
   }
 
   /** A newer token than the one held, whatever is wrong with that. */
-  async renewHeld(signal?: AbortSignal): Promise<string> {
-    await until(this.#loaded(), signal)
+  async renewCurrent(signal?: AbortSignal): Promise<string> {
+    await waitFor(this.#ensureLoaded(), signal)
     return this.renew(this.#tokens?.accessToken ?? '', signal)
   }
 
   /** Takes over what registration or sign-in answered. */
   async adopt(answer: SessionAnswer): Promise<void> {
-    this.#isOut = false
+    this.#isSignedOut = false
     this.#refusal = null
-    this.#turns += 1
-    await this.#take(answer)
+    this.#generation += 1
+    await this.#store(answer)
   }
 
-  async #take({ user, accessToken, expiresIn, refreshToken }: SessionAnswer): Promise<void> {
+  async #store({ user, accessToken, expiresIn, refreshToken }: SessionAnswer): Promise<void> {
     // A token that is short-lived is good for the first half of its life.
-    this.#aheadMs = Math.min(this.timing.renewAhead, (expiresIn * 1000) / 2)
-    await this.#keep({
+    this.#renewAheadMs = Math.min(this.timing.renewAheadMs, (expiresIn * 1000) / 2)
+    await this.#setTokens({
       userId: user.id,
       accessToken,
       expiresAt: Date.now() + expiresIn * 1000,
@@ -142,13 +142,13 @@ export class Session {
 
   /** Forgets the tokens, here and in storage. */
   async forget(): Promise<void> {
-    this.#isOut = true
-    this.#turns += 1
-    await this.#keep(null)
+    this.#isSignedOut = true
+    this.#generation += 1
+    await this.#setTokens(null)
   }
 
   /** What is stored; read once, again should that fail. */
-  #loaded(): Promise<void> {
+  #ensureLoaded(): Promise<void> {
     return (this.#loading ??= this.#load().catch((error: unknown) => {
       this.#loading = null
       throw error
@@ -160,56 +160,56 @@ export class Session {
     this.#tokens ??= stored
   }
 
-  async #keep(tokens: Tokens | null): Promise<void> {
+  async #setTokens(tokens: Tokens | null): Promise<void> {
     this.#loading ??= Promise.resolve()
-    if (tokens && this.#tokens && tokens.userId !== this.#tokens.userId) this.#turns += 1
+    if (tokens && this.#tokens && tokens.userId !== this.#tokens.userId) this.#generation += 1
     this.#tokens = tokens
     await this.options.storage?.save(tokens)
-    this.#listeners.tell()
+    this.#listeners.emit()
   }
 
-  async #refresh(stale: string): Promise<string> {
+  async #renewFrom(stale: string): Promise<string> {
     // Another tab with the same storage may have been first.
-    if (this.#isOut) throw new SignedOutError()
-    const turn = this.#turns
+    if (this.#isSignedOut) throw new SignedOutError()
+    const turn = this.#generation
     const stored = (await this.options.storage?.load()) ?? null
     if (stored && stored.accessToken !== stale && stored.expiresAt > Date.now()) {
-      await this.#keep(stored)
+      await this.#setTokens(stored)
       return stored.accessToken
     }
     const refreshToken = stored?.refreshToken ?? this.#tokens?.refreshToken ?? null
     if (refreshToken === null && !this.options.useCookie) throw new SignedOutError()
     try {
-      const answer = await this.#ask(refreshToken)
-      if (turn !== this.#turns) return this.#heldToken()
-      await this.#take(answer)
+      const answer = await this.#requestTokens(refreshToken)
+      if (turn !== this.#generation) return this.#currentToken()
+      await this.#store(answer)
       return answer.accessToken
     } catch (error) {
-      if (turn !== this.#turns) return this.#heldToken()
+      if (turn !== this.#generation) return this.#currentToken()
       if (error instanceof OriginRefusedError) this.#refusal = error
       if (!isSessionOver(error)) throw error
-      await this.#keep(null)
+      await this.#setTokens(null)
       throw new SignedOutError(error)
     }
   }
 
-  #heldToken(): string {
+  #currentToken(): string {
     if (!this.#tokens) throw new SignedOutError()
     return this.#tokens.accessToken
   }
 
-  async #ask(refreshToken: string | null): Promise<SessionAnswer> {
+  async #requestTokens(refreshToken: string | null): Promise<SessionAnswer> {
     const call: Call = {
       method: 'POST',
       path: path`/api/auth/refresh`,
       body: refreshToken === null ? {} : { refreshToken },
-      timeoutMs: Math.min(this.wire.timeoutMs, 4_000),
+      timeoutMs: Math.min(this.target.timeoutMs, 4_000),
     }
     try {
-      return (await exchange<SessionAnswer>(this.wire, call, null)).value
+      return (await sendRequest<SessionAnswer>(this.target, call, null)).value
     } catch (error) {
       if (!(error instanceof NetworkError)) throw error
-      return (await exchange<SessionAnswer>(this.wire, call, null)).value
+      return (await sendRequest<SessionAnswer>(this.target, call, null)).value
     }
   }
 }

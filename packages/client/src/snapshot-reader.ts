@@ -1,15 +1,15 @@
 // Reads a scope's snapshot until it is there, or it is clear that it never will be. Invariants: one read at a time; what
 // was asked for during a read is answered by one that began after it; each read but the first backs off.
-import type { Loaded } from './scope-model.ts'
+import type { LoadedSnapshot } from './scope-model.ts'
 import type { Timing } from './timing.ts'
-import { jitter, InterruptibleSleep } from './wait.ts'
+import { fullJitterMs, InterruptibleSleep } from './wait.ts'
 
 interface SnapshotSource {
-  load(signal: AbortSignal): Promise<Loaded>
+  load(signal: AbortSignal): Promise<LoadedSnapshot>
   /** Whether it is from before what is shown. One that others share may be a little older. */
   isOld(cursor: string): boolean
   /** Whether the error is final; the source says so to its view. */
-  isOver(error: unknown): boolean
+  isFinal(error: unknown): boolean
   /** A read failed and is repeated. */
   failed(): void
 }
@@ -20,7 +20,7 @@ export class SnapshotReader {
   #isOutdated = false
   /** Snapshots read since the scope was live for a while. */
   #reads = 0
-  readonly #nap = new InterruptibleSleep()
+  readonly #retryDelay = new InterruptibleSleep()
 
   /** @param signal ends it. */
   constructor(
@@ -30,11 +30,11 @@ export class SnapshotReader {
   ) {}
 
   /** Null where a read that is under way answers for this one, and where it ended. */
-  async read(): Promise<Loaded | null> {
+  async read(): Promise<LoadedSnapshot | null> {
     this.#isOutdated = this.#isReading
     if (this.#isReading) return null
     this.#isReading = true
-    const patientUntil = Date.now() + this.timing.snapshotAge
+    const patientUntil = Date.now() + this.timing.maxSnapshotAgeMs
     for (let tries = this.#reads; !this.signal.aborted; tries += 1) {
       if (tries > 0) await this.#backOff(tries)
       this.#isOutdated = false
@@ -46,7 +46,7 @@ export class SnapshotReader {
         this.#reads += 1
         return loaded
       } catch (error) {
-        if (this.source.isOver(error)) return null
+        if (this.source.isFinal(error)) return null
         this.source.failed()
       }
     }
@@ -60,11 +60,13 @@ export class SnapshotReader {
 
   /** Tries now. */
   wake(): void {
-    this.#nap.wake()
+    this.#retryDelay.wake()
   }
 
   #backOff(failures: number): Promise<void> {
-    const { backOffFrom, backOffTo } = this.timing
-    return this.#nap.sleep(jitter(failures, backOffFrom, backOffTo), this.signal).catch(() => {}) // it ended: so does the loop
+    const { backOffBaseMs, backOffMaxMs } = this.timing
+    return this.#retryDelay
+      .sleep(fullJitterMs(failures, backOffBaseMs, backOffMaxMs), this.signal)
+      .catch(() => {}) // it ended: so does the loop
   }
 }

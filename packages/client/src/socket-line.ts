@@ -1,10 +1,10 @@
 // One WebSocket, from opening to close. It speaks when it is to speak (pings, fresh tokens, paced joins) and
 // notices when nothing is heard any more: a dead network closes no socket.
 import { deferred } from './deferred.ts'
-import { Pace } from './pace.ts'
+import { FramePacer } from './pace.ts'
 import type { Session } from './session.ts'
 import type { Timing } from './timing.ts'
-import { windowOf, type Ending, type Ends, type Follower, type Line } from './line.ts'
+import { retryWindowOf, type Ending, type TransportOwner, type Subscriber, type Transport } from './line.ts'
 import { Timers } from './timers.ts'
 import type { ClientFrame, ServerFrame } from '../../../src/model/frames.ts'
 import { readFrame } from './wire.ts'
@@ -29,39 +29,39 @@ interface SocketDeps {
 }
 
 const isOpen = 1
-const soonestRenewMs = 1_000
+const minRenewDelayMs = 1_000
 
-export class SocketLine implements Line {
+export class SocketTransport implements Transport {
   readonly kind = 'socket'
   #socket: Socket | null = null
   #token = ''
-  #welcomed = false
-  #isOver = false
-  #heardAt = 0
+  #isWelcomed = false
+  #isEnded = false
+  #lastReceivedAt = 0
   #reconnectAfter: readonly [number, number] | undefined
   #rid = 0
-  readonly #asked = new Map<unknown, Follower>()
-  readonly #watching = new Map<unknown, string>()
+  readonly #subscriptions = new Map<unknown, Subscriber>()
+  readonly #pendingWatches = new Map<unknown, string>()
   readonly #timers = new Timers()
-  readonly #pace = new Pace(this.#timers, (text) => this.#write(text))
-  readonly #over = deferred<Ending>()
+  readonly #pacer = new FramePacer(this.#timers, (text) => this.#write(text))
+  readonly #ended = deferred<Ending>()
 
   constructor(
     private readonly deps: SocketDeps,
-    private readonly ends: Ends,
+    private readonly owner: TransportOwner,
   ) {}
 
   async run(signal: AbortSignal): Promise<Ending> {
     const abort = (): void => this.#end(1000)
     signal.addEventListener('abort', abort, { once: true })
-    const leave = this.deps.session.onChange(() => void this.#renewed())
+    const leave = this.deps.session.onChange(() => void this.#sendRenewedToken())
     try {
       this.#token = await this.deps.session.token(signal)
       if (signal.aborted) return { code: 1000, opened: false }
       this.#open()
-      return await this.#over.promise
+      return await this.#ended.promise
     } catch (cause) {
-      return { code: 1006, opened: false, ...windowOf(cause, this.deps.timing), cause }
+      return { code: 1006, opened: false, ...retryWindowOf(cause, this.deps.timing), cause }
     } finally {
       leave()
       signal.removeEventListener('abort', abort)
@@ -69,36 +69,36 @@ export class SocketLine implements Line {
     }
   }
 
-  join(follower: Follower): void {
-    if (!this.#welcomed || follower.cursor === null) return
+  subscribe(follower: Subscriber): void {
+    if (!this.#isWelcomed || follower.cursor === null) return
     const rid = (this.#rid += 1)
-    for (const [old, asked] of this.#asked) if (asked === follower) this.#asked.delete(old)
-    this.#asked.set(rid, follower)
+    for (const [old, asked] of this.#subscriptions) if (asked === follower) this.#subscriptions.delete(old)
+    this.#subscriptions.set(rid, follower)
     this.send({ t: 'sub', rid, scope: follower.scope, cursor: follower.cursor })
   }
 
-  leave(follower: Follower): void {
-    for (const [rid, asked] of this.#asked) if (asked === follower) this.#asked.delete(rid)
+  unsubscribe(follower: Subscriber): void {
+    for (const [rid, asked] of this.#subscriptions) if (asked === follower) this.#subscriptions.delete(rid)
     this.send({ t: 'unsub', rid: (this.#rid += 1), scope: follower.scope })
   }
 
   watch(key: string): void {
     const rid = (this.#rid += 1)
-    for (const [old, asked] of this.#watching) if (asked === key) this.#watching.delete(old)
-    if (this.send({ t: 'watch', rid, key })) this.#watching.set(rid, key)
+    for (const [old, asked] of this.#pendingWatches) if (asked === key) this.#pendingWatches.delete(old)
+    if (this.send({ t: 'watch', rid, key })) this.#pendingWatches.set(rid, key)
   }
 
   send(frame: ClientFrame): boolean {
-    return this.#welcomed && this.#pace.send(frame)
+    return this.#isWelcomed && this.#pacer.send(frame)
   }
 
   probe(): void {
-    if (!this.#welcomed) return
-    const askedAt = (this.#heardAt = Date.now())
+    if (!this.#isWelcomed) return
+    const askedAt = (this.#lastReceivedAt = Date.now())
     this.#ping()
-    const { probe } = this.deps.timing
-    this.#timers.later(probe, () => {
-      if (this.#heardAt === askedAt) this.#end(1006, new Error(`nothing heard for ${probe} ms`))
+    const { probeMs } = this.deps.timing
+    this.#timers.after(probeMs, () => {
+      if (this.#lastReceivedAt === askedAt) this.#end(1006, new Error(`nothing heard for ${probeMs} ms`))
     })
   }
 
@@ -121,133 +121,138 @@ export class SocketLine implements Line {
     socket.addEventListener('open', () => {
       if (isPersonal) socket.send(JSON.stringify({ t: 'hello', token: this.#token }))
     })
-    socket.addEventListener('message', ({ data }) => this.#heard(data))
+    socket.addEventListener('message', ({ data }) => this.#onMessage(data))
     socket.addEventListener('error', () => {}) // a close follows
     socket.addEventListener('close', ({ code }) => this.#end(code))
-    this.#timers.later(timing.open, () => {
-      if (!this.#welcomed) this.#end(1006, new Error(`no welcome within ${timing.open} ms`))
+    this.#timers.after(timing.openMs, () => {
+      if (!this.#isWelcomed) this.#end(1006, new Error(`no welcome within ${timing.openMs} ms`))
     })
   }
 
-  #heard(data: unknown): void {
-    if (this.#isOver) return // a dying socket may deliver late
-    this.#heardAt = Date.now()
+  #onMessage(data: unknown): void {
+    if (this.#isEnded) return // a dying socket may deliver late
+    this.#lastReceivedAt = Date.now()
     const frame = readFrame(data)
-    if (frame) this.#take(frame)
+    if (frame) this.#onFrame(frame)
   }
 
-  #take(frame: ServerFrame): void {
+  #onFrame(frame: ServerFrame): void {
     switch (frame.t) {
       case 'welcome':
-        return this.#welcome(frame.heartbeat)
+        return this.#onWelcome(frame.heartbeat)
       case 'sub': {
-        const follower = this.#asked.get(frame.rid)
-        if (this.ends.follower(frame.scope) === follower) follower?.joined(frame.replay)
+        const follower = this.#subscriptions.get(frame.rid)
+        if (this.owner.subscriber(frame.scope) === follower) follower?.subscribed(frame.replay)
         return
       }
       case 'event':
-        return this.#joined(frame.scope)?.event(frame)
+        return this.#activeSubscriber(frame.scope)?.event(frame)
       case 'synced':
-        return this.#joined(frame.scope)?.synced(frame.cursor)
+        return this.#activeSubscriber(frame.scope)?.synced(frame.cursor)
       case 'position':
-        return this.#joined(frame.scope)?.position(frame.cursor, frame.count)
+        return this.#activeSubscriber(frame.scope)?.position(frame.cursor, frame.count)
       case 'resync':
-        return this.#joined(frame.scope)?.resync()
+        return this.#activeSubscriber(frame.scope)?.resync()
       case 'access': {
-        const follower = this.#joined(frame.scope)
-        if (follower) this.ends.drop(follower, 'revoked')
+        const follower = this.#activeSubscriber(frame.scope)
+        if (follower) this.owner.endSubscriber(follower, 'revoked')
         return
       }
       case 'presence':
       case 'signal':
-        return this.ends.ephemeral(frame)
+        return this.owner.presenceReceived(frame)
       case 'error':
-        return this.#refused(frame)
+        return this.#onError(frame)
       case 'bye':
         this.#reconnectAfter = frame.reconnectAfter
         return
       case 'ok':
-        this.#watching.delete(frame.rid)
+        this.#pendingWatches.delete(frame.rid)
         return
       case 'pong':
         return
     }
   }
 
-  #welcome(heartbeat: { ping: number; dead: number }): void {
-    this.#welcomed = true
-    this.ends.opened()
-    for (const follower of this.ends.followers()) this.join(follower)
-    for (const key of this.ends.watched()) this.watch(key)
+  #onWelcome(heartbeat: { ping: number; dead: number }): void {
+    this.#isWelcomed = true
+    this.owner.opened()
+    for (const follower of this.owner.subscribers()) this.subscribe(follower)
+    for (const key of this.owner.watchedKeys()) this.watch(key)
     const { timing } = this.deps
-    this.#timers.every(Math.min(heartbeat.ping, timing.ping), () => this.#ping())
-    const dead = Math.min(heartbeat.dead, timing.dead)
+    this.#timers.every(Math.min(heartbeat.ping, timing.pingMs), () => this.#ping())
+    const dead = Math.min(heartbeat.dead, timing.deadMs)
     this.#timers.every(Math.max(dead / 8, 10), () => {
       // The clock of the device may have been set back.
-      if (Math.abs(Date.now() - this.#heardAt) > dead)
+      if (Math.abs(Date.now() - this.#lastReceivedAt) > dead)
         this.#end(1006, new Error(`nothing heard for ${dead} ms`))
     })
-    this.#renewLater()
+    this.#scheduleRenewal()
   }
 
   /** A scope's follower, unless what comes is of a subscription it has given up. */
-  #joined(scope: string): Follower | undefined {
-    const follower = this.ends.follower(scope)
-    return follower && [...this.#asked.values()].includes(follower) ? follower : undefined
+  #activeSubscriber(scope: string): Subscriber | undefined {
+    const follower = this.owner.subscriber(scope)
+    return follower && [...this.#subscriptions.values()].includes(follower) ? follower : undefined
   }
 
-  #refused({ rid, key: ended, code, retryAfter = 1 }: Extract<ServerFrame, { t: 'error' }>): void {
-    if (ended !== undefined) return this.ends.unseen(ended)
-    const follower = this.#asked.get(rid)
-    const key = this.#watching.get(rid)
+  #onError({ rid, key: ended, code, retryAfter = 1 }: Extract<ServerFrame, { t: 'error' }>): void {
+    if (ended !== undefined) return this.owner.watchEnded(ended)
+    const follower = this.#subscriptions.get(rid)
+    const key = this.#pendingWatches.get(rid)
     if (code === 'rate' || code === 'unavailable')
-      return this.#timers.later(retryAfter * 1000, () => {
-        if (follower && this.#asked.get(rid) === follower) this.join(follower)
-        if (key && this.#watching.get(rid) === key && [...this.ends.watched()].includes(key)) this.watch(key)
+      return this.#timers.after(retryAfter * 1000, () => {
+        if (follower && this.#subscriptions.get(rid) === follower) this.subscribe(follower)
+        if (key && this.#pendingWatches.get(rid) === key && [...this.owner.watchedKeys()].includes(key))
+          this.watch(key)
       })
-    this.#watching.delete(rid) // not to be seen there: `users` stays empty
+    this.#pendingWatches.delete(rid) // not to be seen there: `users` stays empty
     if (!follower) return
-    this.#asked.delete(rid)
+    this.#subscriptions.delete(rid)
     // A cursor the server cannot read came from elsewhere: the snapshot has a good one.
     if (code === 'bad_frame') follower.resync()
-    else this.ends.drop(follower, code === 'limit' ? 'limit' : code === 'not_found' ? 'not_found' : 'refused')
+    else
+      this.owner.endSubscriber(
+        follower,
+        code === 'limit' ? 'limit' : code === 'not_found' ? 'not_found' : 'refused',
+      )
   }
 
-  #renewLater(): void {
-    const ms = this.deps.session.freshFor
+  #scheduleRenewal(): void {
+    const ms = this.deps.session.renewInMs
     if (ms === null) return
-    this.#timers.later(Math.min(Math.max(ms, soonestRenewMs), 2 ** 31 - 1), () => {
+    this.#timers.after(Math.min(Math.max(ms, minRenewDelayMs), 2 ** 31 - 1), () => {
       // Should it fail, the server closes with 4401 and the connection renews before it comes back.
       this.deps.session.token().catch(() => {})
     })
   }
 
-  async #renewed(): Promise<void> {
-    if (!this.#welcomed || this.deps.session.freshFor === null) return
+  async #sendRenewedToken(): Promise<void> {
+    if (!this.#isWelcomed || this.deps.session.renewInMs === null) return
     const token = await this.deps.session.token().catch(() => null)
     if (token === null || token === this.#token) return
     this.#token = token
     this.send({ t: 'auth', rid: (this.#rid += 1), token })
-    this.#renewLater()
+    this.#scheduleRenewal()
   }
 
   #end(code: number, cause?: unknown): void {
     // What anything may say of any connection is not the server's word.
     const isSpoken = ![1000, 1005, 1006].includes(code)
-    this.#isOver = true
-    this.#over.resolve({
+    this.#isEnded = true
+    this.#ended.resolve({
       code,
-      opened: this.#welcomed || isSpoken,
+      opened: this.#isWelcomed || isSpoken,
       ...(this.#reconnectAfter && { reconnectAfter: this.#reconnectAfter }),
       ...(cause !== undefined && { cause }),
     })
   }
 
   #close(): void {
-    this.#isOver = true
-    this.#welcomed = false
-    this.#asked.clear()
-    this.#pace.clear()
+    this.#isEnded = true
+    this.#isWelcomed = false
+    this.#subscriptions.clear()
+    this.#pacer.clear()
     this.#timers.clear()
     if (this.#socket && this.#socket.readyState <= isOpen) this.#socket.close(1000)
   }

@@ -3,7 +3,7 @@
 export class Timers {
   readonly #running = new Set<ReturnType<typeof setTimeout>>()
 
-  later(ms: number, act: () => void): void {
+  after(ms: number, act: () => void): void {
     const timer = setTimeout(() => {
       this.#running.delete(timer)
       act()
@@ -12,7 +12,7 @@ export class Timers {
   }
 
   every(ms: number, act: () => void): void {
-    this.later(ms, () => {
+    this.after(ms, () => {
       act()
       this.every(ms, act)
     })

@@ -2,42 +2,42 @@
 
 export const timing = {
   /** For one attempt of a request; long polls add what they wait. */
-  request: 15_000,
+  requestMs: 15_000,
   /** Attempts of a request that may be repeated. */
   attempts: 4,
-  retryFrom: 300,
-  retryTo: 5_000,
+  retryBaseMs: 300,
+  retryMaxMs: 5_000,
   /** A `Retry-After` beyond this is the caller's to wait. */
-  retryAfterMost: 30_000,
+  maxRetryAfterMs: 30_000,
   /** An access token is renewed this long before it expires. */
-  renewAhead: 30_000,
+  renewAheadMs: 30_000,
   /** For a socket to open and say welcome. */
-  open: 10_000,
-  ping: 25_000,
+  openMs: 10_000,
+  pingMs: 25_000,
   /** For an answer when the device says that its network came or went. */
-  probe: 5_000,
+  probeMs: 5_000,
   /** Without hearing anything for this long, a connection is dead. */
-  dead: 40_000,
+  deadMs: 40_000,
   /** Full jitter between nothing and a cap that doubles from the first to the second. */
-  backOffFrom: 500,
-  backOffTo: 20_000,
+  backOffBaseMs: 500,
+  backOffMaxMs: 20_000,
   /** A connection that stayed open this long was a good one: back-off starts anew. */
-  stable: 10_000,
+  stableMs: 10_000,
   /** A snapshot may be older than what is shown, for its reader shares it; what still is after this is the truth. */
-  snapshotAge: 5_000,
+  maxSnapshotAgeMs: 5_000,
   /** From a change of a view to keeping its state, where that is kept. */
-  keepViewAfter: 2_000,
+  persistDelayMs: 2_000,
   /** For the storage to answer with the state that was kept; after that the snapshot is waited for. */
-  keptViewWithin: 1_000,
+  restoreMs: 1_000,
   /** After 4429. */
-  tooFast: 30_000,
+  tooFastMs: 30_000,
   /** One long poll, at most 25 s. */
-  pollWait: 25_000,
+  pollWaitMs: 25_000,
   /** Between polls that are answered at once and bring nothing. */
-  pollPause: 1_000,
+  pollPauseMs: 1_000,
   /** Where sockets do not open, they are tried again after the first, then after ever more up to the second. */
-  pollFrom: 5_000,
-  pollTo: 300_000,
+  pollBaseMs: 5_000,
+  pollMaxMs: 300_000,
 }
 
 export type Timing = typeof timing

@@ -5,15 +5,15 @@ import type { UserSnapshot } from '../../../src/model/snapshot.ts'
 import type { Share, Task } from '../../../src/model/task.ts'
 import type { User } from '../../../src/model/user.ts'
 import type { StoppedError } from './errors.ts'
-import { isKeptUser, type KeptUser } from './kept-state.ts'
+import { isPersistedUser, type PersistedUser } from './kept-state.ts'
 import { Listeners } from './listeners.ts'
 import { path, type Path } from './path.ts'
 import type { ViewDeps } from './project-view.ts'
 import { Replica, type LiveState } from './replica.ts'
-import type { Loaded } from './scope-model.ts'
-import { Rereads } from './rereads.ts'
-import { Versioned } from './versioned.ts'
-import { numberOf, type Event } from './wire.ts'
+import type { LoadedSnapshot } from './scope-model.ts'
+import { ResourceReader } from './rereads.ts'
+import { VersionedMap } from './versioned.ts'
+import { seqOf, type Event } from './wire.ts'
 
 export interface UserState {
   /** Null until the first snapshot. */
@@ -36,33 +36,33 @@ export class UserView {
   #user: User | null = null
   #userVersion = 0
   #unreadCount = 0
-  readonly #projects = new Versioned<Project>()
-  readonly #tasks = new Versioned<Task>()
-  readonly #notifications = new Versioned<Notification>()
+  readonly #projects = new VersionedMap<Project>()
+  readonly #tasks = new VersionedMap<Task>()
+  readonly #notifications = new VersionedMap<Notification>()
   readonly #listeners = new Listeners<Event | null>()
   readonly #replica: Replica
-  readonly #rereads: Rereads
+  readonly #reader: ResourceReader
 
   constructor(private readonly deps: ViewDeps) {
     this.#replica = new Replica(
       {
         load: (signal) => this.#load(signal),
         apply: (event) => {
-          this.#take(event)
-          this.#changed(event)
+          this.#applyEvent(event)
+          this.#emitChange(event)
         },
         // Deletions are few, and versions differ here between a share's end and a task's: all are remembered.
         confirmed: () => {},
-        changed: () => this.#changed(),
+        changed: () => this.#emitChange(),
         purge: () => this.#purge(),
         dump: () => this.#dump(),
         restore: (state) => this.#restore(state),
       },
       deps.connection,
       deps.timing,
-      { views: deps.kept, key: 'user:me' },
+      { views: deps.persisted, key: 'user:me' },
     )
-    this.#rereads = new Rereads(deps, this.#replica.signal)
+    this.#reader = new ResourceReader(deps, this.#replica.signal)
     this.#replica.start()
   }
 
@@ -90,8 +90,8 @@ export class UserView {
     })
   }
 
-  #dump(): KeptUser | null {
-    if (!this.#user || !this.#rereads.isIdle) return null
+  #dump(): PersistedUser | null {
+    if (!this.#user || !this.#reader.isIdle) return null
     return {
       user: this.#user,
       userVersion: this.#userVersion,
@@ -103,7 +103,7 @@ export class UserView {
   }
 
   #restore(state: unknown): boolean {
-    if (!isKeptUser(state)) return false
+    if (!isPersistedUser(state)) return false
     this.#user = state.user
     this.#userVersion = state.userVersion
     this.#unreadCount = state.unreadCount
@@ -118,11 +118,11 @@ export class UserView {
   }
 
   /** A project's own view heard of it: to the person alone the server does not say so much. */
-  projectChanged(project: Project): void {
+  onProject(project: Project): void {
     const held = this.#projects.get(project.id)
     if (!held || (held.version >= project.version && held.role === project.role)) return
-    this.#projects.amend(project.id, project)
-    this.#changed()
+    this.#projects.replaceValue(project.id, project)
+    this.#emitChange()
   }
 
   close(): void {
@@ -130,8 +130,8 @@ export class UserView {
   }
 
   /** One more holder, who closes it too. */
-  hold(signal?: AbortSignal): this {
-    this.#replica.hold(signal)
+  retain(signal?: AbortSignal): this {
+    this.#replica.retain(signal)
     return this
   }
 
@@ -139,7 +139,7 @@ export class UserView {
     this.close()
   }
 
-  async #load(signal: AbortSignal): Promise<Loaded> {
+  async #load(signal: AbortSignal): Promise<LoadedSnapshot> {
     const snapshot = await this.deps.http.value<UserSnapshot>({
       method: 'GET',
       path: path`/api/users/me/snapshot`,
@@ -150,8 +150,8 @@ export class UserView {
       scope: `user:${user.id}`,
       cursor,
       install: () => {
-        const at = numberOf(cursor)
-        this.#rereads.clear()
+        const at = seqOf(cursor)
+        this.#reader.clear()
         this.#user = user
         this.#userVersion = at
         this.#unreadCount = unreadCount
@@ -164,7 +164,7 @@ export class UserView {
     }
   }
 
-  #take(event: Event): void {
+  #applyEvent(event: Event): void {
     const { type, id, version } = event
     switch (type) {
       case 'user.updated':
@@ -176,31 +176,31 @@ export class UserView {
       case 'notification.created':
       case 'notification.read':
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
-        return this.#notified(id, version, event.data as Notification & { upTo: string })
+        return this.#applyNotification(id, version, event.data as Notification & { upTo: string })
       case 'access.granted':
         return this.#readProject(id!, version)
       case 'access.revoked':
-        this.#rereads.forget(projectPath(id!))
+        this.#reader.cancel(projectPath(id!))
         this.#projects.put(id!, version, null)
         return
       case 'task.updated':
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
-        if (!event.omitted) this.#takeShared(id!, version, event.data as Task)
+        if (!event.omitted) this.#applySharedTask(id!, version, event.data as Task)
         else this.#readTask(id!)
         return
       case 'task.deleted':
-        this.#dropTask(id!)
+        this.#removeTask(id!)
         return
       case 'share.added':
         return this.#readTask(id!)
       case 'share.removed':
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the log's contract
-        if ((event.data as Share).userId === this.#user?.id) this.#dropTask(id!)
+        if ((event.data as Share).userId === this.#user?.id) this.#removeTask(id!)
         return
     }
   }
 
-  #notified(id: string | null, version: number, data: Notification & { upTo: string }): void {
+  #applyNotification(id: string | null, version: number, data: Notification & { upTo: string }): void {
     if (id === null) {
       // Everything made until then is read.
       for (const one of this.#notifications.values())
@@ -213,37 +213,37 @@ export class UserView {
     const isUnread = data.readAt === null
     if (!this.#notifications.put(id, version, data)) return
     this.#unreadCount = Math.max(0, this.#unreadCount + (isUnread ? 1 : -1))
-    if (this.#notifications.size > 2 * maxNotifications) this.#forgetOldest()
+    if (this.#notifications.size > 2 * maxNotifications) this.#dropOldest()
   }
 
   /** Nothing comes again about the oldest but that they were read, and that is counted all the same. */
-  #forgetOldest(): void {
+  #dropOldest(): void {
     const newest = [...this.#notifications.values()].sort(newestFirst)
     for (const { id } of newest.slice(maxNotifications)) this.#notifications.remove(id)
   }
 
   /** A task that is not held is one whose share ended, or is about to be read. */
-  #takeShared(id: string, version: number, task: Task): void {
+  #applySharedTask(id: string, version: number, task: Task): void {
     if (this.#tasks.get(id)) this.#tasks.put(id, version, task)
   }
 
   /** Not remembered by version: a share may come back with the task unchanged. */
-  #dropTask(id: string): void {
-    this.#rereads.forget(taskPath(id))
+  #removeTask(id: string): void {
+    this.#reader.cancel(taskPath(id))
     this.#tasks.remove(id)
   }
 
   #readTask(id: string): void {
-    this.#rereads.read(taskPath(id), (task: Task) => {
+    this.#reader.read(taskPath(id), (task: Task) => {
       this.#tasks.put(id, task.version, task)
-      this.#changed()
+      this.#emitChange()
     })
   }
 
   #readProject(id: string, version: number): void {
-    this.#rereads.read(projectPath(id), (project: Project) => {
+    this.#reader.read(projectPath(id), (project: Project) => {
       this.#projects.put(id, version, project)
-      this.#changed()
+      this.#emitChange()
     })
   }
 
@@ -253,9 +253,9 @@ export class UserView {
     this.#unreadCount = 0
   }
 
-  #changed(event: Event | null = null): void {
+  #emitChange(event: Event | null = null): void {
     this.#current = null
-    this.#listeners.tell(event)
+    this.#listeners.emit(event)
   }
 }
 

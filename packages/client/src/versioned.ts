@@ -1,7 +1,7 @@
 // What a scope holds, by id, under the version rule: a value is replaced only by a higher version, and a deletion is
 // remembered as one. So whatever is repeated or comes out of order, each effect happens once.
 
-interface Held<T> {
+interface VersionedValue<T> {
   version: number
   /** Null once deleted. */
   value: T | null
@@ -10,59 +10,59 @@ interface Held<T> {
 /** Null stands for a deletion. */
 export type VersionedItem<T> = readonly [id: string, version: number, value: T | null]
 
-export class Versioned<T> {
-  #held = new Map<string, Held<T>>()
+export class VersionedMap<T> {
+  #items = new Map<string, VersionedValue<T>>()
 
   /** Starts anew from a snapshot. */
   reset(items: Iterable<VersionedItem<T>>): void {
-    this.#held = new Map()
-    for (const [id, version, value] of items) this.#held.set(id, { version, value })
+    this.#items = new Map()
+    for (const [id, version, value] of items) this.#items.set(id, { version, value })
   }
 
   /** Takes a value, or null for a deletion. False if it is old news. */
   put(id: string, version: number, value: T | null): boolean {
-    const held = this.#held.get(id)
+    const held = this.#items.get(id)
     if (held && held.version >= version) return false
-    this.#held.set(id, { version, value })
+    this.#items.set(id, { version, value })
     return true
   }
 
   /** Another value at the version that is held: it was heard elsewhere. Not for what is not held. */
-  amend(id: string, value: T): void {
-    const held = this.#held.get(id)
+  replaceValue(id: string, value: T): void {
+    const held = this.#items.get(id)
     if (held && held.value !== null) held.value = value
   }
 
   /** Lets go of it without remembering: it may come back as it was. */
   remove(id: string): void {
-    this.#held.delete(id)
+    this.#items.delete(id)
   }
 
   /** With the deletions that are remembered. */
   get size(): number {
-    return this.#held.size
+    return this.#items.size
   }
 
   get(id: string): T | null {
-    return this.#held.get(id)?.value ?? null
+    return this.#items.get(id)?.value ?? null
   }
 
   /** What is held, or was deleted, has this version; 0 for what was never seen. */
   versionOf(id: string): number {
-    return this.#held.get(id)?.version ?? 0
+    return this.#items.get(id)?.version ?? 0
   }
 
   /** Everything held, with the deletions that are remembered: what `reset` takes. */
   items(): VersionedItem<T>[] {
-    return Array.from(this.#held, ([id, { version, value }]) => [id, version, value])
+    return Array.from(this.#items, ([id, { version, value }]) => [id, version, value])
   }
 
   *values(): IterableIterator<T> {
-    for (const { value } of this.#held.values()) if (value !== null) yield value
+    for (const { value } of this.#items.values()) if (value !== null) yield value
   }
 
   /** Nothing from before now can arrive any more: deletions need not be remembered. */
-  forgetDeletions(): void {
-    for (const [id, { value }] of this.#held) if (value === null) this.#held.delete(id)
+  dropDeletions(): void {
+    for (const [id, { value }] of this.#items) if (value === null) this.#items.delete(id)
   }
 }

@@ -1,7 +1,7 @@
 // Waiting that ends: with a deadline, with the caller's signal, and with jitter, so that clients do not come in step.
 
 /** Full jitter: anything up to a cap that doubles from `from` to `to` with each failure (1 is the first). */
-export const jitter = (failures: number, from: number, to: number): number =>
+export const fullJitterMs = (failures: number, from: number, to: number): number =>
   Math.random() * Math.min(to, from * 2 ** Math.min(failures - 1, 30))
 
 /** Resolves after `ms`; rejects with the signal's reason. */
@@ -20,7 +20,7 @@ export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
   })
 
 /** The promise, but not beyond the signal: what is shared goes on for the others. */
-export const until = <T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> =>
+export const waitFor = <T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> =>
   signal === undefined
     ? promise
     : new Promise((resolve, reject) => {
@@ -31,7 +31,7 @@ export const until = <T>(promise: Promise<T>, signal: AbortSignal | undefined): 
       })
 
 /** Runs with a signal that ends with any of those given. `AbortSignal.any` would leave a trace in each that stays. */
-export const withAny = async <T>(
+export const withAnySignal = async <T>(
   signals: readonly AbortSignal[],
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> => {
@@ -58,7 +58,7 @@ export class InterruptibleSleep {
     const woken = new AbortController()
     this.#wake = () => woken.abort()
     try {
-      await withAny([signal, woken.signal], (either) => sleep(ms, either))
+      await withAnySignal([signal, woken.signal], (either) => sleep(ms, either))
     } catch (error) {
       if (!woken.signal.aborted || signal.aborted) throw error
     } finally {

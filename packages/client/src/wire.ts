@@ -10,10 +10,10 @@ export type SignalKind = SignalFrame['kind']
 export type Event = Omit<Extract<ServerFrame, { t: 'event' }>, 'type'> & { type: EventType | (string & {}) }
 
 /** The number in a cursor: what entries without a version of their own are compared by. */
-export const numberOf = (cursor: string): number => Number(cursor.slice(cursor.lastIndexOf('.') + 1))
+export const seqOf = (cursor: string): number => Number(cursor.slice(cursor.lastIndexOf('.') + 1))
 
 /** Whether two cursors count the same numbers: those of one shard in one epoch. */
-export const areComparable = (a: string, b: string): boolean =>
+export const isSameShard = (a: string, b: string): boolean =>
   a.slice(0, a.lastIndexOf('.')) === b.slice(0, b.lastIndexOf('.'))
 
 /** A frame as text, or null for what this client cannot read. */
