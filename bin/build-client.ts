@@ -16,21 +16,21 @@ const entryFiles = entries.map(([, file]) => join(home, file))
 
 /** Types of the client that programs name, besides those of its model. */
 const named = {
-  connection: 'ConnectionState',
-  delivery: 'Conflict, ConflictRule, Resolution',
-  'kept-views': 'ViewStorage',
-  outbox: 'OutboxStorage',
-  'outbox-entry': 'Write',
-  overlay: 'PendingWrite',
-  pages: 'List, Page',
-  presence: 'Presence',
-  'project-view': 'ProjectState, ProjectView',
-  replica: 'LiveState',
-  problem: 'ErrorCode, Problem',
-  rest: 'TaskQuery',
+  'connection/connection': 'ConnectionState',
+  'connection/frames': 'Event',
+  'connection/presence': 'Presence',
+  'http/pages': 'List, Page',
+  'http/problem': 'ErrorCode, Problem',
+  'http/rest': 'TaskQuery',
+  'outbox/outbox': 'OutboxStorage',
+  'outbox/outbox-entry': 'Write',
+  'outbox/overlay': 'PendingWrite',
+  'outbox/send-write': 'Conflict, ConflictRule, Resolution',
   session: 'Tokens, TokenStorage',
-  'user-view': 'UserState, UserView',
-  wire: 'Event',
+  'views/persisted-views': 'ViewStorage',
+  'views/project-view': 'ProjectState, ProjectView',
+  'views/replica': 'LiveState',
+  'views/user-view': 'UserState, UserView',
 }
 
 /** `./src/client.ts` → `client` */
@@ -57,14 +57,15 @@ const writeScripts = async (): Promise<void> => {
 const writeTypes = async (): Promise<void> => {
   const sources = await mkdtemp(join(tmpdir(), 'tide-client-types-')) // below node_modules nothing is compiled
   const needed = new Map<string, Set<string>>()
-  for await (const file of new Bun.Glob('*.ts').scan(source)) {
+  for await (const file of new Bun.Glob('**/*.ts').scan(source)) {
     const text = await Bun.file(join(source, file)).text()
     for (const [, names, module] of text.matchAll(fromModel)) note(needed, module!, names!)
+    const up = '../'.repeat(file.split('/').length)
     await Bun.write(
       join(sources, 'client', file),
       text
-        .replaceAll(fromModel, "import type {$1} from '../model.ts'")
-        .replaceAll("'../../../src/model/text-form.ts'", "'../model/text-form.ts'"),
+        .replaceAll(fromModel, `import type {$1} from '${up}model.ts'`)
+        .replaceAll(/'(?:\.\.\/)+src\/model\/text-form\.ts'/g, `'${up}model/text-form.ts'`),
     )
   }
   await Bun.write(join(sources, 'model.ts'), await declareModel(needed))
@@ -101,7 +102,7 @@ const writeTypes = async (): Promise<void> => {
   await Bun.write(join(out, 'types', 'main.d.ts'), `${main.join('\n')}\n`)
 }
 
-const fromModel = /import type \{([^}]*)\} from '\.\.\/\.\.\/\.\.\/src\/model\/(\w+)\.ts'/g
+const fromModel = /import type \{([^}]*)\} from '(?:\.\.\/)+src\/model\/(\w+)\.ts'/g
 
 const note = (needed: Map<string, Set<string>>, module: string, names: string): void => {
   const known = needed.get(module) ?? new Set()

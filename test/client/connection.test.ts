@@ -1,10 +1,10 @@
 // What the end of a connection asks for, code by code, and how lost frames are noticed. The server is scripted: a
 // real one cannot be made to say most of this.
 import { expect, test } from 'bun:test'
-import { verdictOf } from '../../packages/client/src/close-codes.ts'
+import { verdictOf } from '../../packages/client/src/connection/close-codes.ts'
 import { createClient, type Client } from '../../packages/client/src/client.ts'
-import type { ProjectView } from '../../packages/client/src/project-view.ts'
-import { fullJitterMs } from '../../packages/client/src/wait.ts'
+import type { ProjectView } from '../../packages/client/src/views/project-view.ts'
+import { fullJitterMs } from '../../packages/client/src/async/wait.ts'
 import { closeCodes } from '../../src/model/frames.ts'
 import { eventually } from '../support/eventually.ts'
 import { projectId, quick, scope, startScript, type Script } from './scripted.ts'

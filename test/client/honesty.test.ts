@@ -2,7 +2,7 @@
 // has shown, claims nothing it does not know, and leaves nothing behind. The server is scripted.
 import { expect, spyOn, test } from 'bun:test'
 import type { Client } from '../../packages/client/src/client.ts'
-import type { ProjectView } from '../../packages/client/src/project-view.ts'
+import type { ProjectView } from '../../packages/client/src/views/project-view.ts'
 import { eventually } from '../support/eventually.ts'
 import { projectId, scope, startScript, userId, type Script } from './scripted.ts'
 

@@ -1,7 +1,7 @@
 // A network that does what networks and proxies do, and worse: event frames come twice, late and out of order,
 // connections die without a word, requests are lost before or after the server did its part.
-import type { Fetch } from '../../packages/client/src/exchange.ts'
-import type { Socket } from '../../packages/client/src/socket-line.ts'
+import type { Fetch } from '../../packages/client/src/http/request.ts'
+import type { Socket } from '../../packages/client/src/connection/socket-transport.ts'
 
 export class Mischief {
   isOffline = false

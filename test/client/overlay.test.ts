@@ -1,7 +1,7 @@
 // Unsettled writes on top of the server's tasks: what no server would keep must still be shown, and harmlessly.
 import { expect, test } from 'bun:test'
-import { newId } from '../../packages/client/src/ids.ts'
-import { inOrder, overlay, type Change, type PendingWrite } from '../../packages/client/src/overlay.ts'
+import { newId } from '../../packages/client/src/outbox/ids.ts'
+import { inOrder, overlay, type Change, type PendingWrite } from '../../packages/client/src/outbox/overlay.ts'
 import type { Task } from '../../src/model/task.ts'
 
 const task = (id: string, rank: string, parentId: string | null = null): Task =>

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createClient, type Client } from '../../packages/client/src/client.ts'
 import { ApiError, ConflictError, NetworkError } from '../../packages/client/src/errors.ts'
-import type { Fetch } from '../../packages/client/src/exchange.ts'
+import type { Fetch } from '../../packages/client/src/http/request.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 import { quick } from './scripted.ts'
 

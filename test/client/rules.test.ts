@@ -1,8 +1,8 @@
 // The rules docs/protocol.md has for clients, where one small part of ours keeps them alone.
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { verdictOf } from '../../packages/client/src/close-codes.ts'
-import { VersionedMap } from '../../packages/client/src/versioned.ts'
+import { verdictOf } from '../../packages/client/src/connection/close-codes.ts'
+import { VersionedMap } from '../../packages/client/src/views/versioned-map.ts'
 
 test('what it does at each close code is what the table says (C-CLO-1)', async () => {
   const text = await Bun.file(join(import.meta.dir, '..', '..', 'docs', 'protocol.md')).text()

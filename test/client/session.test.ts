@@ -2,7 +2,7 @@
 import { expect, test } from 'bun:test'
 import { createClient } from '../../packages/client/src/client.ts'
 import { NetworkError, SignedOutError } from '../../packages/client/src/errors.ts'
-import type { Fetch } from '../../packages/client/src/exchange.ts'
+import type { Fetch } from '../../packages/client/src/http/request.ts'
 import type { Tokens, TokenStorage } from '../../packages/client/src/session.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, testPassword } from '../support/world.ts'

@@ -1,19 +1,19 @@
 // Tasktide's client: REST and live data in one object, for browsers, Bun and Node. One connection, one session and
-// one queue of unsent writes are shared by everything it gives out; `close` owner them.
-import { Connection } from './connection.ts'
-import type { Fetch } from './exchange.ts'
-import { HttpClient } from './http.ts'
-import { PersistedViews, type ViewStorage } from './kept-views.ts'
+// one queue of unsent writes are shared by everything it gives out; `close` ends them.
+import { Connection } from './connection/connection.ts'
+import type { Fetch } from './http/request.ts'
+import { HttpClient } from './http/http-client.ts'
+import { PersistedViews, type ViewStorage } from './views/persisted-views.ts'
 import { memoryStorage } from './memory-storage.ts'
-import { Outbox, type OutboxOptions, type OutboxStorage } from './outbox.ts'
-import { PollTransport } from './poll-line.ts'
-import { Presence } from './presence.ts'
-import { ProjectView, type ViewDeps } from './project-view.ts'
-import { createRest, type Rest } from './rest.ts'
+import { Outbox, type OutboxOptions, type OutboxStorage } from './outbox/outbox.ts'
+import { PollTransport } from './connection/poll-transport.ts'
+import { Presence } from './connection/presence.ts'
+import { ProjectView, type ViewDeps } from './views/project-view.ts'
+import { createRest, type Rest } from './http/rest.ts'
 import { Session, type SessionOptions } from './session.ts'
-import { SocketTransport, type OpenSocket, type Socket } from './socket-line.ts'
+import { SocketTransport, type OpenSocket, type Socket } from './connection/socket-transport.ts'
 import { timing as defaultTiming, type Timing } from './timing.ts'
-import { UserView } from './user-view.ts'
+import { UserView } from './views/user-view.ts'
 
 export interface ClientOptions extends SessionOptions, Pick<OutboxOptions, 'onConflict' | 'onRefused'> {
   /** Of the server, such as `https://tasks.example.com`; in a page also relative to it. */

@@ -1,5 +1,5 @@
 // Everything the client throws. Each error says what happened, what most likely caused it, and what to do.
-import type { ErrorCode, Problem } from './problem.ts'
+import type { ErrorCode, Problem } from './http/problem.ts'
 
 /** The server answered with a problem (RFC 9457). */
 export class ApiError extends Error {

@@ -1,9 +1,9 @@
 // Unsent writes and the last states of views that outlive the page, in IndexedDB. One name a person: whoever signs in
 // next must not send what somebody else wrote. Views have a database of their own, so that a program of before they
 // were kept still opens its writes.
-import type { ViewStorage } from './kept-views.ts'
-import type { PendingWrite } from './overlay.ts'
-import type { OutboxStorage } from './outbox.ts'
+import type { ViewStorage } from './views/persisted-views.ts'
+import type { PendingWrite } from './outbox/overlay.ts'
+import type { OutboxStorage } from './outbox/outbox.ts'
 
 /** @param name of the database of writes, such as `tasktide-<user id>`; that of views has `-views` behind it. */
 export const indexedDbStorage = (name: string): OutboxStorage & ViewStorage => {

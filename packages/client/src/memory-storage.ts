@@ -1,7 +1,7 @@
 // Unsent writes and the last states of views, for as long as the program runs.
-import type { ViewStorage } from './kept-views.ts'
-import type { PendingWrite } from './overlay.ts'
-import type { OutboxStorage } from './outbox.ts'
+import type { ViewStorage } from './views/persisted-views.ts'
+import type { PendingWrite } from './outbox/overlay.ts'
+import type { OutboxStorage } from './outbox/outbox.ts'
 
 export const memoryStorage = (): OutboxStorage & ViewStorage => {
   const writes = new Map<string, PendingWrite>()

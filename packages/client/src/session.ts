@@ -3,11 +3,11 @@
 // server answers a repeat, from here or another tab, with the same successor.
 import type { SessionAnswer } from '../../../src/model/user.ts'
 import { ApiError, NetworkError, OriginRefusedError, SignedOutError } from './errors.ts'
-import { sendRequest, type Call, type HttpTarget } from './exchange.ts'
-import { Listeners } from './listeners.ts'
+import { sendRequest, type Call, type HttpTarget } from './http/request.ts'
+import { Listeners } from './async/listeners.ts'
 import type { Timing } from './timing.ts'
-import { path } from './path.ts'
-import { waitFor } from './wait.ts'
+import { path } from './http/path.ts'
+import { waitFor } from './async/wait.ts'
 
 export interface Tokens {
   accessToken: string

@@ -1,6 +1,6 @@
 // Lists, a page at a time or all of it: `for await (const task of client.tasks.list({…}))` reads pages as it goes.
-import type { Query } from './exchange.ts'
-import type { HttpClient } from './http.ts'
+import type { Query } from './request.ts'
+import type { HttpClient } from './http-client.ts'
 import type { Path } from './path.ts'
 
 export interface Page<T> {

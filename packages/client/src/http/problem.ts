@@ -1,5 +1,5 @@
 // A problem as it arrives. Codes are open: a newer server may know more of them than this client.
-import type { Problem as KnownProblem } from '../../../src/model/problem.ts'
+import type { Problem as KnownProblem } from '../../../../src/model/problem.ts'
 
 export type ErrorCode = KnownProblem['code'] | 'unreadable' | (string & {})
 

@@ -1,9 +1,9 @@
 // What an event only names, or does not say whole, is read until it is there. Invariant: whoever asks gets what was
 // read after they asked, so that an answer that was slow is never taken for what a later event spoke of.
-import { isNotFound, type HttpClient } from './http.ts'
-import type { Path } from './path.ts'
-import type { Timing } from './timing.ts'
-import { fullJitterMs, sleep } from './wait.ts'
+import { isNotFound, type HttpClient } from '../http/http-client.ts'
+import type { Path } from '../http/path.ts'
+import type { Timing } from '../timing.ts'
+import { fullJitterMs, sleep } from '../async/wait.ts'
 
 type OnValue = (value: never) => void
 

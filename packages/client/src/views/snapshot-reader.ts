@@ -1,8 +1,8 @@
 // Reads a scope's snapshot until it is there, or it is clear that it never will be. Invariants: one read at a time; what
 // was asked for during a read is answered by one that began after it; each read but the first backs off.
 import type { LoadedSnapshot } from './scope-model.ts'
-import type { Timing } from './timing.ts'
-import { fullJitterMs, InterruptibleSleep } from './wait.ts'
+import type { Timing } from '../timing.ts'
+import { fullJitterMs, InterruptibleSleep } from '../async/wait.ts'
 
 interface SnapshotSource {
   load(signal: AbortSignal): Promise<LoadedSnapshot>

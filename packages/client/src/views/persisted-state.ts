@@ -1,10 +1,10 @@
 // What a view keeps in a storage, and the check that what is read back is such a thing: storages are shared with other
 // programs, older and newer ones, and with people who look inside.
-import type { Notification } from '../../../src/model/notification.ts'
-import type { Member, Project } from '../../../src/model/project.ts'
-import type { Task } from '../../../src/model/task.ts'
-import type { User } from '../../../src/model/user.ts'
-import type { VersionedItem } from './versioned.ts'
+import type { Notification } from '../../../../src/model/notification.ts'
+import type { Member, Project } from '../../../../src/model/project.ts'
+import type { Task } from '../../../../src/model/task.ts'
+import type { User } from '../../../../src/model/user.ts'
+import type { VersionedItem } from './versioned-map.ts'
 
 /** A project's state in a storage. */
 export interface PersistedProject {

@@ -1,8 +1,8 @@
 // One write in the queue: what it is, how far it has come, and who waits for it.
-import { deferred, type Deferred } from './deferred.ts'
+import { deferred, type Deferred } from '../async/deferred.ts'
 import type { PendingWrite } from './overlay.ts'
-import type { Task } from '../../../src/model/task.ts'
-import { isSameShard, seqOf } from './wire.ts'
+import type { Task } from '../../../../src/model/task.ts'
+import { isSameShard, seqOf } from '../connection/frames.ts'
 
 /** An optimistic write: seen at once; `settled` follows the server. */
 export interface Write {

@@ -1,13 +1,19 @@
 // One WebSocket, from opening to close. It speaks when it is to speak (pings, fresh tokens, paced joins) and
 // notices when nothing is heard any more: a dead network closes no socket.
-import { deferred } from './deferred.ts'
-import { FramePacer } from './pace.ts'
-import type { Session } from './session.ts'
-import type { Timing } from './timing.ts'
-import { retryWindowOf, type Ending, type TransportOwner, type Subscriber, type Transport } from './line.ts'
-import { Timers } from './timers.ts'
-import type { ClientFrame, ServerFrame } from '../../../src/model/frames.ts'
-import { readFrame } from './wire.ts'
+import { deferred } from '../async/deferred.ts'
+import { FramePacer } from './frame-pacer.ts'
+import type { Session } from '../session.ts'
+import type { Timing } from '../timing.ts'
+import {
+  retryWindowOf,
+  type Ending,
+  type TransportOwner,
+  type Subscriber,
+  type Transport,
+} from './transport.ts'
+import { Timers } from '../async/timers.ts'
+import type { ClientFrame, ServerFrame } from '../../../../src/model/frames.ts'
+import { readFrame } from './frames.ts'
 
 /** The part of a WebSocket this client uses: the browser's, Bun's, Node's or the `ws` package's. */
 export interface Socket {

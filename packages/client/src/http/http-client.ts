@@ -1,11 +1,11 @@
 // Requests as the rest of the client makes them: signed, retried where that is safe, with one answer for all of it.
 // What is repeated is a read, or a write under the Idempotency-Key of its first attempt: its effect happens once.
-import { ApiError, NetworkError, SignedOutError } from './errors.ts'
-import { sendRequest, type Answer, type Call, type HttpTarget } from './exchange.ts'
-import { newId } from './ids.ts'
-import type { Session } from './session.ts'
-import type { Timing } from './timing.ts'
-import { fullJitterMs, sleep } from './wait.ts'
+import { ApiError, NetworkError, SignedOutError } from '../errors.ts'
+import { sendRequest, type Answer, type Call, type HttpTarget } from './request.ts'
+import { newId } from '../outbox/ids.ts'
+import type { Session } from '../session.ts'
+import type { Timing } from '../timing.ts'
+import { fullJitterMs, sleep } from '../async/wait.ts'
 
 const never = new AbortController().signal
 

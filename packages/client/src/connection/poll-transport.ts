@@ -1,7 +1,7 @@
 // The log over GET /api/sync, for networks that block sockets: the same events under the same cursors, with long
 // polls. Presence and signals do not exist here.
-import { ApiError, NetworkError, OriginRefusedError, SignedOutError } from './errors.ts'
-import { isNotFound, type HttpClient } from './http.ts'
+import { ApiError, NetworkError, OriginRefusedError, SignedOutError } from '../errors.ts'
+import { isNotFound, type HttpClient } from '../http/http-client.ts'
 import {
   socketRetryCode,
   retryWindowOf,
@@ -9,11 +9,11 @@ import {
   type TransportOwner,
   type Subscriber,
   type Transport,
-} from './line.ts'
-import { path } from './path.ts'
-import type { Timing } from './timing.ts'
-import { InterruptibleSleep, withAnySignal } from './wait.ts'
-import type { Event } from './wire.ts'
+} from './transport.ts'
+import { path } from '../http/path.ts'
+import type { Timing } from '../timing.ts'
+import { InterruptibleSleep, withAnySignal } from '../async/wait.ts'
+import type { Event } from './frames.ts'
 
 interface Page {
   scope: string

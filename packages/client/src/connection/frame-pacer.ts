@@ -1,7 +1,7 @@
 // Frames to the server, no faster than it takes them from one connection: what is too much waits its turn, and what
 // waits is bounded.
-import type { Timers } from './timers.ts'
-import type { ClientFrame } from '../../../src/model/frames.ts'
+import type { Timers } from '../async/timers.ts'
+import type { ClientFrame } from '../../../../src/model/frames.ts'
 
 /** The server takes 40 at once and 20 a second. */
 const burst = 30

@@ -9,7 +9,7 @@
 //                         │     wake, back-off over                           │
 //                         └───────── reconnect() ────── stopped ◀─────────────┘ 45xx, 4409, 1009, signed out
 import { verdictOf } from './close-codes.ts'
-import { OriginRefusedError, SignedOutError, StoppedError, type StopReason } from './errors.ts'
+import { OriginRefusedError, SignedOutError, StoppedError, type StopReason } from '../errors.ts'
 import {
   socketRetryCode,
   retryWindowOf,
@@ -17,13 +17,13 @@ import {
   type TransportOwner,
   type Subscriber,
   type Transport,
-} from './line.ts'
-import { Listeners } from './listeners.ts'
-import type { Session } from './session.ts'
-import type { Timing } from './timing.ts'
-import { fullJitterMs, InterruptibleSleep } from './wait.ts'
-import type { ClientFrame } from '../../../src/model/frames.ts'
-import type { PresenceFrame, SignalFrame } from './wire.ts'
+} from './transport.ts'
+import { Listeners } from '../async/listeners.ts'
+import type { Session } from '../session.ts'
+import type { Timing } from '../timing.ts'
+import { fullJitterMs, InterruptibleSleep } from '../async/wait.ts'
+import type { ClientFrame } from '../../../../src/model/frames.ts'
+import type { PresenceFrame, SignalFrame } from './frames.ts'
 
 export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'stopped'
 

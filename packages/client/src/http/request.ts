@@ -1,8 +1,8 @@
 // One HTTP request and its answer, with a deadline: no retries, no credentials of its own.
-import { ApiError, InvalidArgumentError, NetworkError, OriginRefusedError } from './errors.ts'
+import { ApiError, InvalidArgumentError, NetworkError, OriginRefusedError } from '../errors.ts'
 import { wellFormed, type Path } from './path.ts'
 import { readProblem } from './problem.ts'
-import { withAnySignal } from './wait.ts'
+import { withAnySignal } from '../async/wait.ts'
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 

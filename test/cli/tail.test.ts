@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import type { Subprocess } from 'bun'
-import { lineOf } from '../src/cli/tail-follow.ts'
-import { eventually } from './support/eventually.ts'
-import { startWorld, testPassword, type Person, type World } from './support/world.ts'
-import { addMember, makeProject, sayMany, say, entry } from './ws/voice.ts'
+import { lineOf } from '../../src/cli/tail-follow.ts'
+import { eventually } from '../support/eventually.ts'
+import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
+import { addMember, makeProject, sayMany, say, entry } from '../ws/voice.ts'
 
 let world: World
 let anna: Person
@@ -16,7 +16,7 @@ beforeAll(async () => {
 }, 30_000)
 afterAll(() => world[Symbol.asyncDispose]())
 
-const main = join(import.meta.dir, '..', 'src', 'main.ts')
+const main = join(import.meta.dir, '..', '..', 'src', 'main.ts')
 
 interface Running extends AsyncDisposable {
   process: Subprocess

@@ -1,8 +1,8 @@
 // Who else is here, and what they say that is not kept. Over a socket only: where events come by long polls, nobody
 // is seen and `signal` answers false.
 import type { Connection } from './connection.ts'
-import { Listeners } from './listeners.ts'
-import type { PresenceFrame, SignalFrame, SignalKind } from './wire.ts'
+import { Listeners } from '../async/listeners.ts'
+import type { PresenceFrame, SignalFrame, SignalKind } from './frames.ts'
 
 /** The server takes ten signals a second from a connection, and disconnects who keeps sending more. */
 const signalsPerSecond = 8

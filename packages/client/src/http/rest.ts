@@ -1,7 +1,7 @@
 // Every endpoint, typed by the model's shapes and grouped as the API's paths are. Reads and writes are retried where
 // that is safe; a write that names `ifVersion` and loses throws ConflictError with both sides.
-import type { Registration, SignIn, UserPatch, PasswordChange } from '../../../src/model/credentials.ts'
-import type { Notification } from '../../../src/model/notification.ts'
+import type { Registration, SignIn, UserPatch, PasswordChange } from '../../../../src/model/credentials.ts'
+import type { Notification } from '../../../../src/model/notification.ts'
 import type {
   Member,
   MemberRole,
@@ -9,8 +9,8 @@ import type {
   NewProject,
   Project,
   ProjectPatch,
-} from '../../../src/model/project.ts'
-import type { ProjectSnapshot, UserSnapshot } from '../../../src/model/snapshot.ts'
+} from '../../../../src/model/project.ts'
+import type { ProjectSnapshot, UserSnapshot } from '../../../../src/model/snapshot.ts'
 import type {
   NewShare,
   NewTask,
@@ -21,14 +21,14 @@ import type {
   TaskMove,
   TaskPatch,
   TaskReplacement,
-} from '../../../src/model/task.ts'
-import type { PublicUser, Session as SessionRow, SessionAnswer, User } from '../../../src/model/user.ts'
-import { ApiError, ConflictError, SignedOutError } from './errors.ts'
-import type { Call } from './exchange.ts'
-import { isNotFound, type HttpClient } from './http.ts'
+} from '../../../../src/model/task.ts'
+import type { PublicUser, Session as SessionRow, SessionAnswer, User } from '../../../../src/model/user.ts'
+import { ApiError, ConflictError, SignedOutError } from '../errors.ts'
+import type { Call } from './request.ts'
+import { isNotFound, type HttpClient } from './http-client.ts'
 import { list, type List, type Page, type PageQuery } from './pages.ts'
 import { path, type Path } from './path.ts'
-import type { Session } from './session.ts'
+import type { Session } from '../session.ts'
 
 export interface CallOptions {
   signal?: AbortSignal | undefined

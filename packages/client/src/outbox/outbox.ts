@@ -5,17 +5,17 @@
 //   storing ──▶ queued ──▶ sending ──2xx──▶ answered ──echo of its op, or its position passed──▶ settled
 //                 ▲          │ └─ 412 ──▶ others changed other fields: on top of theirs │ else the rule decides ─▶ conflict
 //                 └─ away ───┘ └─ 4xx ──▶ refused (rolled back, told)
-import { sendWrite, pick, type ConflictRule } from './delivery.ts'
-import { ConflictError, OutboxError, SignedOutError } from './errors.ts'
-import type { Answer } from './exchange.ts'
-import { isRetryable, type HttpClient } from './http.ts'
+import { sendWrite, pick, type ConflictRule } from './send-write.ts'
+import { ConflictError, OutboxError, SignedOutError } from '../errors.ts'
+import type { Answer } from '../http/request.ts'
+import { isRetryable, type HttpClient } from '../http/http-client.ts'
 import type { Change, PendingWrite } from './overlay.ts'
-import { callGuarded, Listeners } from './listeners.ts'
-import type { Session } from './session.ts'
+import { callGuarded, Listeners } from '../async/listeners.ts'
+import type { Session } from '../session.ts'
 import { createEntry, isPast, isReached, type OutboxEntry, type Write } from './outbox-entry.ts'
-import type { Timing } from './timing.ts'
-import type { Task } from '../../../src/model/task.ts'
-import { fullJitterMs, InterruptibleSleep } from './wait.ts'
+import type { Timing } from '../timing.ts'
+import type { Task } from '../../../../src/model/task.ts'
+import { fullJitterMs, InterruptibleSleep } from '../async/wait.ts'
 
 export interface OutboxStorage {
   load(): Promise<PendingWrite[]>

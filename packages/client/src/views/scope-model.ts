@@ -1,5 +1,5 @@
 // What a replica keeps true: a scope's state as a view holds it, and the snapshot it starts from.
-import type { Event } from './wire.ts'
+import type { Event } from '../connection/frames.ts'
 
 /** What a snapshot brought: where it is true, and how to make it the state. */
 export interface LoadedSnapshot {

@@ -1,6 +1,6 @@
 // What goes over a line, as types: the frames of the model, and what the parts of the client are to each other.
-import type { EventType } from '../../../src/model/event.ts'
-import type { ServerFrame } from '../../../src/model/frames.ts'
+import type { EventType } from '../../../../src/model/event.ts'
+import type { ServerFrame } from '../../../../src/model/frames.ts'
 
 export type SignalFrame = Extract<ServerFrame, { t: 'signal' }>
 export type PresenceFrame = Extract<ServerFrame, { t: 'presence' }>

@@ -1,7 +1,7 @@
 // What the person sees: the server's tasks with the unsettled writes on top, in the order they were made. Pure, so
 // that a write that is refused disappears by being left out.
-import type { NewTask, Task, TaskMove, TaskPatch } from '../../../src/model/task.ts'
-import { canonicalText, mergedTags } from '../../../src/model/text-form.ts'
+import type { NewTask, Task, TaskMove, TaskPatch } from '../../../../src/model/task.ts'
+import { canonicalText, mergedTags } from '../../../../src/model/text-form.ts'
 
 export type Change =
   | { kind: 'create'; task: NewTask & { id: string } }

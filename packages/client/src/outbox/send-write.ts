@@ -1,12 +1,12 @@
 // One unsent write, brought to the server until it is done or refused. It is conditional on the version it was made
 // on top of: what others did to other fields meanwhile is no conflict, what they did to the same ones is decided by
 // the program's rule, never by who came last.
-import type { Task, TaskPatch } from '../../../src/model/task.ts'
-import { ApiError, ConflictError } from './errors.ts'
-import type { Answer, Call } from './exchange.ts'
-import { isNotFound, type HttpClient } from './http.ts'
+import type { Task, TaskPatch } from '../../../../src/model/task.ts'
+import { ApiError, ConflictError } from '../errors.ts'
+import type { Answer, Call } from '../http/request.ts'
+import { isNotFound, type HttpClient } from '../http/http-client.ts'
 import type { PendingWrite } from './overlay.ts'
-import { path } from './path.ts'
+import { path } from '../http/path.ts'
 
 export interface Conflict {
   write: PendingWrite

@@ -5,7 +5,7 @@
 // sent, also when they are written `%2e%2e`, so `DELETE /tasks/<id>/tags/..` becomes `DELETE /tasks/<id>/`. No
 // encoding of such a segment survives, so it is refused here, like an empty one (it removes a segment) and a lone
 // surrogate (it has no UTF-8).
-import { InvalidArgumentError } from './errors.ts'
+import { InvalidArgumentError } from '../errors.ts'
 
 export interface Path {
   /** The path as sent, without a query. @throws InvalidArgumentError where an inserted text cannot be a segment. */

@@ -1,9 +1,9 @@
 // A line carries events from the server until it ends: a socket, or long polls where sockets are blocked. The
 // connection asks for nothing else of it.
-import type { ClientFrame } from '../../../src/model/frames.ts'
-import type { Event, PresenceFrame, SignalFrame } from './wire.ts'
-import { ApiError, type StopReason } from './errors.ts'
-import type { Timing } from './timing.ts'
+import type { ClientFrame } from '../../../../src/model/frames.ts'
+import type { Event, PresenceFrame, SignalFrame } from './frames.ts'
+import { ApiError, type StopReason } from '../errors.ts'
+import type { Timing } from '../timing.ts'
 
 /** Who follows a scope. Called in the order of the server's frames. */
 export interface Subscriber {

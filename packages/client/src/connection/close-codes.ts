@@ -1,6 +1,6 @@
 // What the end of a connection asks for. Ranges decide, so that a code this client does not know is right too:
 // 1xxx and 40xx reconnect with the cursor, 44xx get new credentials first, 45xx stop.
-import type { StopReason } from './errors.ts'
+import type { StopReason } from '../errors.ts'
 
 export type Verdict =
   /** Reconnect with the cursor, after backing off. */

@@ -8,8 +8,8 @@
 //     │  └── resync ─────────┼─────────────────┴──────────────────┤
 //     │                      └── line lost, or a count in doubt ──┘
 //     └─ any, on 404, revocation, 45xx, dispose ──▶ stopped
-import { deferred } from './deferred.ts'
-import type { Connection } from './connection.ts'
+import { deferred } from '../async/deferred.ts'
+import type { Connection } from '../connection/connection.ts'
 import {
   ApiError,
   InvalidArgumentError,
@@ -17,14 +17,14 @@ import {
   SignedOutError,
   StoppedError,
   type StopReason,
-} from './errors.ts'
-import { isNotFound, isRetryable } from './http.ts'
-import { PersistedView, type PersistedState, type PersistedViews } from './kept-views.ts'
-import type { Subscriber } from './line.ts'
+} from '../errors.ts'
+import { isNotFound, isRetryable } from '../http/http-client.ts'
+import { PersistedView, type PersistedState, type PersistedViews } from './persisted-views.ts'
+import type { Subscriber } from '../connection/transport.ts'
 import type { LoadedSnapshot, ScopeModel } from './scope-model.ts'
 import { SnapshotReader } from './snapshot-reader.ts'
-import type { Timing } from './timing.ts'
-import { isSameShard, seqOf, type Event } from './wire.ts'
+import type { Timing } from '../timing.ts'
+import { isSameShard, seqOf, type Event } from '../connection/frames.ts'
 
 /** `stale`: what is shown was kept by an earlier run, and the server has not been heard yet. */
 export type LiveState = 'connecting' | 'stale' | 'live' | 'catching-up' | 'offline' | 'stopped'

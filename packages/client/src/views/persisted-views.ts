@@ -4,8 +4,8 @@
 //
 // A state is kept with the last cursor up to which everything is certain. It may be ahead of that cursor: what comes
 // again from there is old news by its version, so the effect of each event happens once all the same.
-import type { Session } from './session.ts'
-import type { Timing } from './timing.ts'
+import type { Session } from '../session.ts'
+import type { Timing } from '../timing.ts'
 
 /** Where states outlive the program. A view that cannot be stored is not kept; nothing else depends on it. */
 export interface ViewStorage {
