@@ -13,16 +13,13 @@ import { createPasswords } from '../auth/passwords.ts'
 import { Snapshots } from '../domain/snapshot.ts'
 import type { SystemWriteDeps } from '../domain/write.ts'
 import { Bus } from '../changelog/bus.ts'
-import { History } from '../changelog/follower/history.ts'
-import { Hub } from '../changelog/follower/hub.ts'
+import { LogFollower } from '../changelog/follower/log-follower.ts'
 import { createPublisher } from '../changelog/publisher.ts'
 import { checkRedis, createRedisProbe } from '../redis/redis-check.ts'
 import { openRedis, type RedisConnection } from '../redis/connection.ts'
-import { Ring } from '../changelog/follower/ring.ts'
 import { ServerRegistry } from '../changelog/servers.ts'
 import { newLiveStats } from '../changelog/live-stats.ts'
 import { startSweeper } from '../changelog/sweeper.ts'
-import { Tail } from '../changelog/follower/tail.ts'
 import { BodyBudget } from '../http/body/body-budget.ts'
 import { createAttempts } from '../limits/attempts.ts'
 import { policiesOf } from '../limits/policies.ts'
@@ -118,34 +115,14 @@ export const openServer = async (
   await using stack = new AsyncDisposableStack()
   const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'server')
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
-  const ring = new Ring()
-  let sockets: Sockets | null = null
-  const hub = new Hub((error) => {
-    log.error({ err: error }, 'not everybody may have been told: all sockets come back with their cursors')
-    authenticator.forgetAll()
-    sockets?.closeAllAfterFailure()
-  }, timings.fanOutSliceMs)
-  const tail = stack.use(
-    new Tail({
-      connect,
-      db: tailDb,
-      log,
-      onEntries(shard, entries) {
-        ring.append(shard, entries)
-        hub.publish(entries)
-      },
-      onEpoch() {
-        ring.clear()
-        authenticator.forgetAll()
-        hub.notifyEpochChange()
-        void sockets?.onEpochChange()
-      },
-    }),
+  const stats = newLiveStats()
+  const { fanOutSliceMs } = timings
+  const follower = stack.use(
+    new LogFollower({ connect, redis: redis.client, db, tailDb, log, stats, fanOutSliceMs }),
   )
   const bus = stack.use(new Bus({ redisUrl: config.redisUrl, redis: redis.client, log }))
-  const stats = newLiveStats()
   const tokens = createTokens(config)
-  const authenticator = stack.use(createAuthenticator({ db, systemDb: db, tokens, tail, hub, log }))
+  const authenticator = stack.use(createAuthenticator({ db, systemDb: db, tokens, follower, log }))
   const counters = new RedisCounters({ redis: redis.client, log })
   const drain = new AbortController()
   const deps = {
@@ -154,9 +131,7 @@ export const openServer = async (
     db,
     systemDb: db,
     publisher,
-    history: new History({ ring, redis: redis.client, db }, stats),
-    tail,
-    hub,
+    follower,
     bus,
     servers: stack.use(new ServerRegistry(redis.client)),
     snapshots: new Snapshots({ db, stats }),
@@ -172,8 +147,8 @@ export const openServer = async (
     redisHealth: createRedisProbe(redis),
     draining: drain.signal,
   } satisfies Deps
-  await tail.start()
-  sockets = new Sockets(deps, timings)
+  await follower.start()
+  const sockets = new Sockets(deps, timings)
   const server = listen(deps, sockets, listening)
   stack.defer(async () => {
     const delayMs = config.drainDelaySeconds * 1_000

@@ -4,12 +4,10 @@ import type { Authenticator } from '../auth/authenticator.ts'
 import type { Passwords } from '../auth/passwords.ts'
 import type { Tokens } from '../auth/tokens.ts'
 import type { Bus } from '../changelog/bus.ts'
-import type { History } from '../changelog/follower/history.ts'
-import type { Hub } from '../changelog/follower/hub.ts'
+import type { LogFollower } from '../changelog/follower/log-follower.ts'
 import type { LiveStats } from '../changelog/live-stats.ts'
 import type { Publisher } from '../changelog/publisher.ts'
 import type { ServerRegistry } from '../changelog/servers.ts'
-import type { Tail } from '../changelog/follower/tail.ts'
 import type { Config } from '../config.ts'
 import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
 import type { Snapshots } from '../domain/snapshot.ts'
@@ -30,10 +28,8 @@ export interface Deps {
   /** What the process does for itself; nothing that a request or a frame causes. */
   systemDb: DatabaseCalls
   publisher: Publisher
-  /** Where missed entries are read from. */
-  history: History
-  tail: Tail
-  hub: Hub
+  /** Positions in the log, subscriptions to its entries, and the history they catch up from. */
+  follower: LogFollower
   /** What processes tell each other and nobody keeps. */
   bus: Bus
   /** Which server processes there are. */

@@ -5,9 +5,10 @@ import type { Tokens, AccessClaims } from './tokens.ts'
 import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
 import { selectSessionHolder, touchSessions } from '../db/users/sessions.ts'
 import { AppError, messageOf } from '../errors.ts'
+import type { LogFollower } from '../changelog/follower/log-follower.ts'
 import type { Log } from '../log.ts'
 import type { Actor } from '../model/actor.ts'
-import { idOf, type LogEntry } from '../model/event.ts'
+import { idOf } from '../model/event.ts'
 
 /** An authenticated caller and until when its token counts. */
 export interface Identity {
@@ -27,17 +28,13 @@ export interface AuthenticatorDeps {
   /** For noting many sessions as seen at once. */
   systemDb: DatabaseCalls
   tokens: Tokens
-  /** Milliseconds since 1970 of the last look at the log that found nothing undelivered. */
-  tail: { readonly confirmedAt: number }
-  hub: { onControl(listener: (entry: LogEntry) => void): () => void }
+  follower: Pick<LogFollower, 'confirmedAt' | 'onControl' | 'onDeliveryFailure' | 'onEpochChange'>
   log: Log
 }
 
 export interface SessionAuthenticator extends Authenticator, AsyncDisposable {
-  /** Drops what is known of a user's tokens, or of one session's; done for each control entry of `user:<id>`. */
+  /** Drops the memoised answers for a user's tokens, or for one session's; runs on each control entry of `user:<id>`. */
   forget(userId: string, sessionId?: string): void
-  /** Drops everything: the log began anew. */
-  forgetAll(): void
 }
 
 interface Known {
@@ -68,8 +65,7 @@ export const createAuthenticator = ({
   db,
   systemDb,
   tokens,
-  tail,
-  hub,
+  follower,
   log,
 }: AuthenticatorDeps): SessionAuthenticator => {
   /** By token, least recently used first. */
@@ -80,7 +76,7 @@ export const createAuthenticator = ({
   let touching: Promise<void> | null = null
 
   // Both ways: a clock that was set back says nothing of how long ago it was.
-  const isFollowing = (): boolean => Math.abs(Date.now() - tail.confirmedAt) < confirmedForMs
+  const isFollowing = (): boolean => Math.abs(Date.now() - follower.confirmedAt) < confirmedForMs
 
   const drop = (token: string, { identity }: Known): void => {
     known.delete(token)
@@ -163,10 +159,22 @@ export const createAuthenticator = ({
     }
   }
 
-  const stopListening = hub.onControl(({ scope, control }) => {
-    if (!scope.startsWith('user:')) return
-    forget(idOf(scope), control?.kind === 'session' ? control.sessionId : undefined)
-  })
+  const forgetAll = (): void => {
+    known.clear()
+    tokensOf.clear()
+    for (const { doubt } of lookups.values()) doubt.isStale = true
+    lookups.clear()
+  }
+
+  const stopListening = [
+    follower.onControl(({ scope, control }) => {
+      if (!scope.startsWith('user:')) return
+      forget(idOf(scope), control?.kind === 'session' ? control.sessionId : undefined)
+    }),
+    // Revocations may be among the entries that are lost or were not delivered.
+    follower.onEpochChange(forgetAll),
+    follower.onDeliveryFailure(forgetAll),
+  ]
 
   return {
     forget,
@@ -188,15 +196,8 @@ export const createAuthenticator = ({
       return held.identity
     },
 
-    forgetAll() {
-      known.clear()
-      tokensOf.clear()
-      for (const { doubt } of lookups.values()) doubt.isStale = true
-      lookups.clear()
-    },
-
     async [Symbol.asyncDispose]() {
-      stopListening()
+      for (const stop of stopListening) stop()
       await touching
     },
   }

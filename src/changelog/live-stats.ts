@@ -26,9 +26,11 @@ export interface LiveStats {
   snapshotsShared: number
 }
 
+export const newReplayCounts = (): LiveStats['replays'] => ({ ring: 0, stream: 0, log: 0, shared: 0 })
+
 export const newLiveStats = (): LiveStats => ({
   sockets: 0,
-  replays: { ring: 0, stream: 0, log: 0, shared: 0 },
+  replays: newReplayCounts(),
   resyncs: { too_old: 0, epoch: 0, ahead: 0, gap: 0, access: 0 },
   parked: 0,
   dropped: 0,

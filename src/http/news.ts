@@ -1,6 +1,6 @@
 // What a long poll waits for: the first entry of any of its scopes. It listens from before the first read, so that
 // none is missed, and says which scopes have to be read again.
-import type { Hub } from '../changelog/follower/hub.ts'
+import type { LogFollower } from '../changelog/follower/log-follower.ts'
 import { userScope, type LogEntry, type Position, type Scope } from '../model/event.ts'
 
 export class News implements Disposable {
@@ -10,7 +10,7 @@ export class News implements Disposable {
   readonly #leave: (() => void)[]
 
   constructor(
-    private readonly deps: { draining: AbortSignal; hub: Hub },
+    private readonly deps: { draining: AbortSignal; follower: Pick<LogFollower, 'subscribe'> },
     userId: string,
     wanted: { scope: Scope; cursor: Position }[],
   ) {
@@ -23,17 +23,21 @@ export class News implements Disposable {
     }
     this.#leave = [
       ...wanted.map(({ scope, cursor }) =>
-        deps.hub.subscribe(scope, {
-          onEntries: (entries) => {
-            // The tail may be a moment behind what the first read saw.
-            if (entries.at(-1)!.seq <= cursor.seq) return
-            this.#moved.add(scope)
-            this.release()
+        deps.follower.subscribe(
+          scope,
+          {
+            onEntries: (entries) => {
+              // The follower may be a moment behind what the first read saw.
+              if (entries.at(-1)!.seq <= cursor.seq) return
+              this.#moved.add(scope)
+              this.release()
+            },
+            onEpochChange: all,
           },
-          onEpochChange: all,
-        }),
+          'immediate',
+        ),
       ),
-      deps.hub.subscribe(userScope(userId), { onEntries: controls }),
+      deps.follower.subscribe(userScope(userId), { onEntries: controls }, 'immediate'),
     ]
   }
 

@@ -6,8 +6,7 @@ import { countDeadLetters, insertPositions } from '../db/log/consumers.ts'
 import { openLeases } from '../db/leases.ts'
 import type { RedisProbe } from '../redis/redis-check.ts'
 import type { Redis, RedisConnection } from '../redis/connection.ts'
-import { Ring } from '../changelog/follower/ring.ts'
-import { Tail } from '../changelog/follower/tail.ts'
+import { LogFollower } from '../changelog/follower/log-follower.ts'
 import type { Log } from '../log.ts'
 import {
   ShardConsumer,
@@ -33,7 +32,7 @@ export interface WorkerDeps {
   /** A small pool of its own, so that following the log never waits behind the work. */
   tailDb: Database
   redis: Redis
-  /** Opens a blocking connection, for the tail. */
+  /** Opens a blocking connection, for the follower. */
   connect: () => RedisConnection
   publisher: Publisher
   redisHealth: RedisProbe
@@ -60,8 +59,8 @@ const textFormEveryMs = 5_000
 const maxFeedLagMs = 2_000
 /** Past this many unread entries something holds a consumer up. */
 const maxLag = 10_000
-const ringEntries = 1_000
-const ringBytes = 1024 * 1024
+/** Consumers read soon after an entry is admitted; what is older they read from the stream. */
+const ring = { maxEntries: 1_000, maxBytes: 1024 * 1024 }
 
 /** Gives a consumer that has none its positions: what is appended from then on will be handled. Before `startWorker`. */
 export const installConsumers = (db: Database): Promise<void> =>
@@ -73,21 +72,9 @@ export const installConsumers = (db: Database): Promise<void> =>
 export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
   const { config, log, db, tailDb, redis, publisher } = deps
   await using stack = new AsyncDisposableStack()
-  const ring = new Ring(ringEntries, ringBytes)
-  const source = createLogSource({ ring, redis, db, tail: () => tail })
-  const tail = stack.use(
-    new Tail({
-      connect: deps.connect,
-      db: tailDb,
-      log,
-      onEntries(shard, entries) {
-        ring.append(shard, entries)
-        source.arrived(shard)
-      },
-      onEpoch: () => ring.clear(),
-    }),
-  )
-  await tail.start()
+  const follower = stack.use(new LogFollower({ connect: deps.connect, redis, db, tailDb, log, ring }))
+  const source = stack.use(createLogSource(follower))
+  await follower.start()
 
   const stats = new Map(consumers.map(({ name }) => [name, newStats()]))
   const lanes = new Set<ShardConsumer>()
@@ -168,7 +155,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
         process: signal.aborted ? 'down' : 'up',
         postgres: deadLetters === null ? 'down' : refusal === null ? 'up' : 'degraded',
         redis: redisHealth.status,
-        feed: Date.now() - tail.confirmedAt <= maxFeedLagMs ? 'up' : 'degraded',
+        feed: Date.now() - follower.confirmedAt <= maxFeedLagMs ? 'up' : 'degraded',
         consumers: isLate || (deadLetters ?? 0) > 0 ? 'degraded' : 'up',
       },
       reasons: {

@@ -2,11 +2,9 @@
 import type { ServerWebSocket } from 'bun'
 import type { Authenticator } from '../auth/authenticator.ts'
 import type { Bus } from '../changelog/bus.ts'
-import type { History } from '../changelog/follower/history.ts'
-import type { Hub } from '../changelog/follower/hub.ts'
+import type { LogFollower } from '../changelog/follower/log-follower.ts'
 import type { LiveStats } from '../changelog/live-stats.ts'
 import type { ServerRegistry } from '../changelog/servers.ts'
-import type { Tail } from '../changelog/follower/tail.ts'
 import type { Config } from '../config.ts'
 import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
 import type { HandshakeLimiter } from '../limits/handshake-limiter.ts'
@@ -23,14 +21,12 @@ export interface SocketsDeps {
   config: Config
   db: CallerDatabase
   draining: AbortSignal
-  history: History
-  hub: Hub
+  follower: LogFollower
   limiter: RateLimiter
   log: Log
   servers: ServerRegistry
   stats: LiveStats
   systemDb: DatabaseCalls
-  tail: Tail
 }
 
 /** With what the sockets of a process have together. */

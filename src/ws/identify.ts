@@ -10,23 +10,23 @@ const maxLooks = 3
 
 /** Calls `accept` with who the token stands for and answers what it answers. @throws AppError, see `closeReasonOf`. */
 export const identify = async <T>(
-  { authenticator, hub, tail }: Pick<SocketDeps, 'authenticator' | 'hub' | 'tail'>,
+  { authenticator, follower }: Pick<SocketDeps, 'authenticator' | 'follower'>,
   token: string,
   accept: (identity: Identity) => T,
 ): Promise<T> => {
   let heard: LogEntry[] = []
-  const leave = hub.onControl((entry) => heard.push(entry))
+  const leave = follower.onControl((entry) => heard.push(entry))
   try {
     for (let look = 1; look <= maxLooks; look += 1) {
       heard = []
-      const { epoch } = tail
+      const { epoch } = follower
       const identity = await authenticator.authenticate(token)
       const { userId, sessionId } = identity.actor
       const isStale = heard.some(
         ({ scope, control }) =>
           scope === userScope(userId) && closeReasonForControl(control, sessionId) !== null,
       )
-      if (!isStale && epoch === tail.epoch) return accept(identity)
+      if (!isStale && epoch === follower.epoch) return accept(identity)
     }
     throw unavailable()
   } finally {

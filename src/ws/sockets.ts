@@ -40,7 +40,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
   readonly #ofUser = new Map<string, Set<Connection>>()
   readonly #connectLimiter = new ConnectRateLimiter()
   readonly #timer: Timer
-  readonly #leaveHub: () => void
+  readonly #stopListening: (() => void)[]
 
   readonly #timings: SocketTimings
   readonly #deps: SocketDeps
@@ -53,7 +53,11 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
       presence: new Presence(deps, this.#timings),
     }
     this.#timer = setInterval(() => this.#tick(), this.#timings.sweepIntervalMs)
-    this.#leaveHub = deps.hub.onControl((entry) => this.#onControl(entry))
+    this.#stopListening = [
+      deps.follower.onControl((entry) => this.#onControl(entry)),
+      deps.follower.onEpochChange(() => void this.#onEpochChange()),
+      deps.follower.onDeliveryFailure(() => this.#closeAllAfterFailure()),
+    ]
   }
 
   get size(): number {
@@ -115,7 +119,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
   }
 
   /** The tail met a new epoch; what ended a session just before may have been passed over. Never throws. */
-  async onEpochChange(): Promise<void> {
+  async #onEpochChange(): Promise<void> {
     const seen = new Map([...this.#connections].map((connection) => [connection, connection.identity]))
     const ids = [...seen.values()].flatMap((identity) => identity?.actor.sessionId ?? [])
     const live = await this.#deps.systemDb
@@ -137,7 +141,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
   }
 
   /** Something was perhaps not told to everybody: who follows anything comes back with its cursor. */
-  closeAllAfterFailure(): void {
+  #closeAllAfterFailure(): void {
     for (const connection of this.#connections) connection.close('server_error')
   }
 
@@ -165,7 +169,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.drain()
     clearInterval(this.#timer)
-    this.#leaveHub()
+    for (const stop of this.#stopListening) stop()
     this.#deps.presence[Symbol.dispose]()
   }
 

@@ -11,7 +11,7 @@ import { formatCursor } from '../model/event.ts'
 import type { Framed } from '../db/log/feed.ts'
 import { isTransient } from '../errors.ts'
 import type { Gap } from '../changelog/follower/history.ts'
-import type { Subscriber } from '../changelog/follower/hub.ts'
+import type { DeferrableSubscriber } from '../changelog/follower/hub.ts'
 import { backoffMs } from '../async/pause.ts'
 import { snapshotPath } from '../domain/sync.ts'
 import type { RawSocket, ConnectionHandle, SocketDeps } from './connection-handle.ts'
@@ -35,7 +35,7 @@ interface Start {
 
 type State = 'waiting' | 'catching-up' | 'live' | 'over'
 
-export class Subscription implements Subscriber {
+export class Subscription implements DeferrableSubscriber {
   /** While live, and the connection is not parked. */
   #rawSocket: RawSocket | null = null
   #position: number
@@ -50,7 +50,7 @@ export class Subscription implements Subscriber {
     private readonly deps: SocketDeps,
   ) {
     this.#position = start.from
-    this.#leave = deps.hub.subscribe(start.scope, this)
+    this.#leave = deps.follower.subscribe(start.scope, this, 'deferrable')
   }
 
   /** Whether `catchUp` is to be called as soon as the connection is not parked. */
@@ -111,7 +111,7 @@ export class Subscription implements Subscriber {
     this.#position = Math.max(this.#position, first.seq - 1)
     this.#enter(this.outlet.isParked ? 'waiting' : 'catching-up')
     while (this.#is('catching-up') && !this.#reachedTail()) {
-      const entries = this.deps.history.recent(this.start.shard, this.#position)
+      const entries = this.deps.follower.history.recent(this.start.shard, this.#position)
       if (!entries) {
         this.#enter('waiting')
         return this.outlet.catchUp()
@@ -127,7 +127,7 @@ export class Subscription implements Subscriber {
     let failures = 0
     while (this.#is('catching-up') && !this.#reachedTail()) {
       try {
-        const { entries, upTo } = await this.deps.history.page(this.#gap, this.outlet.userId)
+        const { entries, upTo } = await this.deps.follower.history.page(this.#gap, this.outlet.userId)
         if (!this.#is('catching-up')) return
         this.#send(entries)
         if (this.#is('catching-up')) this.#position = Math.max(this.#position, upTo)
@@ -171,7 +171,7 @@ export class Subscription implements Subscriber {
         scope: this.start.scope,
         // Where the hub still has something for it, it has not been sent everything up to the tail.
         cursor: this.#cursor(
-          this.deps.hub.hasPendingRound(this.start.scope) ? this.#position : this.#tailPosition(),
+          this.deps.follower.hasPendingRound(this.start.scope) ? this.#position : this.#tailPosition(),
         ),
         count: this.#count,
       })
@@ -192,7 +192,7 @@ export class Subscription implements Subscriber {
   get #gap(): Gap {
     const { scope, shard, epoch, from, head, events } = this.start
     const after = this.#position
-    const upTo = Math.max(head, this.deps.tail.positions[shard]!)
+    const upTo = Math.max(head, this.deps.follower.positions[shard]!)
     const isSparse = upTo - after > maxShardReplay && events < sparseShare * (head - from)
     return { scope, shard, epoch, after, upTo, isSparse }
   }
@@ -242,7 +242,7 @@ export class Subscription implements Subscriber {
   }
 
   #tailPosition(): number {
-    return Math.max(this.#position, this.deps.tail.positions[this.start.shard]!)
+    return Math.max(this.#position, this.deps.follower.positions[this.start.shard]!)
   }
 
   #cursor(seq: number): string {

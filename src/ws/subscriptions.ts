@@ -33,7 +33,7 @@ export class Subscriptions {
       .of(actor.userId)
       .read((sql) => joinScopes(sql, actor, [{ scope, cursor }], maxReplayEntries))
     if (!joined) throw new Error('a scope was not looked at')
-    if ('epoch' in joined) await deps.tail.notice(joined.epoch)
+    if ('epoch' in joined) await deps.follower.awaitEpoch(joined.epoch)
     if (outlet.isClosed) return
     held?.end()
     this.#held.delete(scope)
@@ -45,7 +45,7 @@ export class Subscriptions {
     if (joined.kind === 'resync') return this.#resync(rid, scope, joined.reason)
     const { epoch, shard, from, head, events } = joined
     // A newer one began after the read: its numbers cannot be compared.
-    if (epoch !== deps.tail.epoch) return this.#resync(rid, scope, 'epoch')
+    if (epoch !== deps.follower.epoch) return this.#resync(rid, scope, 'epoch')
     const start = formatCursor({ epoch, shard, seq: from })
     outlet.send({ t: 'sub', rid, scope, mode: joined.kind, cursor: start, replay: events })
     this.#held.set(scope, new Subscription({ scope, shard, epoch, from, head, events }, outlet, deps))
@@ -100,7 +100,7 @@ export class Subscriptions {
   }
 
   #cursorNow(shard: number): string {
-    const { epoch, positions } = this.deps.tail
+    const { epoch, positions } = this.deps.follower
     return formatCursor({ epoch, shard, seq: positions[shard]! })
   }
 }

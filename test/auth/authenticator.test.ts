@@ -5,7 +5,7 @@ import { insertSession, revokeSession } from '../../src/db/users/sessions.ts'
 import { insertUser } from '../../src/db/users/users.ts'
 import { createAuthenticator, type SessionAuthenticator } from '../../src/auth/authenticator.ts'
 import { AppError } from '../../src/errors.ts'
-import { Hub } from '../../src/changelog/follower/hub.ts'
+import { Hub, type ControlListener } from '../../src/changelog/follower/hub.ts'
 import { createLog } from '../../src/log.ts'
 import { userScope, type Control } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'
@@ -26,10 +26,19 @@ let real: Database
 let hub: Hub
 /** When the log was last confirmed to be followed. */
 let confirmedAt: () => number
-const tail = {
+const epochListeners = new Set<() => void>()
+const failureListeners = new Set<() => void>()
+const register = (listeners: Set<() => void>) => (listener: () => void) => {
+  listeners.add(listener)
+  return () => listeners.delete(listener)
+}
+const follower = {
   get confirmedAt() {
     return confirmedAt()
   },
+  onControl: (listener: ControlListener) => hub.onControl(listener),
+  onEpochChange: register(epochListeners),
+  onDeliveryFailure: register(failureListeners),
 }
 let reads: number
 /** Awaited by every read after PostgreSQL answered. */
@@ -55,6 +64,7 @@ beforeEach(async () => {
     throw error
   })
   confirmedAt = () => Date.now()
+  for (const listeners of [epochListeners, failureListeners]) listeners.clear()
   reads = 0
   gate = Promise.resolve()
   isAway = false
@@ -68,7 +78,7 @@ beforeEach(async () => {
       return value
     },
   }
-  authenticator = createAuthenticator({ db: { of: () => db }, systemDb: db, tokens, tail, hub, log })
+  authenticator = createAuthenticator({ db: { of: () => db }, systemDb: db, tokens, follower, log })
   userId = newId()
   sessionId = newId()
   token = await tokens.sign({ userId, sessionId })
@@ -207,9 +217,12 @@ test('a look-up begun while the log was not followed is not remembered', async (
   expect(reads).toBe(2)
 })
 
-test('a log that began anew empties the memo', async () => {
+test.each([
+  ['a new epoch', epochListeners],
+  ['a failed delivery', failureListeners],
+])('%s empties the memo', async (_what, listeners) => {
   await authenticator.authenticate(token)
-  authenticator.forgetAll()
+  for (const listener of listeners) listener()
   await authenticator.authenticate(token)
   expect(reads).toBe(2)
 })
@@ -260,7 +273,7 @@ test('a session is noted as seen at most once a minute', async () => {
     (tx) => tx`update sessions set last_seen_at = now() - interval '2 minutes' where id = ${sessionId}`,
   )
   const old = await lastSeen()
-  authenticator.forgetAll()
+  authenticator.forget(userId)
   await authenticator.authenticate(token)
   await eventually(async () => expect(await lastSeen()).not.toBe(old))
 })

@@ -46,11 +46,11 @@ export const variants: Record<string, Edit[]> = {
   /** Says on SIGUSR2 what it holds. */
   inspected: [
     // Full before anything is measured.
-    { file: 'changelog/follower/ring.ts', from: 'maxEntries = 2_000', to: 'maxEntries = 20' },
+    { file: 'changelog/follower/ring.ts', from: 'maxEntries: 2_000', to: 'maxEntries: 20' },
     {
       file: 'app/compose.ts',
       from: 'const server = listen(deps, sockets, listening)',
-      to: 'const server = listen(deps, sockets, listening); globalThis.held = () => ({ sockets: sockets.size, scopes: hub.scopeCount, rooms: globalThis.presence.size })',
+      to: 'const server = listen(deps, sockets, listening); globalThis.held = () => ({ sockets: sockets.size, scopes: follower.scopeCount, rooms: globalThis.presence.size })',
     },
     {
       file: 'ws/sockets.ts',

@@ -14,7 +14,7 @@ beforeAll(async () => {
   anna = await world.register()
 }, 30_000)
 afterAll(() => world[Symbol.asyncDispose]())
-afterEach(() => eventually(() => expect(world.server.deps.hub.scopeCount).toBe(0)))
+afterEach(() => eventually(() => expect(world.server.deps.follower.scopeCount).toBe(0)))
 
 const headOf = async (scope: Scope): Promise<string> =>
   (JSON.parse((await world.entries(scope)).at(-1)!.frame!) as { cursor: string }).cursor
@@ -35,7 +35,7 @@ const sync = (
 
 /** Resolves once a long poll of the scope listens. */
 const listening = (): Promise<void> =>
-  eventually(() => expect(world.server.deps.hub.scopeCount).toBeGreaterThan(0))
+  eventually(() => expect(world.server.deps.follower.scopeCount).toBeGreaterThan(0))
 
 test('several scopes are answered in their order, each with its events and where it got to (P-HTTP-1)', async () => {
   const first = await makeProject(world, anna)
@@ -160,7 +160,7 @@ test('waiting ends when the process stops, with an answer (P-HTTP-3)', async () 
   const waiting = fetch(`${own.url}/api/sync?scope=${scope}&cursor=${await headOf(scope)}&wait=25`, {
     headers: { Authorization: `Bearer ${anna.token}` },
   })
-  await eventually(() => expect(own.deps.hub.scopeCount).toBeGreaterThan(0))
+  await eventually(() => expect(own.deps.follower.scopeCount).toBeGreaterThan(0))
   await own[Symbol.asyncDispose]()
   expect((await waiting).status).toBe(200)
 })
@@ -175,7 +175,7 @@ test('whoever hangs up is not waited for', async () => {
   await listening()
   hangUp.abort()
   await waiting
-  await eventually(() => expect(world.server.deps.hub.scopeCount).toBe(0))
+  await eventually(() => expect(world.server.deps.follower.scopeCount).toBe(0))
 })
 
 test('what does not fit together is refused (P-HTTP-5)', async () => {

@@ -332,7 +332,7 @@ test('a session that ends while its token is looked at opens nothing', async () 
       looks += 1
       if (looks > 1) throw new AppError('unauthenticated', undefined, { extra: { reason: 'revoked' } })
       const told = Promise.withResolvers<void>()
-      const leave = deps.hub.onControl(() => told.resolve())
+      const leave = deps.follower.onControl(() => told.resolve())
       await writeAsSystem(deps, async () => ({
         value: null,
         entries: [controlEntry(person.id, { kind: 'sessions', except: null })],

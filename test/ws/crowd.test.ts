@@ -39,11 +39,11 @@ const hear = async (url: string, cursor: string): Promise<string[]> => {
 
 test.each(['the stream', 'the log'])('a crowd reads each piece of %s once (P-CUR-2)', async (where) => {
   late = await world.another({ socketsPerUser: 100 })
-  if (where === 'the log') await late.deps.history.sources.redis.flushall()
+  if (where === 'the log') await late.deps.follower.history.sources.redis.flushall()
   const { replays } = late.deps.stats
   let underWay = 0
   let most = 0
-  const { sources } = late.deps.history
+  const { sources } = late.deps.follower.history
   const { db } = sources
   sources.db = {
     of: (caller) => ({
@@ -70,7 +70,7 @@ test.each(['the stream', 'the log'])('a crowd reads each piece of %s once (P-CUR
 
 test('who is behind while PostgreSQL is away keeps its place and goes on (P-SUB-3)', async () => {
   late = await world.another()
-  const { sources } = late.deps.history
+  const { sources } = late.deps.follower.history
   await sources.redis.flushall()
   const { db } = sources
   let refused = 0

@@ -98,7 +98,7 @@ test('a long poll ends at once, with where to begin anew', async () => {
   const polling = world.call('GET', `/api/sync?scope=${scope}&cursor=${epoch}.${shard}.${seq}&wait=25`, {
     token: anna.token,
   })
-  await eventually(() => expect(world.server.deps.hub.scopeCount).toBeGreaterThan(0))
+  await eventually(() => expect(world.server.deps.follower.scopeCount).toBeGreaterThan(0))
   await world.server.deps.db.transact((tx) => ensureEpoch(tx, true))
   const { status, body } = await polling
   expect({ status, ...body }).toMatchObject({ status: 410, code: 'cursor_expired', reason: 'epoch', scope })

@@ -146,5 +146,5 @@ test('whoever joins at any moment with any cursor misses nothing and hears nothi
   expect(sessions.some(({ toTheEnd }) => toTheEnd)).toBe(true)
   expect(heardInAll).toBeGreaterThan(written)
   expect(positions).toBeGreaterThan(sessions.length)
-  expect(servers.map(({ deps }) => deps.hub.scopeCount)).toEqual([0, 0])
+  expect(servers.map(({ deps }) => deps.follower.scopeCount)).toEqual([0, 0])
 }, 60_000)

@@ -424,7 +424,9 @@ test('nothing of it is logged, and nothing is kept once everybody has left (P-SI
   await ask(a, { t: 'signal', key, kind: 'typing' })
   await a[Symbol.asyncDispose]()
   expect(await world.entryCount()).toBe(before)
-  await eventually(() => expect([first.deps.hub.scopeCount, second.deps.hub.scopeCount]).toEqual([0, 0]))
+  await eventually(() =>
+    expect([first.deps.follower.scopeCount, second.deps.follower.scopeCount]).toEqual([0, 0]),
+  )
 })
 
 test('without Redis everybody sees who is on the same process; when it is back, all of them again', async () => {

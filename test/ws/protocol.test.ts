@@ -26,7 +26,7 @@ afterAll(async () => {
 })
 afterEach(() =>
   eventually(() => {
-    expect([world.server.deps.hub.scopeCount, telling.deps.hub.scopeCount]).toEqual([0, 0])
+    expect([world.server.deps.follower.scopeCount, telling.deps.follower.scopeCount]).toEqual([0, 0])
   }),
 )
 
@@ -307,14 +307,16 @@ test('whoever vanishes at any moment leaves nothing behind', async () => {
     if (random() < 0.3) raw.sendFrame(opcodes.close, Buffer.from([0x03, 0xe8]))
   }
   for (let round = 0; round < 20; round += 1) await Promise.all(Array.from({ length: 15 }, come))
-  await eventually(() => expect(world.server.deps.hub.scopeCount).toBe(0))
+  await eventually(() => expect(world.server.deps.follower.scopeCount).toBe(0))
 })
 
 test('a bug while a frame is handled closes with 4000 and stops nothing (P-CLO-3)', async () => {
   await using own = await world.another()
   await using socket = await openAnna(own.url)
   await using other = await openAnna(own.url)
-  Object.defineProperty(own.deps.tail, 'notice', { value: () => Promise.reject(new TypeError('a bug')) })
+  Object.defineProperty(own.deps.follower, 'awaitEpoch', {
+    value: () => Promise.reject(new TypeError('a bug')),
+  })
   socket.send({ t: 'sub', rid: 1, scope: 'user:me' })
   expect(await socket.closed()).toBe(4000)
   expect(JSON.stringify(socket.frames)).not.toContain('a bug')
@@ -336,7 +338,7 @@ test('a bug while an event is told closes its followers with 4000, and their cur
       throw new TypeError('a bug')
     },
   })
-  own.deps.hub.publish([broken])
+  own.deps.follower['hub'].publish([broken])
   expect(await socket.closed()).toBe(4000)
   other.send({ t: 'ping' })
   await other.take('pong')
@@ -352,7 +354,7 @@ test('a bug while something is told to all may have kept it from anybody: all co
   await using socket = await openAnna(own.url)
   const { cursor } = await subscribe(socket, scope)
   await using other = await openAnna(own.url)
-  const leave = own.deps.hub.onControl(() => {
+  const leave = own.deps.follower.onControl(() => {
     throw new TypeError('a bug')
   })
   const revoked = { kind: 'revoke', userId: Bun.randomUUIDv7() } as const
@@ -402,7 +404,7 @@ test('a new epoch ends every subscription with resync, and the socket lives on (
       : `/api/projects/${person.inboxId}/snapshot`
     expect(resync).toEqual({ t: 'resync', reason: 'epoch', snapshot })
   }
-  expect(alone.server.deps.hub.scopeCount).toBe(0)
+  expect(alone.server.deps.follower.scopeCount).toBe(0)
   expect(await subscribe(socket, scopes[0]!, cursor)).toMatchObject({ t: 'resync', reason: 'epoch' })
   expect((await subscribe(socket, scopes[0]!)).cursor).toStartWith(`${epoch}.`)
 })
@@ -420,5 +422,5 @@ test('what is read after a new epoch can be joined with at once: no second resyn
     expect(cursor).toStartWith(`${epoch}.`)
     expect(await subscribe(socket, scope, cursor)).toMatchObject({ t: 'sub', mode: 'resume', cursor })
   }
-  expect(alone.server.deps.tail.stats.contiguityViolations).toBe(0)
+  expect(alone.server.deps.follower.stats.contiguityViolations).toBe(0)
 })

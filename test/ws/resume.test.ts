@@ -45,7 +45,7 @@ beforeAll(async () => {
   late = await world.another()
   log = (await world.entries(scope)).map(({ frame }) => JSON.parse(frame!) as Frame)
   epoch = log[0]!.cursor.split('.')[0]
-  head = late.deps.tail.positions[shard]!
+  head = late.deps.follower.positions[shard]!
 }, 60_000)
 afterAll(async () => {
   await late[Symbol.asyncDispose]()
@@ -106,7 +106,7 @@ const expectEverywhere = async (url: string): Promise<void> => {
 test('from memory, where the process has it (P-CUR-2)', () => expectEverywhere(world.url))
 
 test('from the stream, then from what is left of it, then from the log alone (P-RES-3, P-CUR-3)', async () => {
-  const { redis } = late.deps.history.sources
+  const { redis } = late.deps.follower.history.sources
   await expectEverywhere(late.url)
   const edge = head - 700
   await redis.xtrim(streamKey(epoch, shard), 'MINID', `${edge}-0`)
@@ -122,7 +122,7 @@ test('over HTTP, a page at a time (P-CUR-2, P-EVT-1)', async () => {
 })
 
 test.each([
-  ['ahead of the head', () => cursorAt(world.server.deps.tail.positions[shard]! + 1), 'ahead'],
+  ['ahead of the head', () => cursorAt(world.server.deps.follower.positions[shard]! + 1), 'ahead'],
   ['of another epoch', () => `zzzzzzzz.${shard}.${head}`, 'epoch'],
 ])('a cursor %s has to begin anew (P-RES-1, P-HTTP-4)', async (_what, cursorOf, reason) => {
   const snapshot = `/api/projects/${scope.slice('project:'.length)}/snapshot`
@@ -189,7 +189,7 @@ test('a day of the log that goes while somebody is catching up is not passed ove
     )
   const [first] = await alone.entries(scope)
   const { cursor } = JSON.parse(first!.frame!)
-  const { sources } = alone.server.deps.history
+  const { sources } = alone.server.deps.follower.history
   const { db } = sources
   sources.db = {
     of: (caller) => ({

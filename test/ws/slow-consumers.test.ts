@@ -127,14 +127,14 @@ test('a hundred clients that stop reading leave the memory of the process bounde
   // 100 x (256 KiB unsent and one batch) and 4 MiB of memory per shard; unbounded it would be 2,400 MB.
   expect(growth).toBeLessThan(200)
   for (const raw of crowd) raw[Symbol.dispose]()
-  await eventually(() => expect(crowded.deps.hub.scopeCount).toBe(0))
+  await eventually(() => expect(crowded.deps.follower.scopeCount).toBe(0))
 }, 60_000)
 
 test('a client parked for too long is closed with 4008 and resumes without a hole (P-LIM-3)', async () => {
   const { scope } = await makeProject(world, anna)
   using slow = await openPaused(hasty.port, [scope])
   await sayMany(world.server.deps, scope, 1_500, 8_000)
-  await eventually(() => expect(hasty.deps.hub.scopeCount).toBe(0))
+  await eventually(() => expect(hasty.deps.follower.scopeCount).toBe(0))
   slow.resume()
   await eventually(() => expect(slow.closeCode()).toBe(4008), { timeoutMs: 10_000 })
   const heard = eventsOf(slow, scope)

@@ -42,7 +42,7 @@ test('replays are counted by where they came from, and frames as they are sent',
   await using other = await world.another()
   await follow(other, scope, answer.cursor)
   expect(other.deps.stats.replays).toEqual({ ring: 0, stream: 1, log: 0, shared: 0 })
-  await other.deps.history.sources.redis.flushall()
+  await other.deps.follower.history.sources.redis.flushall()
   await follow(other, scope, answer.cursor)
   expect(other.deps.stats.replays).toEqual({ ring: 0, stream: 1, log: 1, shared: 0 })
 })

@@ -185,7 +185,7 @@ test('five thousand that come and go leave nothing behind', async () => {
   }
   const visits = async (count: number): Promise<number> => {
     for (let done = 0; done < count; done += 50) await Promise.all(Array.from({ length: 50 }, visit))
-    await eventually(() => expect(server.deps.hub.scopeCount).toBe(0))
+    await eventually(() => expect(server.deps.follower.scopeCount).toBe(0))
     Bun.gc(true)
     return process.memoryUsage.rss() / megabyte
   }

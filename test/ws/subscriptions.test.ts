@@ -28,15 +28,19 @@ const joinTwo = async (steps: number): Promise<string[]> => {
     head: 7,
     events: 0,
   }))
+  const hub = new Hub((error) => {
+    throw error
+  })
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what joining at the head needs of them
   const deps = {
     db: { of: () => ({ read: async () => [joins.shift()] }) },
     doorway: new HandshakeLimiter(9),
-    hub: new Hub((error) => {
-      throw error
-    }),
-    tail: { epoch: 'epoch', positions: Array.from({ length: 16 }, () => 7), notice: async () => {} },
-    history: {},
+    follower: {
+      epoch: 'epoch',
+      positions: Array.from({ length: 16 }, () => 7),
+      awaitEpoch: async () => {},
+      subscribe: hub.subscribe.bind(hub),
+    },
     stats: newLiveStats(),
   } as unknown as SocketDeps
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same

@@ -59,6 +59,6 @@ export const caughtUp = async ({ deps }: World['server']): Promise<void> => {
   )
   await eventually(() => {
     for (const { shard, seq } of heads)
-      if (deps.tail.positions[shard]! < seq) throw new Error(`shard ${shard} is not at ${seq}`)
+      if (deps.follower.positions[shard]! < seq) throw new Error(`shard ${shard} is not at ${seq}`)
   })
 }

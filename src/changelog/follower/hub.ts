@@ -1,58 +1,79 @@
-// From the tail to whoever listens in this process. Invariants: a subscriber gets the entries of its scope in
-// order, each once; a control entry has taken effect here before any entry after it is delivered. A fan-out to
-// thousands does not keep the process from everything else: past its slice the rest are told in later turns.
+// The map from scope to subscribers of this process, and the fan-out to them. Invariants: a subscriber receives the
+// entries of its scope in order, each once; the listeners of a control entry have run before any entry after it is
+// published.
+//
+// Problem: one entry of a scope with 10,000 subscribers takes some 200 ms of sends. The naive way, a loop over all of
+// them, blocks every request, ping and shard of the process for that time; a queue of entries per subscriber would
+// free the event loop, but costs memory per subscriber exactly when many entries arrive. The way chosen is rounds: a
+// round is one batch of entries and an iterator over the deferrable subscribers of the scope. It runs in the tick of
+// the publish until its slice (4 ms) is over and continues in later turns of the event loop, round-robin over scopes.
+// Entries that arrive before a round begins are not collected: the round only notes that there are more, and its
+// subscribers read from the first of them on where entries are kept anyway (`onBacklog`: ring, stream, log). So a
+// scope holds at most two rounds, whatever its rate is. Immediate subscribers are few and cheap, and cannot read a
+// backlog: they receive every batch in the tick of its publish.
 import { setImmediate } from 'node:timers/promises'
 import type { LogEntry, Scope } from '../../model/event.ts'
 
 export interface Subscriber {
-  /** Entries of the subscribed scope, ascending. Must not wait; what it throws is a failure of the hub. */
+  /** Entries of the subscribed scope, ascending. Must not block; an exception counts as a failure of the hub. */
   onEntries(entries: LogEntry[]): void
-  /** Who has this may be told late, and then in place of `deliver` to read all that came from this entry on. */
-  onBacklog?(first: LogEntry): void
-  /** The log's numbers began anew, and what was said just before was perhaps not delivered. */
+  /** Numbers start again in a new epoch, and the last entries of the old one were perhaps not published. */
   onEpochChange?(): void
+}
+
+export interface DeferrableSubscriber extends Subscriber {
+  /** In place of `onEntries` after a delay: all entries of the scope from this one on are to be read. Must not block. */
+  onBacklog(first: LogEntry): void
 }
 
 export type ControlListener = (entry: LogEntry) => void
 
-/** Subscribers between two looks at the clock. */
+/** Subscribers between two reads of the clock. */
 const subscribersPerSlice = 64
 
 export class Hub {
   readonly #scopes = new Map<Scope, ScopeSubscribers>()
   readonly #controls = new Set<ControlListener>()
-  /** Where a round is not over, in the order in which they go on. */
+  /** Scopes with an unfinished round, in the order in which they continue. */
   readonly #pending = new Set<ScopeSubscribers>()
   #isResuming = false
   #sliceEndsAt = 0
 
   /**
-   * @param onFailure somebody threw. Whoever had not been told yet may never be, of controls too: all who subscribed
-   *   are to read the log anew from where they are.
+   * @param onFailure a subscriber or control listener threw. Pending rounds are dropped, and other listeners may have
+   *   missed control entries: all subscribers have to read the log again from their positions.
+   * @param sliceMs how long one publish, or one turn of pending rounds, runs.
    */
   constructor(
     private readonly onFailure: (error: unknown) => void,
     private readonly sliceMs = 4,
   ) {}
 
-  /** Returns the way out; calling it twice does nothing. */
-  subscribe(scope: Scope, subscriber: Subscriber): () => void {
+  /** Returns the way to unsubscribe; calling it twice does nothing. */
+  subscribe(scope: Scope, subscriber: Subscriber, delivery: 'immediate'): () => void
+  subscribe(scope: Scope, subscriber: DeferrableSubscriber, delivery: 'deferrable'): () => void
+  subscribe(scope: Scope, subscriber: DeferrableSubscriber, delivery: 'immediate' | 'deferrable'): () => void
+  subscribe(
+    scope: Scope,
+    subscriber: DeferrableSubscriber,
+    delivery: 'immediate' | 'deferrable',
+  ): () => void {
     const audience = this.#scopes.get(scope) ?? new ScopeSubscribers()
     this.#scopes.set(scope, audience)
-    audience.add(subscriber)
+    audience[delivery].add(subscriber)
     return () => {
-      audience.delete(subscriber)
+      audience[delivery].delete(subscriber)
       if (audience.isEmpty && this.#scopes.get(scope) === audience) this.#scopes.delete(scope)
     }
   }
 
-  /** Hears every entry with a `control`, on every process, before its subscribers do. */
+  /** The listener receives every entry with a `control`, before the subscribers of its scope. */
   onControl(listener: ControlListener): () => void {
     this.#controls.add(listener)
     return () => this.#controls.delete(listener)
   }
 
-  /** Takes what the tail read of one shard. */
+  /** Publishes entries of one shard, ascending, as the tail admitted them. */
   publish(entries: LogEntry[]): void {
     this.#sliceEndsAt = performance.now() + this.sliceMs
     try {
@@ -78,7 +99,7 @@ export class Hub {
     for (const audience of this.#scopes.values()) audience.onEpochChange()
   }
 
-  /** Whether somebody who follows the scope is still to be told what was delivered. */
+  /** Whether a deferrable subscriber of the scope has not received everything that was published. */
   hasPendingRound(scope: Scope): boolean {
     return this.#scopes.get(scope)?.hasPendingRound ?? false
   }
@@ -118,7 +139,7 @@ export class Hub {
           endsAt = performance.now() + this.sliceMs
         }
       } while (!audience.continueRound(endsAt))
-      // Deleted and added again, it has its next turn after the others.
+      // Deleted and added again, the scope continues after the others.
       this.#pending.delete(audience)
       if (audience.hasPendingRound) this.#pending.add(audience)
     }
@@ -137,69 +158,61 @@ export class Hub {
 
 interface Round {
   entries: LogEntry[]
-  /** More came before the round began. It is not kept here: everybody reads it where it is, from the first on. */
+  /** More entries were published before the round began: subscribers read the backlog from the first entry on. */
   isMore: boolean
-  /** Who was not told. A set may change while it is walked: who leaves is not met, who joins has caught up already. */
-  rest: Iterator<Subscriber>
+  /**
+   * The subscribers left. A set may change while it is iterated: one that unsubscribes is not visited, and one that
+   * subscribes meanwhile is visited although it has caught up already: it skips what it has.
+   */
+  rest: Iterator<DeferrableSubscriber>
 }
 
-/** Who follows one scope: some are told at once, the others in rounds, which can stop at anybody and go on. */
+/** The subscribers of one scope, and its current and next round. A round can stop after any subscriber and continue. */
 class ScopeSubscribers {
-  readonly #immediate = new Set<Subscriber>()
-  readonly #deferrable = new Set<Subscriber>()
+  readonly immediate = new Set<Subscriber>()
+  readonly deferrable = new Set<DeferrableSubscriber>()
   #round: Round | null = null
   #next: Round | null = null
 
   get isEmpty(): boolean {
-    return this.#immediate.size === 0 && this.#deferrable.size === 0
+    return this.immediate.size === 0 && this.deferrable.size === 0
   }
 
   get hasPendingRound(): boolean {
     return this.#round !== null
   }
 
-  add(subscriber: Subscriber): void {
-    const subscribers = subscriber.onBacklog ? this.#deferrable : this.#immediate
-    subscribers.add(subscriber)
-  }
-
-  delete(subscriber: Subscriber): void {
-    this.#immediate.delete(subscriber)
-    this.#deferrable.delete(subscriber)
-  }
-
-  /** Nobody is told any more of what was delivered. */
   dropRounds(): void {
     this.#round = null
     this.#next = null
   }
 
-  /** What is still to be told has numbers that mean nothing to whoever joins from now on. */
+  /** Pending entries belong to the old epoch: drops them and notifies the subscribers. */
   onEpochChange(): void {
     this.dropRounds()
-    for (const subscribers of [this.#immediate, this.#deferrable])
+    for (const subscribers of [this.immediate, this.deferrable])
       for (const subscriber of subscribers) subscriber.onEpochChange?.()
   }
 
-  /** For the prompt now, for the others in the round that begins next. */
+  /** Publishes to immediate subscribers now, and to the others in the round that begins next. */
   enqueue(entries: LogEntry[]): void {
-    for (const subscriber of this.#immediate) subscriber.onEntries(entries)
+    for (const subscriber of this.immediate) subscriber.onEntries(entries)
     if (this.#next) this.#next.isMore = true
     else {
-      const round = { entries, isMore: false, rest: this.#deferrable.values() }
+      const round = { entries, isMore: false, rest: this.deferrable.values() }
       if (this.#round) this.#next = round
       else this.#round = round
     }
   }
 
-  /** Goes on with the round for at least some of them, until the time is over. Returns whether it is done. */
+  /** Continues the round until the time is over, for at least `subscribersPerSlice`. Returns whether it is done. */
   continueRound(endsAt: number): boolean {
     if (!this.#round) return true
     const { entries, isMore, rest } = this.#round
     for (let count = 1; ; count += 1) {
       const { value, done } = rest.next()
       if (done) break
-      if (isMore) value.onBacklog!(entries[0]!)
+      if (isMore) value.onBacklog(entries[0]!)
       else value.onEntries(entries)
       if (count % subscribersPerSlice === 0 && performance.now() >= endsAt) return false
     }

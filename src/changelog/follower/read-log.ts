@@ -1,6 +1,6 @@
 // Reading the log from any place in it: from memory, else from the stream, else from PostgreSQL, whichever has
 // the very next number. Redis being slow or away only makes it slower.
-import type { Database } from '../../db/client.ts'
+import type { DatabaseCalls } from '../../db/client.ts'
 import { readShard } from '../../db/log/feed.ts'
 import type { LogEntry } from '../../model/event.ts'
 import type { Redis } from '../../redis/connection.ts'
@@ -10,7 +10,7 @@ import { readStream } from '../stream.ts'
 export interface ReplayDeps {
   ring?: Ring | undefined
   redis: Redis
-  db: Database
+  db: DatabaseCalls
 }
 
 export interface LogPage {

@@ -10,16 +10,26 @@ interface Slots {
   bytes: number
 }
 
+/** Of each shard; bytes are approximate. */
+export interface RingBounds {
+  maxEntries: number
+  maxBytes: number
+}
+
+const serverBounds: RingBounds = { maxEntries: 2_000, maxBytes: 4 * 1024 * 1024 }
+
 const empty = (): Slots => ({ entries: [], start: 0, bytes: 0 })
 
 export class Ring {
   #shards = Array.from({ length: shardCount }, empty)
 
-  constructor(
-    /** For each shard. */
-    private readonly maxEntries = 2_000,
-    private readonly maxBytes = 4 * 1024 * 1024,
-  ) {}
+  readonly #maxEntries: number
+  readonly #maxBytes: number
+
+  constructor({ maxEntries, maxBytes }: RingBounds = serverBounds) {
+    this.#maxEntries = maxEntries
+    this.#maxBytes = maxBytes
+  }
 
   /** Entries in the order of the log; one that does not continue its shard starts it anew. */
   append(shard: number, entries: readonly LogEntry[]): void {
@@ -35,13 +45,13 @@ export class Ring {
 
   #shrink(slots: Slots): void {
     while (
-      slots.entries.length - slots.start > this.maxEntries ||
-      (slots.bytes > this.maxBytes && slots.entries.length - slots.start > 1)
+      slots.entries.length - slots.start > this.#maxEntries ||
+      (slots.bytes > this.#maxBytes && slots.entries.length - slots.start > 1)
     ) {
       slots.bytes -= bytesOf(slots.entries[slots.start]!)
       slots.start += 1
     }
-    if (slots.start <= this.maxEntries / 4) return
+    if (slots.start <= this.#maxEntries / 4) return
     slots.entries.splice(0, slots.start)
     slots.start = 0
   }

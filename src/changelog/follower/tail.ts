@@ -21,7 +21,7 @@ export interface TailOptions {
   /** Called in the order of the log, contiguous within a shard, each entry once. Positions include them already. */
   onEntries(shard: number, entries: LogEntry[]): void
   /** The numbers were moved to another log (a restore): positions are at its heads, what was before is void. */
-  onEpoch?(epoch: string): void
+  onEpochChange?(epoch: string): void
 }
 
 export interface TailStats {
@@ -97,7 +97,7 @@ export class Tail implements AsyncDisposable {
    * another epoch here means a newer one.
    * @throws AppError `unavailable`.
    */
-  async notice(epoch: string): Promise<void> {
+  async awaitEpoch(epoch: string): Promise<void> {
     // A look that is under way may have begun before the epoch did; the next one has not.
     for (let looks = 0; looks < 2 && epoch !== this.#epoch; looks += 1) await this.#readHeadsShared()
   }
@@ -181,7 +181,7 @@ export class Tail implements AsyncDisposable {
       this.options.log.warn({ epoch: heads.epoch }, 'the log has a new epoch')
       this.#moveToHeads(heads)
       this.#reader.interrupt()
-      this.options.onEpoch?.(heads.epoch)
+      this.options.onEpochChange?.(heads.epoch)
     }
     return { heads, startedAt }
   }

@@ -20,7 +20,7 @@ export interface HealthDeps {
   redisHealth: RedisProbe
   draining: { readonly aborted: boolean }
   /** `confirmedAt`: epoch milliseconds of the last look at the log that found nothing undelivered. */
-  tail: { readonly confirmedAt: number }
+  follower: { readonly confirmedAt: number }
 }
 
 const cacheMs = 500
@@ -37,7 +37,7 @@ export const healthRoutes = (deps: HealthDeps) => {
 
   const examine = async (): Promise<Health> => {
     const [database, redisHealth] = await Promise.all([probe(), deps.redisHealth()])
-    const lagMs = Math.max(0, Date.now() - deps.tail.confirmedAt)
+    const lagMs = Math.max(0, Date.now() - deps.follower.confirmedAt)
     const parts: Health['parts'] = {
       process: { status: deps.draining.aborted ? 'down' : 'up' },
       postgres: database.postgres,

@@ -3,7 +3,7 @@
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Authenticator } from '../../auth/authenticator.ts'
-import type { Hub } from '../../changelog/follower/hub.ts'
+import type { LogFollower } from '../../changelog/follower/log-follower.ts'
 import type { LiveStats } from '../../changelog/live-stats.ts'
 import { heavy, type CallerDatabase, type Tx } from '../../db/client.ts'
 import { readScopePage } from '../../db/log/sync.ts'
@@ -30,7 +30,7 @@ interface SyncDeps {
   authenticator: Authenticator
   db: CallerDatabase
   draining: AbortSignal
-  hub: Hub
+  follower: LogFollower
   polls: Waiters
   stats: LiveStats
 }

@@ -1,34 +1,23 @@
-// The log as consumers read it: known as far as the tail is, read from memory, the stream or PostgreSQL, and
-// waited for without asking.
-import type { Ring } from '../../changelog/follower/ring.ts'
-import { readLog, type ReplayDeps } from '../../changelog/follower/read-log.ts'
+// The log as consumers read it: known up to the follower's positions, read from memory, the stream or PostgreSQL, and
+// awaited without polling.
+import type { LogFollower } from '../../changelog/follower/log-follower.ts'
 import { shardCount } from '../../model/event.ts'
 import type { LogSource } from './shard-consumer.ts'
 
-export interface Followed {
-  readonly epoch: string
-  readonly positions: readonly number[]
-}
+export type Followed = Pick<LogFollower, 'epoch' | 'onAdvance' | 'positions' | 'read'>
 
-export interface FedSource extends LogSource {
-  /** The tail has more of the shard. */
-  arrived(shard: number): void
-}
-
-export const createLogSource = (deps: ReplayDeps & { ring: Ring; tail: () => Followed }): FedSource => {
+export const createLogSource = (follower: Followed): LogSource & Disposable => {
   const waiting = Array.from({ length: shardCount }, () => new Set<() => void>())
-  const head = (shard: number): number => deps.tail().positions[shard] ?? 0
+  const head = (shard: number): number => follower.positions[shard] ?? 0
+  const stopListening = follower.onAdvance((shard) => {
+    for (const wake of waiting[shard]!) wake()
+  })
   return {
     get epoch() {
-      return deps.tail().epoch
+      return follower.epoch
     },
     head,
-    async read(shard, after, limit) {
-      const upTo = head(shard)
-      if (upTo <= after) return []
-      const { entries } = await readLog(deps, deps.tail().epoch, shard, after, upTo, limit)
-      return entries
-    },
+    read: (shard, after, limit) => follower.read(shard, after, limit),
     async wait(shard, after, ms, signal) {
       if (signal.aborted || head(shard) > after) return
       const { promise, resolve } = Promise.withResolvers<void>()
@@ -41,8 +30,6 @@ export const createLogSource = (deps: ReplayDeps & { ring: Ring; tail: () => Fol
       waiting[shard]!.delete(wake)
       signal.removeEventListener('abort', wake)
     },
-    arrived(shard) {
-      for (const wake of waiting[shard]!) wake()
-    },
+    [Symbol.dispose]: stopListening,
   }
 }

@@ -39,11 +39,11 @@ const maxLooks = 5
 export class PresenceRoom implements Subscriber {
   readonly #watches = new Map<Watcher, Watch>()
   #projectId: string | null = null
-  #leaveHub = (): void => {}
+  #unsubscribe = (): void => {}
 
   constructor(
     readonly key: PresenceKey,
-    private readonly deps: Pick<SocketsDeps, 'db' | 'hub' | 'log'>,
+    private readonly deps: Pick<SocketsDeps, 'db' | 'follower' | 'log'>,
     private readonly events: RoomEvents,
   ) {}
 
@@ -76,8 +76,8 @@ export class PresenceRoom implements Subscriber {
     this.#watches.delete(watcher)
     if (watch.isCounted) this.events.left(watch.actor.userId)
     if (this.#watches.size > 0) return
-    this.#leaveHub()
-    this.#leaveHub = () => {}
+    this.#unsubscribe()
+    this.#unsubscribe = () => {}
     this.#projectId = null
     this.events.emptied()
   }
@@ -156,8 +156,8 @@ export class PresenceRoom implements Subscriber {
   #listenAt(projectId: string): void {
     if (this.#projectId === projectId) return
     this.#projectId = projectId
-    this.#leaveHub()
-    this.#leaveHub = this.deps.hub.subscribe(projectScope(projectId), this)
+    this.#unsubscribe()
+    this.#unsubscribe = this.deps.follower.subscribe(projectScope(projectId), this, 'immediate')
     this.#doubtAll()
   }
 }

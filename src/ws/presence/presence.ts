@@ -45,7 +45,7 @@ export class Presence implements Disposable {
   readonly #timer: Timer
 
   constructor(
-    private readonly deps: Pick<SocketsDeps, 'bus' | 'db' | 'hub' | 'log' | 'stats'>,
+    private readonly deps: Pick<SocketsDeps, 'bus' | 'db' | 'follower' | 'log' | 'stats'>,
     private readonly timings: SocketTimings,
   ) {
     deps.bus.listen({

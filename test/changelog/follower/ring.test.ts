@@ -51,7 +51,7 @@ test('what does not continue a shard starts it anew', () => {
 })
 
 test('the oldest go when there are too many entries or bytes, but the newest stays whatever its size', () => {
-  const ring = new Ring(100, 50_000)
+  const ring = new Ring({ maxEntries: 100, maxBytes: 50_000 })
   ring.append(3, entries(1, 250))
   expect(ring.slice(3, 149)).toBeNull()
   expect(ring.slice(3, 150)).toHaveLength(100)
@@ -72,7 +72,7 @@ test('against a model that keeps everything', () => {
       ),
       fc.array(fc.nat(400)),
       (batches, places) => {
-        const ring = new Ring(50, 1e9)
+        const ring = new Ring({ maxEntries: 50, maxBytes: 1e9 })
         let all: number[] = []
         let next = 1
         for (const { count, skip } of batches) {

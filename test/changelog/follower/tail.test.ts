@@ -286,7 +286,7 @@ test('all backends of PostgreSQL terminated under traffic', async () => {
 
 test('a new epoch: positions jump to the heads, the keys change, and what follows arrives', async () => {
   const epochs: string[] = []
-  await using follower = await follow(world, { onEpoch: (epoch) => epochs.push(epoch) })
+  await using follower = await follow(world, { onEpochChange: (epoch) => epochs.push(epoch) })
   publisher.publish(await commit(world.db, [entryOf(scope)]))
   await eventually(() => expect(follower.ledger.heard).toHaveLength(1))
   const before = follower.tail.epoch

@@ -1,0 +1,98 @@
+// Tail, ring, hub and history as one: what a listener may rely on when it is called.
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { LogFollower } from '../../../src/changelog/follower/log-follower.ts'
+import { newLiveStats } from '../../../src/changelog/live-stats.ts'
+import { ensureEpoch } from '../../../src/db/log/feed.ts'
+import { shardOf } from '../../../src/model/event.ts'
+import { eventually } from '../../support/eventually.ts'
+import { commit, entryOf, log, openWorld, scopeOf, type World } from '../world.ts'
+
+let world: World
+const scope = scopeOf(1)
+const shard = shardOf(scope)
+
+beforeAll(async () => {
+  world = await openWorld()
+})
+afterAll(() => world[Symbol.asyncDispose]())
+
+const open = async (): Promise<LogFollower & { replays: ReturnType<typeof newLiveStats>['replays'] }> => {
+  const { connect, redis, db, tailDb } = world
+  const stats = newLiveStats()
+  const follower = new LogFollower({ connect, redis, db, tailDb, log, stats })
+  await follower.start()
+  return Object.assign(follower, { replays: stats.replays })
+}
+
+const append = () => commit(world.db, [entryOf(scope)])
+
+test('positions and memory include an entry before control listeners, subscribers and readers receive it', async () => {
+  await using follower = await open()
+  const before = follower.positions[shard]!
+  const received: string[] = []
+  const note = (who: string): void => {
+    const held = follower.history.recent(shard, before)!.at(-1)!.seq
+    received.push(`${who} ${follower.positions[shard]! - before} ${held - before}`)
+  }
+  follower.onControl(() => note('control'))
+  follower.subscribe(scope, { onEntries: () => note('subscriber') }, 'immediate')
+  follower.onAdvance((advanced) => advanced === shard && note('reader'))
+  await commit(world.db, [{ ...entryOf(scope), control: { kind: 'delete' } }])
+  await eventually(() => expect(received).toEqual(['control 1 1', 'subscriber 1 1', 'reader 1 1']))
+})
+
+test('whole entries are read from memory, from the stream or from the log, up to the position', async () => {
+  await using follower = await open()
+  const before = follower.positions[shard]!
+  await append()
+  await eventually(() => expect(follower.positions[shard]).toBe(before + 1))
+  expect(await follower.read(shard, before + 1, 10)).toEqual([])
+  expect(await follower.read(shard, before, 10)).toMatchObject([{ seq: before + 1, scope }])
+  expect(await follower.read(shard, before - 1, 10)).toMatchObject([{ seq: before }, { seq: before + 1 }])
+  expect(follower.replays).toEqual({ ring: 1, stream: 0, log: 1, shared: 0 })
+})
+
+test('a new epoch empties the memory, then calls the listeners in order, then the subscribers', async () => {
+  await using follower = await open()
+  await append()
+  await eventually(() =>
+    expect(follower.history.recent(shard, follower.positions[shard]! - 1)).not.toBeNull(),
+  )
+  const called: string[] = []
+  follower.subscribe(scope, { onEntries() {}, onEpochChange: () => called.push('subscriber') }, 'immediate')
+  follower.onEpochChange(() => {
+    expect(follower.history.recent(shard, follower.positions[shard]! - 1)).toBeNull()
+    called.push(`first in ${follower.epoch}`)
+  })
+  follower.onEpochChange(() => called.push('second'))
+  const leave = follower.onEpochChange(() => called.push('left'))
+  leave()
+  const { epoch } = await world.db.transact((tx) => ensureEpoch(tx, true))
+  await follower.awaitEpoch(epoch)
+  expect(called).toEqual([`first in ${epoch}`, 'second', 'subscriber'])
+})
+
+test('a subscriber that throws is reported to every failure listener, and following goes on', async () => {
+  await using follower = await open()
+  const failures: string[] = []
+  follower.onDeliveryFailure(() => failures.push('first'))
+  follower.onDeliveryFailure(() => failures.push('second'))
+  const leave = follower.subscribe(
+    scope,
+    {
+      onEntries() {
+        throw new Error('a bug')
+      },
+    },
+    'immediate',
+  )
+  await append()
+  await eventually(() => expect(failures).toEqual(['first', 'second']))
+  leave()
+  let received = 0
+  follower.subscribe(scope, { onEntries: ({ length }) => (received += length) }, 'immediate')
+  await append()
+  await eventually(() => expect(received).toBe(1))
+  expect(failures).toHaveLength(2)
+  expect(follower.scopeCount).toBe(1)
+})
