@@ -1,6 +1,6 @@
-// What must hold before a commit besides the tests: format, lint, types, and a sql/schema.sql that is what the
-// migrations make (`--write-schema` makes it so). All of it is checked, then the exit code says whether anything
-// was wrong.
+// The checks before a commit besides the tests: format, lint, types, and that sql/schema.sql equals the result of the
+// migrations (`--write-schema` rewrites it). Arguments select steps by name, without any all run. Every selected step
+// runs; the exit code is 1 when one of them failed and 2 for a name that is none.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -39,8 +39,16 @@ const steps: [string, () => Promise<boolean>][] = [
   ['schema', schemaIsCurrent],
 ]
 
+const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
+const unknown = names.filter((name) => !steps.some(([known]) => known === name))
+if (unknown.length > 0) {
+  console.error(`no check named ${unknown.join(', ')}: ${steps.map(([name]) => name).join(', ')}`)
+  process.exit(2)
+}
+const selected = names.length === 0 ? steps : steps.filter(([name]) => names.includes(name))
+
 const failed: string[] = []
-for (const [name, step] of steps) {
+for (const [name, step] of selected) {
   console.log(`\n— ${name}`)
   if (!(await step())) failed.push(name)
 }
