@@ -6,9 +6,9 @@ import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
 import { selectSessionHolder, touchSessions } from '../db/users/sessions.ts'
 import { AppError, messageOf } from '../errors.ts'
 import type { LogFollower } from '../changelog/follower/log-follower.ts'
+import { idOf, isUserScope } from '../model/scope.ts'
 import type { Log } from '../log.ts'
 import type { Actor } from '../model/actor.ts'
-import { idOf } from '../model/event.ts'
 
 /** An authenticated caller and until when its token counts. */
 export interface Identity {
@@ -168,7 +168,7 @@ export const createAuthenticator = ({
 
   const stopListening = [
     follower.onControl(({ scope, control }) => {
-      if (!scope.startsWith('user:')) return
+      if (!isUserScope(scope)) return
       forget(idOf(scope), control?.kind === 'session' ? control.sessionId : undefined)
     }),
     // Revocations may be among the entries that are lost or were not delivered.

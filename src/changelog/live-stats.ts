@@ -1,8 +1,6 @@
 // What a process counted of its live data since it started: plain numbers, read by the metrics and by tests.
 import type { ResyncReason } from '../model/frames.ts'
 
-// What a process counted of its live data since it started: plain numbers, read by the metrics and by tests.
-
 export interface LiveStats {
   /** Sockets open now; everything else only grows. */
   sockets: number

@@ -3,9 +3,10 @@
 // away or slow, the sweeper repairs: the log already has it.
 import type { Database } from '../db/client.ts'
 import type { Appended } from '../db/log/feed.ts'
+import { shardCount } from '../model/scope.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { shardCount, type LogEntry } from '../model/event.ts'
+import type { LogEntry } from '../model/event.ts'
 import type { Redis } from '../redis/connection.ts'
 import { repairStream } from './repair-stream.ts'
 import { batchLength, pushEntries } from './stream.ts'

@@ -1,6 +1,7 @@
 // An entry of the log as the fields of a stream entry. What servers need to fan out is there as it is: scope,
 // frame, control. All the rest, which only workers read, is one JSON text that is parsed when first asked for.
-import type { Changes, Control, EventType, LogEntry, Scope } from '../model/event.ts'
+import type { Scope } from '../model/scope.ts'
+import type { Changes, Control, EventType, LogEntry } from '../model/event.ts'
 
 /** Stream id and alternating field names and values, as Redis answers. */
 export type RawEntry = [id: string, fields: string[]]

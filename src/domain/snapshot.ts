@@ -15,10 +15,11 @@ import {
   type TaskPlace,
 } from '../db/log/snapshot.ts'
 import { selectUser } from '../db/users/users.ts'
+import { projectScope, shardOf, userScope } from '../model/scope.ts'
 import { notFound } from '../errors.ts'
 import type { LiveStats } from '../changelog/live-stats.ts'
 import { FairQueue } from '../limits/fair-queue.ts'
-import { formatCursor, parseCursor, projectScope, shardOf, userScope } from '../model/event.ts'
+import { formatCursor, parseCursor } from '../model/event.ts'
 import type { ProjectSnapshot, UserSnapshot } from '../model/snapshot.ts'
 import type { Slice } from '../model/page.ts'
 import { authorizeProject } from './access.ts'

@@ -2,8 +2,8 @@
 // to read: seeing head P means seeing every transaction up to P.
 import type { Queryable } from '../db/client.ts'
 import { selectMissed, selectStandings, type Lack, type Missed } from '../db/log/sync.ts'
-import { parseNamed } from '../model/scalar.ts'
-import { idOf, shardOf, userScope, type Position, type Scope } from '../model/event.ts'
+import { type Scope, idOf, isProjectScope, isUserScope, shardOf, userScope } from '../model/scope.ts'
+import type { Position } from '../model/event.ts'
 import { can } from './actor.ts'
 import type { Actor } from '../model/actor.ts'
 import type { ResyncReason } from '../model/frames.ts'
@@ -25,16 +25,9 @@ export type Joined =
 /** Entries of one scope a socket may be behind before re-reading the snapshot is cheaper. */
 export const maxReplayEntries = 5_000
 
-/** The scope a client means; `user:me` is its own. Null for what is no scope. */
-export const parseScope = (text: string, actor: Actor): Scope | null => {
-  if (text === 'user:me') return userScope(actor.userId)
-  const named = parseNamed(text)
-  return named && (named.kind === 'project' || named.kind === 'user') ? `${named.kind}:${named.id}` : null
-}
-
-/** Where to read a scope anew. */
+/** The path of a scope's snapshot. */
 export const snapshotPath = (scope: Scope): string =>
-  scope.startsWith('user:') ? '/api/users/me/snapshot' : `/api/projects/${idOf(scope)}/snapshot`
+  isUserScope(scope) ? '/api/users/me/snapshot' : `/api/projects/${idOf(scope)}/snapshot`
 
 /** A scope and where to join it, null for its head. The cursor's shard must be the scope's. */
 export interface Wanted {
@@ -54,7 +47,7 @@ export const joinScopes = async (
 ): Promise<Joined[]> => {
   const places = wanted.map(({ scope }) => ({
     shard: shardOf(scope),
-    projectId: scope.startsWith('project:') ? idOf(scope) : null,
+    projectId: isProjectScope(scope) ? idOf(scope) : null,
   }))
   const standings = await selectStandings(sql, actor.userId, places)
   const looks = wanted.map(({ scope, cursor }, index): { joined: Joined } | { lack: Lack; epoch: string } => {

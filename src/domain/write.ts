@@ -2,9 +2,10 @@
 // the idempotency key first and appends the entries last, in one transaction, and hands them to the publisher
 // once they are committed. Whatever else follows from a write is derived from the log.
 import type { CallerDatabase, CallOptions, DatabaseCalls, Tx } from '../db/client.ts'
+import type { Scope } from '../model/scope.ts'
 import { append, cursorOf, type Appended } from '../db/log/feed.ts'
 import { claimKey, fillKey, selectKept, type KeptReply } from '../db/log/idempotency.ts'
-import type { Entry, Scope } from '../model/event.ts'
+import type { Entry } from '../model/event.ts'
 import { cutTexts, fillTexts } from './stored-reply.ts'
 import { requireReadableSubject, type Subject } from './subject.ts'
 import type { Publisher } from '../changelog/publisher.ts'

@@ -1,7 +1,8 @@
 // What a long poll waits for: the first entry of any of its scopes. It listens from before the first read, so that
 // none is missed, and says which scopes have to be read again.
+import { userScope, type Scope } from '../model/scope.ts'
 import type { LogFollower } from '../changelog/follower/log-follower.ts'
-import { userScope, type LogEntry, type Position, type Scope } from '../model/event.ts'
+import { type LogEntry, type Position } from '../model/event.ts'
 
 export class News implements Disposable {
   readonly #arrived = Promise.withResolvers<void>()

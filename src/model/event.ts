@@ -1,22 +1,7 @@
 // The change log as a type: what an entry says, who hears it (scope), under which number (cursor), and how it
 // looks on the wire. Read this file to know what Tasktide tells the world.
+import { shardCount, type Scope } from './scope.ts'
 import { asciiJson } from './text.ts'
-
-/** Shards of the log, fixed at install. */
-export const shardCount = 16
-
-/** Who hears an entry: the members of a project, or one person. */
-export type Scope = `project:${string}` | `user:${string}`
-
-export const projectScope = (projectId: string): Scope => `project:${projectId}`
-export const userScope = (userId: string): Scope => `user:${userId}`
-
-/** The project's or person's id in a scope. */
-export const idOf = (scope: Scope): string => scope.slice(scope.indexOf(':') + 1)
-
-/** The shard a scope's entries are numbered in: first byte of SHA-256(scope) modulo `shardCount`. */
-export const shardOf = (scope: string): number =>
-  new Bun.CryptoHasher('sha256').update(scope).digest()[0]! % shardCount
 
 export const eventTypes = [
   'task.created',

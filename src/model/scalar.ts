@@ -14,13 +14,6 @@ export const isId = (value: unknown): value is string => typeof value === 'strin
 /** The id in lower case, in which it is always written; other text as it is. */
 export const canonicalId = (text: string): string => (anyUuid.test(text) ? text.toLowerCase() : text)
 
-/** A text such as `project:<id>`, its id in lower case; null for any other. */
-export const parseNamed = (text: string): { kind: string; id: string } | null => {
-  const colon = text.indexOf(':')
-  const id = canonicalId(text.slice(colon + 1))
-  return colon > 0 && isId(id) ? { kind: text.slice(0, colon), id } : null
-}
-
 /** Every id inside a text in lower case. */
 export const lowerCaseIds = (text: string): string => text.replaceAll(uuidInside, (id) => id.toLowerCase())
 

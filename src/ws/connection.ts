@@ -2,8 +2,9 @@
 // after another; whatever a client sends is answered, bounded or closed.
 import type { ServerWebSocket } from 'bun'
 import type { Identity } from '../auth/authenticator.ts'
+import type { Scope } from '../model/scope.ts'
 import { isTransient } from '../errors.ts'
-import type { LogEntry, Scope } from '../model/event.ts'
+import type { LogEntry } from '../model/event.ts'
 import { closeCodes, type CloseReason, type Rid } from '../model/frames.ts'
 import { newId } from '../model/scalar.ts'
 import type { ConnectionHandle, SocketDeps } from './connection-handle.ts'

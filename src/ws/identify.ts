@@ -1,8 +1,9 @@
 // From a token to the person behind it. Invariant: whoever is accepted was still welcome in that very tick. A look at
 // the session may be older than what the log has said of it meanwhile; then it is looked at again.
 import type { Identity } from '../auth/authenticator.ts'
+import { userScope } from '../model/scope.ts'
 import { AppError, unavailable } from '../errors.ts'
-import { userScope, type Control, type LogEntry } from '../model/event.ts'
+import { type Control, type LogEntry } from '../model/event.ts'
 import type { CloseReason } from '../model/frames.ts'
 import type { SocketDeps } from './connection-handle.ts'
 

@@ -8,8 +8,9 @@ import { selectLiveSessions } from '../db/users/sessions.ts'
 import { AppError, messageOf } from '../errors.ts'
 import { ConnectRateLimiter } from '../limits/connect-rate-limiter.ts'
 import { HandshakeLimiter } from '../limits/handshake-limiter.ts'
+import { idOf, isUserScope } from '../model/scope.ts'
 import type { RatePolicy } from '../limits/policies.ts'
-import { idOf, type LogEntry } from '../model/event.ts'
+import type { LogEntry } from '../model/event.ts'
 import { closeCodes, subprotocol, type CloseReason } from '../model/frames.ts'
 import type { SocketDeps, SocketsDeps } from './connection-handle.ts'
 import { Connection, type ConnectionRegistry } from './connection.ts'
@@ -235,7 +236,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
   }
 
   #onControl(entry: LogEntry): void {
-    if (!entry.scope.startsWith('user:')) return
+    if (!isUserScope(entry.scope)) return
     const own = this.#ofUser.get(idOf(entry.scope))
     for (const connection of own ?? []) connection.onControl(entry)
   }

@@ -6,7 +6,8 @@
 //        waiting ◀──▶ catching-up ──▶ live ──▶ over
 //           ▲                          │        ▲
 //           └──── connection parked ───┘        └── revoked, resync, unsub, replaced, closed
-import type { LogEntry, Scope } from '../model/event.ts'
+import type { Scope } from '../model/scope.ts'
+import type { LogEntry } from '../model/event.ts'
 import { formatCursor } from '../model/event.ts'
 import type { Framed } from '../db/log/feed.ts'
 import { isTransient } from '../errors.ts'

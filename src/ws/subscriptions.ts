@@ -1,8 +1,10 @@
 // The scopes one connection follows: joining them at a cursor, leaving them, and bringing on those that are behind,
 // one after another, so that a connection holds one page of the log at a time.
 import type { Identity } from '../auth/authenticator.ts'
-import { joinScopes, maxReplayEntries, parseScope, snapshotPath } from '../domain/sync.ts'
-import { formatCursor, parseCursor, shardOf, type Scope } from '../model/event.ts'
+import { parseScope } from '../model/scope.ts'
+import { shardOf, type Scope } from '../model/scope.ts'
+import { joinScopes, maxReplayEntries, snapshotPath } from '../domain/sync.ts'
+import { formatCursor, parseCursor } from '../model/event.ts'
 import type { Rid, ResyncReason } from '../model/frames.ts'
 import type { ConnectionHandle, SocketDeps } from './connection-handle.ts'
 import { limits } from './protocol.ts'
@@ -20,7 +22,7 @@ export class Subscriptions {
   /** @throws AppError `unavailable`. */
   async join(rid: Rid, text: string, cursorText: string | null, { actor }: Identity): Promise<void> {
     const { outlet, deps } = this
-    const scope = parseScope(text, actor)
+    const scope = parseScope(text, actor.userId)
     const cursor = cursorText === null ? null : parseCursor(cursorText)
     if (!scope || (cursorText !== null && cursor?.shard !== shardOf(scope)))
       return outlet.error('bad_frame', rid)
@@ -53,7 +55,7 @@ export class Subscriptions {
   }
 
   leave(rid: Rid, text: string, { actor }: Identity): void {
-    const scope = parseScope(text, actor)
+    const scope = parseScope(text, actor.userId)
     if (!scope) return this.outlet.error('bad_frame', rid)
     this.#held.get(scope)?.end()
     this.#held.delete(scope)

@@ -1,8 +1,9 @@
 // What one append writes: numbers, versions, frames, quiet entries; and that appends to several shards at once
 // never deadlock.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { shardOf, type Scope } from '../../src/model/scope.ts'
 import { append, ensureEpoch, readHeads, readScopeFrames, readShard } from '../../src/db/log/feed.ts'
-import { formatCursor, maxFrameBytes, shardOf, type Entry, type Scope } from '../../src/model/event.ts'
+import { formatCursor, maxFrameBytes, type Entry } from '../../src/model/event.ts'
 import { seed, randomOf } from './seed.ts'
 import { commit, entryOf, openWorld, scopeOf, type World } from './world.ts'
 

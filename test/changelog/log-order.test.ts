@@ -2,9 +2,9 @@
 // runs over two logs while a reader polls: ours, and the mutant everybody writes first (a bigserial id, polled).
 // The judge must acquit the one and convict the other.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { shardCount } from '../../src/model/scope.ts'
 import type { Tx } from '../../src/db/client.ts'
 import { append, readHeads, readShard } from '../../src/db/log/feed.ts'
-import { shardCount } from '../../src/model/event.ts'
 import { flawless, judge, type Heard } from './ledger.ts'
 import { randomOf, seed } from './seed.ts'
 import { entryOf, openWorld, readWholeLog, scopeOf, type World } from './world.ts'

@@ -1,6 +1,6 @@
 // Deleting an account: what goes, what stays, and who is told.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
-import { projectScope, userScope, type Scope } from '../../src/model/event.ts'
+import { projectScope, userScope, type Scope } from '../../src/model/scope.ts'
 import type { Task } from '../../src/model/task.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'

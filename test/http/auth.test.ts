@@ -1,6 +1,6 @@
 // Registration and sign-in over HTTP: answers, what the log says, and what an attacker learns.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { projectScope, userScope } from '../../src/model/event.ts'
+import { projectScope, userScope } from '../../src/model/scope.ts'
 import type { SessionAnswer } from '../../src/model/user.ts'
 import { startWorld, testPassword, type World } from '../support/world.ts'
 

@@ -1,7 +1,7 @@
 // PostgreSQL dropping every connection under load, seen by clients: 503 with Retry-After, never a hang, and with
 // its Idempotency-Key each write happens exactly once however often it was repeated.
+import { projectScope } from '../../src/model/scope.ts'
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { projectScope } from '../../src/model/event.ts'
 import type { Task } from '../../src/model/task.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 

@@ -1,7 +1,7 @@
 // Repeats of a write with its Idempotency-Key: the stored answer word for word, to who may still read what it is about,
 // for every route that takes a key; and what keeping the answers costs.
+import { projectScope } from '../../src/model/scope.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { projectScope } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import type { Task } from '../../src/model/task.ts'
 import { routesOf } from '../support/routes.ts'

@@ -1,6 +1,7 @@
 // Members over HTTP: who is added, changed and removed, what the log says of it, and where their access ends.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { projectScope, userScope, type LogEntry, type Scope } from '../../src/model/event.ts'
+import { projectScope, userScope, type Scope } from '../../src/model/scope.ts'
+import type { LogEntry } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'

@@ -1,7 +1,7 @@
 // Who may do what with projects, members and shares, as one table: each cell is one request by one person in a
 // project of its own. What is refused leaves nothing in the log, and 404 is the 404 of a random id.
+import { projectScope } from '../../src/model/scope.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { projectScope } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import { newId } from '../../src/model/scalar.ts'
 import type { Task } from '../../src/model/task.ts'

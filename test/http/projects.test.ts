@@ -1,6 +1,7 @@
 // Projects over HTTP: each rule as its answer and the entries it leaves in the log.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { projectScope, userScope, type LogEntry } from '../../src/model/event.ts'
+import { projectScope, userScope } from '../../src/model/scope.ts'
+import type { LogEntry } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { startWorld, type Answer, type Person, type World } from '../support/world.ts'

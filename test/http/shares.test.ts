@@ -1,6 +1,7 @@
 // Single shares over HTTP: told to the task's project and to the person, in both directions.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { projectScope, userScope, type LogEntry } from '../../src/model/event.ts'
+import { projectScope, userScope } from '../../src/model/scope.ts'
+import type { LogEntry } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import { newId } from '../../src/model/scalar.ts'
 import type { Task } from '../../src/model/task.ts'

@@ -1,7 +1,7 @@
 // The log over HTTP: pages of several scopes, waiting for what comes, and what ends the waiting.
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
-import { userScope, type Scope } from '../../src/model/event.ts'
+import { userScope, type Scope } from '../../src/model/scope.ts'
 import { durationOf, eventually, expectWithin } from '../support/eventually.ts'
 import { startWorld, type Answer, type Person, type World } from '../support/world.ts'
 import { addMember, entry, makeProject, say, sayMany } from '../ws/voice.ts'

@@ -1,6 +1,6 @@
 // Who may do what with a task, who hears of it, and that nothing tells a stranger anything.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { projectScope, userScope } from '../../src/model/event.ts'
+import { projectScope, userScope } from '../../src/model/scope.ts'
 import type { Project } from '../../src/model/project.ts'
 import type { Task } from '../../src/model/task.ts'
 import { callsOf, entriesOf, frameOf, pointersOf, watching, type Calls } from '../support/tasks.ts'

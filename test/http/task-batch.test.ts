@@ -1,6 +1,6 @@
 // Many tasks in one request: all or nothing, in order, with pointers to what is wrong.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { projectScope } from '../../src/model/event.ts'
+import { projectScope } from '../../src/model/scope.ts'
 import type { Task } from '../../src/model/task.ts'
 import { callsOf, pointersOf, watching, type Calls } from '../support/tasks.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'

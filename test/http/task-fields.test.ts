@@ -1,9 +1,9 @@
 // Every writable field of a task, taken from the list in the model, through every way it is written and shown: what
 // is forgotten for one field in the INSERT, the UPDATE, the content version, the told changes, a read or the client's
 // overlay fails here by the field's name. A new field needs a sample here, or this file does not compile.
+import { projectScope } from '../../src/model/scope.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { overlay, type Change, type PendingWrite } from '../../packages/client/src/outbox/overlay.ts'
-import { projectScope } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import {
   taskDefaults,

@@ -1,6 +1,6 @@
 // Moving tasks: their order in a project, and from one project into another.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { projectScope, userScope } from '../../src/model/event.ts'
+import { projectScope, userScope } from '../../src/model/scope.ts'
 import type { Project } from '../../src/model/project.ts'
 import type { Task } from '../../src/model/task.ts'
 import { callsOf, entriesOf, frameOf, pointersOf, watching, type Calls } from '../support/tasks.ts'

@@ -1,6 +1,6 @@
 // Tasks under simultaneous requests: one effect a key, one winner a version, trees that stay trees.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { projectScope } from '../../src/model/event.ts'
+import { projectScope } from '../../src/model/scope.ts'
 import type { Task } from '../../src/model/task.ts'
 import { callsOf, entriesOf, type Calls } from '../support/tasks.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'

@@ -1,6 +1,6 @@
 // Tasks one at a time: each rule as its answer and the entries it leaves in the log.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { projectScope } from '../../src/model/event.ts'
+import { projectScope } from '../../src/model/scope.ts'
 import type { Task } from '../../src/model/task.ts'
 import { callsOf, entriesOf, frameOf, pointersOf, watching, type Calls } from '../support/tasks.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Tx } from '../../src/db/client.ts'
 import { selectUsersByText } from '../../src/db/users/users.ts'
-import { userScope } from '../../src/model/event.ts'
+import { userScope } from '../../src/model/scope.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 

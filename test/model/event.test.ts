@@ -1,16 +1,8 @@
 // The log on the wire: cursors, shards, and frames that stay within their size.
 import { describe, expect, test } from 'bun:test'
 import * as fc from 'fast-check'
-import {
-  encodeBody,
-  formatCursor,
-  maxFrameBytes,
-  parseCursor,
-  projectScope,
-  shardCount,
-  shardOf,
-  type Entry,
-} from '../../src/model/event.ts'
+import { projectScope, shardCount, shardOf } from '../../src/model/scope.ts'
+import { encodeBody, formatCursor, maxFrameBytes, parseCursor, type Entry } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'
 
 describe('a cursor', () => {

@@ -1,6 +1,7 @@
 // What scenarios about tasks say over and over.
 import { expect } from 'bun:test'
-import { projectScope, type LogEntry, type Scope } from '../../src/model/event.ts'
+import { projectScope, type Scope } from '../../src/model/scope.ts'
+import type { LogEntry } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import type { Task } from '../../src/model/task.ts'
 import { createSemaphore } from '../../src/async/semaphore.ts'

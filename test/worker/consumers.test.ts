@@ -7,8 +7,9 @@ import { ensureEpoch, readHeads, readShard, type Heads } from '../../src/db/log/
 import { insertPositions } from '../../src/db/log/consumers.ts'
 import { writeAsSystem } from '../../src/domain/write.ts'
 import { unavailable } from '../../src/errors.ts'
+import { projectScope, shardOf } from '../../src/model/scope.ts'
 import { createLog } from '../../src/log.ts'
-import { projectScope, shardOf, type LogEntry } from '../../src/model/event.ts'
+import type { LogEntry } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'
 import {
   ShardConsumer,

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Value } from '@sinclair/typebox/value'
 import { writeAsSystem } from '../../src/domain/write.ts'
-import { projectScope } from '../../src/model/event.ts'
+import { projectScope } from '../../src/model/scope.ts'
 import { Notification } from '../../src/model/notification.ts'
 import type { Worker } from '../../src/worker/runner.ts'
 import { prepared } from '../support/tasks.ts'

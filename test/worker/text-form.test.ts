@@ -1,8 +1,8 @@
 // Rows of the version before are brought into the one form of text in bounded steps, while servers of both versions
 // write: everything is found, nothing is lost, members hear of what they can see, and a second run has nothing to do.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { projectScope, userScope } from '../../src/model/scope.ts'
 import { createLog } from '../../src/log.ts'
-import { projectScope, userScope } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'
 import type { Task } from '../../src/model/task.ts'
 import { bringNamesIntoForm, bringTasksIntoForm } from '../../src/worker/loops/text-form.ts'

@@ -2,8 +2,8 @@
 // time, and who is behind while PostgreSQL goes away keeps its place.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
+import type { Scope } from '../../src/model/scope.ts'
 import { unavailable } from '../../src/errors.ts'
-import type { Scope } from '../../src/model/event.ts'
 import { eventually } from '../support/eventually.ts'
 import { openSocket, type Frame } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'

@@ -1,7 +1,7 @@
 // Clients that come and go while some 500 entries a second are written: in every session each visible number is heard
 // exactly once, in order, from the cursor it began at. The judge is the table `feed`.
+import { projectScope, type Scope } from '../../src/model/scope.ts'
 import { expect, test } from 'bun:test'
-import { projectScope, type Scope } from '../../src/model/event.ts'
 import { randomOf, seed } from '../changelog/seed.ts'
 import { eventually } from '../support/eventually.ts'
 import { openSocket, type Frame, type TestSocket } from '../support/socket.ts'

@@ -2,8 +2,8 @@
 // plain word that it cannot be told.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
+import { projectScope, shardOf, type Scope } from '../../src/model/scope.ts'
 import { dropStream, streamKey } from '../../src/changelog/stream.ts'
-import { projectScope, shardOf, type Scope } from '../../src/model/event.ts'
 import { randomOf, seed } from '../changelog/seed.ts'
 import { openSocket, type Frame } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'

@@ -1,8 +1,9 @@
 // Who loses access hears nothing of what comes after, on every process and also not by replay; who gets it back begins
 // anew. Scopes of persons are their own.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { userScope, type Scope } from '../../src/model/scope.ts'
 import type { RunningServer } from '../../src/app/compose.ts'
-import { userScope, type LogEntry, type Scope } from '../../src/model/event.ts'
+import type { LogEntry } from '../../src/model/event.ts'
 import { randomOf, seed } from '../changelog/seed.ts'
 import { eventually } from '../support/eventually.ts'
 import { openSocket, type Frame, type TestSocket } from '../support/socket.ts'

@@ -1,8 +1,8 @@
 // Clients that stop reading: what is unsent stays bounded, nobody else notices, and whoever reads on in time has
 // missed nothing.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import type { Scope } from '../../src/model/scope.ts'
 import type { RunningServer } from '../../src/app/compose.ts'
-import type { Scope } from '../../src/model/event.ts'
 import { Connection, type Socket } from '../../src/ws/connection.ts'
 import { HandshakeLimiter } from '../../src/limits/handshake-limiter.ts'
 import { Presence } from '../../src/ws/presence/presence.ts'

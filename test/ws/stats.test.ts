@@ -1,7 +1,7 @@
 // What a process counts of its live data, where the metrics read it.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
-import type { Scope } from '../../src/model/event.ts'
+import type { Scope } from '../../src/model/scope.ts'
 import { eventually } from '../support/eventually.ts'
 import { openRaw } from '../support/raw-socket.ts'
 import { openSocket } from '../support/socket.ts'

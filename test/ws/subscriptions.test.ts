@@ -2,7 +2,7 @@
 import { expect, test } from 'bun:test'
 import { Hub } from '../../src/changelog/follower/hub.ts'
 import { newLiveStats } from '../../src/changelog/live-stats.ts'
-import { projectScope, shardOf } from '../../src/model/event.ts'
+import { projectScope, shardOf } from '../../src/model/scope.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { HandshakeLimiter } from '../../src/limits/handshake-limiter.ts'
 import type { ConnectionHandle, SocketDeps } from '../../src/ws/connection-handle.ts'

@@ -1,6 +1,7 @@
 // Writes to the log through the one write path, without the rows behind it: fast, and any number a second.
 import { writeAsSystem, type SystemWriteDeps } from '../../src/domain/write.ts'
-import { projectScope, type Entry, type Scope } from '../../src/model/event.ts'
+import { projectScope, type Scope } from '../../src/model/scope.ts'
+import type { Entry } from '../../src/model/event.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Person, World } from '../support/world.ts'
 

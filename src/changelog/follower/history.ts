@@ -1,8 +1,8 @@
 // The log for those who are behind. A crowd that comes back at once reads the same pieces of it, once and a few at a
 // time, however large the frames are. Invariant: a page says up to which number nothing of the scope is missing with it.
 import type { CallerDatabase } from '../../db/client.ts'
+import type { Scope } from '../../model/scope.ts'
 import { keepsAfter, readScopeFrames, readShardFrames, type Framed } from '../../db/log/feed.ts'
-import type { Scope } from '../../model/event.ts'
 import { FairQueue } from '../../limits/fair-queue.ts'
 import { readStreamed, type ReplayDeps } from './read-log.ts'
 import type { Ring } from './ring.ts'

@@ -1,9 +1,10 @@
 // How a process follows the log, in one class for servers and workers: the tail admits entries in order, the ring keeps
 // the last of them, the hub publishes them to subscribers, and the history reads what a subscriber has missed.
 // Invariant: when a listener or subscriber receives an entry, the positions and the ring include it already.
+import type { Scope } from '../../model/scope.ts'
 import type { CallerDatabase, Database, DatabaseCalls } from '../../db/client.ts'
 import type { Log } from '../../log.ts'
-import type { LogEntry, Scope } from '../../model/event.ts'
+import type { LogEntry } from '../../model/event.ts'
 import type { Redis, RedisConnection } from '../../redis/connection.ts'
 import { newReplayCounts, type LiveStats } from '../live-stats.ts'
 import { History } from './history.ts'

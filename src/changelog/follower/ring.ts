@@ -1,6 +1,7 @@
 // The last entries of each shard in memory, so that most who resume cost neither Redis nor PostgreSQL anything.
 // Invariant: what a shard holds is contiguous and ends with the last entry appended.
-import { shardCount, type LogEntry } from '../../model/event.ts'
+import { shardCount } from '../../model/scope.ts'
+import type { LogEntry } from '../../model/event.ts'
 import { bytesOf } from '../stream-entry.ts'
 
 interface Slots {

@@ -1,17 +1,15 @@
 // The log in PostgreSQL: appending to it, reading it, its heads and its partitions. Invariant: within a shard,
 // numbers are contiguous and in commit order, because `append` is the last statement of its transaction and
 // holds the shard's head row until commit.
+import { shardCount, shardOf, type Scope } from '../../model/scope.ts'
 import { AppError } from '../../errors.ts'
 import {
   encodeBody,
   formatCursor,
   maxLoudEntries,
-  shardCount,
-  shardOf,
   withoutLongTexts,
   type Entry,
   type LogEntry,
-  type Scope,
 } from '../../model/event.ts'
 import type { Queryable, Tx } from '../client.ts'
 

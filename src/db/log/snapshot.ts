@@ -1,6 +1,7 @@
 // The tasks a snapshot is made of.
 import type { Task } from '../../model/task.ts'
-import type { Position, Scope } from '../../model/event.ts'
+import type { Scope } from '../../model/scope.ts'
+import type { Position } from '../../model/event.ts'
 import type { Queryable, Tx } from '../client.ts'
 import { taskColumns } from '../tasks/tasks.ts'
 

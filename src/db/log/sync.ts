@@ -1,5 +1,5 @@
 // What joining scopes needs to know of them, of many by one statement.
-import type { Scope } from '../../model/event.ts'
+import type { Scope } from '../../model/scope.ts'
 import type { Queryable, Tx } from '../client.ts'
 import { notInstalled, type Framed } from './feed.ts'
 import type { ProjectAccessRow } from '../projects/projects.ts'

@@ -9,7 +9,7 @@ import {
   type NotificationRow,
 } from '../../db/notifications/notifications.ts'
 import { notFound } from '../../errors.ts'
-import { userScope } from '../../model/event.ts'
+import { userScope } from '../../model/scope.ts'
 import type { Notification } from '../../model/notification.ts'
 import { listed, type Listed, type Slice } from '../../model/page.ts'
 import { ownSubject } from '../subject.ts'

@@ -13,8 +13,9 @@ import {
   type MemberRow,
 } from '../../db/projects/members.ts'
 import { updateMemberCount, type ProjectRow } from '../../db/projects/projects.ts'
+import { projectScope } from '../../model/scope.ts'
 import { AppError, notFound } from '../../errors.ts'
-import { projectScope, type Entry, type EventType } from '../../model/event.ts'
+import { type Entry, type EventType } from '../../model/event.ts'
 import type { Member, MemberRole, NewMember } from '../../model/project.ts'
 import type { Listed, Slice } from '../../model/page.ts'
 import { requireNotArchived, requireNotInbox, authorizeProject, lockProjectFor } from '../access.ts'

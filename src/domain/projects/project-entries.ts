@@ -1,6 +1,7 @@
 // What the log says of projects: their entries, and what people are told of their access to them.
 import type { ProjectRow } from '../../db/projects/projects.ts'
-import { projectScope, userScope, type Changes, type Entry, type EventType } from '../../model/event.ts'
+import { projectScope, userScope } from '../../model/scope.ts'
+import { type Changes, type Entry, type EventType } from '../../model/event.ts'
 import type { MemberRole, ProjectEntry } from '../../model/project.ts'
 
 /** What a client can write, in the order changes are told. */

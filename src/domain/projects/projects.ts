@@ -12,8 +12,9 @@ import {
   updateProject as updateProjectRow,
   type ProjectRow,
 } from '../../db/projects/projects.ts'
+import { projectScope, userScope } from '../../model/scope.ts'
 import { lockProjectTasks, selectSharesOfProject } from '../../db/tasks/shares.ts'
-import { projectScope, userScope, type Entry } from '../../model/event.ts'
+import type { Entry } from '../../model/event.ts'
 import {
   toColor,
   type MemberRole,

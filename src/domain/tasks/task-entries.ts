@@ -1,6 +1,7 @@
 // What the log says of tasks. Members hear of a task in its project's scope, each person it is shared with in
 // their own: one entry to each.
-import { projectScope, userScope, type Entry, type EventType, type Scope } from '../../model/event.ts'
+import { type Scope, isProjectScope, projectScope, userScope } from '../../model/scope.ts'
+import { type Entry, type EventType } from '../../model/event.ts'
 import type { Task } from '../../model/task.ts'
 import { changesBetween, fieldsHeld } from './task-fields.ts'
 
@@ -64,7 +65,7 @@ export const taskMoved = (before: Task, after: Task, sharees: string[], actorId:
 
 /** The project scope whose position an answer carries: the tasks' one project, or none. */
 export const cursorScopeOf = (entries: Entry[]): Scope | null => {
-  const scopes = new Set(entries.map((entry) => entry.scope).filter((scope) => scope.startsWith('project:')))
+  const scopes = new Set(entries.map((entry) => entry.scope).filter(isProjectScope))
   const [only] = scopes
   return scopes.size === 1 && only ? only : null
 }

@@ -12,8 +12,9 @@ import {
   type LockedTaskRow,
   type TaskUpdate,
 } from '../../db/tasks/tasks.ts'
+import { projectScope, userScope } from '../../model/scope.ts'
 import { AppError, invalid } from '../../errors.ts'
-import { projectScope, userScope, type Entry } from '../../model/event.ts'
+import type { Entry } from '../../model/event.ts'
 import type { Share, Task, TaskMove } from '../../model/task.ts'
 import { requireNotArchived } from '../access.ts'
 import { authorize, can } from '../actor.ts'

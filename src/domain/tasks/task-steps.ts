@@ -16,8 +16,8 @@ import {
   type LockedTaskRow,
   type ProjectPlacement,
 } from '../../db/tasks/tasks.ts'
+import { projectScope } from '../../model/scope.ts'
 import { AppError, invalid } from '../../errors.ts'
-import { projectScope } from '../../model/event.ts'
 import { newId } from '../../model/scalar.ts'
 import { maxDepth, type NewTask, type Task, type TaskFields } from '../../model/task.ts'
 import { requireNotArchived } from '../access.ts'

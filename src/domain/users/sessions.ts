@@ -18,8 +18,9 @@ import {
 import { selectCredentialsById } from '../../db/users/users.ts'
 import { writeFor, type WriteDeps } from '../write.ts'
 import { AppError, notFound } from '../../errors.ts'
+import { userScope } from '../../model/scope.ts'
 import type { Actor } from '../../model/actor.ts'
-import { userScope, type Control, type Entry } from '../../model/event.ts'
+import { type Control, type Entry } from '../../model/event.ts'
 import { newId } from '../../model/scalar.ts'
 import { accessTokenSeconds, type Session, type SessionAnswer, type User } from '../../model/user.ts'
 

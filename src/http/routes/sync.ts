@@ -6,8 +6,9 @@ import type { Authenticator } from '../../auth/authenticator.ts'
 import type { LogFollower } from '../../changelog/follower/log-follower.ts'
 import type { LiveStats } from '../../changelog/live-stats.ts'
 import { heavy, type CallerDatabase, type Tx } from '../../db/client.ts'
+import { parseScope } from '../../model/scope.ts'
 import { readScopePage } from '../../db/log/sync.ts'
-import { joinScopes, parseScope, snapshotPath, type Joined } from '../../domain/sync.ts'
+import { joinScopes, snapshotPath, type Joined } from '../../domain/sync.ts'
 import { AppError, notFound } from '../../errors.ts'
 import { authenticate, guarded, signedIn } from '../guard.ts'
 import { News } from '../news.ts'
@@ -15,8 +16,9 @@ import { Cursors, listOf, Repeatable, Whole } from '../query.ts'
 import { contextOf } from '../request-context.ts'
 import { respond } from '../response.ts'
 import type { Waiters } from '../../limits/waiters.ts'
+import { shardOf, type Scope } from '../../model/scope.ts'
 import type { Actor } from '../../model/actor.ts'
-import { formatCursor, parseCursor, shardOf, type Position, type Scope } from '../../model/event.ts'
+import { formatCursor, parseCursor, type Position } from '../../model/event.ts'
 import { Problem } from '../../model/problem.ts'
 import { SyncAnswer } from '../../model/sync.ts'
 
@@ -83,7 +85,7 @@ interface Wanted {
 const pair = (actor: Actor, scopes: string[], cursors: string[]): Wanted[] => {
   if (scopes.length !== cursors.length) throw new AppError('bad_cursor', 'Give one cursor for each scope')
   const wanted = scopes.map((text, index) => {
-    const scope = parseScope(text, actor)
+    const scope = parseScope(text, actor.userId)
     if (!scope) throw notFound()
     const cursor = parseCursor(cursors[index]!)
     if (cursor?.shard !== shardOf(scope)) throw new AppError('bad_cursor')

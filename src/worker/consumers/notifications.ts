@@ -3,6 +3,7 @@
 // And telling projects what their members changed of themselves.
 import type { Tx } from '../../db/client.ts'
 import { insertNotifications, type NotificationRow } from '../../db/notifications/notifications.ts'
+import { idOf, isProjectScope, userScope } from '../../model/scope.ts'
 import {
   lockForReading,
   selectNotifiable,
@@ -10,7 +11,7 @@ import {
   type TaskPeople,
 } from '../../db/notifications/recipients.ts'
 import { toNotification } from '../../domain/notifications/inbox.ts'
-import { idOf, userScope, type Entry, type LogEntry } from '../../model/event.ts'
+import { type Entry, type LogEntry } from '../../model/event.ts'
 import type { NotificationKind } from '../../model/notification.ts'
 import type { Consumer } from '../engine/shard-consumer.ts'
 import { isProfileChange, personIn, memberUpdatesOf } from './profile-changes.ts'
@@ -55,18 +56,18 @@ export const notificationCreated = (row: NotificationRow): Entry => ({
 /** What an entry may be a cause of. A change is told in several scopes and is a cause in exactly one of them. */
 const kindsOf = ({ type, scope, version, changes, entityId }: LogEntry): NotificationKind[] => {
   if (entityId === null || !changes) return []
-  const isProjectScope = scope.startsWith('project:')
+  const isOfProject = isProjectScope(scope)
   // A task that moved is created anew in its project, with a version above 1 and nothing new to its people.
   if (type === 'task.created')
-    return isProjectScope && version === 1 && changes['assigneeId']?.to ? ['assigned'] : []
-  if (type === 'task.updated' && isProjectScope) {
+    return isOfProject && version === 1 && changes['assigneeId']?.to ? ['assigned'] : []
+  if (type === 'task.updated' && isOfProject) {
     const isAssigned = Boolean(changes['assigneeId']?.to)
     const isCompleted = changes['status']?.to === 'done'
     return [...(isAssigned ? (['assigned'] as const) : []), ...(isCompleted ? (['completed'] as const) : [])]
   }
   // A changed permission is told as another share.added.
   if (type === 'share.added')
-    return !isProjectScope && (changes['permission']?.from ?? null) === null ? ['shared'] : []
+    return !isOfProject && (changes['permission']?.from ?? null) === null ? ['shared'] : []
   return type === 'member.added' ? ['project_invited'] : []
 }
 

@@ -2,8 +2,9 @@
 // projects have not.
 import { selectMemberships } from '../../db/projects/members.ts'
 import type { Tx } from '../../db/client.ts'
+import { projectScope } from '../../model/scope.ts'
 import { toMember } from '../../domain/projects/members.ts'
-import { projectScope, type Entry, type LogEntry } from '../../model/event.ts'
+import { type Entry, type LogEntry } from '../../model/event.ts'
 
 /** What of an account its memberships show to all members: not its address. */
 const shown = ['name', 'avatarUrl']

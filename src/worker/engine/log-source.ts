@@ -1,7 +1,7 @@
 // The log as consumers read it: known up to the follower's positions, read from memory, the stream or PostgreSQL, and
 // awaited without polling.
+import { shardCount } from '../../model/scope.ts'
 import type { LogFollower } from '../../changelog/follower/log-follower.ts'
-import { shardCount } from '../../model/event.ts'
 import type { LogSource } from './shard-consumer.ts'
 
 export type Followed = Pick<LogFollower, 'epoch' | 'onAdvance' | 'positions' | 'read'>

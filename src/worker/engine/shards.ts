@@ -1,9 +1,9 @@
 // Dividing the shards among the workers. Each holds as many as are fair, takes what is free, gives back what is
 // too much, and four times a second looks how many share. Invariants: in this process a shard is worked on by one run
 // at a time, and only under a lease; a lost session stops all runs at once.
+import { shardCount } from '../../model/scope.ts'
 import type { Leases } from '../../db/leases.ts'
 import type { Log } from '../../log.ts'
-import { shardCount } from '../../model/event.ts'
 import { loop } from '../loops/loop.ts'
 
 export interface ShardsOptions {

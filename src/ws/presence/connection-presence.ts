@@ -1,7 +1,8 @@
 // Which places one connection watches, and what it signals. Bounded by the number of watches; what a parked
 // connection misses of presence it is told anew, signals are gone.
+import { parsePresenceKey, type PresenceKey } from '../../model/scope.ts'
 import type { Identity } from '../../auth/authenticator.ts'
-import { findPlace, parsePresenceKey, type PresenceKey } from '../../domain/presence.ts'
+import { findPlace } from '../../domain/presence.ts'
 import type { Rid } from '../../model/frames.ts'
 import { asciiJson } from '../../model/text.ts'
 import type { ConnectionHandle, SocketDeps } from '../connection-handle.ts'

@@ -1,11 +1,12 @@
 // The connections of this process that watch one place. Invariant: whoever is in has been found a reader by a look
 // that began while the room listened to the place's project, and nothing the log said since then puts it in doubt.
 // A watch in doubt hears nothing until it was looked at again.
-import { findPlace, type PresenceKey } from '../../domain/presence.ts'
+import { findPlace } from '../../domain/presence.ts'
 import { isTransient, unavailable } from '../../errors.ts'
+import { projectScope, taskKey, type PresenceKey } from '../../model/scope.ts'
 import type { Subscriber } from '../../changelog/follower/hub.ts'
 import type { Actor } from '../../model/actor.ts'
-import { projectScope, type LogEntry } from '../../model/event.ts'
+import type { LogEntry } from '../../model/event.ts'
 import type { SocketsDeps } from '../connection-handle.ts'
 import type { ErrorFrameCode } from '../protocol.ts'
 
@@ -97,7 +98,7 @@ export class PresenceRoom implements Subscriber {
       const { control } = entry
       if (control?.kind === 'delete') this.#doubtAll()
       else if (control?.kind === 'revoke') this.#doubtAll(control.userId)
-      else if (this.key === `task:${entry.entityId}`) {
+      else if (entry.entityId !== null && this.key === taskKey(entry.entityId)) {
         if (entry.type === 'task.deleted') this.#doubtAll()
         else if (entry.type === 'share.removed') this.#doubtAll(entry.changes?.['userId']?.from)
       }

@@ -1,6 +1,6 @@
 // Who is at one place, as this process knows it: its own people and what other processes said of theirs. Only the
 // clock comes from outside. Bounded: above `maxListed` people nobody is named any more, there is only a count.
-import type { PresenceKey } from '../../domain/presence.ts'
+import type { PresenceKey } from '../../model/scope.ts'
 import type { SocketTimings, PresenceFrame } from '../protocol.ts'
 
 /** Above this many people at a place, a count only. */

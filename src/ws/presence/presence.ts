@@ -1,6 +1,6 @@
 // Presence and signals of this process: its rooms, what they tell their watchers, and what processes tell each other
 // over the bus. Nothing of it is stored or logged. Without Redis everybody sees who is on the same process.
-import type { PresenceKey } from '../../domain/presence.ts'
+import type { PresenceKey } from '../../model/scope.ts'
 import type { Actor } from '../../model/actor.ts'
 import { newId } from '../../model/scalar.ts'
 import type { SocketsDeps } from '../connection-handle.ts'

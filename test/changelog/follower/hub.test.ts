@@ -1,7 +1,8 @@
 // Fan-out within a process: order, controls first, and not keeping the process from everything else.
 import { expect, test } from 'bun:test'
 import { Hub, type DeferrableSubscriber } from '../../../src/changelog/follower/hub.ts'
-import { projectScope, type Control, type LogEntry, type Scope } from '../../../src/model/event.ts'
+import { projectScope, type Scope } from '../../../src/model/scope.ts'
+import { type Control, type LogEntry } from '../../../src/model/event.ts'
 import { eventually } from '../../support/eventually.ts'
 
 const scope = projectScope('a')

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { LogFollower } from '../../../src/changelog/follower/log-follower.ts'
 import { newLiveStats } from '../../../src/changelog/live-stats.ts'
 import { ensureEpoch } from '../../../src/db/log/feed.ts'
-import { shardOf } from '../../../src/model/event.ts'
+import { shardOf } from '../../../src/model/scope.ts'
 import { eventually } from '../../support/eventually.ts'
 import { commit, entryOf, log, openWorld, scopeOf, type World } from '../world.ts'
 
