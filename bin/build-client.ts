@@ -65,11 +65,11 @@ const writeTypes = async (): Promise<void> => {
       join(sources, 'client', file),
       text
         .replaceAll(fromModel, `import type {$1} from '${up}model.ts'`)
-        .replaceAll(/'(?:\.\.\/)+src\/model\/text-form\.ts'/g, `'${up}model/text-form.ts'`),
+        .replaceAll(/'(?:\.\.\/)+src\/model\/([\w-]+\.ts)'/g, `'${up}model/$1'`),
     )
   }
   await Bun.write(join(sources, 'model.ts'), await declareModel(needed))
-  await cp(join(root, 'src', 'model', 'text-form.ts'), join(sources, 'model', 'text-form.ts'))
+  for (const file of bundled) await cp(join(root, 'src', 'model', file), join(sources, 'model', file))
   const compilerOptions = {
     noEmit: false,
     declaration: true,
@@ -101,6 +101,9 @@ const writeTypes = async (): Promise<void> => {
   ]
   await Bun.write(join(out, 'types', 'main.d.ts'), `${main.join('\n')}\n`)
 }
+
+/** Of the model, what the client runs: the other files are only types to it. */
+const bundled = ['task-fields.ts', 'text-form.ts']
 
 const fromModel = /import type \{([^}]*)\} from '(?:\.\.\/)+src\/model\/(\w+)\.ts'/g
 

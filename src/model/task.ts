@@ -1,93 +1,80 @@
 // Tasks and the shapes that write them. Overdue is derived from `dueAt` and `status`, never stored.
-import { Type, type Static } from '@sinclair/typebox'
+import { Kind, Type, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
 import { ClientId, Id, Instant, Nullable, Word } from './scalar.ts'
+import {
+  fieldNames,
+  optionalFields,
+  requiredFields,
+  taskFields,
+  type FieldDescription,
+  type FieldKind,
+  type FieldName,
+  type FieldValue,
+  type OptionalField,
+} from './task-fields.ts'
 import { Text } from './text.ts'
 import { Email } from './user.ts'
 
 /** In the order lists sort them. */
-export const statuses = ['todo', 'in_progress', 'done', 'cancelled'] as const
-export const Status = Word(...statuses)
+export const statuses = taskFields.status.words
 export type Status = (typeof statuses)[number]
 
 /** In the order lists sort them. */
-export const priorities = ['low', 'medium', 'high', 'urgent'] as const
-export const Priority = Word(...priorities)
+export const priorities = taskFields.priority.words
 export type Priority = (typeof priorities)[number]
 
 /** Deepest level of subtasks; a root is 1. */
 export const maxDepth = 3
 
-export const Title = Text({ minLength: 1, maxLength: 255, examples: ['Write the launch plan'] })
-export const Description = Text({ maxLength: 10_000 })
 export const Tag = Text({ minLength: 1, maxLength: 50, pathSegment: true, examples: ['docs'] })
 export const Tags = Type.Unsafe<string[]>(Type.Array(Tag, { maxItems: 20 }))
-export const Rank = Type.String({ description: 'Base-62 fractional key, compared by bytes' })
 
-export const Task = Type.Object(
-  {
-    id: Id(),
-    projectId: Id(),
-    parentId: Nullable(Id()),
-    title: Title,
-    description: Description,
-    status: Status,
-    priority: Priority,
-    assigneeId: Nullable(Id()),
-    creatorId: Nullable(Id()),
-    dueAt: Nullable(Instant()),
-    tags: Tags,
-    rank: Rank,
-    completedAt: Nullable(Instant()),
-    commentCount: Type.Integer({ minimum: 0 }),
-    attachmentCount: Type.Integer({ minimum: 0 }),
-    version: Type.Integer({ minimum: 1 }),
-    createdAt: Instant(),
-    updatedAt: Instant(),
-  },
-  { additionalProperties: false },
-)
+/** The schemas of values by kind, null aside. */
+const schemasByKind: Record<FieldKind, (field: FieldDescription) => TSchema> = {
+  id: () => Id(),
+  text: ({ minLength, maxLength = 0, examples }) =>
+    Text({
+      ...(minLength !== undefined && { minLength }),
+      maxLength,
+      ...(examples !== undefined && { examples }),
+    }),
+  word: ({ words = [] }) => Word(...words),
+  instant: () => Instant(),
+  tags: () => Tags,
+  rank: () => Type.String({ description: 'Base-62 fractional key, compared by bytes' }),
+  count: () => Type.Integer({ minimum: 0 }),
+  version: () => Type.Integer({ minimum: 1 }),
+}
+
+const orNull = (schema: TSchema): TSchema =>
+  schema[Kind] === 'Union' ? schema : Type.Union([schema, Type.Null()])
+
+const schemaOf = (name: FieldName): TSchema => {
+  const field: FieldDescription = taskFields[name]
+  const schema = schemasByKind[field.kind](field)
+  return field.default === null ? orNull(schema) : schema
+}
+
+type Properties<N extends FieldName> = { [F in N]: TUnsafe<FieldValue<F>> }
+
+const propertiesOf = <N extends FieldName>(names: readonly N[]): Properties<N> =>
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- schema and type follow from the same description
+  Object.fromEntries(names.map((name) => [name, schemaOf(name)])) as Properties<N>
+
+export const Task = Type.Object(propertiesOf(fieldNames), { additionalProperties: false })
 export type Task = Static<typeof Task>
 
-/** The fields a client may write. */
-export const writableFields = [
-  'title',
-  'description',
-  'status',
-  'priority',
-  'assigneeId',
-  'parentId',
-  'dueAt',
-  'tags',
-] as const satisfies (keyof Task)[]
+export const Status = Task.properties.status
+export const Priority = Task.properties.priority
 
-/** Their values after defaults and normalisation. */
-export type TaskFields = Pick<Task, (typeof writableFields)[number]>
-
-export const taskDefaults = {
-  description: '',
-  status: 'todo',
-  priority: 'medium',
-  assigneeId: null,
-  parentId: null,
-  dueAt: null,
-  tags: [],
-} satisfies Omit<TaskFields, 'title'>
-
-const optional = {
-  description: Type.Optional(Description),
-  status: Type.Optional(Status),
-  priority: Type.Optional(Priority),
-  assigneeId: Type.Optional(Nullable(Id())),
-  parentId: Type.Optional(Nullable(Id())),
-  dueAt: Type.Optional(Nullable(Instant())),
-  tags: Type.Optional(Tags),
-}
+const required = propertiesOf(requiredFields)
+const optional = Type.Partial(Type.Object(propertiesOf(optionalFields))).properties
 
 export const NewTask = Type.Object(
   {
     id: Type.Optional(ClientId('A UUIDv7 made by the client')),
     projectId: Type.Optional(Id('Default: the Inbox')),
-    title: Title,
+    ...required,
     ...optional,
   },
   { additionalProperties: false },
@@ -95,23 +82,21 @@ export const NewTask = Type.Object(
 export type NewTask = Static<typeof NewTask>
 
 /** PUT: absent fields take their defaults. */
-export const TaskReplacement = Type.Object({ title: Title, ...optional }, { additionalProperties: false })
+export const TaskReplacement = Type.Object({ ...required, ...optional }, { additionalProperties: false })
 export type TaskReplacement = Static<typeof TaskReplacement>
 
+type NullableProperties = { [F in OptionalField]: TUnsafe<FieldValue<F> | null> }
+
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as in propertiesOf
+const nullable = Object.fromEntries(
+  optionalFields.map((name) => [name, orNull(schemaOf(name))]),
+) as NullableProperties
+
 /** RFC 7396 merge patch: null sets the default. */
-export const TaskPatch = Type.Object(
-  {
-    title: Type.Optional(Title),
-    description: Type.Optional(Nullable(Description)),
-    status: Type.Optional(Nullable(Status)),
-    priority: Type.Optional(Nullable(Priority)),
-    assigneeId: Type.Optional(Nullable(Id())),
-    parentId: Type.Optional(Nullable(Id())),
-    dueAt: Type.Optional(Nullable(Instant())),
-    tags: Type.Optional(Nullable(Tags)),
-  },
-  { additionalProperties: false, minProperties: 1 },
-)
+export const TaskPatch = Type.Partial(Type.Object({ ...required, ...nullable }), {
+  additionalProperties: false,
+  minProperties: 1,
+})
 export type TaskPatch = Static<typeof TaskPatch>
 
 /** Where a task goes: before or after another, or last; default: within its project. */

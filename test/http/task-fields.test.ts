@@ -1,18 +1,22 @@
-// Every writable field of a task, taken from the list in the model, through every way it is written and shown: what
-// is forgotten for one field in the INSERT, the UPDATE, the content version, the told changes, a read or the client's
-// overlay fails here by the field's name. A new field needs a sample here, or this file does not compile.
+// Every writable field of a task, taken from its description in the model, through every way it is written and shown:
+// what is missing for one field in the table, the INSERT, the UPDATE, the content version, `changes`, a read, search or
+// the client's overlay fails here by the field's name. A new field needs a sample here, or this file does not compile.
 import { projectScope } from '../../src/model/scope.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { overlay, type Change, type PendingWrite } from '../../packages/client/src/outbox/overlay.ts'
 import type { Project } from '../../src/model/project.ts'
+import { columnOf, sqlTypes } from '../../src/db/tasks/task-columns.ts'
 import {
+  fieldNames,
+  rightFor,
+  searchedFields,
   taskDefaults,
-  TaskPatch,
-  TaskReplacement,
+  taskFields,
   writableFields,
-  type Task,
+  type FieldDescription,
   type TaskFields,
-} from '../../src/model/task.ts'
+} from '../../src/model/task-fields.ts'
+import { TaskPatch, TaskReplacement, type Task } from '../../src/model/task.ts'
 import { callsOf, entriesOf, frameOf, type Calls } from '../support/tasks.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 
@@ -91,6 +95,75 @@ test('the list of writable fields is that of every shape that writes them', () =
   expect(Object.keys(TaskPatch.properties).toSorted()).toEqual(sorted)
   expect(Object.keys(TaskReplacement.properties).toSorted()).toEqual(sorted)
   expect(Object.keys({ title: '', ...taskDefaults }).toSorted()).toEqual(sorted)
+})
+
+/** Columns that no reader of a task is shown. */
+const internalColumns = [
+  'content_version',
+  'document',
+  'due_rev',
+  'overdue_rev',
+  'title_key',
+  'words',
+  'words_version',
+]
+
+test('the table has exactly the described columns, with their types, nullability and defaults', async () => {
+  const columns = await world.server.deps.db.read(
+    (sql) => sql<{ name: string; type: string; isNullable: boolean; fallback: string | null }[]>`
+      select attname as name, format_type(atttypid, atttypmod) as type, not attnotnull as "isNullable",
+        pg_get_expr(adbin, adrelid) as fallback
+      from pg_attribute
+      left join pg_attrdef on adrelid = attrelid and adnum = attnum
+      where attrelid = 'tasks'::regclass and attnum > 0 and not attisdropped
+      order by attname`,
+  )
+  const longNames: Record<string, string> = { 'timestamptz(3)': 'timestamp(3) with time zone' }
+  /** A literal as PostgreSQL prints it. */
+  const literal = (value: FieldDescription['default']): string => {
+    if (typeof value === 'number') return `${value}`
+    return typeof value === 'string' ? `'${value}'::text` : "'{}'::text[]"
+  }
+  const described = fieldNames.map((name) => {
+    const { kind, default: value }: FieldDescription = taskFields[name]
+    const type = sqlTypes[kind]
+    return {
+      name: columnOf(name),
+      type: longNames[type] ?? type,
+      isNullable: value === null,
+      ...(value !== undefined && { fallback: value === null ? null : literal(value) }),
+    }
+  })
+  expect(columns.map(({ name }) => name).filter((name) => !internalColumns.includes(name))).toEqual(
+    described.map(({ name }) => name).toSorted(),
+  )
+  for (const field of described) expect(columns.find(({ name }) => name === field.name)).toMatchObject(field)
+})
+
+test('words of every searched field are found', async () => {
+  for (const field of searchedFields) {
+    const word = `w${crypto.randomUUID().replaceAll('-', '')}`
+    const value = taskFields[field].kind === 'tags' ? [word] : word
+    const task = await make({ title: 'Searched', [field]: value })
+    const path = `/api/tasks?projectId=${project.id}&search=${word}`
+    const { body } = await world.call('GET', path, { token: owner.token })
+    expect({ field, found: body.items.map(({ id }: Task) => id) }).toEqual({ field, found: [task.id] })
+  }
+})
+
+test('a field that takes a right of its own is refused to whom it is shared with', async () => {
+  const guest = await world.register()
+  const guarded = writableFields.filter((field) => rightFor(field) !== undefined)
+  expect(guarded).toContain('parentId')
+  for (const field of guarded) {
+    const task = await make()
+    await calls.call('POST', `/api/tasks/${task.id}/shares`, { userId: guest.id, permission: 'edit' })
+    const path = `/api/tasks/${task.id}`
+    const { refused, call } = callsOf(world, guest)
+    expect((await call('PATCH', path, { title: 'Helped' })).status).toBe(200)
+    const answer = await refused('PATCH', path, { [field]: samples[field][0] })
+    expect({ field, status: answer.status }).toEqual({ field, status: 403 })
+  }
 })
 
 for (const field of writableFields)

@@ -1,6 +1,6 @@
 // What PostgreSQL has at the end, in the shapes the clients hold.
 import type { Database } from '../../src/db/client.ts'
-import { taskColumns } from '../../src/db/tasks/tasks.ts'
+import { taskColumns } from '../../src/db/tasks/task-columns.ts'
 import type { Task } from '../../src/model/task.ts'
 import type { NotificationRow } from './compare.ts'
 

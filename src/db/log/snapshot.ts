@@ -3,7 +3,7 @@ import type { Task } from '../../model/task.ts'
 import type { Scope } from '../../model/scope.ts'
 import type { Position } from '../../model/event.ts'
 import type { Queryable, Tx } from '../client.ts'
-import { taskColumns } from '../tasks/tasks.ts'
+import { taskColumns, textBytes } from '../tasks/task-columns.ts'
 
 /** The last task of a page: tasks come by creation, then id, along an index. */
 export interface TaskPlace {
@@ -27,7 +27,7 @@ export const selectTasksAfter = (
   from (
     select id, sum(bytes) over so_far - bytes as before, lead(id) over so_far is not null as "hasNext"
     from (
-      select t.id, t.created_at, octet_length(t.title) + octet_length(t.description) as bytes
+      select t.id, t.created_at, ${textBytes(tx)} as bytes
       from tasks t
       where t.project_id = ${projectId} ${after === null ? tx`` : tx`and (t.created_at, t.id) > (${after.createdAt}, ${after.id})`}
       order by t.created_at, t.id

@@ -4,7 +4,7 @@ import type { Slice, SortKey } from '../../model/page.ts'
 import { priorities, statuses, type Priority, type Status, type Task } from '../../model/task.ts'
 import type { Queryable } from '../client.ts'
 import { wordQuery } from './task-words.ts'
-import { taskColumns } from './tasks.ts'
+import { taskColumns } from './task-columns.ts'
 
 /** All given conditions hold. Instants are canonical. */
 export interface TaskFilter {

@@ -2,6 +2,7 @@
 // index serves all and a search reads only entries of the projects it covers, however common a word is elsewhere. A
 // word is its folding; a tag stands once more behind `#`, which no word contains, as a whole.
 import type postgres from 'postgres'
+import { searchedFields, type SearchedField } from '../../model/task-fields.ts'
 import type { Task } from '../../model/task.ts'
 import { maxSearchWords, tagKey, titleKey, wordsOf } from '../../model/text-form.ts'
 import type { Queryable, Tx } from '../client.ts'
@@ -11,22 +12,21 @@ const prefixLength = 8
 
 const prefixOf = (projectId: string): string => projectId.slice(-prefixLength)
 
+/** The project and the fields whose words searches find. */
+type SearchedTask = Pick<Task, 'projectId' | SearchedField>
+
 /** At most one for each character of the texts. */
-const lexemesOf = ({
-  projectId,
-  title,
-  description,
-  tags,
-}: Pick<Task, 'projectId' | 'title' | 'description' | 'tags'>): string[] => {
-  const prefix = prefixOf(projectId)
+const lexemesOf = (task: SearchedTask): string[] => {
+  const prefix = prefixOf(task.projectId)
+  const texts = searchedFields.flatMap((name) => task[name])
   return [
-    ...wordsOf([title, description, ...tags].join('\n')).map((word) => prefix + word),
-    ...tags.map((tag) => `${prefix}#${tagKey(tag)}`),
+    ...wordsOf(texts.join('\n')).map((word) => prefix + word),
+    ...task.tags.map((tag) => `${prefix}#${tagKey(tag)}`),
   ]
 }
 
-/** What a task is found and ordered by. */
-export const wordColumns = (task: Pick<Task, 'projectId' | 'title' | 'description' | 'tags'>) => ({
+/** The columns that searches read and that lists are ordered by. */
+export const wordColumns = (task: SearchedTask) => ({
   title_key: titleKey(task.title),
   words: lexemesOf(task),
 })

@@ -1,8 +1,26 @@
 // Tasks as rows, many at a time: one row is a list of one. Whoever writes a task takes `lockTasks` first and
 // reads people, shares and project after it (`selectHeldTasks`), or they may be stale.
 import type { MemberRole } from '../../model/project.ts'
+import {
+  insertedFields,
+  updatedFields,
+  type InsertedField,
+  type UpdatedField,
+} from '../../model/task-fields.ts'
 import type { Task } from '../../model/task.ts'
 import type { Queryable, Tx } from '../client.ts'
+import {
+  contentOfTask,
+  contentOfUpdate,
+  insertedColumns,
+  insertedTypes,
+  insertedValues,
+  otherAssignments,
+  searchedAssignments,
+  taskColumns,
+  toColumns,
+  updatedTypes,
+} from './task-columns.ts'
 import { wordColumns } from './task-words.ts'
 
 /** A task and what one person is to it. */
@@ -22,13 +40,6 @@ export interface LockedTaskRow extends TaskRow {
 }
 
 type Flat = Task & Omit<LockedTaskRow, 'task'>
-
-/** Columns of a `Task` in the order of its shape, from `tasks t`. @param description what stands for the text. */
-export const taskColumns = (sql: Queryable, description = sql`t.description`) => sql`
-  t.id, t.project_id as "projectId", t.parent_id as "parentId", t.title, ${description}, t.status, t.priority,
-  t.assignee_id as "assigneeId", t.creator_id as "creatorId", t.due_at as "dueAt", t.tags, t.rank,
-  t.completed_at as "completedAt", t.comment_count as "commentCount", t.attachment_count as "attachmentCount",
-  t.version, t.created_at as "createdAt", t.updated_at as "updatedAt"`
 
 const accessColumns = (sql: Queryable) => sql`
   t.content_version as "contentVersion", p.archived_at as "archivedAt", m.role as member, s.permission as share`
@@ -114,49 +125,19 @@ export const selectReaders = async (
   return rows.map((row) => row.userId)
 }
 
-export type TaskInsert = Pick<
-  Task,
-  | 'id'
-  | 'projectId'
-  | 'parentId'
-  | 'title'
-  | 'description'
-  | 'status'
-  | 'priority'
-  | 'assigneeId'
-  | 'creatorId'
-  | 'dueAt'
-  | 'tags'
-  | 'rank'
->
+export type TaskInsert = Pick<Task, InsertedField>
 
-/** Inserts those whose id no task has; the others are missing from the answer. */
-export const insertTasks = (tx: Tx, tasks: TaskInsert[]): Promise<Task[]> => tx<Task[]>`
-  insert into tasks as t (
-    id, project_id, parent_id, title, description, status, priority, assignee_id, creator_id, due_at, tags, rank,
-    title_key, words, words_version, completed_at)
-  select i.id, i.project_id, i.parent_id, i.title, i.description, i.status, i.priority, i.assignee_id, i.creator_id,
-    i.due_at, i.tags, i.rank, i.title_key, array_to_tsvector(i.words), 1, case when i.status = 'done' then now() end
-  from json_to_recordset(${JSON.stringify(tasks.map((task) => ({ ...toColumns(task), ...wordColumns(task) })))}::text::json) as i (
-    id uuid, project_id uuid, parent_id uuid, title text, description text, status text, priority text,
-    assignee_id uuid, creator_id uuid, due_at timestamptz, tags text[], rank text, title_key text, words text[])
-  on conflict on constraint tasks_pkey do nothing
-  returning ${taskColumns(tx)}`
-
-const toColumns = (task: Omit<TaskInsert, 'creatorId'> & { creatorId?: string | null }) => ({
-  id: task.id,
-  project_id: task.projectId,
-  parent_id: task.parentId,
-  title: task.title,
-  description: task.description,
-  status: task.status,
-  priority: task.priority,
-  assignee_id: task.assigneeId,
-  creator_id: task.creatorId,
-  due_at: task.dueAt,
-  tags: task.tags,
-  rank: task.rank,
-})
+/** Inserts those whose id no task has; the others are missing from the result. */
+export const insertTasks = (tx: Tx, tasks: TaskInsert[]): Promise<Task[]> => {
+  const rows = tasks.map((task) => ({ ...toColumns(insertedFields, task), ...wordColumns(task) }))
+  return tx<Task[]>`
+    insert into tasks as t (${insertedColumns(tx)}, title_key, words, words_version, completed_at)
+    select ${insertedValues(tx)}, i.title_key, array_to_tsvector(i.words), 1, case when i.status = 'done' then now() end
+    from json_to_recordset(${JSON.stringify(rows)}::text::json) as i (
+      ${insertedTypes(tx)}, title_key text, words text[])
+    on conflict on constraint tasks_pkey do nothing
+    returning ${taskColumns(tx)}`
+}
 
 /**
  * Whether a task had this id and was deleted. To be asked in a statement after the insert, which waits for a
@@ -168,12 +149,13 @@ export const isTombstone = async (tx: Tx, id: string): Promise<boolean> => {
 }
 
 /** All a write can change. `steps`: how much the version rises. */
-export type TaskUpdate = Omit<TaskInsert, 'creatorId'> & { steps: number }
+export type TaskUpdate = Pick<Task, 'id' | UpdatedField> & { steps: number }
 
 /**
  * Writes tasks that are locked. `completedAt` follows the status; `due_rev` rises with a new due time and when
- * the task is reopened; the content version follows the version where a writable field or the project changed.
- * @param options `hasText` false: no text and no project changes, so that words and indexes of text are left alone.
+ * the task is reopened; the content version follows the version where one of its fields changed.
+ * @param options `hasText` false: no searched field and no project changes, so that these columns, `words` and their
+ * indexes are not written.
  */
 export const updateTasks = async (
   tx: Tx,
@@ -181,33 +163,28 @@ export const updateTasks = async (
   { hasText = true } = {},
 ): Promise<Task[]> => {
   const text = hasText
-    ? tx`title = i.title, description = i.description, tags = i.tags, title_key = i.title_key,
-      words = array_to_tsvector(i.words), words_version = t.version + i.steps,`
+    ? tx`${searchedAssignments(tx)}, title_key = i.title_key, words = array_to_tsvector(i.words),
+      words_version = t.version + i.steps,`
     : tx``
   const rows = updates.map((task) => ({
-    ...toColumns(task),
+    ...toColumns(['id', ...updatedFields], task),
     steps: task.steps,
     ...(hasText && wordColumns(task)),
   }))
   return tx<Task[]>`
     update tasks t set
-      ${text}
-      project_id = i.project_id, parent_id = i.parent_id, status = i.status, priority = i.priority,
-      assignee_id = i.assignee_id, due_at = i.due_at, rank = i.rank,
+      ${text} ${otherAssignments(tx)},
       completed_at = case when i.status = 'done' then coalesce(t.completed_at, statement_timestamp()) end,
       due_rev = t.due_rev + (
         t.due_at is distinct from i.due_at
         or t.status in ('done', 'cancelled') and i.status in ('todo', 'in_progress'))::int,
       version = t.version + i.steps,
       content_version = case
-        when (t.project_id, t.parent_id, t.title, t.description, t.status, t.priority, t.assignee_id, t.due_at, t.tags)
-          is distinct from
-          (i.project_id, i.parent_id, i.title, i.description, i.status, i.priority, i.assignee_id, i.due_at, i.tags)
+        when (${contentOfTask(tx)}) is distinct from (${contentOfUpdate(tx)})
         then t.version + i.steps else t.content_version end,
       updated_at = statement_timestamp()
     from json_to_recordset(${JSON.stringify(rows)}::text::json) as i (
-      id uuid, project_id uuid, parent_id uuid, title text, description text, status text, priority text,
-      assignee_id uuid, due_at timestamptz(3), tags text[], rank text, steps int, title_key text, words text[])
+      ${updatedTypes(tx)}, steps int, title_key text, words text[])
     where t.id = i.id
     returning ${taskColumns(tx)}`
 }

@@ -1,7 +1,7 @@
 // What hangs on one person's account elsewhere, for when the account goes.
 import type { Task } from '../../model/task.ts'
 import type { Queryable, Tx } from '../client.ts'
-import { taskColumns } from '../tasks/tasks.ts'
+import { taskColumns } from '../tasks/task-columns.ts'
 
 /** Projects the person is a member of, by id. */
 export const selectProjectIdsOf = async (sql: Queryable, userId: string): Promise<string[]> => {

@@ -1,95 +1,59 @@
-// What a client writes about a task, made canonical: NFC, trimmed, tags lower-cased without repeats, instants in UTC,
-// absent fields at their defaults. And what differs between two states of a task.
+// Writable fields of a task in their canonical form: after a creation, a replacement or a merge patch. And the `changes`
+// between two states of a task. Which fields there are is in `model/task-fields.ts`.
 import { invalid } from '../../errors.ts'
 import type { Changes } from '../../model/event.ts'
-import { toInstant } from '../../model/scalar.ts'
 import {
+  canonicalFields,
+  givenFields,
   taskDefaults,
+  trackedFields,
   writableFields,
-  type NewTask,
-  type Priority,
-  type Status,
-  type Task,
   type TaskFields,
-  type TaskPatch,
-  type TaskReplacement,
-} from '../../model/task.ts'
-import { canonicalTag, canonicalText, mergedTags } from '../../model/text-form.ts'
+  type WritableField,
+} from '../../model/task-fields.ts'
+import type { NewTask, Task, TaskPatch, TaskReplacement } from '../../model/task.ts'
+import { canonicalTag, mergedTags } from '../../model/text-form.ts'
 import { textFault } from '../../model/text.ts'
 
 export const maxTags = 20
 const maxTagLength = 50
 
-/** All writable fields of a new or replaced task. */
+/** All writable fields of a new or replaced task: absent ones take their defaults. 422 for a tag that is too long. */
 export const fieldsOf = (input: NewTask | TaskReplacement): TaskFields => {
-  const { title, description, status, priority, assigneeId, parentId, dueAt, tags } = {
-    ...taskDefaults,
-    ...input,
-  }
-  return canonical({ title, description, status, priority, assigneeId, parentId, dueAt, tags })
+  requireTagLengths(input.tags ?? [])
+  return { ...taskDefaults, title: input.title, ...givenFields(input) }
 }
 
-/** All writable fields after a merge patch: null sets the default. */
-export const patched = (task: Task, patch: TaskPatch): TaskFields =>
-  canonical({
-    title: patch.title ?? task.title,
-    description: merged(patch.description, task.description, taskDefaults.description),
-    status: merged<Status>(patch.status, task.status, taskDefaults.status),
-    priority: merged<Priority>(patch.priority, task.priority, taskDefaults.priority),
-    assigneeId: merged(patch.assigneeId, task.assigneeId, taskDefaults.assigneeId),
-    parentId: merged(patch.parentId, task.parentId, taskDefaults.parentId),
-    dueAt: merged(patch.dueAt, task.dueAt, taskDefaults.dueAt),
-    tags: merged<string[]>(patch.tags, task.tags, taskDefaults.tags),
-  })
-
-const merged = <T>(given: T | null | undefined, held: T, fallback: T): T =>
-  given === undefined ? held : (given ?? fallback)
-
-const canonical = (fields: TaskFields): TaskFields => ({
-  ...fields,
-  title: canonicalText(fields.title),
-  description: canonicalText(fields.description),
-  dueAt: fields.dueAt === null ? null : toInstant(fields.dueAt),
-  tags: canonicalTags(fields.tags),
-})
+/** All writable fields after a merge patch: null sets the default. 422 for a tag that is too long. */
+export const patched = (task: Task, patch: TaskPatch): TaskFields => {
+  requireTagLengths(patch.tags ?? task.tags)
+  return { ...canonicalFields(task), ...givenFields(patch) }
+}
 
 /** Of tags that are equal by their folding the first stays. 422 where lower-casing made a tag too long. */
 export const canonicalTags = (tags: readonly string[]): string[] => {
+  requireTagLengths(tags)
+  return mergedTags(tags)
+}
+
+const requireTagLengths = (tags: readonly string[]): void => {
   for (const [index, tag] of tags.entries()) {
     const detail = textFault(canonicalTag(tag), { maxLength: maxTagLength })
     if (detail !== null) throw invalid({ pointer: `/tags/${index}`, detail })
   }
-  return mergedTags(tags)
 }
-
-/** The fields an entry tells changes of. Counters and times follow from what happened. */
-const told = [
-  'projectId',
-  'parentId',
-  'title',
-  'description',
-  'status',
-  'priority',
-  'assigneeId',
-  'dueAt',
-  'tags',
-  'rank',
-  'completedAt',
-  'commentCount',
-  'attachmentCount',
-] as const satisfies (keyof Task)[]
 
 /** What differs, by field. */
 export const changesBetween = (before: Task, after: Task): Changes =>
   Object.fromEntries(
-    told
+    trackedFields
       .filter((name) => !isSame(before[name], after[name]))
       .map((name) => [name, { from: before[name], to: after[name] }]),
   )
 
-/** Whether any writable field would change. */
-export const differs = (task: Task, fields: TaskFields): boolean =>
-  writableFields.some((name) => !isSame(task[name], fields[name]))
+/** The writable fields whose values differ from the task's. */
+export const changedFields = (task: Task, fields: TaskFields): WritableField[] =>
+  writableFields.filter((name) => !isSame(task[name], fields[name]))
 
 const isSame = (a: Task[keyof Task], b: Task[keyof Task]): boolean =>
   a === b ||
@@ -98,7 +62,7 @@ const isSame = (a: Task[keyof Task], b: Task[keyof Task]): boolean =>
 /** The fields a task has beyond an empty one, coming into being (`to`) or going (`from`). */
 export const fieldsHeld = (task: Task, side: 'from' | 'to'): Changes =>
   Object.fromEntries(
-    told
+    trackedFields
       .filter((name) => name !== 'rank' && name !== 'projectId' && !isEmpty(task[name]))
       .map((name) => [name, side === 'to' ? { from: null, to: task[name] } : { from: task[name], to: null }]),
   )

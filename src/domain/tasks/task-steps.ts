@@ -19,12 +19,13 @@ import {
 import { projectScope } from '../../model/scope.ts'
 import { AppError, invalid } from '../../errors.ts'
 import { newId } from '../../model/scalar.ts'
-import { maxDepth, type NewTask, type Task, type TaskFields } from '../../model/task.ts'
+import { rightFor, searchedFields, type TaskFields } from '../../model/task-fields.ts'
+import { maxDepth, type NewTask, type Task } from '../../model/task.ts'
 import { requireNotArchived } from '../access.ts'
 import { authorize, can, type Action } from '../actor.ts'
 import { rankBetween } from './rank.ts'
 import { taskCreated, taskDeleted, taskUpdated } from './task-entries.ts'
-import { differs, fieldsOf } from './task-fields.ts'
+import { changedFields, fieldsOf } from './task-fields.ts'
 import { taskSubject } from '../subject.ts'
 import { requireSeen, type SeenVersions } from '../version.ts'
 import type { Effect } from '../write.ts'
@@ -153,8 +154,9 @@ export const requireAllowedFields = async (
   lockedProjects: string[],
 ): Promise<void> => {
   const { id, projectId, parentId, assigneeId } = held.task
+  for (const right of new Set(changedFields(held.task, fields).map(rightFor)))
+    if (right !== undefined) authorize(actor, held, right) // a person it is shared with has no right to move it
   if (fields.parentId !== parentId) {
-    authorize(actor, held, 'move') // somebody it is shared with may not
     if (!lockedProjects.includes(projectId)) throw movedConcurrently()
     if (fields.parentId !== null)
       await requirePlacement(tx, { projectId, taskId: id, parentId: fields.parentId })
@@ -193,7 +195,7 @@ type Saved = Pick<Effect<Task[]>, 'value' | 'entries'>
 
 /** @param actorId null for the system itself. */
 export const saveAs = async (tx: Tx, actorId: string | null, edited: Edited[]): Promise<Saved> => {
-  const changed = edited.filter(({ before, fields }) => differs(before.task, fields))
+  const changed = edited.filter(({ before, fields }) => changedFields(before.task, fields).length > 0)
   const updates = changed.map(({ before: { task }, fields }) => ({ ...task, ...fields, steps: 1 }))
   const saved =
     updates.length > 0 ? await updateTasks(tx, updates, { hasText: changed.some(hasNewText) }) : []
@@ -205,7 +207,7 @@ export const saveAs = async (tx: Tx, actorId: string | null, edited: Edited[]): 
 }
 
 const hasNewText = ({ before: { task }, fields }: Edited): boolean =>
-  differs(task, { ...task, title: fields.title, description: fields.description, tags: fields.tags })
+  changedFields(task, fields).some((name) => searchedFields.some((searched) => searched === name))
 
 /** Deletes a task with its subtasks, an entry each: nothing is gone before what is below it. */
 export const remove = async (

@@ -5,7 +5,7 @@ import { lockTasksWithoutWords, updateTaskWords } from '../../db/tasks/task-word
 import { selectLockedTasks } from '../../db/tasks/tasks.ts'
 import type { Edited } from './task-steps.ts'
 import { saveAs } from './task-steps.ts'
-import { differs, patched } from './task-fields.ts'
+import { changedFields, patched } from './task-fields.ts'
 import type { SystemChange } from '../write.ts'
 
 export interface BroughtAlong {
@@ -25,7 +25,7 @@ export const bringTasksAlong = async (tx: Tx, limit: number): Promise<SystemChan
   const ids = await lockTasksWithoutWords(tx, limit)
   const held = await selectLockedTasks(tx, nobody, ids)
   const edited = held.map((before): Edited => ({ before, fields: patched(before.task, {}) }))
-  const changed = edited.filter(({ before, fields }) => differs(before.task, fields))
+  const changed = edited.filter(({ before, fields }) => changedFields(before.task, fields).length > 0)
   const same = held.filter((row) => !changed.some(({ before }) => before === row))
   await updateTaskWords(
     tx,

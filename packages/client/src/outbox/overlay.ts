@@ -1,7 +1,7 @@
 // What the person sees: the server's tasks with the unsettled writes on top, in the order they were made. Pure, so
 // that a write that is refused disappears by being left out.
 import type { NewTask, Task, TaskMove, TaskPatch } from '../../../../src/model/task.ts'
-import { canonicalText, mergedTags } from '../../../../src/model/text-form.ts'
+import { givenFields, newTaskDefaults } from '../../../../src/model/task-fields.ts'
 
 export type Change =
   | { kind: 'create'; task: NewTask & { id: string } }
@@ -27,16 +27,6 @@ export interface PendingWrite {
   /** RFC 3339 */
   at: string
 }
-
-const defaults = {
-  description: '',
-  status: 'todo',
-  priority: 'medium',
-  assigneeId: null,
-  parentId: null,
-  dueAt: null,
-  tags: [],
-} as const
 
 /** The tasks of a project as they will be. `base` is not changed. */
 export const overlay = (
@@ -66,19 +56,14 @@ export const inOrder = (tasks: Iterable<Task>): Task[] =>
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 const created = ({ change, taskId, projectId, at, order }: PendingWrite): Task => ({
-  ...defaults,
-  creatorId: null,
+  ...newTaskDefaults,
   // After every rank the server makes, in the order of creation.
   rank: `~${String(order).padStart(12, '0')}`,
-  completedAt: null,
-  commentCount: 0,
-  attachmentCount: 0,
   version: 0,
   createdAt: at,
   updatedAt: at,
   title: '',
-  tags: [],
-  ...stored(change.kind === 'create' ? change.task : {}),
+  ...(change.kind === 'create' && givenFields(change.task)),
   id: taskId,
   projectId,
 })
@@ -91,24 +76,8 @@ const after = (task: Task, { change, at }: PendingWrite, tasks: Map<string, Task
     return leaves ? null : { ...task, rank: rankOf(change.to, task, tasks) }
   }
   if (change.kind === 'create') return task
-  const fields = Object.entries(change.changes).map(([name, value]) => [name, value ?? defaultOf(name)])
-  const next: Task = { ...task, ...stored(Object.fromEntries(fields)), updatedAt: at }
+  const next: Task = { ...task, ...givenFields(change.changes), updatedAt: at }
   return { ...next, completedAt: next.status === 'done' ? (task.completedAt ?? at) : null }
-}
-
-const defaultOf = (name: string): unknown => Object.entries(defaults).find(([field]) => field === name)?.[1]
-
-/** The fields that are given, as the server will store them. */
-const stored = (given: Partial<Task>): Partial<Task> => {
-  const fields: Partial<Task> = Object.fromEntries(
-    Object.entries(given).filter(([, value]) => value !== undefined),
-  )
-  return {
-    ...fields,
-    ...(fields.title !== undefined && { title: canonicalText(fields.title) }),
-    ...(fields.description !== undefined && { description: canonicalText(fields.description) }),
-    ...(fields.tags !== undefined && { tags: mergedTags(fields.tags) }),
-  }
 }
 
 /** A place of its own between two neighbours: `!` sorts below every digit of a rank. */

@@ -1,0 +1,94 @@
+// The column lists of `tasks`, made once from the description of the fields, so that no statement can forget one.
+// Only lists are made: they are constant texts, and statements that contain them are prepared and planned as before.
+import {
+  contentFields,
+  fieldNames,
+  insertedFields,
+  searchedFields,
+  taskFields,
+  updatedFields,
+  type FieldKind,
+  type FieldName,
+  type InsertedField,
+} from '../../model/task-fields.ts'
+import type { Task } from '../../model/task.ts'
+import type { Queryable } from '../client.ts'
+
+type Fragment = ReturnType<Queryable>
+
+/** `dueAt` → `due_at` */
+export const columnOf = (name: FieldName): string =>
+  name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+
+/** What a column holds, and what a value is read as from JSON. */
+export const sqlTypes: Record<FieldKind, string> = {
+  id: 'uuid',
+  text: 'text',
+  word: 'text',
+  instant: 'timestamptz(3)',
+  tags: 'text[]',
+  rank: 'text',
+  count: 'integer',
+  version: 'bigint',
+}
+
+/** What the driver takes as the text of a tagged template, with a place for a fragment between its parts. */
+const template = (...parts: string[]): TemplateStringsArray => Object.assign(parts, { raw: parts })
+
+const listOf = (names: readonly FieldName[], item: (column: string, name: FieldName) => string): string =>
+  names.map((name) => item(columnOf(name), name)).join(', ')
+
+const constant =
+  (text: string) =>
+  (sql: Queryable): Fragment =>
+    sql(template(text))
+
+const shown = (column: string, name: FieldName): string =>
+  column === name ? `t.${column}` : `t.${column} as "${name}"`
+
+const beforeDescription = fieldNames.slice(0, fieldNames.indexOf('description'))
+const afterDescription = fieldNames.slice(fieldNames.indexOf('description') + 1)
+const taskParts = template(`${listOf(beforeDescription, shown)}, `, `, ${listOf(afterDescription, shown)}`)
+
+/** Columns of a `Task` in the order of its shape, from `tasks t`. @param description SQL in the place of the text. */
+export const taskColumns = (sql: Queryable, description = sql`t.description`): Fragment =>
+  sql(taskParts, description)
+
+const assignment = (column: string): string => `${column} = i.${column}`
+const typed = (column: string, name: FieldName): string => `${column} ${sqlTypes[taskFields[name].kind]}`
+
+/** Columns of a new row, their values in the record `i`, and the record's own columns. */
+export const insertedColumns = constant(listOf(insertedFields, (column) => column))
+export const insertedValues = constant(listOf(insertedFields, (column) => `i.${column}`))
+export const insertedTypes = constant(listOf(insertedFields, typed))
+
+const isSearched = (name: FieldName): boolean => searchedFields.some((other) => other === name)
+
+/** The columns of an update's record `i`. */
+export const updatedTypes = constant(listOf(['id', ...updatedFields], typed))
+/** What an update of texts sets, and what every update sets. */
+export const searchedAssignments = constant(listOf(searchedFields, assignment))
+export const otherAssignments = constant(
+  listOf(
+    updatedFields.filter((name) => !isSearched(name)),
+    assignment,
+  ),
+)
+
+/** The fields of the content version in the row `t` and in the record `i`. */
+export const contentOfTask = constant(listOf(contentFields, (column) => `t.${column}`))
+export const contentOfUpdate = constant(listOf(contentFields, (column) => `i.${column}`))
+
+/** The bytes of all texts of `tasks t`, read without the texts. */
+export const textBytes = constant(
+  fieldNames
+    .filter((name) => taskFields[name].kind === 'text')
+    .map((name) => `octet_length(t.${columnOf(name)})`)
+    .join(' + '),
+)
+
+/** Values of a record by column. */
+export const toColumns = <N extends InsertedField>(
+  names: readonly N[],
+  task: Pick<Task, N>,
+): Record<string, unknown> => Object.fromEntries(names.map((name) => [columnOf(name), task[name]]))
