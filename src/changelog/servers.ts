@@ -3,24 +3,12 @@
 // Bounded: members expire by Redis's own clock, a killed process after `ttlMs`. Without Redis nothing is known.
 import { newId } from '../model/scalar.ts'
 import type { Redis } from '../redis/connection.ts'
+import script from '../redis/scripts/register-server.lua' with { type: 'text' }
 
 const key = 'tide-servers'
 const beatMs = 2_000
 /** Three beats: one that is lost does not make a server disappear. */
 const ttlMs = 6_000
-
-/** KEYS[1] the set; ARGV: the process, and for how many ms it counts, 0 to leave. Returns how many others count. */
-const script = `
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-redis.call('ZREM', KEYS[1], ARGV[1])
-local others = redis.call('ZCARD', KEYS[1])
-if ARGV[2] ~= '0' then
-  redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-end
-return others`
 
 export class ServerRegistry implements Disposable {
   readonly #id = newId()

@@ -6,9 +6,6 @@ import type { Changes, Control, EventType, LogEntry } from '../model/event.ts'
 /** Stream id and alternating field names and values, as Redis answers. */
 export type RawEntry = [id: string, fields: string[]]
 
-/** Names of the fields, in the order of `encodeEntry`. */
-export const fieldNames = ['s', 'f', 'c', 'e'] as const
-
 type Rest = [
   type: EventType | 'control',
   entityId: string | null,
@@ -20,7 +17,7 @@ type Rest = [
   quiet: boolean,
 ]
 
-/** Values of the four fields. */
+/** Values of the fields s, f, c and e: `push-entries.lua` names them in this order. */
 export const encodeEntry = (entry: LogEntry): [string, string, string, string] => {
   const { type, entityId, version, actorId, op, at, changes, quiet } = entry
   const rest: Rest = [type, entityId, version, actorId, op, at, changes, quiet]

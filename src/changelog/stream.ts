@@ -3,7 +3,8 @@
 // may push anything, twice, late or after a crash. What is lost here is read from PostgreSQL.
 import type { LogEntry } from '../model/event.ts'
 import type { Redis } from '../redis/connection.ts'
-import { bytesOf, decodeEntry, encodeEntry, fieldNames, type RawEntry } from './stream-entry.ts'
+import { bytesOf, decodeEntry, encodeEntry, type RawEntry } from './stream-entry.ts'
+import pushScript from '../redis/scripts/push-entries.lua' with { type: 'text' }
 
 /** The braces keep a shard's keys in one slot of a Redis Cluster. */
 export const streamKey = (epoch: string, shard: number): string => `tide:{${shard}}:${epoch}`
@@ -14,39 +15,6 @@ export const maxStreamBytes = 64 * 1024 * 1024
 
 /** A stream nobody pushes to ends after a day: those of former epochs. The sweeper restores one that is in use. */
 const idleSeconds = 86_400
-
-/**
- * KEYS[1] the stream; ARGV: the number before the first entry, bounds (entries, bytes, idle seconds), then the
- * fields of entries with successive numbers. Answers the top after the push, 0 for an empty stream. A top below
- * the last number means that the push would have left a hole and nothing was done.
- * Memory is looked at each 256 numbers; dropping whole nodes (~) may need more than one round.
- */
-const pushScript = `
-local key, after = KEYS[1], tonumber(ARGV[1])
-local maxEntries, maxBytes, idle = ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local count = (#ARGV - 4) / 4
-local top = 0
-local newest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
-if newest then top = tonumber(string.match(newest[1], '^%d+')) end
-if count == 0 or (newest and top < after) then return top end
-local last = after + count
-if last <= top then return top end
-for seq = math.max(top, after) + 1, last do
-  local i = 4 * (seq - after) + 1
-  redis.call('XADD', key, 'MAXLEN', '~', maxEntries, string.format('%.0f-0', seq),
-    '${fieldNames[0]}', ARGV[i], '${fieldNames[1]}', ARGV[i + 1],
-    '${fieldNames[2]}', ARGV[i + 2], '${fieldNames[3]}', ARGV[i + 3])
-end
-redis.call('EXPIRE', key, idle)
-if math.floor(last / 256) > math.floor(top / 256) then
-  for _ = 1, 8 do
-    local used = redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', 0)
-    if type(used) ~= 'number' or used <= maxBytes then break end
-    local keep = math.floor(redis.call('XLEN', key) * 0.9 * maxBytes / used)
-    redis.call('XTRIM', key, 'MAXLEN', '~', math.max(keep, 1))
-  end
-end
-return last`
 
 export interface StreamBounds {
   maxEntries: number

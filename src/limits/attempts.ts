@@ -7,6 +7,7 @@
 // `window.ts`. An attempt that never ends (its process was killed) stops counting after `leaseMs`.
 import { KeyMemory, secondsUntil, type RedisCounters } from './redis-counters.ts'
 import type { RatePolicy, RateState } from './policies.ts'
+import attemptScript from '../redis/scripts/count-attempts.lua' with { type: 'text' }
 
 /** Limits failed attempts: as many may be in flight as failures are left, others wait for those. */
 export interface Attempts {
@@ -29,50 +30,6 @@ const maxWaiting = 256
 /** Attempts in flight elsewhere end unheard: look again. */
 const lookAgainMs = 100
 const leaseMs = 10_000
-
-/**
- * KEYS[1] a hash: failures, the end of their window, and per process its attempts in flight and the end of their lease.
- * ARGV: limit, window in ms, lease in ms, what to add to the failures, what is known where the hash is lost, ms to the
- * end of that window, the process, its attempts in flight with the one that asks, and 1 if one asks to begin. Each
- * process writes its own number as a whole, so that a lost answer is put right by its next step. Answers whether the
- * attempt begins (1), has to wait (2) or is refused (0), failures, and ms to the end of the window.
- */
-const attemptScript = `
-local limit, window, lease = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local added, known, knownMs = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local process, mine, asks = 'of ' .. ARGV[7], tonumber(ARGV[8]), ARGV[9] == '1'
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local failed, ends, others, leased = 0, 0, 0, 0
-local stored = redis.call('HGETALL', KEYS[1])
-for index = 1, #stored, 2 do
-  local field, value = stored[index], stored[index + 1]
-  if field == 'failed' then failed = tonumber(value)
-  elseif field == 'ends' then ends = tonumber(value)
-  elseif field ~= process then
-    local count, untilMs = string.match(value, '(%d+) (%d+)')
-    if tonumber(untilMs) > now then
-      others = others + tonumber(count)
-      leased = math.max(leased, tonumber(untilMs))
-    else redis.call('HDEL', KEYS[1], field) end
-  end
-end
-if #stored == 0 and knownMs > 0 then failed, ends = known, now + knownMs end
-if ends <= now then failed, ends = 0, 0 end
-failed = failed + added
-if failed > 0 and ends == 0 then ends = now + window end
-local verdict = 1
-if asks and failed >= limit then verdict = 0
-elseif asks and failed + others + mine > limit then verdict = 2 end
-if verdict ~= 1 then mine = mine - 1 end
-if mine > 0 then
-  leased = math.max(leased, now + lease)
-  redis.call('HSET', KEYS[1], process, string.format('%d %d', mine, now + lease))
-else redis.call('HDEL', KEYS[1], process) end
-if failed > 0 then redis.call('HSET', KEYS[1], 'failed', failed, 'ends', string.format('%d', ends)) end
-if failed == 0 and leased == 0 then redis.call('DEL', KEYS[1])
-else redis.call('PEXPIRE', KEYS[1], math.max(ends, leased) - now) end
-return { verdict, failed, math.max(0, ends - now) }`
 
 /** What this process knows of one key. */
 interface Known {

@@ -8,6 +8,7 @@
 // Redis's count, and gives a Redis that lost the key (a restart, FLUSHALL) all that this process knows of it.
 import { KeyMemory, secondsUntil, type RedisCounters } from './redis-counters.ts'
 import type { RatePolicy, RateState } from './policies.ts'
+import takeScript from '../redis/scripts/take-from-window.lua' with { type: 'text' }
 
 /** Counts requests per key in a window: in Redis, or in the process while Redis is away. */
 export interface RateLimiter {
@@ -20,27 +21,6 @@ export interface RateLimiter {
 const maxKeys = 10_000
 /** Of what is left of a window, one process takes one in so many. */
 const shares = 50
-
-/**
- * KEYS[1] the counter. ARGV: limit, how many are wanted, window in ms, granted without Redis, what is known to be used
- * where the counter is lost, and ms to the end of that window or 0. Answers granted, left and ms to the end.
- */
-const takeScript = `
-local limit, wanted, window = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local owed, known, knownMs = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local used = redis.call('GET', KEYS[1])
-if used then
-  used = tonumber(used) + owed
-else
-  used = known
-  if knownMs > 0 then window = knownMs end
-end
-local left = math.max(0, limit - used)
-local granted = math.min(left, math.max(wanted, math.floor(left / ${shares})))
-local ms = redis.call('PTTL', KEYS[1])
-if ms <= 0 then ms = window end
-redis.call('SET', KEYS[1], used + granted, 'PX', ms)
-return { granted, left - granted, ms }`
 
 /** What this process knows and holds of one key's window. */
 interface Bucket {
@@ -76,6 +56,7 @@ export const createWindowLimiter = (counters: RedisCounters): RateLimiter => {
         owed,
         policy.limit - bucket.left,
         isKnown ? Math.ceil(bucket.endsAt - askedAt) : 0,
+        shares,
       ])
       if (answer === null) {
         for (const resolve of bucket.waiting.splice(0)) resolve(takeLocally(policy, bucket))

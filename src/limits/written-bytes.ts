@@ -3,18 +3,9 @@
 // processes have not reported. While Redis is away each process counts for itself and reports later.
 import { KeyMemory, secondsUntil, type RedisCounters } from './redis-counters.ts'
 import type { RatePolicy, RateState } from './policies.ts'
+import addScript from '../redis/scripts/add-written-bytes.lua' with { type: 'text' }
 
 const maxUsers = 10_000
-
-/** KEYS[1] the counter. ARGV: bytes to add and the window in ms. Answers what is used, ms to the end, and 0. */
-const addScript = `
-local used = redis.call('INCRBY', KEYS[1], ARGV[1])
-local ms = redis.call('PTTL', KEYS[1])
-if ms < 0 then
-  ms = tonumber(ARGV[2])
-  redis.call('PEXPIRE', KEYS[1], ms)
-end
-return { used, ms, 0 }`
 
 /** What this process knows of one user's window. */
 interface Usage {
