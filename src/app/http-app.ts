@@ -1,5 +1,5 @@
-// The whole server on one Elysia instance, not listening: the frame first, then every route group, then the
-// socket, mounted raw.
+// The whole server on one Elysia instance, not listening: the pipeline first, then every route group, then the socket,
+// mounted raw.
 import { Type } from '@sinclair/typebox'
 import type { Server } from 'bun'
 import { Elysia } from 'elysia'
@@ -10,6 +10,7 @@ import { remainingRoutes } from '../http/exact-path.ts'
 import { requestPipeline } from '../http/pipeline.ts'
 import { openApiRoutes } from '../http/openapi/openapi.ts'
 import { contextOf } from '../http/request-context.ts'
+import { describedIn } from '../http/route.ts'
 import { createRouteTable } from '../http/route-table.ts'
 import { authRoutes } from '../http/routes/auth.ts'
 import { docsRoutes } from '../http/routes/docs.ts'
@@ -60,7 +61,10 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
       sockets.upgrade(request, server as unknown as Server<Connection>, addressKey(contextOf(request).ip)),
     {
       response: { 101: Type.Void() },
-      detail: { tags: ['Log'], summary: 'Upgrade to a WebSocket speaking tasktide.v1 (docs/protocol.md)' },
+      detail: describedIn('Log')('Upgrade to a WebSocket speaking tasktide.v1 (docs/protocol.md)', {
+        access: 'public', // the socket authenticates its connections itself
+        rateLimit: 'own',
+      }),
     },
   )
   app.config.serve = { routes: remainingRoutes(routes, app.fetch) }

@@ -1,6 +1,6 @@
-// Which web pages may call: those of the server's own origin and of the allow-list, to the letter, scheme and port
-// too. The plugin would tell every page what an allowed one may do, and routes OPTIONS for paths that do not exist;
-// so it only decides, and the pipeline answers preflights.
+// Cross-origin access: pages of the server's own origin and of the allow-list, compared exactly with scheme and port.
+// The plugin alone would send the permission headers to every origin and route OPTIONS for paths that do not exist;
+// therefore it only compares origins, and the pipeline answers preflights.
 import { cors } from '@elysiajs/cors'
 import { Elysia } from 'elysia'
 import { isAllowedOrigin, type OriginConfig } from '../auth/origin.ts'
@@ -31,14 +31,14 @@ const exposeHeaders = [
   'X-Request-Id',
 ]
 
-/** What the plugin sets whoever asks. */
+/** Headers the plugin sets for every origin. */
 const permissions = [
   'access-control-allow-credentials',
   'access-control-allow-headers',
   'access-control-expose-headers',
 ]
 
-/** Marks every answer for the page that asked. */
+/** Sets the CORS headers of every answer. */
 export const crossOrigin = (config: OriginConfig) =>
   new Elysia({ name: 'cross-origin' })
     .use(
@@ -60,6 +60,9 @@ export const crossOrigin = (config: OriginConfig) =>
       }
     })
 
-/** Whether a browser asks what a page may do, on any path. */
+/** Whether the request is a CORS preflight, on any path. */
 export const isPreflight = ({ method, headers }: Request): boolean =>
   method === 'OPTIONS' && headers.has('access-control-request-method')
+
+export const preflightAnswer = (): Response =>
+  new Response(null, { status: 204, headers: { 'Cache-Control': 'no-store' } })

@@ -1,49 +1,64 @@
-// What is known of a request beyond what it carries itself. One record a request, gone with it.
+// Everything the pipeline knows about a request beyond the request itself, in one record per request.
 import type { Identity } from '../auth/authenticator.ts'
 import { AppError } from '../errors.ts'
-import type { BodyFacts } from './body/body-budget.ts'
-import type { Place } from './route-table.ts'
+import type { Reservation } from '../limits/byte-budget.ts'
+import { traitsOfUnknown, type RouteTraits } from './route.ts'
+import { routeOf, type FoundPath, type RouteTable } from './route-table.ts'
+import type { RouteSchemas } from './faults.ts'
 
 export interface RequestContext {
-  id: string
-  startedAt: number
-  /** What the request stored, for the limit of a day. */
-  writtenBytes?: number
-  /** The JSON body as it was parsed; undefined for none. */
-  body: unknown
-  identity: Identity | null
+  /** `X-Request-Id`, sent by the client or generated. */
+  readonly id: string
+  /** `performance.now()` at the start. */
+  readonly startedAt: number
   /** Client address, from the peer or a trusted proxy. */
-  ip: string
-  /** Which route it is for, once its path was compared with them. */
-  place?: Place
-  /** Absent where there is no body. */
-  incoming?: BodyFacts
-  /** Status of the problem it was answered with; the access log is not told otherwise. */
+  readonly ip: string
+  /** The path in the route table; null for a path that is not in it. */
+  readonly found: FoundPath | null
+  readonly schemas: RouteSchemas
+  readonly traits: RouteTraits
+  identity: Identity | null
+  /** The body as a `value` reader returned it; undefined for none. */
+  body: unknown
+  /** Bytes of the body in the body budget, until the request is answered. */
+  bodyReservation?: Reservation
+  /** Bytes the request stored, for the daily limit. */
+  writtenBytes?: number
+  /** Status of a problem answer, for the access log. */
   problemStatus?: number
 }
 
-const facts = new WeakMap<Request, RequestContext>()
+const contexts = new WeakMap<Request, RequestContext>()
 
-export const createContext = (request: Request, ip: string): RequestContext => {
+export const createContext = (request: Request, ip: string, routes?: RouteTable): RequestContext => {
   const given = request.headers.get('x-request-id')
-  const made: RequestContext = {
+  const path = pathOf(request)
+  const found = routes?.find(path) ?? null
+  // A method that the path does not have is treated like the first one it has, until it is refused with 405.
+  const route = found && (routeOf(found.item, request.method) ?? found.item.routes.values().next().value)
+  const context: RequestContext = {
     id: given && /^[\w.:@/+=-]{1,128}$/.test(given) ? given : Bun.randomUUIDv7(),
     startedAt: performance.now(),
-    body: undefined,
-    identity: null,
     ip,
+    found,
+    schemas: route?.schemas ?? {},
+    traits: route?.traits ?? traitsOfUnknown(path),
+    identity: null,
+    body: undefined,
   }
-  facts.set(request, made)
-  return made
+  contexts.set(request, context)
+  return context
 }
 
+/** The record of a request; an empty one where the pipeline has not started. */
 export const contextOf = (request: Request): RequestContext =>
-  facts.get(request) ?? createContext(request, '')
+  contexts.get(request) ?? createContext(request, '')
 
-/** Whether the Host header names one host, or there is none: HTTP/1.0 health checks send none. */
-export const hasValidHost = ({ url, headers }: Request): boolean => {
+/** 400 where the Host header does not name one host. It may be absent: HTTP/1.0 health checks send none. */
+export const requireValidHost = ({ url, headers }: Request): void => {
   const host = headers.get('host')?.trim() ?? ''
-  return host === '' || (/^https?:/.test(url) && !host.includes(','))
+  if (host !== '' && (!/^https?:/.test(url) || host.includes(',')))
+    throw new AppError('bad_request', 'The Host header must name one host')
 }
 
 /** The query as it was sent, with its question mark; empty for none. */
@@ -66,8 +81,8 @@ export const idempotencyKeyOf = (request: Request): string | null => {
 }
 
 /**
- * The entity tags of an If-Match or If-None-Match list, without `W/`, quotes and a proxy's suffix such as `-gzip`; `*`
- * stays, and what is no tag becomes empty text, which no tag of ours is.
+ * The entity tags of an If-Match or If-None-Match list, without `W/`, quotes and a proxy's suffix such as `-gzip`. `*`
+ * is kept; invalid text becomes the empty string, which equals no tag of this server.
  */
 export const tagsIn = (header: string): string[] =>
   header.split(',').map((part) => {
@@ -77,7 +92,7 @@ export const tagsIn = (header: string): string[] =>
 
 /**
  * The versions `If-Match` names, null without the header or with `*`. A project's tag carries the role after a dot.
- * What cannot be a tag of ours names no version, so that the condition fails.
+ * A tag that this server never sends names no version, so that the condition fails.
  */
 export const ifMatchOf = (request: Request): number[] | null => {
   const header = request.headers.get('if-match')

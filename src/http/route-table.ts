@@ -1,13 +1,21 @@
-// Which route a path belongs to. Paths are exact: nothing is decoded, folded, lower-cased or trimmed before they are
-// compared, and a literal word wins over a parameter, so that `/api/tasks/bulk` is never the task `bulk`.
+// Maps a path to its route. Paths are exact: nothing is decoded, folded, lower-cased or trimmed before they are compared,
+// and a literal segment wins over a parameter, so that `/api/tasks/bulk` is never the task `bulk`.
 import { Kind, type TSchema } from '@sinclair/typebox'
 import type { RouteSchemas } from './faults.ts'
+import { traitsOf, type RouteTraits } from './route.ts'
 
 /** A route as Elysia lists it. */
-export interface Route {
+export interface ListedRoute {
   method: string
   path: string
-  hooks: RouteSchemas
+  hooks: RouteSchemas & { detail?: object }
+}
+
+/** What a route declares. */
+export interface Route {
+  method: string
+  schemas: RouteSchemas
+  traits: RouteTraits
 }
 
 export interface Parameter {
@@ -16,56 +24,62 @@ export interface Parameter {
   isText: boolean
 }
 
-/** One path template with the routes that answer on it. */
-export interface Place {
+/** One path template with its routes, as OpenAPI names it. */
+export interface PathItem {
   readonly template: string
   /** Its parameters, in order. */
   readonly parameters: readonly Parameter[]
-  /** By method; HEAD is answered by GET. */
+  /** By method; GET answers HEAD. */
   readonly routes: ReadonlyMap<string, Route>
-  /** What `Allow` says. */
+  /** The value of `Allow`. */
   readonly methods: readonly string[]
 }
 
-export interface RouteTable {
-  readonly places: readonly Place[]
-  /** The place of exactly this path, with the values of its parameters as they were sent; null for none. */
-  find(path: string): { place: Place; values: string[] } | null
-  /** What was probably meant by a path that has no place: without empty and dot segments, words in their case. */
-  rightPathFor(path: string): string | null
+export interface FoundPath {
+  item: PathItem
+  /** Its parameters as they were sent, in order. */
+  values: string[]
 }
 
-/** The route of a method on a place. */
-export const routeOf = (place: Place, method: string): Route | undefined =>
-  place.routes.get(method === 'HEAD' ? 'GET' : method)
+export interface RouteTable {
+  readonly items: readonly PathItem[]
+  /** The item of exactly this path; null for none. */
+  find(path: string): FoundPath | null
+  /** The existing path that a wrong one resembles: without empty and dot segments, letters in their case. */
+  suggestPath(path: string): string | null
+}
 
-/** @param routesOf all routes of the application, asked at the first use, when all of them exist. */
-export const createRouteTable = (routesOf: () => Route[]): RouteTable => {
+/** The route of a method on a path. */
+export const routeOf = (item: PathItem, method: string): Route | undefined =>
+  item.routes.get(method === 'HEAD' ? 'GET' : method)
+
+/** @param routesOf called at the first use, when all routes of the application exist. */
+export const createRouteTable = (routesOf: () => ListedRoute[]): RouteTable => {
   let compiled: Compiled | null = null
   const table = (): Compiled => (compiled ??= compile(routesOf()))
   return {
-    get places() {
-      return table().all.map(({ place }) => place)
+    get items() {
+      return table().all.map(({ item }) => item)
     },
     find: (path) => lookUp(table().exact, path, path),
-    rightPathFor(path) {
-      const tidy = withoutDetours(path)
+    suggestPath(path) {
+      const tidy = normalized(path)
       const found = lookUp(table().folded, tidy.toLowerCase(), tidy)
-      return found && fill(found.place, found.values)
+      return found && fill(found.item, found.values)
     },
   }
 }
 
 interface Pattern {
-  place: Place
+  item: PathItem
   pattern: RegExp
   folded: RegExp
 }
 
 interface Index {
-  literal: Map<string, Place>
-  /** By number of segments, most literal words first. */
-  patterns: Map<number, { place: Place; pattern: RegExp }[]>
+  literal: Map<string, PathItem>
+  /** By number of segments, the most literal ones first. */
+  patterns: Map<number, { item: PathItem; pattern: RegExp }[]>
 }
 
 interface Compiled {
@@ -74,11 +88,11 @@ interface Compiled {
   folded: Index
 }
 
-const compile = (routes: Route[]): Compiled => {
+const compile = (routes: ListedRoute[]): Compiled => {
   const byTemplate = Map.groupBy(routes, ({ path }) => path)
   const all = [...byTemplate].map(([template, ofTemplate]) => patternOf(template, ofTemplate))
-  // A colon sorts behind letters nowhere in ASCII, so parameters are moved behind every word.
-  const rankOf = ({ place }: Pattern) => place.template.replaceAll(/:\w+/g, '\uffff')
+  // A colon sorts before letters in ASCII: the highest character puts parameters after every literal.
+  const rankOf = ({ item }: Pattern) => item.template.replaceAll(/:\w+/g, '\uffff')
   all.sort((a, b) => (rankOf(a) < rankOf(b) ? -1 : 1))
   return {
     all,
@@ -87,18 +101,20 @@ const compile = (routes: Route[]): Compiled => {
   }
 }
 
-const patternOf = (template: string, routes: Route[]): Pattern => {
+const patternOf = (template: string, routes: ListedRoute[]): Pattern => {
   if (/[*?]|.\/$/.test(template)) throw new Error(`${template} matches more than one path`)
   const methods = routes.map(({ method }) => method)
   const source = template.replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`).replaceAll(/:\w+/g, '([^/]+)')
   return {
-    place: {
+    item: {
       template,
       parameters: [...template.matchAll(/:(\w+)/g)].map(([, name]) => ({
         name: name!,
         isText: routes.every(({ hooks }) => kindOf(hooks.params, name!) === 'Text'),
       })),
-      routes: new Map(routes.map((route) => [route.method, route])),
+      routes: new Map(
+        routes.map(({ method, hooks }) => [method, { method, schemas: hooks, traits: traitsOf({ hooks }) }]),
+      ),
       methods: methods.includes('GET') ? [...methods, 'HEAD'] : methods,
     },
     pattern: new RegExp(`^${source}$`),
@@ -111,32 +127,28 @@ const kindOf = (schema: TSchema | undefined, name: string): unknown => schema?.[
 const segmentsOf = (path: string): number => path.split('/').length
 
 const indexOf = (all: Pattern[], keyOf: (template: string) => string, kind: 'pattern' | 'folded'): Index => {
-  const isLiteral = ({ place }: Pattern) => place.parameters.length === 0
+  const isLiteral = ({ item }: Pattern) => item.parameters.length === 0
   return {
-    literal: new Map(all.filter(isLiteral).map(({ place }) => [keyOf(place.template), place])),
+    literal: new Map(all.filter(isLiteral).map(({ item }) => [keyOf(item.template), item])),
     patterns: Map.groupBy(
-      all.filter((one) => !isLiteral(one)).map((one) => ({ place: one.place, pattern: one[kind] })),
-      ({ place }) => segmentsOf(place.template),
+      all.filter((one) => !isLiteral(one)).map((one) => ({ item: one.item, pattern: one[kind] })),
+      ({ item }) => segmentsOf(item.template),
     ),
   }
 }
 
-const lookUp = (
-  { literal, patterns }: Index,
-  key: string,
-  path: string,
-): { place: Place; values: string[] } | null => {
-  const place = literal.get(key)
-  if (place) return { place, values: [] }
-  for (const { place, pattern } of patterns.get(segmentsOf(path)) ?? []) {
+const lookUp = ({ literal, patterns }: Index, key: string, path: string): FoundPath | null => {
+  const item = literal.get(key)
+  if (item) return { item, values: [] }
+  for (const { item, pattern } of patterns.get(segmentsOf(path)) ?? []) {
     const match = pattern.exec(path)
-    if (match) return { place, values: match.slice(1) }
+    if (match) return { item, values: match.slice(1) }
   }
   return null
 }
 
 /** The path without empty segments, dot segments and encoded slashes: linear in its length. */
-const withoutDetours = (path: string): string => {
+const normalized = (path: string): string => {
   const kept: string[] = []
   for (const segment of path.replaceAll(/%2f/gi, '/').replaceAll(/%2e/gi, '.').split(/[/\\]/)) {
     if (segment === '..') kept.pop()
@@ -145,7 +157,7 @@ const withoutDetours = (path: string): string => {
   return `/${kept.join('/')}`
 }
 
-const fill = ({ template }: Place, values: string[]): string => {
+const fill = ({ template }: PathItem, values: string[]): string => {
   const left = [...values]
   return template.replaceAll(/:\w+/g, () => left.shift()!)
 }

@@ -2,7 +2,7 @@
 // route is in them without anybody thinking of it.
 import { createApp } from '../../src/app/http-app.ts'
 import type { RouteSchemas } from '../../src/http/faults.ts'
-import { isGuarded } from '../../src/http/guard.ts'
+import { traitsOf, type RouteTraits } from '../../src/http/route.ts'
 import { Sockets } from '../../src/ws/sockets.ts'
 import type { World } from './world.ts'
 
@@ -16,6 +16,7 @@ export interface Route {
   takesBody: boolean
   takesQuery: boolean
   schemas: RouteSchemas
+  traits: RouteTraits
 }
 
 const nobody = '01933b6e-7c4a-7d3e-8f21-000000000000'
@@ -23,15 +24,17 @@ const nobody = '01933b6e-7c4a-7d3e-8f21-000000000000'
 export const routesOf = async ({ server }: World): Promise<Route[]> => {
   await using sockets = new Sockets(server.deps)
   return createApp(server.deps, sockets).routes.map(({ method, path: template, hooks }) => {
+    const traits = traitsOf({ hooks })
     const path = template.replaceAll(/:\w+/g, nobody).replace(/(.)\/$/, '$1')
     return {
       method,
       template,
       path,
-      isGuarded: isGuarded(path),
+      isGuarded: traits.access === 'bearer',
       takesBody: hooks.body !== undefined,
       takesQuery: hooks.query !== undefined,
       schemas: { params: hooks.params, query: hooks.query, body: hooks.body },
+      traits,
     }
   })
 }

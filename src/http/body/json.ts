@@ -1,31 +1,32 @@
-// Reading a JSON body: only the documented type, bounded on the stream and in depth, kept for
-// Idempotency-Key.
+// Reads a JSON body: only the documented media types, bounded in bytes, depth and members before it is parsed.
 import { AppError, invalid, overloaded } from '../../errors.ts'
-import type { BodyFacts } from './body-budget.ts'
-import { contextOf } from '../request-context.ts'
+import type { BodyInput, BodyReader } from './reader.ts'
 
-export const maxBodyBytes = 1024 * 1024
+const maxBytes = 1024 * 1024
 
-/** No documented shape comes near; validating what is nested without end takes seconds. */
+/** No documented shape comes near it; validating a body nested without bound takes seconds. */
 const maxDepth = 32
 
 /** The largest documented body, a batch of 100 creations, has 1,400; parsing 95,000 different names takes 20 ms. */
 const maxMembers = 10_000
 
-const jsonTypes = new Set(['application/json', 'application/merge-patch+json'])
+const json = 'application/json'
+const mergePatch = 'application/merge-patch+json'
 
-/**
- * The parsed body, undefined where there is none. 415, 413, 400 `malformed_json`, or 422 for what is no object; 503 for
- * one that has not arrived at the deadline, or finds no room: nothing was done, so that a repeat is right.
- */
-export const readJson = async (request: Request, mediaType: string, deadlineMs: number): Promise<unknown> => {
-  if (!request.body) return undefined
+const mediaTypes = (method: string): readonly string[] => (method === 'PATCH' ? [json, mergePatch] : [json])
+
+/** Answers 415, 413, 400 `malformed_json`, or 422 for a value that is no object; nothing was done after a 503. */
+const read = async ({ request, mediaType, ...input }: BodyInput): Promise<unknown> => {
+  if (!request.body) {
+    input.complete()
+    return undefined
+  }
   requireReadable(request)
   const declared = request.headers.get('content-length')
-  if (declared !== null && Number(declared) > maxBodyBytes) throw new AppError('payload_too_large')
-  // One of unknown length may turn out to be empty, and then has no type.
+  if (declared !== null && Number(declared) > maxBytes) throw new AppError('payload_too_large')
+  // A body of unknown length may turn out to be empty, and then has no type.
   if (declared !== null) requireJson(request, mediaType)
-  const bytes = await readBounded(request.body, contextOf(request).incoming, deadlineMs)
+  const bytes = await readBounded(request.body, input)
   if (bytes.byteLength === 0) return undefined
   requireJson(request, mediaType)
   const detail = shapeFault(bytes)
@@ -33,11 +34,12 @@ export const readJson = async (request: Request, mediaType: string, deadlineMs: 
   const value = parse(bytes)
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw invalid({ pointer: '', detail: 'must be an object' })
-  contextOf(request).body = value
   return value
 }
 
-/** 415 for a body that is compressed or in another charset than UTF-8: it is not read as what it is not. */
+export const jsonBody: BodyReader = { kind: 'value', maxBytes, mediaTypes, read }
+
+/** 415 for a body that is compressed or in another charset than UTF-8. */
 const requireReadable = ({ headers }: Request): void => {
   const encoding = headers.get('content-encoding')?.trim().toLowerCase() ?? ''
   if (encoding !== '' && encoding !== 'identity')
@@ -48,8 +50,7 @@ const requireReadable = ({ headers }: Request): void => {
 }
 
 const requireJson = ({ method }: Request, mediaType: string): void => {
-  const contentType = mediaType.trim().toLowerCase()
-  if (!jsonTypes.has(contentType) || (contentType !== 'application/json' && method !== 'PATCH'))
+  if (!mediaTypes(method).includes(mediaType.trim().toLowerCase()))
     throw new AppError('unsupported_media_type', 'Send application/json')
 }
 
@@ -63,7 +64,7 @@ const parse = (bytes: Uint8Array): unknown => {
 
 const [quote, backslash, openList, closeList, openObject, closeObject, colon] = Buffer.from('"\\[]{}:')
 
-/** Counts brackets and colons outside of strings; what is no JSON is left for the parser to refuse. */
+/** Counts brackets and colons outside strings, without parsing; the parser rejects what is no JSON. */
 const shapeFault = (bytes: Uint8Array): string | null => {
   let depth = 0
   let members = 0
@@ -86,10 +87,13 @@ const shapeFault = (bytes: Uint8Array): string | null => {
   return null
 }
 
+/**
+ * Reads chunk by chunk, because a declared length may be absent and a stream may stall: the bytes are counted before
+ * they are kept, and one timer bounds the whole body.
+ */
 const readBounded = async (
   stream: ReadableStream<Uint8Array>,
-  facts: BodyFacts | undefined,
-  deadlineMs: number,
+  { deadlineMs, reserve, complete }: Omit<BodyInput, 'request' | 'mediaType'>,
 ): Promise<Uint8Array> => {
   const reader = stream.getReader()
   const chunks: Uint8Array[] = []
@@ -101,8 +105,8 @@ const readBounded = async (
       const { done, value } = await Promise.race([reader.read(), late.promise])
       if (done) break
       length += value.byteLength
-      if (length > maxBodyBytes) throw new AppError('payload_too_large')
-      requireRoom(facts, length)
+      if (length > maxBytes) throw new AppError('payload_too_large')
+      reserve(length)
       chunks.push(value)
     }
   } catch (error) {
@@ -111,14 +115,6 @@ const readBounded = async (
   } finally {
     clearTimeout(timer)
   }
-  if (facts) facts.isRead = true
+  complete()
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
-}
-
-/** A body of unknown length takes its bytes as they come. */
-const requireRoom = (facts: BodyFacts | undefined, length: number): void => {
-  const { reservation } = facts ?? {}
-  if (!reservation || length <= reservation.bytes) return
-  if (!reservation.grow(length - reservation.bytes))
-    throw overloaded('The bodies under way hold all bytes they may')
 }

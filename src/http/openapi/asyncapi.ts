@@ -9,6 +9,7 @@ import { Word } from '../../model/scalar.ts'
 import { exampleOf, objectOf, plain, schemas, type Json, type JsonObject } from './components.ts'
 import { withReferences } from './openapi.ts'
 import { bodyTag, ok, respond } from '../response.ts'
+import { undocumented } from '../route.ts'
 
 const info = {
   title: `Tasktide, ${subprotocol}`,
@@ -54,7 +55,7 @@ export const asyncApiRoutes = () => {
     '/api/asyncapi.json',
     ({ request }) =>
       respond(bodyTag(ok((document ??= describeSocket()), { 'Cache-Control': 'no-cache' })), request),
-    { detail: { hide: true } },
+    { detail: undocumented({ access: 'public' }) },
   )
 }
 

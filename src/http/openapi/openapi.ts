@@ -1,11 +1,12 @@
-// The OpenAPI 3.1 document. @elysiajs/swagger reads it off the routes' own schemas; what it leaves invalid or
-// unsaid is finished here: references by name, the one content type, security as the guard has it, the headers
-// and every error an operation can answer. Made once, at the first request, when all routes exist.
+// The OpenAPI 3.1 document. @elysiajs/swagger derives it from the schemas of the routes; this file completes it from the
+// declared traits: references by name, media types, security, headers and every error an operation can answer. Built
+// once, at the first request, when all routes exist.
 import { swagger } from '@elysiajs/swagger'
 import { OptionalKind } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import packageJson from '../../../package.json' with { type: 'json' }
-import { isGuarded } from '../guard.ts'
+import { codes, statusOf } from '../../errors.ts'
+import { traitsKey, traitsOf, undocumented, type RouteTraits } from '../route.ts'
 import {
   headerRef,
   headers,
@@ -22,27 +23,27 @@ import {
 } from './components.ts'
 import { bodyTag, ok, respond } from '../response.ts'
 
-/** As Elysia keeps it. */
+/** As Elysia lists them. */
 type Routes = Elysia['routes']
 
 const info = {
   title: 'Tasktide',
   version: packageJson.version,
   description:
-    'Tasks over REST, with a change log that every client can follow without a gap. Writes answer `Tide-Cursor`, their position in the log; read it over `GET /api/sync` or the socket at `/api/ws` (protocol `tasktide.v1`).',
+    'Tasks over REST, with a change log that clients follow without gaps. Writes return `Tide-Cursor`, their position in the log; read the log over `GET /api/sync` or the WebSocket at `/api/ws` (protocol `tasktide.v1`).',
 }
 
 const tags = [
   { name: 'Auth', description: 'Registration, sign-in and sessions' },
-  { name: 'Users', description: 'The caller, and what it may see of others' },
+  { name: 'Users', description: 'The account of the caller and public data of other users' },
   { name: 'Projects', description: 'Projects and their members' },
-  { name: 'Tasks', description: 'Tasks, subtasks, tags and single shares' },
-  { name: 'Notifications', description: 'What the worker tells a person' },
+  { name: 'Tasks', description: 'Tasks, subtasks, tags and shares' },
+  { name: 'Notifications', description: 'The inbox of the caller' },
   { name: 'Log', description: 'Snapshots and the change log' },
-  { name: 'Operations', description: 'Health and what is running' },
+  { name: 'Operations', description: 'Health and version' },
 ]
 
-/** Serves /api/openapi.json. @param routesOf all routes of the application, asked at the first request. */
+/** Serves /api/openapi.json. @param routesOf called at the first request. */
 export const openApiRoutes = (routesOf: () => Routes) => {
   let document: Promise<JsonObject> | undefined
   return new Elysia({ name: 'openapi' }).get(
@@ -51,18 +52,18 @@ export const openApiRoutes = (routesOf: () => Routes) => {
       document ??= describe(routesOf())
       return respond(bodyTag(ok(await document, { 'Cache-Control': 'no-cache' })), request)
     },
-    { detail: { hide: true } },
+    { detail: undocumented({ access: 'public' }) },
   )
 }
 
 /** The finished document for these routes. */
 export const describe = async (routes: Routes): Promise<JsonObject> => {
   const read = await readRoutes(routes)
-  const optional = new Set(routes.filter(hasOptionalBody).map(operationName))
+  const declared = new Map(routes.map((route) => [operationName(route), route]))
   const paths = Object.entries(read).map(([path, item]): [string, JsonObject] => {
     const operations = Object.entries(objectOf(item)).map(([method, operation]): [string, Json] => [
       method,
-      finish(method, path, objectOf(operation), !optional.has(`${method} ${path}`)),
+      finish(declared.get(`${method} ${path}`)!, objectOf(operation)),
     ])
     return [path.replace(/(.)\/$/, '$1'), Object.fromEntries(operations)]
   })
@@ -91,7 +92,7 @@ export const describe = async (routes: Routes): Promise<JsonObject> => {
   }
 }
 
-/** The plugin is never mounted: it is only asked for its document. */
+/** The plugin is not mounted; it only builds its document. */
 const readRoutes = async (routes: Routes): Promise<JsonObject> => {
   const plugin = swagger({ specPath: '/openapi.json', excludeStaticFile: false })
   Object.assign(plugin, { getGlobalRoutes: () => routes })
@@ -111,41 +112,37 @@ const hasOptionalBody = ({ hooks }: Routes[number]): boolean => hooks.body?.[Opt
 const operationName = ({ method, path }: Routes[number]): string =>
   `${method.toLowerCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`
 
-/** Writes that take If-Match. */
-const versioned = /^\/api\/(tasks|projects|comments)\/\{\w+\}(\/tags\/\{tag\})?$/
-
-/** Its operations carry the versions they expect. */
-const batch = '/api/tasks/batch'
-
-const finish = (method: string, path: string, operation: JsonObject, isBodyRequired: boolean): JsonObject => {
+const finish = (route: Routes[number], operation: JsonObject): JsonObject => {
+  const method = route.method.toLowerCase()
   const isWrite = method !== 'get'
-  const guarded = isGuarded(path)
-  const { parameters: given = [], requestBody, responses, operationId, ...detail } = operation
+  const traits = traitsOf(route)
+  const isGuarded = traits.access === 'bearer'
+  const { parameters: given = [], requestBody, responses, operationId, [traitsKey]: _, ...detail } = operation
   const own = (Array.isArray(given) ? given : []).map((parameter) => finishParameter(objectOf(parameter)))
-  const takesKey = guarded && isWrite && !path.startsWith('/api/auth/')
-  const takesMatch = isWrite && versioned.test(path)
   const shared = [
-    ...(takesKey ? ['IdempotencyKey'] : []),
-    ...(takesMatch ? ['IfMatch'] : []),
-    ...(guarded && !isWrite ? ['IfNoneMatch'] : []),
+    ...(traits.idempotent ? ['IdempotencyKey'] : []),
+    ...(traits.versioned ? ['IfMatch'] : []),
+    ...(isGuarded && !isWrite ? ['IfNoneMatch'] : []),
   ]
-  const body = isObject(requestBody) ? finishBody(method, requestBody, isBodyRequired) : undefined
-  const errors = [
+  const hasBody = isObject(requestBody) || traits.body.kind === 'stream'
+  const body = hasBody ? finishBody(route, traits, objectOf(requestBody)) : undefined
+  const errors = new Set<number>([
     400,
-    ...(guarded || path.startsWith('/api/auth/') ? [401, 403] : []),
+    ...(isGuarded ? [401, 403] : []),
     ...(own.length > 0 || body ? [404] : []),
     ...(isWrite ? [409] : []),
-    ...(takesMatch || path === batch ? [412] : []),
-    ...(isWrite ? [413, 415] : []), // a body is read and refused where none belongs, too
+    ...(traits.versioned ? [412] : []),
+    ...(isWrite ? [413, 415] : []), // a route without a body refuses one in the same way
     ...(own.length > 0 || isWrite ? [422] : []),
-    ...(path.startsWith('/api/') ? [429] : []),
+    ...(traits.rateLimit === 'none' ? [] : [429]),
     500,
     503,
-  ]
+    ...traits.errors.map((code) => statusOf[codes[code][0]]),
+  ])
   return {
     ...detail,
     operationId: typeof operationId === 'string' ? operationId.replace('Api', '') : null,
-    security: guarded ? [{ bearer: [] }] : [],
+    security: isGuarded ? [{ bearer: [] }] : [],
     ...(own.length + shared.length > 0 && {
       parameters: [...own, ...shared.map((name) => ({ $ref: `#/components/parameters/${name}` }))],
     }),
@@ -154,18 +151,19 @@ const finish = (method: string, path: string, operation: JsonObject, isBodyRequi
       ...Object.fromEntries(
         Object.entries(objectOf(responses)).map(([status, response]) => [
           status,
-          finishResponse(Number(status), objectOf(response), { takesKey, isRead: guarded && !isWrite }),
+          finishResponse(Number(status), objectOf(response), traits, isGuarded && !isWrite),
         ]),
       ),
-      ...(guarded && !isWrite && { 304: { description: 'What If-None-Match names still stands' } }),
+      ...(isGuarded &&
+        !isWrite && { 304: { description: 'Not modified: a tag of If-None-Match is current' } }),
       ...Object.fromEntries(
-        errors.map((status) => [status, { $ref: `#/components/responses/${problemName(status)}` }]),
+        [...errors].map((status) => [status, { $ref: `#/components/responses/${problemName(status)}` }]),
       ),
     },
   }
 }
 
-/** How a parameter is written belongs beside its schema, its examples into it. */
+/** Moves `style` and `explode` beside the schema and examples into it. */
 const finishParameter = (parameter: JsonObject): JsonObject => {
   const { schema, examples, ...rest } = parameter
   const { style, explode, ...inner } = objectOf(schema)
@@ -177,48 +175,46 @@ const finishParameter = (parameter: JsonObject): JsonObject => {
   }
 }
 
-const finishBody = (method: string, body: JsonObject, required: boolean): JsonObject => {
-  const content = { schema: jsonSchemaOf(body) ?? {} }
+const finishBody = (route: Routes[number], { body: reader }: RouteTraits, body: JsonObject): JsonObject => {
+  const content = { schema: schemaOf(body) ?? {} }
   return {
-    required,
-    content: {
-      'application/json': content,
-      ...(method === 'patch' && { 'application/merge-patch+json': content }),
-    },
+    required: !hasOptionalBody(route),
+    content: Object.fromEntries(reader.mediaTypes(route.method).map((type) => [type, content])),
   }
 }
 
 const descriptions: Record<number, string> = {
-  101: 'The connection is a WebSocket from here on',
-  200: 'Done',
-  201: 'Made',
-  202: 'Taken up',
-  204: 'Done; there is nothing to say',
+  101: 'Switching to the WebSocket protocol',
+  200: 'OK',
+  201: 'Created',
+  204: 'No content',
 }
 
 const finishResponse = (
   status: number,
   response: JsonObject,
-  { takesKey, isRead }: { takesKey: boolean; isRead: boolean },
+  { idempotent, produces }: RouteTraits,
+  isRead: boolean,
 ): JsonObject => {
   if (status >= 400) return { $ref: `#/components/responses/${problemName(status)}` }
-  const schema = jsonSchemaOf(response)
+  const schema = schemaOf(response)
   const carried = [
     'X-Request-Id',
     ...(status === 201 ? ['Location'] : []),
     ...(isRead || hasVersion(schema) ? ['ETag'] : []),
-    ...(takesKey ? ['Tide-Cursor', 'Idempotency-Replayed'] : []),
+    ...(idempotent ? ['Tide-Cursor', 'Idempotency-Replayed'] : []),
   ]
   return {
-    description: response['description'] ?? descriptions[status] ?? 'Done',
+    description: response['description'] ?? descriptions[status] ?? 'OK',
     headers: Object.fromEntries(carried.map((name) => [name, headerRef(name)])),
-    ...(schema !== undefined && status !== 204 && { content: { 'application/json': { schema } } }),
+    ...(schema !== undefined && status !== 204 && { content: { [produces]: { schema } } }),
   }
 }
 
-const jsonSchemaOf = ({ content }: JsonObject): Json | undefined => {
-  const json = isObject(content) ? content['application/json'] : undefined
-  return isObject(json) && json['schema'] !== undefined ? withReferences(json['schema']) : undefined
+/** The schema of a body; the plugin lists the same one under each media type it supposes. */
+const schemaOf = ({ content }: JsonObject): Json | undefined => {
+  const [first] = Object.values(objectOf(content))
+  return isObject(first) && first['schema'] !== undefined ? withReferences(first['schema']) : undefined
 }
 
 const hasVersion = (schema: Json | undefined): boolean => {
@@ -226,7 +222,7 @@ const hasVersion = (schema: Json | undefined): boolean => {
   return models[name]?.['properties']?.['version']?.type === 'integer'
 }
 
-/** The same for a model wherever it stands: the plugin reorders keys and drops additionalProperties. */
+/** Equal text for equal models: the plugin reorders keys and drops additionalProperties. */
 const canonical = (schema: unknown): string =>
   JSON.stringify(schema, (_key, value: unknown) =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -240,7 +236,7 @@ const canonical = (schema: unknown): string =>
 
 const names = new Map(Object.entries(models).map(([name, model]) => [canonical(plain(model)), name]))
 
-/** The schema with every model in it, and itself where it is one, as a reference. */
+/** The schema with every model in it replaced by a reference, and itself where it is a model. */
 export const withReferences = (schema: Json): Json => {
   const name = isObject(schema) ? names.get(canonical(schema)) : undefined
   return name ? { $ref: `#/components/schemas/${name}` } : insideReferences(schema)

@@ -16,11 +16,12 @@ import {
 } from '../../domain/users/sessions.ts'
 import { register, signIn } from '../../domain/users/sign-in.ts'
 import { AppError } from '../../errors.ts'
-import { takeRateLimit, passwordCheck } from '../allowance.ts'
+import { takeRateLimit, passwordCheck } from '../rate-limit.ts'
 import { refreshCookie, refreshTokenOfCookie } from '../cookies.ts'
-import { authenticate, guarded, signedIn } from '../guard.ts'
+import { authenticate, signedIn } from '../guard.ts'
 import { contextOf } from '../request-context.ts'
 import { created, noContent, ok, respond } from '../response.ts'
+import { describedIn } from '../route.ts'
 import { addressKey } from '../../limits/address-key.ts'
 import type { Attempts } from '../../limits/attempts.ts'
 import { policiesOf } from '../../limits/policies.ts'
@@ -33,8 +34,11 @@ import { Session, SessionAnswer } from '../../model/user.ts'
 
 const noStore = { 'Cache-Control': 'no-store' }
 
-const open = (summary: string) => ({ tags: ['Auth'], summary })
-const closed = guarded('Auth')
+const detail = describedIn('Auth')
+
+/** Public routes that check another credential than an access token. */
+const open = (summary: string) =>
+  detail(summary, { access: 'public', errors: ['invalid_credentials', 'origin_refused'] })
 
 /** Whose turns a request takes that has no user. */
 const callerOf = (request: Request): string => `address:${addressKey(contextOf(request).ip)}`
@@ -121,12 +125,12 @@ export const authRoutes = (deps: AuthRouteDeps) => {
         await endAllSessions(deps, actor)
         return respond({ ...noContent(), headers: keepToken(request, null) })
       },
-      { response: { 204: Type.Void() }, detail: closed('End all sessions, this one too') },
+      { response: { 204: Type.Void() }, detail: detail('End all sessions, this one too') },
     )
     .get(
       '/sessions',
       async ({ actor }) => respond(ok({ items: await listSessions(deps, actor), nextCursor: null }, noStore)),
-      { response: { 200: Sessions }, detail: closed('List the live sessions') },
+      { response: { 200: Sessions }, detail: detail('List the live sessions') },
     )
     .delete(
       '/sessions/:id',
@@ -137,7 +141,7 @@ export const authRoutes = (deps: AuthRouteDeps) => {
       {
         params: Type.Object({ id: Id() }),
         response: { 204: Type.Void() },
-        detail: closed('End one session'),
+        detail: detail('End one session'),
       },
     )
 }

@@ -3,6 +3,7 @@
 import { Elysia } from 'elysia'
 import bundlePath from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
 import stylePath from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
+import { undocumented } from '../route.ts'
 
 // Swagger UI's own style sheet holds its icons as data: URLs.
 const policy =
@@ -38,7 +39,7 @@ const start = `SwaggerUIBundle({
 `
 
 export const docsRoutes = () =>
-  new Elysia({ prefix: '/api/docs', detail: { hide: true } })
+  new Elysia({ prefix: '/api/docs', detail: undocumented({ access: 'public' }) })
     .get('', () => answer(page, 'text/html'))
     .get('/start.js', () => answer(start, 'text/javascript'))
     .get('/swagger-ui.js', async () => answer(await textOf(bundlePath), 'text/javascript'))

@@ -1,6 +1,6 @@
-// What balancers, supervisors and people ask about a process. Only what no request can do without makes it
-// unready: PostgreSQL, its migrations, and not being about to stop. Everything else degrades it. However often
-// it is asked, the database is asked at most twice a second, and nobody waits past the deadline.
+// Liveness, readiness, health and version for load balancers, supervisors and people. A process is unready without
+// PostgreSQL or its migrations and while it drains, because no request works without them; every other fault only
+// degrades it. Concurrent probes share one database read, at most two a second, and each ends at its deadline.
 import { Elysia } from 'elysia'
 import packageJson from '../../../package.json' with { type: 'json' }
 import type { DatabaseCalls } from '../../db/client.ts'
@@ -12,27 +12,31 @@ import type { RedisProbe } from '../../redis/redis-check.ts'
 import type { Log } from '../../log.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
 import { ok, respond } from '../response.ts'
+import { describedIn } from '../route.ts'
 
-/** What is asked of the process; read anew at each question. */
+/** Sources of the probes, read at each request. */
 export interface HealthDeps {
   systemDb: DatabaseCalls
   log: Log
   redisHealth: RedisProbe
   draining: { readonly aborted: boolean }
-  /** `confirmedAt`: epoch milliseconds of the last look at the log that found nothing undelivered. */
+  /** `confirmedAt`: epoch milliseconds of the last check that found no undelivered entry. */
   follower: { readonly confirmedAt: number }
 }
 
 const cacheMs = 500
 const deadlineMs = 1_500
-/** Positions are confirmed every 250 ms; past this the live data of this process is late. */
+/** Positions are confirmed every 250 ms; beyond this lag the live data of this process is late. */
 const maxFeedLagMs = 2_000
 
 const startedAt = Date.now()
+const detail = describedIn('Operations')
+const traits = { access: 'public', rateLimit: 'none' } as const
+
 const fresh = { 'Cache-Control': 'no-store' }
 
 export const healthRoutes = (deps: HealthDeps) => {
-  let versions: Promise<number[]> | undefined // of the program's migrations: they do not change while it runs
+  let versions: Promise<number[]> | undefined // of the migration files, which do not change while the process runs
   const probe = cached(() => probeDatabase(deps, () => (versions ??= knownVersions())))
 
   const examine = async (): Promise<Health> => {
@@ -54,7 +58,7 @@ export const healthRoutes = (deps: HealthDeps) => {
     }
   }
 
-  const demandReady = async (): Promise<Health> => {
+  const requireReady = async (): Promise<Health> => {
     const health = await examine()
     const down = Object.entries(health.parts).find(([, part]) => part.status === 'down')
     if (down)
@@ -68,12 +72,12 @@ export const healthRoutes = (deps: HealthDeps) => {
   return new Elysia({ name: 'health' })
     .get('/livez', () => respond(ok({ status: 'up' }, fresh)), {
       response: { 200: Liveness },
-      detail: { tags: ['Operations'], summary: 'Whether the process answers at all', operationId: 'livez' },
+      detail: { ...detail('Whether the process answers at all', traits), operationId: 'livez' },
     })
     .get(
       '/readyz',
       async () => {
-        const { status, parts } = await demandReady()
+        const { status, parts } = await requireReady()
         const reasons = reasonsOf(parts)
         const body: Readiness = { status, parts: statusesOf(parts), ...(reasons && { reasons }) }
         return respond(ok(body, fresh))
@@ -81,23 +85,21 @@ export const healthRoutes = (deps: HealthDeps) => {
       {
         response: { 200: Readiness },
         detail: {
-          tags: ['Operations'],
-          summary: 'Whether the process should be given requests; 503 names the part that is down',
+          ...detail('Whether the process should be given requests; 503 names the part that is down', traits),
           operationId: 'readyz',
         },
       },
     )
-    .get('/health', async () => respond(ok(await demandReady(), fresh)), {
+    .get('/health', async () => respond(ok(await requireReady(), fresh)), {
       response: { 200: Health },
       detail: {
-        tags: ['Operations'],
-        summary: 'The state of each part; 503 names the part that is down',
+        ...detail('The state of each part; 503 names the part that is down', traits),
         operationId: 'health',
       },
     })
     .get('/version', () => respond(ok(version, fresh)), {
       response: { 200: Version },
-      detail: { tags: ['Operations'], summary: 'What is running', operationId: 'version' },
+      detail: { ...detail('What is running', traits), operationId: 'version' },
     })
 }
 
@@ -131,13 +133,13 @@ const probeDatabase = async (
   { systemDb, log }: HealthDeps,
   known: () => Promise<number[]>,
 ): Promise<DatabaseParts> => {
-  const askedAt = performance.now()
+  const startedReadingAt = performance.now()
   try {
-    // The call keeps its own, longer deadline: what is late for the probe may still come.
+    // The call keeps its own, longer deadline: a result too late for this probe may still arrive.
     const read = await withTimeout(deadlineMs, 'PostgreSQL', systemDb.read(selectReadiness))
     const applied = new Set(read.versions)
     const reason = read.isReadOnly ? 'PostgreSQL only reads' : systemDb.refusedWrite()
-    const latencyMs = Math.round((performance.now() - askedAt) * 100) / 100
+    const latencyMs = Math.round((performance.now() - startedReadingAt) * 100) / 100
     const pending = (await known()).filter((version) => !applied.has(version)).length
     return {
       postgres: {
@@ -154,13 +156,13 @@ const probeDatabase = async (
   }
 }
 
-/** One probe at a time, shared by all who ask, and its result kept for `cacheMs`. */
+/** One probe at a time, shared by concurrent requests; its result is kept for `cacheMs`. */
 const cached = <T>(probe: () => Promise<T>): (() => Promise<T>) => {
-  let held: Promise<T> | null = null
+  let current: Promise<T> | null = null
   return () => {
-    held ??= probe().finally(() => {
-      setTimeout(() => (held = null), cacheMs).unref()
+    current ??= probe().finally(() => {
+      setTimeout(() => (current = null), cacheMs).unref()
     })
-    return held
+    return current
   }
 }

@@ -5,16 +5,17 @@ import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import { addMember, changeMember, listMembers, removeMember } from '../../domain/projects/members.ts'
-import { guarded, signedIn } from '../guard.ts'
+import { signedIn } from '../guard.ts'
 import { openPager, pageOf, pageQuery } from '../page.ts'
 import { bodyTag, created, mutate, noContent, ok } from '../response.ts'
+import { describedIn } from '../route.ts'
 import { Member, MemberPatch, NewMember } from '../../model/project.ts'
 import { Id } from '../../model/scalar.ts'
 
 const params = Type.Object({ id: Id() })
 const memberParams = Type.Object({ id: Id(), userId: Id() })
 
-const detail = guarded('Projects')
+const detail = describedIn('Projects')
 
 const render = (member: Member) => bodyTag(ok(member))
 
@@ -51,7 +52,7 @@ export const memberRoutes = (deps: MemberDeps) => {
         params,
         body: NewMember,
         response: { 201: Member },
-        detail: detail('Add a person by e-mail or id, at once (owners)'),
+        detail: detail('Add a person by e-mail or id, at once (owners)', { idempotent: true }),
       },
     )
     .patch(
@@ -64,7 +65,7 @@ export const memberRoutes = (deps: MemberDeps) => {
         params: memberParams,
         body: MemberPatch,
         response: { 200: Member },
-        detail: detail("Change a member's role (owners)"),
+        detail: detail("Change a member's role (owners)", { idempotent: true }),
       },
     )
     .delete(
@@ -74,7 +75,7 @@ export const memberRoutes = (deps: MemberDeps) => {
       {
         params: memberParams,
         response: { 204: Type.Void() },
-        detail: detail('Remove a member (owners), or leave (everybody)'),
+        detail: detail('Remove a member (owners), or leave (everybody)', { idempotent: true }),
       },
     )
 }

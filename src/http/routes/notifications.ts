@@ -10,10 +10,11 @@ import {
   readNotification,
   type AllRead,
 } from '../../domain/notifications/inbox.ts'
-import { guarded, signedIn } from '../guard.ts'
+import { signedIn } from '../guard.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
 import { mutate, ok } from '../response.ts'
+import { describedIn } from '../route.ts'
 import { Notification } from '../../model/notification.ts'
 import { Id, Instant, Nullable } from '../../model/scalar.ts'
 
@@ -26,7 +27,7 @@ const listQuery = Type.Object(
   { additionalProperties: false },
 )
 
-const detail = guarded('Notifications')
+const detail = describedIn('Notifications')
 
 interface NotificationDeps {
   config: Config
@@ -61,7 +62,7 @@ export const notificationRoutes = (deps: NotificationDeps) => {
       {
         params: Type.Object({ id: Id() }),
         response: { 200: Notification },
-        detail: detail('Mark a notification as read'),
+        detail: detail('Mark a notification as read', { idempotent: true }),
       },
     )
     .post(
@@ -72,6 +73,6 @@ export const notificationRoutes = (deps: NotificationDeps) => {
           (all: AllRead) => ok(all),
           (write) => readAllNotifications(deps, write),
         ),
-      { response: { 200: ReadAll }, detail: detail('Mark everything as read') },
+      { response: { 200: ReadAll }, detail: detail('Mark everything as read', { idempotent: true }) },
     )
 }

@@ -12,11 +12,12 @@ import {
   setArchived,
   updateProject,
 } from '../../domain/projects/projects.ts'
-import { guarded, signedIn } from '../guard.ts'
+import { signedIn } from '../guard.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
 import { ifMatchOf } from '../request-context.ts'
 import { created, etag, mutate, noContent, ok, respond } from '../response.ts'
+import { describedIn } from '../route.ts'
 import { NewProject, Project, ProjectPatch } from '../../model/project.ts'
 import { Id } from '../../model/scalar.ts'
 
@@ -27,7 +28,7 @@ const listQuery = Type.Object(
   { additionalProperties: false },
 )
 
-const detail = guarded('Projects')
+const detail = describedIn('Projects')
 
 /** A project's tag covers the caller's role, which is part of the answer. */
 const tagOf = (project: Project) => etag(project.version, project.role)
@@ -65,7 +66,7 @@ export const projectRoutes = (deps: ProjectDeps) => {
       {
         body: NewProject,
         response: { 201: Project },
-        detail: detail('Create a project; the caller owns it'),
+        detail: detail('Create a project; the caller owns it', { idempotent: true }),
       },
     )
     .get(
@@ -84,7 +85,7 @@ export const projectRoutes = (deps: ProjectDeps) => {
         params,
         body: ProjectPatch,
         response: { 200: Project },
-        detail: detail('Change name, description or colour (owners)'),
+        detail: detail('Change name, description or colour (owners)', { idempotent: true, versioned: true }),
       },
     )
     .delete(
@@ -96,7 +97,10 @@ export const projectRoutes = (deps: ProjectDeps) => {
       {
         params,
         response: { 204: Type.Void() },
-        detail: detail('Delete a project with everything in it (owners)'),
+        detail: detail('Delete a project with everything in it (owners)', {
+          idempotent: true,
+          versioned: true,
+        }),
       },
     )
     .post(
@@ -106,13 +110,19 @@ export const projectRoutes = (deps: ProjectDeps) => {
       {
         params,
         response: { 200: Project },
-        detail: detail('Make a project read-only and take it out of default lists (owners)'),
+        detail: detail('Make a project read-only and take it out of default lists (owners)', {
+          idempotent: true,
+        }),
       },
     )
     .post(
       '/:id/unarchive',
       ({ actor, request, params }) =>
         mutate({ request, actor }, render, (write) => setArchived(deps, write, params.id, false)),
-      { params, response: { 200: Project }, detail: detail('Revive an archived project (owners)') },
+      {
+        params,
+        response: { 200: Project },
+        detail: detail('Revive an archived project (owners)', { idempotent: true }),
+      },
     )
 }

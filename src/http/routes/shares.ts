@@ -5,16 +5,17 @@ import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import { addShare, changeShare, listShares, removeShare } from '../../domain/shares/shares.ts'
-import { guarded, signedIn } from '../guard.ts'
+import { signedIn } from '../guard.ts'
 import { openPager, pageOf, pageQuery } from '../page.ts'
 import { bodyTag, created, mutate, noContent, ok } from '../response.ts'
+import { describedIn } from '../route.ts'
 import { Id } from '../../model/scalar.ts'
 import { NewShare, Share, SharePatch } from '../../model/task.ts'
 
 const params = Type.Object({ id: Id() })
 const shareParams = Type.Object({ id: Id(), userId: Id() })
 
-const detail = guarded('Tasks')
+const detail = describedIn('Tasks')
 
 const render = (share: Share) => bodyTag(ok(share))
 
@@ -51,7 +52,7 @@ export const shareRoutes = (deps: ShareDeps) => {
         params,
         body: NewShare,
         response: { 201: Share },
-        detail: detail('Share a task with one person, at most 20 (editors)'),
+        detail: detail('Share a task with one person, at most 20 (editors)', { idempotent: true }),
       },
     )
     .patch(
@@ -64,13 +65,17 @@ export const shareRoutes = (deps: ShareDeps) => {
         params: shareParams,
         body: SharePatch,
         response: { 200: Share },
-        detail: detail('Change what a share permits (editors)'),
+        detail: detail('Change what a share permits (editors)', { idempotent: true }),
       },
     )
     .delete(
       '/:userId',
       ({ actor, request, params }) =>
         mutate({ request, actor }, noContent, (write) => removeShare(deps, write, params.id, params.userId)),
-      { params: shareParams, response: { 204: Type.Void() }, detail: detail('End a share (editors)') },
+      {
+        params: shareParams,
+        response: { 204: Type.Void() },
+        detail: detail('End a share (editors)', { idempotent: true }),
+      },
     )
 }

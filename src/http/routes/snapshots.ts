@@ -3,9 +3,10 @@ import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { SnapshotPlace, Snapshots } from '../../domain/snapshot.ts'
 import { AppError } from '../../errors.ts'
-import { guarded, signedIn } from '../guard.ts'
+import { signedIn } from '../guard.ts'
 import { Cursor, Whole } from '../query.ts'
 import { jsonText, ok, respond } from '../response.ts'
+import { describedIn } from '../route.ts'
 import { projectScope, shardOf } from '../../model/scope.ts'
 import { formatCursor, parseCursor } from '../../model/event.ts'
 import { Id, isId } from '../../model/scalar.ts'
@@ -13,7 +14,7 @@ import { ProjectSnapshot, UserSnapshot } from '../../model/snapshot.ts'
 
 const defaultLimit = 1_000
 
-const detail = guarded('Log')
+const detail = describedIn('Log')
 
 export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
   new Elysia()

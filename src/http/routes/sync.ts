@@ -10,11 +10,12 @@ import { parseScope } from '../../model/scope.ts'
 import { readScopePage } from '../../db/log/sync.ts'
 import { joinScopes, snapshotPath, type Joined } from '../../domain/sync.ts'
 import { AppError, notFound } from '../../errors.ts'
-import { authenticate, guarded, signedIn } from '../guard.ts'
+import { authenticate, signedIn } from '../guard.ts'
 import { News } from '../news.ts'
 import { Cursors, listOf, Repeatable, Whole } from '../query.ts'
 import { contextOf } from '../request-context.ts'
 import { respond } from '../response.ts'
+import { describedIn } from '../route.ts'
 import type { Waiters } from '../../limits/waiters.ts'
 import { shardOf, type Scope } from '../../model/scope.ts'
 import type { Actor } from '../../model/actor.ts'
@@ -73,7 +74,7 @@ export const syncRoutes = (deps: SyncDeps) =>
         { additionalProperties: false },
       ),
       response: { 200: SyncAnswer, 410: Problem },
-      detail: guarded('Log')('Read the change log after a cursor'),
+      detail: describedIn('Log')('Read the change log after a cursor'),
     },
   )
 

@@ -7,8 +7,9 @@ import { runBatch, updateTasksInBulk, type Operation } from '../../domain/tasks/
 import { moveTask } from '../../domain/tasks/task-move.ts'
 import { invalid, type Violation } from '../../errors.ts'
 import { faultsIn, maxViolations } from '../faults.ts'
-import { guarded, signedIn } from '../guard.ts'
+import { signedIn } from '../guard.ts'
 import { mutate, ok } from '../response.ts'
+import { describedIn } from '../route.ts'
 import { renderTask } from './tasks.ts'
 import { toCanonical } from '../../model/canonical.ts'
 import { Id, Word } from '../../model/scalar.ts'
@@ -81,7 +82,7 @@ const withId = (given: Static<typeof Batch>['operations'][number]): unknown => {
 const Items = Type.Object({ items: Type.Array(Task) })
 const ItemsOrNull = Type.Object({ items: Type.Array(Type.Union([Task, Type.Null()])) })
 
-const detail = guarded('Tasks')
+const detail = describedIn('Tasks')
 
 const renderItems = (items: (Task | null)[]) => ok({ items })
 
@@ -94,7 +95,11 @@ export const taskBatchRoutes = (deps: { db: CallerDatabase; publisher: Publisher
         mutate({ request, actor }, renderItems, (write) =>
           updateTasksInBulk(deps, write, body.ids, body.changes),
         ),
-      { body: Bulk, response: { 200: Items }, detail: detail('Change many tasks alike, all or none') },
+      {
+        body: Bulk,
+        response: { 200: Items },
+        detail: detail('Change many tasks alike, all or none', { idempotent: true }),
+      },
     )
     .post(
       '/batch',
@@ -105,7 +110,10 @@ export const taskBatchRoutes = (deps: { db: CallerDatabase; publisher: Publisher
       {
         body: Batch,
         response: { 200: ItemsOrNull },
-        detail: detail('Create, change and delete many tasks in order, all or nothing'),
+        detail: detail('Create, change and delete many tasks in order, all or nothing', {
+          idempotent: true,
+          errors: ['version_conflict'],
+        }),
       },
     )
     .post(
@@ -116,6 +124,6 @@ export const taskBatchRoutes = (deps: { db: CallerDatabase; publisher: Publisher
         params: Type.Object({ id: Id() }),
         body: TaskMove,
         response: { 200: Task },
-        detail: detail('Move a task to another place or project, with its subtasks'),
+        detail: detail('Move a task to another place or project, with its subtasks', { idempotent: true }),
       },
     )

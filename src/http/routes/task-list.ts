@@ -5,9 +5,10 @@ import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import { taskSorts, type Range, type TaskOrder } from '../../db/tasks/task-list.ts'
 import { listTasks, type TaskSearch } from '../../domain/tasks/task-list.ts'
-import { guarded, signedIn } from '../guard.ts'
+import { signedIn } from '../guard.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag, listOf, Repeatable, Words } from '../query.ts'
+import { describedIn } from '../route.ts'
 import { Id, Instant, toInstant, Word } from '../../model/scalar.ts'
 import { priorities, statuses, Task } from '../../model/task.ts'
 import { canonicalTag } from '../../model/text-form.ts'
@@ -104,7 +105,7 @@ export const taskListRoutes = (deps: { config: Config; db: CallerDatabase }) => 
       {
         query: listQuery,
         response: { 200: pageOf(Task) },
-        detail: guarded('Tasks')('List, filter and search tasks'),
+        detail: describedIn('Tasks')('List, filter and search tasks'),
       },
     )
 }

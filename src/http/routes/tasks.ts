@@ -12,9 +12,10 @@ import {
   replaceTask,
   updateTask,
 } from '../../domain/tasks/tasks.ts'
-import { guarded, signedIn } from '../guard.ts'
+import { signedIn } from '../guard.ts'
 import { ifMatchOf } from '../request-context.ts'
 import { created, etag, mutate, noContent, ok, respond } from '../response.ts'
+import { describedIn } from '../route.ts'
 import { Id } from '../../model/scalar.ts'
 import { NewTask, Tag, Tags, Task, TaskPatch, TaskReplacement } from '../../model/task.ts'
 
@@ -22,7 +23,7 @@ const params = Type.Object({ id: Id() })
 
 const TagList = Type.Object({ tags: Tags }, { additionalProperties: false })
 
-const detail = guarded('Tasks')
+const detail = describedIn('Tasks')
 
 export const renderTask = (task: Task) => ok(task, etag(task.version))
 
@@ -37,7 +38,11 @@ export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =
           (task: Task) => created(task, `/api/tasks/${task.id}`, etag(task.version)),
           (write) => createTask(deps, write, body),
         ),
-      { body: NewTask, response: { 201: Task }, detail: detail('Create a task, last in its project') },
+      {
+        body: NewTask,
+        response: { 201: Task },
+        detail: detail('Create a task, last in its project', { idempotent: true }),
+      },
     )
     .get(
       '/:id',
@@ -55,7 +60,7 @@ export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =
         params,
         body: TaskPatch,
         response: { 200: Task },
-        detail: detail('Change fields; null sets the default'),
+        detail: detail('Change fields; null sets the default', { idempotent: true, versioned: true }),
       },
     )
     .put(
@@ -68,7 +73,10 @@ export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =
         params,
         body: TaskReplacement,
         response: { 200: Task },
-        detail: detail('Replace every writable field; absent ones take their defaults'),
+        detail: detail('Replace every writable field; absent ones take their defaults', {
+          idempotent: true,
+          versioned: true,
+        }),
       },
     )
     .delete(
@@ -77,13 +85,17 @@ export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =
         mutate({ request, actor }, noContent, (write) =>
           deleteTask(deps, write, params.id, ifMatchOf(request)),
         ),
-      { params, response: { 204: Type.Void() }, detail: detail('Delete a task with its subtasks') },
+      {
+        params,
+        response: { 204: Type.Void() },
+        detail: detail('Delete a task with its subtasks', { idempotent: true, versioned: true }),
+      },
     )
     .post(
       '/:id/tags',
       ({ actor, request, params, body }) =>
         mutate({ request, actor }, renderTask, (write) => addTags(deps, write, params.id, body.tags)),
-      { params, body: TagList, response: { 200: Task }, detail: detail('Add tags') },
+      { params, body: TagList, response: { 200: Task }, detail: detail('Add tags', { idempotent: true }) },
     )
     .delete(
       '/:id/tags/:tag',
@@ -94,6 +106,6 @@ export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =
       {
         params: Type.Object({ id: Id(), tag: Tag }),
         response: { 204: Type.Void() },
-        detail: detail('Remove a tag'),
+        detail: detail('Remove a tag', { idempotent: true, versioned: true }),
       },
     )

@@ -7,20 +7,21 @@ import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import { deleteAccount } from '../../domain/users/account-deletion.ts'
 import { changePassword, getMe, getUser, searchUsers, updateMe } from '../../domain/users/users.ts'
-import { passwordCheck } from '../allowance.ts'
+import { passwordCheck } from '../rate-limit.ts'
 import { fingerprintKeyOf } from '../body/fingerprint.ts'
-import { guarded, signedIn } from '../guard.ts'
+import { signedIn } from '../guard.ts'
 import { pageOf } from '../page.ts'
 import { Whole } from '../query.ts'
 import { idempotencyKeyOf } from '../request-context.ts'
 import { bodyTag, mutate, noContent, ok, respond } from '../response.ts'
+import { describedIn } from '../route.ts'
 import type { Attempts } from '../../limits/attempts.ts'
 import { AccountDeletion, PasswordChange, UserPatch } from '../../model/credentials.ts'
 import { Id } from '../../model/scalar.ts'
 import { Text } from '../../model/text.ts'
 import { PublicUser, User } from '../../model/user.ts'
 
-const detail = guarded('Users')
+const detail = describedIn('Users')
 
 const render = (user: User) => bodyTag(ok(user))
 
@@ -66,7 +67,7 @@ export const userRoutes = (deps: UserRouteDeps) => {
       {
         body: UserPatch,
         response: { 200: User },
-        detail: detail('Change name, time zone or e-mail address'),
+        detail: detail('Change name, time zone or e-mail address', { idempotent: true }),
       },
     )
     .delete(
@@ -79,7 +80,7 @@ export const userRoutes = (deps: UserRouteDeps) => {
       {
         body: AccountDeletion,
         response: { 204: Type.Void() },
-        detail: detail('Delete your account with everything only you own'),
+        detail: detail('Delete your account with everything only you own', { idempotent: true }),
       },
     )
     .put(
@@ -91,7 +92,7 @@ export const userRoutes = (deps: UserRouteDeps) => {
       {
         body: PasswordChange,
         response: { 204: Type.Void() },
-        detail: detail('Change your password; your other sessions end'),
+        detail: detail('Change your password; your other sessions end', { idempotent: true }),
       },
     )
     .get(

@@ -1,4 +1,4 @@
-// Rate limits as a request meets them: whose bucket it draws from, the headers that tell, and the 429.
+// Applies rate limits to requests: chooses the bucket, sets the RateLimit headers, throws the 429.
 import type { PasswordCheck, Passwords } from '../auth/passwords.ts'
 import type { Config } from '../config.ts'
 import type { CallerDatabase } from '../db/client.ts'
@@ -11,7 +11,7 @@ import { policiesOf, type RatePolicy, type RateState } from '../limits/policies.
 import type { RateLimiter } from '../limits/window.ts'
 import type { WrittenBytes } from '../limits/written-bytes.ts'
 
-interface AllowanceDeps {
+interface LimitDeps {
   config: Config
   limiter: RateLimiter
 }
@@ -23,11 +23,11 @@ interface PasswordCheckDeps {
 }
 
 /** Answer headers, as Elysia collects them in `set`. */
-type Headers = Record<string, string | number>
+export type Headers = Record<string, string | number>
 
-/** Draws one request from a policy and says so in the headers. 429 `rate_limited`. */
+/** Counts one request against a policy and sets the headers. 429 `rate_limited`. */
 export const takeRateLimit = async (
-  { config, limiter }: AllowanceDeps,
+  { config, limiter }: LimitDeps,
   headers: Headers,
   policy: RatePolicy,
   key: string,
@@ -46,8 +46,8 @@ const setHeaders = (headers: Headers, policy: RatePolicy, { limit, remaining, re
 const rateLimited = ({ resetSeconds }: RateState): AppError =>
   new AppError('rate_limited', undefined, { retryAfter: resetSeconds })
 
-/** What every request draws: from its user's bucket, or its address's where there is no user. */
-export const limitRequest = (deps: AllowanceDeps, request: Request, headers: Headers): Promise<void> => {
+/** Counts a request in the bucket of its user, or of its address where there is no user. */
+export const limitRequest = (deps: LimitDeps, request: Request, headers: Headers): Promise<void> => {
   const { identity, ip } = contextOf(request)
   const key = identity ? identity.actor.userId : addressKey(ip)
   return takeRateLimit(deps, headers, policiesOf(deps.config).requests, key)
@@ -55,7 +55,10 @@ export const limitRequest = (deps: AllowanceDeps, request: Request, headers: Hea
 
 const reading = new Set(['GET', 'HEAD', 'OPTIONS'])
 
-/** 429 `rate_limited` for a write of a user whose writes of this day have stored too much. Sessions can be ended. */
+/**
+ * 429 `rate_limited` for a write of a user who has stored more bytes today than the limit. Ending sessions stays
+ * possible.
+ */
 export const requireWritable = (
   { config, writtenBytes }: { config: Config; writtenBytes: WrittenBytes },
   request: Request,
@@ -71,9 +74,9 @@ export const requireWritable = (
 }
 
 /**
- * How a request verifies passwords: every check is an attempt under the limits of failed sign-ins, per address and per
- * account. An address from which the account signed in lately, or a live session, has a bucket of its own for the
- * account and is not refused for what others did from its address: strangers cannot lock an owner out.
+ * Verifies passwords for a request: every check is an attempt under the limits of failed sign-ins, per address and per
+ * account. An address from which the account signed in recently, or a live session, has its own bucket for the account
+ * and is not rejected for failures of others from its address: attackers cannot lock an owner out.
  */
 export const passwordCheck =
   (deps: PasswordCheckDeps, request: Request, headers: Headers): PasswordCheck =>
@@ -101,7 +104,7 @@ export const passwordCheck =
     }
   }
 
-/** Begins an attempt and answers how it ends. 429 `rate_limited`. */
+/** Begins an attempt; the returned function ends it. 429 `rate_limited`. */
 const beginAttempt = async (
   { attempts }: { attempts: Attempts },
   headers: Headers,
@@ -114,6 +117,6 @@ const beginAttempt = async (
   return end
 }
 
-/** One key for an account, whether it exists or not; addresses stay out of Redis. */
+/** The key of an account, existing or not, as a hash: e-mail addresses are not stored in Redis. */
 const accountKey = ({ userId, email }: Parameters<PasswordCheck>[0], device = ''): string =>
   new Bun.CryptoHasher('sha256').update(`${userId ?? email} ${device}`).digest('base64url')
