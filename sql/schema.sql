@@ -35,10 +35,46 @@ begin
   return new;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.install_profile_changes()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  insert into consumer_cursor (consumer, shard, seq) values ('profile-changes', new.shard, new.seq)
+  on conflict do nothing;
+  return null;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.move_profile_changes()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+declare
+  handled bigint;
+begin
+  select seq into strict handled from consumer_cursor
+  where consumer = 'profile-changes' and shard = new.shard
+  for update;
+  if exists (
+    select from feed
+    where shard = new.shard and type = 'user.updated' and changes ?| array['name', 'avatarUrl']
+      and seq > least(handled, old.seq)
+      and seq <= case when handled < old.seq then old.seq else least(handled, new.seq) end
+  ) then
+    raise exception 'profile changes of shard % are handled up to %, notifications up to %: a newer worker has to continue',
+      new.shard, handled, old.seq
+      using errcode = 'lock_not_available';
+  end if;
+  update consumer_cursor set seq = greatest(handled, new.seq)
+  where consumer = 'profile-changes' and shard = new.shard;
+  return null;
+end $function$;
+
 create table consumer_cursor (
   consumer text not null,
   shard smallint not null,
   seq bigint not null,
+  moves bigint not null default 0,
   constraint consumer_cursor_pkey PRIMARY KEY (consumer, shard)
 );
 
@@ -339,5 +375,9 @@ alter table tasks
 
 alter table tasks
   add constraint tasks_project_fkey FOREIGN KEY (project_id) REFERENCES projects(id) ON DELETE CASCADE;
+
+CREATE TRIGGER consumer_cursor_install_profile_changes AFTER INSERT ON consumer_cursor FOR EACH ROW WHEN (new.consumer = 'notifications'::text) EXECUTE FUNCTION install_profile_changes();
+
+CREATE TRIGGER consumer_cursor_move_profile_changes AFTER UPDATE OF seq ON consumer_cursor FOR EACH ROW WHEN (new.consumer = 'notifications'::text AND new.moves = old.moves) EXECUTE FUNCTION move_profile_changes();
 
 CREATE TRIGGER tasks_forget_words BEFORE UPDATE OF title, description, tags, project_id ON tasks FOR EACH ROW WHEN (new.words IS NOT NULL AND NOT new.words_version IS DISTINCT FROM old.words_version AND (old.title IS DISTINCT FROM new.title OR old.description IS DISTINCT FROM new.description OR old.tags IS DISTINCT FROM new.tags OR old.project_id IS DISTINCT FROM new.project_id)) EXECUTE FUNCTION forget_task_words();

@@ -25,7 +25,7 @@ import type { Slice } from '../model/page.ts'
 import { authorizeProject } from './access.ts'
 import { effectiveRole } from './actor.ts'
 import { toMember } from './projects/members.ts'
-import { toNotification } from './notifications/inbox.ts'
+import { toNotification } from './notifications/entries.ts'
 import { toProject } from './projects/projects.ts'
 import type { Actor } from '../model/actor.ts'
 

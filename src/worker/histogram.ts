@@ -1,4 +1,4 @@
-// How a duration is spread, in a fixed number of counters.
+// The distribution of a duration, in a fixed number of counters.
 
 export class Histogram {
   readonly #counts: number[]
@@ -7,7 +7,7 @@ export class Histogram {
   max = 0
 
   constructor(
-    /** Upper bounds of the buckets, ascending; beyond the last is one more bucket. */
+    /** Upper bounds of the buckets, ascending; one more bucket holds what is above the last. */
     readonly bounds: readonly number[],
   ) {
     this.#counts = Array.from({ length: bounds.length + 1 }, () => 0)
@@ -21,7 +21,7 @@ export class Histogram {
     this.max = Math.max(this.max, value)
   }
 
-  /** Values at or below each bound, ascending, as Prometheus counts them. */
+  /** The number of values at or below each bound, ascending, as Prometheus counts them. */
   cumulative(): number[] {
     let total = 0
     return this.bounds.map((_, bucket) => (total += this.#counts[bucket]!))

@@ -1,24 +1,11 @@
-// What a supervisor asks a worker: /livez, /readyz, /version. Never clients: it listens on loopback.
+// The probes of a worker for its supervisor: /livez, /readyz, /version. Listens on loopback: clients do not reach it.
 import packageJson from '../../package.json' with { type: 'json' }
 import { AppError, codes } from '../errors.ts'
 import { listenFailure } from '../start/failure.ts'
-
-/** The state of a worker. `down` parts make it unready; the rest only says where to look. */
-export interface WorkerHealth {
-  parts: Record<'process' | 'postgres' | 'redis' | 'feed' | 'consumers', 'up' | 'degraded' | 'down'>
-  /** Why a part is degraded, where that is known. */
-  reasons: { postgres?: string; redis?: string }
-  /** Shards this worker handles. */
-  shards: number[]
-  /** By consumer; `lag` is entries not yet read of those shards. */
-  consumers: Record<string, { lag: number; failures: number }>
-  /** Of all workers; null: unknown. */
-  deadLetters: number | null
-  overdue: { tasks: number; lateSecondsMax: number }
-}
+import type { WorkerHealth } from './health.ts'
 
 export interface HttpOptions {
-  /** 0 takes a free one. */
+  /** 0: a free port. */
   port: number
   examine: () => Promise<WorkerHealth>
 }

@@ -15,6 +15,9 @@ const point = (name: string): string => `globalThis.failpoint(${JSON.stringify(n
 /** Named places of the write, the push, the fan-out and the resume. */
 export const failpoints = ['uncommitted', 'committed', 'pushing', 'pushed', 'fan-out', 'replay'] as const
 
+/** Named places of a worker's consumer on a shard. */
+export const workerFailpoints = ['before-effect', 'before-commit', 'after-commit'] as const
+
 export const variants: Record<string, Edit[]> = {
   failpoints: [
     {
@@ -41,6 +44,11 @@ export const variants: Record<string, Edit[]> = {
       file: 'ws/subscription.ts',
       from: '        this.#send(entries)\n        if',
       to: `        this.#send(entries); if (entries.length > 0) ${point('replay')}\n        if`,
+    },
+    {
+      file: 'worker/engine/shard-consumer.ts',
+      from: 'await this.#commit(batch.at(-1)!.seq, (tx) => this.consumer.handle(tx, batch))',
+      to: `${point('before-effect')}; await this.#commit(batch.at(-1)!.seq, async (tx) => { const made = await this.consumer.handle(tx, batch); ${point('before-commit')}; return made }); ${point('after-commit')}`,
     },
   ],
   /** Says on SIGUSR2 what it holds. */

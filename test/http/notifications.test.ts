@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Value } from '@sinclair/typebox/value'
 import { insertNotifications, type NewNotification } from '../../src/db/notifications/notifications.ts'
-import { toNotification } from '../../src/domain/notifications/inbox.ts'
+import { toNotification } from '../../src/domain/notifications/entries.ts'
 import { writeAsSystem } from '../../src/domain/write.ts'
 import { shardOf, userScope } from '../../src/model/scope.ts'
 import type { LogEntry } from '../../src/model/event.ts'

@@ -11,13 +11,9 @@ import { projectScope, shardOf } from '../../src/model/scope.ts'
 import { createLog } from '../../src/log.ts'
 import type { LogEntry } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'
-import {
-  ShardConsumer,
-  newStats,
-  type Consumer,
-  type ConsumerStats,
-  type LogSource,
-} from '../../src/worker/engine/shard-consumer.ts'
+import { newStats, type Consumer, type ConsumerStats } from '../../src/worker/engine/consumer.ts'
+import type { LogSource } from '../../src/worker/engine/log-source.ts'
+import { ShardConsumer } from '../../src/worker/engine/shard-consumer.ts'
 import { testDatabase, type TestDatabase } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 

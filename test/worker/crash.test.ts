@@ -1,24 +1,24 @@
-// Whatever happens to workers and to Redis, everybody is told of everything exactly once and of nothing else. The
-// oracle is the list of what was done through the API while it happened.
+// Whatever fails, each cause notifies its recipients exactly once, and nothing else does. The oracle is the list of what
+// the API did meanwhile.
 import { afterEach, beforeEach, expect, test } from 'bun:test'
-import { join } from 'node:path'
 import { openRedis } from '../../src/redis/connection.ts'
 import { createLog } from '../../src/log.ts'
+import { createRandom } from '../oracle/random.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
-import type { ChildSettings } from './child.ts'
-import { announced, inboxes, withWorkers } from './rig.ts'
+import { variantEnvironment, workerFailpoints } from '../chaos/variants.ts'
+import { announced, inboxes, readyPort, spawnWorker, withWorkers } from './rig.ts'
 
 let world: World
 let owner: Person
 let people: Person[]
 let projectId: string
-/** What must have been told in the end. */
+/** The notifications that must exist in the end. */
 let expected: string[]
 
 beforeEach(async () => {
   world = await startWorld()
-  // Installs the consumers: what happens from here on counts.
+  // Installs the consumers: what is written from here on counts.
   await withWorkers(1, { ...world, overdueIntervalMs: 60_000 }, async () => {})
   owner = await world.register()
   people = [await world.register(), await world.register(), await world.register()]
@@ -58,6 +58,12 @@ const act = async (n: number, isLate = false): Promise<void> => {
   expected.push(`completed ${id} ${assignee.id}`, `completed ${id} ${owner.id}`)
 }
 
+/** Resolves when `count` more notifications are due than now, or when `work` is over. */
+const progress = async (count: number, work: { isOver: boolean }): Promise<void> => {
+  const target = expected.length + count
+  await eventually(() => expect(work.isOver || expected.length >= target).toBe(true), { timeoutMs: 15_000 })
+}
+
 const actAll = async (count: number, isLate = false): Promise<void> => {
   const numbers = Array.from({ length: count }, (_, n) => n)
   const work = async (): Promise<void> => {
@@ -66,19 +72,19 @@ const actAll = async (count: number, isLate = false): Promise<void> => {
   await Promise.all([work(), work(), work(), work()])
 }
 
-/** Something under way, and whether it still is. */
-const begin = (work: Promise<void>): { isOver: boolean; done: Promise<void> } => {
+/** Work under way. */
+const begin = (work: Promise<unknown>): { isOver: boolean; done: Promise<unknown> } => {
   const state = {
     isOver: false,
     done: work.finally(() => {
       state.isOver = true
     }),
   }
-  state.done.catch(() => {}) // whoever awaits it hears
+  state.done.catch(() => {}) // rejects where it is awaited
   return state
 }
 
-/** Waits until all is told, then shows that the inboxes and the log hold exactly that. */
+/** Waits for the consumers, then shows that the inboxes and the log hold exactly the expected notifications. */
 const verify = async (): Promise<void> => {
   await eventually(
     async () => expect((await inboxes(world)).length).toBeGreaterThanOrEqual(expected.length),
@@ -97,26 +103,21 @@ const verify = async (): Promise<void> => {
   expect(await announced(world)).toEqual(expected.sort())
 }
 
-const spawn = (settings: Partial<ChildSettings>) =>
-  Bun.spawn(
-    [
-      process.execPath,
-      join(import.meta.dir, 'child.ts'),
-      JSON.stringify({
-        databaseUrl: world.databaseUrl,
-        redisUrl: world.redisUrl,
-        overdueIntervalMs: 100,
-        ...settings,
-      }),
-    ],
-    { stdout: 'pipe', stderr: 'inherit' },
+const spawn = (environment?: Record<string, string>) =>
+  spawnWorker(
+    { databaseUrl: world.databaseUrl, redisUrl: world.redisUrl, overdueIntervalMs: 100 },
+    environment,
   )
 
-for (const dieAt of ['before-effect', 'before-commit', 'after-commit'] as const) {
-  test(`a worker killed ${dieAt} again and again tells everything once`, async () => {
+for (const point of workerFailpoints) {
+  test(`a worker killed ${point} again and again notifies of everything once`, async () => {
     await actAll(30)
-    for (let dieAfter = 1; dieAfter <= 3; dieAfter += 1) {
-      const child = spawn({ dieAt, dieAfter })
+    for (let after = 0; after < 3; after += 1) {
+      const child = spawn({
+        ...variantEnvironment('failpoints'),
+        TIDE_FAILPOINT: point,
+        TIDE_FAILPOINT_AFTER: String(after),
+      })
       for (let n = 0; child.exitCode === null && child.signalCode === null; n += 1) await act(n)
       expect(child.signalCode).toBe('SIGKILL')
     }
@@ -124,16 +125,15 @@ for (const dieAt of ['before-effect', 'before-commit', 'after-commit'] as const)
   }, 60_000)
 }
 
-test('workers killed at random moments, one after the other, tell everything once', async () => {
+test('workers killed at random moments, one after the other, notify of everything once', async () => {
   const seed = Date.now() % 1_000_000
   console.log({ seed })
-  let state = seed
-  const random = (): number => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647
+  const random = createRandom(seed)
   const writing = begin(actAll(150).then(() => actAll(50, true)))
   while (!writing.isOver) {
-    const child = spawn({})
-    await child.stdout.getReader().read()
-    await Bun.sleep(random() * 700) // the moment is the point
+    const child = spawn()
+    await readyPort(child)
+    await progress(random.between(1, 60), writing)
     child.kill('SIGKILL')
     await child.exited
   }
@@ -141,14 +141,14 @@ test('workers killed at random moments, one after the other, tell everything onc
   await withWorkers(1, { ...world, overdueIntervalMs: 100 }, verify)
 }, 90_000)
 
-test('two workers that run at once tell everything once', async () => {
+test('two workers at once notify of everything once', async () => {
   await withWorkers(2, { ...world, overdueIntervalMs: 100 }, async () => {
     await Promise.all([actAll(60), actAll(30, true)])
     await verify()
   })
 }, 30_000)
 
-test('a worker that was away tells what happened meanwhile, to those who may read it now', async () => {
+test('a worker that was away notifies of what happened meanwhile, those who can read it now', async () => {
   await actAll(40)
   const gone = people[2]!
   await call(owner, 'DELETE', `/api/projects/${projectId}/members/${gone.id}`)
@@ -166,39 +166,40 @@ test('a worker that was away tells what happened meanwhile, to those who may rea
   await withWorkers(1, { ...world, overdueIntervalMs: 60_000 }, verify)
 }, 30_000)
 
-test('a Redis that is emptied again and again costs nobody a notification', async () => {
+test('a Redis that is emptied again and again loses no notification', async () => {
   await using redis = openRedis(world.redisUrl, 'request', createLog('test', 'silent'))
   await withWorkers(1, { ...world, overdueIntervalMs: 100 }, async () => {
     const writing = begin(actAll(120))
     while (!writing.isOver) {
       await redis.client.flushall().catch(() => {})
-      await Bun.sleep(50)
+      await progress(5, writing)
     }
     await writing.done
     await verify()
   })
 }, 30_000)
 
-test('without Redis everything is told all the same', async () => {
+test('without Redis everything is notified all the same', async () => {
   await withWorkers(1, { ...world, redisUrl: 'redis://127.0.0.1:1', overdueIntervalMs: 100 }, async () => {
     await actAll(40)
     await verify()
   })
 }, 30_000)
 
-test('PostgreSQL dropping every connection now and then costs nobody a notification', async () => {
-  const drop = async (): Promise<void> => {
-    for (let round = 0; round < 10; round += 1) {
-      await world.server.deps.db.read(
-        (sql) => sql`
-          select pg_terminate_backend(pid) from pg_stat_activity
-          where datname = current_database() and application_name like '%worker%'`,
-      )
-      await Bun.sleep(200)
-    }
-  }
+test('PostgreSQL that drops every connection now and then loses no notification', async () => {
+  const drop = (): Promise<unknown> =>
+    world.server.deps.db.read(
+      (sql) => sql`
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and application_name like '%worker%'`,
+    )
   await withWorkers(1, { ...world, overdueIntervalMs: 100 }, async () => {
-    await Promise.all([actAll(100), actAll(30, true), drop()])
+    const writing = begin(Promise.all([actAll(100), actAll(30, true)]))
+    for (let drops = 0; drops < 10 && !writing.isOver; drops += 1) {
+      await progress(20, writing)
+      await drop()
+    }
+    await writing.done
     await verify()
   })
 }, 60_000)

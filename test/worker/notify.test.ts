@@ -60,7 +60,7 @@ const settled = (): Promise<void> =>
     const late = await world.server.deps.db.read(
       (sql) => sql`
         select from feed_head h join consumer_cursor c using (shard)
-        where c.consumer = 'notifications' and c.seq < h.seq`,
+        where c.seq < h.seq`,
     )
     expect(late.length).toBe(0)
   })

@@ -1,11 +1,12 @@
-// What the worker's tests stand on: a server with people, and workers beside it that tests start, crash and stop.
+// Workers that tests start, crash and stop beside a world, and what the workers left in the inboxes and in the log.
+import { join } from 'node:path'
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { createPublisher } from '../../src/changelog/publisher.ts'
 import { createRedisProbe } from '../../src/redis/redis-check.ts'
 import { openRedis } from '../../src/redis/connection.ts'
 import { startSweeper } from '../../src/changelog/sweeper.ts'
 import { createLog } from '../../src/log.ts'
-import { startWorker, type Worker, type WorkerDeps } from '../../src/worker/runner.ts'
+import { startWorker, type Worker } from '../../src/worker/runner.ts'
 import type { World } from '../support/world.ts'
 
 export const testRetention = {
@@ -20,13 +21,12 @@ export interface WorkerSettings {
   databaseUrl: string
   redisUrl: string
   overdueIntervalMs: number
-  failpoint?: WorkerDeps['failpoint']
   logLevel?: string
 }
 
-/** A worker with connections of its own, as its process would have. */
+/** A worker with connections of its own, as its process has. */
 export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
-  const { databaseUrl, redisUrl, overdueIntervalMs, failpoint, logLevel = 'silent' } = settings
+  const { databaseUrl, redisUrl, overdueIntervalMs, logLevel = 'silent' } = settings
   const log = createLog('worker', logLevel)
   await using stack = new AsyncDisposableStack()
   const open = (max: number, applicationName: string): Database =>
@@ -46,7 +46,6 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
       connect: () => openRedis(redisUrl, 'blocking', log),
       publisher,
       redisHealth: createRedisProbe(redis),
-      ...(failpoint && { failpoint }),
     }),
   )
   const owned = stack.move()
@@ -55,6 +54,18 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
       key === Symbol.asyncDispose ? () => owned.disposeAsync() : Reflect.get(target, key),
   })
 }
+
+/** A worker in a process of its own. @param environment over that of the test. */
+export const spawnWorker = (settings: WorkerSettings, environment: Record<string, string> = {}) =>
+  Bun.spawn([process.execPath, join(import.meta.dir, 'child.ts'), JSON.stringify(settings)], {
+    env: { ...process.env, ...environment },
+    stdout: 'pipe',
+    stderr: 'inherit',
+  })
+
+/** Resolves when the spawned worker runs. @returns the port of its probes. */
+export const readyPort = async ({ stdout }: ReturnType<typeof spawnWorker>): Promise<string> =>
+  /^ready (\d+)/.exec(new TextDecoder().decode((await stdout.getReader().read()).value))![1]!
 
 /** Runs `work` while `count` workers run. */
 export const withWorkers = async (
@@ -67,7 +78,7 @@ export const withWorkers = async (
   await work()
 }
 
-/** What everybody's inbox holds: kind, task, person; sorted, so that exactly-once is equality. */
+/** The contents of all inboxes: kind, task, user; sorted, so that exactly once is equality. */
 export const inboxes = async (world: World): Promise<string[]> => {
   const rows = await world.server.deps.db.read(
     (sql) => sql<{ kind: string; taskId: string | null; userId: string }[]>`
@@ -76,7 +87,7 @@ export const inboxes = async (world: World): Promise<string[]> => {
   return rows.map(({ kind, taskId, userId }) => `${kind} ${taskId} ${userId}`).sort()
 }
 
-/** The same as the log says it: every notification.created, by what it carries. */
+/** The same from the log: every `notification.created`, by the notification it carries. */
 export const announced = async (world: World): Promise<string[]> => {
   const rows = await world.server.deps.db.read(
     (sql) => sql<{ scope: string; frame: string | null }[]>`

@@ -35,7 +35,7 @@ export const updatePosition = async (
 ): Promise<void> => {
   const { consumer, epoch, shard, from, to } = at
   const moved = await tx`
-    update consumer_cursor set seq = ${to}
+    update consumer_cursor set seq = ${to}, moves = moves + 1
     where consumer = ${consumer} and shard = ${shard} and seq = ${from} and ${isEpochGood(tx, shard, epoch)}
     returning seq`
   if (moved.length === 0) throw new PositionMoved(`${consumer} is not at ${epoch}.${shard}.${from} any more`)

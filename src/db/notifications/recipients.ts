@@ -1,17 +1,17 @@
-// Who may be told of a task or project at this moment. Read under share locks on projects and tasks, which every
-// change of members, shares and archiving waits for: nobody is told after their access was taken away.
+// Who can read a task or project now, for notifications. Reads under share locks on projects and tasks; changes of
+// members, shares and archiving wait for these locks, so that no notification follows the end of its reader's access.
 import { AppError } from '../../errors.ts'
 import type { Tx } from '../client.ts'
 
-/** Somebody who would be told of a task, or of a project where there is no task. */
+/** A user to notify of a task, or of a project where `taskId` is null. */
 export interface Candidate {
   userId: string
   taskId: string | null
   projectId: string | null
 }
 
-/** What a notification says of it; `title` is null where there is no task. */
-export interface Notifiable {
+/** A candidate who can read the subject, and what the notification shows of it; `title` is null without a task. */
+export interface Reader {
   /** Index of the candidate. */
   n: number
   projectId: string
@@ -19,27 +19,27 @@ export interface Notifiable {
   title: string | null
 }
 
-/** The task's people as they are now. */
+/** The users of a task as it is now. */
 export interface TaskPeople {
   creatorId: string | null
   assigneeId: string | null
 }
 
 /**
- * Share-locks the tasks and their projects, these projects, and those of these members: projects first, each by
- * ascending id.
- * @throws AppError `unavailable` if a task moved to another project in between, or a lock is not to be had: again.
+ * Share-locks the tasks with their projects, and these projects: projects first, each by ascending id.
+ * @returns the users of each task by its id; a deleted task is absent.
+ * @throws AppError `unavailable` if a task moved to another project in between, or a lock cannot be had in time: the
+ * transaction must run again.
  */
-export const lockForReading = async (
+export const lockSubjects = async (
   tx: Tx,
-  { taskIds, projectIds, memberIds }: { taskIds: string[]; projectIds: string[]; memberIds: string[] },
+  { taskIds, projectIds }: { taskIds: string[]; projectIds: string[] },
 ): Promise<Map<string, TaskPeople>> => {
   const projects = await tx<{ id: string }[]>`
     select id from projects
     where id in (
       select unnest(${projectIds}::uuid[])
-      union select project_id from tasks where id = any(${taskIds}::uuid[])
-      union select project_id from members where user_id = any(${memberIds}::uuid[]))
+      union select project_id from tasks where id = any(${taskIds}::uuid[]))
     order by id
     for share`
   const locked = new Set(projects.map(({ id }) => id))
@@ -52,10 +52,10 @@ export const lockForReading = async (
   return new Map(tasks.map(({ id, ...people }) => [id, people]))
 }
 
-/** The candidates who can read it as member or by share, in a project that is not archived. Lock it first. */
-export const selectNotifiable = async (tx: Tx, candidates: Candidate[]): Promise<Notifiable[]> => {
-  const rows = candidates.map((candidate, n) => ({ n, ...candidate }))
-  return tx<Notifiable[]>`
+/** The candidates who can read the subject as member or by share, in projects that are not archived. Lock it first. */
+export const selectReaders = async (tx: Tx, candidates: Candidate[]): Promise<Reader[]> => {
+  const rows = candidates.map(({ userId, taskId, projectId }, n) => ({ n, userId, taskId, projectId }))
+  return tx<Reader[]>`
     select c.n, p.id as "projectId", p.name as "projectName", t.title
     from json_to_recordset(${JSON.stringify(rows)}::text::json) as c (
       n integer, "userId" uuid, "taskId" uuid, "projectId" uuid)
@@ -66,4 +66,31 @@ export const selectNotifiable = async (tx: Tx, candidates: Candidate[]): Promise
       exists (select from members m where m.project_id = p.id and m.user_id = u.id)
       or exists (select from shares s where s.task_id = t.id and s.user_id = u.id))
     order by c.n`
+}
+
+/**
+ * The recipient of each overdue task, by task id: the first of assignee, creator and owners (the earliest first) who
+ * can read it as member or by share. A task without such a user is absent. The tasks and projects must be locked.
+ */
+export const selectOverdueRecipients = async (tx: Tx, taskIds: string[]): Promise<Map<string, string>> => {
+  const rows = await tx<{ taskId: string; userId: string }[]>`
+    select t.id as "taskId", r.id as "userId"
+    from tasks t
+    cross join lateral (
+      select u.id
+      from (
+        select t.assignee_id as user_id, 1 as place, null::timestamptz as since
+        union all select t.creator_id, 2, null
+        union all select m.user_id, 3, m.created_at from members m
+          where m.project_id = t.project_id and m.role = 'owner'
+      ) c
+      join users u on u.id = c.user_id
+      where u.disabled_at is null and (
+        exists (select from members m where m.project_id = t.project_id and m.user_id = u.id)
+        or exists (select from shares s where s.task_id = t.id and s.user_id = u.id))
+      order by c.place, c.since, u.id
+      limit 1
+    ) r
+    where t.id = any(${taskIds}::uuid[])`
+  return new Map(rows.map(({ taskId, userId }) => [taskId, userId]))
 }

@@ -58,6 +58,15 @@ export const selectMemberships = (
     where m.user_id = any(${userIds}::uuid[])
     order by m.project_id`
 
+/** Share-locks the projects that these users are members of, by ascending id. */
+export const lockProjectsOf = async (tx: Tx, userIds: string[]): Promise<void> => {
+  await tx`
+    select from projects
+    where id in (select project_id from members where user_id = any(${userIds}::uuid[]))
+    order by id
+    for share`
+}
+
 /** In the order they joined: sorted by createdAt, userId. One past the limit. */
 export const selectMembers = async (
   sql: Queryable,

@@ -1,4 +1,4 @@
-// A person's inbox: listed, and read one by one or all at once. The worker fills it.
+// A user's inbox: list it, mark one notification or all of them read. The worker creates the notifications.
 import {
   countNotifications,
   lockInbox,
@@ -6,34 +6,22 @@ import {
   selectNotifications,
   updateAllRead,
   updateRead,
-  type NotificationRow,
 } from '../../db/notifications/notifications.ts'
 import { notFound } from '../../errors.ts'
 import { userScope } from '../../model/scope.ts'
 import type { Notification } from '../../model/notification.ts'
 import { listed, type Listed, type Slice } from '../../model/page.ts'
 import { ownSubject } from '../subject.ts'
+import { toNotification } from './entries.ts'
 import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
 import type { Actor } from '../../model/actor.ts'
-
-/** As its person sees it: what REST answers and `notification.created` carries. */
-export const toNotification = (row: NotificationRow): Notification => ({
-  id: row.id,
-  kind: row.kind,
-  taskId: row.taskId,
-  projectId: row.projectId,
-  actor: row.actor,
-  data: row.data,
-  readAt: row.readAt,
-  createdAt: row.createdAt,
-})
 
 export interface Inbox extends Listed<Notification> {
   /** Of all notifications, not only those listed. */
   unreadCount: number
 }
 
-/** Newest first; `isUnread` null lists both. List and counts are of one moment. */
+/** Newest first; `isUnread` null lists both. List and counts come from one snapshot. */
 export const listNotifications = (
   { db }: Pick<WriteDeps, 'db'>,
   { userId }: Actor,
@@ -49,7 +37,7 @@ export const listNotifications = (
     }
   })
 
-/** 404 for anybody else's. What is read already stays as it is. */
+/** 404 for a notification of another user. A read one keeps its `readAt`, without an entry. */
 export const readNotification = (
   deps: WriteDeps,
   request: WriteRequest<Notification>,
@@ -81,12 +69,12 @@ export const readNotification = (
   })
 
 export interface AllRead {
-  /** Every notification made until then is read; null when none was unread. */
+  /** Every notification created until then is read; null when none was unread. */
   upTo: string | null
   unreadCount: 0
 }
 
-/** One entry however many there are: clients mark what they hold up to `upTo`. */
+/** Appends one entry for any number of notifications: clients mark theirs as read up to `upTo`. */
 export const readAllNotifications = (
   deps: WriteDeps,
   request: WriteRequest<AllRead>,

@@ -2,7 +2,18 @@
 // awaited without polling.
 import { shardCount } from '../../model/scope.ts'
 import type { LogFollower } from '../../changelog/follower/log-follower.ts'
-import type { LogSource } from './shard-consumer.ts'
+import type { LogEntry } from '../../model/event.ts'
+
+export interface LogSource {
+  /** The epoch of the positions; another one means that entries may have been lost. */
+  readonly epoch: string
+  /** The last known number of the shard. */
+  head(shard: number): number
+  /** Entries (after, head], ascending, at most `limit`. */
+  read(shard: number, after: number, limit: number): Promise<LogEntry[]>
+  /** Resolves when the shard's head is above `after`, after `ms`, or when `signal` aborts. */
+  wait(shard: number, after: number, ms: number, signal: AbortSignal): Promise<void>
+}
 
 export type Followed = Pick<LogFollower, 'epoch' | 'onAdvance' | 'positions' | 'read'>
 

@@ -1,121 +1,101 @@
-// A consumer reads one shard of the log in order and commits what it makes of the entries together with its new
-// position: every effect happens exactly once, whatever crashes and whoever else believes to hold the shard.
-// Invariant: nothing is skipped but what went to `dead_letter` in the transaction that moved the position past it.
+// One consumer on one shard: reads the log in order and commits the effects of the entries together with the new
+// position. Invariants: every effect happens exactly once, also after crashes and beside another worker that believes
+// to hold the shard; no entry is skipped except into `dead_letter`, in the transaction that moves the position past it.
 import type { Database, Tx } from '../../db/client.ts'
 import { insertDeadLetter, PositionMoved, selectPosition, updatePosition } from '../../db/log/consumers.ts'
+import type { Publisher } from '../../changelog/publisher.ts'
 import { writeAsSystem } from '../../domain/write.ts'
 import { AppError, messageOf } from '../../errors.ts'
 import { backoffMs, pause } from '../../async/pause.ts'
 import type { Log } from '../../log.ts'
 import type { Entry, LogEntry } from '../../model/event.ts'
-import type { Publisher } from '../../changelog/publisher.ts'
+import type { Consumer, ConsumerStats } from './consumer.ts'
+import type { LogSource } from './log-source.ts'
 
-export interface Consumer {
-  readonly name: string
-  /** Whether the entry can have an effect; the others only move the position. Cheap, and never throws. */
-  concerns(entry: LogEntry): boolean
-  /** The effects of entries of one shard, in their order; returns what the log is to say of them. May run again. */
-  handle(tx: Tx, entries: LogEntry[]): Promise<Entry[]>
-}
-
-/** The log as a consumer sees it: up to where it is known, and any stretch of it. */
-export interface LogSource {
-  /** Of the numbers: another one means that some were lost. */
-  readonly epoch: string
-  /** The last number known of the shard. */
-  head(shard: number): number
-  /** Entries (after, head], ascending, at most `limit`. */
-  read(shard: number, after: number, limit: number): Promise<LogEntry[]>
-  /** Resolves when the shard has more than `after`, after `ms`, or when `signal` aborts. */
-  wait(shard: number, after: number, ms: number, signal: AbortSignal): Promise<void>
-}
-
-/** Called at named points, for tests that crash there; never set in production. */
-export type Failpoint = (point: 'before-effect' | 'before-commit' | 'after-commit') => Promise<void>
-
-export interface ConsumerDeps {
+export interface ShardConsumerDeps {
   db: Database
   publisher: Publisher
   source: LogSource
   log: Log
-  failpoint?: Failpoint | undefined
 }
-
-/** Counted since the start, over all shards of a consumer. */
-export interface ConsumerStats {
-  /** Entries passed, with and without effect. */
-  entries: number
-  /** Entries that were handled. */
-  handled: number
-  transactions: number
-  failures: number
-  deadLetters: number
-  lastError: string | null
-}
-
-export const newStats = (): ConsumerStats => ({
-  entries: 0,
-  handled: 0,
-  transactions: 0,
-  failures: 0,
-  deadLetters: 0,
-  lastError: null,
-})
 
 const readEntries = 500
-/** Handled in one transaction: each makes at most two entries for one person, and loops keep to 200 a scope. */
+/** Entries handled in one transaction: each makes at most two entries for one scope, of which sockets receive 200. */
 const maxHandled = 100
 const maxAttempts = 5
 const waitMs = 1_000
-/** So that a steady trickle is handled in small batches instead of a transaction an entry. */
+/** Collects a steady trickle of entries into small batches instead of one transaction each. */
 const batchDelayMs = 20
-/** Positions that moved past nothing of interest are stored this often. */
+/** How often a position that moved past entries without effect is stored. */
 const storeEveryMs = 1_000
 
-/** One consumer on one shard, from its stored position on, until `signal` aborts. Never rejects. */
+/*
+ * The problem: each entry must have its effect exactly once, in log order, although workers crash, leases pass to
+ * another worker while the old one still runs, and PostgreSQL fails over. The naive way, moving the position before or
+ * after the effects, misses or repeats them (three consumers racing on 500 entries repeat some in every run of the
+ * control in test/worker). A lease alone does not help: its holder may be paused in the middle of a transaction.
+ * The way chosen: effects, appended entries and `update consumer_cursor … where seq = <from>` are one transaction, so
+ * that of two racing workers one commits and the other rolls back.
+ *
+ * The mode follows from `#stored` and `#position`:
+ *   unknown  `#stored` null. At the start, after any error (a failed commit may have committed) and in a new epoch (the
+ *            position may be among the lost commits). The next step loads the position from the database → stored.
+ *   stored   `#stored` equals `#position`. Entries with an effect are handled: commit → stored, error → unknown.
+ *   ahead    `#position` above `#stored`: entries without effect were passed in memory. Stored with the next effect,
+ *            after `storeEveryMs`, or at the end → stored. A crash here only repeats the reading.
+ *
+ * An error counts as a failure of the entries or as an interruption:
+ *   interruption  The position moved, PostgreSQL is away, a lock is taken: says nothing about the entry. Tried again
+ *                 with back-off, without limit and without counting.
+ *   failure       Anything else. A batch of several is tried again one entry a transaction, which isolates the failing
+ *                 one; batches double again with each commit. A single entry is tried `maxAttempts` times with
+ *                 back-off, then goes to `dead_letter` and the entries after it continue.
+ */
+
 export class ShardConsumer {
-  /** In which what follows is true. */
+  /** The epoch that the fields below belong to. */
   #epoch = ''
-  /** What the database has; null when that is not known. */
+  /** The position in the database; null while unknown. */
   #stored: number | null = null
   #storedAt = 0
-  /** Everything up to here is handled or of no interest. */
+  /** Every entry up to here is handled or without effect. */
   #position = 0
-  /** How many entries the next transaction may handle: one after a failure, to find out which it was. */
+  /** Entries that the next transaction may handle. */
   #batch = maxHandled
-  /** The entry that failed alone, and how often in a row. */
+  /** The entry that failed alone, and its failures in a row. */
   #failing = { seq: 0, attempts: 0 }
-  /** Failures in a row that are nobody's fault: PostgreSQL away, a lock not to be had. */
+  /** Interruptions in a row. */
   #interruptions = 0
 
   constructor(
-    private readonly deps: ConsumerDeps,
+    private readonly deps: ShardConsumerDeps,
     readonly consumer: Consumer,
     readonly shard: number,
     private readonly stats: ConsumerStats,
   ) {}
 
-  /** Entries this lane has still to read. */
+  /** Entries of the shard not read yet; 0 while the position is unknown. */
   get lag(): number {
     return this.#stored === null ? 0 : Math.max(0, this.deps.source.head(this.shard) - this.#position)
   }
 
+  /** Continues from the stored position until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
         await this.#step(signal)
         this.#interruptions = 0
       } catch (error) {
-        this.#stored = null // committed or not: the database knows
+        this.#stored = null // only the database knows whether the transaction committed
         await pause(this.#backoff(error), signal)
       }
     }
-    await this.#store().catch(() => {}) // else the next worker looks at a second's worth of entries again
+    await this.#store().catch(() => {}) // on failure the next worker reads up to a second of entries again
   }
 
   async #step(signal: AbortSignal): Promise<void> {
     const { source } = this.deps
-    if (this.#epoch !== source.epoch) this.#stored = null // the position may be among what was lost
+    if (this.#epoch !== source.epoch) this.#stored = null
     this.#epoch = source.epoch
     if (this.#stored === null) await this.#load()
     const entries = await source.read(this.shard, this.#position, readEntries)
@@ -124,19 +104,19 @@ export class ShardConsumer {
       return source.wait(this.shard, this.#position, waitMs, signal)
     }
     if (entries[0]!.seq !== this.#position + 1) {
-      const lost = {
+      const missing = {
         consumer: this.consumer.name,
         shard: this.shard,
         from: this.#position + 1,
         to: entries[0]!.seq - 1,
       }
-      this.deps.log.error(lost, 'the log does not keep these entries any more: their effects are missing')
+      this.deps.log.error(missing, 'the log no longer keeps these entries, their effects are missing')
     }
     await this.#handleAll(entries, signal)
     if (entries.length < readEntries) await pause(batchDelayMs, signal)
   }
 
-  /** Handles the entries, as many a transaction as the lane dares. */
+  /** Handles the entries that concern the consumer, at most `#batch` in a transaction. */
   async #handleAll(entries: LogEntry[], signal: AbortSignal): Promise<void> {
     const concerned = entries.filter((entry) => this.consumer.concerns(entry))
     while (concerned.length > 0) {
@@ -150,14 +130,8 @@ export class ShardConsumer {
   }
 
   async #handle(batch: LogEntry[]): Promise<void> {
-    const { failpoint } = this.deps
-    await failpoint?.('before-effect')
     try {
-      await this.#commit(batch.at(-1)!.seq, async (tx) => {
-        const made = await this.consumer.handle(tx, batch)
-        await failpoint?.('before-commit')
-        return made
-      })
+      await this.#commit(batch.at(-1)!.seq, (tx) => this.consumer.handle(tx, batch))
       this.stats.handled += batch.length
     } catch (error) {
       if (isInterruption(error)) throw error
@@ -165,10 +139,9 @@ export class ShardConsumer {
       if (this.#failing.attempts < maxAttempts) throw error
       await this.#deadLetter(error, batch[0]!)
     }
-    await failpoint?.('after-commit')
   }
 
-  /** Of several, the next tries find out which it is. */
+  /** A failed batch of several counts for none of its entries: the next tries isolate the failing one. */
   #noteFailure(error: unknown, batch: LogEntry[]): void {
     this.stats.failures += 1
     this.stats.lastError = messageOf(error).slice(0, 500)
@@ -180,7 +153,7 @@ export class ShardConsumer {
     }
   }
 
-  /** Puts the entry aside and goes past it. */
+  /** Moves the entry to `dead_letter` and the position past it. */
   async #deadLetter(error: unknown, entry: LogEntry): Promise<void> {
     const letter = { consumer: this.consumer.name, entry, error: messageOf(error), attempts: maxAttempts }
     await this.#commit(entry.seq, async (tx) => {
@@ -191,11 +164,11 @@ export class ShardConsumer {
     const { shard, seq, type } = entry
     this.deps.log.error(
       { consumer: this.consumer.name, shard, seq, type, err: error },
-      'given up: see dead_letter',
+      'entry moved to dead_letter',
     )
   }
 
-  /** One transaction: `work`, the position, and what `work` says for the log. */
+  /** One transaction: `work`, the entries it returns, and the position. */
   async #commit(to: number, work: (tx: Tx) => Promise<Entry[]>): Promise<void> {
     const from = this.#stored!
     await writeAsSystem(this.deps, async (tx) => {
@@ -226,7 +199,7 @@ export class ShardConsumer {
     this.#storedAt = performance.now()
   }
 
-  /** How long to wait before the next try. */
+  /** Milliseconds to wait before the next try. */
   #backoff(error: unknown): number {
     if (error instanceof PositionMoved) return batchDelayMs
     const { attempts } = this.#failing
@@ -235,12 +208,11 @@ export class ShardConsumer {
     if (this.#interruptions === 2) {
       const { name } = this.consumer
       const fields = { consumer: name, shard: this.shard, cause: messageOf(error) }
-      this.deps.log.warn({ ...fields, oncePerMinute: `consumer ${name}` }, 'consuming is disturbed')
+      this.deps.log.warn({ ...fields, oncePerMinute: `consumer ${name}` }, 'consumer interrupted, retrying')
     }
     return backoffMs(this.#interruptions, 50, 1_000)
   }
 }
 
-/** What says nothing about the entry: counted against none, tried until it works. */
 const isInterruption = (error: unknown): boolean =>
   error instanceof PositionMoved || (error instanceof AppError && error.code === 'unavailable')

@@ -1,28 +1,27 @@
-// Telling people that a task is overdue, once for each time it falls due. Invariant: a notification, its entry in
-// the log and the mark on the task are one transaction of at most `batchTasks` tasks, so that whoever crashes,
-// races or repeats, each (task, due_rev) is told exactly once.
+// Notifies of overdue tasks, once for each due time. Invariant: the notifications, their log entries and the marks on
+// the tasks commit in one transaction of at most `batchTasks` tasks, so that after crashes, races and repeats each
+// (task, due_rev) is notified exactly once.
 import {
   lockLiveProjects,
   lockOverdue,
   selectOverdue,
-  selectOverdueRecipients,
   updateOverdueRevs,
-  type Candidate,
+  type OverdueCandidate,
   type OverdueTask,
 } from '../../db/tasks/overdue.ts'
 import { tryLockLoop } from '../../db/leases.ts'
-import { insertNotifications } from '../../db/notifications/notifications.ts'
 import type { Tx } from '../../db/client.ts'
+import { createNotifications, overdueNotificationOf } from '../../domain/notifications/entries.ts'
+import { overdueRecipients } from '../../domain/notifications/recipients.ts'
 import { writeAsSystem, type SystemWriteDeps } from '../../domain/write.ts'
 import type { Entry } from '../../model/event.ts'
-import { notificationCreated } from '../consumers/notifications.ts'
 import { Histogram } from '../histogram.ts'
 
 export interface OverdueStats {
-  /** Tasks dealt with, also those nobody can be told of. */
+  /** Tasks handled, including those without a recipient. */
   tasks: number
   transactions: number
-  /** Seconds between falling due and being told. */
+  /** Seconds between `dueAt` and the notification. */
   lateness: Histogram
 }
 
@@ -32,18 +31,18 @@ export const newOverdueStats = (): OverdueStats => ({
   lateness: new Histogram([1, 2, 5, 10, 15, 20, 30, 60, 300, 3600]),
 })
 
-/** Also at most as many entries for one scope as sockets are sent one by one. */
+/** Also the most entries of one scope that sockets receive individually (`maxLoudEntries`). */
 const batchTasks = 200
 
 interface Batch {
-  /** The last task looked at; null when nothing is due. */
-  last: Candidate | null
-  told: OverdueTask[]
-  /** Projects somebody is changing just now: left to the next look. */
-  busy: string[]
+  /** The last candidate; null when nothing is due. */
+  last: OverdueCandidate | null
+  handled: OverdueTask[]
+  /** Projects that another transaction has locked: left to the next run. */
+  lockedElsewhere: string[]
 }
 
-/** Tells of everything that is overdue now; does nothing while another worker is at it. Ends early with `signal`. */
+/** Handles every task that is overdue now, or returns early: another worker has the lock, or `signal` aborts. */
 export const notifyOverdue = async (
   deps: SystemWriteDeps & { stats: OverdueStats; signal: AbortSignal },
 ): Promise<void> => {
@@ -51,13 +50,15 @@ export const notifyOverdue = async (
   const except: string[] = []
   let from: string | null = null
   while (!signal.aborted) {
-    const { last, told, busy }: Batch = await writeAsSystem(deps, (tx) => notifyBatch(tx, from, except))
-    if (!last || (told.length === 0 && busy.length === 0)) return
+    const { last, handled, lockedElsewhere }: Batch = await writeAsSystem(deps, (tx) =>
+      notifyBatch(tx, from, except),
+    )
+    if (!last || (handled.length === 0 && lockedElsewhere.length === 0)) return
     stats.transactions += 1
-    stats.tasks += told.length
-    for (const { lateMs } of told) stats.lateness.record(lateMs / 1000)
-    except.push(...busy)
-    // So that the archived projects' tasks before it are not looked through again for every batch.
+    stats.tasks += handled.length
+    for (const { lateMs } of handled) stats.lateness.record(lateMs / 1000)
+    except.push(...lockedElsewhere)
+    // The next batch starts here: it does not read the tasks of archived projects before this point again.
     from = last.dueAt
   }
 }
@@ -67,28 +68,21 @@ const notifyBatch = async (
   from: string | null,
   except: string[],
 ): Promise<{ value: Batch; entries: Entry[] }> => {
-  const isOurs = await tryLockLoop(tx, 'overdue')
-  const due = isOurs ? await selectOverdue(tx, { from, except, limit: batchTasks }) : []
+  const isLocked = await tryLockLoop(tx, 'overdue')
+  const due = isLocked ? await selectOverdue(tx, { from, except, limit: batchTasks }) : []
   const last = due.at(-1) ?? null
-  if (!last) return { value: { last, told: [], busy: [] }, entries: [] }
+  if (!last) return { value: { last, handled: [], lockedElsewhere: [] }, entries: [] }
   const projects = [...new Set(due.map(({ projectId }) => projectId))]
   const locked = await lockLiveProjects(tx, projects)
-  const busy = projects.filter((id) => !locked.includes(id))
-  const told = await lockOverdue(tx, due.map(idOf), locked)
-  const recipients = await selectOverdueRecipients(tx, told.map(idOf))
-  const rows = await insertNotifications(
+  const lockedElsewhere = projects.filter((id) => !locked.includes(id))
+  const handled = await lockOverdue(tx, due.map(idOf), locked)
+  const recipients = await overdueRecipients(tx, handled)
+  const entries = await createNotifications(
     tx,
-    told.flatMap(({ id, projectId, title, dueAt, dueRev }) => {
-      const userId = recipients.get(id)
-      if (!userId) return []
-      const dedupeKey = `overdue:${id}:${dueRev}`
-      return [
-        { userId, kind: 'overdue', taskId: id, projectId, actorId: null, data: { title, dueAt }, dedupeKey },
-      ]
-    }),
+    recipients.map(({ task, userId }) => overdueNotificationOf(task, userId)),
   )
-  await updateOverdueRevs(tx, told.map(idOf))
-  return { value: { last, told, busy }, entries: rows.map(notificationCreated) }
+  await updateOverdueRevs(tx, handled.map(idOf))
+  return { value: { last, handled, lockedElsewhere }, entries }
 }
 
 const idOf = ({ id }: { id: string }): string => id

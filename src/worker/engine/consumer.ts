@@ -1,0 +1,36 @@
+// What a consumer is to the engine, and what the engine counts of it.
+import type { Tx } from '../../db/client.ts'
+import type { Entry, LogEntry } from '../../model/event.ts'
+
+export interface Consumer {
+  /** The key of its positions in `consumer_cursor`: a new name starts at the heads of the log. */
+  readonly name: string
+  /** Whether the entry can have an effect; the others only move the position. Cheap, and never throws. */
+  concerns(entry: LogEntry): boolean
+  /**
+   * The effects of entries of one shard, in log order. Returns the entries to append, which commit with the effects and
+   * the position. Runs again after a rollback: no effects outside the transaction.
+   */
+  handle(tx: Tx, entries: LogEntry[]): Promise<Entry[]>
+}
+
+/** Counted since the start, over all shards of a consumer. */
+export interface ConsumerStats {
+  /** Entries passed, with and without effect. */
+  entries: number
+  /** Entries that were handled. */
+  handled: number
+  transactions: number
+  failures: number
+  deadLetters: number
+  lastError: string | null
+}
+
+export const newStats = (): ConsumerStats => ({
+  entries: 0,
+  handled: 0,
+  transactions: 0,
+  failures: 0,
+  deadLetters: 0,
+  lastError: null,
+})

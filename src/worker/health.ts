@@ -1,0 +1,73 @@
+// The state of a worker, as /readyz reports it.
+import type { Database } from '../db/client.ts'
+import { countDeadLetters } from '../db/log/consumers.ts'
+import type { RedisProbe } from '../redis/redis-check.ts'
+import type { ConsumerStats } from './engine/consumer.ts'
+import type { ShardConsumer } from './engine/shard-consumer.ts'
+import type { OverdueStats } from './loops/overdue.ts'
+
+/** A part that is `down` makes the worker unready; `degraded` only says where to look. */
+export interface WorkerHealth {
+  parts: Record<'process' | 'postgres' | 'redis' | 'feed' | 'consumers', 'up' | 'degraded' | 'down'>
+  /** Why a part is degraded, where that is known. */
+  reasons: { postgres?: string; redis?: string }
+  /** Shards that this worker handles. */
+  shards: number[]
+  /** By consumer; `lag` is the number of entries of those shards not read yet. */
+  consumers: Record<string, { lag: number; failures: number }>
+  /** Of all workers; null: unknown. */
+  deadLetters: number | null
+  overdue: { tasks: number; lateSecondsMax: number }
+}
+
+export interface HealthDeps {
+  /** The pool of the work, whose last write may have been refused. */
+  db: Database
+  /** The pool of the follower, which answers while the work has taken all connections of the other. */
+  tailDb: Database
+  redisHealth: RedisProbe
+  isStopping: () => boolean
+  shards: { readonly held: number[] }
+  follower: { readonly confirmedAt: number }
+  stats: ReadonlyMap<string, ConsumerStats>
+  shardConsumers: ReadonlySet<ShardConsumer>
+  overdue: OverdueStats
+}
+
+/** The follower confirms its positions every 250 ms. */
+const maxFeedLagMs = 2_000
+/** A consumer with more unread entries is late. */
+const maxLag = 10_000
+
+export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => {
+  const [deadLetters, redis] = await Promise.all([
+    deps.tailDb.read(countDeadLetters).catch(() => null),
+    deps.redisHealth(),
+  ])
+  const refusal = deps.db.refusedWrite()
+  const lagOf = (consumer: string): number =>
+    [...deps.shardConsumers]
+      .filter((one) => one.consumer.name === consumer)
+      .reduce((sum, one) => sum + one.lag, 0)
+  const consumers = [...deps.stats].map(
+    ([name, { failures }]) => [name, { lag: lagOf(name), failures }] as const,
+  )
+  const isLate = consumers.some(([, { lag }]) => lag > maxLag)
+  return {
+    parts: {
+      process: deps.isStopping() ? 'down' : 'up',
+      postgres: deadLetters === null ? 'down' : refusal === null ? 'up' : 'degraded',
+      redis: redis.status,
+      feed: Date.now() - deps.follower.confirmedAt <= maxFeedLagMs ? 'up' : 'degraded',
+      consumers: isLate || (deadLetters ?? 0) > 0 ? 'degraded' : 'up',
+    },
+    reasons: {
+      ...(refusal !== null && { postgres: refusal }),
+      ...(redis.reason !== undefined && { redis: redis.reason }),
+    },
+    shards: deps.shards.held,
+    consumers: Object.fromEntries(consumers),
+    deadLetters,
+    overdue: { tasks: deps.overdue.tasks, lateSecondsMax: deps.overdue.lateness.max },
+  }
+}
