@@ -93,6 +93,7 @@ describe('a body', () => {
     },
   }
   const detail = describedIn('Tasks')
+  const bytesOf = (body: unknown) => new Response(body as ReadableStream).bytes()
 
   const application = () => {
     const app = new Elysia({ normalize: false, handler: { standardHostname: false } })
@@ -100,10 +101,13 @@ describe('a body', () => {
     app
       .use(requestPipeline(world.server.deps, table))
       .post('/api/things', () => new Response('{}'), { detail: detail('Takes no body') })
-      .post('/api/things/:id/content', ({ body }) => new Response(body as ReadableStream), {
+      .post('/api/things/:id/content', async ({ body }) => new Response(await bytesOf(body)), {
         params: Type.Object({ id: Id() }),
         response: { 200: Type.String() },
-        detail: detail('Echo a stream', { body: rawBody, produces: 'application/octet-stream' }),
+        detail: detail('Consume a stream and answer its bytes', {
+          body: rawBody,
+          produces: 'application/octet-stream',
+        }),
       })
     app.config.serve = { routes: remainingRoutes(table, app.fetch) }
     return app

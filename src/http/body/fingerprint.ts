@@ -1,5 +1,5 @@
-// When two bodies are the same request: when they are the same JSON value. Order of members and white space do not
-// count, so that a client may serialise a retry anew.
+// Fingerprints of JSON bodies: equal for equal JSON values, whatever the order of members and white space, so that a
+// client may serialise the body again for a retry.
 import type { Config } from '../../config.ts'
 import { isLongText } from '../../model/event.ts'
 
@@ -15,7 +15,7 @@ export const fingerprintOf = (body: unknown, key?: Uint8Array): Uint8Array =>
 export const fingerprintKeyOf = ({ jwtKeys: [{ secret }] }: Pick<Config, 'jwtKeys'>): Uint8Array =>
   new Bun.CryptoHasher('sha256', secret).update('tasktide idempotency fingerprint v1').digest()
 
-/** Bounded by what `readJson` lets through: 1 MiB, 32 levels, 10,000 members. */
+/** Bounded by `jsonBody`: 1 MiB, 32 levels, 10,000 members. */
 const canonicalJson = (value: unknown): string => {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
