@@ -14,6 +14,7 @@ import {
 import { rankBetween } from '../../src/domain/tasks/rank.ts'
 import { bringTasksAlong } from '../../src/domain/tasks/task-words.ts'
 import { newId } from '../../src/model/scalar.ts'
+import { newTaskDefaults } from '../../src/model/task-fields.ts'
 import { priorities, statuses, type Task } from '../../src/model/task.ts'
 import { expectedIds, type Known, type Query } from '../support/task-model.ts'
 import { callsOf, pointersOf, type Calls } from '../support/tasks.ts'
@@ -102,6 +103,7 @@ const plant = async (count: number): Promise<void> => {
     const { projectId } = fields
     const parentId = (hasParent && parents.get(projectId)) || null
     const task: Task = {
+      ...newTaskDefaults,
       id: newId(),
       parentId,
       ...fields,
