@@ -105,7 +105,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   const watch = new HalfOpenWatch({ pool, openOne, statementTimeoutMs, log })
 
   let refused = { reason: '', at: -Infinity }
-  const within = async <T>(
+  const withDeadline = async <T>(
     caller: string | null,
     { deadlineMs = defaultDeadlineMs, weight = 1 }: CallOptions,
     run: (call: Call) => Promise<T>,
@@ -139,7 +139,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     }
   }
 
-  const retrying = async <T>(
+  const withRetries = async <T>(
     call: Call,
     isSafe: (error: unknown) => boolean,
     run: () => Promise<T>,
@@ -162,7 +162,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     work: (tx: Tx) => Promise<T>,
     options: CallOptions,
   ) =>
-    within(caller, options, (call) => {
+    withDeadline(caller, options, (call) => {
       let stage: 'waiting' | 'working' | 'committing' = 'waiting'
       const isSafe = (error: unknown): boolean =>
         isConnectionLost(error) ? isReadOnly || stage === 'waiting' : isConflict(error) && stage === 'working'
@@ -182,12 +182,12 @@ export const openDatabase = (options: DatabaseOptions): Database => {
         })
         return done.value
       }
-      return retrying(call, isSafe, run).catch(explain)
+      return withRetries(call, isSafe, run).catch(explain)
     })
 
   const verbsOf = (caller: string | null): DatabaseCalls => ({
     read: (work, options = {}) =>
-      within(caller, options, (call) => retrying(call, isConnectionLost, () => work(pool))),
+      withDeadline(caller, options, (call) => withRetries(call, isConnectionLost, () => work(pool))),
     transact: (work, options = {}) =>
       transaction(caller, 'isolation level read committed', false, work, options),
     snapshot: (work, options = {}) =>

@@ -3,7 +3,8 @@
 // A violated constraint keeps no cause: PostgreSQL's detail quotes the offending value.
 import { AppError, invalid, unavailable } from '../errors.ts'
 
-const gone = (pointer: string): AppError => invalid({ pointer, detail: 'is not something you can use here' })
+const unusable = (pointer: string): AppError =>
+  invalid({ pointer, detail: 'is not something you can use here' })
 
 /** Constraint name in sql/ → what the client is told. */
 const constraints: Record<string, () => AppError> = {
@@ -14,9 +15,9 @@ const constraints: Record<string, () => AppError> = {
   projects_pkey: () => new AppError('id_taken'),
   tasks_pkey: () => new AppError('id_taken'),
   // What was there a statement ago and is gone now.
-  tasks_project_fkey: () => gone('/projectId'),
-  tasks_parent_fkey: () => gone('/parentId'),
-  tasks_assignee_fkey: () => gone('/assigneeId'),
+  tasks_project_fkey: () => unusable('/projectId'),
+  tasks_parent_fkey: () => unusable('/parentId'),
+  tasks_assignee_fkey: () => unusable('/assigneeId'),
   // The caller's own account, while the request was under way.
   idempotency_keys_user_fkey: () => new AppError('unauthenticated'),
   tasks_creator_fkey: () => new AppError('unauthenticated'),

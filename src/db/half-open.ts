@@ -18,10 +18,10 @@ interface Connection {
 }
 
 const silenceMs = 1_000
-const watchEveryMs = 250
+const checkEveryMs = 250
 /** Looks overlap while they are not answered, so this is also how soon it is noticed that the network is back. */
-const lookEveryMs = 500
-const lookTimeoutMs = 1_500
+const probeEveryMs = 500
+const probeTimeoutMs = 1_500
 /** On its way, and until it is noticed. */
 const graceMs = 2_000
 
@@ -38,33 +38,33 @@ export interface HalfOpenOptions {
 export class HalfOpenWatch implements AsyncDisposable {
   readonly #connections: readonly Connection[]
   readonly #timer: Timer
-  #lookedAt = 0
-  readonly #looks = new Map<postgres.Sql, Promise<void>>()
+  #probedAt = 0
+  readonly #probes = new Map<postgres.Sql, Promise<void>>()
   /** Until when a connection that PostgreSQL worked for is not looked at again, and since when it was silent. */
   readonly #spared = new Map<Connection, { since: number; until: number }>()
 
   constructor(private readonly options: HalfOpenOptions) {
     this.#connections = connectionsOf(options.pool)
-    this.#timer = setInterval(() => this.#watch(), watchEveryMs)
+    this.#timer = setInterval(() => this.#check(), checkEveryMs)
     this.#timer.unref()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer)
-    for (const sql of this.#looks.keys()) void sql.end({ timeout: 0 })
-    await Promise.all(this.#looks.values())
+    for (const sql of this.#probes.keys()) void sql.end({ timeout: 0 })
+    await Promise.all(this.#probes.values())
   }
 
-  #watch(): void {
+  #check(): void {
     const now = performance.now()
-    if (this.#looks.size > 0 && now - this.#lookedAt < lookEveryMs) return
+    if (this.#probes.size > 0 && now - this.#probedAt < probeEveryMs) return
     const silent = this.#silent(now)
     if (silent.size === 0) return
-    this.#lookedAt = now
+    this.#probedAt = now
     const sql = this.options.openOne()
-    this.#looks.set(
+    this.#probes.set(
       sql,
-      this.#look(silent, sql).finally(() => this.#looks.delete(sql)),
+      this.#probe(silent, sql).finally(() => this.#probes.delete(sql)),
     )
   }
 
@@ -81,14 +81,14 @@ export class HalfOpenWatch implements AsyncDisposable {
     return silent
   }
 
-  async #look(silent: Map<Connection, number>, sql: postgres.Sql): Promise<void> {
+  async #probe(silent: Map<Connection, number>, sql: postgres.Sql): Promise<void> {
     const { log } = this.options
     const pids = [...silent.keys()].flatMap(({ pid }) => pid ?? [])
-    const timer = setTimeout(() => void sql.end({ timeout: 0 }), lookTimeoutMs)
+    const timer = setTimeout(() => void sql.end({ timeout: 0 }), probeTimeoutMs)
     try {
       const { own, working } = await selectWorking(sql, pids)
       const isDirect = own === connectionsOf(sql)[0]!.pid
-      const dead = this.#dead(silent, isDirect ? working : this.#within(silent))
+      const dead = this.#dead(silent, isDirect ? working : this.#withinStatementTimeout(silent))
       if (dead.length === 0) return
       log.warn(
         { connections: dead.length, oncePerMinute: 'half-open' },
@@ -106,7 +106,7 @@ export class HalfOpenWatch implements AsyncDisposable {
   }
 
   /** Behind a pooler the pids are its inventions. What is known is how long a statement may take. */
-  #within(silent: Map<Connection, number>): Set<number> {
+  #withinStatementTimeout(silent: Map<Connection, number>): Set<number> {
     const from = performance.now() - this.options.statementTimeoutMs - graceMs
     return new Set([...silent].flatMap(([{ pid }, since]) => (pid !== null && since > from ? pid : [])))
   }

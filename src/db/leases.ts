@@ -59,7 +59,7 @@ export const openLeases = async (options: LeaseOptions): Promise<Leases> => {
   })
 
   /** What a missed deadline leaves behind may never answer again. */
-  const within = async <T>(work: Promise<T>): Promise<T> => {
+  const withDeadline = async <T>(work: Promise<T>): Promise<T> => {
     const late = Promise.withResolvers<never>()
     const timer = setTimeout(
       () => late.reject(unavailable(new Error(`no answer within ${deadlineMs} ms`))),
@@ -77,8 +77,8 @@ export const openLeases = async (options: LeaseOptions): Promise<Leases> => {
   }
 
   // Reserved: after a loss it refuses, where the pool would go on silently in a new session without the locks.
-  const sql = await within(pool.reserve())
-  await within(sql`select pg_advisory_lock_shared(${space.presence}, 0)`)
+  const sql = await withDeadline(pool.reserve())
+  await withDeadline(sql`select pg_advisory_lock_shared(${space.presence}, 0)`)
   const ours = (half: number) => sql`
     locktype = 'advisory' and classid = ${half} and granted
       and database = (select oid from pg_database where datname = current_database())`
@@ -86,7 +86,7 @@ export const openLeases = async (options: LeaseOptions): Promise<Leases> => {
   return {
     lost: lost.signal,
     async survey() {
-      const pids = await within(sql<{ isMine: boolean }[]>`
+      const pids = await withDeadline(sql<{ isMine: boolean }[]>`
         select pid = pg_backend_pid() as "isMine"
         from pg_locks
         where ${ours(space.presence)}
@@ -94,7 +94,7 @@ export const openLeases = async (options: LeaseOptions): Promise<Leases> => {
       return { workers: pids.length, place: pids.findIndex(({ isMine }) => isMine) }
     },
     async acquire(shards, count) {
-      const taken = await within(sql<{ shard: number }[]>`
+      const taken = await withDeadline(sql<{ shard: number }[]>`
         with free as materialized (
           select shard from unnest(${shards}::int[]) as shard
           where shard not in (select objid::int from pg_locks where ${ours(space.shard)})
@@ -105,7 +105,7 @@ export const openLeases = async (options: LeaseOptions): Promise<Leases> => {
       return taken.map(({ shard }) => shard)
     },
     async release(shards) {
-      await within(sql`
+      await withDeadline(sql`
         select pg_advisory_unlock(${space.shard}, shard) from unnest(${shards}::int[]) as shard`)
     },
     async [Symbol.asyncDispose]() {

@@ -9,7 +9,7 @@ import {
   type TaskFilter,
 } from '../../src/db/tasks/task-list.ts'
 import { hasTasksWithoutWords } from '../../src/db/tasks/task-words.ts'
-import { bringTasksAlong } from '../../src/domain/tasks/task-words.ts'
+import { backfillTaskWords } from '../../src/domain/tasks/task-words.ts'
 import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { testDatabase, type TestDatabase } from '../support/environment.ts'
@@ -64,7 +64,7 @@ beforeAll(async () => {
     },
     { deadlineMs: 60_000 },
   )
-  while ((await db.transact((tx) => bringTasksAlong(tx, 5_000), { deadlineMs: 60_000 })).value.tasks > 0);
+  while ((await db.transact((tx) => backfillTaskWords(tx, 5_000), { deadlineMs: 60_000 })).value.tasks > 0);
   await db.read((sql) => sql`vacuum analyze`, { deadlineMs: 60_000 })
 }, 120_000)
 

@@ -12,7 +12,7 @@ import {
   subarray,
 } from 'fast-check'
 import { rankBetween } from '../../src/domain/tasks/rank.ts'
-import { bringTasksAlong } from '../../src/domain/tasks/task-words.ts'
+import { backfillTaskWords } from '../../src/domain/tasks/task-words.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { newTaskDefaults } from '../../src/model/task-fields.ts'
 import { priorities, statuses, type Task } from '../../src/model/task.ts'
@@ -125,7 +125,7 @@ const plant = async (count: number): Promise<void> => {
     })
     known.push({ task, isShared, isMember: projectId !== foreign, isArchived: projectId === old })
   }
-  await world.server.deps.db.transact((tx) => bringTasksAlong(tx, count))
+  await world.server.deps.db.transact((tx) => backfillTaskWords(tx, count))
 }
 
 beforeAll(async () => {

@@ -11,15 +11,15 @@ import { can } from '../actor.ts'
 import { cursorScopeOf } from './task-entries.ts'
 import { patched } from './task-fields.ts'
 import {
-  change,
-  create,
+  changeTaskIn,
+  createTaskIn,
   requireAllowedFields,
   authorizeLockedTask,
   lockAndReadTasks,
   lockTreesFor,
-  remove,
-  save,
-  type Edited,
+  deleteTaskIn,
+  saveTasks,
+  type EditedTask,
 } from './task-steps.ts'
 import { taskSubject } from '../subject.ts'
 import { write, type Effect, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
@@ -48,20 +48,20 @@ export const updateTasksInBulk = (
       const edit = (task: Task) => patched(task, changes)
       const unique = [...new Set(ids)]
       const lockedProjects = changes.parentId === undefined ? [] : await lockTreesFor(tx, actor, unique, edit)
-      const held = await lockAndReadTasks(tx, actor, unique)
-      const edited: Edited[] = []
+      const locked = await lockAndReadTasks(tx, actor, unique)
+      const edited: EditedTask[] = []
       for (const id of unique) {
-        const row = await at(`/ids/${ids.indexOf(id)}`, '', () =>
-          authorizeLockedTask(actor, held.get(id), 'write'),
+        const row = await withPointer(`/ids/${ids.indexOf(id)}`, '', () =>
+          authorizeLockedTask(actor, locked.get(id), 'write'),
         )
-        const fields = await at('/changes', '', async () => {
+        const fields = await withPointer('/changes', '', async () => {
           const wanted = edit(row.task)
           await requireAllowedFields(tx, actor, row, wanted, lockedProjects)
           return wanted
         })
         edited.push({ before: row, fields })
       }
-      const { value, entries } = await save(tx, actor, edited)
+      const { value, entries } = await saveTasks(tx, actor, edited)
       const byId = new Map(value.map((task) => [task.id, task]))
       return {
         value: ids.map((id) => byId.get(id)!),
@@ -84,12 +84,14 @@ export const runBatch = (
     request,
     async (tx) => {
       const { actor } = request
-      await lockAhead(tx, actor, operations)
+      await lockForOperations(tx, actor, operations)
       const value: (Task | null)[] = []
       const entries: Entry[] = []
       const tasks: Record<string, string> = {}
       for (const [index, operation] of operations.entries()) {
-        const done = await at(`/operations/${index}`, '/data', () => run(tx, actor, operation))
+        const done = await withPointer(`/operations/${index}`, '/data', () =>
+          runOperation(tx, actor, operation),
+        )
         value.push(done.value)
         entries.push(...done.entries)
         Object.assign(tasks, done.subject.tasks)
@@ -99,18 +101,18 @@ export const runBatch = (
     operations.length > manyTasks ? heavy : {},
   )
 
-const run = (tx: Tx, actor: Actor, operation: Operation): Promise<Effect<Task | null>> => {
-  if (operation.op === 'create') return create(tx, actor, operation.data)
+const runOperation = (tx: Tx, actor: Actor, operation: Operation): Promise<Effect<Task | null>> => {
+  if (operation.op === 'create') return createTaskIn(tx, actor, operation.data)
   const { id, ifVersion } = operation
   const ifMatch = ifVersion === null ? null : [ifVersion]
-  if (operation.op === 'delete') return remove(tx, actor, id, ifMatch)
+  if (operation.op === 'delete') return deleteTaskIn(tx, actor, id, ifMatch)
   const { data } = operation
   const mayReparent = data.parentId !== undefined
-  return change(tx, actor, id, (task) => patched(task, data), { ifMatch, mayReparent })
+  return changeTaskIn(tx, actor, id, (task) => patched(task, data), { ifMatch, mayReparent })
 }
 
 /** Takes every lock the operations will need in the one order, so that two batches never wait for each other. */
-const lockAhead = async (tx: Tx, actor: Actor, operations: Operation[]): Promise<void> => {
+const lockForOperations = async (tx: Tx, actor: Actor, operations: Operation[]): Promise<void> => {
   const known = operations.filter((operation) => operation.op !== 'create')
   const rows = await selectTasks(
     tx,
@@ -138,7 +140,7 @@ const lockAhead = async (tx: Tx, actor: Actor, operations: Operation[]): Promise
 }
 
 /** Runs one part of many; what is wrong with it is told under its pointer, with `within` before fields. */
-const at = async <T>(pointer: string, within: string, part: () => T | Promise<T>): Promise<T> => {
+const withPointer = async <T>(pointer: string, within: string, part: () => T | Promise<T>): Promise<T> => {
   try {
     return await part()
   } catch (thrown) {

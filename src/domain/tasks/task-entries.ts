@@ -3,7 +3,7 @@
 import { type Scope, isProjectScope, projectScope, userScope } from '../../model/scope.ts'
 import { type Entry, type EventType } from '../../model/event.ts'
 import type { Task } from '../../model/task.ts'
-import { changesBetween, fieldsHeld } from './task-fields.ts'
+import { changesBetween, changesFromEmpty } from './task-fields.ts'
 
 /** Everybody who hears of a task. */
 const scopesOf = (task: Task, sharees: string[]): Scope[] => [
@@ -22,7 +22,7 @@ export const taskCreated = (task: Task, actorId: string | null): Entry[] =>
     version: task.version,
     data: task,
     actorId,
-    changes: fieldsHeld(task, 'to'),
+    changes: changesFromEmpty(task, 'to'),
   })
 
 /** Two states of a task with what changed between them: also a comment's or attachment's count. */
@@ -51,7 +51,7 @@ export const taskDeleted = (task: Task, sharees: string[], actorId: string | nul
     id: task.id,
     version: task.version + 1,
     actorId,
-    changes: fieldsHeld(task, 'from'),
+    changes: changesFromEmpty(task, 'from'),
   })
 
 /** Into another project: gone from the old scope, new in the other; for those it is shared with it changed. */

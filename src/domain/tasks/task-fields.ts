@@ -60,7 +60,7 @@ const isSame = (a: Task[keyof Task], b: Task[keyof Task]): boolean =>
   (Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((tag, index) => tag === b[index]))
 
 /** The fields a task has beyond an empty one, coming into being (`to`) or going (`from`). */
-export const fieldsHeld = (task: Task, side: 'from' | 'to'): Changes =>
+export const changesFromEmpty = (task: Task, side: 'from' | 'to'): Changes =>
   Object.fromEntries(
     trackedFields
       .filter((name) => name !== 'rank' && name !== 'projectId' && !isEmpty(task[name]))

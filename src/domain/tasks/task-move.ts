@@ -54,18 +54,18 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
   const room = isThere ? { rank: own.rank, pushed: [] } : roomFor(previous, followers)
   const pushed = new Map(room.pushed.map((rank, index) => [followers[index]!.id, rank]))
 
-  const held = await lockAndReadTasks(tx, actor, [...moving, ...pushed.keys()])
-  const root = authorizeLockedTask(actor, held.get(id), 'move')
+  const locked = await lockAndReadTasks(tx, actor, [...moving, ...pushed.keys()])
+  const root = authorizeLockedTask(actor, locked.get(id), 'move')
   if (root.task.projectId !== source) throw movedConcurrently()
   const cursorScope = projectScope(destination)
   if (isThere) return { value: root.task, entries: [], cursorScope, subject: taskSubject(root.task) }
 
-  const readers = await readersAmong(tx, destination, source, held, moving)
-  const removed = destination === source ? [] : await removeSharesWithMembers(tx, destination, held, moving)
+  const readers = await readersAmong(tx, destination, source, locked, moving)
+  const removed = destination === source ? [] : await removeSharesWithMembers(tx, destination, locked, moving)
   const othersOf = (taskId: string, sharees: string[]): string[] =>
     sharees.filter((sharee) => !removed.some((share) => share.taskId === taskId && share.userId === sharee))
   const arriving = moving.map((member): TaskUpdate => {
-    const { task, sharees } = held.get(member)!
+    const { task, sharees } = locked.get(member)!
     if (destination === source) return { ...task, rank: room.rank, steps: 1 }
     const staysAssigned = task.assigneeId !== null && [...readers, ...sharees].includes(task.assigneeId)
     return {
@@ -77,13 +77,13 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
     }
   })
   const making = [...pushed].map(([follower, rank]): TaskUpdate => {
-    return { ...held.get(follower)!.task, rank, steps: 1 }
+    return { ...locked.get(follower)!.task, rank, steps: 1 }
   })
   const updates = [...arriving, ...making]
   const saved = await updateTasks(tx, updates, { hasText: destination !== source })
   const now = new Map(saved.map((task) => [task.id, task]))
   const entries = updates.flatMap((update): Entry[] => {
-    const [{ task, sharees }, after] = [held.get(update.id)!, now.get(update.id)!]
+    const [{ task, sharees }, after] = [locked.get(update.id)!, now.get(update.id)!]
     return task.projectId === after.projectId
       ? taskUpdated(task, after, sharees, actor.userId)
       : taskMoved(task, after, othersOf(task.id, sharees), actor.userId)
@@ -96,10 +96,10 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
 }
 
 const requireDestination = async (tx: Tx, actor: Actor, projectId: string): Promise<void> => {
-  const standing = await selectProjectPlacement(tx, actor.userId, projectId)
-  if (!standing || !can(actor, standing, 'read')) throw unusableReference('/projectId')
-  authorize(actor, standing, 'move')
-  requireNotArchived(standing)
+  const placement = await selectProjectPlacement(tx, actor.userId, projectId)
+  if (!placement || !can(actor, placement, 'read')) throw unusableReference('/projectId')
+  authorize(actor, placement, 'move')
+  requireNotArchived(placement)
 }
 
 /** The task that will be right before the moved one; null where that will be the first. */
@@ -137,10 +137,10 @@ const roomFor = (previous: RankedTask | null, followers: RankedTask[]) => {
 const removeSharesWithMembers = async (
   tx: Tx,
   destination: string,
-  held: Map<string, LockedTaskRow>,
+  locked: Map<string, LockedTaskRow>,
   moving: string[],
 ): Promise<Pick<Share, 'taskId' | 'userId' | 'permission'>[]> => {
-  const sharees = [...new Set(moving.flatMap((member) => held.get(member)!.sharees))]
+  const sharees = [...new Set(moving.flatMap((member) => locked.get(member)!.sharees))]
   if (sharees.length === 0) return []
   const members = await selectReaders(tx, { projectId: destination, taskId: null }, sharees)
   return members.length === 0 ? [] : deleteSharesWith(tx, moving, members)
@@ -151,11 +151,11 @@ const readersAmong = async (
   tx: Tx,
   destination: string,
   source: string,
-  held: Map<string, LockedTaskRow>,
+  locked: Map<string, LockedTaskRow>,
   moving: string[],
 ): Promise<string[]> => {
   if (destination === source) return []
-  const assignees = moving.map((member) => held.get(member)!.task.assigneeId).filter((id) => id !== null)
+  const assignees = moving.map((member) => locked.get(member)!.task.assigneeId).filter((id) => id !== null)
   return assignees.length === 0
     ? []
     : selectReaders(tx, { projectId: destination, taskId: null }, [...new Set(assignees)])

@@ -38,20 +38,20 @@ export const unusableReference = (pointer: string) =>
 export const movedConcurrently = () => new AppError('conflict', 'The task was moved meanwhile; try again')
 
 /** 422 for a project, parent or assignee the task cannot have; 409 `id_taken`, `project_archived`; 403. */
-export const create = async (tx: Tx, actor: Actor, input: NewTask): Promise<Effect<Task>> => {
+export const createTaskIn = async (tx: Tx, actor: Actor, input: NewTask): Promise<Effect<Task>> => {
   const fields = fieldsOf(input)
-  const home = await lockAndReadProject(tx, actor, input.projectId ?? null)
-  if (!home || !can(actor, home, 'read')) throw unusableReference('/projectId')
-  authorize(actor, home, 'write')
-  requireNotArchived(home)
-  const { projectId } = home
+  const placement = await lockAndReadProject(tx, actor, input.projectId ?? null)
+  if (!placement || !can(actor, placement, 'read')) throw unusableReference('/projectId')
+  authorize(actor, placement, 'write')
+  requireNotArchived(placement)
+  const { projectId } = placement
   if (fields.parentId !== null) {
     await lockTrees(tx, [projectId])
     await requirePlacement(tx, { projectId, taskId: null, parentId: fields.parentId })
   }
   if (fields.assigneeId !== null) await requireReader(tx, { projectId, taskId: null }, fields.assigneeId)
   const task = { ...fields, id: input.id ?? newId(), projectId, creatorId: actor.userId }
-  const [made] = await insertTasks(tx, [{ ...task, rank: rankBetween(home.lastRank, null) }])
+  const [made] = await insertTasks(tx, [{ ...task, rank: rankBetween(placement.lastRank, null) }])
   if (!made || (input.id !== undefined && (await isTombstone(tx, input.id)))) throw new AppError('id_taken')
   return {
     value: made,
@@ -67,12 +67,12 @@ const lockAndReadProject = async (
   actor: Actor,
   projectId: string | null,
 ): Promise<ProjectPlacement | null> => {
-  // Sent together, run one after the other: the second has its snapshot after the lock is held.
-  const [, home] = await Promise.all([
+  // Sent together, run one after the other: the second has its snapshot after the lock is locked.
+  const [, placement] = await Promise.all([
     projectId === null ? undefined : lockProjectForInsert(tx, projectId),
     selectProjectPlacement(tx, actor.userId, projectId),
   ])
-  return home
+  return placement
 }
 
 /** Locks tasks and reads them as they then are, by id. Those that do not exist are missing. */
@@ -81,7 +81,7 @@ export const lockAndReadTasks = async (
   actor: Actor,
   ids: string[],
 ): Promise<Map<string, LockedTaskRow>> => {
-  // Sent together, run one after the other: the second has its snapshot after the locks are held.
+  // Sent together, run one after the other: the second has its snapshot after the locks are locked.
   const [, rows] = await Promise.all([lockTasks(tx, ids), selectLockedTasks(tx, actor.userId, ids)])
   return new Map(rows.map((row) => [row.task.id, row]))
 }
@@ -89,18 +89,18 @@ export const lockAndReadTasks = async (
 /** 404, 403, 409 `project_archived`, in this order. */
 export const authorizeLockedTask = (
   actor: Actor,
-  held: LockedTaskRow | undefined,
+  locked: LockedTaskRow | undefined,
   action: Action,
 ): LockedTaskRow => {
-  authorize(actor, held ?? null, action)
-  requireNotArchived(held!)
-  return held!
+  authorize(actor, locked ?? null, action)
+  requireNotArchived(locked!)
+  return locked!
 }
 
 /** From the task as it is to its writable fields as they shall be. Pure: it may be asked twice. */
 export type Edit = (task: Task) => TaskFields
 
-export interface Edited {
+export interface EditedTask {
   before: LockedTaskRow
   fields: TaskFields
 }
@@ -109,7 +109,7 @@ export interface Edited {
  * Locks a task and works out an edit. `mayReparent`: the edit may give it another parent, so that its tree is
  * locked before it where it does.
  */
-export const change = async (
+export const changeTaskIn = async (
   tx: Tx,
   actor: Actor,
   id: string,
@@ -117,16 +117,16 @@ export const change = async (
   { ifMatch, mayReparent }: { ifMatch: SeenVersions; mayReparent: boolean },
 ): Promise<Effect<Task>> => {
   const lockedProjects = mayReparent ? await lockTreesFor(tx, actor, [id], edit) : []
-  const held = authorizeLockedTask(actor, (await lockAndReadTasks(tx, actor, [id])).get(id), 'write')
-  requireSeen(ifMatch, { ...held.task, contentVersion: held.contentVersion })
-  const fields = edit(held.task)
-  await requireAllowedFields(tx, actor, held, fields, lockedProjects)
-  const { value, entries } = await save(tx, actor, [{ before: held, fields }])
+  const locked = authorizeLockedTask(actor, (await lockAndReadTasks(tx, actor, [id])).get(id), 'write')
+  requireSeen(ifMatch, { ...locked.task, contentVersion: locked.contentVersion })
+  const fields = edit(locked.task)
+  await requireAllowedFields(tx, actor, locked, fields, lockedProjects)
+  const { value, entries } = await saveTasks(tx, actor, [{ before: locked, fields }])
   const [task] = value
   return {
     value: task!,
     entries,
-    cursorScope: projectScope(held.task.projectId),
+    cursorScope: projectScope(locked.task.projectId),
     subject: taskSubject(task!),
   }
 }
@@ -149,13 +149,13 @@ export const lockTreesFor = async (tx: Tx, actor: Actor, ids: string[], edit: Ed
 export const requireAllowedFields = async (
   tx: Tx,
   actor: Actor,
-  held: LockedTaskRow,
+  locked: LockedTaskRow,
   fields: TaskFields,
   lockedProjects: string[],
 ): Promise<void> => {
-  const { id, projectId, parentId, assigneeId } = held.task
-  for (const right of new Set(changedFields(held.task, fields).map(rightFor)))
-    if (right !== undefined) authorize(actor, held, right) // a person it is shared with has no right to move it
+  const { id, projectId, parentId, assigneeId } = locked.task
+  for (const right of new Set(changedFields(locked.task, fields).map(rightFor)))
+    if (right !== undefined) authorize(actor, locked, right) // a person it is shared with has no right to move it
   if (fields.parentId !== parentId) {
     if (!lockedProjects.includes(projectId)) throw movedConcurrently()
     if (fields.parentId !== null)
@@ -188,13 +188,13 @@ const requireReader = async (
 }
 
 /** Writes those that differ, and answers all as they are now, in order. */
-export const save = (tx: Tx, actor: Actor, edited: Edited[]): Promise<Saved> =>
-  saveAs(tx, actor.userId, edited)
+export const saveTasks = (tx: Tx, actor: Actor, edited: EditedTask[]): Promise<Saved> =>
+  saveTasksAs(tx, actor.userId, edited)
 
 type Saved = Pick<Effect<Task[]>, 'value' | 'entries'>
 
 /** @param actorId null for the system itself. */
-export const saveAs = async (tx: Tx, actorId: string | null, edited: Edited[]): Promise<Saved> => {
+export const saveTasksAs = async (tx: Tx, actorId: string | null, edited: EditedTask[]): Promise<Saved> => {
   const changed = edited.filter(({ before, fields }) => changedFields(before.task, fields).length > 0)
   const updates = changed.map(({ before: { task }, fields }) => ({ ...task, ...fields, steps: 1 }))
   const saved =
@@ -206,11 +206,11 @@ export const saveAs = async (tx: Tx, actorId: string | null, edited: Edited[]): 
   return { value: edited.map(({ before: { task } }) => after.get(task.id) ?? task), entries }
 }
 
-const hasNewText = ({ before: { task }, fields }: Edited): boolean =>
+const hasNewText = ({ before: { task }, fields }: EditedTask): boolean =>
   changedFields(task, fields).some((name) => searchedFields.some((searched) => searched === name))
 
 /** Deletes a task with its subtasks, an entry each: nothing is gone before what is below it. */
-export const remove = async (
+export const deleteTaskIn = async (
   tx: Tx,
   actor: Actor,
   id: string,
@@ -221,13 +221,13 @@ export const remove = async (
   const { projectId } = seen!.task
   await lockTrees(tx, [projectId])
   const ids = await selectSubtree(tx, [id])
-  const held = await lockAndReadTasks(tx, actor, ids)
-  const root = authorizeLockedTask(actor, held.get(id), 'delete')
+  const locked = await lockAndReadTasks(tx, actor, ids)
+  const root = authorizeLockedTask(actor, locked.get(id), 'delete')
   if (root.task.projectId !== projectId) throw movedConcurrently()
   requireSeen(ifMatch, { ...root.task, contentVersion: root.contentVersion })
   await deleteTasks(tx, ids)
   const entries = ids.toReversed().flatMap((gone) => {
-    const { task, sharees } = held.get(gone)!
+    const { task, sharees } = locked.get(gone)!
     return taskDeleted(task, sharees, actor.userId)
   })
   return { value: null, entries, cursorScope: projectScope(projectId), subject: taskSubject(root.task) }

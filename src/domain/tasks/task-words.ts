@@ -3,12 +3,12 @@
 import type { Tx } from '../../db/client.ts'
 import { lockTasksWithoutWords, updateTaskWords } from '../../db/tasks/task-words.ts'
 import { selectLockedTasks } from '../../db/tasks/tasks.ts'
-import type { Edited } from './task-steps.ts'
-import { saveAs } from './task-steps.ts'
+import type { EditedTask } from './task-steps.ts'
+import { saveTasksAs } from './task-steps.ts'
 import { changedFields, patched } from './task-fields.ts'
 import type { SystemChange } from '../write.ts'
 
-export interface BroughtAlong {
+export interface BackfilledTasks {
   /** Tasks that have their words now. */
   tasks: number
   /** Of those, tasks whose text changed: normalised or with tags merged. */
@@ -21,19 +21,19 @@ export interface BroughtAlong {
 const nobody = '00000000-0000-0000-0000-000000000000'
 
 /** The next tasks, at most `limit`, those that are being written left out. */
-export const bringTasksAlong = async (tx: Tx, limit: number): Promise<SystemChange<BroughtAlong>> => {
+export const backfillTaskWords = async (tx: Tx, limit: number): Promise<SystemChange<BackfilledTasks>> => {
   const ids = await lockTasksWithoutWords(tx, limit)
-  const held = await selectLockedTasks(tx, nobody, ids)
-  const edited = held.map((before): Edited => ({ before, fields: patched(before.task, {}) }))
+  const locked = await selectLockedTasks(tx, nobody, ids)
+  const edited = locked.map((before): EditedTask => ({ before, fields: patched(before.task, {}) }))
   const changed = edited.filter(({ before, fields }) => changedFields(before.task, fields).length > 0)
-  const same = held.filter((row) => !changed.some(({ before }) => before === row))
+  const same = locked.filter((row) => !changed.some(({ before }) => before === row))
   await updateTaskWords(
     tx,
     same.map(({ task }) => task),
   )
-  const { entries } = await saveAs(tx, null, changed)
-  const tagCount = (of: (one: Edited) => string[]): number =>
+  const { entries } = await saveTasksAs(tx, null, changed)
+  const tagCount = (of: (one: EditedTask) => string[]): number =>
     changed.reduce((sum, one) => sum + of(one).length, 0)
   const mergedTags = tagCount(({ before }) => before.task.tags) - tagCount(({ fields }) => fields.tags)
-  return { value: { tasks: held.length, changed: changed.length, mergedTags }, entries }
+  return { value: { tasks: locked.length, changed: changed.length, mergedTags }, entries }
 }

@@ -5,7 +5,7 @@ import type { NewTask, Task, TaskPatch, TaskReplacement } from '../../model/task
 import { tagKey } from '../../model/text-form.ts'
 import { authorize } from '../actor.ts'
 import { canonicalTags, fieldsOf, maxTags, patched } from './task-fields.ts'
-import { change, create, remove } from './task-steps.ts'
+import { changeTaskIn, createTaskIn, deleteTaskIn } from './task-steps.ts'
 import type { SeenVersions } from '../version.ts'
 import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
 import type { Actor } from '../../model/actor.ts'
@@ -21,7 +21,7 @@ export const createTask = (
   deps: WriteDeps,
   request: WriteRequest<Task>,
   input: NewTask,
-): Promise<WriteResult<Task>> => write(deps, request, (tx) => create(tx, request.actor, input))
+): Promise<WriteResult<Task>> => write(deps, request, (tx) => createTaskIn(tx, request.actor, input))
 
 /** A merge patch. @param ifMatch the versions the caller saw: 412 when a writable field changed after it. */
 export const updateTask = (
@@ -32,7 +32,7 @@ export const updateTask = (
   ifMatch: SeenVersions,
 ): Promise<WriteResult<Task>> =>
   write(deps, request, (tx) =>
-    change(tx, request.actor, id, (task) => patched(task, patch), {
+    changeTaskIn(tx, request.actor, id, (task) => patched(task, patch), {
       ifMatch,
       mayReparent: patch.parentId !== undefined,
     }),
@@ -48,7 +48,7 @@ export const replaceTask = (
 ): Promise<WriteResult<Task>> => {
   const fields = fieldsOf(replacement)
   return write(deps, request, (tx) =>
-    change(tx, request.actor, id, () => fields, { ifMatch, mayReparent: true }),
+    changeTaskIn(tx, request.actor, id, () => fields, { ifMatch, mayReparent: true }),
   )
 }
 
@@ -60,7 +60,7 @@ export const addTags = (
   tags: string[],
 ): Promise<WriteResult<Task>> =>
   write(deps, request, (tx) =>
-    change(
+    changeTaskIn(
       tx,
       request.actor,
       id,
@@ -83,12 +83,12 @@ export const removeTag = (
   ifMatch: SeenVersions,
 ): Promise<WriteResult<Task>> =>
   write(deps, request, (tx) =>
-    change(
+    changeTaskIn(
       tx,
       request.actor,
       id,
       (task) => {
-        const rest = task.tags.filter((held) => tagKey(held) !== tagKey(tag))
+        const rest = task.tags.filter((own) => tagKey(own) !== tagKey(tag))
         if (rest.length === task.tags.length) throw notFound()
         return { ...task, tags: rest }
       },
@@ -102,4 +102,4 @@ export const deleteTask = (
   request: WriteRequest<null>,
   id: string,
   ifMatch: SeenVersions,
-): Promise<WriteResult<null>> => write(deps, request, (tx) => remove(tx, request.actor, id, ifMatch))
+): Promise<WriteResult<null>> => write(deps, request, (tx) => deleteTaskIn(tx, request.actor, id, ifMatch))

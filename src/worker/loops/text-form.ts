@@ -5,7 +5,7 @@ import { tryLockLoop } from '../../db/leases.ts'
 import { examineProjects, examineUsers, type Examined } from '../../db/tasks/text-form.ts'
 import type { Queryable, Tx } from '../../db/client.ts'
 import { bringProjectAlong, bringUserAlong, type Brought } from '../../domain/users/normalise-names.ts'
-import { bringTasksAlong, type BroughtAlong } from '../../domain/tasks/task-words.ts'
+import { backfillTaskWords, type BackfilledTasks } from '../../domain/tasks/task-words.ts'
 import { writeAsSystem, type SystemChange, type SystemWriteDeps } from '../../domain/write.ts'
 import type { Log } from '../../log.ts'
 
@@ -17,12 +17,12 @@ export interface TextFormDeps extends SystemWriteDeps {
 }
 
 /** Until no task is without words; does nothing while another worker is at it. Logs and answers what was done. */
-export const bringTasksIntoForm = async (deps: TextFormDeps): Promise<BroughtAlong> => {
-  const done: BroughtAlong = { tasks: 0, changed: 0, mergedTags: 0 }
+export const bringTasksIntoForm = async (deps: TextFormDeps): Promise<BackfilledTasks> => {
+  const done: BackfilledTasks = { tasks: 0, changed: 0, mergedTags: 0 }
   while (!deps.signal.aborted) {
     const step = await writeAsSystem(deps, async (tx) =>
       (await tryLockLoop(tx, 'text'))
-        ? bringTasksAlong(tx, batchSize)
+        ? backfillTaskWords(tx, batchSize)
         : { value: { tasks: 0, changed: 0, mergedTags: 0 }, entries: [] },
     )
     if (step.tasks === 0) break
