@@ -223,6 +223,40 @@ test('No test is skipped, left for later or alone', () => {
   ).toEqual([])
 })
 
+/** Files whose sleeps are still to be replaced by signals. Only removals: a new test waits with a signal or `eventually`. */
+const sleeping = [
+  'test/changelog/follower/tail.test.ts',
+  'test/changelog/storm.test.ts',
+  'test/client/connection.test.ts',
+  'test/client/convergence.test.ts',
+  'test/client/honesty.test.ts',
+  'test/client/outbox.test.ts',
+  'test/db/client.test.ts',
+  'test/db/dropped-connections.test.ts',
+  'test/db/half-open.test.ts',
+  'test/limits/attempts.test.ts',
+  'test/limits/fair-queue.test.ts',
+  'test/worker/consumers.test.ts',
+  'test/worker/crash.test.ts',
+  'test/worker/notify.test.ts',
+  'test/worker/shards.test.ts',
+  'test/ws/admission.test.ts',
+  'test/ws/drain.test.ts',
+  'test/ws/hand-off.test.ts',
+  'test/ws/protocol.test.ts',
+  'test/ws/restart.test.ts',
+  'test/ws/revocation.test.ts',
+  'test/ws/slow-consumers.test.ts',
+  'test/ws/subscriptions.test.ts',
+]
+
+test('Tests do not sleep', () => {
+  const sleeps = /\bBun\.sleep(?:Sync)?\(|\bawait (?:setTimeout|pause)\(/
+  const isTest = ({ path }: Source) => path.endsWith('.test.ts') && path !== 'test/architecture.test.ts'
+  const found = naming(code, (source) => isTest(source) && sleeps.test(source.text))
+  expect(found.filter((path) => !sleeping.includes(path))).toEqual([])
+})
+
 test('No path of somebody’s machine is in the project', async () => {
   const everything = await read(
     '{src,test,bench,bin,tools,sql,docs,web,deploy,.github,.ci}/**/*.{ts,mjs,js,sql,md,yml,yaml,json,html,css,sh}',

@@ -3,6 +3,7 @@ import { expect, test } from 'bun:test'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { identify } from '../dev/process-identity.ts'
 import { messageOf } from '../src/errors.ts'
 import { createLog } from '../src/log.ts'
 import { openServers, type Servers } from '../src/app/supervisor.ts'
@@ -12,6 +13,7 @@ import { eventually } from './support/eventually.ts'
 const openWith = async (
   behaviour: string,
   count = 2,
+  pauseMs = { first: 5, most: 20 },
 ): Promise<{ servers: Promise<Servers>; starts: () => Promise<string[]> } & AsyncDisposable> => {
   const dir = await mkdtemp(join(tmpdir(), 'tide-supervisor-'))
   const script = join(dir, 'child.ts')
@@ -28,7 +30,7 @@ const openWith = async (
     command: [process.execPath, script],
     environment: { PATH: process.env['PATH'] },
     log: createLog('test', 'silent'),
-    pauseMs: { first: 5, most: 20 },
+    pauseMs,
   })
   servers.catch(() => {})
   return {
@@ -69,8 +71,24 @@ test('a stop is a stop: nothing is started again, also not one that was about to
   await eventually(async () => expect((await one.starts()).length).toBeGreaterThan(2))
   await servers[Symbol.asyncDispose]()
   const starts = (await one.starts()).length
-  await Bun.sleep(100) // longer than any pause
+  // A process that were started again would note its start before these two, which start one after the other.
+  await using later = await openWith('ready()')
+  await later.servers
   expect((await one.starts()).length).toBe(starts)
+}, 20_000)
+
+test('a stop in the pause before a new start starts nothing', async () => {
+  await using one = await openWith('ready(); setTimeout(() => process.exit(3), 50)', 2, {
+    first: 60_000,
+    most: 60_000,
+  })
+  const servers = await one.servers
+  const pids = (await one.starts()).map((name) => Number(name.split(' ')[2]))
+  await eventually(() => expect(pids.map((pid) => identify(pid))).toEqual([undefined, undefined]))
+  await servers[Symbol.asyncDispose]()
+  await using later = await openWith('ready()')
+  await later.servers
+  expect((await one.starts()).length).toBe(2)
 }, 20_000)
 
 test('a stop waits for what the processes have to finish', async () => {

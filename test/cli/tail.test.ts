@@ -197,11 +197,15 @@ test('it ends quietly when its reader is gone, and signs out', async () => {
     env: { PATH: process.env['PATH'] ?? '', TASKTIDE_PASSWORD: testPassword },
   })
   const texts = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()])
-  const isOver = child.exited.then(() => true)
-  // `head` ends with the first event; the second finds no reader. More are written than needed: when it follows is
-  // not known here.
-  for (let told = 0; told < 400 && !(await Promise.race([isOver, Bun.sleep(50)])); told += 1)
-    await say(world.server.deps, entry(`project:${dora.inboxId}`))
+  // `head` ends with the first event; the second finds no reader. More are written than needed: the moment at which
+  // the command follows is not known here.
+  await eventually(
+    async () => {
+      if (child.exitCode === null) await say(world.server.deps, entry(`project:${dora.inboxId}`))
+      expect(child.exitCode).not.toBeNull()
+    },
+    { timeoutMs: 20_000, everyMs: 50 },
+  )
   expect(await child.exited).toBe(0)
   const [out, notes] = await texts
   expect(linesOf(out)).toHaveLength(1)

@@ -20,7 +20,7 @@ const startParent = async (path: string) => {
       command: ['/bin/sleep', '60'], logFile: '/dev/null', stopSignal: 'SIGTERM', env: {} })
     note(${JSON.stringify(path)}, { child: child.process })
     console.log(child.process.pid)
-    await Bun.sleep(60_000)`
+    setInterval(() => {}, 60_000)`
   const parent = Bun.spawn([process.execPath, '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
     timeout: 30_000,

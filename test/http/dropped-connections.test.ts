@@ -3,6 +3,7 @@
 import { projectScope } from '../../src/model/scope.ts'
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Task } from '../../src/model/task.ts'
+import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 
 const clients = 20
@@ -30,6 +31,7 @@ const terminateAll = async (admin: Bun.SQL): Promise<number> => {
 test('every acknowledged write is there once, every refusal is a 503 that says when to retry', async () => {
   const stop = new AbortController()
   const acknowledged = new Map<string, Task>()
+  let answered = 0
   const refusals: { status: number; retryAfter: string | null; code: string }[] = []
 
   const write = async (key: string): Promise<void> => {
@@ -47,6 +49,7 @@ test('every acknowledged write is there once, every refusal is a 503 that says w
         signal: AbortSignal.timeout(requestTimeoutMs),
       })
       const answer = await response.json()
+      answered += 1
       if (response.status === 201) {
         acknowledged.set(key, answer)
         return
@@ -64,7 +67,11 @@ test('every acknowledged write is there once, every refusal is a 503 that says w
   await using admin = new Bun.SQL(world.databaseUrl, { max: 1 })
   let terminated = 0
   for (let round = 0; round < rounds; round += 1) {
-    await Bun.sleep(20 + Math.random() * 40) // somewhere within the writes under way
+    const until = answered + 1 + Math.floor(Math.random() * clients) // somewhere within the writes under way
+    await eventually(() => expect(answered).toBeGreaterThanOrEqual(until), {
+      timeoutMs: requestTimeoutMs,
+      everyMs: 1,
+    })
     terminated += await terminateAll(admin)
   }
   stop.abort()
