@@ -1,5 +1,6 @@
 // What each role is made of, opened in order on one stack, so that closing is opening reversed. The only place
 // where parts are chosen and joined; everything else is handed what it needs.
+import { settledWithin } from '../async/timeout.ts'
 import type { Server } from 'bun'
 import { createApp } from './http-app.ts'
 import type { Config } from '../config.ts'
@@ -209,7 +210,7 @@ export const openWriter = async (
   const db = stack.use(openDatabase({ url, max: 2, applicationName: 'tasktide command', log }))
   const redis = stack.use(openRedis(redisUrl, 'request', log))
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
-  await Promise.race([waitUntilUp(redis), Bun.sleep(redisWaitMs)])
+  await settledWithin(redisWaitMs, waitUntilUp(redis))
   const owned = stack.move()
   return { db, publisher, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
@@ -250,6 +251,6 @@ const stopTimeoutMs = 3_000
 
 /** Requests under way may finish; what is left after the deadline is cut. */
 const stopServer = async (server: Server<Connection>): Promise<void> => {
-  await Promise.race([server.stop(false), Bun.sleep(stopTimeoutMs)])
+  await settledWithin(stopTimeoutMs, server.stop(false))
   await server.stop(true)
 }

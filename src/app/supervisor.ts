@@ -5,6 +5,7 @@ import type { Subprocess } from 'bun'
 import { httpUrl, type Running } from './compose.ts'
 import type { Config } from '../config.ts'
 import { listenError } from './free-port.ts'
+import { backOffMs } from '../async/back-off.ts'
 import { pause } from '../async/pause.ts'
 import type { Log } from '../log.ts'
 import { listenFailure, StartFailure } from '../start/failure.ts'
@@ -112,7 +113,7 @@ class ServerProcess {
       if (failures > maxFailures)
         throw new Error(`server process ${this.number} ended ${failures} times in a row; the last ${end}`)
       log.error({ worker: this.number, failures }, `a server process ${end}; it is started again`)
-      await pause(Math.min(pauseMs.first * 2 ** (failures - 1), pauseMs.most), stopping)
+      await pause(backOffMs(failures, pauseMs.first, pauseMs.most), stopping)
       if (stopping.aborted) return
       await this.start(port).catch(() => {}) // it has ended: seen at the top
     }

@@ -1,24 +1,64 @@
-// Waiting with an end, for what needs nothing done but to be told that it is late. Every deadline says what it
-// waited for.
+// Deadlines: the only place that races work against a timer. Each error names what took too long. A deadline ends the
+// wait, never the work: where the work holds a connection, the caller closes that.
 
-/** Rejects with `what` in its text when `work` takes longer than `timeoutMs`. The work itself goes on. */
-export const withTimeout = async <T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> => {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () => late.reject(new Error(`${what} took longer than ${timeoutMs} ms`)),
-    timeoutMs,
-  )
+/** A time after which every `race` rejects. Dispose it as soon as the work is done. */
+export class Deadline implements Disposable {
+  readonly #expiry = Promise.withResolvers<never>()
+  #timer: Timer
+
+  /** @param toError makes the rejection when the time is up; effects of being late belong here too. */
+  constructor(timeoutMs: number, toError: () => Error) {
+    this.#expiry.promise.catch(() => {}) // it may expire between two races
+    this.#timer = setTimeout(() => this.#expiry.reject(toError()), timeoutMs)
+  }
+
+  /** Settles as `work` does, or rejects when the time is up or `fail` is called. */
+  race<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#expiry.promise])
+  }
+
+  /** Ends the wait before its time. */
+  fail(reason: Error): void {
+    this.#expiry.reject(reason)
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer)
+  }
+}
+
+const tooLong = (what: string, timeoutMs: number): Error =>
+  new Error(`${what} took longer than ${timeoutMs} ms`)
+
+/**
+ * Rejects when `work` takes longer than `timeoutMs`; the work itself continues.
+ * @param toError makes the rejection from an error whose text names `what`; that error itself by default.
+ */
+export const withTimeout = async <T>(
+  timeoutMs: number,
+  what: string,
+  work: Promise<T>,
+  toError: (late: Error) => Error = (late) => late,
+): Promise<T> => {
+  using deadline = new Deadline(timeoutMs, () => toError(tooLong(what, timeoutMs)))
+  return await deadline.race(work)
+}
+
+/** Resolves when `work` has settled, or after `timeoutMs`: for closing, where late means abandoned. Never rejects late. */
+export const settledWithin = async (timeoutMs: number, work: Promise<unknown>): Promise<void> => {
+  const { promise: expired, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, timeoutMs)
   try {
-    return await Promise.race([work, late.promise])
+    await Promise.race([work, expired])
   } finally {
     clearTimeout(timer)
   }
 }
 
 /**
- * The same, but time in which this process stood still does not count: the deadline is walked in steps, and a step that
- * came late counts as long as it should have taken. Between two steps the event loop reads its sockets, so that an
- * answer that arrived during a stall is seen before the deadline is.
+ * As `withTimeout`, but time in which this process did not run does not count: the deadline advances in steps, and a
+ * step that fires late counts as its planned length. Between two steps the event loop reads its sockets, so an answer
+ * that arrived during a stall is seen before the deadline expires.
  */
 export const withinOwnTime = async <T>(
   timeoutMs: number,
@@ -31,7 +71,7 @@ export const withinOwnTime = async <T>(
   const step = (): void => {
     leftMs -= stepMs
     if (leftMs > 0) timer = setTimeout(step, Math.min(stepMs, leftMs))
-    else late.reject(new Error(`${what} took longer than ${timeoutMs} ms`))
+    else late.reject(tooLong(what, timeoutMs))
   }
   let timer = setTimeout(step, Math.min(stepMs, leftMs))
   try {
@@ -41,7 +81,7 @@ export const withinOwnTime = async <T>(
   }
 }
 
-/** Asks `probe` every `everyMs` until it answers something else than undefined. */
+/** Calls `probe` every `everyMs` until it returns something other than undefined. */
 export const until = async <T>(
   timeoutMs: number,
   what: string,
@@ -52,7 +92,7 @@ export const until = async <T>(
   for (;;) {
     const answer = await probe()
     if (answer !== undefined) return answer
-    if (performance.now() > endsAt) throw new Error(`${what} took longer than ${timeoutMs} ms`)
+    if (performance.now() > endsAt) throw tooLong(what, timeoutMs)
     await Bun.sleep(everyMs)
   }
 }

@@ -1,6 +1,7 @@
 // From an access token to the person behind it. Invariant: a memoised answer counts only while the log is known
 // to be followed to within a second, and is gone once the log says that it may be wrong; a look-up that was under
 // way at that moment is not kept. Otherwise the session's row is asked.
+import { BoundedCache } from '../async/bounded-cache.ts'
 import type { Tokens, AccessClaims } from './tokens.ts'
 import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
 import { selectSessionHolder, touchSessions } from '../db/users/sessions.ts'
@@ -68,9 +69,16 @@ export const createAuthenticator = ({
   follower,
   log,
 }: AuthenticatorDeps): SessionAuthenticator => {
-  /** By token, least recently used first. */
-  const known = new Map<string, Known>()
   const tokensOf = new Map<string, Set<string>>()
+  /** By token. */
+  const known = new BoundedCache<string, Known>({
+    maxEntries: maxKnown,
+    onDrop: (token, { identity }) => {
+      const ofUser = tokensOf.get(identity.actor.userId)
+      ofUser?.delete(token)
+      if (ofUser?.size === 0) tokensOf.delete(identity.actor.userId)
+    },
+  })
   const lookups = new Map<string, Lookup>()
   const touches = new Set<string>()
   let touching: Promise<void> | null = null
@@ -78,20 +86,10 @@ export const createAuthenticator = ({
   // Both ways: a clock that was set back says nothing of how long ago it was.
   const isFollowing = (): boolean => Math.abs(Date.now() - follower.confirmedAt) < confirmedForMs
 
-  const drop = (token: string, { identity }: Known): void => {
-    known.delete(token)
-    const ofUser = tokensOf.get(identity.actor.userId)
-    ofUser?.delete(token)
-    if (ofUser?.size === 0) tokensOf.delete(identity.actor.userId)
-  }
-
   const keep = (token: string, entry: Known): void => {
     const { userId } = entry.identity.actor
     known.set(token, entry)
     tokensOf.set(userId, (tokensOf.get(userId) ?? new Set()).add(token))
-    if (known.size <= maxKnown) return
-    const [oldest, its] = known.entries().next().value!
-    drop(oldest, its)
   }
 
   const touch = (sessionId: string): void => {
@@ -148,8 +146,7 @@ export const createAuthenticator = ({
 
   const forget = (userId: string, sessionId?: string): void => {
     for (const token of tokensOf.get(userId) ?? []) {
-      const entry = known.get(token)!
-      if (isOf(userId, sessionId, entry.identity.actor)) drop(token, entry)
+      if (isOf(userId, sessionId, known.peek(token)!.identity.actor)) known.delete(token)
     }
     for (const [token, { doubt }] of lookups) {
       // Without claims it has not read the row yet, and will read it as it is now.
@@ -184,11 +181,9 @@ export const createAuthenticator = ({
       if (!held || !isFollowing()) return lookUp(token)
       const now = Date.now()
       if (held.identity.expiresAt <= now) {
-        drop(token, held)
+        known.delete(token)
         throw new AppError('token_expired')
       }
-      known.delete(token)
-      known.set(token, held)
       if (held.touchAt <= now) {
         held.touchAt = now + touchEveryMs
         touch(held.identity.actor.sessionId)

@@ -1,6 +1,7 @@
 // From COMMIT to the streams. `publish` takes what this process committed and never waits or throws; per shard one
 // push is in flight, and what arrives meanwhile goes with the next. Whatever is dropped here, because Redis is
 // away or slow, the sweeper repairs: the log already has it.
+import { settledWithin } from '../async/timeout.ts'
 import type { Database } from '../db/client.ts'
 import type { Appended } from '../db/log/feed.ts'
 import { shardCount } from '../model/scope.ts'
@@ -114,7 +115,7 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
     },
     async [Symbol.asyncDispose]() {
       const running = Promise.all(lanes.flatMap((lane) => lane.running ?? []))
-      await Promise.race([running, Bun.sleep(closeTimeoutMs)])
+      await settledWithin(closeTimeoutMs, running)
     },
   }
 }

@@ -4,7 +4,8 @@ import type { Database } from '../db/client.ts'
 import { isEpochVoid, readHeads, type Heads } from '../db/log/feed.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { backoffMs, pause } from '../async/pause.ts'
+import { backOffMs } from '../async/back-off.ts'
+import { pause } from '../async/pause.ts'
 import type { Redis } from '../redis/connection.ts'
 import { repairStream } from './repair-stream.ts'
 import { readTop } from './stream.ts'
@@ -85,7 +86,7 @@ export const startSweeper = ({ redis, db, log, onLost, everyMs = 100 }: SweeperO
         if (failures === 2)
           log.warn({ cause: messageOf(error), oncePerMinute: 'sweeper' }, 'the sweeper cannot work')
       }
-      await pause(failures > 0 ? backoffMs(failures, everyMs, maxBackoffMs) : everyMs, stop.signal)
+      await pause(failures > 0 ? backOffMs(failures, everyMs, maxBackoffMs) : everyMs, stop.signal)
     }
   }
 

@@ -2,6 +2,8 @@
 // connection, its statements and its retries; turns are fair between callers, so that one cannot take the whole pool; connections that are half-open are found by `half-open.ts`. What has begun
 // to write is run again only when PostgreSQL rolled it back.
 import postgres from 'postgres'
+import { backOffMs } from '../async/back-off.ts'
+import { Deadline } from '../async/timeout.ts'
 import { AppError, unavailable } from '../errors.ts'
 import { FairQueue } from '../limits/fair-queue.ts'
 import type { Log } from '../log.ts'
@@ -121,21 +123,18 @@ export const openDatabase = (options: DatabaseOptions): Database => {
         turn?.leave()
       }
     }
-    const deadline = Promise.withResolvers<never>()
-    const timer = setTimeout(() => {
+    using deadline = new Deadline(deadlineMs, () => {
       call.expired = true
       const what = turn?.isWaiting ? 'no turn for the caller' : 'no answer from PostgreSQL'
       if (turn?.isWaiting) turn.leave()
-      deadline.reject(unavailable(new Error(`${what} within ${deadlineMs} ms`)))
-    }, deadlineMs)
+      return unavailable(new Error(`${what} within ${deadlineMs} ms`))
+    })
     try {
-      return await Promise.race([inTurn(), deadline.promise])
+      return await deadline.race(inTurn())
     } catch (error) {
       const reason = refusals[codeOf(error instanceof AppError ? error.cause : error)]
       if (reason !== undefined) refused = { reason, at: performance.now() }
       throw translate(error)
-    } finally {
-      clearTimeout(timer)
     }
   }
 
@@ -214,7 +213,7 @@ const openPool = (options: DatabaseOptions, max: number): postgres.Sql => {
     max,
     types,
     // The default grows to 20 s, which would be the time to recover after PostgreSQL came back.
-    backoff: (failures) => Math.min(0.02 * 2 ** failures, 0.25) * (0.5 + Math.random() / 2),
+    backoff: (failures) => backOffMs(failures + 1, 20, 250) / 1000,
     onnotice: (notice) => options.log.debug({ notice: notice['message'] }, 'notice from PostgreSQL'),
     connection: {
       ...given.connection,

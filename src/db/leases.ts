@@ -3,6 +3,7 @@
 // or cut off keeps nothing. Leases spare work and keep order; that effects happen once is the position's doing.
 // Takes a direct connection or a session-mode pool: a pooler in transaction mode would lose the locks.
 import postgres from 'postgres'
+import { withTimeout } from '../async/timeout.ts'
 import { unavailable } from '../errors.ts'
 import { addressOf, driverOptions } from './address.ts'
 import type { Tx } from './client.ts'
@@ -60,19 +61,12 @@ export const openLeases = async (options: LeaseOptions): Promise<Leases> => {
 
   /** What a missed deadline leaves behind may never answer again. */
   const withDeadline = async <T>(work: Promise<T>): Promise<T> => {
-    const late = Promise.withResolvers<never>()
-    const timer = setTimeout(
-      () => late.reject(unavailable(new Error(`no answer within ${deadlineMs} ms`))),
-      deadlineMs,
-    )
     try {
-      return await Promise.race([work, late.promise])
+      return await withTimeout(deadlineMs, 'a statement of the lease session', work, unavailable)
     } catch (error) {
       lost.abort()
       void pool.end({ timeout: 0 })
       throw translate(error)
-    } finally {
-      clearTimeout(timer)
     }
   }
 

@@ -2,6 +2,7 @@
 // cursor in one REPEATABLE READ read; later pages are read later and keep it: what changed meanwhile is in the log
 // after the cursor, and the version rule makes applying it twice harmless. A person reads one at a time, and a page is
 // bounded in bytes.
+import { BoundedCache } from '../async/bounded-cache.ts'
 import type { CallerDatabase } from '../db/client.ts'
 import { readHead } from '../db/log/feed.ts'
 import { selectMembers } from '../db/projects/members.ts'
@@ -50,8 +51,6 @@ export interface SnapshotPage extends Omit<ProjectSnapshot, 'tasks' | 'nextAfter
 interface Read {
   startedAt: number
   page: Promise<SnapshotPage>
-  /** Known once it was read. */
-  bytes: number
 }
 
 /** A page as JSON is no longer than this, unless its first task makes it so. */
@@ -78,16 +77,18 @@ interface SnapshotDeps {
  * from before what it did or what was done to its access, nor one whose cursor is void.
  */
 export class Snapshots {
-  readonly #reads = new Map<string, Read>()
+  readonly #reads = new BoundedCache<string, Read>({
+    maxEntries: maxReads,
+    maxWeight: maxKeptBytes,
+    ttlMs: sharedForMs,
+  })
   readonly #turns = new FairQueue({ atOnce: snapshotsAtOnce, perCaller: 1, maxWaiting })
 
   constructor(private readonly deps: SnapshotDeps) {}
 
   /** Bytes of tasks that are kept for equal requests. */
   get keptBytes(): number {
-    let bytes = 0
-    for (const read of this.#reads.values()) bytes += read.bytes
-    return bytes
+    return this.#reads.weight
   }
 
   /**
@@ -131,7 +132,7 @@ export class Snapshots {
   ): Promise<SnapshotPage> {
     const { db, stats } = this.deps
     const key = [projectId, limit, place?.cursor, place?.createdAt, place?.id].join(' ')
-    const held = this.#reads.get(key)
+    const held = this.#reads.peek(key)
     if (held && Date.now() - held.startedAt < sharedForMs) {
       const page = await held.page
       const at = parseCursor(page.cursor)!
@@ -147,37 +148,15 @@ export class Snapshots {
     const read: Read = {
       startedAt: Date.now(),
       page: readPage(db, actor.userId, projectId, place, limit),
-      bytes: 0,
     }
-    this.#keep(key, read)
+    this.#reads.set(key, read)
     try {
       const page = await read.page
-      read.bytes = page.bytes
-      this.#makeRoom()
+      this.#reads.reweigh(key, read, page.bytes)
       return page
     } catch (error) {
-      this.#forget(key, read)
+      this.#reads.delete(key, read)
       throw error
-    }
-  }
-
-  #keep(key: string, read: Read): void {
-    this.#reads.delete(key) // the newest stands last
-    this.#reads.set(key, read)
-    setTimeout(() => this.#forget(key, read), sharedForMs).unref()
-    this.#makeRoom()
-  }
-
-  #forget(key: string, read: Read): void {
-    if (this.#reads.get(key) === read) this.#reads.delete(key)
-  }
-
-  #makeRoom(): void {
-    let bytes = this.keptBytes
-    for (const [key, read] of this.#reads) {
-      if (bytes <= maxKeptBytes && this.#reads.size <= maxReads) return
-      this.#reads.delete(key)
-      bytes -= read.bytes
     }
   }
 }

@@ -1,6 +1,7 @@
 // Turns at something scarce, fair between callers. Each caller holds a bounded number of turns and has a bounded
 // queue of its own; a free turn goes round the callers that wait, one each, however many one of them has waiting.
 // Invariant: a caller without turns and without waiting entries takes no memory here.
+import { withTimeout } from '../async/timeout.ts'
 import { AppError } from '../errors.ts'
 
 export interface FairQueueOptions {
@@ -129,21 +130,11 @@ export class FairQueue {
 }
 
 const withinQueue = async (turn: Turn, deadlineMs: number): Promise<void> => {
-  if (!turn.isWaiting) return
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () =>
-      late.reject(
-        new AppError('unavailable', undefined, {
-          cause: new Error(`no turn within ${deadlineMs} ms`),
-          retryAfter: 1,
-        }),
-      ),
-    deadlineMs,
-  )
-  try {
-    await Promise.race([turn.ready, late.promise])
-  } finally {
-    clearTimeout(timer)
-  }
+  if (turn.isWaiting)
+    await withTimeout(
+      deadlineMs,
+      'waiting for a turn',
+      turn.ready,
+      (late) => new AppError('unavailable', undefined, { cause: late, retryAfter: 1 }),
+    )
 }

@@ -1,6 +1,7 @@
 // Redis as the rate limiters see it: a script answers three numbers, or null while Redis is away. Invariant: a caller waits
 // for at most `answerDeadlineMs` in which this process was running, so a stall of the own process is never taken for
 // an absent Redis; after a failure no call waits for `pauseMs`.
+import { BoundedCache } from '../async/bounded-cache.ts'
 import { withinOwnTime } from '../async/timeout.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -52,20 +53,16 @@ export class RedisCounters {
 /** Seconds until a time of `performance.now()`, at least 1. */
 export const secondsUntil = (at: number): number => Math.max(1, Math.ceil((at - performance.now()) / 1000))
 
-/** What this process remembers per policy and key, the least recently used dropped first. */
+/** What this process knows per policy and key: one bounded cache a policy. */
 export class KeyMemory<T> {
-  readonly #policies = new Map<string, Map<string, T>>()
+  readonly #policies = new Map<string, BoundedCache<string, T>>()
 
-  /** @param maxKeys of one policy: keys of one cannot push out those of another. */
+  /** @param maxKeys of one policy: keys of one policy cannot push out those of another. */
   constructor(private readonly maxKeys: number) {}
 
   get(policy: string, key: string, create: () => T): T {
-    const values = this.#policies.get(policy) ?? new Map<string, T>()
+    const values = this.#policies.get(policy) ?? new BoundedCache<string, T>({ maxEntries: this.maxKeys })
     this.#policies.set(policy, values)
-    const value = values.get(key) ?? create()
-    values.delete(key)
-    values.set(key, value)
-    if (values.size > this.maxKeys) values.delete(values.keys().next().value!)
-    return value
+    return values.getOrCreate(key, create)
   }
 }

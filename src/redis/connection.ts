@@ -2,7 +2,8 @@
 // deadline, and a connection that stops answering is thrown away: a half-open one never comes back by itself.
 import { isIP } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
-import { withTimeout } from '../async/timeout.ts'
+import { backOffMs } from '../async/back-off.ts'
+import { settledWithin, withTimeout } from '../async/timeout.ts'
 import type { Log } from '../log.ts'
 import { readRedisUrl } from '../settings/redis-url.ts'
 import { configurationFailure, exitCodes, unavailableFailure, type StartFailure } from '../start/failure.ts'
@@ -44,8 +45,8 @@ const options = {
 
 const closeTimeoutMs = 500
 
-/** Exponential and jittered; its longest wait is what recovery can cost after Redis is back. */
-const retryDelayMs = (tries: number): number => Math.min(25 * 2 ** tries, 500) * (0.5 + Math.random() / 2)
+/** The longest wait is what recovery can cost after Redis is back. @param tries from 1. */
+const retryDelayMs = (tries: number): number => backOffMs(tries, 50, 500)
 
 /** The driver reads deadlines and more from a URL's parameters: it is given the parts instead. */
 const placeOf = (url: string) => {
@@ -96,7 +97,10 @@ export const openRedis = (url: string, purpose: keyof typeof options, log: Log):
       client.on('error', () => {})
       client.removeAllListeners('close')
       if (purpose === 'request' && client.status === 'ready') {
-        await Promise.race([client.quit().catch(() => {}), Bun.sleep(closeTimeoutMs)])
+        await settledWithin(
+          closeTimeoutMs,
+          client.quit().catch(() => {}),
+        )
       }
       client.disconnect()
     },

@@ -1,5 +1,6 @@
 // The probes of a worker for its supervisor: /livez, /readyz, /version. Listens on loopback: clients do not reach it.
 import packageJson from '../../package.json' with { type: 'json' }
+import { settledWithin } from '../async/timeout.ts'
 import { AppError, codes } from '../errors.ts'
 import { listenFailure } from '../start/failure.ts'
 import type { WorkerHealth } from './health.ts'
@@ -39,7 +40,7 @@ export const serveHealth = ({ port, examine }: HttpOptions): WorkerHttp => {
   return {
     port: server.port!,
     async [Symbol.asyncDispose]() {
-      await Promise.race([server.stop(false), Bun.sleep(stopTimeoutMs)])
+      await settledWithin(stopTimeoutMs, server.stop(false))
       await server.stop(true)
     },
   }

@@ -13,7 +13,7 @@ import type { Framed } from '../db/log/feed.ts'
 import { isTransient } from '../errors.ts'
 import type { Gap } from '../changelog/follower/history.ts'
 import type { DeferrableSubscriber } from '../changelog/follower/hub.ts'
-import { backoffMs } from '../async/pause.ts'
+import { backOffMs } from '../async/back-off.ts'
 import { snapshotPath } from '../domain/sync.ts'
 import type { RawSocket, ConnectionHandle, SocketDeps } from './connection-handle.ts'
 
@@ -137,7 +137,7 @@ export class Subscription implements DeferrableSubscriber {
         if (!this.#is('catching-up')) return
         failures += 1
         // Whoever reconnected would need PostgreSQL even more: the place is kept until it is back.
-        if (isTransient(error)) await Bun.sleep(backoffMs(failures, 100, maxBackoffMs))
+        if (isTransient(error)) await Bun.sleep(backOffMs(failures, 100, maxBackoffMs))
         else this.#closeAfterFailure(error)
       }
     }

@@ -4,7 +4,7 @@ import { projectScope, type Scope } from '../../src/model/scope.ts'
 import type { LogEntry } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import type { Task } from '../../src/model/task.ts'
-import { createSemaphore } from '../../src/async/semaphore.ts'
+import { createSemaphore } from './semaphore.ts'
 import type { Answer, Person, World } from './world.ts'
 
 /**

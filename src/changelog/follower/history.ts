@@ -2,6 +2,7 @@
 // time, however large the frames are. Invariant: a page says up to which number nothing of the scope is missing with it.
 import type { CallerDatabase } from '../../db/client.ts'
 import type { Scope } from '../../model/scope.ts'
+import { BoundedCache } from '../../async/bounded-cache.ts'
 import { keepsAfter, readScopeFrames, readShardFrames, type Framed } from '../../db/log/feed.ts'
 import { FairQueue } from '../../limits/fair-queue.ts'
 import { readStreamed, type ReplayDeps } from './read-log.ts'
@@ -38,12 +39,6 @@ interface Range {
   upTo: number
 }
 
-interface Piece {
-  entries: Promise<readonly Framed[]>
-  /** Known once it was read. */
-  bytes: number
-}
-
 /** Numbers of a shard that are read together: at most some 2 MiB of frames. */
 const pieceNumbers = 128
 const scopePageEntries = 128
@@ -53,13 +48,21 @@ const readsPerCaller = 2
 /** Of one caller, whose connections have one each. */
 const maxWaitingReads = 512
 const queueDeadlineMs = 30_000
-/** A piece never changes; it is kept for the others of a crowd. */
 const keptMs = 10_000
 const maxKeptBytes = 16 * 1024 * 1024
 const perEntryBytes = 100
+/** Pieces without any frame would fill `maxKeptBytes` at this number. */
+const maxPieces = Math.ceil(maxKeptBytes / (pieceNumbers * perEntryBytes))
 
 export class History {
-  readonly #pieces = new Map<string, Piece>()
+  /** Complete pieces, kept for the other readers of a crowd: what is in them never changes. */
+  readonly #pieces = new BoundedCache<string, readonly Framed[]>({
+    maxEntries: maxPieces,
+    maxWeight: maxKeptBytes,
+    ttlMs: keptMs,
+  })
+  /** Pieces being read now. */
+  readonly #reads = new Map<string, Promise<readonly Framed[]>>()
   readonly #turns = new FairQueue({
     atOnce: readsAtOnce,
     perCaller: readsPerCaller,
@@ -105,38 +108,19 @@ export class History {
   async #piece(range: Range, caller: string): Promise<readonly Framed[]> {
     const { epoch, shard, from } = range
     const key = `${epoch} ${shard} ${from}`
-    const held = this.#pieces.get(key)
+    const held = this.#pieces.get(key) ?? this.#reads.get(key)
     if (held) {
       this.stats.replays.shared += 1
-      this.#pieces.delete(key) // the last used stands last
-      this.#pieces.set(key, held)
-      return held.entries
+      return held
     }
-    const piece: Piece = { entries: this.#readPiece(range, caller), bytes: 0 }
-    this.#pieces.set(key, piece)
-    const forget = (): void => {
-      if (this.#pieces.get(key) === piece) this.#pieces.delete(key)
-    }
+    const read = this.#readPiece(range, caller)
+    this.#reads.set(key, read)
     try {
-      const entries = await piece.entries
-      if (entries.at(-1)?.seq === from + pieceNumbers) this.#keep(piece, entries, forget)
-      else forget()
+      const entries = await read
+      if (entries.at(-1)?.seq === from + pieceNumbers) this.#pieces.set(key, entries, bytesOf(entries))
       return entries
-    } catch (error) {
-      forget()
-      throw error
-    }
-  }
-
-  #keep(piece: Piece, entries: readonly Framed[], forget: () => void): void {
-    for (const { frame } of entries) piece.bytes += (frame?.length ?? 0) + perEntryBytes
-    setTimeout(forget, keptMs).unref()
-    let bytes = 0
-    for (const kept of this.#pieces.values()) bytes += kept.bytes
-    for (const [key, kept] of this.#pieces) {
-      if (bytes <= maxKeptBytes) return
-      if (kept.bytes > 0) this.#pieces.delete(key)
-      bytes -= kept.bytes
+    } finally {
+      this.#reads.delete(key)
     }
   }
 
@@ -173,6 +157,9 @@ export class History {
     return { entries, upTo: entries.length < scopePageEntries ? upTo : entries.at(-1)!.seq }
   }
 }
+
+const bytesOf = (entries: readonly Framed[]): number =>
+  entries.reduce((bytes, { frame }) => bytes + (frame?.length ?? 0) + perEntryBytes, 0)
 
 const lost = (shard: number, after: number): Error =>
   new Error(`the log lost what follows ${after} in shard ${shard}`)

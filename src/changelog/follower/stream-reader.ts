@@ -1,5 +1,6 @@
 // The connection that blocks: one XREAD over the streams of all shards. Invariant: a read ends within its
 // deadline, and a connection that missed it or failed is replaced by the next read.
+import { Deadline } from '../../async/timeout.ts'
 import type { LogEntry } from '../../model/event.ts'
 import type { RedisConnection } from '../../redis/connection.ts'
 import { streamKey } from '../stream.ts'
@@ -17,7 +18,7 @@ const deadlineMs = blockMs + 1_000
 
 export class StreamReader implements AsyncDisposable {
   #connection: RedisConnection | null = null
-  #fail: (reason: Error) => void = () => {}
+  #deadline: Deadline | null = null
 
   constructor(private readonly connect: () => RedisConnection) {}
 
@@ -29,27 +30,21 @@ export class StreamReader implements AsyncDisposable {
     const { client } = (this.#connection ??= this.connect())
     const keys = after.map((_, shard) => streamKey(epoch, shard))
     const ids = after.map((seq) => `${seq}-0`)
-    const failure = Promise.withResolvers<never>()
-    this.#fail = failure.reject
-    const timer = setTimeout(
-      () => this.#fail(new Error(`no answer to XREAD in ${deadlineMs} ms`)),
-      deadlineMs,
-    )
+    using deadline = new Deadline(deadlineMs, () => new Error(`no answer to XREAD in ${deadlineMs} ms`))
+    this.#deadline = deadline
     try {
       const reading = client.xread('COUNT', maxEntriesPerShard, 'BLOCK', blockMs, 'STREAMS', ...keys, ...ids)
-      const reply = await Promise.race([reading, failure.promise])
+      const reply = await deadline.race(reading)
       return (reply ?? []).map(([key, raw]) => toBatch(keys.indexOf(key), raw))
     } catch (error) {
       await this.#reset()
       throw error
-    } finally {
-      clearTimeout(timer)
     }
   }
 
   /** Makes the read that is waiting throw. */
   interrupt(): void {
-    this.#fail(new Error('interrupted'))
+    this.#deadline?.fail(new Error('interrupted'))
   }
 
   async #reset(): Promise<void> {

@@ -7,7 +7,8 @@ import { readHeads, readShard, type Heads } from '../../db/log/feed.ts'
 import { messageOf } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import type { LogEntry } from '../../model/event.ts'
-import { backoffMs, pause } from '../../async/pause.ts'
+import { backOffMs } from '../../async/back-off.ts'
+import { pause } from '../../async/pause.ts'
 import type { RedisConnection } from '../../redis/connection.ts'
 import { isContiguous } from './read-log.ts'
 import { StreamReader } from './stream-reader.ts'
@@ -123,7 +124,7 @@ export class Tail implements AsyncDisposable {
             'following the log is disturbed',
           )
       }
-      const waitMs = failures > 0 ? backoffMs(failures, 50, maxBackoffMs) : everyMs
+      const waitMs = failures > 0 ? backOffMs(failures, 50, maxBackoffMs) : everyMs
       if (waitMs > 0) await pause(waitMs, this.#stop.signal)
     }
   }

@@ -1,4 +1,5 @@
 // Reads a JSON body: only the documented media types, bounded in bytes, depth and members before it is parsed.
+import { Deadline } from '../../async/timeout.ts'
 import { AppError, invalid, overloaded } from '../../errors.ts'
 import type { BodyInput, BodyReader } from './reader.ts'
 
@@ -98,11 +99,10 @@ const readBounded = async (
   const reader = stream.getReader()
   const chunks: Uint8Array[] = []
   let length = 0
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(overloaded('A body did not arrive in time')), deadlineMs)
+  using deadline = new Deadline(deadlineMs, () => overloaded('A body did not arrive in time'))
   try {
     for (;;) {
-      const { done, value } = await Promise.race([reader.read(), late.promise])
+      const { done, value } = await deadline.race(reader.read())
       if (done) break
       length += value.byteLength
       if (length > maxBytes) throw new AppError('payload_too_large')
@@ -112,8 +112,6 @@ const readBounded = async (
   } catch (error) {
     void reader.cancel().catch(() => {}) // the answer closes the connection
     throw error
-  } finally {
-    clearTimeout(timer)
   }
   complete()
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)

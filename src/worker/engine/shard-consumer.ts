@@ -6,7 +6,8 @@ import { insertDeadLetter, PositionMoved, selectPosition, updatePosition } from 
 import type { Publisher } from '../../changelog/publisher.ts'
 import { writeAsSystem } from '../../domain/write.ts'
 import { AppError, messageOf } from '../../errors.ts'
-import { backoffMs, pause } from '../../async/pause.ts'
+import { backOffMs } from '../../async/back-off.ts'
+import { pause } from '../../async/pause.ts'
 import type { Log } from '../../log.ts'
 import type { Entry, LogEntry } from '../../model/event.ts'
 import type { Consumer, ConsumerStats } from './consumer.ts'
@@ -203,14 +204,14 @@ export class ShardConsumer {
   #backoff(error: unknown): number {
     if (error instanceof PositionMoved) return batchDelayMs
     const { attempts } = this.#failing
-    if (!isInterruption(error)) return attempts === 0 ? 0 : backoffMs(attempts, 100, 5_000)
+    if (!isInterruption(error)) return attempts === 0 ? 0 : backOffMs(attempts, 100, 5_000)
     this.#interruptions += 1
     if (this.#interruptions === 2) {
       const { name } = this.consumer
       const fields = { consumer: name, shard: this.shard, cause: messageOf(error) }
       this.deps.log.warn({ ...fields, oncePerMinute: `consumer ${name}` }, 'consumer interrupted, retrying')
     }
-    return backoffMs(this.#interruptions, 50, 1_000)
+    return backOffMs(this.#interruptions, 50, 1_000)
   }
 }
 

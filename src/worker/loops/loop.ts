@@ -1,7 +1,8 @@
 // Work that is done again and again until the worker stops. A failure is logged once, repeated with back-off and
 // never ends the loop.
 import { messageOf } from '../../errors.ts'
-import { backoffMs, pause } from '../../async/pause.ts'
+import { backOffMs } from '../../async/back-off.ts'
+import { pause } from '../../async/pause.ts'
 import type { Log } from '../../log.ts'
 
 export interface Loop {
@@ -31,6 +32,6 @@ export const loop = async ({ name, everyMs, log, signal, work }: Loop): Promise<
           'failed; it will be tried again',
         )
     }
-    await pause(failures > 0 ? Math.min(everyMs, backoffMs(failures, 100, maxBackoffMs)) : everyMs, signal)
+    await pause(failures > 0 ? Math.min(everyMs, backOffMs(failures, 100, maxBackoffMs)) : everyMs, signal)
   }
 }
