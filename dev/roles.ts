@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { withoutBrackets } from '../src/config.ts'
 import { claim, note, release } from './claim.ts'
 import { isFree } from '../src/app/free-port.ts'
+import { supervisorDeadlineMs } from '../src/app/shutdown.ts'
 import { startGuarded, type Guarded } from './guarded.ts'
 import { freshLog, tailOf } from './log-tail.ts'
 import { roleFailure } from './part-failure.ts'
@@ -25,7 +26,6 @@ export interface Service extends AsyncDisposable {
 const root = resolve(import.meta.dir, '..')
 const commandTimeoutMs = 120_000
 const readyTimeoutMs = 30_000
-const stopTimeoutMs = 35_000 // the role's own deadline is 30 s
 
 const startRole = (args: string[], { env }: RoleOptions, logFile: string): Promise<Guarded> => {
   freshLog(logFile)
@@ -107,7 +107,7 @@ export const startService = async (
     failed: kept.failed,
     [Symbol.asyncDispose]: async () => {
       kept.release()
-      await current.stop(stopTimeoutMs)
+      await current.stop(supervisorDeadlineMs)
       release(owner)
     },
   }

@@ -1,8 +1,6 @@
-// What each role is made of, opened in order on one stack, so that closing is opening reversed. The only place
-// where parts are chosen and joined; everything else is handed what it needs.
+// The composition root: the parts of each role, opened in order on one stack and closed in reverse. Only this file
+// constructs and joins parts; all other code receives the slice it needs.
 import { settledWithin } from '../async/timeout.ts'
-import type { Server } from 'bun'
-import { createApp } from './http-app.ts'
 import type { Config } from '../config.ts'
 import { openDatabase, type Database } from '../db/client.ts'
 import { ensureEpoch, ensureFeedPartitions } from '../db/log/feed.ts'
@@ -30,14 +28,14 @@ import { WrittenBytes } from '../limits/written-bytes.ts'
 import { createTokens } from '../auth/tokens.ts'
 import { Waiters } from '../limits/waiters.ts'
 import type { Log } from '../log.ts'
-import { listenFailure } from '../start/failure.ts'
 import { installConsumers } from '../worker/all-consumers.ts'
 import { startWorker } from '../worker/runner.ts'
-import type { Connection } from '../ws/connection.ts'
 import type { SocketTimings } from '../ws/protocol.ts'
 import { Sockets } from '../ws/sockets.ts'
+import { listen, stopListening, type Listening } from './listen.ts'
+import { socketsDeadlineMs } from './shutdown.ts'
 
-/** Long polls of one user that wait on a process; the client has one a page that is open. */
+/** Long polls of one user that wait on a process; the client has one for each open page. */
 const pollsPerUser = 4
 
 /** A role that runs until it is disposed. */
@@ -50,15 +48,11 @@ export interface RunningServer extends Running {
   deps: Deps & { db: Database }
 }
 
-export interface Listening {
-  sharesPort: boolean
-}
-
 export const httpUrl = (host: string, port: number): string =>
   `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 
 /**
- * What every role requires of PostgreSQL and Redis before it opens anything.
+ * Checks what every role requires of PostgreSQL and Redis before it opens anything.
  * @throws StartFailure
  */
 export const checkParts = async (
@@ -69,7 +63,7 @@ export const checkParts = async (
   await checkRedis(redisUrl, log)
 }
 
-/** What both roles stand on. */
+/** The parts that servers and workers have in common. */
 const openBase = async (stack: AsyncDisposableStack, config: Config, log: Log, role: string) => {
   await checkParts(config, log)
   const db = stack.use(
@@ -81,7 +75,7 @@ const openBase = async (stack: AsyncDisposableStack, config: Config, log: Log, r
       log,
     }),
   )
-  // Its own connections, so that confirming positions never waits behind requests.
+  // Connections of its own: confirmations of positions must not wait behind requests.
   const tailDb = stack.use(
     openDatabase({ url: config.databaseUrl, max: 3, applicationName: `tasktide ${role} tail`, log }),
   )
@@ -91,22 +85,24 @@ const openBase = async (stack: AsyncDisposableStack, config: Config, log: Log, r
   return { db, tailDb, redis, connect: () => openRedis(config.redisUrl, 'blocking', log) }
 }
 
-/** Checks the epoch, makes the partitions of the days ahead, and lets no consumer miss what comes before the first worker. */
+/**
+ * Checks the epoch, creates the partitions of the next days, and installs the positions of consumers, so that they miss
+ * no entry that is appended before the first worker runs.
+ */
 const prepareLog = async (db: Database, log: Log): Promise<void> => {
   const { epoch, renewed } = await db.transact((tx) => ensureEpoch(tx))
   if (renewed)
     log.error(
       { epoch },
-      'this is not the database cluster the log was written on: clients will read snapshots anew',
+      'the database cluster is not the one the log was written on: clients read their snapshots again',
     )
   await db.transact((tx) => ensureFeedPartitions(tx))
   await installConsumers(db)
 }
 
 /**
- * Starts a server: tails the log, then listens. Resolves when it answers.
- * @param timings of sockets, where tests cannot wait.
- * @param listening `sharesPort` for several processes on one port, which their parent keeps.
+ * Starts a server: follows the log, then listens. Resolves when it answers.
+ * @param timings of sockets, for tests.
  */
 export const openServer = async (
   config: Config,
@@ -156,16 +152,16 @@ export const openServer = async (
     const delayMs = config.drainDelaySeconds * 1_000
     drain.abort()
     await Promise.all([deps.servers.leave(), Bun.sleep(delayMs)])
-    await sockets.drain(stopWithinMs - delayMs - stopTimeoutMs)
+    await sockets.drain(socketsDeadlineMs(delayMs))
     await sockets[Symbol.asyncDispose]()
-    await stopServer(server)
+    await stopListening(server)
   })
   const owned = stack.move()
   const port = server.port!
   return { deps, url: httpUrl(config.host, port), port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
-/** Starts a worker: sweeps streams, consumes the log, runs the loops. */
+/** Starts a worker: the sweeper, the consumers of the log, and the loops. Resolves when its health port answers. */
 export const openWorker = async (config: Config, log: Log): Promise<Running> => {
   await using stack = new AsyncDisposableStack()
   const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'worker')
@@ -196,10 +192,10 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
 
 export interface Writer extends SystemWriteDeps, AsyncDisposable {}
 
-/** How long a command waits for Redis; without it the sweeper of a worker publishes what the command wrote. */
+/** How long a command waits for Redis; while Redis is away, the sweeper of a worker publishes what the command wrote. */
 const redisWaitMs = 2_000
 
-/** The write path alone, for commands. */
+/** The write path without a server, for commands. */
 export const openWriter = async (
   config: Pick<Config, 'databaseUrl' | 'redisUrl'>,
   log: Log,
@@ -222,35 +218,3 @@ const waitUntilUp = (redis: RedisConnection): Promise<void> =>
   })
 
 const isUp = ({ client }: RedisConnection): boolean => client.status === 'ready'
-
-const listen = (deps: Deps, sockets: Sockets, { sharesPort }: Listening): Server<Connection> => {
-  const app = createApp(deps, sockets)
-  const { host, port } = deps.config
-  const options = {
-    port,
-    hostname: host,
-    // Bun would share by default, and a stale second process silently take half of the traffic.
-    reusePort: sharesPort,
-    // The app counts bodies itself and answers 413; this only caps what may be sent past it.
-    maxRequestBodySize: 64 * 1024 * 1024,
-    idleTimeout: 60,
-    websocket: sockets.handlers,
-  }
-  try {
-    app.listen(options)
-  } catch (error) {
-    throw listenFailure(error, { setting: 'PORT', host, port })
-  }
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the sockets are ours, not Elysia's
-  return app.server as unknown as Server<Connection>
-}
-
-/** For saying goodbye to everybody: what closes afterwards takes a moment, and in 30 s all is over. */
-const stopWithinMs = 29_000
-const stopTimeoutMs = 3_000
-
-/** Requests under way may finish; what is left after the deadline is cut. */
-const stopServer = async (server: Server<Connection>): Promise<void> => {
-  await settledWithin(stopTimeoutMs, server.stop(false))
-  await server.stop(true)
-}

@@ -23,21 +23,21 @@ import type { RedisProbe } from '../redis/redis-check.ts'
 export interface Deps {
   config: Config
   log: Log
-  /** What is read and written for somebody names who it is for, by which calls are limited. */
+  /** For calls on behalf of a caller, whose concurrent calls are limited. */
   db: CallerDatabase
-  /** What the process does for itself; nothing that a request or a frame causes. */
+  /** For calls of the process itself, none of which a request or a frame causes. */
   systemDb: DatabaseCalls
   publisher: Publisher
   /** Positions in the log, subscriptions to its entries, and the history they catch up from. */
   follower: LogFollower
-  /** What processes tell each other and nobody keeps. */
+  /** Pub/sub between processes; nothing is stored. */
   bus: Bus
-  /** Which server processes there are. */
+  /** The registry of server processes that accept connections. */
   servers: ServerRegistry
   snapshots: Snapshots
-  /** Bodies of requests that are under way. */
+  /** Bytes of request bodies being read. */
   bodies: BodyBudget
-  /** Long polls that wait. */
+  /** Waiting long polls, by caller. */
   polls: Waiters
   stats: LiveStats
   tokens: Tokens
@@ -46,8 +46,8 @@ export interface Deps {
   limiter: RateLimiter
   attempts: Attempts
   writtenBytes: WrittenBytes
-  /** Whether Redis takes writes; for health. */
+  /** Whether Redis accepts writes; for health. */
   redisHealth: RedisProbe
-  /** Aborted once the process drains: refuse what is new, end what waits. */
+  /** Aborted once the process drains: refuse new work, end what waits. */
   draining: AbortSignal
 }

@@ -1,5 +1,5 @@
-// The whole server on one Elysia instance, not listening: the pipeline first, then every route group, then the socket,
-// mounted raw.
+// The whole HTTP server on one Elysia instance, not listening: the request pipeline first, then every route group, then
+// the WebSocket upgrade. Bun's socket handlers are passed to `listen`, not to Elysia.
 import { Type } from '@sinclair/typebox'
 import type { Server } from 'bun'
 import { Elysia } from 'elysia'
@@ -57,7 +57,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
   app.get(
     '/api/ws',
     ({ request, server }) =>
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Elysia types the server by its own sockets; these are ours
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Elysia types the server by its own sockets; these are the handlers of Sockets
       sockets.upgrade(request, server as unknown as Server<Connection>, addressKey(contextOf(request).ip)),
     {
       response: { 101: Type.Void() },

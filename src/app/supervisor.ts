@@ -1,6 +1,6 @@
-// Several server processes on one port, and the parent that keeps them: the kernel deals out connections, the log
-// keeps the processes of one mind. One that ends is started again, later each time; when that does not help the
-// parent gives up, so that whoever supervises it notices. No child outlives its parent.
+// Several server processes on one port, and the parent that keeps them alive: the kernel distributes connections, and
+// the processes share state only through the log. A process that ends is started again with exponential back-off; after
+// ten failed starts in a row the parent ends with an error. No child outlives its parent.
 import type { Subprocess } from 'bun'
 import { httpUrl, type Running } from './compose.ts'
 import type { Config } from '../config.ts'
@@ -8,49 +8,48 @@ import { listenError } from './free-port.ts'
 import { backOffMs } from '../async/back-off.ts'
 import { pause } from '../async/pause.ts'
 import type { Log } from '../log.ts'
+import { childDeadlineMs } from './shutdown.ts'
 import { listenFailure, StartFailure } from '../start/failure.ts'
 
-/** What a child sends its parent once it answers, or when it cannot start. */
+/** The IPC message of a child: its port once it answers, or why it does not start. */
 export type ServerMessage = { port: number } | { failure: { message: string; exitCode: 1 | 69 | 78 } }
 
 export interface ServersOptions {
   config: Pick<Config, 'host' | 'port'>
   count: number
-  /** Starts one server that shares its port and says that it is ready over IPC. */
+  /** Starts one server that shares its port and sends a `ServerMessage` over IPC. */
   command: string[]
   environment: Record<string, string | undefined>
   log: Log
-  /** Before a process is started again: at first, and at most. Tests cannot wait. */
+  /** The back-off before a process is started again, first and longest; for tests. */
   pauseMs?: { first: number; most: number }
 }
 
 export interface Servers extends Running {
-  /** Rejects when a process cannot be kept alive. */
+  /** Rejects after ten failed starts of a process in a row. */
   failed: Promise<never>
 }
 
 const readyWithinMs = 30_000
-/** A process has 30 s itself. */
-const stopWithinMs = 32_000
 const usualPauseMs = { first: 100, most: 10_000 }
-/** Starts in a row that led nowhere. */
+/** Failed starts of one process in a row. */
 const maxFailures = 10
-/** A process that lived this long had a good start. */
+/** A process that ran for this long counts as started. */
 const goodAfterMs = 60_000
 
-/** Resolves when all answer. @throws Error where the port is taken or a process does not start. */
+/** Resolves when all processes answer. @throws StartFailure where the port is taken; Error where a process does not start. */
 export const openServers = async (options: ServersOptions): Promise<Servers> => {
   const { config, count } = options
-  // With a shared port nobody else would: somebody left from before would take a part of the connections.
+  // Binding a shared port succeeds beside a stale process, which would take a part of the connections: check before.
   const error = listenError(config.port, config.host)
   if (error !== null) throw listenFailure(error, { setting: 'PORT', ...config })
   await using stack = new AsyncDisposableStack()
   const failed = Promise.withResolvers<never>()
-  failed.promise.catch(() => {}) // whoever waits for it also gets it
+  failed.promise.catch(() => {}) // callers that await it receive the rejection too
   const first = new ServerProcess(1, options)
   const servers = [first, ...Array.from({ length: count - 1 }, (_, n) => new ServerProcess(n + 2, options))]
   stack.defer(async () => void (await Promise.all(servers.map((server) => server.stop()))))
-  const port = await first.start(config.port) // which chooses one for all, where any will do
+  const port = await first.start(config.port) // port 0: the first process chooses the port of all
   await Promise.all(servers.slice(1).map((server) => server.start(port)))
   for (const server of servers) server.keep(port).catch(failed.reject)
   const owned = stack.move()
@@ -72,7 +71,7 @@ class ServerProcess {
     private readonly options: ServersOptions,
   ) {}
 
-  /** Resolves with its port when it answers. */
+  /** Starts the process; resolves with its port when it answers. */
   async start(port: number): Promise<number> {
     const { command, environment, log } = this.options
     const ready = Promise.withResolvers<number>()
@@ -100,7 +99,7 @@ class ServerProcess {
     }
   }
 
-  /** Starts it again whenever it ends; rejects when that leads nowhere, resolves when it is told to stop. */
+  /** Starts it again whenever it ends. Resolves after `stop`, rejects after too many failed starts. */
   async keep(port: number): Promise<void> {
     const { log, pauseMs = usualPauseMs } = this.options
     const stopping = this.#stopping.signal
@@ -115,11 +114,11 @@ class ServerProcess {
       log.error({ worker: this.number, failures }, `a server process ${end}; it is started again`)
       await pause(backOffMs(failures, pauseMs.first, pauseMs.most), stopping)
       if (stopping.aborted) return
-      await this.start(port).catch(() => {}) // it has ended: seen at the top
+      await this.start(port).catch(() => {}) // the process has ended: the next iteration counts it
     }
   }
 
-  /** An orderly end, or after its time a quick one. */
+  /** Sends SIGTERM, and SIGKILL after the deadline. */
   async stop(): Promise<void> {
     this.#stopping.abort()
     const child = this.#child
@@ -128,7 +127,7 @@ class ServerProcess {
     const timer = setTimeout(() => {
       this.options.log.error({ worker: this.number }, 'a server process did not stop in time')
       child.kill('SIGKILL')
-    }, stopWithinMs)
+    }, childDeadlineMs)
     await child.exited
     clearTimeout(timer)
   }

@@ -3,11 +3,11 @@ import { expect, test } from 'bun:test'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { identify } from '../dev/process-identity.ts'
-import { messageOf } from '../src/errors.ts'
-import { createLog } from '../src/log.ts'
-import { openServers, type Servers } from '../src/app/supervisor.ts'
-import { eventually } from './support/eventually.ts'
+import { identify } from '../../dev/process-identity.ts'
+import { messageOf } from '../../src/errors.ts'
+import { createLog } from '../../src/log.ts'
+import { openServers, type Servers } from '../../src/app/supervisor.ts'
+import { eventually } from '../support/eventually.ts'
 
 /** Each child notes that it started, and on which port it was told to listen, then does this. */
 const openWith = async (

@@ -1,0 +1,73 @@
+// The roles that run until they are stopped: opened (compose.ts joins their parts), announced, and stopped.
+import { describeAllowedOrigins } from '../auth/origin.ts'
+import { ConfigError, readConfig, type Config } from '../config.ts'
+import { createLog, type Log } from '../log.ts'
+import { checkParts, openServer, openWorker, type Running } from './compose.ts'
+import { stopWhenAsked, type Stoppable } from './shutdown.ts'
+import { openServers } from './supervisor.ts'
+
+type Environment = Record<string, string | undefined>
+type OpenRole = (
+  config: Config,
+  log: Log,
+  args: string[],
+  environment: Environment,
+) => Promise<Running & Stoppable>
+
+export const roles: Record<string, OpenRole> = {
+  server: async (config, log, args, environment) => {
+    const count = workersOf(args)
+    const sharesPort = isChild(args)
+    if (count === null || sharesPort) return openServer(config, log, {}, { sharesPort })
+    await checkParts(config, log) // so that what all processes would meet is logged once
+    const command = [...program, 'server', childFlag]
+    return openServers({ config, count, command, environment, log })
+  },
+  worker: openWorker,
+  all: async (config, log) => {
+    await using stack = new AsyncDisposableStack()
+    const server = stack.use(await openServer(config, log))
+    stack.use(await openWorker(config, log.child({ name: 'worker' })))
+    const owned = stack.move()
+    return { url: server.url, port: server.port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  },
+}
+
+/** Only a parent passes this: its child shares a port with other processes and ends with its parent. */
+const childFlag = '--shares-port'
+
+/** Whether this process is one server among several, started by a parent. */
+export const isChild = (args: string[]): boolean => args.includes(childFlag) && process.send !== undefined
+
+/** The command of this program: one executable, or the runtime and its main file. */
+const program = Bun.main.includes('$bunfs') ? [process.execPath] : [process.execPath, Bun.main]
+
+const maxWorkers = 64
+
+/** The N of `--workers N`; null without it. */
+const workersOf = (args: string[]): number | null => {
+  const at = args.findIndex((arg) => arg === '--workers' || arg.startsWith('--workers='))
+  if (at < 0) return null
+  const text = args[at]!.split('=')[1] ?? args[at + 1] ?? ''
+  const count = /^\d{1,3}$/.test(text) ? Number(text) : 0
+  if (count < 1 || count > maxWorkers)
+    throw new ConfigError([`--workers needs a whole number from 1 to ${maxWorkers}`])
+  return count
+}
+
+/** Runs a role until it is stopped; resolves with the exit code. Rejects when it does not start. */
+export const runRole = async (role: string, args: string[], environment: Environment): Promise<number> => {
+  const config = readConfig(environment)
+  const log = createLog(role, config.logLevel)
+  const orphaned = Promise.withResolvers<'orphaned'>()
+  if (isChild(args)) process.on('disconnect', () => orphaned.resolve('orphaned'))
+  const running = await roles[role]!(config, log, args, environment)
+  process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled promise rejection'))
+  const { url, port } = running
+  if (args.includes('--json')) console.log(JSON.stringify({ ready: true, role, url, pid: process.pid }))
+  process.send?.({ port })
+  log.info({ url }, `${role} is ready`)
+  if (role !== 'worker')
+    log.info(`Cookies and sockets are allowed for pages of ${describeAllowedOrigins(config)}`)
+  return stopWhenAsked(role, running, orphaned.promise, log)
+}
