@@ -15,6 +15,8 @@ COPY --from=packages /app/node_modules ./node_modules
 COPY package.json tsconfig.json ./
 COPY sql ./sql
 COPY src ./src
+# `tail` stands on the client.
+COPY packages/client/src ./packages/client/src
 USER bun
 EXPOSE 3000
 # /livez, not /readyz: an outage of PostgreSQL or Redis must not get every server restarted. NO_PROXY, because an

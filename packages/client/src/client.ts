@@ -4,6 +4,7 @@ import { Connection } from './connection/connection.ts'
 import type { Fetch } from './http/request.ts'
 import { HttpClient } from './http/http-client.ts'
 import { PersistedViews, type ViewStorage } from './views/persisted-views.ts'
+import { EventFeed, type FeedListener } from './events/event-feed.ts'
 import { memoryStorage } from './memory-storage.ts'
 import { Outbox, type OutboxOptions, type OutboxStorage } from './outbox/outbox.ts'
 import { PollTransport } from './connection/poll-transport.ts'
@@ -12,6 +13,7 @@ import { ProjectView, type ViewDeps } from './views/project-view.ts'
 import { createRest, type Rest } from './http/rest.ts'
 import { Session, type SessionOptions } from './session.ts'
 import { SocketTransport, type OpenSocket, type Socket } from './connection/socket-transport.ts'
+import type { Transport, TransportOwner } from './connection/transport.ts'
 import { timing as defaultTiming, type Timing } from './timing.ts'
 import { UserView } from './views/user-view.ts'
 
@@ -47,6 +49,15 @@ export interface Client extends Rest, Disposable {
   task(id: string): { presence(options?: LiveOptions): Presence }
   /** What concerns the signed-in person. */
   live(options?: LiveOptions): UserView
+  /**
+   * The events of scopes as the log has them, over a socket of their own. Throws TypeError where there is no WebSocket.
+   *
+   * @example
+   *   using feed = client.events({ onEvent: ({ type, id }) => console.log(type, id) })
+   *   feed.follow('user:me')
+   *   feed.follow(`project:${projectId}`, savedCursor)
+   */
+  events(listener: FeedListener): EventFeed
   /** For what is live: `connecting` before there is a line, `waiting` between two, `stopped` until `reconnect`. */
   readonly connection: Pick<Connection, 'state' | 'kind' | 'stopped' | 'onChange'>
   /** Writes that are not settled. */
@@ -70,17 +81,20 @@ export const createClient = (options: ClientOptions): Client => {
   const http = new HttpClient(target, session, timing)
   const { transport = 'auto' } = options
   const open = transport === 'poll' ? null : socketOpener(options)
-  if (transport === 'socket' && !open)
-    throw new TypeError('There is no WebSocket here: give the client one, or let it poll')
+  if (transport === 'socket' && !open) throw new TypeError(noSocketText)
+  const openSocket = (open: OpenSocket, owner: TransportOwner): Transport =>
+    new SocketTransport({ url: socketUrl(url), open, session, timing }, owner)
   const connection = new Connection({
     session,
     timing,
     createTransport: (kind, owner, pollForMs) => {
       if (!open) return new PollTransport(http, timing, owner, Number.POSITIVE_INFINITY)
       if (kind === 'poll' && transport !== 'socket') return new PollTransport(http, timing, owner, pollForMs)
-      return new SocketTransport({ url: socketUrl(url), open, session, timing }, owner)
+      return openSocket(open, owner)
     },
   })
+  /** Of views and of each event feed. */
+  const connections = new Set([connection])
   const outbox = new Outbox(http, session, timing, {
     storage: options.outbox ?? memoryStorage(),
     onConflict: options.onConflict,
@@ -102,7 +116,7 @@ export const createClient = (options: ClientOptions): Client => {
 
   const awake = (): void => {
     session.clearRefusal()
-    connection.wake()
+    for (const one of connections) one.wake()
     // What is stored cannot be read: the first write says so to its caller.
     outbox.wake().catch(() => {})
   }
@@ -114,18 +128,20 @@ export const createClient = (options: ClientOptions): Client => {
       // Whoever signs in next is not shown what was opened for somebody else.
       const shown = person ?? persisted.owner
       if (session.userId === null || (shown !== null && session.userId !== shown)) persisted.clear()
-      if (shown !== null && session.userId !== shown) connection.signOut()
+      if (shown !== null && session.userId !== shown) for (const one of connections) one.signOut()
       person = session.userId
-      if (person !== null && connection.stopped?.reason === 'signed_out') connection.wake()
+      for (const one of connections) if (person !== null && one.stopped?.reason === 'signed_out') one.wake()
       outbox.wake().catch(() => {})
     }),
-    onNetwork(awake, () => connection.probe()),
+    onNetwork(awake, () => {
+      for (const one of connections) one.probe()
+    }),
   ]
   outbox.wake().catch(() => {})
 
   const close = (): void => {
     for (const stop of leave) stop()
-    connection[Symbol.dispose]()
+    for (const one of connections) one[Symbol.dispose]()
     outbox[Symbol.dispose]()
   }
 
@@ -146,6 +162,16 @@ export const createClient = (options: ClientOptions): Client => {
       mine = mine && mine.state !== 'stopped' ? mine : new UserView(deps)
       return mine.retain(signal)
     },
+    events: (listener) => {
+      if (!open) throw new TypeError(noSocketText)
+      const own = new Connection({
+        session,
+        timing,
+        createTransport: (_kind, owner) => openSocket(open, owner),
+      })
+      connections.add(own)
+      return new EventFeed(listener, own, () => void connections.delete(own))
+    },
     connection,
     outbox,
     session,
@@ -154,6 +180,8 @@ export const createClient = (options: ClientOptions): Client => {
     [Symbol.dispose]: close,
   }
 }
+
+const noSocketText = 'There is no WebSocket here: give the client one, or let it poll'
 
 /** Where sockets are: `https` becomes `wss`, also behind proxies, for these speak TLS for both or for neither. */
 const socketUrl = (url: string): string => `${url.replace(/^http/, 'ws')}/api/ws`

@@ -27,6 +27,11 @@ import type { PresenceFrame, SignalFrame } from './frames.ts'
 
 export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'stopped'
 
+export interface Retry {
+  closeCode: number
+  inMs: number
+}
+
 interface ConnectionDeps {
   /** A new line, of this kind if there is one. After `pollForMs` polls make room for trying a socket. */
   createTransport(kind: 'socket' | 'poll', owner: TransportOwner, pollForMs: number): Transport
@@ -44,6 +49,7 @@ export class Connection implements TransportOwner, Disposable {
   #failures = 0
   #unopenedSockets = 0
   #hasFailed = false
+  #retry: Retry | null = null
   #openedAt = 0
   #kind: 'socket' | 'poll' = 'socket'
   #stopCause: StoppedError | null = null
@@ -65,6 +71,11 @@ export class Connection implements TransportOwner, Disposable {
 
   get state(): ConnectionState {
     return this.#state
+  }
+
+  /** While `waiting`: the close code that ended the last transport, and the milliseconds from then to the next one. */
+  get retry(): Retry | null {
+    return this.#state === 'waiting' ? this.#retry : null
   }
 
   /** Whether a line failed, and no other is open yet. */
@@ -170,6 +181,13 @@ export class Connection implements TransportOwner, Disposable {
     return this.#watches.keys()
   }
 
+  scopeResolved(subscriber: Subscriber, scope: string): void {
+    if (subscriber.scope === scope) return
+    this.#subscribers.delete(subscriber.scope)
+    this.#subscribers.get(scope)?.stopped('closed', null)
+    this.#subscribers.set(scope, subscriber)
+  }
+
   opened(): void {
     this.#openedAt = Date.now()
     this.#unopenedSockets = 0
@@ -227,6 +245,7 @@ export class Connection implements TransportOwner, Disposable {
       if (waitMs === null || signal.aborted) return
       if (waitMs === 0) continue
       this.#hasFailed = true
+      this.#retry = { closeCode: ending.code, inMs: waitMs }
       this.#setState('waiting')
       await this.#retryDelay.sleep(waitMs, signal).catch(() => {})
     }

@@ -74,7 +74,7 @@ export class PollTransport implements Transport {
 
   async #pollOnce(signal: AbortSignal): Promise<void> {
     this.#currentPoll = new AbortController()
-    const followers = [...this.owner.subscribers()].filter((one) => one.cursor !== null)
+    const followers = [...this.owner.subscribers()].filter(({ isReady }) => isReady)
     for (const surplus of followers.splice(maxScopes)) this.owner.endSubscriber(surplus, 'limit')
     try {
       await withAnySignal([signal, this.#currentPoll.signal], (round) => this.#pollAndPause(followers, round))
@@ -123,8 +123,8 @@ export class PollTransport implements Transport {
       this.#isOpened = true
       return followers.reduce((news, follower, index) => news + this.#deliver(follower, pages[index]), 0)
     } catch (error) {
-      const isOfScope = error instanceof ApiError && [400, 410].includes(error.status)
-      if (!isOfScope && !isNotFound(error)) throw error
+      const isMissing: boolean = isNotFound(error)
+      if (!(error instanceof ApiError) || !(isMissing || [400, 410].includes(error.status))) throw error
       // The answer does not say which scope it is about: ask for each.
       if (followers.length > 1) {
         let news = 0
@@ -132,8 +132,8 @@ export class PollTransport implements Transport {
         return news
       }
       const [follower] = followers
-      if (isNotFound(error)) this.owner.endSubscriber(follower!, 'not_found', error)
-      else follower!.resync()
+      if (isMissing) this.owner.endSubscriber(follower!, 'not_found', error)
+      else follower!.resync(String(error.problem['reason'] ?? error.code))
       return 1
     }
   }
@@ -157,11 +157,11 @@ export class PollTransport implements Transport {
   #deliver(follower: Subscriber, page: Page | undefined): number {
     if (!page || this.owner.subscriber(follower.scope) !== follower) return 0
     const isNew = !this.#subscribed.has(follower)
-    if (isNew) follower.subscribed(0)
+    if (isNew) follower.subscribed({ scope: page.scope, cursor: follower.cursor!, replay: 0, isFresh: false })
     this.#subscribed.add(follower)
     for (const event of page.events) follower.event(event)
     // A page that ends in the middle is as good a place to go on from.
-    if (follower.cursor !== null) follower.synced(page.cursor, page.more)
+    if (follower.isReady) follower.synced(page.cursor, page.more)
     return page.events.length + Number(isNew)
   }
 }

@@ -76,7 +76,7 @@ export class SocketTransport implements Transport {
   }
 
   subscribe(follower: Subscriber): void {
-    if (!this.#isWelcomed || follower.cursor === null) return
+    if (!this.#isWelcomed || !follower.isReady) return
     const rid = (this.#rid += 1)
     for (const [old, asked] of this.#subscriptions) if (asked === follower) this.#subscriptions.delete(old)
     this.#subscriptions.set(rid, follower)
@@ -147,9 +147,11 @@ export class SocketTransport implements Transport {
       case 'welcome':
         return this.#onWelcome(frame.heartbeat)
       case 'sub': {
-        const follower = this.#subscriptions.get(frame.rid)
-        if (this.owner.subscriber(frame.scope) === follower) follower?.subscribed(frame.replay)
-        return
+        const { rid, scope, cursor, replay, mode } = frame
+        const subscriber = this.#subscriptions.get(rid)
+        if (!subscriber || this.owner.subscriber(subscriber.scope) !== subscriber) return
+        this.owner.scopeResolved(subscriber, scope)
+        return subscriber.subscribed({ scope, cursor, replay, isFresh: mode === 'fresh' })
       }
       case 'event':
         return this.#activeSubscriber(frame.scope)?.event(frame)
@@ -158,7 +160,7 @@ export class SocketTransport implements Transport {
       case 'position':
         return this.#activeSubscriber(frame.scope)?.position(frame.cursor, frame.count)
       case 'resync':
-        return this.#activeSubscriber(frame.scope)?.resync()
+        return this.#resync(frame)
       case 'access': {
         const follower = this.#activeSubscriber(frame.scope)
         if (follower) this.owner.endSubscriber(follower, 'revoked')
@@ -202,6 +204,12 @@ export class SocketTransport implements Transport {
     return follower && [...this.#subscriptions.values()].includes(follower) ? follower : undefined
   }
 
+  /** A `resync` that answers a `sub` is found by its `rid`: the scope may have been named `user:me`. */
+  #resync({ rid, scope, reason }: Extract<ServerFrame, { t: 'resync' }>): void {
+    const subscriber = this.#subscriptions.get(rid) ?? this.#activeSubscriber(scope)
+    subscriber?.resync(reason)
+  }
+
   #onError({ rid, key: ended, code, retryAfter = 1 }: Extract<ServerFrame, { t: 'error' }>): void {
     if (ended !== undefined) return this.owner.watchEnded(ended)
     const follower = this.#subscriptions.get(rid)
@@ -215,13 +223,10 @@ export class SocketTransport implements Transport {
     this.#pendingWatches.delete(rid) // not to be seen there: `users` stays empty
     if (!follower) return
     this.#subscriptions.delete(rid)
-    // A cursor the server cannot read came from elsewhere: the snapshot has a good one.
-    if (code === 'bad_frame') follower.resync()
-    else
-      this.owner.endSubscriber(
-        follower,
-        code === 'limit' ? 'limit' : code === 'not_found' ? 'not_found' : 'refused',
-      )
+    // The server cannot read the cursor: it comes from elsewhere, and a snapshot has a readable one.
+    if (code === 'bad_frame') return follower.resync(code)
+    const cause = new Error(`the server answered ${code}`)
+    this.owner.endSubscriber(follower, code === 'limit' || code === 'not_found' ? code : 'refused', cause)
   }
 
   #scheduleRenewal(): void {

@@ -1,54 +1,72 @@
-// A line carries events from the server until it ends: a socket, or long polls where sockets are blocked. The
-// connection asks for nothing else of it.
+// A transport carries events from the server to subscribers until it ends: a socket, or long polls where sockets are
+// blocked. The connection knows no other difference between the two.
 import type { ClientFrame } from '../../../../src/model/frames.ts'
 import type { Event, PresenceFrame, SignalFrame } from './frames.ts'
 import { ApiError, type StopReason } from '../errors.ts'
 import type { Timing } from '../timing.ts'
 
-/** Who follows a scope. Called in the order of the server's frames. */
+/** The server's answer to a subscription. */
+export interface Subscribed {
+  /** The full name: `user:<id>` where `user:me` was subscribed to. */
+  scope: string
+  /** Events after this cursor follow. */
+  cursor: string
+  /** How many of them were committed before the answer. */
+  replay: number
+  /** The subscription began without a cursor: at what is newest now. */
+  isFresh: boolean
+}
+
+/** Receives the events of one scope. Its methods are called in the order of the server's frames. */
 export interface Subscriber {
   readonly scope: string
-  /** Where to go on from; null while it reads its snapshot and wants nothing. */
+  /** False while it reads its snapshot: it is not subscribed until then. */
+  readonly isReady: boolean
+  /** Where to resume; null for what is new from now on, which only sockets offer. */
   readonly cursor: string | null
-  /** The server sends what is after the cursor: `replay` events, then what happens. */
-  subscribed(replay: number): void
+  subscribed(answer: Subscribed): void
   event(event: Event): void
-  /** Everything up to `cursor` was sent; `more` is waiting. */
+  /** Every event up to `cursor` was sent; with `more` the server has further ones. */
   synced(cursor: string, more?: boolean): void
-  /** The same, and how many events that were since it joined. */
+  /** As `synced`, with the number of events sent since `subscribed`. */
   position(cursor: string, count: number): void
-  /** The cursor leads nowhere: read the snapshot. */
-  resync(): void
+  /**
+   * The server cannot resume from the cursor. The reason is the server's (`too_old`, `epoch`, `ahead`, `gap`, `access`),
+   * `bad_frame` where it cannot read the cursor or the scope, `lost_events` where events were lost twice.
+   */
+  resync(reason: string): void
   stopped(reason: StopReason, closeCode: number | null, cause?: unknown): void
-  /** The connection is in another state. */
+  /** The state of the connection changed. */
   connectionChanged(): void
 }
 
-/** Whom a line speaks to. */
+/** What a transport reads from its connection and reports to it. */
 export interface TransportOwner {
   subscribers(): Iterable<Subscriber>
   subscriber(scope: string): Subscriber | undefined
-  /** What is watched, to be told to a new line. */
+  /** Presence keys to watch as soon as the transport is open. */
   watchedKeys(): Iterable<string>
   opened(): void
-  /** Ends a follower that will hear nothing more. */
-  endSubscriber(follower: Subscriber, reason: StopReason, cause?: unknown): void
+  /** The server named the scope of a subscription differently. */
+  scopeResolved(subscriber: Subscriber, scope: string): void
+  /** Ends a subscriber that receives nothing more. */
+  endSubscriber(subscriber: Subscriber, reason: StopReason, cause?: unknown): void
   presenceReceived(frame: PresenceFrame | SignalFrame): void
-  /** What was watched there may not be seen any more. */
+  /** The server ended the watch, or refused it. */
   watchEnded(key: string): void
 }
 
 export interface Ending {
-  /** As a socket closes; 1006 for what broke, `retrySocket` for a poll that makes room. */
+  /** A WebSocket close code: 1006 without a close frame; `socketRetryCode` where polling ends to try a socket. */
   code: number
-  /** Whether the server ever spoke on it: what is only accepted, as by a proxy, says nothing. */
+  /** Whether the server sent anything: a connection that was only accepted, as by a proxy, proves nothing. */
   opened: boolean
-  /** Between which milliseconds to come back, if the server said so. */
+  /** The window in which the server asks to reconnect: from and to, in milliseconds. */
   reconnectAfter?: readonly [number, number]
   cause?: unknown
 }
 
-/** The window in which to come back, where the answer that ended a line had `Retry-After`. */
+/** The window in which to reconnect, where the response that ended a transport had `Retry-After`. */
 export const retryWindowOf = (
   cause: unknown,
   { maxRetryAfterMs }: Timing,
@@ -59,19 +77,19 @@ export const retryWindowOf = (
   return { reconnectAfter: [ms, ms * 1.5] }
 }
 
-/** Not on any wire: a polling line ends so that a socket is tried again. */
+/** Never a close code of a socket: polling ends so that a socket is tried again. */
 export const socketRetryCode = 0
 
 export interface Transport {
   readonly kind: 'socket' | 'poll'
-  /** Resolves when the line is over; never rejects. The signal ends it. */
+  /** Resolves when the transport has ended; never rejects. The signal ends it. */
   run(signal: AbortSignal): Promise<Ending>
-  /** A follower has a cursor now, or anew. */
-  subscribe(follower: Subscriber): void
-  unsubscribe(follower: Subscriber): void
+  /** Subscribes from the subscriber's cursor; replaces its earlier subscription. */
+  subscribe(subscriber: Subscriber): void
+  unsubscribe(subscriber: Subscriber): void
   watch(key: string): void
-  /** Finds out soon whether it is still alive. */
+  /** Checks soon whether the peer still answers. */
   probe(): void
-  /** False where the line carries no such frames, or is not open. */
+  /** False where the transport carries no client frames, or is not open. */
   send(frame: ClientFrame): boolean
 }

@@ -20,11 +20,12 @@ import {
 } from '../errors.ts'
 import { isNotFound, isRetryable } from '../http/http-client.ts'
 import { PersistedView, type PersistedState, type PersistedViews } from './persisted-views.ts'
-import type { Subscriber } from '../connection/transport.ts'
+import type { Subscribed, Subscriber } from '../connection/transport.ts'
 import type { LoadedSnapshot, ScopeModel } from './scope-model.ts'
 import { SnapshotReader } from './snapshot-reader.ts'
 import type { Timing } from '../timing.ts'
-import { isSameShard, seqOf, type Event } from '../connection/frames.ts'
+import { EventSequence } from '../connection/event-sequence.ts'
+import type { Event } from '../connection/frames.ts'
 
 /** `stale`: what is shown was kept by an earlier run, and the server has not been heard yet. */
 export type LiveState = 'connecting' | 'stale' | 'live' | 'catching-up' | 'offline' | 'stopped'
@@ -36,21 +37,15 @@ const maxUnconfirmed = 20_000
 
 export class Replica implements Subscriber {
   scope = ''
-  #cursor: string | null = null
   #phase: Phase = 'loading'
   #isLoaded = false
   #wasLive = false
   #isResubscribing = false
   #isSnapshotFailing = false
-  #floor = 0
-  #confirmed = 0
-  #replay = 0
   #references = 0
   /** Closed by its holders, not with the whole client. */
   #isReleased = false
-  #unconfirmed = new Set<string>()
-  /** The furthest place that was heard of: what is shown may have come so far. */
-  #latest: string | null = null
+  readonly #sequence = new EventSequence()
   #liveAt = 0
   readonly #ended = new AbortController()
   readonly #snapshots: SnapshotReader
@@ -69,7 +64,7 @@ export class Replica implements Subscriber {
     this.#snapshots = new SnapshotReader(
       {
         load: (signal) => model.load(signal),
-        isOld: (cursor) => this.#latest !== null && isBefore(cursor, this.#latest),
+        isOld: (cursor) => this.#sequence.isBeforeLatest(cursor),
         isFinal: (error) => this.#stopIfFinal(error),
         failed: () => this.#setSnapshotFailing(true),
       },
@@ -133,24 +128,24 @@ export class Replica implements Subscriber {
     return this.#phase === 'replaying'
   }
 
-  get cursor(): string | null {
-    return this.#phase === 'loading' ? null : this.#cursor
+  get isReady(): boolean {
+    return this.cursor !== null
   }
 
-  subscribed(replay: number): void {
+  get cursor(): string | null {
+    return this.#phase === 'loading' || this.#phase === 'stopped' ? null : this.#sequence.cursor
+  }
+
+  subscribed({ replay }: Subscribed): void {
     if (this.#phase === 'stopped') return
-    this.#confirmed = 0
-    this.#replay = replay
-    this.#unconfirmed.clear()
+    this.#sequence.subscribed(replay)
     this.#setPhase('replaying')
   }
 
   event(event: Event): void {
     if (this.#phase !== 'replaying' && this.#phase !== 'live') return
-    if (seqOf(event.cursor) <= this.#floor || this.#unconfirmed.has(event.cursor)) return
-    this.#unconfirmed.add(event.cursor)
-    this.#noteLatest(event.cursor)
-    if (this.#unconfirmed.size > maxUnconfirmed) return this.resync()
+    if (!this.#sequence.receive(event.cursor)) return
+    if (this.#sequence.unconfirmedCount > maxUnconfirmed) return this.resync()
     this.#persisted.changed()
     if (event.type !== 'scope.refetch') return this.model.apply(event)
     // Changes that had no events of their own. What comes until the snapshot is here comes again after it.
@@ -159,14 +154,14 @@ export class Replica implements Subscriber {
 
   synced(cursor: string, more = false): void {
     if (this.#phase !== 'replaying' && this.#phase !== 'live') return
-    if (this.#confirmed + this.#unconfirmed.size < this.#replay) return this.#resubscribe()
+    if (!this.#sequence.isReplayComplete) return this.#resubscribe()
     this.#confirm(cursor)
     if (!more) this.#setPhase('live')
   }
 
   position(cursor: string, count: number): void {
     if (this.#phase !== 'live') return
-    if (this.#confirmed + this.#unconfirmed.size === count) this.#confirm(cursor)
+    if (this.#sequence.count === count) this.#confirm(cursor)
     else this.#resubscribe()
   }
 
@@ -183,7 +178,6 @@ export class Replica implements Subscriber {
     else if (reason === 'closed') this.#persisted.close()
     else this.#persisted.stop()
     this.#phase = 'stopped'
-    this.#cursor = null
     this.connection.unsubscribe(this)
     this.#ended.abort(this.error)
     if (reason === 'closed') this.#ready.resolve()
@@ -214,17 +208,9 @@ export class Replica implements Subscriber {
 
   #confirm(cursor: string): void {
     this.#isResubscribing = false
-    this.#confirmed += this.#unconfirmed.size
-    this.#unconfirmed.clear()
-    this.#floor = Math.max(this.#floor, seqOf(cursor))
-    this.#cursor = cursor
-    this.#noteLatest(cursor)
+    this.#sequence.confirm(cursor)
     this.model.confirmed(cursor)
     this.#persisted.changed()
-  }
-
-  #noteLatest(cursor: string): void {
-    if (this.#latest === null || isBefore(this.#latest, cursor)) this.#latest = cursor
   }
 
   #setPhase(phase: Phase): void {
@@ -266,10 +252,10 @@ export class Replica implements Subscriber {
   }
 
   #dump(): PersistedState | null {
-    const { scope } = this
-    if (!this.#isLoaded || this.#cursor === null || this.#phase === 'loading') return null
+    const { scope, cursor } = this
+    if (!this.#isLoaded || cursor === null) return null
     const state = this.model.dump()
-    return state === null ? null : { scope, cursor: this.#cursor, at: new Date().toISOString(), state }
+    return state === null ? null : { scope, cursor, at: new Date().toISOString(), state }
   }
 
   #install(loaded: LoadedSnapshot): void {
@@ -283,10 +269,7 @@ export class Replica implements Subscriber {
 
   #resumeFrom({ scope, cursor }: { scope: string; cursor: string }): void {
     this.scope = scope
-    this.#cursor = cursor
-    this.#latest = cursor
-    this.#floor = seqOf(cursor)
-    this.#unconfirmed.clear()
+    this.#sequence.restart(cursor)
     this.#phase = 'joining'
     this.#isSnapshotFailing = false
     this.#isLoaded = true
@@ -302,6 +285,3 @@ export class Replica implements Subscriber {
     this.model.changed()
   }
 }
-
-/** Of two places in one shard and epoch; others cannot be compared. */
-const isBefore = (a: string, b: string): boolean => isSameShard(a, b) && seqOf(a) < seqOf(b)
