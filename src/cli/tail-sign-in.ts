@@ -1,7 +1,8 @@
 // The session of `tail`: signs in with retries while the server is away, and signs out at the end.
 import type { Client } from '../../packages/client/src/client.ts'
 import { ApiError, NetworkError } from '../../packages/client/src/errors.ts'
-import { backoffMs, pause } from '../async/pause.ts'
+import { backOffMs } from '../async/back-off.ts'
+import { pause } from '../async/pause.ts'
 import { messageOf } from '../errors.ts'
 
 export const minBackOffMs = 500
@@ -31,7 +32,7 @@ export const signIn = async (
       if (signal.aborted) return
       if (!isTemporary(error)) throw refusalOf(error)
       const askedMs = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0
-      const waitMs = Math.max(askedMs, backoffMs(failures, minBackOffMs, maxBackOffMs))
+      const waitMs = Math.max(askedMs, backOffMs(failures, minBackOffMs, maxBackOffMs))
       note(`Signing in failed: ${messageOf(error)}; again in ${(waitMs / 1000).toFixed(1)} s`)
       await pause(waitMs, signal)
     }

@@ -4,7 +4,8 @@ import { createClient, type Client } from '../../packages/client/src/client.ts'
 import type { Event } from '../../packages/client/src/connection/frames.ts'
 import type { StoppedError } from '../../packages/client/src/errors.ts'
 import type { EventFeed } from '../../packages/client/src/events/event-feed.ts'
-import { backoffMs, pause } from '../async/pause.ts'
+import { backOffMs } from '../async/back-off.ts'
+import { pause } from '../async/pause.ts'
 import { messageOf } from '../errors.ts'
 import {
   isTemporary,
@@ -132,7 +133,7 @@ class Follower {
         if (signal.aborted || this.#feed.connection.stopped) return
         note(`The projects cannot be listed: ${messageOf(error)}`)
         if (!isTemporary(error)) return
-        await pause(backoffMs(failures, minBackOffMs, maxBackOffMs), signal)
+        await pause(backOffMs(failures, minBackOffMs, maxBackOffMs), signal)
       }
     }
   }

@@ -133,7 +133,7 @@ export class PollTransport implements Transport {
       }
       const [follower] = followers
       if (isMissing) this.owner.endSubscriber(follower!, 'not_found', error)
-      else follower!.resync(String(error.problem['reason'] ?? error.code))
+      else follower!.resync(reasonOf(error))
       return 1
     }
   }
@@ -165,6 +165,10 @@ export class PollTransport implements Transport {
     return page.events.length + Number(isNew)
   }
 }
+
+/** The reason of a 410, which its problem names. */
+const reasonOf = ({ code, problem: { reason } }: ApiError): string =>
+  typeof reason === 'string' ? reason : code
 
 const closeCodeOf = (cause: unknown): number => {
   if (cause instanceof SignedOutError) return 4401
