@@ -6,7 +6,6 @@ import { describeSocket } from '../../src/http/openapi/asyncapi.ts'
 import { objectOf, type JsonObject } from '../../src/http/openapi/components.ts'
 import { eventTypes } from '../../src/model/event.ts'
 import { clientFrames, eventData, serverFrames } from '../../src/model/frames.ts'
-import { openSocket } from '../support/socket.ts'
 import { startWorld, type World } from '../support/world.ts'
 
 let world: World
@@ -85,8 +84,8 @@ test('what real writes make sockets hear is what it says, data and all (P-EVT-2,
   }
   const project = await as('POST', '/api/projects', { name: 'Tide' })
   const scope = `project:${project.id}`
-  await using socket = await openSocket(world.url, { token: anna.token })
-  await using other = await openSocket(world.url, { token: bert.token })
+  await using socket = await world.socket(anna)
+  await using other = await world.socket(bert)
   socket.send({ t: 'sub', rid: 1, scope })
   socket.send({ t: 'sub', rid: 2, scope: 'user:me' })
   other.send({ t: 'sub', rid: 1, scope: 'user:me' })

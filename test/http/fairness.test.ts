@@ -1,7 +1,6 @@
 // One user whose calls are all held up, whatever way they come, and another who is served beside it.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { eventually } from '../support/eventually.ts'
-import { openSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { makeProject } from '../ws/voice.ts'
 
@@ -28,8 +27,8 @@ test('calls of one user share its turns, by REST, long poll, snapshot and socket
     body: { title: 'held', projectId },
   })
   const [cursor, cursorOfBert] = [await cursorOf(anna, projectId), await cursorOf(bert, theirs.id)]
-  await using annas = await openSocket(world.url, { token: anna.token })
-  await using berts = await openSocket(world.url, { token: bert.token })
+  await using annas = await world.socket(anna)
+  await using berts = await world.socket(bert)
   const gate = Promise.withResolvers<void>()
   const isHeld = Promise.withResolvers<void>()
   const holding = db.transact(async (tx) => {

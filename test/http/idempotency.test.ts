@@ -205,10 +205,7 @@ describe('a person who was removed since', () => {
 
     for (const [name, scene] of Object.entries(scenes)) {
       if (!scene) continue
-      const project = await owners.project([
-        [editor, 'owner'],
-        [viewer, 'viewer'],
-      ])
+      const project = await owners.project({ owner: editor, viewer: viewer })
       const task = await owners.task({ projectId: project.id, tags: ['a'] })
       await owners.share(task, sharee, 'view')
       const [path, body] = scene(project, task)
@@ -229,7 +226,7 @@ describe('a person who was removed since', () => {
   }, 120_000)
 
   test('is answered again where the request itself took the right away', async () => {
-    const project = await owners.project([[editor, 'editor']])
+    const project = await owners.project({ editor: editor })
     const leaving = keyed(editors, 'DELETE', `/api/projects/${project.id}/members/${editor.id}`)
     expectReplay(await leaving.first, await leaving.again())
     const deleting = keyed(owners, 'DELETE', `/api/projects/${project.id}`)
@@ -237,7 +234,7 @@ describe('a person who was removed since', () => {
   })
 
   test('is answered 404 for a task that moved where it cannot be read', async () => {
-    const [from, to] = [await owners.project([[editor, 'editor']]), await owners.project()]
+    const [from, to] = [await owners.project({ editor: editor }), await owners.project()]
     const task = await owners.task({ projectId: from.id })
     const patch = keyed(editors, 'PATCH', `/api/tasks/${task.id}`, { title: 'y' })
     expect((await patch.first).status).toBe(200)

@@ -19,11 +19,8 @@ beforeAll(async () => {
 afterAll(() => world[Symbol.asyncDispose]())
 
 const make = async (): Promise<{ project: Project; path: string }> => {
-  const { body } = await world.call<Project>('POST', '/api/projects', {
-    token: ada.token,
-    body: { name: 'Apollo' },
-  })
-  return { project: body, path: `/api/projects/${body.id}/members` }
+  const project = await world.project(ada)
+  return { project, path: `/api/projects/${project.id}/members` }
 }
 
 const add = (path: string, body: Record<string, unknown>, by: Person = ada) =>

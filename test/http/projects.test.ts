@@ -18,23 +18,6 @@ beforeAll(async () => {
 
 afterAll(() => world[Symbol.asyncDispose]())
 
-const make = async (owner: Person, body: Record<string, unknown> = {}): Promise<Project> => {
-  const answer = await world.call<Project>('POST', '/api/projects', {
-    token: owner.token,
-    body: { name: 'Apollo', ...body },
-  })
-  expect(answer.status).toBe(201)
-  return answer.body
-}
-
-const addMember = async (project: Project, person: Person, role: string): Promise<void> => {
-  const answer = await world.call('POST', `/api/projects/${project.id}/members`, {
-    token: ada.token,
-    body: { email: person.email, role },
-  })
-  expect(answer.status).toBe(201)
-}
-
 const plantTask = async (projectId: string, parentId: string | null = null): Promise<string> => {
   const id = newId()
   await world.server.deps.db.transact(
@@ -130,7 +113,7 @@ test.each([
 
 test('the list has the Inbox first, then projects by creation, and no archived ones', async () => {
   const eve = await world.register('Eve')
-  const [one, two, three] = [await make(eve), await make(eve), await make(eve)]
+  const [one, two, three] = [await world.project(eve), await world.project(eve), await world.project(eve)]
   await world.call('POST', `/api/projects/${two.id}/archive`, { token: eve.token })
   const ids = async (query: string) =>
     (await world.call('GET', `/api/projects${query}`, { token: eve.token })).body.items.map(
@@ -144,7 +127,7 @@ test('the list has the Inbox first, then projects by creation, and no archived o
 test('following the cursors of a list shows each project once; numbered pages count them', async () => {
   const eve = await world.register('Eve')
   const made = [eve.inboxId]
-  for (let count = 0; count < 4; count += 1) made.push((await make(eve)).id)
+  for (let count = 0; count < 4; count += 1) made.push((await world.project(eve)).id)
   const seen: string[] = []
   let next: string | undefined = '/api/projects?limit=2'
   while (next !== undefined) {
@@ -176,7 +159,7 @@ test('a list that has not changed answers 304 to its tag', async () => {
 })
 
 test('a patch changes what it names, bumps the version and says what changed', async () => {
-  const project = await make(ada, { description: 'old', color: '#000000' })
+  const project = await world.project(ada, {}, { description: 'old', color: '#000000' })
   const { status, body, headers } = await world.call<Project>('PATCH', `/api/projects/${project.id}`, {
     token: ada.token,
     body: { name: 'Gemini', color: null },
@@ -198,7 +181,7 @@ test('a patch changes what it names, bumps the version and says what changed', a
 })
 
 test('a patch that changes nothing bumps nothing, appends nothing and answers no position', async () => {
-  const project = await make(ada)
+  const project = await world.project(ada)
   const before = await world.entryCount()
   const answer = await world.call('PATCH', `/api/projects/${project.id}`, {
     token: ada.token,
@@ -212,7 +195,7 @@ test('a patch that changes nothing bumps nothing, appends nothing and answers no
 test.each([[{}], [{ name: null }], [{ archivedAt: null }], [{ memberCount: 3 }], [[]], [null]])(
   'a patch of %j is refused',
   async (body) => {
-    const project = await make(ada)
+    const project = await world.project(ada)
     const answer = await world.call('PATCH', `/api/projects/${project.id}`, {
       token: ada.token,
       body: JSON.stringify(body),
@@ -222,8 +205,7 @@ test.each([[{}], [{ name: null }], [{ archivedAt: null }], [{ memberCount: 3 }],
 )
 
 test('If-Match fails on a changed field, and never on a counter that moved', async () => {
-  const project = await make(ada)
-  await addMember(project, bob, 'viewer')
+  const project = await world.project(ada, { viewer: bob })
   const patch = (name: string, version: string) =>
     world.call('PATCH', `/api/projects/${project.id}`, {
       token: ada.token,
@@ -247,7 +229,7 @@ test('If-Match fails on a changed field, and never on a counter that moved', asy
 })
 
 test('of 20 parallel patches with the same If-Match one wins', async () => {
-  const project = await make(ada)
+  const project = await world.project(ada)
   const answers = await Promise.all(
     Array.from({ length: 20 }, (_, index) =>
       world.call('PATCH', `/api/projects/${project.id}`, {
@@ -265,8 +247,7 @@ test('of 20 parallel patches with the same If-Match one wins', async () => {
 })
 
 test("a project's tag covers the caller's role", async () => {
-  const project = await make(ada)
-  await addMember(project, bob, 'viewer')
+  const project = await world.project(ada, { viewer: bob })
   const read = (etag?: string) =>
     world.call('GET', `/api/projects/${project.id}`, {
       token: bob.token,
@@ -285,7 +266,7 @@ test("a project's tag covers the caller's role", async () => {
 })
 
 test('archiving makes read-only, is told once, and is taken back', async () => {
-  const project = await make(ada)
+  const project = await world.project(ada)
   const task = await plantTask(project.id)
   const post = (verb: string) =>
     world.call<Project>('POST', `/api/projects/${project.id}/${verb}`, { token: ada.token })
@@ -344,8 +325,7 @@ test('an Inbox can be renamed, but not deleted, archived or given members', asyn
 })
 
 test('a deletion takes everything along, ends every access, and is the last entry of its scope', async () => {
-  const project = await make(ada)
-  await addMember(project, bob, 'editor')
+  const project = await world.project(ada, { editor: bob })
   const carol = await world.register('Carol')
   const parent = await plantTask(project.id)
   const child = await plantTask(project.id, parent)
@@ -396,7 +376,7 @@ test('a deletion takes everything along, ends every access, and is the last entr
 })
 
 test('a project nobody knows and one the caller may not read are the same 404', async () => {
-  const project = await make(ada)
+  const project = await world.project(ada)
   const strange = async (id: string) => {
     const { status, body } = await world.call('GET', `/api/projects/${id}`, { token: bob.token })
     const { instance: _instance, requestId: _requestId, ...rest } = body
@@ -413,7 +393,7 @@ test('a project nobody knows and one the caller may not read are the same 404', 
 })
 
 test('writers in a project being deleted finish before its last entry or find it gone', async () => {
-  const project = await make(ada)
+  const project = await world.project(ada)
   const answers = await Promise.all([
     ...Array.from({ length: 10 }, (_, index) =>
       world.call('PATCH', `/api/projects/${project.id}`, {

@@ -28,9 +28,6 @@ const makeTask = async (projectId = ada.inboxId): Promise<{ task: Task; path: st
   return { task: body, path: `/api/tasks/${body.id}/shares` }
 }
 
-const makeProject = async (): Promise<Project> =>
-  (await world.call<Project>('POST', '/api/projects', { token: ada.token, body: { name: 'Apollo' } })).body
-
 const share = (path: string, body: Record<string, unknown>, by: Person = ada) =>
   world.call('POST', path, { token: by.token, body })
 
@@ -189,7 +186,7 @@ test('a second share with one person, an unknown person and an unknown task are 
 })
 
 test('in an archived project shares end, but none begins or changes', async () => {
-  const project = await makeProject()
+  const project = await world.project(ada)
   const { path } = await makeTask(project.id)
   await share(path, { userId: bob.id, permission: 'view' })
   await world.call('POST', `/api/projects/${project.id}/archive`, { token: ada.token })
@@ -208,7 +205,7 @@ const leave = (project: Project, person: Person, by: Person) =>
   world.call('DELETE', `/api/projects/${project.id}/members/${person.id}`, { token: by.token })
 
 test('a task is not shared with a member: not with another, not with oneself, not by an admin', async () => {
-  const project = await makeProject()
+  const project = await world.project(ada)
   const { path } = await makeTask(project.id)
   await add(project, bob.email, 'editor')
   const admin = await world.registerAdmin()
@@ -224,7 +221,7 @@ test('a task is not shared with a member: not with another, not with oneself, no
 })
 
 test.each(['removed', 'leaving'])('shares with a member end when the member is %s', async (how) => {
-  const project = await makeProject()
+  const project = await world.project(ada)
   const { task, path } = await makeTask(project.id)
   const carol = await world.register('Carol')
   await add(project, carol.email, 'editor')
@@ -251,7 +248,7 @@ test.each(['removed', 'leaving'])('shares with a member end when the member is %
 })
 
 test('whoever becomes a member holds no share any more, and leaves without one', async () => {
-  const project = await makeProject()
+  const project = await world.project(ada)
   const { task, path } = await makeTask(project.id)
   const carol = await world.register('Carol')
   await share(path, { userId: carol.id, permission: 'view' })
@@ -266,7 +263,7 @@ test('whoever becomes a member holds no share any more, and leaves without one',
 })
 
 test('a task that moves into a project is no longer shared with its members', async () => {
-  const project = await makeProject()
+  const project = await world.project(ada)
   const { task, path } = await makeTask()
   const [carol, dora] = [await world.register('Carol'), await world.register('Dora')]
   await share(path, { userId: carol.id, permission: 'edit' })
@@ -287,7 +284,7 @@ test('a task that moves into a project is no longer shared with its members', as
 
 test('of sharing with a person and adding that person at once, no share outlives the membership', async () => {
   for (let round = 0; round < 8; round += 1) {
-    const project = await makeProject()
+    const project = await world.project(ada)
     const { task, path } = await makeTask(project.id)
     await Promise.all([
       share(path, { userId: bob.id, permission: 'view' }),

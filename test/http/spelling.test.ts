@@ -132,7 +132,7 @@ describe('an id in capitals', () => {
     const taskId = await makeTask()
     const sync = await ask('GET', `/api/sync?scope=project:${capitals(projectId)}&cursor=${cursor}`)
     expect(sync.body.scopes[0]).toMatchObject({ scope: `project:${projectId}`, events: [{ id: taskId }] })
-    await using socket = await openSocket(world.url, { token: person.token })
+    await using socket = await world.socket(person)
     socket.send({ t: 'sub', rid: 1, scope: `project:${capitals(projectId)}`, cursor })
     expect((await socket.take('sub')).scope).toBe(`project:${projectId}`)
     expect((await socket.take('event')).scope).toBe(`project:${projectId}`)

@@ -21,10 +21,7 @@ beforeAll(async () => {
   admin = await world.registerAdmin()
   const people = { owner, editor, viewer, stranger, admin, watcher, helper }
   as = Object.fromEntries(Object.entries(people).map(([name, person]) => [name, callsOf(world, person!)]))
-  project = await as['owner']!.project([
-    [editor!, 'editor'],
-    [viewer!, 'viewer'],
-  ])
+  project = await as['owner']!.project({ editor: editor!, viewer: viewer! })
   task = await as['owner']!.task({ projectId: project.id })
   await as['owner']!.share(task, watcher!, 'view')
   await as['owner']!.share(task, helper!, 'edit')
@@ -265,7 +262,7 @@ describe('sharing', () => {
 
   test('a removed member stays named as assignee, and an edit of something else keeps it', async () => {
     const leaver = await world.register('Leaver')
-    const team = await as['owner']!.project([[leaver, 'editor']])
+    const team = await as['owner']!.project({ editor: leaver })
     const held = await as['owner']!.task({ projectId: team.id, assigneeId: leaver.id })
     expect((await as['owner']!.call('DELETE', `/api/projects/${team.id}/members/${leaver.id}`)).status).toBe(
       204,
@@ -277,7 +274,7 @@ describe('sharing', () => {
 })
 
 test('an archived project is read-only', async () => {
-  const old = await as['owner']!.project([[editor!, 'editor']])
+  const old = await as['owner']!.project({ editor: editor! })
   const live = await as['owner']!.task()
   const held = await as['owner']!.task({ projectId: old.id })
   expect((await as['owner']!.call('POST', `/api/projects/${old.id}/archive`)).status).toBe(200)

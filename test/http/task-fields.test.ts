@@ -36,7 +36,7 @@ beforeAll(async () => {
   owner = await world.register()
   const member = await world.register()
   calls = callsOf(world, owner)
-  project = await calls.project([[member, 'editor']])
+  project = await calls.project({ editor: member })
   const parents = [await calls.task({ projectId: project.id }), await calls.task({ projectId: project.id })]
   samples = {
     title: ['First title', 'Second title'],

@@ -136,7 +136,7 @@ beforeAll(async () => {
   known = []
   const theirs = callsOf(world, bob)
   const [team, foreign, old] = [
-    await theirs.project([[ada, 'viewer']]),
+    await theirs.project({ viewer: ada }),
     await theirs.project(),
     await mine.project(),
   ]

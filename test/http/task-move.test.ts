@@ -127,7 +127,7 @@ describe('within a project', () => {
 
 describe('into another project', () => {
   test('it is deleted in the old scope and created in the new, two versions on', async () => {
-    const here = await mine.project([[bob, 'viewer']])
+    const here = await mine.project({ viewer: bob })
     const { project: there, tasks } = await projectWith('one', 'two')
     const parent = await mine.task({ projectId: here.id })
     const root = await mine.task({
@@ -184,7 +184,7 @@ describe('into another project', () => {
   })
 
   test('it needs an editor on both sides', async () => {
-    const readable = await callsOf(world, bob).project([[ada, 'viewer']])
+    const readable = await callsOf(world, bob).project({ viewer: ada })
     const task = await mine.task()
     const { status, body } = await refusedMove(task, { projectId: readable.id })
     expect([status, body.code]).toEqual([403, 'forbidden'])

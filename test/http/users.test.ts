@@ -180,11 +180,7 @@ test('others see name and picture; the address is shown to oneself and to admins
   expect((await get(admin, bob.id)).body.email).toBe(bob.email)
   expect((await get(bob, bob.id)).body.email).toBe(bob.email)
 
-  const project = await world.call('POST', '/api/projects', { token: ada.token, body: { name: 'Apollo' } })
-  await world.call('POST', `/api/projects/${project.body.id}/members`, {
-    token: ada.token,
-    body: { email: bob.email, role: 'viewer' },
-  })
+  await world.project(ada, { viewer: bob })
   expect((await get(ada, bob.id)).body).toEqual(stranger.body)
   expect((await get(ada, Bun.randomUUIDv7())).status).toBe(404)
 })
@@ -192,11 +188,7 @@ test('others see name and picture; the address is shown to oneself and to admins
 test('people of a common project are found by the beginning of their name, others by their whole address', async () => {
   const grace = await world.register('Grace_100% Hopper')
   const murray = await world.register('Grace_100% Murray')
-  const project = await world.call('POST', '/api/projects', { token: ada.token, body: { name: 'Apollo' } })
-  await world.call('POST', `/api/projects/${project.body.id}/members`, {
-    token: ada.token,
-    body: { email: grace.email, role: 'viewer' },
-  })
+  await world.project(ada, { viewer: grace })
   const found = async (q: string): Promise<string[]> => {
     const { status, body } = await get(ada, `search?q=${encodeURIComponent(q)}`)
     expect(status).toBe(200)

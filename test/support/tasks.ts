@@ -5,7 +5,7 @@ import type { LogEntry } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import type { Task } from '../../src/model/task.ts'
 import { createSemaphore } from './semaphore.ts'
-import type { Answer, Person, World } from './world.ts'
+import type { Answer, Members, Person, World } from './world.ts'
 
 /**
  * Creations that prepare a scenario run eight at a time, however many it asks for at once: in one user's queue the last
@@ -35,14 +35,7 @@ export const callsOf = (world: World, person: Person) => {
       return answer.body
     },
     get: async (id: string): Promise<Task> => (await call<Task>('GET', `/api/tasks/${id}`)).body,
-    project: async (members: [Person, 'viewer' | 'editor' | 'owner'][] = []): Promise<Project> => {
-      const made = await call<Project>('POST', '/api/projects', { name: 'Apollo' })
-      for (const [member, role] of members) {
-        const body = { email: member.email, role }
-        expect((await call('POST', `/api/projects/${made.body.id}/members`, body)).status).toBe(201)
-      }
-      return made.body
-    },
+    project: (members: Members = {}): Promise<Project> => world.project(person, members),
     share: async (task: Task, person: Person, permission: 'view' | 'edit'): Promise<void> => {
       const body = { userId: person.id, permission }
       expect((await call('POST', `/api/tasks/${task.id}/shares`, body)).status).toBe(201)

@@ -1,5 +1,6 @@
-// A whole server in this process, on a free port, with its own database and Redis, and the verbs scenarios speak.
-// Every test file owns its world and disposes it.
+// A whole server in this process, on a free port, with its own database and Redis, and the people, projects and sockets
+// of a scenario. Every test file owns its world and disposes it; the world closes what it opened.
+import { expect } from 'bun:test'
 import { openServer, type RunningServer } from '../../src/app/compose.ts'
 import type { Config } from '../../src/config.ts'
 import { readConfig } from '../../src/config.ts'
@@ -8,8 +9,10 @@ import { createLog } from '../../src/log.ts'
 import type { LogEntry } from '../../src/model/event.ts'
 import type { SessionAnswer } from '../../src/model/user.ts'
 import type { SocketTimings } from '../../src/ws/protocol.ts'
+import type { Project } from '../../src/model/project.ts'
 import { createContract, type Contract } from './contract.ts'
 import { testDatabase, testRedis } from './environment.ts'
+import { openSocket, type TestSocket } from './socket.ts'
 
 export const testPassword = 'correct horse battery'
 
@@ -35,6 +38,8 @@ export interface Person {
   inboxId: string
 }
 
+export type Members = Partial<Record<'owner' | 'editor' | 'viewer', Person | Person[]>>
+
 export interface World extends AsyncDisposable {
   url: string
   databaseUrl: string
@@ -47,6 +52,14 @@ export interface World extends AsyncDisposable {
   register(name?: string): Promise<Person>
   /** The same, made an admin in the database. */
   registerAdmin(): Promise<Person>
+  /** New users by name, registered at the same time. */
+  people<N extends string>(...names: N[]): Promise<Record<N, Person>>
+  /** The body of a request that must succeed. */
+  ask<T = any>(person: Person, method: string, path: string, body?: unknown): Promise<T>
+  /** A new project of `owner`, and its other members by role, added in the order of the object. */
+  project(owner: Person, members?: Members, fields?: Record<string, unknown>): Promise<Project>
+  /** A socket of the person that has received `welcome`; `url` of another server than the world's own. */
+  socket(person: Person, url?: string): Promise<TestSocket>
   /** The log of a scope, oldest first. */
   entries(scope: Scope): Promise<LogEntry[]>
   /** How many entries the whole log has: to show that nothing was written. */
@@ -120,6 +133,39 @@ export const startWorld = async (settings: Partial<Config> = {}): Promise<World>
     return { id: body.user.id, email, token: body.accessToken, session: body, inboxId: inbox!.id }
   }
 
+  const ask = async <T>(person: Person, method: string, path: string, body?: unknown): Promise<T> => {
+    const answer = await call<T>(method, path, { token: person.token, body })
+    const failure = answer.status < 300 ? null : { method, path, status: answer.status, body: answer.body }
+    expect(failure).toBeNull()
+    return answer.body
+  }
+
+  const registerAll = async <N extends string>(...names: N[]): Promise<Record<N, Person>> => {
+    const made = await Promise.all(names.map(async (name) => [name, await register(name)] as const))
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- one member for each name
+    return Object.fromEntries(made) as Record<N, Person>
+  }
+
+  const project = async (
+    owner: Person,
+    members: Members = {},
+    fields: Record<string, unknown> = {},
+  ): Promise<Project> => {
+    const made = await ask<Project>(owner, 'POST', '/api/projects', { name: 'Apollo', ...fields })
+    for (const [role, those] of Object.entries(members)) {
+      for (const { email } of [those].flat())
+        await ask(owner, 'POST', `/api/projects/${made.id}/members`, { email, role })
+    }
+    return made
+  }
+
+  const sockets = stack.use(new AsyncDisposableStack())
+  const socket = async (person: Person, url = server.url): Promise<TestSocket> => {
+    const opened = sockets.use(await openSocket(url, { token: person.token }))
+    await opened.take('welcome')
+    return opened
+  }
+
   const world: Omit<World, keyof AsyncDisposable> = {
     url: server.url,
     databaseUrl: database.url,
@@ -128,6 +174,10 @@ export const startWorld = async (settings: Partial<Config> = {}): Promise<World>
     server,
     call,
     register,
+    people: registerAll,
+    ask,
+    project,
+    socket,
     async registerAdmin() {
       const person = await register('Admin')
       await server.deps.db.transact((tx) => tx`update users set role = 'admin' where id = ${person.id}`)
