@@ -1,7 +1,7 @@
-// Which worker handles which shard: advisory locks of one session on a connection of its own. Invariant: locks
-// live and die with that session; PostgreSQL ends one that was silent for `silentMs`, so a worker that is stopped
-// or cut off keeps nothing. Leases spare work and keep order; that effects happen once is the position's doing.
-// Takes a direct connection or a session-mode pool: a pooler in transaction mode would lose the locks.
+// Leases on shards: advisory locks of one session on a connection of its own. Invariant: locks end with that session,
+// and PostgreSQL ends a session without a statement for `silentMs`, so that a hung or disconnected worker loses its
+// leases. They only avoid duplicate work; the position makes effects happen once. Needs a direct connection or a
+// session-mode pool: a pooler in transaction mode would lose the locks.
 import postgres from 'postgres'
 import { withTimeout } from '../async/timeout.ts'
 import { unavailable } from '../errors.ts'
@@ -14,34 +14,34 @@ const space = { presence: 7_108_001, shard: 7_108_002, loop: 7_108_003 } as cons
 
 const loops = { overdue: 0, maintenance: 1, text: 2 } as const
 
-/** Whether this transaction, until it ends, is the only one in that loop; the others leave it to it. */
+/** Locks a loop until the transaction ends. @returns false where another transaction has it; does not wait. */
 export const tryLockLoop = async (tx: Tx, name: keyof typeof loops): Promise<boolean> => {
-  const [row] = await tx<{ isOurs: boolean }[]>`
-    select pg_try_advisory_xact_lock(${space.loop}, ${loops[name]}) as "isOurs"`
-  return row!.isOurs
+  const [row] = await tx<{ isLocked: boolean }[]>`
+    select pg_try_advisory_xact_lock(${space.loop}, ${loops[name]}) as "isLocked"`
+  return row!.isLocked
 }
 
 export interface Leases extends AsyncDisposable {
-  /** Aborted once the connection is lost: from then on nothing is held. */
+  /** Aborts when the connection is lost: all leases have ended. */
   readonly lost: AbortSignal
-  /** How many workers there are, and which of them this one is, from 0. Also what keeps the session alive. */
+  /** The number of workers and the place of this one, from 0. Keeps the session alive. */
   survey(): Promise<{ workers: number; place: number }>
-  /** Takes up to `count` of these shards that nobody has. */
+  /** Acquires up to `count` free shards of these. @returns the acquired ones. */
   acquire(shards: number[], count: number): Promise<number[]>
-  /** Only after nothing here handles them any more. */
+  /** Call it only after the runs on these shards have ended. */
   release(shards: number[]): Promise<void>
 }
 
 export interface LeaseOptions {
   url: string
   applicationName: string
-  /** For each statement; missing it gives up the session. */
+  /** For each statement; a statement that exceeds it ends the session. */
   deadlineMs?: number
-  /** PostgreSQL ends the session after this long without a statement. */
+  /** PostgreSQL ends the session after this time without a statement. */
   silentMs?: number
 }
 
-/** Connects and announces this worker. Every call throws AppError `unavailable` when the session is lost. */
+/** Connects and registers this worker. Every call throws AppError `unavailable` when the session is lost. */
 export const openLeases = async (options: LeaseOptions): Promise<Leases> => {
   const { deadlineMs = 1_500, silentMs = 3_000 } = options
   const lost = new AbortController()
@@ -59,7 +59,7 @@ export const openLeases = async (options: LeaseOptions): Promise<Leases> => {
     },
   })
 
-  /** What a missed deadline leaves behind may never answer again. */
+  /** A connection with a missed deadline may never answer again: the session ends with it. */
   const withDeadline = async <T>(work: Promise<T>): Promise<T> => {
     try {
       return await withTimeout(deadlineMs, 'a statement of the lease session', work, unavailable)
@@ -70,7 +70,7 @@ export const openLeases = async (options: LeaseOptions): Promise<Leases> => {
     }
   }
 
-  // Reserved: after a loss it refuses, where the pool would go on silently in a new session without the locks.
+  // Reserved: it rejects after a loss, where the pool would open a new session without the locks.
   const sql = await withDeadline(pool.reserve())
   await withDeadline(sql`select pg_advisory_lock_shared(${space.presence}, 0)`)
   const ours = (half: number) => sql`

@@ -6,7 +6,7 @@ import type { ConsumerStats } from './engine/consumer.ts'
 import type { ShardConsumer } from './engine/shard-consumer.ts'
 import type { OverdueStats } from './loops/overdue.ts'
 
-/** A part that is `down` makes the worker unready; `degraded` only says where to look. */
+/** A part that is `down` makes the worker unready; a `degraded` one is a hint for operators. */
 export interface WorkerHealth {
   parts: Record<'process' | 'postgres' | 'redis' | 'feed' | 'consumers', 'up' | 'degraded' | 'down'>
   /** Why a part is degraded, where that is known. */

@@ -18,7 +18,7 @@ import { serveHealth } from './http.ts'
 import { loop } from './loops/loop.ts'
 import { maintain, type Retention } from './loops/maintenance.ts'
 import { newOverdueStats, notifyOverdue, type OverdueStats } from './loops/overdue.ts'
-import { bringNamesIntoForm, bringTasksIntoForm } from './loops/text-form.ts'
+import { normaliseNames, normaliseTasks } from './loops/text-form.ts'
 
 export interface WorkerDeps {
   config: Pick<Config, 'databaseUrl' | 'workerPort' | 'overdueIntervalMs'> & Retention
@@ -102,7 +102,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       log,
       signal,
       work: async () => {
-        await bringNamesIntoForm({ db, publisher, log, signal })
+        await normaliseNames({ db, publisher, log, signal })
       },
     }),
     loop({
@@ -111,7 +111,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       log,
       signal,
       work: async () => {
-        await bringTasksIntoForm({ db, publisher, log, signal })
+        await normaliseTasks({ db, publisher, log, signal })
       },
     }),
   ])

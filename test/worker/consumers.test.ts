@@ -1,5 +1,5 @@
-// One lane at a time: retries, dead letters, and effects that happen once because they commit with the position,
-// not because of a lease.
+// ShardConsumer: retries, dead letters, and effects that happen once because they commit with the position, not because
+// of a lease.
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { selectPosition } from '../../src/db/log/consumers.ts'
 import { openDatabase, type Database, type Tx } from '../../src/db/client.ts'
@@ -29,7 +29,7 @@ let stats: ConsumerStats
 
 beforeEach(async () => {
   database = await testDatabase()
-  db = openDatabase({ url: database.url, max: 8, applicationName: 'lane', log })
+  db = openDatabase({ url: database.url, max: 8, applicationName: 'consumers', log })
   stats = newStats()
   await db.transact(async (tx) => {
     await tx`create table effects (consumer text, seq bigint)`
@@ -42,26 +42,28 @@ afterEach(async () => {
   await database[Symbol.asyncDispose]()
 })
 
-/** The log straight from PostgreSQL, whose head is looked up a hundred times a second. */
+/** The log directly from PostgreSQL; its heads are read a hundred times a second, which ends a wait. */
 const openSource = (): LogSource & Disposable => {
   let heads: Heads = { epoch: '', seqs: [] }
   const head = (shard: number): number => heads.seqs[shard] ?? 0
-  const look = setInterval(
-    () =>
-      void db
-        .read(readHeads)
-        .then((found) => (heads = found))
-        .catch(() => {}),
-    10,
-  )
+  let looked = Promise.withResolvers<void>()
+  const look = async (): Promise<void> => {
+    heads = await db.read(readHeads).catch(() => heads)
+    looked.resolve()
+    looked = Promise.withResolvers<void>()
+  }
+  const timer = setInterval(() => void look(), 10)
   return {
     get epoch() {
       return heads.epoch
     },
     head,
     read: (shard, after, limit) => db.read((sql) => readShard(sql, shard, after, head(shard), limit)),
-    wait: () => Bun.sleep(5),
-    [Symbol.dispose]: () => clearInterval(look),
+    wait: () => looked.promise,
+    [Symbol.dispose]() {
+      clearInterval(timer)
+      looked.resolve()
+    },
   }
 }
 
@@ -71,7 +73,7 @@ const append = (count: number, type: 'task.created' | 'task.deleted' = 'task.cre
     entries: Array.from({ length: count }, () => ({ scope, type, id: newId(), version: 1, actorId: null })),
   }))
 
-/** Notes each entry's number, unless `fail` throws. */
+/** Inserts the number of each entry, unless `fail` throws. */
 const consumer = (fail: (entry: LogEntry) => void = () => {}): Consumer => ({
   name: 'one',
   concerns: ({ type }) => type === 'task.created',
@@ -91,11 +93,11 @@ const effects = (): Promise<number[]> =>
 
 const position = (): Promise<number> => db.read((sql) => selectPosition(sql, 'one', shard))
 
-/** Runs lanes until the consumer is at `seq`. */
-const runTo = async (seq: number, consumer: Consumer, lanes = 1): Promise<void> => {
+/** Runs `count` shard consumers at once until the position is `seq`. */
+const runTo = async (seq: number, consumer: Consumer, count = 1): Promise<void> => {
   using source = openSource()
   const stop = new AbortController()
-  const runs = Array.from({ length: lanes }, () =>
+  const runs = Array.from({ length: count }, () =>
     new ShardConsumer({ db, publisher, source, log }, consumer, shard, stats).run(stop.signal),
   )
   try {
@@ -126,13 +128,13 @@ test('a new consumer starts at the heads of the moment it is installed and keeps
   expect(await db.read((sql) => selectPosition(sql, 'later', shard))).toBe(5)
 })
 
-test('five lanes on one shard without any lease do everything once', async () => {
+test('five shard consumers on one shard without a lease have every effect once', async () => {
   for (let n = 0; n < 20; n += 1) await append(50)
   await runTo(1000, consumer(), 5)
   expect(await effects()).toEqual(range(1, 1000))
 })
 
-test('an entry that keeps failing is tried five times, put aside with its error, and holds up no other', async () => {
+test('an entry that keeps failing is tried five times, moved to dead_letter with its error, and delays no other', async () => {
   await append(150)
   let tries = 0
   const poison = 77
@@ -141,7 +143,7 @@ test('an entry that keeps failing is tried five times, put aside with its error,
     consumer(({ seq }) => {
       if (seq !== poison) return
       tries += 1
-      throw new Error(`cannot digest \0${'x'.repeat(5_000)}`)
+      throw new Error(`cannot handle \0${'x'.repeat(5_000)}`)
     }),
   )
   expect(await effects()).toEqual(range(1, 150).filter((seq) => seq !== poison))
@@ -151,10 +153,10 @@ test('an entry that keeps failing is tried five times, put aside with its error,
   )
   expect(letters.length).toBe(1)
   expect(letters[0]).toMatchObject({ consumer: 'one', seq: poison, attempts: 5 })
-  expect(letters[0]!.error).toStartWith('cannot digest xxx')
+  expect(letters[0]!.error).toStartWith('cannot handle xxx')
   expect(letters[0]!.error.length).toBeLessThanOrEqual(2_000)
   expect(letters[0]!.entry).toMatchObject({ scope, seq: poison, type: 'task.created' })
-  expect(tries).toBeGreaterThanOrEqual(5) // and once or more in company
+  expect(tries).toBeGreaterThanOrEqual(5) // and once or more in a batch
   expect(stats.deadLetters).toBe(1)
 }, 20_000)
 
@@ -164,14 +166,14 @@ test('an entry that fails four times and then works has its effect once', async 
   await runTo(
     3,
     consumer(({ seq }) => {
-      if (seq === 2 && (failures += 1) <= 5) throw new Error('not yet') // once in company, four times alone
+      if (seq === 2 && (failures += 1) <= 5) throw new Error('not yet') // once in a batch, four times alone
     }),
   )
   expect(await effects()).toEqual([1, 2, 3])
   expect(stats.deadLetters).toBe(0)
 }, 20_000)
 
-test("what is nobody's fault is tried until it works and never put aside", async () => {
+test('an interruption is retried until it works and never makes a dead letter', async () => {
   await append(3)
   let failures = 0
   await runTo(
@@ -184,34 +186,35 @@ test("what is nobody's fault is tried until it works and never put aside", async
   expect(stats).toMatchObject({ deadLetters: 0, failures: 0 })
 }, 20_000)
 
-test('after a failover that lost commits nothing is made of what the stream still has of them', async () => {
+test('after a failover that lost commits, entries that only the stream still has have no effect', async () => {
   await append(2)
   const { epoch } = await db.read(readHeads)
   const [lost] = await db.read((sql) => readShard(sql, shard, 1, 2, 1))
   const ghosts = [2, 3].map((seq): LogEntry => ({ ...lost!, seq, entityId: newId() }))
-  const streamed = {
+  let followed: LogSource = {
     epoch,
     head: () => 3,
-    read: async (_: number, after: number) => ghosts.filter(({ seq }) => seq > after),
+    read: async (_, after) => ghosts.filter(({ seq }) => seq > after),
+    wait: (_shard, _after, _ms, signal) =>
+      new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
   }
-  let followed: Pick<LogSource, 'epoch' | 'head' | 'read'> = streamed
   const source: LogSource = {
     get epoch() {
       return followed.epoch
     },
     head: (of) => followed.head(of),
     read: (of, after, limit) => followed.read(of, after, limit),
-    wait: () => Bun.sleep(5),
+    wait: (...args) => followed.wait(...args),
   }
   const made: (string | null)[] = []
-  const told: Consumer = {
+  const recording: Consumer = {
     ...consumer(),
     async handle(tx, entries) {
       made.push(...entries.map(({ entityId }) => entityId))
       return consumer().handle(tx, entries)
     },
   }
-  // As the standby has it: the second entry never was, and two others have its number and the next.
+  // The standby's log: the second entry is lost, and two others have its number and the next.
   await db.transact(async (tx) => {
     await tx`delete from feed where seq = 2`
     await tx`update feed_head set seq = 1 where shard = ${shard}`
@@ -221,7 +224,7 @@ test('after a failover that lost commits nothing is made of what the stream stil
   await append(2)
 
   const stop = new AbortController()
-  const running = new ShardConsumer({ db, publisher, source, log }, told, shard, stats).run(stop.signal)
+  const running = new ShardConsumer({ db, publisher, source, log }, recording, shard, stats).run(stop.signal)
   await eventually(() => expect(made.length).toBeGreaterThan(4))
   expect(await effects()).toEqual([])
   await db.transact((tx) => ensureEpoch(tx, epoch))
@@ -239,7 +242,7 @@ test('after a failover that lost commits nothing is made of what the stream stil
   expect(made.slice(-2)).toEqual(entries.map(({ entityId }) => entityId))
 }, 20_000)
 
-test('a new epoch makes a lane that has nothing to do look where it really is', async () => {
+test('a new epoch makes an idle shard consumer load its position again', async () => {
   await append(3)
   using real = openSource()
   await eventually(() => expect(real.head(shard)).toBe(3))
@@ -258,7 +261,7 @@ test('a new epoch makes a lane that has nothing to do look where it really is', 
   await running
 })
 
-test('control: with the position moved in another transaction, lanes that race do things twice', async () => {
+test('control: with the position moved in another transaction, racing shard consumers repeat effects', async () => {
   for (let n = 0; n < 10; n += 1) await append(50)
   const careless: Consumer = {
     ...consumer(),

@@ -1,4 +1,4 @@
-// What a worker answers to its supervisor.
+// The probes of a worker.
 import { expect, test } from 'bun:test'
 import packageJson from '../../package.json' with { type: 'json' }
 import { openDatabase } from '../../src/db/client.ts'
@@ -12,7 +12,7 @@ const get = async (url: string, method = 'GET') => {
   return { status: response.status, type: response.headers.get('content-type'), body: await response.json() }
 }
 
-test('it says that it lives, what it is, and what it works on', async () => {
+test('the probes report liveness, version, shards and consumers', async () => {
   await using database = await testDatabase()
   await using worker = await openWorker({
     databaseUrl: database.url,
@@ -43,7 +43,7 @@ test('it says that it lives, what it is, and what it works on', async () => {
   })
 })
 
-test('dead letters and a Redis that is away degrade it; without PostgreSQL it is not ready', async () => {
+test('dead letters and an absent Redis degrade a worker; without PostgreSQL it is not ready', async () => {
   const database = await testDatabase()
   await using worker = await openWorker({
     databaseUrl: database.url,
@@ -60,7 +60,7 @@ test('dead letters and a Redis that is away degrade it; without PostgreSQL it is
     await db.transact(
       (tx) => tx`
         insert into dead_letter (consumer, shard, seq, error, attempts, entry)
-        values ('notifications', 0, 1, 'cannot digest it', 5, '{}')`,
+        values ('notifications', 0, 1, 'cannot handle it', 5, '{}')`,
     )
   }
   expect(await get(`${worker.url}/readyz`)).toMatchObject({

@@ -1,4 +1,4 @@
-// What is past its time goes, in small steps, and nothing a consumer still needs.
+// Retention: rows and partitions past their time are deleted in small steps; what a consumer has not read stays.
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { insertPositions } from '../../src/db/log/consumers.ts'
@@ -33,7 +33,7 @@ const dayName = async (ago: number): Promise<string> => {
   return row!.name
 }
 
-/** The log's day `ago` days back, with one entry of shard 3 in it. */
+/** A partition of the log for the day `ago` days back, with one entry of shard 3. */
 const addDay = (ago: number, seq: number): Promise<unknown> =>
   db.transact(async (tx) => {
     const name = await dayName(ago)
@@ -55,7 +55,7 @@ const days = async (): Promise<string[]> => {
   return rows.map(({ name }) => name)
 }
 
-test('days past retention go when every consumer has read them, and days ahead are there', async () => {
+test('partitions past retention that every consumer has read are dropped, and those ahead exist', async () => {
   await addDay(7, 3)
   await addDay(8, 2)
   await addDay(9, 1)
@@ -70,7 +70,7 @@ test('days past retention go when every consumer has read them, and days ahead a
   for (let ahead = 0; ahead <= 7; ahead += 1) expect(await days()).toContain(await dayName(-ahead))
 })
 
-test('a day that a consumer has not read to its end stays, and those after it', async () => {
+test('a partition that a consumer has not read to its end stays, and so do those after it', async () => {
   await addDay(8, 2)
   await addDay(9, 1)
   await db.transact((tx) => insertPositions(tx, 'one')) // at 0
@@ -82,7 +82,7 @@ test('a day that a consumer has not read to its end stays, and those after it', 
   expect(await days()).toContain(await dayName(8))
 })
 
-test('a reader that holds the log keeps a day for now, and writers do not wait for long', async () => {
+test('a reader that holds the log delays the drop, and other readers do not wait for long', async () => {
   await addDay(9, 1)
   await db.transact(async (tx) => {
     await tx`select count(*) from feed`
@@ -96,7 +96,7 @@ test('a reader that holds the log keeps a day for now, and writers do not wait f
   expect(await days()).not.toContain(await dayName(9))
 })
 
-test('idempotency keys go after a day, however many', async () => {
+test('any number of idempotency keys is deleted after a day', async () => {
   const userId = newId()
   await db.transact(async (tx) => {
     await tx`insert into users (id, email, name, password_hash) values (${userId}, 'a@example.com', 'A', '')`
@@ -129,7 +129,7 @@ const insertUser = (userId: string) =>
       tx`insert into users (id, email, name, password_hash) values (${userId}, 'a@example.com', 'A', '')`,
   )
 
-test('sessions that ended 30 days ago go with their tokens, however many; those that live or just ended stay', async () => {
+test('any number of sessions that ended 30 days ago is deleted with their tokens; live and newer ones stay', async () => {
   const userId = newId()
   await insertUser(userId)
   await db.transact(async (tx) => {
@@ -151,7 +151,7 @@ test('sessions that ended 30 days ago go with their tokens, however many; those 
   expect(await countsOf('sessions', 'refresh_tokens')).toEqual([150, 450])
 })
 
-test('read notifications go after 90 days, unread ones and newer ones stay; so do dead letters', async () => {
+test('read notifications and dead letters are deleted after 90 days; unread and newer ones stay', async () => {
   const userId = newId()
   await insertUser(userId)
   await db.transact(async (tx) => {

@@ -1,4 +1,4 @@
-// Falling due: each time once, to the first who can read it, however many at once and whoever looks.
+// Overdue tasks: one notification for each due time, to the first user who can read the task, in any number of workers.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openDatabase } from '../../src/db/client.ts'
 import { createLog } from '../../src/log.ts'
@@ -38,50 +38,50 @@ const call = async (who: Person, method: string, path: string, body?: unknown) =
 const newTask = async (who: Person, fields: object): Promise<string> =>
   (await prepared(() => call(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields }))).id
 
-/** One look, as the loop takes it. */
-const look = async (stats = newOverdueStats()) => {
+/** One run of the loop. */
+const runOnce = async (stats = newOverdueStats()) => {
   await notifyOverdue({ ...world.server.deps, stats, signal })
   return stats
 }
 
-const told = async (taskId: string): Promise<string[]> => {
+const notified = async (taskId: string): Promise<string[]> => {
   const inbox = await inboxes(world)
   expect(await announced(world)).toEqual(inbox)
   return inbox.filter((line) => line.startsWith(`overdue ${taskId}`)).map((line) => line.split(' ')[2]!)
 }
 
-test('a task that is past due is told of once, with its log entry', async () => {
+test('an overdue task is notified once, with its log entry', async () => {
   const task = await newTask(owner, { assigneeId: editor.id, dueAt: soon(-1000) })
-  await look()
-  await look()
-  expect(await told(task)).toEqual([editor.id])
+  await runOnce()
+  await runOnce()
+  expect(await notified(task)).toEqual([editor.id])
 })
 
-test('nobody hears of what is not due, or done, or cancelled', async () => {
+test('tasks that are not due, done or cancelled are not notified', async () => {
   const tasks = [
     await newTask(owner, { dueAt: soon(60_000) }),
     await newTask(owner, { dueAt: soon(-1000), status: 'done' }),
     await newTask(owner, { dueAt: soon(-1000), status: 'cancelled' }),
   ]
-  await look()
-  expect((await Promise.all(tasks.map(told))).flat()).toEqual([])
+  await runOnce()
+  expect((await Promise.all(tasks.map(notified))).flat()).toEqual([])
 })
 
-test('a new due time and reopening make it fall due again; any other change does not', async () => {
+test('a new due time and reopening make a task overdue again, other changes do not', async () => {
   const task = await newTask(owner, { dueAt: soon(-1000) })
   const change = async (fields: object) => {
     await call(owner, 'PATCH', `/api/tasks/${task}`, fields)
-    await look()
-    return (await told(task)).length
+    await runOnce()
+    return (await notified(task)).length
   }
-  await look()
+  await runOnce()
   expect(await change({ title: 'Other' })).toBe(1)
   expect(await change({ dueAt: soon(-500) })).toBe(2)
   expect(await change({ status: 'done' })).toBe(2)
   expect(await change({ status: 'todo' })).toBe(3)
 })
 
-test('it is told to the first of assignee, creator and owners who can read it', async () => {
+test('the recipient is the first of assignee, creator and owners who can read the task', async () => {
   const leaving = await world.register()
   await call(owner, 'POST', `/api/projects/${projectId}/members`, { email: leaving.email, role: 'editor' })
   const toCreator = await newTask(editor, { assigneeId: leaving.id, dueAt: soon(-1000) })
@@ -89,49 +89,49 @@ test('it is told to the first of assignee, creator and owners who can read it', 
   const shared = await newTask(leaving, { assigneeId: leaving.id, dueAt: soon(-1000) })
   await call(owner, 'DELETE', `/api/projects/${projectId}/members/${leaving.id}`)
   await call(owner, 'POST', `/api/tasks/${shared}/shares`, { userId: leaving.id, permission: 'view' })
-  await look()
-  expect(await told(toCreator)).toEqual([editor.id])
-  expect(await told(toOwner)).toEqual([owner.id])
-  expect(await told(shared)).toEqual([leaving.id])
+  await runOnce()
+  expect(await notified(toCreator)).toEqual([editor.id])
+  expect(await notified(toOwner)).toEqual([owner.id])
+  expect(await notified(shared)).toEqual([leaving.id])
 })
 
-test("an admin who may read everything is told of nobody else's task", async () => {
+test("an admin, who may read everything, receives no notification of other users' tasks", async () => {
   const admin = await world.registerAdmin()
   const task = await newTask(owner, { dueAt: soon(-1000) })
   await world.server.deps.db.transact(
     (tx) => tx`update tasks set assignee_id = ${admin.id} where id = ${task}`,
   )
-  await look()
-  expect(await told(task)).toEqual([owner.id])
+  await runOnce()
+  expect(await notified(task)).toEqual([owner.id])
 })
 
-test('archived projects wait until they are revived, and keep nobody else waiting', async () => {
+test('tasks of an archived project wait until it is unarchived and delay no others', async () => {
   const archived = (await call(owner, 'POST', '/api/projects', { name: 'Old' })).id
   const waiting = await newTask(owner, { projectId: archived, dueAt: soon(-5000) })
   await call(owner, 'POST', `/api/projects/${archived}/archive`)
   const other = await newTask(owner, { dueAt: soon(-1000) })
-  await look()
-  expect(await told(waiting)).toEqual([])
-  expect(await told(other)).toEqual([owner.id])
+  await runOnce()
+  expect(await notified(waiting)).toEqual([])
+  expect(await notified(other)).toEqual([owner.id])
   await call(owner, 'POST', `/api/projects/${archived}/unarchive`)
-  await look()
-  expect(await told(waiting)).toEqual([owner.id])
+  await runOnce()
+  expect(await notified(waiting)).toEqual([owner.id])
 })
 
-test('what somebody has locked is left for the next look, without waiting', async () => {
+test('a locked task is left to the next run, without waiting', async () => {
   const locked = await newTask(owner, { dueAt: soon(-5000) })
   const free = await newTask(owner, { dueAt: soon(-1000) })
   await world.server.deps.db.transact(async (tx) => {
     await tx`select from tasks where id = ${locked} for update`
-    await look()
+    await runOnce()
   })
-  expect(await told(locked)).toEqual([])
-  expect(await told(free)).toEqual([owner.id])
-  await look()
-  expect(await told(locked)).toEqual([owner.id])
+  expect(await notified(locked)).toEqual([])
+  expect(await notified(free)).toEqual([owner.id])
+  await runOnce()
+  expect(await notified(locked)).toEqual([owner.id])
 })
 
-test('a project that is being changed waits for the next look, and keeps nobody else waiting', async () => {
+test('the tasks of a locked project are left to the next run and delay no others', async () => {
   const busy = (await call(owner, 'POST', '/api/projects', { name: 'Busy' })).id
   const instant = soon(-5000)
   const waiting = await Promise.all(
@@ -140,14 +140,14 @@ test('a project that is being changed waits for the next look, and keeps nobody 
   const free = await newTask(owner, { dueAt: instant })
   await world.server.deps.db.transact(async (tx) => {
     await tx`select from projects where id = ${busy} for update`
-    await look()
+    await runOnce()
   })
-  expect(await told(waiting[0]!)).toEqual([])
-  expect(await told(free)).toEqual([owner.id])
-  expect((await look()).tasks).toBe(210)
+  expect(await notified(waiting[0]!)).toEqual([])
+  expect(await notified(free)).toEqual([owner.id])
+  expect((await runOnce()).tasks).toBe(210)
 }, 20_000)
 
-test('two workers that look all the time tell each time once', async () => {
+test('two workers that run all the time notify of each due time once', async () => {
   await withWorkers(2, { ...world, overdueIntervalMs: 100 }, async () => {
     const tasks = await Promise.all(
       Array.from({ length: 60 }, (_, n) => newTask(owner, { dueAt: soon(n * 20), assigneeId: editor.id })),
@@ -166,7 +166,7 @@ test('two workers that look all the time tell each time once', async () => {
   })
 }, 30_000)
 
-test('100,000 tasks that fall due at one instant are each told once, in bounded memory and transactions', async () => {
+test('100,000 tasks due at one instant are each notified once, in bounded memory and transactions', async () => {
   const count = 100_000
   await using database = await testDatabase()
   await using db = openDatabase({

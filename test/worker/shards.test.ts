@@ -1,6 +1,5 @@
-// Dividing the shards: fairly, each to one worker, and on to others when a worker is killed, stopped or cut off.
+// Shards: fair shares, one worker each, and transfer to the others when a worker is killed, stopped or disconnected.
 import { afterEach, beforeEach, expect, test } from 'bun:test'
-import { join } from 'node:path'
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { openLeases } from '../../src/db/leases.ts'
 import { createLog } from '../../src/log.ts'
@@ -10,21 +9,25 @@ import { testDatabase, sharedRedisUrl, type TestDatabase } from '../support/envi
 import { durationOf, eventually, expectWithin } from '../support/eventually.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 import { addressOf } from '../../src/db/address.ts'
+import { readyPort, spawnWorker } from './rig.ts'
 
 const log = createLog('test', 'silent')
 const all = Array.from({ length: shardCount }, (_, shard) => shard)
 
 let database: TestDatabase
 let admin: Database
-/** Who works on which shard right now, of all workers of the test. */
+/** The worker of each shard that has a run now, of all workers of the test. */
 let working: Map<number, string>
 let overlaps: string[]
+/** Surveys of each worker, by name. */
+let surveys: Map<string, number>
 
 beforeEach(async () => {
   database = await testDatabase()
   admin = openDatabase({ url: database.url, max: 2, applicationName: 'admin', log })
   working = new Map()
   overlaps = []
+  surveys = new Map()
 })
 
 afterEach(async () => {
@@ -32,16 +35,27 @@ afterEach(async () => {
   await database[Symbol.asyncDispose]()
 })
 
-const enter = (name: string, url = database.url): Shards =>
+/** Takes a while, as the end of a run does. */
+const ping = (): Promise<unknown> => admin.read((sql) => sql`select 1`)
+
+/** @param ending what a run still does after it was stopped. */
+const enter = (name: string, url = database.url, ending: () => Promise<unknown> = ping): Shards =>
   new Shards({
-    open: () => openLeases({ url, applicationName: `leases ${name}` }),
+    open: async () => {
+      const leases = await openLeases({ url, applicationName: `leases ${name}` })
+      const survey = () => {
+        surveys.set(name, (surveys.get(name) ?? 0) + 1)
+        return leases.survey()
+      }
+      return { ...leases, survey }
+    },
     log,
     run: async (shard, signal) => {
-      const before = working.get(shard)
-      if (before !== undefined) overlaps.push(`${shard}: ${before} and ${name}`)
+      const other = working.get(shard)
+      if (other !== undefined) overlaps.push(`${shard}: ${other} and ${name}`)
       working.set(shard, name)
       await new Promise((resolve) => signal.addEventListener('abort', resolve))
-      await Bun.sleep(20) // what is under way ends
+      await ending()
       working.delete(shard)
     },
   })
@@ -76,6 +90,24 @@ test('one worker holds every shard, two halves, and one again when the other lea
   await holds([one, 16])
   expect(overlaps).toEqual([])
 }, 20_000)
+
+test('a shard passes on only after its run has ended', async () => {
+  const ended = Promise.withResolvers<void>()
+  await using one = enter('one', database.url, () => ended.promise)
+  await holds([one, 16])
+  await using two = enter('two')
+  try {
+    await eventually(() => {
+      expect(one.held.length).toBe(8) // the other eight are stopping
+      expect(surveys.get('two')).toBeGreaterThan(3) // each followed by an attempt to acquire
+    })
+    expect(two.held).toEqual([])
+  } finally {
+    ended.resolve()
+  }
+  await holds([one, 8], [two, 8])
+  expect(overlaps).toEqual([])
+})
 
 test('a worker whose session ends stops at once and comes back', async () => {
   await using one = enter('one')
@@ -118,24 +150,11 @@ for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {
     `the shards of a worker that got ${signal} go to the others within 5 s`,
     () =>
       expectWithin(5_000, async () => {
-        const child = Bun.spawn(
-          [
-            process.execPath,
-            join(import.meta.dir, 'child.ts'),
-            JSON.stringify({
-              databaseUrl: database.url,
-              redisUrl: sharedRedisUrl(),
-              overdueIntervalMs: 60_000,
-            }),
-          ],
-          { stdout: 'pipe', stderr: 'inherit' },
-        )
+        const settings = { databaseUrl: database.url, redisUrl: sharedRedisUrl(), overdueIntervalMs: 60_000 }
+        const child = spawnWorker(settings)
         try {
           await using one = enter('one')
-          const [, port] = new TextDecoder()
-            .decode((await child.stdout.getReader().read()).value)
-            .trim()
-            .split(' ')
+          const port = await readyPort(child)
           const held = async (): Promise<number[]> =>
             (await (await fetch(`http://127.0.0.1:${port}/readyz`)).json()).shards
           await eventually(async () => {

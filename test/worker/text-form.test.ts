@@ -1,11 +1,11 @@
-// Rows of the version before are brought into the one form of text in bounded steps, while servers of both versions
-// write: everything is found, nothing is lost, members hear of what they can see, and a second run has nothing to do.
+// Text of rows that a previous version wrote is normalised in bounded steps, while servers of both versions write: searches
+// find every task, no write is lost, visible changes are logged, and a second run has nothing to do.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { projectScope, userScope } from '../../src/model/scope.ts'
 import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
 import type { Task } from '../../src/model/task.ts'
-import { bringNamesIntoForm, bringTasksIntoForm } from '../../src/worker/loops/text-form.ts'
+import { normaliseNames, normaliseTasks } from '../../src/worker/loops/text-form.ts'
 import { callsOf, frameOf, type Calls } from '../support/tasks.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 
@@ -27,7 +27,7 @@ interface Old {
   tags: string[]
 }
 
-/** As the version before inserts: without words. */
+/** An insert of the previous version: without search words. */
 const insertOld = (rows: Old[]): Promise<unknown> =>
   world.server.deps.db.transact(
     (tx) => tx`
@@ -36,7 +36,7 @@ const insertOld = (rows: Old[]): Promise<unknown> =>
       from json_to_recordset(${JSON.stringify(rows)}::text::json) as i (id uuid, title text, tags text[])`,
   )
 
-/** As the version before updates: all text columns, without words. */
+/** An update of the previous version: all text columns, without search words. */
 const updateOld = (id: string, title: string): Promise<unknown> =>
   world.server.deps.db.transact(
     (tx) => tx`
@@ -51,7 +51,7 @@ const deps = () => ({
   signal: new AbortController().signal,
 })
 
-const run = () => bringTasksIntoForm(deps())
+const run = () => normaliseTasks(deps())
 
 const searched = async (query: Record<string, string>): Promise<string[]> => {
   const path = `/api/tasks?${new URLSearchParams({ limit: '100', ...query }).toString()}`
@@ -60,7 +60,7 @@ const searched = async (query: Record<string, string>): Promise<string[]> => {
   return body.items.map(({ id }) => id).toSorted()
 }
 
-test('old rows are found before, by the old rules, and after, by the new ones; only what is seen to change is told', async () => {
+test('rows are found by the old rules before and by the new ones after; only visible changes are logged', async () => {
   const accented: Old = { id: newId(), title: 'Re\u0301union plan', tags: ['straße', 'strasse', 'x'] }
   const plain: Old = { id: newId(), title: 'Réunion src/app.ts', tags: ['y'] }
   await insertOld([accented, plain])
@@ -86,7 +86,7 @@ test('old rows are found before, by the old rules, and after, by the new ones; o
   expect(await world.entryCount()).toBe(count)
 })
 
-test('a text that the version before changes afterwards is found by its new words, not by its old ones', async () => {
+test('a text that the previous version changes afterwards is found by its new words, not by its old ones', async () => {
   const task = await mine.task({ title: 'Grüße aus Köln' })
   expect(await searched({ search: 'koln' })).toEqual([task.id])
   await updateOld(task.id, 'Grüße aus Bonn')
@@ -98,7 +98,7 @@ test('a text that the version before changes afterwards is found by its new word
   expect((await run()).tasks).toBe(0)
 })
 
-test('while servers of both versions write, in steps, by two workers: nothing is lost and all is found', async () => {
+test('two workers normalise in steps while servers of both versions write: no write is lost, every task is found', async () => {
   const rows = Array.from({ length: 450 }, (_, n) => ({
     id: newId(),
     title: `Étape ${n} e\u0301`,
@@ -139,7 +139,7 @@ test('while servers of both versions write, in steps, by two workers: nothing is
   expect(await run()).toEqual({ tasks: 0, changed: 0, mergedTags: 0 })
 }, 30_000)
 
-test('names and addresses of the version before are normalised, told, and left alone where two accounts would be one', async () => {
+test('names and addresses are normalised and logged, and left alone where two accounts would be one', async () => {
   const [eve, bob, twin] = [
     await world.register('Eve'),
     await world.register('Bob'),
@@ -157,22 +157,22 @@ test('names and addresses of the version before are normalised, told, and left a
     world.call<{ user: { id: string } }>('POST', '/api/auth/login', {
       body: { email, password: testPassword },
     })
-  expect((await signIn(odd)).body.user.id).toBe(eve.id) // before it was brought along
-  expect(await bringNamesIntoForm(deps())).toEqual({ users: 1, projects: 1, collidingUsers: [bob.id] })
+  expect((await signIn(odd)).body.user.id).toBe(eve.id) // before it is normalised
+  expect(await normaliseNames(deps())).toEqual({ users: 1, projects: 1, collidingUsers: [bob.id] })
   for (const email of [odd, odd.normalize('NFC')]) expect((await signIn(email)).body.user.id).toBe(eve.id)
   expect((await signIn(colliding)).body.user.id).toBe(bob.id)
   expect((await signIn(colliding.normalize('NFC'))).body.user.id).toBe(twin.id)
   const { body } = await callsOf(world, eve).call('GET', '/api/users/me')
   expect(body).toMatchObject({ name: 'René', email: odd.normalize('NFC'), emailVerified: true })
-  const told = [
+  const logged = [
     ...(await world.entries(userScope(eve.id))),
     ...(await world.entries(projectScope(eve.inboxId))),
   ]
-  expect(told.map(frameOf).filter((frame) => frame?.type.endsWith('.updated'))).toMatchObject([
+  expect(logged.map(frameOf).filter((frame) => frame?.type.endsWith('.updated'))).toMatchObject([
     { type: 'user.updated', changed: ['email', 'name'], actor: null },
     { type: 'project.updated', changed: ['name'], version: 2, actor: null },
   ])
   const count = await world.entryCount()
-  expect(await bringNamesIntoForm(deps())).toEqual({ users: 0, projects: 0, collidingUsers: [bob.id] })
+  expect(await normaliseNames(deps())).toEqual({ users: 0, projects: 0, collidingUsers: [bob.id] })
   expect(await world.entryCount()).toBe(count)
 })

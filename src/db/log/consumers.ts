@@ -1,15 +1,15 @@
-// How far each consumer has read each shard, and what it could not digest. A position moves only from the number
-// its mover started at, in the transaction that has the effects: whoever else moved it first makes that roll back.
+// Positions of consumers and dead letters. Invariant: a position moves only from the number at which its transaction
+// started, together with the effects; where another worker moved it first, the transaction rolls back.
 import type { LogEntry } from '../../model/event.ts'
 import type { Queryable, Tx } from '../client.ts'
 import { isEpochGood } from './feed.ts'
 
-/** Somebody else moved the position, or what was read is void: what was done since is rolled back. */
+/** Another worker moved the position, or the entries belong to a void epoch: the transaction must roll back. */
 export class PositionMoved extends Error {
   override readonly name = 'PositionMoved'
 }
 
-/** Gives a new consumer positions at the heads of one snapshot; one that has them keeps them. */
+/** Inserts positions of a new consumer at the heads of one snapshot; existing positions stay. */
 export const insertPositions = async (sql: Queryable, consumer: string): Promise<void> => {
   await sql`
     insert into consumer_cursor (consumer, shard, seq)
@@ -17,7 +17,7 @@ export const insertPositions = async (sql: Queryable, consumer: string): Promise
     on conflict do nothing`
 }
 
-/** The last number of the shard the consumer is done with. */
+/** The number up to which the consumer has processed the shard. */
 export const selectPosition = async (sql: Queryable, consumer: string, shard: number): Promise<number> => {
   const [row] = await sql<{ seq: number }[]>`
     select seq from consumer_cursor where consumer = ${consumer} and shard = ${shard}`
@@ -26,8 +26,10 @@ export const selectPosition = async (sql: Queryable, consumer: string, shard: nu
 }
 
 /**
- * Locks the position until commit. Throws `PositionMoved` unless it is at `from` and the entries up to `to`, which were
- * read in `epoch`, are still those of the log: a stream may have more than a PostgreSQL that failed over.
+ * Moves the position and locks it until commit. Counts the move in `moves`: a trigger of migration 0010 takes a move that
+ * does not count for one of a previous worker.
+ * @throws PositionMoved unless the position is at `from` and the entries up to `to`, read in `epoch`, are still in the
+ * log: a stream may have more than a PostgreSQL that failed over.
  */
 export const updatePosition = async (
   tx: Tx,
@@ -55,7 +57,7 @@ export const insertDeadLetter = async (
       ${attempts}, ${JSON.stringify(entry)}::text::jsonb)`
 }
 
-/** Entries waiting for a person, of all consumers. */
+/** Dead letters of all consumers. */
 export const countDeadLetters = async (sql: Queryable): Promise<number> => {
   const [row] = await sql<{ n: number }[]>`select count(*) as n from dead_letter`
   return row!.n

@@ -1,5 +1,5 @@
-// The inbox as rows. Inserting share-locks the people concerned and read-all locks its person against that, so
-// that what a read-all covers is exactly what the log has before it.
+// Notifications as rows. Inserting share-locks the users concerned, and read-all locks its user against that: a read-all
+// covers exactly the notifications that precede it in the log.
 import type { Notification, NotificationKind } from '../../model/notification.ts'
 import { offsetOf, type Slice } from '../../model/page.ts'
 import { newId } from '../../model/scalar.ts'
@@ -16,7 +16,7 @@ export interface NewNotification {
   projectId: string | null
   actorId: string | null
   data: Record<string, unknown>
-  /** The same for the same cause: a second one of a person is dropped. */
+  /** Equal for the same cause: a second one of a user is dropped. */
   dedupeKey: string
 }
 
@@ -25,7 +25,7 @@ const columns = (sql: Queryable) => sql`
   case when a.id is not null then json_build_object('id', a.id, 'name', a.name, 'avatarUrl', null) end as actor,
   n.data, n.read_at as "readAt", n.created_at as "createdAt"`
 
-/** Answers what is new; drops repeats, and what is for people who are gone. */
+/** Inserts and returns the new ones; drops repeats, and those of deleted users. */
 export const insertNotifications = async (
   tx: Tx,
   notifications: NewNotification[],
@@ -34,18 +34,18 @@ export const insertNotifications = async (
   const ids = new Set(
     notifications.flatMap(({ userId, actorId }) => (actorId ? [userId, actorId] : [userId])),
   )
-  const people = await tx<{ id: string }[]>`
+  const users = await tx<{ id: string }[]>`
     select id from users
     where id in ${tx([...ids])}
     order by id
     for share`
-  const here = new Set(people.map((person) => person.id))
+  const existing = new Set(users.map((user) => user.id))
   const rows = notifications
-    .filter(({ userId }) => here.has(userId))
+    .filter(({ userId }) => existing.has(userId))
     .map(({ actorId, ...rest }) => ({
       ...rest,
       id: newId(),
-      actorId: actorId !== null && here.has(actorId) ? actorId : null,
+      actorId: actorId !== null && existing.has(actorId) ? actorId : null,
     }))
   return tx<NotificationRow[]>`
     with n as (
@@ -64,7 +64,7 @@ export const insertNotifications = async (
     order by n.id`
 }
 
-/** Locks one of the person's notifications; null when they have no such. */
+/** Locks one of the user's notifications; null when the user has none with this id. */
 export const lockNotification = async (
   tx: Tx,
   userId: string,
@@ -79,7 +79,7 @@ export const lockNotification = async (
   return row ?? null
 }
 
-/** Answers when it was read: now. The notification must be locked. */
+/** Marks the notification as read and returns `readAt`. It must be locked. */
 export const updateRead = async (tx: Tx, id: string): Promise<string> => {
   const [row] = await tx<{ readAt: string }[]>`
     update notifications set read_at = clock_timestamp()
@@ -88,12 +88,12 @@ export const updateRead = async (tx: Tx, id: string): Promise<string> => {
   return row!.readAt
 }
 
-/** Waits for whoever is telling this person something, and keeps others from it until the transaction ends. */
+/** Waits for transactions that notify this user, and blocks new ones until this transaction ends. */
 export const lockInbox = async (tx: Tx, userId: string): Promise<void> => {
   await tx`select from users where id = ${userId} for no key update`
 }
 
-/** Reads all that is unread. Answers the time of the newest of them, null for none. The inbox must be locked. */
+/** Marks all unread ones as read. @returns `createdAt` of the newest of them, null for none. Lock the inbox first. */
 export const updateAllRead = async (tx: Tx, userId: string): Promise<string | null> => {
   const [row] = await tx<{ upTo: string | null }[]>`
     with read as (
@@ -105,7 +105,7 @@ export const updateAllRead = async (tx: Tx, userId: string): Promise<string | nu
   return row!.upTo
 }
 
-/** Null filters nothing. */
+/** Null: no filter. */
 const readFilter = (sql: Queryable, isUnread: boolean | null) =>
   isUnread === null ? sql`` : isUnread ? sql`and n.read_at is null` : sql`and n.read_at is not null`
 

@@ -1,4 +1,4 @@
-// What a notification says: its row, its REST shape, and the `notification.created` in the recipient's scope.
+// The content of a notification: its row, its REST shape, and the `notification.created` in the recipient's scope.
 // Invariant: the dedupe key names the cause, so that a cause notifies a user once.
 import type { Tx } from '../../db/client.ts'
 import {

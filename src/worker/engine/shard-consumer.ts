@@ -46,7 +46,7 @@ const storeEveryMs = 1_000
  *            after `storeEveryMs`, or at the end → stored. A crash here only repeats the reading.
  *
  * An error counts as a failure of the entries or as an interruption:
- *   interruption  The position moved, PostgreSQL is away, a lock is taken: says nothing about the entry. Tried again
+ *   interruption  The position moved, PostgreSQL is away, a lock is taken: unrelated to the entry. Tried again
  *                 with back-off, without limit and without counting.
  *   failure       Anything else. A batch of several is tried again one entry a transaction, which isolates the failing
  *                 one; batches double again with each commit. A single entry is tried `maxAttempts` times with

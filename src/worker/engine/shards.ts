@@ -1,6 +1,5 @@
-// Dividing the shards among the workers. Each holds as many as are fair, takes what is free, gives back what is
-// too much, and four times a second looks how many share. Invariants: in this process a shard is worked on by one run
-// at a time, and only under a lease; a lost session stops all runs at once.
+// The shards of this worker. Invariants: in this process a shard has one run at a time, and only under a lease; losing
+// the session of the leases stops all runs at once.
 import { shardCount } from '../../model/scope.ts'
 import type { Leases } from '../../db/leases.ts'
 import type { Log } from '../../log.ts'
@@ -9,26 +8,36 @@ import { loop } from '../loops/loop.ts'
 export interface ShardsOptions {
   open: () => Promise<Leases>
   log: Log
-  /** Works on the shard until `signal` aborts; never rejects. */
+  /** Processes the shard until `signal` aborts; never rejects. */
   run: (shard: number, signal: AbortSignal) => Promise<void>
 }
 
-/** One shard under a lease: working, then stopping, then over and to be given back. */
+/** One shard under a lease: running, then stopping (`stop` aborted), then ended, then its lease is released. */
 interface Holding {
   stop: AbortController
-  isOver: boolean
+  hasEnded: boolean
 }
 
 const everyMs = 250
 
-/** How many shards the worker at `place` (from 0) of `workers` should hold; over all places they add up. */
+/** The number of shards for the worker at `place` (from 0) of `workers`; over all places they add up to all shards. */
 export const fairShare = (workers: number, place: number): number =>
   Math.floor(shardCount / workers) + (place < shardCount % workers ? 1 : 0)
+
+/*
+ * The problem: any number of workers start, stop, crash or hang, and each shard should be processed by one of them. A
+ * coordinator that assigns shards would itself need a leader, a store and a protocol for its failure. The way chosen
+ * needs neither messages nor a leader: every 250 ms each worker counts the workers and finds its own place among them
+ * (`Leases.survey`), computes its fair share, stops the runs above it and acquires free shards below it. A worker
+ * releases a lease only after the run has ended, so that the next holder starts on a shard at rest. All workers compute
+ * the same shares from the same view; while their views differ, a shard stays free or with its holder for a round.
+ * Two holders at once (a paused process) cannot repeat effects: the position in the database decides, see ShardConsumer.
+ */
 
 export class Shards implements AsyncDisposable {
   #leases: Leases | null = null
   #holdings = new Map<number, Holding>()
-  /** The last run of each shard: the next one begins when it is over. */
+  /** The last run of each shard: the next one starts when it has ended. */
   #runs = new Map<number, Promise<void>>()
   #stop = new AbortController()
   #running: Promise<void>
@@ -44,7 +53,7 @@ export class Shards implements AsyncDisposable {
     })
   }
 
-  /** The shards this worker works on now. */
+  /** The shards with a lease and a run that is not stopping. */
   get held(): number[] {
     return [...this.#holdings].filter(([, { stop }]) => !stop.signal.aborted).map(([shard]) => shard)
   }
@@ -60,19 +69,19 @@ export class Shards implements AsyncDisposable {
   async #balance(): Promise<void> {
     const leases = await this.#session()
     const { workers, place } = await leases.survey()
-    const over = [...this.#holdings].filter(([, { isOver }]) => isOver).map(([shard]) => shard)
-    if (over.length > 0) await leases.release(over)
-    for (const shard of over) this.#holdings.delete(shard)
+    const ended = [...this.#holdings].filter(([, { hasEnded }]) => hasEnded).map(([shard]) => shard)
+    if (ended.length > 0) await leases.release(ended)
+    for (const shard of ended) this.#holdings.delete(shard)
     const { held } = this
     const wanted = fairShare(workers, place)
     for (const shard of held.slice(wanted)) this.#holdings.get(shard)!.stop.abort()
-    // What is still being given back counts, so that nothing is given back and taken again.
+    // Shards still stopping are not candidates: none is released and acquired again at once.
     const missing = wanted - held.length
     if (missing <= 0) return
-    const others = Array.from({ length: shardCount }, (_, shard) => shard).filter(
+    const candidates = Array.from({ length: shardCount }, (_, shard) => shard).filter(
       (shard) => !this.#holdings.has(shard),
     )
-    for (const shard of await leases.acquire(others, missing)) this.#start(shard)
+    for (const shard of await leases.acquire(candidates, missing)) this.#start(shard)
   }
 
   async #session(): Promise<Leases> {
@@ -86,22 +95,22 @@ export class Shards implements AsyncDisposable {
 
   #start(shard: number): void {
     if (this.#stop.signal.aborted || this.#leases!.lost.aborted) return
-    const holding: Holding = { stop: new AbortController(), isOver: false }
+    const holding: Holding = { stop: new AbortController(), hasEnded: false }
     this.#holdings.set(shard, holding)
-    const before = this.#runs.get(shard) ?? Promise.resolve()
-    this.#runs.set(shard, this.#run(shard, holding, before))
+    const previous = this.#runs.get(shard) ?? Promise.resolve()
+    this.#runs.set(shard, this.#run(shard, holding, previous))
   }
 
-  async #run(shard: number, holding: Holding, before: Promise<void>): Promise<void> {
-    await before
+  async #run(shard: number, holding: Holding, previous: Promise<void>): Promise<void> {
+    await previous
     await this.options.run(shard, holding.stop.signal)
-    holding.isOver = true
+    holding.hasEnded = true
   }
 
-  /** The session is lost, and every lease with it. */
+  /** The session is lost, and with it every lease. */
   #drop(): void {
     if (!this.#stop.signal.aborted)
-      this.options.log.warn({ shards: this.held, oncePerMinute: 'leases' }, 'lost the leases')
+      this.options.log.warn({ shards: this.held, oncePerMinute: 'leases' }, 'leases lost, all shards stopped')
     for (const { stop } of this.#holdings.values()) stop.abort()
     this.#holdings.clear()
   }

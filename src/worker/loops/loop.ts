@@ -1,5 +1,5 @@
-// Work that is done again and again until the worker stops. A failure is logged once, repeated with back-off and
-// never ends the loop.
+// Work repeated until the worker stops. A failure does not end the loop: it is logged once, and the work runs again
+// after a back-off.
 import { messageOf } from '../../errors.ts'
 import { backOffMs } from '../../async/back-off.ts'
 import { pause } from '../../async/pause.ts'
@@ -10,26 +10,26 @@ export interface Loop {
   everyMs: number
   log: Log
   signal: AbortSignal
-  /** Must come back soon when `signal` aborts. */
+  /** Must return soon after `signal` aborts. */
   work: () => Promise<void>
 }
 
 const maxBackoffMs = 5_000
 
-/** Resolves once `signal` has aborted and the work under way is over. */
+/** Resolves when `signal` has aborted and the current run of the work has ended. */
 export const loop = async ({ name, everyMs, log, signal, work }: Loop): Promise<void> => {
   let failures = 0
   while (!signal.aborted) {
     try {
       await work()
-      if (failures > 0) log.info({ loop: name, failures }, 'works again')
+      if (failures > 0) log.info({ loop: name, failures }, 'loop recovered')
       failures = 0
     } catch (error) {
       failures += 1
       if (failures === 1)
         log.warn(
           { loop: name, cause: messageOf(error), oncePerMinute: `loop ${name}` },
-          'failed; it will be tried again',
+          'loop failed, retrying',
         )
     }
     await pause(failures > 0 ? Math.min(everyMs, backOffMs(failures, 100, maxBackoffMs)) : everyMs, signal)

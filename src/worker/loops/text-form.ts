@@ -1,6 +1,6 @@
-// Bringing rows of the version before into the one form of text, while servers of both versions write. Invariant: a
-// step is one transaction of at most `batchSize` rows, and so of as many entries for one scope as sockets are sent
-// one by one; a step that is lost is done again, one that is done finds nothing.
+// Normalises the text of rows that a previous version wrote, while servers of both versions write. Invariant: a step is
+// one transaction of at most `batchSize` rows, and so of at most as many entries of one scope as sockets receive
+// individually; a step that rolled back runs again, a repeated one finds nothing to do.
 import { tryLockLoop } from '../../db/leases.ts'
 import { examineProjects, examineUsers, type Examined } from '../../db/tasks/text-form.ts'
 import type { Queryable, Tx } from '../../db/client.ts'
@@ -16,8 +16,11 @@ export interface TextFormDeps extends SystemWriteDeps {
   signal: AbortSignal
 }
 
-/** Until no task is without words; does nothing while another worker is at it. Logs and answers what was done. */
-export const bringTasksIntoForm = async (deps: TextFormDeps): Promise<BackfilledTasks> => {
+/**
+ * Adds search words to every task that lacks them and normalises its text, or returns early: another worker has the
+ * lock. Logs and returns the counts.
+ */
+export const normaliseTasks = async (deps: TextFormDeps): Promise<BackfilledTasks> => {
   const done: BackfilledTasks = { tasks: 0, changed: 0, mergedTags: 0 }
   while (!deps.signal.aborted) {
     const step = await writeAsSystem(deps, async (tx) =>
@@ -30,24 +33,24 @@ export const bringTasksIntoForm = async (deps: TextFormDeps): Promise<Backfilled
     done.changed += step.changed
     done.mergedTags += step.mergedTags
   }
-  if (done.tasks > 0) deps.log.info(done, 'tasks of the version before can be searched by their words')
+  if (done.tasks > 0) deps.log.info(done, 'search words added to tasks of a previous version')
   return done
 }
 
-export interface NamesDone {
+export interface NormalisedNames {
   users: number
   projects: number
-  /** Accounts whose address would be that of another one: left for a person to decide. */
+  /** Accounts whose normalised address belongs to another account: left unchanged, an administrator decides. */
   collidingUsers: string[]
 }
 
-/** Rows that are looked at in one statement. */
+/** Rows read by one statement. */
 const pageSize = 5_000
 const firstId = '00000000-0000-0000-0000-000000000000'
 
-/** Every account and project once, by ascending id. Logs what was done, addresses never. */
-export const bringNamesIntoForm = async (deps: TextFormDeps): Promise<NamesDone> => {
-  const done: NamesDone = { users: 0, projects: 0, collidingUsers: [] }
+/** Examines each account and project once, by ascending id. Logs counts and ids, never addresses. */
+export const normaliseNames = async (deps: TextFormDeps): Promise<NormalisedNames> => {
+  const done: NormalisedNames = { users: 0, projects: 0, collidingUsers: [] }
   await walk(deps, examineUsers, bringUserAlong, (id, brought) => {
     if (brought === 'changed') done.users += 1
     if (brought === 'collides') done.collidingUsers.push(id)
@@ -56,14 +59,11 @@ export const bringNamesIntoForm = async (deps: TextFormDeps): Promise<NamesDone>
     if (brought === 'changed') done.projects += 1
   })
   if (done.users + done.projects > 0)
-    deps.log.info(
-      { users: done.users, projects: done.projects },
-      'names of the version before were normalised',
-    )
+    deps.log.info({ users: done.users, projects: done.projects }, 'names of a previous version normalised')
   if (done.collidingUsers.length > 0)
     deps.log.warn(
       { userIds: done.collidingUsers },
-      'these accounts have the address of another one in a different Unicode form: change the address of one of each',
+      'these accounts have the address of another account in a different Unicode form: change one address of each pair',
     )
   return done
 }
