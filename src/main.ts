@@ -22,10 +22,10 @@ const usage = `Usage: bun src/main.ts <role>
   migrate           bring the database up to date
   migrate status    what is applied and what is pending
   migrate dump      write sql/schema.sql; --check only compares
-  migrate epoch --new   after a restore: make every client read its snapshot anew
+  migrate epoch --new   after a restore: make every client read its snapshot again
   seed              demo users and a demo project (never in production)
   user disable <email>…   refuse sign-ins of an account and end its sessions
-  tail              follow the log from a terminal; tail --help says how
+  tail              follow the log from a terminal; see tail --help
 Settings come from the environment: .env.example lists them.`
 
 /** Bun's fetch sends requests for loopback addresses to HTTP_PROXY too, unless these are excepted. */

@@ -1,38 +1,38 @@
-// What processes tell each other and nobody keeps: messages on channels, over Redis. While Redis is away nothing is
-// heard and what is said is lost. Bounded: channels are those listened to now, messages under way are counted.
+// Pub/sub between processes over Redis, best effort: nothing is stored, and while Redis is away messages are lost.
+// Bounded: only joined channels are subscribed, and messages in flight are limited.
 import { openRedis, type Redis, type RedisConnection } from '../redis/connection.ts'
 import type { Log } from '../log.ts'
 
 export interface BusOptions {
   redisUrl: string
-  /** Says; the connection of requests. */
+  /** For publishing: the connection of requests. */
   redis: Redis
   log: Log
 }
 
 export interface BusListener {
   onMessage(channel: string, message: string): void
-  /** The channel is heard from now on: at first, and again whenever Redis is back. */
+  /** The channel is subscribed: after `join`, and again after each reconnection. */
   onSubscribed(channel: string): void
 }
 
-const maxUnderWay = 1_000
+const maxInFlight = 1_000
 const pingEveryMs = 2_000
 /** Channels of one subscribe command. */
 const channelsPerCommand = 500
 
 export class Bus implements AsyncDisposable {
-  readonly stats = { heard: 0, said: 0, lost: 0 }
+  readonly stats = { received: 0, published: 0, lost: 0 }
   readonly #subscriber: RedisConnection
   readonly #channels = new Set<string>()
   readonly #timer: Timer
   #listener: BusListener | null = null
-  #underWay = 0
+  #inFlight = 0
 
   constructor(private readonly options: BusOptions) {
     this.#subscriber = openRedis(options.redisUrl, 'listening', options.log)
     this.#subscriber.client.on('message', (channel: string, message: string) => {
-      this.stats.heard += 1
+      this.stats.received += 1
       if (this.#channels.has(channel)) this.#listener?.onMessage(channel, message)
     })
     this.#subscriber.client.on('ready', () => {
@@ -40,13 +40,13 @@ export class Bus implements AsyncDisposable {
       for (let start = 0; start < channels.length; start += channelsPerCommand)
         void this.#subscribe(channels.slice(start, start + channelsPerCommand))
     })
-    // A connection that only listens notices by its own questions that nobody answers.
+    // A subscriber sends nothing by itself: its own pings reveal a dead connection to the socket timeout.
     this.#timer = setInterval(() => {
       if (this.#isUp) this.#subscriber.client.ping().catch(() => {})
     }, pingEveryMs)
   }
 
-  /** One listener a process. */
+  /** Sets the one listener of the process. */
   listen(listener: BusListener): void {
     this.#listener = listener
   }
@@ -58,23 +58,23 @@ export class Bus implements AsyncDisposable {
 
   leave(channel: string): void {
     this.#channels.delete(channel)
-    if (this.#isUp) this.#subscriber.client.unsubscribe(channel).catch(() => {}) // what is heard of it is ignored
+    if (this.#isUp) this.#subscriber.client.unsubscribe(channel).catch(() => {}) // messages of a channel that was left are ignored
   }
 
   /** Best effort: never throws, never waits. */
   publish(channel: string, message: string): void {
-    if (this.#underWay >= maxUnderWay) {
+    if (this.#inFlight >= maxInFlight) {
       this.stats.lost += 1
       return
     }
-    this.#underWay += 1
+    this.#inFlight += 1
     this.options.redis
       .publish(channel, message)
       .then(
-        () => (this.stats.said += 1),
+        () => (this.stats.published += 1),
         () => (this.stats.lost += 1),
       )
-      .finally(() => (this.#underWay -= 1))
+      .finally(() => (this.#inFlight -= 1))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -91,7 +91,7 @@ export class Bus implements AsyncDisposable {
     try {
       await this.#subscriber.client.subscribe(...channels)
     } catch {
-      return // the connection is gone; all are joined again once there is another
+      return // the connection is lost: all channels are subscribed again on the next one
     }
     for (const channel of channels) if (this.#channels.has(channel)) this.#listener?.onSubscribed(channel)
   }

@@ -1,25 +1,25 @@
-// What a process counted of its live data since it started: plain numbers, read by the metrics and by tests.
+// Counters of the live data of a process since its start: plain numbers, read by metrics and tests.
 import type { ResyncReason } from '../model/frames.ts'
 
 export interface LiveStats {
-  /** Sockets open now; everything else only grows. */
+  /** Sockets open now; all other numbers only grow. */
   sockets: number
-  /** Pages of history by where they were found; `shared`: with what somebody else read. */
+  /** Pages of history by source; `shared`: served from another reader's read. */
   replays: Record<'ring' | 'stream' | 'log' | 'shared', number>
-  /** Cursors that could not be continued, by reason. */
+  /** Cursors that could not be resumed, by reason. */
   resyncs: Record<ResyncReason, number>
-  /** Times a connection had too much unsent, and connections closed for it. */
+  /** Times a connection was parked, and connections closed for it. */
   parked: number
   dropped: number
-  /** Connections told to come back later, because too many came at once. */
+  /** Connections closed with 1013 because too many handshakes were in flight. */
   overloaded: number
   /** Event frames sent live and in replays. */
   sent: number
-  /** Signals and news of presence told in a room; signals dropped because a room had too many. */
+  /** Signals and presence frames sent in rooms; signals dropped because a room had too many. */
   signals: number
   presence: number
   signalsDropped: number
-  /** Snapshots read, and answered from a read somebody else made. */
+  /** Snapshots read, and responses served from another caller's read. */
   snapshotsRead: number
   snapshotsShared: number
 }

@@ -1,6 +1,12 @@
-// From COMMIT to the streams. `publish` takes what this process committed and never waits or throws; per shard one
-// push is in flight, and what arrives meanwhile goes with the next. Whatever is dropped here, because Redis is
-// away or slow, the sweeper repairs: the log already has it.
+// From COMMIT to the streams. Invariant: `publish` never blocks or throws, and memory is bounded while Redis is away.
+//
+// Problem: committed entries have to reach the streams within a millisecond, but a request must not fail or wait because
+// Redis does, and two processes that commit to one shard push in any order. The naive way, a push awaited by each
+// request, ties every write to Redis and costs one round trip per write under load. The way chosen: per shard one push
+// is in flight, and entries committed meanwhile are sent with the next one, so batches grow with the load. A push whose
+// numbers do not continue the stream (another process committed earlier numbers and has not pushed them) changes
+// nothing and returns the top; this process then pushes the missing numbers from PostgreSQL itself (repair-stream.ts).
+// Above the bounds, or when Redis fails, entries are dropped here: the log has them, and the sweeper pushes them.
 import { settledWithin } from '../async/timeout.ts'
 import type { Database } from '../db/client.ts'
 import type { Appended } from '../db/log/feed.ts'
@@ -13,7 +19,7 @@ import { repairStream } from './repair-stream.ts'
 import { batchLength, pushEntries } from './stream.ts'
 import { bytesOf } from './stream-entry.ts'
 
-/** Takes what was committed towards the readers. Never waits, never throws: the log already has it. */
+/** Pushes committed entries to the streams. Never blocks or throws: the log has the entries. */
 export interface Publisher {
   publish(appended: Appended): void
 }
@@ -24,18 +30,18 @@ export interface StreamPublisher extends Publisher, AsyncDisposable {
 }
 
 export interface PublisherStats {
-  /** Entries that reached the stream, by whomever. */
+  /** Entries of this process that reached the stream, pushed by any process. */
   pushed: number
   pushes: number
-  /** Pushes that met a hole. */
+  /** Pushes that did not continue the stream. */
   refused: number
   /** Pushes and repairs that failed. */
   failed: number
-  /** Entries left to the sweeper. */
+  /** Entries dropped here and left to the sweeper. */
   dropped: number
 }
 
-/** What waits for the push in flight. */
+/** Entries that wait for the push in flight. */
 interface ShardQueue {
   epoch: string
   waiting: LogEntry[]
@@ -50,7 +56,7 @@ const closeTimeoutMs = 2_000
 export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }): StreamPublisher => {
   const { redis, log } = deps
   const stats: PublisherStats = { pushed: 0, pushes: 0, refused: 0, failed: 0, dropped: 0 }
-  const lanes = Array.from({ length: shardCount }, (): ShardQueue => ({
+  const queues = Array.from({ length: shardCount }, (): ShardQueue => ({
     epoch: '',
     waiting: [],
     bytes: 0,
@@ -58,24 +64,24 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
   }))
   let isFailing = false
 
-  const drop = (lane: ShardQueue): void => {
-    stats.dropped += lane.waiting.length
-    lane.waiting = []
-    lane.bytes = 0
+  const drop = (queue: ShardQueue): void => {
+    stats.dropped += queue.waiting.length
+    queue.waiting = []
+    queue.bytes = 0
   }
 
-  const take = (lane: ShardQueue): LogEntry[] => {
-    // Transactions of one shard commit in order, but their answers may be read out of order.
-    lane.waiting.sort((a, b) => a.seq - b.seq)
-    const batch = lane.waiting.splice(0, batchLength(lane.waiting))
-    for (const entry of batch) lane.bytes -= bytesOf(entry)
+  const take = (queue: ShardQueue): LogEntry[] => {
+    // Transactions of one shard commit in order, but their results may be read out of order.
+    queue.waiting.sort((a, b) => a.seq - b.seq)
+    const batch = queue.waiting.splice(0, batchLength(queue.waiting))
+    for (const entry of batch) queue.bytes -= bytesOf(entry)
     return batch
   }
 
-  const drain = async (lane: ShardQueue, shard: number): Promise<void> => {
-    while (lane.waiting.length > 0) {
-      const { epoch } = lane
-      const batch = take(lane)
+  const drain = async (queue: ShardQueue, shard: number): Promise<void> => {
+    while (queue.waiting.length > 0) {
+      const { epoch } = queue
+      const batch = take(queue)
       const upTo = batch.at(-1)!.seq
       try {
         stats.pushes += 1
@@ -89,23 +95,23 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
       } catch (error) {
         stats.failed += 1
         stats.dropped += batch.length
-        drop(lane)
+        drop(queue)
         const fields = { cause: messageOf(error), oncePerMinute: 'publisher' }
-        if (!isFailing) log.warn(fields, 'pushing failed; the sweeper will repair it')
+        if (!isFailing) log.warn(fields, 'push to Redis failed: the sweeper of a worker pushes the entries')
         isFailing = true
       }
     }
-    lane.running = null // in the same step as the last look at `waiting`
+    queue.running = null // in the same tick as the last check of `waiting`
   }
 
   const enqueue = (shard: number, epoch: string, entries: LogEntry[]): void => {
-    const lane = lanes[shard]!
-    if (lane.epoch !== epoch) drop(lane)
-    lane.epoch = epoch
-    lane.waiting.push(...entries)
-    for (const entry of entries) lane.bytes += bytesOf(entry)
-    if (lane.waiting.length > maxWaitingEntries || lane.bytes > maxWaitingBytes) drop(lane)
-    if (lane.waiting.length > 0) lane.running ??= drain(lane, shard)
+    const queue = queues[shard]!
+    if (queue.epoch !== epoch) drop(queue)
+    queue.epoch = epoch
+    queue.waiting.push(...entries)
+    for (const entry of entries) queue.bytes += bytesOf(entry)
+    if (queue.waiting.length > maxWaitingEntries || queue.bytes > maxWaitingBytes) drop(queue)
+    if (queue.waiting.length > 0) queue.running ??= drain(queue, shard)
   }
 
   return {
@@ -114,7 +120,7 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
       for (const [shard, own] of Map.groupBy(entries, (entry) => entry.shard)) enqueue(shard, epoch, own)
     },
     async [Symbol.asyncDispose]() {
-      const running = Promise.all(lanes.flatMap((lane) => lane.running ?? []))
+      const running = Promise.all(queues.flatMap((queue) => queue.running ?? []))
       await settledWithin(closeTimeoutMs, running)
     },
   }

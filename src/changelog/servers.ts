@@ -1,13 +1,13 @@
-// Which server processes take connections now: a sorted set in Redis with the time until which each one counts. A
-// process that stops leaves the set first, so that it can tell whether its sockets have another server to go to.
-// Bounded: members expire by Redis's own clock, a killed process after `ttlMs`. Without Redis nothing is known.
+// The registry of server processes that accept connections: a sorted set in Redis by expiry time. A process that stops
+// leaves it first and learns whether its clients can reconnect to another process. Bounded: members expire by Redis's
+// clock, a killed process after `ttlMs`. While Redis is away no other process is known.
 import { newId } from '../model/scalar.ts'
 import type { Redis } from '../redis/connection.ts'
 import script from '../redis/scripts/register-server.lua' with { type: 'text' }
 
 const key = 'tide-servers'
 const beatMs = 2_000
-/** Three beats: one that is lost does not make a server disappear. */
+/** Three beats, so that losing one does not remove the process. */
 const ttlMs = 6_000
 
 export class ServerRegistry implements Disposable {
@@ -15,17 +15,17 @@ export class ServerRegistry implements Disposable {
   readonly #timer: Timer
   #hasLeft = false
 
-  /** Counts as a server from now on. */
+  /** Registers this process, now and with every beat. */
   constructor(private readonly redis: Redis) {
     const beat = (): void => {
-      // A beat that fails is repeated by the next one; the connection logs that Redis is away.
+      // The next beat repeats one that failed; the connection logs that Redis is away.
       if (!this.#hasLeft) this.#register(ttlMs).catch(() => {})
     }
     this.#timer = setInterval(beat, beatMs)
     beat()
   }
 
-  /** Stops counting as a server. Returns how many others there are; 0 also where Redis does not answer in a second. */
+  /** Removes this process. Returns how many others are registered; 0 also where Redis does not answer in a second. */
   async leave(): Promise<number> {
     this.#hasLeft = true
     try {

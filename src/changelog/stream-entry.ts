@@ -1,9 +1,9 @@
-// An entry of the log as the fields of a stream entry. What servers need to fan out is there as it is: scope,
-// frame, control. All the rest, which only workers read, is one JSON text that is parsed when first asked for.
+// An entry of the log as the fields of a stream entry. Servers need scope, frame and control for the fan-out: these are
+// fields of their own. All other properties, which only workers read, are one JSON text that is parsed on first access.
 import type { Scope } from '../model/scope.ts'
 import type { Changes, Control, EventType, LogEntry } from '../model/event.ts'
 
-/** Stream id and alternating field names and values, as Redis answers. */
+/** Stream id and alternating field names and values, as Redis returns them. */
 export type RawEntry = [id: string, fields: string[]]
 
 type Rest = [
@@ -40,7 +40,7 @@ export const decodeEntry = (shard: number, [id, fields]: RawEntry): LogEntry => 
   return new StreamedEntry(shard, seqOf(id), scope, fields[3] || null, control, fields[7]!)
 }
 
-/** A log entry whose workers' part is parsed on demand. Its accessors are not copied by a spread. */
+/** A log entry whose JSON part is parsed on first access. A spread does not copy its accessors. */
 class StreamedEntry implements LogEntry {
   #rest: Rest | undefined
 
@@ -82,11 +82,11 @@ class StreamedEntry implements LogEntry {
   get quiet() {
     return this.rest[7]
   }
-  /** As an entry from the log is written: accessors are not. */
+  /** For JSON.stringify, which skips accessors. */
   toJSON() {
     return plainEntry(this)
   }
-  /** Roughly what the entry holds in memory. */
+  /** Approximate size in memory. */
   get bytes() {
     return (this.frame?.length ?? 0) + this.json.length + perEntryBytes
   }
@@ -94,7 +94,7 @@ class StreamedEntry implements LogEntry {
 
 const perEntryBytes = 200
 
-/** Roughly the memory an entry holds, and its size on the wire. */
+/** Approximate size of an entry in memory and on the wire, in bytes. */
 export const bytesOf = (entry: LogEntry): number =>
   entry instanceof StreamedEntry
     ? entry.bytes

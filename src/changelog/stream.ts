@@ -1,6 +1,6 @@
-// One Redis stream a shard and epoch: a contiguous slice of the log's end. Invariant: the id of an entry is its
-// number in the log, and the push script only ever extends the slice by the next number, so that any process
-// may push anything, twice, late or after a crash. What is lost here is read from PostgreSQL.
+// One Redis stream per shard and epoch: a contiguous slice of the end of the log. Invariant: the id of an entry is its
+// number in the log, and the push script extends the slice only by the next number, so any process may push any entries,
+// twice, late or after a crash. Entries that a stream lacks are read from PostgreSQL.
 import type { LogEntry } from '../model/event.ts'
 import type { Redis } from '../redis/connection.ts'
 import { bytesOf, decodeEntry, encodeEntry, type RawEntry } from './stream-entry.ts'
@@ -9,11 +9,11 @@ import pushScript from '../redis/scripts/push-entries.lua' with { type: 'text' }
 /** The braces keep a shard's keys in one slot of a Redis Cluster. */
 export const streamKey = (epoch: string, shard: number): string => `tide:{${shard}}:${epoch}`
 
-/** Both hold for each shard. */
+/** Of each shard. */
 export const maxStreamEntries = 20_000
 export const maxStreamBytes = 64 * 1024 * 1024
 
-/** A stream nobody pushes to ends after a day: those of former epochs. The sweeper restores one that is in use. */
+/** A stream without pushes expires after a day, as those of former epochs do. The sweeper restores one that is in use. */
 const idleSeconds = 86_400
 
 export interface StreamBounds {
@@ -24,9 +24,9 @@ export interface StreamBounds {
 const bounds: StreamBounds = { maxEntries: maxStreamEntries, maxBytes: maxStreamBytes }
 
 /**
- * Appends entries of one shard with successive numbers and answers the stream's top afterwards. Numbers at or
- * below the top are skipped; below the last number the answer means a hole, and nothing was appended. An empty
- * stream starts anywhere.
+ * Appends entries of one shard with successive numbers and returns the stream's top afterwards. Numbers at or below the
+ * top are skipped. A result below the last number means that the push would have left a gap: nothing was appended. An
+ * empty stream starts at any number.
  */
 export const pushEntries = async (
   redis: Redis,
@@ -45,12 +45,12 @@ export const pushEntries = async (
 export const readTop = (redis: Redis, epoch: string, shard: number): Promise<number> =>
   pushEntries(redis, epoch, shard, [])
 
-/** Forgets what a shard's stream holds; readers take it from the log. */
+/** Deletes a shard's stream; readers read the log instead. */
 export const dropStream = async (redis: Redis, epoch: string, shard: number): Promise<void> => {
   await redis.unlink(streamKey(epoch, shard))
 }
 
-/** What the stream has with numbers in (after, upTo], at most `limit`; it may begin later and end earlier. */
+/** The stream's entries with numbers in (after, upTo], at most `limit`; they may begin later and end earlier. */
 export const readStream = async (
   redis: Redis,
   epoch: string,
@@ -67,7 +67,7 @@ export const readStream = async (
 const maxBatchEntries = 256
 const maxBatchBytes = 1024 * 1024
 
-/** The length of the part at the start of `entries` that one push takes: successive numbers, bounded in size. */
+/** How many entries from the start one push takes: successive numbers, bounded in count and bytes. */
 export const batchLength = (entries: readonly LogEntry[]): number => {
   const first = entries[0]?.seq ?? 0
   let bytes = 0

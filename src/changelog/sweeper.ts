@@ -1,5 +1,13 @@
-// Keeping the streams complete whoever crashed: ten times a second their tops are compared with the log's heads
-// and what is missing is pushed from PostgreSQL. Any number of these may run; pushing twice does nothing.
+// The sweeper keeps the streams complete: it compares their tops with the heads of the log and pushes missing entries
+// from PostgreSQL. Any number of sweepers may run; pushing twice does nothing.
+//
+// Problem: a process that is killed between COMMIT and push, or that dropped entries while Redis was away, leaves a
+// stream behind the log; followers then wait for their 250 ms check. The naive way, pushing whatever a stream lacks in
+// every tick, duplicates the work of all publishers, because at any moment some entries are committed and in flight to
+// Redis. The way chosen: ten times a second, entries count as missing only if they were at or below the head of the tick
+// before, so a healthy system sweeps nothing and a crash is repaired within 200 ms. The same comparison detects lost
+// commits: tops are read before heads, so a top above its head means that PostgreSQL lost what it had acknowledged (a
+// restore, a failover), and the epoch is replaced.
 import type { Database } from '../db/client.ts'
 import { isEpochVoid, readHeads, type Heads } from '../db/log/feed.ts'
 import { messageOf } from '../errors.ts'
@@ -14,14 +22,14 @@ export interface SweeperOptions {
   redis: Redis
   db: Database
   log: Log
-  /** Commits were lost: this epoch is to be replaced. Called again until it is. */
+  /** Commits were lost: replaces this epoch. Called in every tick until it is replaced. */
   onLost: (epoch: string) => Promise<unknown>
   everyMs?: number
 }
 
 export interface SweeperStats {
   ticks: number
-  /** Streams found behind and brought on. */
+  /** Streams found behind and filled. */
   repairs: number
   failures: number
 }
@@ -32,13 +40,13 @@ export interface Sweeper extends AsyncDisposable {
 
 const maxBackoffMs = 1_000
 
-/** Runs until disposed, whatever is away. */
+/** Runs until disposed; retries with back-off while PostgreSQL or Redis is away. */
 export const startSweeper = ({ redis, db, log, onLost, everyMs = 100 }: SweeperOptions): Sweeper => {
   const stats: SweeperStats = { ticks: 0, repairs: 0, failures: 0 }
   const stop = new AbortController()
-  /** Heads of the tick before: what has not reached the stream since then is late, the rest on its way. */
+  /** Heads of the tick before: numbers up to these should have reached the streams, later ones may be in flight. */
   let known: Heads | null = null
-  /** Per shard the head up to which the log keeps nothing the stream could be given. */
+  /** Per shard the head up to which the log keeps no entries to push. */
   let barren: number[] = []
   let alarmedEpoch = ''
 
@@ -49,16 +57,19 @@ export const startSweeper = ({ redis, db, log, onLost, everyMs = 100 }: SweeperO
 
   const end = async (epoch: string, reason: string): Promise<void> => {
     if (alarmedEpoch !== epoch)
-      log.error({ epoch, reason }, 'commits were lost: clients will read snapshots anew')
+      log.error(
+        { epoch, reason },
+        'commits were lost: a new epoch starts and clients read their snapshots again',
+      )
     alarmedEpoch = epoch
     await onLost(epoch)
   }
 
   const sweep = async (before: Heads): Promise<void> => {
     const { epoch } = before
-    // What was written since may have passed the tops already: then only the failover itself tells of it.
+    // New writes may have passed the tops already: then only the failover itself reveals the loss.
     if (await db.read(isEpochVoid)) return end(epoch, 'PostgreSQL failed over')
-    // Tops first: a head read after them is at or above them, unless commits were lost.
+    // Tops before heads: a head read later is at or above its top, unless commits were lost.
     const tops = await Promise.all(before.seqs.map((_, shard) => readTop(redis, epoch, shard)))
     const heads = await db.read(readHeads)
     if (heads.epoch !== epoch) return begin()
@@ -84,7 +95,7 @@ export const startSweeper = ({ redis, db, log, onLost, everyMs = 100 }: SweeperO
         failures += 1
         stats.failures += 1
         if (failures === 2)
-          log.warn({ cause: messageOf(error), oncePerMinute: 'sweeper' }, 'the sweeper cannot work')
+          log.warn({ cause: messageOf(error), oncePerMinute: 'sweeper' }, 'sweeper failed, retrying')
       }
       await pause(failures > 0 ? backOffMs(failures, everyMs, maxBackoffMs) : everyMs, stop.signal)
     }

@@ -1,5 +1,12 @@
-// The log for those who are behind. A crowd that comes back at once reads the same pieces of it, once and a few at a
-// time, however large the frames are. Invariant: a page says up to which number nothing of the scope is missing with it.
+// Missed entries for subscribers that are behind. Invariant: with a page, a reader has every entry of its scope up to
+// the page's `upTo`.
+//
+// Problem: after a restart thousands of clients resume from nearby cursors at once. The naive way, a query from each
+// cursor, reads and parses the same rows thousands of times and holds all of those results in memory. The way chosen:
+// memory first; otherwise the shard is cut into pieces at fixed numbers (multiples of 128), so that readers at different
+// cursors ask for equal pieces, concurrent readers share one read, and a whole piece, which never changes, is kept for
+// 10 s within 16 MiB. Reads are queued fairly by caller, four at a time. A scope with few entries in a long gap is read
+// by its own index instead.
 import type { CallerDatabase } from '../../db/client.ts'
 import type { Scope } from '../../model/scope.ts'
 import { BoundedCache } from '../../async/bounded-cache.ts'
@@ -14,24 +21,24 @@ export interface Sources extends Pick<ReplayDeps, 'redis'> {
   db: CallerDatabase
 }
 
-/** What a reader of a scope lacks: the numbers in (after, upTo]. */
+/** What a reader of a scope has missed: the numbers in (after, upTo]. */
 export interface Gap {
   scope: Scope
   shard: number
   epoch: string
   after: number
   upTo: number
-  /** Whether few of them are of this scope: its own index is cheaper then. */
+  /** Whether few of them are of this scope: reading by the scope's index is cheaper then. */
   isSparse: boolean
 }
 
 export interface Page {
-  /** Ascending; of other scopes too, and from before the gap. */
+  /** Ascending; includes entries of other scopes, and entries from before the gap. */
   entries: readonly Framed[]
   upTo: number
 }
 
-/** What is read together: the numbers in (from, upTo] of a shard. */
+/** What one read covers: the numbers in (from, upTo] of a shard. */
 interface Range {
   epoch: string
   shard: number
@@ -39,13 +46,13 @@ interface Range {
   upTo: number
 }
 
-/** Numbers of a shard that are read together: at most some 2 MiB of frames. */
+/** Numbers of a shard in a piece: at most some 2 MiB of frames. */
 const pieceNumbers = 128
 const scopePageEntries = 128
 const ringPageEntries = 500
 const readsAtOnce = 4
 const readsPerCaller = 2
-/** Of one caller, whose connections have one each. */
+/** Of one caller; each of its connections waits for at most one. */
 const maxWaitingReads = 512
 const queueDeadlineMs = 30_000
 const keptMs = 10_000
@@ -74,14 +81,14 @@ export class History {
     private readonly stats: Pick<LiveStats, 'replays'>,
   ) {}
 
-  /** What memory has from `after + 1` on, or null when it lacks that one. */
+  /** The entries in memory from `after + 1` on, or null when memory does not hold that one. */
   recent(shard: number, after: number): readonly Framed[] | null {
     return this.sources.ring.slice(shard, after, ringPageEntries)
   }
 
   /**
-   * The next page of a gap, from memory, the stream or PostgreSQL, in the caller's turn.
-   * @throws AppError `unavailable` when it takes PostgreSQL and that is away; Error when the log no longer has it.
+   * The next page of a gap, from memory, the stream or PostgreSQL; reads wait in the caller's queue.
+   * @throws AppError `unavailable` when only PostgreSQL has it and is away; Error when the log no longer has it.
    */
   async page(gap: Gap, caller: string): Promise<Page> {
     const held = this.recent(gap.shard, gap.after)
@@ -96,7 +103,7 @@ export class History {
       { epoch, shard, from, upTo: Math.min(upTo, from + pieceNumbers) },
       caller,
     )
-    // It may be from when less was known, or from a stream that lags behind.
+    // The piece may have been read when its shard was shorter, or from a stream that is behind.
     const hasNext = shared.length > 0 && shared[0]!.seq <= after + 1 && shared.at(-1)!.seq > after
     const entries = hasNext
       ? shared
@@ -150,7 +157,7 @@ export class History {
     const { entries, isKept } = await this.#inTurn(caller, () =>
       this.sources.db.of(caller).read(async (sql) => ({
         entries: await readScopeFrames(sql, scope, after, upTo, scopePageEntries),
-        isKept: await keepsAfter(sql, shard, after), // asked last: a day of the log may be dropped at any moment
+        isKept: await keepsAfter(sql, shard, after), // read last: a partition of the log may be dropped at any moment
       })),
     )
     if (!isKept) throw lost(shard, after)
@@ -162,4 +169,4 @@ const bytesOf = (entries: readonly Framed[]): number =>
   entries.reduce((bytes, { frame }) => bytes + (frame?.length ?? 0) + perEntryBytes, 0)
 
 const lost = (shard: number, after: number): Error =>
-  new Error(`the log lost what follows ${after} in shard ${shard}`)
+  new Error(`the log no longer has the entries after ${after} in shard ${shard}`)

@@ -1,5 +1,5 @@
-// Reading the log from any place in it: from memory, else from the stream, else from PostgreSQL, whichever has
-// the very next number. Redis being slow or away only makes it slower.
+// Reading the log from any number on: from memory, else from the stream, else from PostgreSQL, whichever has the next
+// number. While Redis is slow or away, reading is slower and returns the same.
 import type { DatabaseCalls } from '../../db/client.ts'
 import { readShard } from '../../db/log/feed.ts'
 import type { LogEntry } from '../../model/event.ts'
@@ -19,10 +19,10 @@ export interface LogPage {
 }
 
 /**
- * Entries of a shard with numbers in (after, upTo], from `after + 1` on without a hole, at most `limit`. There may
- * be fewer than asked for: go on from the last. Empty means that the log has none; an answer that begins later
- * than `after + 1` comes from the log, which then no longer keeps what is before.
- * @throws AppError `unavailable` when it takes PostgreSQL and that is away.
+ * Entries of a shard with numbers in (after, upTo], from `after + 1` on without a gap, at most `limit`. There may be
+ * fewer: continue from the last. Empty means that the log has none; a result that begins later than `after + 1` comes
+ * from the log, which no longer keeps the entries before it.
+ * @throws AppError `unavailable` when only PostgreSQL has them and is away.
  */
 export const readLog = async (
   { ring, redis, db }: ReplayDeps,
@@ -39,7 +39,7 @@ export const readLog = async (
   return { source: 'log', entries: await db.read((sql) => readShard(sql, shard, after, upTo, limit)) }
 }
 
-/** The same from the stream alone; null when it does not have the very next number, or is away. */
+/** The same from the stream alone; null when it does not have the next number, or Redis is away. */
 export const readStreamed = async (
   redis: Redis,
   epoch: string,
@@ -52,6 +52,6 @@ export const readStreamed = async (
   return entries.length > 0 && isContiguous(entries, after) ? entries : null
 }
 
-/** Whether the entries are exactly the ones after `after`. */
+/** Whether the entries have exactly the successive numbers after `after`. */
 export const isContiguous = (entries: readonly LogEntry[], after: number): boolean =>
   entries.every((entry, index) => entry.seq === after + 1 + index)

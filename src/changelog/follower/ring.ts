@@ -1,12 +1,12 @@
-// The last entries of each shard in memory, so that most who resume cost neither Redis nor PostgreSQL anything.
-// Invariant: what a shard holds is contiguous and ends with the last entry appended.
+// The last entries of each shard in memory, so that most clients that resume need neither Redis nor PostgreSQL.
+// Invariant: the entries of a shard are contiguous and end with the last entry appended.
 import { shardCount } from '../../model/scope.ts'
 import type { LogEntry } from '../../model/event.ts'
 import { bytesOf } from '../stream-entry.ts'
 
 interface Slots {
   entries: LogEntry[]
-  /** Entries before this one are gone; they are cut off in larger pieces. */
+  /** Entries before this index are dropped; they are removed from the array in larger pieces. */
   start: number
   bytes: number
 }
@@ -32,7 +32,7 @@ export class Ring {
     this.#maxBytes = maxBytes
   }
 
-  /** Entries in the order of the log; one that does not continue its shard starts it anew. */
+  /** Appends entries in the order of the log; an entry that does not continue its shard empties it first. */
   append(shard: number, entries: readonly LogEntry[]): void {
     for (const entry of entries) {
       let slots = this.#shards[shard]!
@@ -57,7 +57,7 @@ export class Ring {
     slots.start = 0
   }
 
-  /** The entries from number `after + 1` on, or null when that one is not held: never an empty list. */
+  /** The entries from number `after + 1` on, or null when the ring does not hold that one: never an empty list. */
   slice(shard: number, after: number, limit = Infinity): LogEntry[] | null {
     const { entries, start } = this.#shards[shard]!
     const first = entries[start]?.seq

@@ -1,5 +1,5 @@
-// The connection that blocks: one XREAD over the streams of all shards. Invariant: a read ends within its
-// deadline, and a connection that missed it or failed is replaced by the next read.
+// The blocking connection: one XREAD over the streams of all shards. Invariant: a read ends within its deadline, and the
+// next read replaces a connection that missed the deadline or failed.
 import { Deadline } from '../../async/timeout.ts'
 import type { LogEntry } from '../../model/event.ts'
 import type { RedisConnection } from '../../redis/connection.ts'
@@ -13,7 +13,7 @@ export interface StreamBatch {
 
 const maxEntriesPerShard = 500
 const blockMs = 1_000
-/** Past `blockMs` an answer is late; this much later the connection counts as dead. */
+/** Redis answers after `blockMs` at the latest; past this deadline the connection counts as dead. */
 const deadlineMs = blockMs + 1_000
 
 export class StreamReader implements AsyncDisposable {
@@ -24,7 +24,7 @@ export class StreamReader implements AsyncDisposable {
 
   /**
    * Waits up to a second for entries above `after[shard]` in any stream of the epoch. One read at a time. Throws
-   * when Redis does not answer in time and when `interrupt` is called.
+   * when Redis does not answer in time or `interrupt` is called.
    */
   async read(epoch: string, after: readonly number[]): Promise<StreamBatch[]> {
     const { client } = (this.#connection ??= this.connect())
@@ -42,7 +42,7 @@ export class StreamReader implements AsyncDisposable {
     }
   }
 
-  /** Makes the read that is waiting throw. */
+  /** Makes the read in flight throw. */
   interrupt(): void {
     this.#deadline?.fail(new Error('interrupted'))
   }

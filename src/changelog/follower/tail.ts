@@ -1,6 +1,14 @@
-// Following the log: every entry of every shard after the start, in order, once. Two readers race, the streams for
-// speed and PostgreSQL for certainty; both hand what they have to `#deliver`, which alone moves the positions and
-// lets through only the very next number. That one check makes any loss of Redis harmless.
+// Following the log: every entry of every shard after the start, in order, once. Invariant: only `#admit` moves a
+// position, and only by the next numbers of its shard.
+//
+// Problem: entries have to arrive within milliseconds of their commit, in order and without loss, although Redis may
+// drop, delay, repeat or forget anything. The naive ways each give up one of these: consuming the streams alone loses
+// what a failed push, FLUSHALL or MAXLEN removed, without an error; polling PostgreSQL alone is complete, but costs
+// every process a query per shard and tick, and latency of the poll interval. The way chosen reads both. One loop blocks
+// on the streams, the other reads all heads every 250 ms with one query and fetches from PostgreSQL only shards that
+// are behind. Neither trusts its source: each passes its entries to `#admit`, which drops numbers it has and refuses
+// numbers after a gap, and a gap starts one fill per shard from PostgreSQL. So Redis decides the latency and never the
+// result, and a process that receives everything by stream does four small queries a second.
 import { setImmediate } from 'node:timers/promises'
 import type { Database } from '../../db/client.ts'
 import { readHeads, readShard, type Heads } from '../../db/log/feed.ts'
@@ -16,21 +24,21 @@ import { StreamReader } from './stream-reader.ts'
 export interface TailOptions {
   /** Opens a blocking connection: at the start and whenever the last one makes no progress. */
   connect: () => RedisConnection
-  /** Best a small pool of its own: confirmations must not wait behind requests. */
+  /** A small pool of its own: confirmations must not wait behind requests. */
   db: Database
   log: Log
-  /** Called in the order of the log, contiguous within a shard, each entry once. Positions include them already. */
+  /** Receives admitted entries: contiguous within a shard, each once. Positions include them already. */
   onEntries(shard: number, entries: LogEntry[]): void
-  /** The numbers were moved to another log (a restore): positions are at its heads, what was before is void. */
+  /** The log has another epoch (a restore, a failover): positions are at its heads, former numbers are void. */
   onEpochChange?(epoch: string): void
 }
 
 export interface TailStats {
   fromStream: number
   fromLog: number
-  /** Holes before a stream's next entry, as after FLUSHALL; filled from the log. */
+  /** Gaps before a stream's next entry, as after FLUSHALL; filled from the log. */
   gapFills: number
-  /** Holes inside what a stream or the log answered: those must not exist. */
+  /** Gaps within one answer of a stream or of the log: an error, these must not exist. */
   contiguityViolations: number
 }
 
@@ -41,12 +49,12 @@ interface HeadsReading {
 }
 
 const confirmEveryMs = 250
-/** What was committed this recently is on its way through the stream. */
+/** Entries committed this recently are usually on their way through the stream. */
 const graceMs = 20
 const headsDeadlineMs = 2_000
 const maxBackoffMs = 500
 const stepEntries = 500
-/** The event loop belongs to others after this long. */
+/** After this long the loop over streamed entries yields the event loop. */
 const sliceMs = 4
 
 export class Tail implements AsyncDisposable {
@@ -54,9 +62,9 @@ export class Tail implements AsyncDisposable {
   #epoch = ''
   #positions: number[] = []
   #confirmedAt = 0
-  /** Per shard the last number seen in the stream, delivered or waiting behind a hole. */
+  /** Per shard the last number read from the stream, admitted or after a gap. */
   #seen: number[] = []
-  /** Per shard the last number known to be committed, and the catching up to it that is under way. */
+  /** Per shard the last number known to be committed, and the running fill up to it. */
   #targets: number[] = []
   #fills: (Promise<void> | undefined)[] = []
   #reader: StreamReader
@@ -72,17 +80,17 @@ export class Tail implements AsyncDisposable {
     return this.#epoch
   }
 
-  /** Per shard the number of the last entry delivered. */
+  /** Per shard the number of the last entry admitted. */
   get positions(): readonly number[] {
     return this.#positions
   }
 
-  /** When (ms since 1970) the last look at the heads began that found everything before it delivered. */
+  /** When (ms since 1970) the last read of the heads began that found everything before it admitted. */
   get confirmedAt(): number {
     return this.#confirmedAt
   }
 
-  /** Resolves once positions are known, at the heads of that moment; waits as long as PostgreSQL is away. */
+  /** Resolves once positions are known, at the heads of that moment; waits for as long as PostgreSQL is away. */
   async start(): Promise<void> {
     await this.#retrying(confirmEveryMs, async () => {
       const startedAt = Date.now()
@@ -94,13 +102,13 @@ export class Tail implements AsyncDisposable {
   }
 
   /**
-   * Moves to an epoch that somebody just read in the log, which this process may not have noticed yet. After it,
-   * another epoch here means a newer one.
+   * Moves to an epoch that the caller has just read in the log, which this process may not know yet. If `epoch` differs
+   * from it afterwards, `epoch` is newer.
    * @throws AppError `unavailable`.
    */
   async awaitEpoch(epoch: string): Promise<void> {
-    // A look that is under way may have begun before the epoch did; the next one has not.
-    for (let looks = 0; looks < 2 && epoch !== this.#epoch; looks += 1) await this.#readHeadsShared()
+    // A read that is in flight may have begun before the epoch did; the next one has not.
+    for (let reads = 0; reads < 2 && epoch !== this.#epoch; reads += 1) await this.#readHeadsShared()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -109,7 +117,7 @@ export class Tail implements AsyncDisposable {
     await this.#running
   }
 
-  /** Runs `step` until it is done or the tail stops, `everyMs` apart and less often while it fails. */
+  /** Runs `step` until it is done or the tail stops, `everyMs` apart, with back-off while it fails. */
   async #retrying(everyMs: number, step: () => Promise<'done' | 'again'>): Promise<void> {
     let failures = 0
     while (!this.#stop.signal.aborted) {
@@ -121,7 +129,7 @@ export class Tail implements AsyncDisposable {
         if (failures === 2)
           this.options.log.warn(
             { cause: messageOf(error), oncePerMinute: 'tail' },
-            'following the log is disturbed',
+            'log follower failed, retrying',
           )
       }
       const waitMs = failures > 0 ? backOffMs(failures, 50, maxBackoffMs) : everyMs
@@ -133,7 +141,7 @@ export class Tail implements AsyncDisposable {
     return this.#retrying(0, async () => {
       const epoch = this.#epoch
       const batches = await this.#reader.read(epoch, this.#seen).catch((error: unknown) => {
-        if (epoch !== this.#epoch) return [] // interrupted for the new one
+        if (epoch !== this.#epoch) return [] // interrupted for the new epoch
         throw error
       })
       let sliceEndsAt = performance.now() + sliceMs
@@ -156,21 +164,21 @@ export class Tail implements AsyncDisposable {
     this.#admit(shard, entries, 'fromStream')
     if (this.#positions[shard]! >= last) return
     if (!this.#fills[shard]) this.stats.gapFills += 1
-    this.#catchUp(shard, last).catch(() => {}) // the next look at the heads finds it again
+    this.#catchUp(shard, last).catch(() => {}) // the next read of the heads finds the gap again
   }
 
   #followLog(): Promise<void> {
     return this.#retrying(confirmEveryMs, async () => {
       const { heads, startedAt } = await this.#readHeadsShared()
-      const late = () => heads.seqs.flatMap((seq, shard) => (this.#positions[shard]! < seq ? [shard] : []))
-      if (late().length > 0) await pause(graceMs, this.#stop.signal)
-      await Promise.all(late().map((shard) => this.#catchUp(shard, heads.seqs[shard]!)))
-      if (late().length === 0) this.#confirmedAt = startedAt
+      const behind = () => heads.seqs.flatMap((seq, shard) => (this.#positions[shard]! < seq ? [shard] : []))
+      if (behind().length > 0) await pause(graceMs, this.#stop.signal)
+      await Promise.all(behind().map((shard) => this.#catchUp(shard, heads.seqs[shard]!)))
+      if (behind().length === 0) this.#confirmedAt = startedAt
       return 'again'
     })
   }
 
-  /** Reads the heads and moves to a new epoch with them. One at a time, whoever asks. */
+  /** Reads the heads, and moves to a new epoch if they have one. Concurrent calls share one read. */
   #readHeadsShared(): Promise<HeadsReading> {
     return (this.#headsReading ??= this.#readHeads().finally(() => (this.#headsReading = undefined)))
   }
@@ -199,7 +207,7 @@ export class Tail implements AsyncDisposable {
     this.#fills = seqs.map(() => undefined)
   }
 
-  /** Delivers from the log until the shard is at `upTo` or beyond. One run a shard, whoever asks. */
+  /** Admits entries from the log until the shard is at `upTo` or beyond. Concurrent calls share one fill per shard. */
   #catchUp(shard: number, upTo: number): Promise<void> {
     this.#targets[shard] = Math.max(this.#targets[shard]!, upTo)
     return (this.#fills[shard] ??= this.#fill(shard, this.#fills))
@@ -212,7 +220,7 @@ export class Tail implements AsyncDisposable {
         const [after, upTo] = [this.#positions[shard]!, this.#targets[shard]!]
         const entries = await this.options.db.read((sql) => readShard(sql, shard, after, upTo, stepEntries))
         if (epoch !== this.#epoch) return
-        if (entries.length === 0) return // known to exist but not there: the sweeper raises the alarm
+        if (entries.length === 0) return // committed entries are missing: the sweeper detects it and logs an error
         if (!isContiguous(entries, after)) {
           this.#violation(shard, 'log', entries)
           this.#positions[shard] = Math.max(this.#positions[shard]!, entries[0]!.seq - 1) // past retention
@@ -220,11 +228,11 @@ export class Tail implements AsyncDisposable {
         this.#admit(shard, entries, 'fromLog')
       }
     } finally {
-      fills[shard] = undefined // in the same step as the last look at the target
+      fills[shard] = undefined // in the same tick as the last comparison with the target
     }
   }
 
-  /** Lets through what continues the shard and leaves the rest: repeats before it, and all after a hole. */
+  /** Admits the entries that continue the shard; drops those at or below its position and those after a gap. */
   #admit(shard: number, entries: LogEntry[], source: 'fromStream' | 'fromLog'): void {
     const position = this.#positions[shard]!
     let from = 0
@@ -239,13 +247,16 @@ export class Tail implements AsyncDisposable {
     try {
       this.options.onEntries(shard, next)
     } catch (error) {
-      this.options.log.error({ err: error, shard }, 'what follows the log failed')
+      this.options.log.error({ err: error, shard }, 'a receiver of log entries threw')
     }
   }
 
   #violation(shard: number, source: string, entries: LogEntry[]): void {
     this.stats.contiguityViolations += 1
     const seqs = { first: entries[0]!.seq, last: entries.at(-1)!.seq, count: entries.length }
-    this.options.log.error({ shard, source, position: this.#positions[shard], ...seqs }, 'a hole in the log')
+    this.options.log.error(
+      { shard, source, position: this.#positions[shard], ...seqs },
+      'entries are not contiguous',
+    )
   }
 }

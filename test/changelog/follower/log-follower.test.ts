@@ -42,7 +42,8 @@ test('positions and memory include an entry before control listeners, subscriber
 })
 
 test('whole entries are read from memory, from the stream or from the log, up to the position', async () => {
-  await using follower = await open()
+  await append()
+  await using follower = await open() // knows the entry by its number alone
   const before = follower.positions[shard]!
   await append()
   await eventually(() => expect(follower.positions[shard]).toBe(before + 1))
