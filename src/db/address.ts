@@ -1,11 +1,11 @@
-// Where DATABASE_URL points, and what the driver is given instead of it.
+// The parsed DATABASE_URL, and the driver options made from it: the driver never gets the URL itself.
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import type postgres from 'postgres'
 import { readDatabaseUrl, type DatabaseAddress } from '../settings/database-url.ts'
 import { configurationFailure } from '../start/failure.ts'
 
-/** @throws StartFailure that says what is wrong with the URL. */
+/** @throws StartFailure with what is wrong with the URL. */
 export const addressOf = (text: string): DatabaseAddress => {
   const { address, problems } = readDatabaseUrl(text)
   if (problems.length > 0) throw configurationFailure(`DATABASE_URL ${problems.join('; ')}`)
@@ -24,7 +24,7 @@ interface Driver {
 
 /**
  * Options of the driver for an address.
- * @param usual of the role, where the URL does not say otherwise.
+ * @param usual the role's values for what the URL does not set.
  * @throws StartFailure for a certificate that cannot be read.
  */
 export const driverOptions = (

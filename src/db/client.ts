@@ -1,6 +1,6 @@
-// The database as three verbs: read, transact, snapshot. Every call has one deadline over waiting for its turn, for a
-// connection, its statements and its retries; turns are fair between callers, so that one cannot take the whole pool; connections that are half-open are found by `half-open.ts`. What has begun
-// to write is run again only when PostgreSQL rolled it back.
+// The database as three verbs: read, transact, snapshot. One deadline covers the wait in the caller's queue, the wait for
+// a connection, statements and retries. The queue is fair between callers, so that one cannot take the whole pool;
+// `half-open.ts` closes half-open connections. A transaction that has begun is retried only when PostgreSQL rolled it back.
 import postgres from 'postgres'
 import { backOffMs } from '../async/back-off.ts'
 import { Deadline } from '../async/timeout.ts'
@@ -14,10 +14,10 @@ import { types } from './types.ts'
 
 declare const inTransaction: unique symbol
 
-/** A connection, pooled or inside a transaction: what every SQL function takes first. */
+/** A connection, pooled or inside a transaction: the first parameter of every SQL function. */
 export type Queryable = postgres.ISql
 
-/** The inside of a transaction. Only `transact` and `snapshot` make one. */
+/** A connection inside a transaction. Only `transact` and `snapshot` create one. */
 export type Tx = Queryable & { readonly [inTransaction]: true }
 
 export interface CallOptions {
@@ -35,23 +35,23 @@ export const heavy = { weight: 4 } as const satisfies CallOptions
 
 /** All three throw AppError: `unavailable` when PostgreSQL is away, slow, or the outcome of a COMMIT unknown. */
 export interface DatabaseCalls {
-  /** Reads only: `work` runs again, up to three times in all, when its connection turns out to be gone. */
+  /** Reads only: `work` runs up to three times, again when its connection was lost. */
   read<T>(work: (sql: Queryable) => Promise<T>, options?: CallOptions): Promise<T>
-  /** READ COMMITTED. `work` runs again, up to three times in all, on 40001 and 40P01: no effects but SQL in it. */
+  /** READ COMMITTED. `work` runs up to three times, again on 40001 and 40P01: it must have no effects but SQL. */
   transact<T>(work: (tx: Tx) => Promise<T>, options?: CallOptions): Promise<T>
   /** REPEATABLE READ READ ONLY: every statement of `work` sees one state of the database. */
   snapshot<T>(work: (tx: Tx) => Promise<T>, options?: CallOptions): Promise<T>
-  /** Why PostgreSQL refused a write in the last minute (disk, memory, read-only); null where it did not. For health. */
+  /** Why PostgreSQL refused a write in the last minute (disk, memory, read-only); null where it did not. For health checks. */
   refusedWrite(): string | null
 }
 
-/** The verbs of one caller share its turns and its queue: 429 `rate_limited` when the queue is full. */
+/** The verbs of one caller share its queue and its limit of running calls: 429 `rate_limited` when the queue is full. */
 export interface CallerDatabase {
   /** @param caller a user's id, or `address:<key>` of a request without a user. */
   of(caller: string): DatabaseCalls
 }
 
-/** Its own verbs have no caller and wait for no turn: for what the process does for itself. */
+/** Its own verbs have no caller and bypass the queue: for work of the process itself. */
 export interface Database extends DatabaseCalls, CallerDatabase, AsyncDisposable {
   /** Callers with a call in flight or waiting; for metrics and tests. */
   readonly calls: Pick<FairQueue, 'size' | 'running' | 'waitingOf'>
@@ -65,7 +65,7 @@ export interface DatabaseOptions {
   callsPerCaller?: number
   applicationName: string
   log: Log
-  /** Of a call that names none. Below `statementTimeoutMs`, so that a long call has to ask for its time. */
+  /** Of a call without its own. Below `statementTimeoutMs`, so that a long call has to set its deadline. */
   deadlineMs?: number
   statementTimeoutMs?: number
   connectTimeoutMs?: number
@@ -79,9 +79,9 @@ interface Call {
 const maxTries = 3
 const defaultStatementTimeoutMs = 10_000
 const maxEndSeconds = 5
-/** Calls of one caller that wait for a turn. */
+/** Longest queue of one caller, in calls. */
 const maxWaitingCalls = 512
-/** Connections that callers leave to the process itself: health, replays for sockets. */
+/** Connections that callers cannot use, for the process itself: health checks, replays for sockets. */
 const reservedConnections = 2
 
 /** SQLSTATE → why writes fail although PostgreSQL answers. */
@@ -90,10 +90,10 @@ const refusals: Record<string, string> = {
   '53200': 'PostgreSQL is out of memory',
   '25006': 'PostgreSQL only reads',
 }
-/** Whether it passed is known only by writing, so the last refusal counts this long. */
+/** Only another write shows that the cause has passed, so a refusal counts this long. */
 const refusalCountsMs = 60_000
 
-/** Opens nothing yet: connections are made by the first calls. */
+/** Opens no connection yet: the first calls do. */
 export const openDatabase = (options: DatabaseOptions): Database => {
   const { log, deadlineMs: defaultDeadlineMs = 4_000, callsPerCaller = 8 } = options
   const calls = new FairQueue({
@@ -114,7 +114,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   ): Promise<T> => {
     const call: Call = { expired: false }
     const turn = caller === null ? null : calls.enter(caller, weight)
-    /** Holds the turn until the statements have ended, which may be after the deadline. */
+    /** Keeps the slot until the statements have ended, which may be after the deadline. */
     const inTurn = async (): Promise<T> => {
       try {
         await turn?.ready
@@ -125,7 +125,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     }
     using deadline = new Deadline(deadlineMs, () => {
       call.expired = true
-      const what = turn?.isWaiting ? 'no turn for the caller' : 'no answer from PostgreSQL'
+      const what = turn?.isWaiting ? 'the caller queue did not advance' : 'no answer from PostgreSQL'
       if (turn?.isWaiting) turn.leave()
       return unavailable(new Error(`${what} within ${deadlineMs} ms`))
     })
@@ -148,12 +148,12 @@ export const openDatabase = (options: DatabaseOptions): Database => {
         return await run()
       } catch (error) {
         if (tries === maxTries || call.expired || !isSafe(error)) throw error
-        await Bun.sleep(Math.random() * 10 * tries) // apart, or two that deadlocked meet again
+        await Bun.sleep(Math.random() * 10 * tries) // random, or two that deadlocked collide again
       }
     }
   }
 
-  /** @param isReadOnly nothing can be done twice, so a lost connection is no reason to give up. */
+  /** @param isReadOnly it has no effects, so it is also retried after a lost connection. */
   const transaction = <T>(
     caller: string | null,
     mode: string,
@@ -165,7 +165,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       let stage: 'waiting' | 'working' | 'committing' = 'waiting'
       const isSafe = (error: unknown): boolean =>
         isConnectionLost(error) ? isReadOnly || stage === 'waiting' : isConflict(error) && stage === 'working'
-      // A write on a standby passes when the primary is back; one in a snapshot is a bug and stays what it is.
+      // 25006 of a write means a standby and is temporary; in a snapshot it is a bug and stays unchanged.
       const explain = (error: unknown): never => {
         throw !isReadOnly && codeOf(error) === '25006' ? unavailable(error) : error
       }
@@ -175,7 +175,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
           stage = 'working'
           // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand exists for the compiler only
           const value = await work(sql as unknown as Tx)
-          if (call.expired) throw unavailable() // answered already: roll back
+          if (call.expired) throw unavailable() // the caller has its error: roll back
           stage = 'committing' // from here a lost connection is an unknown outcome
           return { value }
         })
@@ -212,7 +212,7 @@ const openPool = (options: DatabaseOptions, max: number): postgres.Sql => {
     ...given,
     max,
     types,
-    // The default grows to 20 s, which would be the time to recover after PostgreSQL came back.
+    // The driver's default grows to 20 s, which would delay the recovery after PostgreSQL returns.
     backoff: (failures) => backOffMs(failures + 1, 20, 250) / 1000,
     onnotice: (notice) => options.log.debug({ notice: notice['message'] }, 'notice from PostgreSQL'),
     connection: {
@@ -222,7 +222,7 @@ const openPool = (options: DatabaseOptions, max: number): postgres.Sql => {
       statement_timeout: options.statementTimeoutMs ?? defaultStatementTimeoutMs,
       lock_timeout: 2_000,
       idle_in_transaction_session_timeout: 5_000,
-      client_connection_check_interval: 1_000, // a statement whose client is gone ends within a second
+      client_connection_check_interval: 1_000, // a statement without its client ends within a second
     },
   })
 }

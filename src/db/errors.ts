@@ -1,29 +1,23 @@
-// The one place where a driver or PostgreSQL error becomes an AppError. Constraints are looked up by the name
-// they carry in sql/, everything else by SQLSTATE; what is in no table is a bug and passes through unchanged.
-// A violated constraint keeps no cause: PostgreSQL's detail quotes the offending value.
+// The one place where a driver or PostgreSQL error becomes an AppError. Constraints are mapped by their name in sql/,
+// other errors by SQLSTATE; an error in neither table is a bug and passes through unchanged. The error of a violated
+// constraint has no cause: PostgreSQL's detail quotes the offending value.
 import { AppError, invalid, unavailable } from '../errors.ts'
 
 const unusable = (pointer: string): AppError =>
   invalid({ pointer, detail: 'is not something you can use here' })
 
-/** Constraint name in sql/ → what the client is told. */
+/** Constraint name in sql/ → the error that is returned. Only constraints that a request can violate are here. */
 const constraints: Record<string, () => AppError> = {
   users_email_key: () => new AppError('email_taken'),
   users_email_is_lower_case: () =>
     invalid({ pointer: '/email', detail: 'has letters that are unsafe in an address' }),
-  users_pkey: () => new AppError('id_taken'),
-  projects_pkey: () => new AppError('id_taken'),
-  tasks_pkey: () => new AppError('id_taken'),
-  // What was there a statement ago and is gone now.
+  // The row existed in an earlier statement of the transaction and was deleted since.
   tasks_project_fkey: () => unusable('/projectId'),
   tasks_parent_fkey: () => unusable('/parentId'),
   tasks_assignee_fkey: () => unusable('/assigneeId'),
-  // The caller's own account, while the request was under way.
+  // The caller's account was deleted during the request.
   idempotency_keys_user_fkey: () => new AppError('unauthenticated'),
   tasks_creator_fkey: () => new AppError('unauthenticated'),
-  task_tombstones_pkey: () => new AppError('id_taken'),
-  comments_pkey: () => new AppError('id_taken'),
-  attachments_pkey: () => new AppError('id_taken'),
   members_pkey: () => new AppError('already_member'),
   members_user_fkey: () => new AppError('user_not_found'),
   shares_pkey: () => new AppError('already_shared'),
@@ -33,7 +27,7 @@ const constraints: Record<string, () => AppError> = {
 const unstorable = (): AppError =>
   new AppError('validation_failed', 'The text contains a character that cannot be stored')
 
-/** SQLSTATE, or its class of two characters → what the client is told. */
+/** SQLSTATE, or its class of two characters → the error that is returned. */
 const states: Record<string, (cause: unknown) => AppError> = {
   '08': unavailable, // connection exceptions
   '22021': unstorable, // NUL in text
@@ -52,7 +46,7 @@ const states: Record<string, (cause: unknown) => AppError> = {
   '40P01': unavailable,
 }
 
-/** What the driver and the sockets under it say when a connection is gone or never came. */
+/** Codes of the driver and of sockets for a connection that is lost or could not be opened. */
 const lost = new Set([
   'CONNECTION_CLOSED',
   'CONNECTION_ENDED',
@@ -80,15 +74,15 @@ export const codeOf = (error: unknown): string => textAt(error, 'code')
 /** Whether the connection is gone or could not be made: the statement may or may not have run. */
 export const isConnectionLost = (error: unknown): boolean => {
   const code = codeOf(error)
-  // A missing unix socket is ENOENT, which outside `connect` is somebody's missing file.
+  // A missing unix socket is ENOENT, which outside `connect` is the code of any missing file.
   if (code === 'ENOENT') return textAt(error, 'syscall') === 'connect'
   return lost.has(code) || code.startsWith('08') || /^57P0[123]$/.test(code)
 }
 
-/** Whether PostgreSQL rolled the transaction back for another's sake, so that running it again is right. */
+/** Whether PostgreSQL rolled the transaction back because of a concurrent one, so that a retry is correct. */
 export const isConflict = (error: unknown): boolean => /^40(?:001|P01)$/.test(codeOf(error))
 
-/** The AppError for what a statement, a transaction or a connection threw; anything else unchanged. */
+/** The AppError for an error of a statement, a transaction or a connection; other errors are returned unchanged. */
 export const translate = (error: unknown): unknown => {
   if (error instanceof AppError) return error
   const code = codeOf(error)
@@ -100,7 +94,7 @@ export const translate = (error: unknown): unknown => {
   return /^2[23]/.test(code) ? withoutValues(error, code) : error
 }
 
-/** A bug. Errors of data (22) and of constraints (23) quote values in their message and detail, so neither is kept. */
+/** For bugs: errors of data (22) and of constraints (23) quote values in message and detail, so both are dropped. */
 const withoutValues = (error: unknown, code: string): Error => {
   const named = ['constraint_name', 'table_name', 'column_name']
     .map((key) => textAt(error, key))

@@ -1,35 +1,36 @@
-// Connections that will never answer again and never fail: half-open ones. Whatever owes an answer for a second is
-// looked at from outside: over a fresh connection PostgreSQL is asked which of those backends it works for. The others
-// wait for us as we wait for them. They are dropped, with whatever lies idle since, and their backends ended with the
-// locks they hold.
+// Finds half-open connections of a pool and closes them. Problem: after a network cut a connection neither answers nor
+// fails. Naively a timeout would end it, but a slow statement looks the same from here. So a connection that has not
+// answered for a second is checked from a new connection: pg_stat_activity lists which backends are working. A backend
+// that waits for its client while the client waits for it is half-open: its connection is closed, together with
+// connections idle since then, and its backend is terminated, which releases its locks.
 import type postgres from 'postgres'
 import type { Log } from '../log.ts'
 
-/** What the patched driver tells of a connection of a pool. */
+/** What the patched driver exposes of a connection of a pool. */
 interface Connection {
   /** Null while it is being opened. */
   readonly pid: number | null
-  /** `performance.now()` of the last that was heard of it, or of the question it owes the answer to. */
+  /** `performance.now()` of the last data received, or of the query sent after it. */
   readonly heardAt: number
-  /** `other`: closed, or in a transaction that has not asked anything. */
+  /** `owing`: a query has no answer yet. `other`: closed, or in a transaction without a running query. */
   readonly state: 'owing' | 'idle' | 'other'
-  /** Closes it at once: its queries fail with CONNECTION_CLOSED, and it is opened again by the next. */
+  /** Closes it at once: its queries fail with CONNECTION_CLOSED; the next query opens it again. */
   drop(): void
 }
 
 const silenceMs = 1_000
 const checkEveryMs = 250
-/** Looks overlap while they are not answered, so this is also how soon it is noticed that the network is back. */
+/** Probes overlap while none is answered, so this also bounds how late the return of the network is noticed. */
 const probeEveryMs = 500
 const probeTimeoutMs = 1_500
-/** On its way, and until it is noticed. */
+/** For the way of PostgreSQL's error and its processing. */
 const graceMs = 2_000
 
 export interface HalfOpenOptions {
   pool: postgres.Sql
   /** A pool of the same settings with one connection. */
   openOne: () => postgres.Sql
-  /** PostgreSQL ends what takes longer. */
+  /** PostgreSQL cancels statements that take longer. */
   statementTimeoutMs: number
   log: Log
 }
@@ -40,7 +41,7 @@ export class HalfOpenWatch implements AsyncDisposable {
   readonly #timer: Timer
   #probedAt = 0
   readonly #probes = new Map<postgres.Sql, Promise<void>>()
-  /** Until when a connection that PostgreSQL worked for is not looked at again, and since when it was silent. */
+  /** Connections whose backend was working: since when they are silent, and until when they are not probed again. */
   readonly #spared = new Map<Connection, { since: number; until: number }>()
 
   constructor(private readonly options: HalfOpenOptions) {
@@ -92,32 +93,32 @@ export class HalfOpenWatch implements AsyncDisposable {
       if (dead.length === 0) return
       log.warn(
         { connections: dead.length, oncePerMinute: 'half-open' },
-        'connections to PostgreSQL were dead and are dropped',
+        'half-open connections to PostgreSQL closed',
       )
       const backends = dead.flatMap(({ pid }) => pid ?? [])
       for (const connection of dead) connection.drop()
       if (isDirect) await terminateBackends(sql, backends)
     } catch (error) {
-      log.debug({ err: error }, 'PostgreSQL could not be asked about silent connections')
+      log.debug({ err: error }, 'probe of silent PostgreSQL connections failed')
     } finally {
       clearTimeout(timer)
       await sql.end({ timeout: 0 })
     }
   }
 
-  /** Behind a pooler the pids are its inventions. What is known is how long a statement may take. */
+  /** A pooler reports pids of its own, so only the statement timeout tells how long an answer may take. */
   #withinStatementTimeout(silent: Map<Connection, number>): Set<number> {
     const from = performance.now() - this.options.statementTimeoutMs - graceMs
     return new Set([...silent].flatMap(([{ pid }, since]) => (pid !== null && since > from ? pid : [])))
   }
 
-  /** Those of the silent that nobody works for, and what has lain idle since the first of them was asked. */
+  /** Silent connections without a working backend, and connections idle since before the first of their queries. */
   #dead(silent: Map<Connection, number>, working: Set<number>): Connection[] {
     const dead: Connection[] = []
     let from = Infinity
     for (const [connection, since] of silent) {
       const { state, heardAt, pid } = connection
-      if (state !== 'owing' || heardAt !== since) continue // it answered meanwhile
+      if (state !== 'owing' || heardAt !== since) continue // it answered during the probe
       if (pid !== null && working.has(pid)) {
         const now = performance.now()
         this.#spared.set(connection, { since, until: now + (now - since) / 4 })
@@ -135,8 +136,8 @@ export class HalfOpenWatch implements AsyncDisposable {
 const connectionsOf = (pool: postgres.Sql) => (pool as unknown as { connections: Connection[] }).connections
 
 /**
- * The backend that answers, and those of the others that do something: neither wait for their client, nor for a lock
- * that another of them holds. One that became idle just now counts as well: its answer may be on the way.
+ * The pid of the answering backend, and which of `pids` are working: waiting neither for their client nor for a lock
+ * that another of `pids` holds. A backend that became idle within 500 ms counts as working: its answer may be on the way.
  */
 const selectWorking = async (
   sql: postgres.Sql,
@@ -154,7 +155,7 @@ const selectWorking = async (
   return { own: row!.own, working: new Set(row!.working) }
 }
 
-/** They would hold their locks until PostgreSQL ends them, five seconds idle. */
+/** Without this they hold their locks until idle_in_transaction_session_timeout (5 s). */
 const terminateBackends = async (sql: postgres.Sql, pids: number[]): Promise<void> => {
   await sql`
     select pg_terminate_backend(pid) from pg_stat_activity

@@ -1,10 +1,10 @@
-// What readiness asks PostgreSQL: how far it is migrated and whether it takes writes, which also proves a connection.
+// The readiness query: applied migrations and whether PostgreSQL accepts writes. An answer also proves a connection.
 import type { Queryable } from './client.ts'
 
 export interface DatabaseReadiness {
-  /** Versions of sql/ that are applied; none where the database was never migrated. */
+  /** Applied versions of sql/; empty where the database was never migrated. */
   versions: number[]
-  /** A standby, or a database that was made read-only. */
+  /** A standby, or a read-only database. */
   isReadOnly: boolean
 }
 

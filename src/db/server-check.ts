@@ -1,5 +1,5 @@
-// What a role requires of PostgreSQL before it starts: that it is reached and let in, its version, its encoding, that
-// it takes writes, and a database this program may run on. Each failure is one sentence with its cure.
+// The checks of PostgreSQL before a role starts: connection, authentication, version, encoding, writes accepted, and
+// migrations this program can run on. Each failure is one sentence that includes its remedy.
 import { connect } from 'node:net'
 import postgres from 'postgres'
 import { withTimeout } from '../async/timeout.ts'
@@ -15,15 +15,15 @@ import { compareMigrations, newerNotice, newerObstacle, readApplied } from './mi
 export interface DatabaseCheck {
   url: string
   log: Warnings
-  /** `current`: nothing is pending. `any`: the server is checked, not what is in the database. */
+  /** `current`: no migration may be pending. `any`: only the server is checked, not the database. */
   migrations: 'current' | 'any'
-  /** Where the migrations are; the project's own by default. */
+  /** The folder of the migrations; the project's own by default. */
   folder?: string
 }
 
 const connectTimeoutMs = 3_000
 const checkTimeoutMs = 8_000
-/** A connection that a restart ends is made again. */
+/** A connection that a restart ended is opened again. */
 const tries = 3
 
 /** @throws StartFailure */
@@ -102,7 +102,7 @@ const explain = async (error: unknown, address: DatabaseAddress): Promise<StartF
 /** The protocol's SSLRequest: a length and a magic number. PostgreSQL answers S or N. */
 const sslRequest = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 
-/** Null where it cannot be asked. */
+/** Whether the server accepts TLS; null where it does not answer. */
 const offersTls = (host: string, port: number): Promise<boolean | null> => {
   const answer = Promise.withResolvers<boolean | null>()
   const socket = connect({ host, port, timeout: connectTimeoutMs })

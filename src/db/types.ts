@@ -1,5 +1,5 @@
-// How PostgreSQL values look in JavaScript: whatever JSON can carry as it is. Instants are ISO strings in UTC
-// with milliseconds (columns are timestamptz(3), sessions run in UTC), days are text, bigint is a number.
+// JavaScript values of PostgreSQL types: always JSON values. Instants are ISO strings in UTC with milliseconds (columns
+// are timestamptz(3), sessions run in UTC), days are text, bigint is a number.
 
 const safeInteger = (text: string): number => {
   const value = Number(text)

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { Kind, type TSchema } from '@sinclair/typebox'
 import { faultsIn } from '../../src/http/faults.ts'
 import type { Problem } from '../../src/model/problem.ts'
+import { optionalFields, requiredFields } from '../../src/model/task-fields.ts'
 import { parseFrame } from '../../src/ws/protocol.ts'
 import { routesOf, type Route } from '../support/routes.ts'
 import { startWorld, type Answer, type Person, type World } from '../support/world.ts'
@@ -137,7 +138,7 @@ describe('the details of a 422', () => {
       `/api/tasks/${task.body.id}`,
       {},
       '',
-      'must have at least one of title, description, status, priority, assigneeId, parentId, dueAt, tags',
+      `must have at least one of ${[...requiredFields, ...optionalFields].join(', ')}`,
     )
     await expectDetail('PATCH', `/api/tasks/${task.body.id}`, { tags: ['ok', 7] }, '/tags/1', 'must be text')
     const both = await world.call<Problem>('GET', '/api/tasks?assigneeId=x', { token: person.token })

@@ -1,4 +1,4 @@
-// Tasks shared with single people, and what a person may do with a task as member or by share.
+// Shares of single tasks, and a user's access to a task as member or by share.
 import type { MemberRole } from '../../model/project.ts'
 import { offsetOf, type Slice } from '../../model/page.ts'
 import type { Share } from '../../model/task.ts'
@@ -12,7 +12,7 @@ export interface TaskAccessRow {
   share: 'view' | 'edit' | null
 }
 
-/** What a person is to a task; null when there is no such task. Before a write: lock the task first. */
+/** A user's access to a task; null where the task does not exist. Before a write: lock the task first. */
 export const selectTaskAccess = async (
   sql: Queryable,
   userId: string,
@@ -47,7 +47,7 @@ export const insertShare = async (
   return row!
 }
 
-/** Null where the task is not shared with that person. */
+/** Null where the task is not shared with that user. */
 export const selectShare = async (sql: Queryable, taskId: string, userId: string): Promise<Share | null> => {
   const [row] = await sql<Share[]>`
     select ${columns(sql)}
@@ -57,7 +57,7 @@ export const selectShare = async (sql: Queryable, taskId: string, userId: string
   return row ?? null
 }
 
-/** In the order they were made: sorted by createdAt, userId. One past the limit. */
+/** Sorted by createdAt, userId. One more than the limit where there are more. */
 export const selectShares = async (sql: Queryable, taskId: string, slice: Slice): Promise<Share[]> => {
   const [createdAt = null, userId = null] = slice.after ?? []
   return sql`
@@ -91,7 +91,7 @@ export const deleteShare = async (tx: Tx, taskId: string, userId: string): Promi
   await tx`delete from shares where task_id = ${taskId} and user_id = ${userId}`
 }
 
-/** Locks the tasks of a locked project that are shared with one person, ascending, and answers their ids. */
+/** Locks the tasks of a locked project that are shared with one user, by ascending id, and returns their ids. */
 export const lockTasksSharedWith = async (tx: Tx, projectId: string, userId: string): Promise<string[]> => {
   const rows = await tx<{ id: string }[]>`
     select t.id
@@ -103,7 +103,7 @@ export const lockTasksSharedWith = async (tx: Tx, projectId: string, userId: str
   return rows.map((row) => row.id)
 }
 
-/** Deletes the shares of these tasks with these people, and answers what they were. The tasks must be locked. */
+/** Deletes the shares of these tasks with these users and returns them. The tasks must be locked. */
 export const deleteSharesWith = (
   tx: Tx,
   taskIds: string[],
@@ -113,7 +113,7 @@ export const deleteSharesWith = (
   where task_id = any(${taskIds}::uuid[]) and user_id = any(${userIds}::uuid[])
   returning task_id as "taskId", user_id as "userId", permission`
 
-/** Locks every task of a locked project, ascending: from here its shares stand still. */
+/** Locks every task of a locked project by ascending id: its shares cannot change until the transaction ends. */
 export const lockProjectTasks = async (tx: Tx, projectId: string): Promise<void> => {
   await tx`
     select count(*) from (
@@ -121,7 +121,7 @@ export const lockProjectTasks = async (tx: Tx, projectId: string): Promise<void>
     ) locked`
 }
 
-/** Every share of a project's tasks, by person. The tasks must be locked. */
+/** Every share of a project's tasks, sorted by user. The tasks must be locked. */
 export const selectSharesOfProject = async (
   tx: Tx,
   projectId: string,

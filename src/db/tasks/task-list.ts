@@ -1,5 +1,5 @@
-// Lists of tasks: every filter and order as SQL, paged by keyset or by number. What may be read without a project
-// named is the tasks of live projects one belongs to, each walked along its index, and single shares besides.
+// Lists of tasks: every filter and order as SQL, paged by keyset or by number. Without a project in the filter the list
+// is the tasks of the reader's projects that are not archived, each read along its index, and the reader's shares.
 import type { Slice, SortKey } from '../../model/page.ts'
 import { priorities, statuses, type Priority, type Status, type Task } from '../../model/task.ts'
 import type { Queryable } from '../client.ts'
@@ -8,12 +8,12 @@ import { taskColumns } from './task-columns.ts'
 
 /** All given conditions hold. Instants are canonical. */
 export interface TaskFilter {
-  /** Only this project, archived or not; whether it may be read was asked before. */
+  /** Only this project, archived or not; the caller has checked that it may be read. */
   projectId?: string
   parentId?: string
   statuses?: Status[]
   priorities?: Priority[]
-  /** null: nobody's. */
+  /** null: unassigned tasks. */
   assigneeId?: string | null
   creatorId?: string
   /** All of them, compared by their folding. */
@@ -24,7 +24,7 @@ export interface TaskFilter {
   shared?: boolean
   /** All of them, folded, each as a prefix. */
   words?: string[]
-  /** Where some tasks have no words yet: how those are searched, as a tsquery of configuration `simple`. */
+  /** Set while some tasks have no words yet: the tsquery of configuration `simple` that searches those. */
   document?: string
   created?: Range
   updated?: Range
@@ -51,7 +51,7 @@ export const sortKeyOf = (task: ListedTask): SortKey => [task.sortKey, task.id]
 
 type Fragment = ReturnType<typeof taskColumns>
 
-/** Expressions as sql/ has them in indexes; `cast` reads a key back from a cursor. */
+/** Sort expressions, the same as in the indexes of sql/; `cast` is the type of a key from a cursor. */
 const orders = (sql: Queryable): Record<TaskSort, { key: Fragment; cast: Fragment }> => ({
   createdAt: { key: sql`t.created_at`, cast: sql`::timestamptz` },
   updatedAt: { key: sql`t.updated_at`, cast: sql`::timestamptz` },
@@ -70,7 +70,8 @@ const words = (sql: Queryable, list: typeof priorities | typeof statuses): Fragm
 
 /**
  * One more than `limit` if there are more; of numbered pages `limit`. Tasks without `dueAt` come last in both
- * directions: they are a walk of their own along the same index.
+ * directions. One statement with `nulls last` would not match the index when descending, so tasks with and without a
+ * due time are two reads along the same index.
  */
 export const selectTaskPage = async (
   sql: Queryable,
@@ -93,7 +94,7 @@ export const selectTaskPage = async (
   return [...withDue, ...(await read({ limit: left, offset, after: null, due: 'unset' }))]
 }
 
-/** All tasks of the list. */
+/** The number of tasks in the list. */
 export const countTasks = async (
   sql: Queryable,
   userId: string,
@@ -167,7 +168,7 @@ const afterKey = (
     : sql`and (${key}, t.id) ${beyond} (${value}${cast}, ${id}::uuid)`
 }
 
-/** Filters with an index of their own that leaves few tasks, whichever project they are in. */
+/** Whether a filter has an index of its own that selects few tasks of all projects. */
 const isNarrow = ({ assigneeId, creatorId, parentId, shared }: TaskFilter): boolean =>
   typeof assigneeId === 'string' || creatorId !== undefined || parentId !== undefined || shared === true
 
@@ -178,7 +179,7 @@ const homes = (sql: Queryable, userId: string): Fragment => sql`
     where m.user_id = ${userId}
   ) home`
 
-/** Shared tasks of live projects that the reader does not belong to, ready for more conditions. */
+/** Shared tasks of projects that are not archived and of which the reader is no member; more conditions can follow. */
 const foreignShares = (sql: Queryable, userId: string): Fragment => sql`
   shares own
   join tasks t on t.id = own.task_id
@@ -224,7 +225,7 @@ const conditionsOf = (
   return conditions.length > 0 ? sql`${conditions}` : sql``
 }
 
-/** Tasks without words were written by the version before: what it would find of them. */
+/** Tasks without words were written by the previous version: they are searched the way it does. */
 const textCondition = (sql: Queryable, filter: TaskFilter, project: Fragment | string): Fragment => {
   const { words, tags, document } = filter
   const indexed = sql`t.words @@ ${wordQuery(sql, filter, project)}`
@@ -237,8 +238,8 @@ const textCondition = (sql: Queryable, filter: TaskFilter, project: Fragment | s
 }
 
 /**
- * Statements with filters come in thousands of texts and want a plan for their values: PostgreSQL plans them each
- * time and keeps none. The few texts without filters stay prepared.
+ * Statements with filters have thousands of texts and need a plan for their values: they are not prepared, so that
+ * PostgreSQL plans each execution and keeps no plan. The few texts without filters stay prepared.
  */
 const run = <Q extends Promise<unknown> & { readonly options?: object }>(filter: TaskFilter, query: Q): Q => {
   const isFiltered = Object.keys(filter).some((name) => name !== 'projectId')

@@ -1,5 +1,4 @@
-// The order of a project's tasks by rank, then id. It stands still, but for new tasks at its end, while the
-// project is locked.
+// The order of a project's tasks by rank, then id. While the project is locked, only new tasks at its end change it.
 import type { Tx } from '../client.ts'
 
 export interface RankedTask {
@@ -7,14 +6,14 @@ export interface RankedTask {
   rank: string
 }
 
-/** The task's place, or null where the project has no such task. */
+/** The task's position, or null where the project has no such task. */
 export const selectPlace = async (tx: Tx, projectId: string, id: string): Promise<RankedTask | null> => {
   const [row] = await tx<RankedTask[]>`
     select id, rank from tasks where id = ${id} and project_id = ${projectId}`
   return row ?? null
 }
 
-/** The task before a place, or the last of all for null; as if `without` were not there. */
+/** The task before a position, or the last task for null; the task `without` is ignored. */
 export const selectBefore = async (
   tx: Tx,
   projectId: string,
@@ -30,7 +29,7 @@ export const selectBefore = async (
   return row ?? null
 }
 
-/** The tasks after a place, or from the first for null; as if `without` were not there. */
+/** The tasks after a position, or from the first for null; the task `without` is ignored. */
 export const selectAfter = (
   tx: Tx,
   projectId: string,

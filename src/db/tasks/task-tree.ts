@@ -1,14 +1,14 @@
-// Subtasks and their parents. A tree stands still only while its project is locked (`lockTrees`): whatever gives
-// a task a parent, moves it or deletes it takes that lock before any task's.
+// Subtasks and their parents. Invariant: a tree changes only under the lock of its project (`lockTrees`), which every
+// write that sets a parent, moves or deletes a task takes before the lock of any task.
 import type { Tx } from '../client.ts'
 
-/** Locks projects by ascending id. Creating roots and changing fields do not wait for it. */
+/** Locks projects by ascending id. Creations of root tasks and changes of other fields do not wait for this lock. */
 export const lockTrees = async (tx: Tx, projectIds: string[]): Promise<void> => {
   await tx`
     select from projects where id = any(${projectIds}::uuid[]) order by id for no key update`
 }
 
-/** The ids of the tasks and of everything below them, parents before their subtasks. The trees must be locked. */
+/** The ids of the tasks and of all their subtasks, parents before subtasks. The trees must be locked. */
 export const selectSubtree = async (tx: Tx, ids: string[]): Promise<string[]> => {
   const rows = await tx<{ id: string }[]>`
     with recursive below as (
@@ -23,13 +23,13 @@ export const selectSubtree = async (tx: Tx, ids: string[]): Promise<string[]> =>
 export interface Placement {
   /** Level of the parent, a root being 1; null where the project has no such task. */
   parentDepth: number | null
-  /** Levels of the task with its subtasks; 1 for one without, or one that is not there yet. */
+  /** Levels of the task with its subtasks; 1 for a task without subtasks and for a new one. */
   height: number
-  /** Whether the parent is the task or below it. */
+  /** Whether the parent is the task itself or one of its subtasks. */
   isCycle: boolean
 }
 
-/** What putting the task under the parent means. The trees must be locked. */
+/** The facts that decide whether the task can be put under the parent. The trees must be locked. */
 export const selectPlacement = async (
   tx: Tx,
   { projectId, taskId, parentId }: { projectId: string; taskId: string | null; parentId: string },

@@ -1,13 +1,14 @@
-// What tasks are found by: lexemes of the column `words`. Each begins with the end of its project's id, so that one
-// index serves all and a search reads only entries of the projects it covers, however common a word is elsewhere. A
-// word is its folding; a tag stands once more behind `#`, which no word contains, as a whole.
+// The search index of tasks: lexemes in the column `words`. Each starts with the last 8 characters of its project's id,
+// so that one index serves all projects and a search reads only entries of the projects it covers, also for words that
+// are common elsewhere. A word is stored folded; each tag is stored a second time as a whole, after `#`, which no word
+// contains.
 import type postgres from 'postgres'
 import { searchedFields, type SearchedField } from '../../model/task-fields.ts'
 import type { Task } from '../../model/task.ts'
 import { maxSearchWords, tagKey, titleKey, wordsOf } from '../../model/text-form.ts'
 import type { Queryable, Tx } from '../client.ts'
 
-/** The random end of a UUIDv7. Two projects with the same end cost reads, not wrong answers. */
+/** The random end of a UUIDv7. Two projects with the same end cost additional reads; results stay correct. */
 const prefixLength = 8
 
 const prefixOf = (projectId: string): string => projectId.slice(-prefixLength)
@@ -31,10 +32,10 @@ export const wordColumns = (task: SearchedTask) => ({
   words: lexemesOf(task),
 })
 
-/** Takes the place of the prefix; foldings contain no controls. */
+/** Placeholder of the prefix; folded text contains no control characters. */
 const anyProject = '\u0001'
 
-/** SQL of a tsquery that wants every word as a prefix and every tag. @param project an id, or SQL that is one. */
+/** SQL of a tsquery that matches every word as a prefix and every tag. @param project an id, or SQL of an id. */
 export const wordQuery = (
   sql: Queryable,
   { words = [], tags = [] }: { words?: string[] | undefined; tags?: string[] | undefined },
@@ -51,7 +52,7 @@ export const wordQuery = (
 
 const quoted = (lexeme: string): string => `'${lexeme.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 
-/** The tsquery a server of the version before would ask `document`; empty where it has no word. */
+/** The tsquery that the previous version runs on the column `document`; empty where the text has no word. */
 export const documentQuery = (search: string): string =>
   search
     .split(/[\s!-/:-@[-`{-~]+/)
@@ -60,21 +61,21 @@ export const documentQuery = (search: string): string =>
     .map((word) => `'${word}':*`)
     .join(' & ')
 
-/** Whether there are tasks whose words are still to be added. */
+/** Whether there are tasks without words. */
 export const hasTasksWithoutWords = async (sql: Queryable): Promise<boolean> => {
-  // Ordered, so that no plan reads the table to find out that there is none.
+  // Ordered, so that the plan reads the partial index, and not the table, when there is none.
   const rows = await sql`select id from tasks where words is null order by id limit 1`
   return rows.length > 0
 }
 
-/** Locks the first tasks without words by ascending id, those that are being written left out; answers their ids. */
+/** Locks the first tasks without words by ascending id, skips locked ones, and returns their ids. */
 export const lockTasksWithoutWords = async (tx: Tx, limit: number): Promise<string[]> => {
   const rows = await tx<{ id: string }[]>`
     select id from tasks where words is null order by id limit ${limit} for no key update skip locked`
   return rows.map(({ id }) => id)
 }
 
-/** Gives locked tasks the words of their text as it is. Nothing that is shown of them changes. */
+/** Sets the words of locked tasks from their present text. No field of the task changes. */
 export const updateTaskWords = async (tx: Tx, tasks: Task[]): Promise<void> => {
   if (tasks.length === 0) return
   const rows = tasks.map((task) => ({ id: task.id, ...wordColumns(task) }))

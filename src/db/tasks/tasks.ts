@@ -1,5 +1,5 @@
-// Tasks as rows, many at a time: one row is a list of one. Whoever writes a task takes `lockTasks` first and
-// reads people, shares and project after it (`selectHeldTasks`), or they may be stale.
+// Rows of tasks, many at a time: one row is a list of one. A write takes `lockTasks` first and reads members, shares and
+// project in a later statement (`selectLockedTasks`); read together with the lock they may be stale.
 import type { MemberRole } from '../../model/project.ts'
 import {
   insertedFields,
@@ -23,10 +23,10 @@ import {
 } from './task-columns.ts'
 import { wordColumns } from './task-words.ts'
 
-/** A task and what one person is to it. */
+/** A task and one user's access to it. */
 export interface TaskRow {
   task: Task
-  /** The version at which a writable field last changed: what If-Match is compared with. */
+  /** The version at which a writable field last changed; If-Match is compared with it. */
   contentVersion: number
   /** When its project was archived. */
   archivedAt: string | null
@@ -35,7 +35,7 @@ export interface TaskRow {
 }
 
 export interface LockedTaskRow extends TaskRow {
-  /** Everybody the task is shared with, by id. */
+  /** The users the task is shared with, by id. */
   sharees: string[]
 }
 
@@ -58,7 +58,7 @@ const toRow = ({ contentVersion, archivedAt, member, share, sharees, ...task }: 
   sharees,
 })
 
-/** The tasks that exist, in no order. Whether that person may read them is the caller's question. */
+/** The tasks that exist, in no order. The caller decides whether the user may read them. */
 export const selectTasks = async (sql: Queryable, userId: string, ids: string[]): Promise<TaskRow[]> => {
   const rows = await sql<Flat[]>`
     select ${taskColumns(sql)}, ${accessColumns(sql)}
@@ -67,7 +67,7 @@ export const selectTasks = async (sql: Queryable, userId: string, ids: string[])
   return rows.map(toRow)
 }
 
-/** The same for tasks that this transaction has locked, with those who hear of them. */
+/** The same for tasks that this transaction has locked, with the users who receive their entries by share. */
 export const selectLockedTasks = async (tx: Tx, userId: string, ids: string[]): Promise<LockedTaskRow[]> => {
   const rows = await tx<Flat[]>`
     select ${taskColumns(tx)}, ${accessColumns(tx)},
@@ -77,13 +77,13 @@ export const selectLockedTasks = async (tx: Tx, userId: string, ids: string[]): 
   return rows.map(toRow)
 }
 
-/** Locks those that exist, by ascending id. New comments, shares and subtasks of them do not wait for it. */
+/** Locks the tasks that exist, by ascending id. New comments, shares and subtasks of them do not wait for this lock. */
 export const lockTasks = async (tx: Tx, ids: string[]): Promise<void> => {
   await tx`
     select from tasks where id = any(${ids}::uuid[]) order by id for no key update`
 }
 
-/** Keeps a project from being archived, deleted or given other members while a task is made in it. */
+/** Prevents that a project is archived, deleted or gets other members while a task is created in it. */
 export const lockProjectForInsert = async (tx: Tx, projectId: string): Promise<void> => {
   await tx`
     select from projects where id = ${projectId} for key share`
@@ -97,7 +97,7 @@ export interface ProjectPlacement {
   lastRank: string | null
 }
 
-/** What a person is in a project, and where its next task goes. @param projectId null for that person's Inbox. */
+/** A user's role in a project, and the last rank of its tasks. @param projectId null for that user's Inbox. */
 export const selectProjectPlacement = async (
   sql: Queryable,
   userId: string,
@@ -112,7 +112,7 @@ export const selectProjectPlacement = async (
   return row ?? null
 }
 
-/** Which of these people can read the task: members of its project, and those it is shared with. */
+/** Which of these users can read the task: members of its project, and users it is shared with. */
 export const selectReaders = async (
   sql: Queryable,
   { projectId, taskId }: { projectId: string; taskId: string | null },
@@ -127,7 +127,7 @@ export const selectReaders = async (
 
 export type TaskInsert = Pick<Task, InsertedField>
 
-/** Inserts those whose id no task has; the others are missing from the result. */
+/** Inserts the tasks whose id is free; the others are absent from the result. */
 export const insertTasks = (tx: Tx, tasks: TaskInsert[]): Promise<Task[]> => {
   const rows = tasks.map((task) => ({ ...toColumns(insertedFields, task), ...wordColumns(task) }))
   return tx<Task[]>`
@@ -140,8 +140,8 @@ export const insertTasks = (tx: Tx, tasks: TaskInsert[]): Promise<Task[]> => {
 }
 
 /**
- * Whether a task had this id and was deleted. To be asked in a statement after the insert, which waits for a
- * deletion that is under way.
+ * Whether a task with this id was deleted. Call it after the insert, which waits for a concurrent deletion, in a
+ * statement of its own.
  */
 export const isTombstone = async (tx: Tx, id: string): Promise<boolean> => {
   const rows = await tx`select from task_tombstones where id = ${id}`
@@ -189,7 +189,7 @@ export const updateTasks = async (
     returning ${taskColumns(tx)}`
 }
 
-/** Deletes tasks that are locked, with everything that hangs on them; their ids stay taken. */
+/** Deletes locked tasks with the rows that reference them; a tombstone keeps each id taken. */
 export const deleteTasks = async (tx: Tx, ids: string[]): Promise<void> => {
   await tx`
     with gone as (

@@ -1,9 +1,9 @@
-// Accounts and projects whose text is not in NFC: rows of the version before. Read by ascending id, a page at a time,
-// because no index finds them.
+// Users and projects whose text is not in NFC: rows that an earlier version wrote. They are read by ascending id in
+// pages, because no index contains them.
 import type { Queryable, Tx } from '../client.ts'
 import type { User } from '../../model/user.ts'
 
-/** A row that was looked at. */
+/** A row that was checked. */
 export interface Examined {
   id: string
   isNormal: boolean
@@ -27,7 +27,7 @@ export const examineProjects = (sql: Queryable, after: string, limit: number): P
   order by id
   limit ${limit}`
 
-/** The same address and name in another form: a verified address stays verified. */
+/** Sets the normalised address and name. A verified address stays verified, because it is the same address. */
 export const updateUserText = async (
   tx: Tx,
   { id, email, name }: Pick<User, 'id' | 'email' | 'name'>,

@@ -1,12 +1,12 @@
-// Ranks: base-62 fractional keys compared by bytes. A key is an integer part, whose first digit says its length
-// (a..z: 2..27 digits, Z..A: the negative ones), and a fraction that never ends in 0, so that between two
-// different keys there is always another. New keys end in random digits: two people who put something into the
-// same place at once get different ones.
+// Ranks: base-62 fractional keys compared by bytes. A key is an integer part, whose first digit encodes its length
+// (a..z: 2..27 digits, Z..A: the negative ones), and a fraction that never ends in 0, so that a further key exists
+// between any two different keys. New keys end in random digits: two concurrent inserts into the same place get
+// different keys.
 
 const digits = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const randomDigits = 3
 
-/** A crowded place spreads over at most so many tasks. */
+/** The most tasks after the insertion point that get new ranks to make room. */
 export const maxFollowers = 600
 
 /**
@@ -34,22 +34,23 @@ export const ranksBetween = (before: string | null, after: string | null, count:
   return [...ranksBetween(before, middle, left), middle, ...ranksBetween(middle, after, count - 1 - left)]
 }
 
-/** Keys grow where people insert at one place again and again. From this length on their neighbours make room, */
+/** Repeated inserts at one place make keys longer. A key of this length or more gives its followers new ranks, */
 const longRank = 60
 
-/** until they are so short that it lasts. */
+/** until the keys are at most this long, so that the next inserts need no such step. */
 const shortRank = 24
 
 export interface Room {
   rank: string
-  /** New ranks of the first followers, which had to make room: none, but for equal or crowded ranks. */
+  /** New ranks of the first followers. Empty unless ranks are equal or too long. */
   pushed: string[]
 }
 
 /**
- * A key above `before` and below the first of its followers, whose ranks ascend but may be equal. Where there is no
- * room, followers move up: those that are equal to `before`, or ever more until keys are short again. Null if there
- * is no end to the equal ones.
+ * A key above `before` and below the first of its followers, whose ranks ascend but may be equal. Naively every insert
+ * would take a key between its neighbours: equal ranks leave no such key, and repeated inserts at one place make keys
+ * longer without end. So followers get new ranks where needed: first those equal to `before`, then twice as many in
+ * each round, until keys are short again. Null where all `followers` are equal and there are more (`isAll` false).
  */
 export const makeRoom = (before: string | null, followers: string[], isAll: boolean): Room | null => {
   const equal = followers.findIndex((rank) => before === null || rank > before)

@@ -1,5 +1,5 @@
-// Many tasks in one transaction, all or nothing: one patch for many (bulk), or many operations in order (batch).
-// Errors point into the request, at the id or the operation they belong to.
+// Many tasks in one transaction, all or nothing: one patch for many tasks (bulk), or many operations in order (batch).
+// Invariant: the pointer of an error names the id or the operation it belongs to.
 import { heavy, type Tx } from '../../db/client.ts'
 import { translate } from '../../db/errors.ts'
 import { lockTrees, selectSubtree } from '../../db/tasks/task-tree.ts'
@@ -33,7 +33,7 @@ export type Operation =
 /** Of more tasks than this a write is a heavy call of the database. */
 const manyTasks = 20
 
-/** The same patch for every task; answers them in the order of `ids`. */
+/** Applies one patch to every task; returns the tasks in the order of `ids`. */
 export const updateTasksInBulk = (
   deps: WriteDeps,
   request: WriteRequest<Task[]>,
@@ -73,7 +73,7 @@ export const updateTasksInBulk = (
     ids.length > manyTasks ? heavy : {},
   )
 
-/** Every operation in order, each seeing those before it; answers the tasks, null for a deletion. */
+/** Runs the operations in order, each seeing the effects of those before it; returns the tasks, null for a deletion. */
 export const runBatch = (
   deps: WriteDeps,
   request: WriteRequest<(Task | null)[]>,
@@ -111,7 +111,10 @@ const runOperation = (tx: Tx, actor: Actor, operation: Operation): Promise<Effec
   return changeTaskIn(tx, actor, id, (task) => patched(task, data), { ifMatch, mayReparent })
 }
 
-/** Takes every lock the operations will need in the one order, so that two batches never wait for each other. */
+/**
+ * Takes every lock the operations need before the first of them runs: trees, then tasks by ascending id. Locking as
+ * each operation runs would let two batches wait for each other (a deadlock that PostgreSQL ends after a second).
+ */
 const lockForOperations = async (tx: Tx, actor: Actor, operations: Operation[]): Promise<void> => {
   const known = operations.filter((operation) => operation.op !== 'create')
   const rows = await selectTasks(
@@ -139,13 +142,16 @@ const lockForOperations = async (tx: Tx, actor: Actor, operations: Operation[]):
   if (writable.size > 0) await lockTasks(tx, [...new Set([...writable.keys(), ...below])])
 }
 
-/** Runs one part of many; what is wrong with it is told under its pointer, with `within` before fields. */
+/**
+ * Runs one part of many. An AppError of it is thrown again with `pointer` before its own pointers, and `within` between
+ * the two: `/operations/3` + `/data` + `/title`.
+ */
 const withPointer = async <T>(pointer: string, within: string, part: () => T | Promise<T>): Promise<T> => {
   try {
     return await part()
   } catch (thrown) {
     const error = translate(thrown)
-    // Deadlocks and the like are for the whole transaction to try again.
+    // Deadlocks and lost connections are retried with the whole transaction.
     if (!(error instanceof AppError) || error.status >= 500) throw thrown
     const { errors = [], ...rest } = error.details
     const inside = errors.map((violation) => ({

@@ -1,22 +1,22 @@
-// What the log says of tasks. Members hear of a task in its project's scope, each person it is shared with in
-// their own: one entry to each.
+// Log entries about tasks. Members receive them in the project's scope, each person a task is shared with in their own
+// user scope: one entry for each scope.
 import { type Scope, isProjectScope, projectScope, userScope } from '../../model/scope.ts'
 import { type Entry, type EventType } from '../../model/event.ts'
 import type { Task } from '../../model/task.ts'
 import { changesBetween, changesFromEmpty } from './task-fields.ts'
 
-/** Everybody who hears of a task. */
+/** The scopes that receive entries about a task. */
 const scopesOf = (task: Task, sharees: string[]): Scope[] => [
   projectScope(task.projectId),
   ...sharees.map(userScope),
 ]
 
-const toAll = (scopes: Scope[], entry: Omit<Entry, 'scope'> & { type: EventType }): Entry[] =>
+const toScopes = (scopes: Scope[], entry: Omit<Entry, 'scope'> & { type: EventType }): Entry[] =>
   scopes.map((scope) => ({ scope, ...entry }))
 
-/** A new task is shared with nobody yet. */
+/** For the project alone: a new task has no shares yet. */
 export const taskCreated = (task: Task, actorId: string | null): Entry[] =>
-  toAll(scopesOf(task, []), {
+  toScopes(scopesOf(task, []), {
     type: 'task.created',
     id: task.id,
     version: task.version,
@@ -25,7 +25,7 @@ export const taskCreated = (task: Task, actorId: string | null): Entry[] =>
     changes: changesFromEmpty(task, 'to'),
   })
 
-/** Two states of a task with what changed between them: also a comment's or attachment's count. */
+/** The new state with the changes between the two, which may be those of a counter. */
 export const taskUpdated = (
   before: Task,
   after: Task,
@@ -33,7 +33,7 @@ export const taskUpdated = (
   actorId: string | null,
 ): Entry[] => {
   const changes = changesBetween(before, after)
-  return toAll(scopesOf(after, sharees), {
+  return toScopes(scopesOf(after, sharees), {
     type: 'task.updated',
     id: after.id,
     version: after.version,
@@ -44,9 +44,9 @@ export const taskUpdated = (
   })
 }
 
-/** A deletion carries the last version plus one. */
+/** The version of a deletion is the task's last version plus one. */
 export const taskDeleted = (task: Task, sharees: string[], actorId: string | null): Entry[] =>
-  toAll(scopesOf(task, sharees), {
+  toScopes(scopesOf(task, sharees), {
     type: 'task.deleted',
     id: task.id,
     version: task.version + 1,
@@ -54,7 +54,7 @@ export const taskDeleted = (task: Task, sharees: string[], actorId: string | nul
     changes: changesFromEmpty(task, 'from'),
   })
 
-/** Into another project: gone from the old scope, new in the other; for those it is shared with it changed. */
+/** A move to another project: deleted in the old scope, created in the new one, updated for people it is shared with. */
 export const taskMoved = (before: Task, after: Task, sharees: string[], actorId: string | null): Entry[] => [
   ...taskDeleted(before, [], actorId),
   ...taskCreated(after, actorId),
@@ -63,7 +63,7 @@ export const taskMoved = (before: Task, after: Task, sharees: string[], actorId:
   ),
 ]
 
-/** The project scope whose position an answer carries: the tasks' one project, or none. */
+/** The project scope whose cursor the response carries. Null where the entries belong to no or several projects. */
 export const cursorScopeOf = (entries: Entry[]): Scope | null => {
   const scopes = new Set(entries.map((entry) => entry.scope).filter(isProjectScope))
   const [only] = scopes

@@ -43,7 +43,7 @@ const requireTagLengths = (tags: readonly string[]): void => {
   }
 }
 
-/** What differs, by field. */
+/** The tracked fields that differ, by name. */
 export const changesBetween = (before: Task, after: Task): Changes =>
   Object.fromEntries(
     trackedFields
@@ -59,7 +59,7 @@ const isSame = (a: Task[keyof Task], b: Task[keyof Task]): boolean =>
   a === b ||
   (Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((tag, index) => tag === b[index]))
 
-/** The fields a task has beyond an empty one, coming into being (`to`) or going (`from`). */
+/** The tracked fields that are not empty, as changes of a creation (`to`) or a deletion (`from`). */
 export const changesFromEmpty = (task: Task, side: 'from' | 'to'): Changes =>
   Object.fromEntries(
     trackedFields

@@ -18,7 +18,7 @@ import { authorize } from '../actor.ts'
 import type { WriteDeps } from '../write.ts'
 import type { Actor } from '../../model/actor.ts'
 
-/** `search` is as people type it. */
+/** A filter with the search text as it was typed. */
 export type TaskSearch = Omit<TaskFilter, 'words' | 'document'> & { search?: string }
 
 const withoutKey = (row: ListedTask): Task => {
@@ -27,8 +27,8 @@ const withoutKey = (row: ListedTask): Task => {
 }
 
 /**
- * A page of tasks: of a project (404 if it may not be read), or of all the actor may read as member or by share,
- * archived projects left out. `search` is as people type it; 422 where it has no word.
+ * A page of tasks: of one project (404 if the actor may not read it), or of all projects that are not archived and all
+ * shares the actor may read. 422 where `search` has no word.
  */
 export const listTasks = (
   { db }: Pick<WriteDeps, 'db'>,

@@ -1,5 +1,5 @@
-// Moving a task within its project or into another. Both projects are locked first, so that trees and ranks stand
-// still; then the tasks that change, by ascending id.
+// Moving a task within its project or into another. Invariant: both projects are locked first, so that their trees and
+// ranks do not change; then the tasks that are written, by ascending id.
 import type { Tx } from '../../db/client.ts'
 import { selectAfter, selectBefore, selectPlace, type RankedTask } from '../../db/tasks/task-order.ts'
 import { deleteSharesWith } from '../../db/tasks/shares.ts'
@@ -27,8 +27,9 @@ import { write, type Effect, type WriteResult, type WriteRequest, type WriteDeps
 import type { Actor } from '../../model/actor.ts'
 
 /**
- * Puts the task before or after another, or last. Into another project it takes its subtasks along, loses its
- * parent, an assignee who cannot read it there, and single shares with members there. 422 for a project or neighbour that is not usable.
+ * Puts the task before or after another, or last. A move to another project includes its subtasks and removes its
+ * parent, an assignee who cannot read it there, and single shares with members there. 422 for a project or neighbour
+ * that the actor cannot use.
  */
 export const moveTask = (
   deps: WriteDeps,
@@ -102,7 +103,7 @@ const requireDestination = async (tx: Tx, actor: Actor, projectId: string): Prom
   requireNotArchived(placement)
 }
 
-/** The task that will be right before the moved one; null where that will be the first. */
+/** The task directly before the target position; null where the target is the first position. */
 const findPrevious = async (
   tx: Tx,
   projectId: string,
@@ -133,7 +134,7 @@ const roomFor = (previous: RankedTask | null, followers: RankedTask[]) => {
   return room
 }
 
-/** Ends the shares of the moved tasks with members of the project they go to: these read them as members. */
+/** Deletes shares of the moved tasks with members of the destination, who read them as members. Returns the shares. */
 const removeSharesWithMembers = async (
   tx: Tx,
   destination: string,
@@ -146,7 +147,7 @@ const removeSharesWithMembers = async (
   return members.length === 0 ? [] : deleteSharesWith(tx, moving, members)
 }
 
-/** Who of the moved tasks' assignees belongs to the project they go to. */
+/** The assignees of the moved tasks who are members of the destination. */
 const readersAmong = async (
   tx: Tx,
   destination: string,

@@ -1,5 +1,5 @@
-// Creating, changing and deleting tasks inside a transaction: what every write to tasks is composed of. Each step
-// locks first, then reads who may, then writes; projects are locked before tasks, tasks by ascending id.
+// Creating, changing and deleting tasks inside a transaction: the steps of every write to tasks. Each step locks first,
+// then reads the access, then writes; projects are locked before tasks, tasks by ascending id.
 import type { Tx } from '../../db/client.ts'
 import { lockTrees, selectPlacement, selectSubtree } from '../../db/tasks/task-tree.ts'
 import {
@@ -34,8 +34,9 @@ import type { Actor } from '../../model/actor.ts'
 export const unusableReference = (pointer: string) =>
   invalid({ pointer, detail: 'is not something you can use here' })
 
-/** The project that was locked is not the task's any more. */
-export const movedConcurrently = () => new AppError('conflict', 'The task was moved meanwhile; try again')
+/** 409: the task left the locked project after it was read. */
+export const movedConcurrently = () =>
+  new AppError('conflict', 'The task was moved by another request; try again')
 
 /** 422 for a project, parent or assignee the task cannot have; 409 `id_taken`, `project_archived`; 403. */
 export const createTaskIn = async (tx: Tx, actor: Actor, input: NewTask): Promise<Effect<Task>> => {
@@ -61,13 +62,16 @@ export const createTaskIn = async (tx: Tx, actor: Actor, input: NewTask): Promis
   }
 }
 
-/** The project a task is made in, as it is once it can change no more. Nobody can change their Inbox. */
+/**
+ * The project of a new task, read under its lock. @param projectId null for the actor's Inbox, which is not locked: it
+ * cannot be archived, deleted or shared.
+ */
 const lockAndReadProject = async (
   tx: Tx,
   actor: Actor,
   projectId: string | null,
 ): Promise<ProjectPlacement | null> => {
-  // Sent together, run one after the other: the second has its snapshot after the lock is locked.
+  // Sent together and run in order: the second statement takes its snapshot after the lock is acquired.
   const [, placement] = await Promise.all([
     projectId === null ? undefined : lockProjectForInsert(tx, projectId),
     selectProjectPlacement(tx, actor.userId, projectId),
@@ -75,13 +79,13 @@ const lockAndReadProject = async (
   return placement
 }
 
-/** Locks tasks and reads them as they then are, by id. Those that do not exist are missing. */
+/** Locks tasks and reads them under the locks, by id. Tasks that do not exist are absent. */
 export const lockAndReadTasks = async (
   tx: Tx,
   actor: Actor,
   ids: string[],
 ): Promise<Map<string, LockedTaskRow>> => {
-  // Sent together, run one after the other: the second has its snapshot after the locks are locked.
+  // Sent together and run in order: the second statement takes its snapshot after the locks are acquired.
   const [, rows] = await Promise.all([lockTasks(tx, ids), selectLockedTasks(tx, actor.userId, ids)])
   return new Map(rows.map((row) => [row.task.id, row]))
 }
@@ -97,7 +101,7 @@ export const authorizeLockedTask = (
   return locked!
 }
 
-/** From the task as it is to its writable fields as they shall be. Pure: it may be asked twice. */
+/** From the current task to its new writable fields. Pure: it is called before and after the lock. */
 export type Edit = (task: Task) => TaskFields
 
 export interface EditedTask {
@@ -106,8 +110,8 @@ export interface EditedTask {
 }
 
 /**
- * Locks a task and works out an edit. `mayReparent`: the edit may give it another parent, so that its tree is
- * locked before it where it does.
+ * Locks a task, applies an edit and writes it. `mayReparent`: the edit may change the parent; where it does, the tree is
+ * locked before the task.
  */
 export const changeTaskIn = async (
   tx: Tx,
@@ -132,8 +136,8 @@ export const changeTaskIn = async (
 }
 
 /**
- * Locks the projects of those tasks whose parent the edit changes, and answers them. Only where the actor may
- * write: nobody holds up what is not theirs.
+ * Locks the projects of the tasks whose parent the edit changes, and returns their ids. Only where the actor may move
+ * the task: a caller without rights must not delay others by locks.
  */
 export const lockTreesFor = async (tx: Tx, actor: Actor, ids: string[], edit: Edit): Promise<string[]> => {
   const seen = await selectTasks(tx, actor.userId, ids)
@@ -145,7 +149,7 @@ export const lockTreesFor = async (tx: Tx, actor: Actor, ids: string[], edit: Ed
   return projectIds
 }
 
-/** 403 where a new parent is not the actor's to choose, 422 for a parent or assignee the task cannot have. */
+/** 403 for a field whose change takes a right the actor lacks, 422 for a parent or assignee the task cannot have. */
 export const requireAllowedFields = async (
   tx: Tx,
   actor: Actor,
@@ -184,10 +188,10 @@ const requireReader = async (
 ): Promise<void> => {
   const readers = await selectReaders(tx, place, [assigneeId])
   if (readers.length === 0)
-    throw invalid({ pointer: '/assigneeId', detail: 'must be somebody who can read the task' })
+    throw invalid({ pointer: '/assigneeId', detail: 'must be a user who can read the task' })
 }
 
-/** Writes those that differ, and answers all as they are now, in order. */
+/** Writes the tasks whose fields differ, and returns the current state of all, in order. */
 export const saveTasks = (tx: Tx, actor: Actor, edited: EditedTask[]): Promise<Saved> =>
   saveTasksAs(tx, actor.userId, edited)
 
@@ -209,7 +213,7 @@ export const saveTasksAs = async (tx: Tx, actorId: string | null, edited: Edited
 const hasNewText = ({ before: { task }, fields }: EditedTask): boolean =>
   changedFields(task, fields).some((name) => searchedFields.some((searched) => searched === name))
 
-/** Deletes a task with its subtasks, an entry each: nothing is gone before what is below it. */
+/** Deletes a task with its subtasks, one entry each, subtasks before their parents. */
 export const deleteTaskIn = async (
   tx: Tx,
   actor: Actor,

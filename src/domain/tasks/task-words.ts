@@ -1,5 +1,5 @@
-// Bringing tasks of the version before along: text into its one form, and the words that searches read. Invariant: a
-// change that members can see is an entry of the same transaction; adding words alone is not, it bumps no version.
+// Backfill of tasks that the previous version wrote: normalised text, and the words that searches read. Invariant: a
+// change that members can see is an entry of the same transaction; adding words alone appends none and keeps the version.
 import type { Tx } from '../../db/client.ts'
 import { lockTasksWithoutWords, updateTaskWords } from '../../db/tasks/task-words.ts'
 import { selectLockedTasks } from '../../db/tasks/tasks.ts'
@@ -9,21 +9,21 @@ import { changedFields, patched } from './task-fields.ts'
 import type { SystemChange } from '../write.ts'
 
 export interface BackfilledTasks {
-  /** Tasks that have their words now. */
+  /** Tasks that got their words. */
   tasks: number
   /** Of those, tasks whose text changed: normalised or with tags merged. */
   changed: number
-  /** Tags that were equal to another one of their task. */
+  /** Tags that were removed because another tag of their task is equal. */
   mergedTags: number
 }
 
-/** Of no person: every task is read, nothing is permitted by it. */
-const nobody = '00000000-0000-0000-0000-000000000000'
+/** No user has this id: tasks are read without any access. */
+const noUserId = '00000000-0000-0000-0000-000000000000'
 
-/** The next tasks, at most `limit`, those that are being written left out. */
+/** Backfills the next tasks, at most `limit`, and skips tasks that another transaction has locked. */
 export const backfillTaskWords = async (tx: Tx, limit: number): Promise<SystemChange<BackfilledTasks>> => {
   const ids = await lockTasksWithoutWords(tx, limit)
-  const locked = await selectLockedTasks(tx, nobody, ids)
+  const locked = await selectLockedTasks(tx, noUserId, ids)
   const edited = locked.map((before): EditedTask => ({ before, fields: patched(before.task, {}) }))
   const changed = edited.filter(({ before, fields }) => changedFields(before.task, fields).length > 0)
   const same = locked.filter((row) => !changed.some(({ before }) => before === row))

@@ -1,4 +1,4 @@
-// Tasks one at a time: reading, creating, changing, tagging and deleting them.
+// Single tasks: read, create, change, tag and delete.
 import { selectTasks } from '../../db/tasks/tasks.ts'
 import { invalid, notFound } from '../../errors.ts'
 import type { NewTask, Task, TaskPatch, TaskReplacement } from '../../model/task.ts'
@@ -10,7 +10,7 @@ import type { SeenVersions } from '../version.ts'
 import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
 import type { Actor } from '../../model/actor.ts'
 
-/** 404 for what the actor may not read. */
+/** 404 for a task the actor may not read. */
 export const getTask = async ({ db }: Pick<WriteDeps, 'db'>, actor: Actor, id: string): Promise<Task> => {
   const [row] = await db.of(actor.userId).read((sql) => selectTasks(sql, actor.userId, [id]))
   authorize(actor, row ?? null, 'read')
@@ -23,7 +23,7 @@ export const createTask = (
   input: NewTask,
 ): Promise<WriteResult<Task>> => write(deps, request, (tx) => createTaskIn(tx, request.actor, input))
 
-/** A merge patch. @param ifMatch the versions the caller saw: 412 when a writable field changed after it. */
+/** A merge patch. @param ifMatch the versions the caller has seen: 412 when a writable field changed after them. */
 export const updateTask = (
   deps: WriteDeps,
   request: WriteRequest<Task>,
@@ -52,7 +52,7 @@ export const replaceTask = (
   )
 }
 
-/** 422 where the task would have too many. */
+/** Adds tags. 422 where the task would have more than 20. */
 export const addTags = (
   deps: WriteDeps,
   request: WriteRequest<Task>,
@@ -74,7 +74,7 @@ export const addTags = (
     ),
   )
 
-/** Removes the tag that is equal by its folding. 404 where the task does not have it. */
+/** Removes the tag with the same folding. 404 where the task has none. */
 export const removeTag = (
   deps: WriteDeps,
   request: WriteRequest<Task>,
@@ -96,7 +96,7 @@ export const removeTag = (
     ),
   )
 
-/** With its subtasks. */
+/** Deletes a task with its subtasks. */
 export const deleteTask = (
   deps: WriteDeps,
   request: WriteRequest<null>,
