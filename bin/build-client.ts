@@ -16,9 +16,11 @@ const entryFiles = entries.map(([, file]) => join(home, file))
 
 /** Types of the client that programs name, besides those of its model. */
 const named = {
-  'connection/connection': 'ConnectionState',
+  'connection/connection': 'ConnectionState, ConnectionStatus',
   'connection/frames': 'Event',
   'connection/presence': 'Presence',
+  'connection/transport': 'Subscribed',
+  'events/event-feed': 'EventFeed, FeedListener, Gap',
   'http/pages': 'List, Page',
   'http/problem': 'ErrorCode, Problem',
   'http/rest': 'TaskQuery',
@@ -130,13 +132,15 @@ const writePackage = async (): Promise<void> => {
       },
     ]),
   )
+  // The scripts work in a checkout only.
+  const { scripts: _scripts, ...published } = sourcePackage
   const made = {
-    ...sourcePackage,
+    ...published,
     version: rootPackage.version,
     exports,
   }
   await Bun.write(join(out, 'package.json'), `${JSON.stringify(made, null, 2)}\n`)
-  await cp(join(home, 'README.md'), join(out, 'README.md'))
+  for (const name of ['README.md', 'api.md']) await cp(join(home, name), join(out, name))
   await cp(join(root, 'LICENSE'), join(out, 'LICENSE'))
 }
 

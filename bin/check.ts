@@ -1,5 +1,5 @@
-// The checks before a commit besides the tests: format, lint, types, and that sql/schema.sql equals the result of the
-// migrations (`--write-schema` rewrites it). Arguments select steps by name, without any all run. Every selected step
+// The checks before a commit besides the tests: format, lint, types, that sql/schema.sql equals the result of the
+// migrations (`--write-schema` rewrites it), and that packages/client/api.md is the client's public API. Arguments select steps by name, without any all run. Every selected step
 // runs; the exit code is 1 when one of them failed and 2 for a name that is none.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -37,6 +37,7 @@ const steps: [string, () => Promise<boolean>][] = [
   ['lint', () => run(['node_modules/oxlint/bin/oxlint', '--type-aware'])],
   ['types', () => run(['node_modules/typescript/bin/tsc', '--noEmit'])],
   ['schema', schemaIsCurrent],
+  ['client-api', () => run(['bin/client-api.ts'])],
 ]
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))

@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { describeApi } from '../../bin/client-api.ts'
 import { startWorld, testPassword, type World } from '../support/world.ts'
 
 const root = join(import.meta.dir, '..', '..')
@@ -139,6 +140,13 @@ test('its types are those of the schemas', async () => {
   }
   expect(await faultsOf([path], options)).toEqual([])
 }, 60_000)
+
+test('its public API is what api.md says: a change of it is a change of that file', async () => {
+  const recorded = readFileSync(join(root, 'packages', 'client', 'api.md'), 'utf8')
+  expect(await describeApi(join(installed, 'types'))).toBe(recorded)
+  expect(recorded).toContain('export declare const createClient: (options: ClientOptions) => Client')
+  expect(recorded).not.toMatch(/#private|private readonly|HttpClient/)
+})
 
 test('it depends on nothing', async () => {
   const { dependencies, peerDependencies } = await Bun.file(join(installed, 'package.json')).json()

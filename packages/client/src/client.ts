@@ -1,6 +1,6 @@
 // Tasktide's client: REST and live data in one object, for browsers, Bun and Node. One connection, one session and
 // one queue of unsent writes are shared by everything it gives out; `close` ends them.
-import { Connection } from './connection/connection.ts'
+import { Connection, type ConnectionStatus } from './connection/connection.ts'
 import type { Fetch } from './http/request.ts'
 import { HttpClient } from './http/http-client.ts'
 import { PersistedViews, type ViewStorage } from './views/persisted-views.ts'
@@ -59,7 +59,7 @@ export interface Client extends Rest, Disposable {
    */
   events(listener: FeedListener): EventFeed
   /** For what is live: `connecting` before there is a line, `waiting` between two, `stopped` until `reconnect`. */
-  readonly connection: Pick<Connection, 'state' | 'kind' | 'stopped' | 'onChange'>
+  readonly connection: ConnectionStatus
   /** Writes that are not settled. */
   readonly outbox: Pick<Outbox, 'pending' | 'onChange'>
   readonly session: Pick<

@@ -32,6 +32,20 @@ export interface Retry {
   inMs: number
 }
 
+/** What programs see of a connection. */
+export interface ConnectionStatus {
+  /** `idle` while nothing is followed, `waiting` between two attempts, `stopped` until `client.reconnect()`. */
+  readonly state: ConnectionState
+  /** Which transport is used. */
+  readonly kind: 'socket' | 'poll'
+  /** Why it stopped, or null. */
+  readonly stopped: StoppedError | null
+  /** While `waiting`: why, and for how long. */
+  readonly retry: Retry | null
+  /** Calls the listener after each change of `state`; returns how to end that. */
+  onChange(listener: () => void): () => void
+}
+
 interface ConnectionDeps {
   /** A new line, of this kind if there is one. After `pollForMs` polls make room for trying a socket. */
   createTransport(kind: 'socket' | 'poll', owner: TransportOwner, pollForMs: number): Transport
@@ -42,7 +56,7 @@ interface ConnectionDeps {
 /** Sockets that never open, one after another, before polling is tried. */
 const maxUnopenedSockets = 2
 
-export class Connection implements TransportOwner, Disposable {
+export class Connection implements ConnectionStatus, TransportOwner, Disposable {
   #state: ConnectionState = 'idle'
   #transport: Transport | null = null
   #run: AbortController | null = null

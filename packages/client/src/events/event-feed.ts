@@ -1,7 +1,7 @@
 // The events of scopes as they are in the log, without any state: for programs that forward, record or show them.
 // Invariant: each event of a followed scope is delivered once and in order. A feed has a connection of its own, so that
 // it may follow what views of the same client show.
-import type { Connection } from '../connection/connection.ts'
+import type { Connection, ConnectionStatus } from '../connection/connection.ts'
 import type { Event } from '../connection/frames.ts'
 import type { Subscribed } from '../connection/transport.ts'
 import type { StoppedError } from '../errors.ts'
@@ -39,7 +39,7 @@ export class EventFeed implements Disposable {
   ) {}
 
   /** The socket of this feed; it opens with the first scope and closes with the last. */
-  get connection(): Pick<Connection, 'state' | 'retry' | 'stopped' | 'onChange'> {
+  get connection(): ConnectionStatus {
     return this.ownConnection
   }
 
