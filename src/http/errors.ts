@@ -1,12 +1,12 @@
-// Whatever a request threw becomes one problem+json (RFC 9457) here. Total: it never throws itself, never
-// echoes what was submitted, and tells nothing of what is not an AppError.
+// Translates any value thrown during a request to problem+json (RFC 9457). It never throws, never contains submitted
+// values, and gives no detail of an error that is not an AppError.
 import { NotFoundError, ParseError, ValidationError } from 'elysia'
 import { AppError, codes, messageOf, isUnavailable } from '../errors.ts'
 import { codeOfError } from '../start/failure.ts'
 import type { Log } from '../log.ts'
 import { contextOf, pathOf } from './request-context.ts'
 
-/** The AppError behind anything a hook or handler threw. */
+/** The AppError for any value that a hook or handler threw. */
 export const toAppError = (error: unknown): AppError => {
   if (error instanceof AppError) return error
   if (error instanceof ParseError)
@@ -25,11 +25,11 @@ export const toAppError = (error: unknown): AppError => {
 const fromValidation = (error: ValidationError): AppError =>
   error.type === 'response'
     ? new AppError('internal', undefined, {
-        cause: new Error(`the answer breaks its schema at ${pathsOf(error)}`),
+        cause: new Error(`the response violates its schema at ${pathsOf(error)}`),
       })
     : new AppError('validation_failed')
 
-/** Where, not what: Elysia's own message quotes the whole answer, addresses and tokens in it. */
+/** Paths without values: Elysia's own message quotes the whole response, with addresses and tokens. */
 const pathsOf = (error: ValidationError): string =>
   error.all
     .slice(0, 5)
@@ -37,19 +37,19 @@ const pathsOf = (error: ValidationError): string =>
     .join(', ')
 
 /**
- * The answer for an error; 5xx are logged with their cause, which the answer never shows. A 503 without a cause is a
- * refusal: a warning without a stack, once a minute for each sentence.
+ * The problem answer for an error. A 5xx is logged with its cause, which the answer does not contain. A 503 without a
+ * cause is an overload: a warning without a stack, once a minute for each message.
  */
 export const problem = (thrown: unknown, request: Request, log: Log): Response => {
   const error = toAppError(thrown)
   const { id } = contextOf(request)
   if (isUnavailable(error) && error.cause === undefined) {
-    // A refusal for want of room or time, not a failure: who sends too much must not fill the log.
+    // Overload, not a failure: a client that sends too much must not fill the log.
     const fields = { requestId: id, code: error.code, oncePerMinute: `503 ${error.message}` }
     log.warn(fields, error.message)
   } else if (error.status >= 500) {
     const fields = { err: error, requestId: id, code: error.code }
-    // While a part is away every request fails for the same reason.
+    // While a dependency is unavailable every request fails for the same reason.
     const limit = isUnavailable(error) ? { oncePerMinute: `503 ${codeOfError(error.cause)}` } : {}
     log.error({ ...fields, ...limit }, messageOf(error.cause ?? error))
   }

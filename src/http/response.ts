@@ -1,10 +1,18 @@
-// Answers as they are sent: built once as text, so that what is stored for repeats is what was said.
+// Builds answers. JSON is serialised once: the text that is sent is the text that is stored under an Idempotency-Key.
 import type { WriteResult, WriteRequest } from '../domain/write.ts'
 import { fingerprintOf, longTextsIn } from './body/fingerprint.ts'
 import { contextOf, idempotencyKeyOf, pathOf, tagsIn } from './request-context.ts'
 import type { Actor } from '../model/actor.ts'
 import { lowerCaseIds } from '../model/scalar.ts'
 import type { StoredResponse } from '../model/stored-response.ts'
+
+/** An answer before it is sent. A `StoredResponse` is one whose body is text. */
+export interface Answer {
+  status: number
+  headers: Record<string, string>
+  /** Text, a file (which Bun reads as it sends), or a stream. */
+  body: string | Blob | ReadableStream<Uint8Array> | null
+}
 
 const jsonType = { 'Content-Type': 'application/json; charset=utf-8' }
 
@@ -14,7 +22,7 @@ const revalidate = { 'Cache-Control': 'private, no-cache' }
 export const ok = (value: unknown, headers: Record<string, string> = {}): StoredResponse =>
   jsonText(JSON.stringify(value), headers)
 
-/** `ok` for what is JSON already. */
+/** 200 with a body that is JSON text already. */
 export const jsonText = (body: string, headers: Record<string, string> = {}): StoredResponse => ({
   status: 200,
   headers: { ...jsonType, ...revalidate, ...headers },
@@ -32,31 +40,38 @@ export const created = (
 
 export const noContent = (): StoredResponse => ({ status: 204, headers: revalidate, body: null })
 
-/** The strong tag of a versioned thing. */
+/** 200 with a file of the server itself. @param path as an import with `{ type: 'file' }` gives it. */
+export const file = (path: string, headers: Record<string, string>): Answer => ({
+  status: 200,
+  headers,
+  body: Bun.file(path),
+})
+
+/** The strong tag of a versioned resource. */
 export const etag = (version: number, more = ''): { ETag: string } => ({
   ETag: `"${version}${more && `.${more}`}"`,
 })
 
-/** A list's tag: of its text. */
-export const bodyTag = (reply: StoredResponse): StoredResponse => ({
-  ...reply,
-  headers: { ...reply.headers, ETag: `W/"${Bun.hash(reply.body ?? '').toString(36)}"` },
+/** Adds a weak tag made of the text, for answers without a version, such as lists. */
+export const bodyTag = (response: StoredResponse): StoredResponse => ({
+  ...response,
+  headers: { ...response.headers, ETag: `W/"${Bun.hash(response.body ?? '').toString(36)}"` },
 })
 
 /** @param request where given, `If-None-Match` turns a 200 with the same tag into 304. */
-export const respond = ({ status, headers, body }: StoredResponse, request?: Request): Response => {
+export const respond = ({ status, headers, body }: Answer, request?: Request): Response => {
   const tag = headers['ETag']
   const known = tag && request?.headers.get('if-none-match')
-  if (known && status === 200 && isHeld(known, tag)) {
+  if (known && status === 200 && matches(known, tag)) {
     const { 'Content-Type': _, ...kept } = headers
     return new Response(null, { status: 304, headers: kept })
   }
   return new Response(body, { status, headers })
 }
 
-const isHeld = (header: string, tag: string): boolean => {
+const matches = (header: string, tag: string): boolean => {
   const [own] = tagsIn(tag)
-  return tagsIn(header).some((held) => held === '*' || held === own)
+  return tagsIn(header).some((one) => one === '*' || one === own)
 }
 
 /**

@@ -1,11 +1,12 @@
-// The interactive page of the API at /api/docs. Everything it needs comes from here: Swagger UI out of the
-// dependency, one script of our own, nothing inline, nothing from the internet.
+// The interactive page of the API at /api/docs. The server serves everything it loads: Swagger UI from the dependency
+// and one start script; nothing is inline and nothing comes from another host.
 import { Elysia } from 'elysia'
 import bundlePath from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
 import stylePath from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
+import { file, respond } from '../response.ts'
 import { undocumented } from '../route.ts'
 
-// Swagger UI's own style sheet holds its icons as data: URLs.
+// `data:` because the style sheet of Swagger UI embeds its icons.
 const policy =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -40,18 +41,13 @@ const start = `SwaggerUIBundle({
 
 export const docsRoutes = () =>
   new Elysia({ prefix: '/api/docs', detail: undocumented({ access: 'public' }) })
-    .get('', () => answer(page, 'text/html'))
-    .get('/start.js', () => answer(start, 'text/javascript'))
-    .get('/swagger-ui.js', async () => answer(await textOf(bundlePath), 'text/javascript'))
-    .get('/swagger-ui.css', async () => answer(await textOf(stylePath), 'text/css'))
+    .get('', () => respond({ status: 200, headers: headersOf('text/html'), body: page }))
+    .get('/start.js', () => respond({ status: 200, headers: headersOf('text/javascript'), body: start }))
+    .get('/swagger-ui.js', () => respond(file(bundlePath, headersOf('text/javascript'))))
+    .get('/swagger-ui.css', () => respond(file(stylePath, headersOf('text/css'))))
 
-const textOf = (path: string): Promise<string> => Bun.file(path).text()
-
-const answer = (content: string, type: string): Response =>
-  new Response(content, {
-    headers: {
-      'Content-Type': `${type}; charset=utf-8`,
-      'Content-Security-Policy': policy,
-      'Cache-Control': 'no-cache',
-    },
-  })
+const headersOf = (type: string): Record<string, string> => ({
+  'Content-Type': `${type}; charset=utf-8`,
+  'Content-Security-Policy': policy,
+  'Cache-Control': 'no-cache',
+})
