@@ -80,15 +80,15 @@ test('a line that is limited is written once a minute for its key, by all childr
 test('a refusal for want of room or time is one warning a minute without a stack, a failure an error', async () => {
   const script = `
     import { AppError, overloaded, unavailable } from './src/errors.ts'
-    import { problem } from './src/http/errors.ts'
+    import { problemAnswer } from './src/http/errors.ts'
     import { createLog } from './src/log.ts'
     const log = createLog('test', 'info')
     const request = new Request('http://localhost/api/tasks')
     for (let n = 0; n < 100; n += 1) {
-      problem(overloaded('A body did not arrive in time'), request, log)
-      problem(new AppError('rate_limited'), request, log)
+      problemAnswer(overloaded('A body did not arrive in time'), request, log)
+      problemAnswer(new AppError('rate_limited'), request, log)
     }
-    problem(unavailable(new Error('no answer')), request, log)`
+    problemAnswer(unavailable(new Error('no answer')), request, log)`
   const child = Bun.spawn([process.execPath, '-e', script], {
     cwd: new URL('..', import.meta.url).pathname,
     stdout: 'pipe',

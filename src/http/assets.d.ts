@@ -1,5 +1,5 @@
-// Files of dependencies that are served as they are: imported with { type: 'file' } they are their path, also
-// inside a compiled executable.
+// Files of dependencies that are served unchanged: an import with { type: 'file' } is the path of the file, also inside
+// a compiled executable.
 declare module 'swagger-ui-dist/*' {
   const path: string
   export default path

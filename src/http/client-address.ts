@@ -1,12 +1,12 @@
-// The address a request came from, as limits, sessions and logs count it: one spelling for each address, no port.
+// The client address of a request, as limits, sessions and logs use it: one spelling for each address, without a port.
 import { isIP } from 'node:net'
 
-/** Far longer than any list a chain of proxies makes; what is beyond is not read. */
+/** More entries than any chain of proxies adds; further entries are not read. */
 const maxEntries = 32
 
 /**
- * The peer, or what the given number of trusted proxies says of it. An entry that is no address, such as `unknown`,
- * says nothing: then the peer's own address counts.
+ * The peer's address, or the entry of the outermost trusted proxy. An entry that is no address, such as `unknown`, is
+ * ignored: then the peer's address counts.
  * @param forwardedFor the X-Forwarded-For header: the client first, then each proxy that passed the request on.
  */
 export const clientAddress = (forwardedFor: string | null, peer: string, trustedProxies: number): string => {
@@ -25,7 +25,7 @@ const trustedEntry = (forwardedFor: string, trustedProxies: number): string => {
   return forwardedFor.slice(forwardedFor.lastIndexOf(',', end - 1) + 1, end).trim()
 }
 
-/** An address without port and brackets, IPv4 in IPv6 as IPv4; null for what is none. */
+/** An address without port and brackets, IPv4 in IPv6 as IPv4; null for text that is no address. */
 const parseAddress = (text: string): string | null => {
   const bare = /^\[([^\]]+)\](?::\d{1,5})?$/.exec(text)?.[1] ?? /^([\d.]+):\d{1,5}$/.exec(text)?.[1] ?? text
   const version = isIP(bare)

@@ -1,12 +1,12 @@
-// The refresh token's cookie: for browsers that should not hold it in JavaScript. Whoever lets it speak for a
-// person demands an allowed Origin, because browsers send cookies with requests that others caused.
+// The cookie of the refresh token, for browsers that keep it out of JavaScript. Reading it requires an allowed Origin,
+// because browsers also send cookies with requests that other sites cause.
 import { sessionSeconds } from '../db/users/sessions.ts'
 import { isAllowedOrigin, isPlainPrivateHttp, type OriginConfig } from '../auth/origin.ts'
 import { AppError } from '../errors.ts'
 
 const name = 'tide_refresh'
 
-/** The Set-Cookie value that keeps a refresh token; null removes it. */
+/** The Set-Cookie value that stores a refresh token; null removes it. */
 export const refreshCookie = (token: string | null, request: Request, config: OriginConfig): string =>
   [
     `${name}=${token ?? ''}`,
@@ -17,7 +17,7 @@ export const refreshCookie = (token: string | null, request: Request, config: Or
     'SameSite=Strict',
   ].join('; ')
 
-/** The refresh token of the request's cookie, null for none. 403 `origin_refused` when another site may have sent it. */
+/** The refresh token of the request's cookie, null for none. 403 `origin_refused` where another site may have caused the request. */
 export const refreshTokenOfCookie = (request: Request, config: OriginConfig): string | null => {
   const token = new Bun.CookieMap(request.headers.get('cookie') ?? '').get(name)
   if (!token) return null

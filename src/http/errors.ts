@@ -40,7 +40,7 @@ const pathsOf = (error: ValidationError): string =>
  * The problem answer for an error. A 5xx is logged with its cause, which the answer does not contain. A 503 without a
  * cause is an overload: a warning without a stack, once a minute for each message.
  */
-export const problem = (thrown: unknown, request: Request, log: Log): Response => {
+export const problemAnswer = (thrown: unknown, request: Request, log: Log): Response => {
   const error = toAppError(thrown)
   const { id } = contextOf(request)
   if (isUnavailable(error) && error.cause === undefined) {

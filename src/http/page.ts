@@ -1,5 +1,5 @@
-// Pages of lists at the HTTP edge. A cursor is the sort key of the last item, signed together with the path,
-// filters and sort it was made for, so that it fits no other query and cannot be made up.
+// Pages of lists. A cursor is the sort key of the last item, signed together with the path, filters and sort of its
+// query, so that it is valid for no other query and cannot be forged.
 import { Type, type TSchema } from '@sinclair/typebox'
 import type { Config } from '../config.ts'
 import type { JwtKey } from '../settings/jwt-secrets.ts'
@@ -10,7 +10,7 @@ import { Cursor, Whole } from './query.ts'
 import { pathOf, searchOf } from './request-context.ts'
 import { lowerCaseIds } from '../model/scalar.ts'
 
-/** The query parameters every list takes, besides its own. */
+/** The query parameters of every list, besides its own. */
 export const pageParameters = {
   limit: Type.Optional(Whole({ minimum: 1, maximum: 100, default: 20 })),
   cursor: Type.Optional(Cursor({ maxLength: 8192, description: '`nextCursor` of the page before' })),
@@ -23,10 +23,10 @@ export const pageParameters = {
   ),
 }
 
-/** The query of a list that takes nothing else. */
+/** The query of a list without filters. */
 export const pageQuery = Type.Object(pageParameters, { additionalProperties: false })
 
-/** A validated query: text, or lists of text where a name was repeated. */
+/** A validated query: text, or a list of text where a name was repeated. */
 export type Query = Readonly<Record<string, string | string[] | undefined>>
 
 /** The answer of a list. */
@@ -41,9 +41,9 @@ export const pageOf = <T extends TSchema>(item: T) =>
 
 export interface Pager {
   /**
-   * Answers a list request with what `read` finds in the slice it asks for: `{items, nextCursor}`, of numbered pages
-   * also `page, total, totalPages`, then what else was read; `Link` and `ETag`. 400 `bad_cursor`, 422 for a page
-   * that is too deep.
+   * Answers a list request with the items that `read` returns for a slice: `{items, nextCursor}`, for numbered pages
+   * also `page, total, totalPages`, then further members of `read`; with `Link` and `ETag`. 400 `bad_cursor`, 422 for
+   * a page that is too deep.
    */
   answer(request: Request, query: Query, read: (slice: Slice) => Promise<Listed<unknown>>): Promise<Response>
 }
@@ -65,12 +65,12 @@ export const openPager = ({ jwtKeys }: Pick<Config, 'jwtKeys'>): Pager => {
   const unseal = (binding: string, cursor: string): SortKey => {
     const [payload = '', mac = ''] = cursor.split('.', 2)
     const given = Buffer.from(mac, 'base64url')
-    const isOurs = keys.some((key) => {
+    const isSigned = keys.some((key) => {
       const expected = Buffer.from(sign(key, binding, payload), 'base64url')
       return given.length === expected.length && crypto.timingSafeEqual(given, expected)
     })
-    if (!isOurs) throw new AppError('bad_cursor')
-    const key: SortKey = JSON.parse(Buffer.from(payload, 'base64url').toString()) // ours, as the signature says
+    if (!isSigned) throw new AppError('bad_cursor')
+    const key: SortKey = JSON.parse(Buffer.from(payload, 'base64url').toString()) // signed by this server
     return key
   }
 
@@ -80,7 +80,7 @@ export const openPager = ({ jwtKeys }: Pick<Config, 'jwtKeys'>): Pager => {
     const cursor = query['cursor']
     if (page === null)
       return { limit, page, after: typeof cursor === 'string' ? unseal(bindingOf(request), cursor) : null }
-    if (cursor !== undefined) throw invalid({ pointer: '/cursor', detail: 'does not go with page' })
+    if (cursor !== undefined) throw invalid({ pointer: '/cursor', detail: 'cannot be combined with page' })
     if (page * limit > maxPagedItems)
       throw invalid({ pointer: '/page', detail: `is too deep: page x limit is at most ${maxPagedItems}` })
     return { limit, page, after: null }
@@ -107,11 +107,11 @@ const cursorKey = ({ secret }: JwtKey): Uint8Array => hmac(Buffer.from(secret), 
 const hmac = (key: Uint8Array, text: string): Buffer =>
   new Bun.CryptoHasher('sha256', key).update(text).digest()
 
-const placeNames = new Set(['limit', 'cursor', 'page'])
+const pageParameterNames = new Set(['limit', 'cursor', 'page'])
 
-/** What a cursor is good for: the path, and every parameter that filters or sorts. */
+/** The query a cursor is valid for: the path and every parameter that filters or sorts. */
 const bindingOf = (request: Request): string => {
-  const parts = [...new URLSearchParams(searchOf(request))].filter(([name]) => !placeNames.has(name))
+  const parts = [...new URLSearchParams(searchOf(request))].filter(([name]) => !pageParameterNames.has(name))
   return lowerCaseIds(
     JSON.stringify([pathOf(request), ...parts.map(([name, value]) => `${name}=${value}`).sort()]),
   )

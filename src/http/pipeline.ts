@@ -7,9 +7,9 @@ import { AppError } from '../errors.ts'
 import { hasBody, type BodyBudget } from './body/body-budget.ts'
 import { clientAddress } from './client-address.ts'
 import { isPreflight, preflightAnswer } from './cors.ts'
-import { problem } from './errors.ts'
+import { problemAnswer } from './errors.ts'
 import { requireRoute } from './exact-path.ts'
-import { checkRequest } from './faults.ts'
+import { checkRequest } from './violations.ts'
 import { authenticate } from './guard.ts'
 import { readQuery, requireFewParameters } from './query.ts'
 import { limitRequest, requireWritable, type Headers } from './rate-limit.ts'
@@ -64,7 +64,7 @@ export const requestPipeline = (deps: PipelineDeps, routes: RouteTable) =>
       Object.assign(context, validated(context.request, context.params))
     })
     .onError({ as: 'global' }, ({ error, request }) => {
-      const answer = problem(error, request, deps.log)
+      const answer = problemAnswer(error, request, deps.log)
       contextOf(request).problemStatus = answer.status
       return answer
     })

@@ -1,5 +1,5 @@
-// Query strings, read to the letter: every value is text, a repeated name a list. Elysia's own reader splits at
-// commas, takes the last of repeated names and parses JSON in values; none of that may widen a query.
+// Parses query strings strictly: every value is text, a repeated name a list. Elysia's own parser splits at commas, takes
+// the last of repeated names and parses JSON in values, and each of these can widen a query.
 import { Kind, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
 import { AppError } from '../errors.ts'
 import { searchOf } from './request-context.ts'
@@ -17,24 +17,24 @@ export const requireFewParameters = (request: Request): void => {
   }
 }
 
-/** The parameters of a request: a name given once is a string, given more often a list. Linear in its length. */
+/** The parameters of a request: a name that occurs once is a string, a repeated one a list. Linear in the length. */
 export const readQuery = (request: Request): Record<string, string | string[]> => {
   const query: Record<string, string | string[]> = Object.create(null)
   const search = searchOf(request)
   if (search === '') return query
   for (const [name, value] of new URLSearchParams(search)) {
-    const held = query[name]
-    if (held === undefined) query[name] = value
-    else if (Array.isArray(held)) held.push(value)
-    else query[name] = [held, value]
+    const known = query[name]
+    if (known === undefined) query[name] = value
+    else if (Array.isArray(known)) known.push(value)
+    else query[name] = [known, value]
   }
   return query
 }
 
 const Parameter = <T>(kind: string, schema: Record<string, unknown>): TUnsafe<T> => {
-  // Kinds are told apart by their name and options are read from the schema itself.
+  // TypeBox distinguishes kinds by name and passes the schema itself as the options.
   const made = { [Kind]: kind, ...schema }
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- that is what a schema is to its library
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- TypeBox reads only these members of a schema
   return made as unknown as TUnsafe<T>
 }
 
@@ -52,7 +52,7 @@ export const Whole = (options: WholeOptions): TUnsafe<string> =>
 TypeRegistry.Set<WholeOptions>(
   'Whole',
   ({ minimum, maximum, default: standard }, value) =>
-    // Elysia fills in the default before it validates: the only value here that is no text.
+    // Elysia sets the default before it validates: the only value here that is no text.
     (value !== undefined && value === standard) ||
     (typeof value === 'string' &&
       /^(0|[1-9]\d{0,14})$/.test(value) &&
@@ -86,7 +86,7 @@ TypeRegistry.Set<WordsOptions>(
     typeof value === 'string' && value.split(',').every((word) => schema.items.enum.includes(word)),
 )
 
-/** A parameter that may be given several times; read it with `listOf`. `check` decides on each value. */
+/** A parameter that may be repeated; read it with `listOf`. The number and the lengths of the values are checked. */
 export const Repeatable = (
   items: Record<string, unknown>,
   maxItems: number,
@@ -111,7 +111,7 @@ interface CursorOptions {
   description: string
 }
 
-/** A cursor a server answered; whatever is none, also empty, too long or repeated, is 400 `bad_cursor`. */
+/** A cursor of a server; an invalid one, also empty, too long or repeated, is 400 `bad_cursor`. */
 export const Cursor = (options: CursorOptions): TUnsafe<string> =>
   Parameter('Cursor', { type: 'string', minLength: 1, ...options })
 
@@ -120,7 +120,7 @@ TypeRegistry.Set<CursorOptions>(
   ({ maxLength }, value) => typeof value === 'string' && value.length > 0 && value.length <= maxLength,
 )
 
-/** Cursors that may be given several times; read them with `listOf` and parse each: only their number is checked. */
+/** Cursors that may be repeated; read them with `listOf` and parse each: only their number is checked. */
 export const Cursors = (maxItems: number, description: string): TUnsafe<string | string[]> =>
   Parameter('Cursors', { type: 'array', items: { type: 'string', minLength: 1 }, maxItems, description })
 

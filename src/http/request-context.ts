@@ -4,7 +4,7 @@ import { AppError } from '../errors.ts'
 import type { Reservation } from '../limits/byte-budget.ts'
 import { traitsOfUnknown, type RouteTraits } from './route.ts'
 import { routeOf, type FoundPath, type RouteTable } from './route-table.ts'
-import type { RouteSchemas } from './faults.ts'
+import type { RouteSchemas } from './violations.ts'
 
 export interface RequestContext {
   /** `X-Request-Id`, sent by the client or generated. */

@@ -1,7 +1,7 @@
 // Maps a path to its route. Paths are exact: nothing is decoded, folded, lower-cased or trimmed before they are compared,
 // and a literal segment wins over a parameter, so that `/api/tasks/bulk` is never the task `bulk`.
 import { Kind, type TSchema } from '@sinclair/typebox'
-import type { RouteSchemas } from './faults.ts'
+import type { RouteSchemas } from './violations.ts'
 import { traitsOf, type RouteTraits } from './route.ts'
 
 /** A route as Elysia lists it. */

@@ -2,7 +2,7 @@
 // being read, so that no body takes more CPU than reading it.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { TSchema } from '@sinclair/typebox'
-import { faultsIn } from '../../src/http/faults.ts'
+import { violationsIn } from '../../src/http/violations.ts'
 import { Registration, SignIn } from '../../src/model/credentials.ts'
 import { NewTask } from '../../src/model/task.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
@@ -86,7 +86,7 @@ describe('refusing a value far beyond its limit', () => {
       test(`takes under 5 ms: ${what}`, () => {
         const times = Array.from({ length: 7 }, () => {
           const startedAt = performance.now()
-          const faults = faultsIn(schema, value)
+          const faults = violationsIn(schema, value)
           const took = performance.now() - startedAt
           expect(faults.length).toBeGreaterThan(0)
           expect(faults.length).toBeLessThanOrEqual(20)

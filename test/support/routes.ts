@@ -1,7 +1,7 @@
 // Every route of the application, from the application itself: what generated tests go through, so that a new
 // route is in them without anybody thinking of it.
 import { createApp } from '../../src/app/http-app.ts'
-import type { RouteSchemas } from '../../src/http/faults.ts'
+import type { RouteSchemas } from '../../src/http/violations.ts'
 import { traitsOf, type RouteTraits } from '../../src/http/route.ts'
 import { Sockets } from '../../src/ws/sockets.ts'
 import type { World } from './world.ts'

@@ -1,5 +1,5 @@
-// The AsyncAPI 3 document of the socket at /api/asyncapi.json, made of the frames' own shapes once, at the first
-// request: a message for each frame and each type of event, and what answers what.
+// The AsyncAPI 3 document of the socket at /api/asyncapi.json, built from the schemas of the frames at the first request:
+// a message for each frame and each event type, and the replies to each frame.
 import type { TSchema } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import packageJson from '../../../package.json' with { type: 'json' }
@@ -14,7 +14,7 @@ import { undocumented } from '../route.ts'
 const info = {
   title: `Tasktide, ${subprotocol}`,
   version: packageJson.version,
-  description: `The change log over a WebSocket, without a gap. docs/protocol.md says what the frames mean together; here is what they are made of. Close codes: 1xxx and 40xx reconnect with the cursor, 44xx get new credentials first, 45xx stop. ${Object.entries(
+  description: `The change log over a WebSocket, without gaps. This document describes the frames; docs/protocol.md describes the protocol. Close codes: after 1xxx and 40xx reconnect with the cursor, after 44xx get new credentials first, after 45xx stop. ${Object.entries(
     closeCodes,
   )
     .map(([reason, code]) => `${code} ${reason}`)
@@ -24,7 +24,7 @@ const info = {
 type ClientType = keyof typeof clientFrames
 type ServerType = keyof typeof serverFrames
 
-/** What each frame of a client is answered with, where it has a `rid`. */
+/** The replies to each frame of a client that has a `rid`. */
 const answers: Record<ClientType, ServerType[]> = {
   hello: ['welcome'],
   sub: ['sub', 'resync', 'access', 'error'],
@@ -36,8 +36,8 @@ const answers: Record<ClientType, ServerType[]> = {
   ping: ['pong'],
 }
 
-/** What comes by itself. */
-const unasked: ServerType[] = [
+/** Frames the server sends without a request. */
+const unsolicited: ServerType[] = [
   'welcome',
   'synced',
   'position',
@@ -91,10 +91,10 @@ export const describeSocket = (): JsonObject => {
       },
     ]
   })
-  const tell: JsonObject = {
+  const send: JsonObject = {
     action: 'send',
     channel: refTo(channel),
-    messages: inChannel([...unasked.map(fromServer), ...eventTypes]),
+    messages: inChannel([...unsolicited.map(fromServer), ...eventTypes]),
   }
   return {
     asyncapi: '3.0.0',
@@ -119,7 +119,7 @@ export const describeSocket = (): JsonObject => {
         bindings: { ws: { method: 'GET', bindingVersion: '0.1.0' } },
       },
     },
-    operations: { ...Object.fromEntries(receive), tell },
+    operations: { ...Object.fromEntries(receive), tell: send },
     components: {
       messages,
       schemas: namedIn(messages),
@@ -150,7 +150,7 @@ const messageOf = (t: string, frame: TSchema): JsonObject => {
   }
 }
 
-/** An event of one type: what its data is, or that it has none. */
+/** The message of one event type, with the schema of its data where it has data. */
 const eventMessage = (type: (typeof eventTypes)[number]): JsonObject => {
   const { data: _data, ...rest } = serverFrames.event.properties
   const data = eventData[type]
@@ -166,7 +166,7 @@ const eventMessage = (type: (typeof eventTypes)[number]): JsonObject => {
   }
 }
 
-/** The named shapes that are referred to, and those these refer to. */
+/** The named schemas that are referred to, directly or through others. */
 const namedIn = (messages: JsonObject): JsonObject => {
   const all = schemas()
   const found: JsonObject = {}

@@ -1,4 +1,4 @@
-// /api/auth: registration, sign-in and sessions. Nothing here is cached, nothing is kept for repeats.
+// /api/auth: registration, sign-in and sessions. No answer is cached and no response is stored under a key.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Authenticator } from '../../auth/authenticator.ts'
@@ -40,7 +40,7 @@ const detail = describedIn('Auth')
 const open = (summary: string) =>
   detail(summary, { access: 'public', errors: ['invalid_credentials', 'origin_refused'] })
 
-/** Whose turns a request takes that has no user. */
+/** The caller of a request without a user, for the caller queue: its address. */
 const callerOf = (request: Request): string => `address:${addressKey(contextOf(request).ip)}`
 
 const deviceOf = (request: Request) => ({
@@ -82,7 +82,7 @@ export const authRoutes = (deps: AuthRouteDeps) => {
         const answer = await register(deps, body, deviceOf(request))
         return respond(created(answer, '/api/users/me', keepToken(request, answer.refreshToken)))
       },
-      { body: Registration, response: { 201: SessionAnswer }, detail: open('Make an account and sign in') },
+      { body: Registration, response: { 201: SessionAnswer }, detail: open('Create an account and sign in') },
     )
     .post(
       '/login',
@@ -103,7 +103,7 @@ export const authRoutes = (deps: AuthRouteDeps) => {
       {
         body: Type.Optional(Refresh),
         response: { 200: SessionAnswer },
-        detail: open('Spend a refresh token, from the body or the cookie, for a new session answer'),
+        detail: open('Exchange a refresh token, from the body or the cookie, for a new session answer'),
       },
     )
     .post(
@@ -125,12 +125,12 @@ export const authRoutes = (deps: AuthRouteDeps) => {
         await endAllSessions(deps, actor)
         return respond({ ...noContent(), headers: keepToken(request, null) })
       },
-      { response: { 204: Type.Void() }, detail: detail('End all sessions, this one too') },
+      { response: { 204: Type.Void() }, detail: detail('End all sessions, including this one') },
     )
     .get(
       '/sessions',
       async ({ actor }) => respond(ok({ items: await listSessions(deps, actor), nextCursor: null }, noStore)),
-      { response: { 200: Sessions }, detail: detail('List the live sessions') },
+      { response: { 200: Sessions }, detail: detail('List the active sessions') },
     )
     .delete(
       '/sessions/:id',
@@ -146,7 +146,7 @@ export const authRoutes = (deps: AuthRouteDeps) => {
     )
 }
 
-/** The first credential a request carries says which session ends. 401 without any. */
+/** Ends the session of the first credential in the request. 401 without any. */
 const endCurrent = async (
   deps: AuthRouteDeps,
   request: Request,

@@ -1,4 +1,4 @@
-// /api/projects/:id/members: who belongs to a project.
+// /api/projects/:id/members: the members of a project and their roles.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Publisher } from '../../changelog/publisher.ts'
@@ -52,7 +52,7 @@ export const memberRoutes = (deps: MemberDeps) => {
         params,
         body: NewMember,
         response: { 201: Member },
-        detail: detail('Add a person by e-mail or id, at once (owners)', { idempotent: true }),
+        detail: detail('Add a user by e-mail address or id (owners)', { idempotent: true }),
       },
     )
     .patch(
@@ -75,7 +75,7 @@ export const memberRoutes = (deps: MemberDeps) => {
       {
         params: memberParams,
         response: { 204: Type.Void() },
-        detail: detail('Remove a member (owners), or leave (everybody)', { idempotent: true }),
+        detail: detail('Remove a member (owners), or leave the project (every member)', { idempotent: true }),
       },
     )
 }

@@ -23,7 +23,10 @@ const Notifications = Type.Composite([pageOf(Notification), Type.Object({ unread
 const ReadAll = Type.Object({ upTo: Nullable(Instant()), unreadCount })
 
 const listQuery = Type.Object(
-  { unread: Type.Optional(Flag('Only what is unread, or only what is read')), ...pageParameters },
+  {
+    unread: Type.Optional(Flag('true: only unread notifications; false: only read ones')),
+    ...pageParameters,
+  },
   { additionalProperties: false },
 )
 
@@ -73,6 +76,6 @@ export const notificationRoutes = (deps: NotificationDeps) => {
           (all: AllRead) => ok(all),
           (write) => readAllNotifications(deps, write),
         ),
-      { response: { 200: ReadAll }, detail: detail('Mark everything as read', { idempotent: true }) },
+      { response: { 200: ReadAll }, detail: detail('Mark all notifications as read', { idempotent: true }) },
     )
 }

@@ -1,4 +1,4 @@
-// /api/projects: the projects themselves. Members have routes of their own.
+// /api/projects: the projects. Their members are in members.ts.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Publisher } from '../../changelog/publisher.ts'
@@ -110,7 +110,7 @@ export const projectRoutes = (deps: ProjectDeps) => {
       {
         params,
         response: { 200: Project },
-        detail: detail('Make a project read-only and take it out of default lists (owners)', {
+        detail: detail('Make a project read-only and remove it from default lists (owners)', {
           idempotent: true,
         }),
       },
@@ -122,7 +122,7 @@ export const projectRoutes = (deps: ProjectDeps) => {
       {
         params,
         response: { 200: Project },
-        detail: detail('Revive an archived project (owners)', { idempotent: true }),
+        detail: detail('Restore an archived project (owners)', { idempotent: true }),
       },
     )
 }

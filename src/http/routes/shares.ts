@@ -1,4 +1,4 @@
-// /api/tasks/:id/shares: the single people a task is shared with.
+// /api/tasks/:id/shares: the users a single task is shared with.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Publisher } from '../../changelog/publisher.ts'
@@ -37,7 +37,7 @@ export const shareRoutes = (deps: ShareDeps) => {
         params,
         query: pageQuery,
         response: { 200: pageOf(Share) },
-        detail: detail('List the people a task is shared with'),
+        detail: detail('List the users a task is shared with'),
       },
     )
     .post(
@@ -52,7 +52,7 @@ export const shareRoutes = (deps: ShareDeps) => {
         params,
         body: NewShare,
         response: { 201: Share },
-        detail: detail('Share a task with one person, at most 20 (editors)', { idempotent: true }),
+        detail: detail('Share a task with a user, at most 20 (editors)', { idempotent: true }),
       },
     )
     .patch(
@@ -65,7 +65,7 @@ export const shareRoutes = (deps: ShareDeps) => {
         params: shareParams,
         body: SharePatch,
         response: { 200: Share },
-        detail: detail('Change what a share permits (editors)', { idempotent: true }),
+        detail: detail('Change the permission of a share (editors)', { idempotent: true }),
       },
     )
     .delete(

@@ -1,4 +1,4 @@
-// What a client reads before it follows the log from the answer's cursor.
+// Snapshots: the full state of a project or of the user, with the cursor from which a client follows the log.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { SnapshotPlace, Snapshots } from '../../domain/snapshot.ts'
@@ -41,7 +41,7 @@ export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
                 minimum: 1,
                 maximum: 5000,
                 default: defaultLimit,
-                description: 'Tasks a page, fewer where they fill 4 MiB',
+                description: 'Tasks per page, fewer where they fill 4 MiB',
               }),
             ),
             after: Type.Optional(Cursor({ maxLength: 200, description: '`nextAfter` of the page before' })),
@@ -57,11 +57,11 @@ export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
       detail: detail('Your projects, shared tasks and notifications, and the cursor to follow user:me from'),
     })
 
-/** The tasks are JSON already; an object's text ends with its closing brace. */
+/** Appends the tasks, which are JSON text already, before the closing brace of the snapshot's text. */
 const withTasks = (snapshot: Omit<ProjectSnapshot, 'tasks'>, tasks: string[]): string =>
   `${JSON.stringify(snapshot).slice(0, -1)},"tasks":[${tasks.join(',')}]}`
 
-// Nothing in it is a secret or a right: a made-up place only skips tasks of a project its maker may read.
+// The text needs no signature: a forged one only skips tasks of a project that the caller may read.
 const formatPlace = ({ cursor, createdAt, id }: SnapshotPlace): string =>
   `${cursor}.${Date.parse(createdAt)}.${id}`
 

@@ -1,5 +1,5 @@
-// The log over HTTP, for clients whose network blocks sockets: the same entries under the same cursors, a page at
-// a time, with long-polling. Frames go out as they lie in the log; nothing is parsed.
+// The log over HTTP, for clients whose network blocks WebSockets: the same entries under the same cursors, in pages, with
+// long polling. Frames are sent as they are stored in the log, without parsing.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Authenticator } from '../../auth/authenticator.ts'
@@ -11,7 +11,7 @@ import { readScopePage } from '../../db/log/sync.ts'
 import { joinScopes, snapshotPath, type Joined } from '../../domain/sync.ts'
 import { AppError, notFound } from '../../errors.ts'
 import { authenticate, signedIn } from '../guard.ts'
-import { News } from '../news.ts'
+import { LongPoll } from '../long-poll.ts'
 import { Cursors, listOf, Repeatable, Whole } from '../query.ts'
 import { contextOf } from '../request-context.ts'
 import { respond } from '../response.ts'
@@ -24,9 +24,9 @@ import { Problem } from '../../model/problem.ts'
 import { SyncAnswer } from '../../model/sync.ts'
 
 const maxScopes = 64
-/** Of one scope. */
+/** Entries in an answer for one scope. */
 const pageEntries = 500
-/** Of one answer, so that many scopes at once stay bounded. */
+/** Bytes of frames in one answer, which bounds a request for many scopes. */
 const answerBytes = 4 * 1024 * 1024
 
 interface SyncDeps {
@@ -44,13 +44,13 @@ export const syncRoutes = (deps: SyncDeps) =>
     async ({ actor, query, request }) => {
       const wanted = pair(actor, listOf(query.scope), listOf(query.cursor))
       const waitMs = Number(query.wait ?? 0) * 1000
-      using news = new News(deps, actor.userId, wanted)
+      using poll = new LongPoll(deps, actor.userId, wanted)
       let pages = await readPages(deps, actor, wanted)
-      if (waitMs > 0 && !pages.some((page) => page.hasMoved)) {
-        await waitInLine(deps.polls, actor, news, waitMs, request.signal)
-        // The session may have ended, or lost its role, while this waited.
+      if (waitMs > 0 && !pages.some((page) => page.hasEntries)) {
+        await waitForEntries(deps.polls, actor, poll, waitMs, request.signal)
+        // The session may have ended, or the role changed, during the wait.
         await authenticate(request, deps.authenticator)
-        pages = await readMoved(deps, contextOf(request).identity!.actor, wanted, pages, news)
+        pages = await readChanged(deps, contextOf(request).identity!.actor, wanted, pages, poll)
       }
       return respond({
         status: 200,
@@ -64,11 +64,11 @@ export const syncRoutes = (deps: SyncDeps) =>
           scope: Repeatable(
             { type: 'string', maxLength: 100 },
             maxScopes,
-            'A scope; its cursor is the one at the same place',
+            'A scope; its cursor is the one at the same position',
           ),
           cursor: Cursors(maxScopes, 'A cursor from a snapshot, an event or an earlier answer'),
           wait: Type.Optional(
-            Whole({ minimum: 0, maximum: 25, default: 0, description: 'Seconds to wait for something new' }),
+            Whole({ minimum: 0, maximum: 25, default: 0, description: 'Seconds to wait for new entries' }),
           ),
         },
         { additionalProperties: false },
@@ -97,36 +97,36 @@ const pair = (actor: Actor, scopes: string[], cursors: string[]): Wanted[] => {
   return wanted
 }
 
-/** Waits for news; of one person's polls that wait, the longest waiting is answered when there are too many. */
-const waitInLine = async (
+/** Waits for new entries. Where a user has too many waiting polls, the longest waiting one is answered at once. */
+const waitForEntries = async (
   polls: Waiters,
   { userId }: Actor,
-  news: News,
+  poll: LongPoll,
   waitMs: number,
-  hangUp: AbortSignal,
+  disconnected: AbortSignal,
 ): Promise<void> => {
-  using _ = polls.enter(userId, () => news.release())
-  await news.within(waitMs, hangUp)
+  using _ = polls.enter(userId, () => poll.release())
+  await poll.wait(waitMs, disconnected)
 }
 
-/** Reads again what moved; of everything else the answer is known. */
-const readMoved = async (
+/** Reads the changed scopes again; the other pages are still exact. */
+const readChanged = async (
   deps: SyncDeps,
   actor: Actor,
   wanted: Wanted[],
   pages: Page[],
-  news: News,
+  poll: LongPoll,
 ): Promise<Page[]> => {
-  const moved = wanted.filter(({ scope }) => news.isOf(scope))
-  if (moved.length === 0) return pages
-  const read = await readPages(deps, actor, moved)
-  const byScope = new Map(moved.map(({ scope }, index) => [scope, read[index]!]))
+  const changed = wanted.filter(({ scope }) => poll.hasChanged(scope))
+  if (changed.length === 0) return pages
+  const read = await readPages(deps, actor, changed)
+  const byScope = new Map(changed.map(({ scope }, index) => [scope, read[index]!]))
   return pages.map((page, index) => byScope.get(wanted[index]!.scope) ?? page)
 }
 
 interface Page {
-  /** Whether there was anything after the cursor. */
-  hasMoved: boolean
+  /** Whether there are entries after the cursor. */
+  hasEntries: boolean
   bytes: number
   json: string
 }
@@ -134,7 +134,7 @@ interface Page {
 /** Of more scopes than this a read is a heavy one. */
 const manyScopes = 16
 
-/** All scopes at one state of the database, in the order asked. */
+/** Reads all scopes in one database snapshot, in the order of the request. */
 const readPages = (deps: SyncDeps, actor: Actor, wanted: Wanted[]): Promise<Page[]> =>
   deps.db.of(actor.userId).snapshot(
     async (tx) => {
@@ -177,7 +177,7 @@ const readPage = async (
   const more = isCut && reached < head
   const at = formatCursor({ epoch, shard, seq: more ? reached : head })
   return {
-    hasMoved: missed > 0,
+    hasEntries: missed > 0,
     bytes,
     json: `{"scope":"${scope}","events":[${frames.join(',')}],"cursor":"${at}","more":${more}}`,
   }

@@ -1,4 +1,4 @@
-// Many tasks in one request, and moving one: PATCH /api/tasks/bulk, POST /api/tasks/batch, POST …/:id/move.
+// Writes of several tasks in one request, and moving: PATCH /api/tasks/bulk, POST /api/tasks/batch, POST …/:id/move.
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Publisher } from '../../changelog/publisher.ts'
@@ -6,7 +6,7 @@ import type { CallerDatabase } from '../../db/client.ts'
 import { runBatch, updateTasksInBulk, type Operation } from '../../domain/tasks/task-batch.ts'
 import { moveTask } from '../../domain/tasks/task-move.ts'
 import { invalid, type Violation } from '../../errors.ts'
-import { faultsIn, maxViolations } from '../faults.ts'
+import { violationsIn, maxViolations } from '../violations.ts'
 import { signedIn } from '../guard.ts'
 import { mutate, ok } from '../response.ts'
 import { describedIn } from '../route.ts'
@@ -28,9 +28,9 @@ const Batch = Type.Object(
       Type.Object(
         {
           op: Word('create', 'update', 'delete'),
-          id: Type.Optional(Id('Of what is updated or deleted; of a creation a UUIDv7 made by the client')),
+          id: Type.Optional(Id('The task to update or delete; for a creation a UUIDv7 made by the client')),
           data: Type.Optional(
-            Type.Unknown({ description: 'Of a creation like POST /api/tasks, of an update like PATCH' }),
+            Type.Unknown({ description: 'For a creation as in POST /api/tasks, for an update as in PATCH' }),
           ),
           ifVersion: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
         },
@@ -52,26 +52,26 @@ const remove = Type.Object(
   { additionalProperties: false },
 )
 
-/** 422 with a pointer to whatever is not what the `op` beside it asks for. */
+/** The operations checked by their `op`. 422 with a pointer to each violation. */
 const operationsOf = ({ operations }: Static<typeof Batch>): Operation[] => {
-  const wrong: Violation[] = []
+  const found: Violation[] = []
   const read = <T extends TSchema>(schema: T, value: unknown, index: number): Static<T>[] => {
-    if (wrong.length >= maxViolations) return []
+    if (found.length >= maxViolations) return []
     toCanonical(schema, value)
-    const faults = faultsIn(schema, value, `/operations/${index}`, maxViolations - wrong.length)
-    wrong.push(...faults)
-    return faults.length > 0 ? [] : [value]
+    const violations = violationsIn(schema, value, `/operations/${index}`, maxViolations - found.length)
+    found.push(...violations)
+    return violations.length > 0 ? [] : [value]
   }
   const checked = operations.flatMap((given, index): Operation[] => {
     if (given.op === 'create') return read(create, withId(given), index)
     const schema = given.op === 'update' ? update : remove
     return read(schema, given, index).map((operation) => ({ ifVersion: null, ...operation }))
   })
-  if (wrong.length > 0) throw invalid(...wrong)
+  if (found.length > 0) throw invalid(...found)
   return checked
 }
 
-/** A creation may name its id beside its data, like the other operations do. */
+/** Moves the id of a creation into its data: it may be beside `data`, as in the other operations. */
 const withId = (given: Static<typeof Batch>['operations'][number]): unknown => {
   const { id, data, ...rest } = given
   return id === undefined || typeof data !== 'object' || data === null || 'id' in data
@@ -98,7 +98,7 @@ export const taskBatchRoutes = (deps: { db: CallerDatabase; publisher: Publisher
       {
         body: Bulk,
         response: { 200: Items },
-        detail: detail('Change many tasks alike, all or none', { idempotent: true }),
+        detail: detail('Apply one change to many tasks, all or none', { idempotent: true }),
       },
     )
     .post(
@@ -110,7 +110,7 @@ export const taskBatchRoutes = (deps: { db: CallerDatabase; publisher: Publisher
       {
         body: Batch,
         response: { 200: ItemsOrNull },
-        detail: detail('Create, change and delete many tasks in order, all or nothing', {
+        detail: detail('Create, change and delete many tasks in order, all or none', {
           idempotent: true,
           errors: ['version_conflict'],
         }),
@@ -124,6 +124,6 @@ export const taskBatchRoutes = (deps: { db: CallerDatabase; publisher: Publisher
         params: Type.Object({ id: Id() }),
         body: TaskMove,
         response: { 200: Task },
-        detail: detail('Move a task to another place or project, with its subtasks', { idempotent: true }),
+        detail: detail('Move a task within or between projects, with its subtasks', { idempotent: true }),
       },
     )

@@ -1,4 +1,4 @@
-// GET /api/tasks: the query string, read strictly, becomes a filter, an order and a page.
+// GET /api/tasks: translates the query string to a filter, an order and a page.
 import { Type, type Static } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Config } from '../../config.ts'
@@ -21,7 +21,7 @@ const to = () => Type.Optional(Instant('Exclusive'))
 
 const listQuery = Type.Object(
   {
-    projectId: Type.Optional(Id('Default: every task you may read, archived projects left out')),
+    projectId: Type.Optional(Id('Default: every task you may read, without archived projects')),
     parentId: Type.Optional(Id()),
     status: Type.Optional(Words(statuses, 'Any of these')),
     priority: Type.Optional(Words(priorities, 'Any of these')),
@@ -29,8 +29,8 @@ const listQuery = Type.Object(
     creatorId: Type.Optional(Id()),
     tag: Type.Optional(Repeatable({ type: 'string', maxLength: 200 }, 20, 'All of these')),
     completed: Type.Optional(Flag('true: done; false: everything else')),
-    overdue: Type.Optional(Flag('Whether it is open and its due time has passed')),
-    shared: Type.Optional(Flag('Whether it is shared with you singly')),
+    overdue: Type.Optional(Flag('Whether the task is open and its due time has passed')),
+    shared: Type.Optional(Flag('Whether the task itself is shared with you')),
     search: Type.Optional(
       Text({
         minLength: 1,

@@ -1,4 +1,4 @@
-// /api/tasks, one task at a time. Lists, many at once, and moving have files of their own.
+// /api/tasks, one task at a time. Lists are in task-list.ts, writes of several tasks and moving in task-batch.ts.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Publisher } from '../../changelog/publisher.ts'
@@ -41,7 +41,7 @@ export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =
       {
         body: NewTask,
         response: { 201: Task },
-        detail: detail('Create a task, last in its project', { idempotent: true }),
+        detail: detail('Create a task at the end of its project', { idempotent: true }),
       },
     )
     .get(

@@ -1,4 +1,4 @@
-// /api/users: one's own account and other people.
+// /api/users: the account of the caller, and public data of other users.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
 import type { Passwords } from '../../auth/passwords.ts'
@@ -30,7 +30,7 @@ const search = Type.Object(
     q: Text({
       minLength: 1,
       maxLength: 254,
-      description: 'The beginning of a name, or a whole e-mail address',
+      description: 'The beginning of a name, or a complete e-mail address',
     }),
     limit: Type.Optional(Whole({ minimum: 1, maximum: 100, default: 20 })),
   },
@@ -80,7 +80,7 @@ export const userRoutes = (deps: UserRouteDeps) => {
       {
         body: AccountDeletion,
         response: { 204: Type.Void() },
-        detail: detail('Delete your account with everything only you own', { idempotent: true }),
+        detail: detail('Delete your account and everything that only you own', { idempotent: true }),
       },
     )
     .put(
@@ -104,7 +104,7 @@ export const userRoutes = (deps: UserRouteDeps) => {
       {
         query: search,
         response: { 200: pageOf(PublicUser) },
-        detail: detail('Find people by the beginning of their name or by e-mail address'),
+        detail: detail('Find users by the beginning of their name or by e-mail address'),
       },
     )
     .get(
@@ -114,7 +114,7 @@ export const userRoutes = (deps: UserRouteDeps) => {
       {
         params: Type.Object({ id: Id() }),
         response: { 200: PublicUser },
-        detail: detail('Read what is public of a person'),
+        detail: detail('Read the public data of a user'),
       },
     )
 }

@@ -1,14 +1,14 @@
-// What a long poll waits for: the first entry of any of its scopes. It listens from before the first read, so that
-// none is missed, and says which scopes have to be read again.
+// The wait of a long poll: until the first entry of any of its scopes. It subscribes before the first read, so that no
+// entry is missed between read and wait, and records which scopes must be read again.
 import { userScope, type Scope } from '../model/scope.ts'
 import type { LogFollower } from '../changelog/follower/log-follower.ts'
 import { type LogEntry, type Position } from '../model/event.ts'
 
-export class News implements Disposable {
-  readonly #arrived = Promise.withResolvers<void>()
-  readonly #moved = new Set<Scope>()
-  #isAll = false
-  readonly #leave: (() => void)[]
+export class LongPoll implements Disposable {
+  readonly #ended = Promise.withResolvers<void>()
+  readonly #changed = new Set<Scope>()
+  #allChanged = false
+  readonly #unsubscribe: (() => void)[]
 
   constructor(
     private readonly deps: { draining: AbortSignal; follower: Pick<LogFollower, 'subscribe'> },
@@ -16,13 +16,13 @@ export class News implements Disposable {
     wanted: { scope: Scope; cursor: Position }[],
   ) {
     const all = (): void => {
-      this.#isAll = true
+      this.#allChanged = true
       this.release()
     }
     const controls = (entries: LogEntry[]): void => {
       if (entries.some(({ control }) => control !== null)) all()
     }
-    this.#leave = [
+    this.#unsubscribe = [
       ...wanted.map(({ scope, cursor }) =>
         deps.follower.subscribe(
           scope,
@@ -30,7 +30,7 @@ export class News implements Disposable {
             onEntries: (entries) => {
               // The follower may be a moment behind what the first read saw.
               if (entries.at(-1)!.seq <= cursor.seq) return
-              this.#moved.add(scope)
+              this.#changed.add(scope)
               this.release()
             },
             onEpochChange: all,
@@ -42,31 +42,31 @@ export class News implements Disposable {
     ]
   }
 
-  /** Whether something of the scope came, or something that concerns all. */
-  isOf(scope: Scope): boolean {
-    return this.#isAll || this.#moved.has(scope)
+  /** Whether the scope has new entries, or all scopes must be read again. */
+  hasChanged(scope: Scope): boolean {
+    return this.#allChanged || this.#changed.has(scope)
   }
 
-  /** Ends the wait, with or without news. */
+  /** Ends the wait, with or without new entries. */
   release(): void {
-    this.#arrived.resolve()
+    this.#ended.resolve()
   }
 
-  /** Resolves after `waitMs` at the latest, and when the caller hangs up or the process drains. */
-  async within(waitMs: number, hangUp: AbortSignal): Promise<void> {
+  /** Resolves after `waitMs` at the latest, and when the client disconnects or the process drains. */
+  async wait(waitMs: number, disconnected: AbortSignal): Promise<void> {
     const release = (): void => this.release()
     const timer = setTimeout(release, waitMs)
-    const signals = [hangUp, this.deps.draining]
+    const signals = [disconnected, this.deps.draining]
     for (const signal of signals) {
       if (signal.aborted) release()
       signal.addEventListener('abort', release)
     }
-    await this.#arrived.promise
+    await this.#ended.promise
     clearTimeout(timer)
     for (const signal of signals) signal.removeEventListener('abort', release)
   }
 
   [Symbol.dispose](): void {
-    for (const leave of this.#leave) leave()
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
   }
 }

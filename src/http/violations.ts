@@ -1,23 +1,23 @@
-// What breaks a schema, in words for people. The walk stops at the first broken rule of a value and at
-// `maxViolations` rules of a whole body, and lengths decide before content is read, so that refusing a value costs
-// no more than its limit allows, whatever its size. Every schema a route declares is of a kind listed here.
+// Lists the rules of a schema that a value violates, in words for people. The walk stops at the first violation of a
+// value and at `maxViolations` of a body, and lengths are checked before content, so that the cost of a rejection is
+// bounded by the limits and not by the size of the value. Every schema of a route is of a kind listed here.
 import { Kind, OptionalKind, Type, TypeRegistry, type TSchema } from '@sinclair/typebox'
 import { AppError, invalid, notFound, type Violation } from '../errors.ts'
 import { textFault } from '../model/text.ts'
 
-/** How many broken rules one answer lists. */
+/** Violations listed in one answer. */
 export const maxViolations = 20
 
-export const unknownText = 'is unknown here'
+export const unknownMember = 'is unknown here'
 
 /** A longer member name is cut in pointers. */
 const maxPointerLength = 200
 
 /**
- * The broken rules of `value`, at most `limit`: required members first, then unknown ones, then values.
+ * The violations of `value`, at most `limit`: missing members first, then unknown ones, then values.
  * @param pointer of the value itself, RFC 6901.
  */
-export const faultsIn = (
+export const violationsIn = (
   schema: TSchema,
   value: unknown,
   pointer = '',
@@ -50,7 +50,7 @@ const walk = (schema: TSchema, value: unknown, pointer: string, findings: Findin
     case 'Unknown':
       return undefined
     default: {
-      const detail = leafFault(schema, value)
+      const detail = leafViolation(schema, value)
       if (detail !== null) add(findings, pointer, detail)
     }
   }
@@ -74,7 +74,7 @@ const walkObject = (schema: TSchema, value: unknown, pointer: string, findings: 
   for (const name in value) {
     if (isFull(findings)) return
     count += 1
-    if (!hasOwn(properties, name)) add(findings, at(pointer, name), unknownText)
+    if (!hasOwn(properties, name)) add(findings, at(pointer, name), unknownMember)
   }
   if (count < Number(schema['minProperties'] ?? 0))
     add(findings, pointer, `must have at least one of ${names.join(', ')}`)
@@ -102,7 +102,7 @@ const walkArray = (schema: TSchema, value: unknown, pointer: string, findings: F
   }
 }
 
-/** Names what is wrong by the only alternative beside null, or lists all alternatives. */
+/** Reports the violations of the only alternative beside null, or lists all alternatives. */
 const walkUnion = (schema: TSchema, value: unknown, pointer: string, findings: Findings): void => {
   const options: TSchema[] = schema['anyOf']
   const plain = options.filter((option) => option[Kind] !== 'Null')
@@ -110,18 +110,18 @@ const walkUnion = (schema: TSchema, value: unknown, pointer: string, findings: F
   if (isNullable && value === null) return
   const [only] = plain
   if (only && plain.length === 1) {
-    const own = faultsIn(only, value, pointer, findings.limit - findings.found.length)
+    const own = violationsIn(only, value, pointer, findings.limit - findings.found.length)
     for (const { pointer: where, detail } of own)
       add(findings, where, isNullable && where === pointer ? `${detail} or null` : detail)
     return
   }
-  if (plain.some((option) => faultsIn(option, value, pointer, 1).length === 0)) return
+  if (plain.some((option) => violationsIn(option, value, pointer, 1).length === 0)) return
   const rules = plain.map((option) => ruleOf(option).replace(/^must be /, ''))
   add(findings, pointer, `must be ${[...rules, ...(isNullable ? ['null'] : [])].join(' or ')}`)
 }
 
-/** Why a single value breaks its schema, or null. */
-const leafFault = (schema: TSchema, value: unknown): string | null => {
+/** The rule that a single value violates, or null. */
+const leafViolation = (schema: TSchema, value: unknown): string | null => {
   const kind = schema[Kind]
   switch (kind) {
     case 'Text':
@@ -134,7 +134,7 @@ const leafFault = (schema: TSchema, value: unknown): string | null => {
       return isWhole(schema, value) ? null : ruleOf(schema)
     default: {
       const check = TypeRegistry.Get(kind)
-      if (!check) throw new Error(`No rule in words for the schema kind ${kind}`)
+      if (!check) throw new Error(`No words for the schema kind ${kind}`)
       return check(schema, value) ? null : ruleOf(schema)
     }
   }
@@ -143,7 +143,7 @@ const leafFault = (schema: TSchema, value: unknown): string | null => {
 const isWhole = ({ minimum = -Infinity, maximum = Infinity }: TSchema, value: unknown): boolean =>
   Number.isSafeInteger(value) && Number(value) >= Number(minimum) && Number(value) <= Number(maximum)
 
-/** What a value of this schema must be. */
+/** The rule of a schema, in words. */
 const ruleOf = (schema: TSchema): string => {
   switch (schema[Kind]) {
     case 'Text':
@@ -176,9 +176,9 @@ const ruleOf = (schema: TSchema): string => {
     case 'Cursors':
       return `must be given at most ${String(schema['maxItems'])} times`
     case 'Cursor':
-      return 'must be a cursor as it was answered'
+      return 'must be a cursor as the server returned it'
     default:
-      throw new Error(`No rule in words for the schema kind ${schema[Kind]}`)
+      throw new Error(`No words for the schema kind ${schema[Kind]}`)
   }
 }
 
@@ -195,28 +195,28 @@ interface RequestParts {
   body: unknown
 }
 
-/** 404 for path parameters that name nothing, 400 or 422 for the query, 422 for the body; in this order. */
+/** 404 for invalid path parameters, 400 or 422 for the query, 422 for the body, in this order. */
 export const checkRequest = (schemas: RouteSchemas, { params, query, body }: RequestParts): void => {
-  if (schemas.params && faultsIn(schemas.params, params, '', 1).length > 0) throw notFound()
+  if (schemas.params && violationsIn(schemas.params, params, '', 1).length > 0) throw notFound()
   if (schemas.query) checkQuery(schemas.query, query)
   if (body === undefined && (!schemas.body || schemas.body[OptionalKind] !== undefined)) return
-  const faults =
+  const violations =
     body === undefined
       ? [{ pointer: '', detail: 'is required: send a JSON object' }]
-      : faultsIn(schemas.body ?? nothing, body)
-  if (faults.length > 0) throw invalid(...faults)
+      : violationsIn(schemas.body ?? noBody, body)
+  if (violations.length > 0) throw invalid(...violations)
 }
 
-/** The body of a route that declares none. */
-const nothing = Type.Object({}, { additionalProperties: false })
+/** The schema of a route without a `body` schema: an object without members. */
+const noBody = Type.Object({}, { additionalProperties: false })
 
 const checkQuery = (schema: TSchema, query: Record<string, unknown>): void => {
-  const faults = faultsIn(schema, query)
-  if (faults.length === 0) return
-  if (faults.some(({ detail }) => detail === unknownText))
-    throw new AppError('unknown_parameter', undefined, { errors: faults })
+  const violations = violationsIn(schema, query)
+  if (violations.length === 0) return
+  if (violations.some(({ detail }) => detail === unknownMember))
+    throw new AppError('unknown_parameter', undefined, { errors: violations })
   const properties: Record<string, TSchema> = schema['properties']
-  if (faults.some(({ pointer }) => properties[pointer.slice(1)]?.[Kind] === 'Cursor'))
+  if (violations.some(({ pointer }) => properties[pointer.slice(1)]?.[Kind] === 'Cursor'))
     throw new AppError('bad_cursor')
-  throw new AppError('validation_failed', undefined, { errors: faults })
+  throw new AppError('validation_failed', undefined, { errors: violations })
 }

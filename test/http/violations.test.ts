@@ -2,7 +2,7 @@
 // that is none has one code everywhere.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { Kind, type TSchema } from '@sinclair/typebox'
-import { faultsIn } from '../../src/http/faults.ts'
+import { violationsIn } from '../../src/http/violations.ts'
 import type { Problem } from '../../src/model/problem.ts'
 import { optionalFields, requiredFields } from '../../src/model/task-fields.ts'
 import { parseFrame } from '../../src/ws/protocol.ts'
@@ -93,7 +93,7 @@ describe('the details of a 422', () => {
         for (const value of wrongValues(schemas.query))
           expectOurWords(
             `${method} ${template}`,
-            faultsIn(schemas.query, value).map(({ detail }) => detail),
+            violationsIn(schemas.query, value).map(({ detail }) => detail),
           )
   })
 
