@@ -1,5 +1,5 @@
-// The change log as a type: what an entry says, who hears it (scope), under which number (cursor), and how it
-// looks on the wire. Read this file to know what Tasktide tells the world.
+// The change log as a type: the types of entries, their content, their audience (scope), their number (cursor), and the
+// frame that sockets send.
 import { shardCount, type Scope } from './scope.ts'
 import { asciiJson } from './text.ts'
 
@@ -30,11 +30,11 @@ export const eventTypes = [
 ] as const
 export type EventType = (typeof eventTypes)[number]
 
-/** What every server process does on reading the entry, before anything after it is delivered. */
+/** What every server process does when it admits the entry, before it publishes any entry after it. */
 export type Control =
   /** End this person's subscriptions to the entry's scope. */
   | { kind: 'revoke'; userId: string }
-  /** The project is gone: end everybody's subscriptions to the entry's scope. */
+  /** The project was deleted: end all subscriptions to the entry's scope. */
   | { kind: 'delete' }
   /** One session of the scope's user ended: drop its tokens, close its sockets (4403). */
   | { kind: 'session'; sessionId: string }
@@ -42,19 +42,19 @@ export type Control =
   | { kind: 'sessions'; except: string | null }
   /** The scope's user was disabled or deleted: drop the tokens, close the sockets (4403). */
   | { kind: 'disabled' }
-  /** The scope's user has another global role: drop the tokens, close the sockets (4010, they come back). */
+  /** The scope's user has another global role: drop the tokens, close the sockets (4010, clients reconnect). */
   | { kind: 'role' }
 
 /**
- * What changed, by field. A text of more than `maxChangeText` code units is not repeated here: in its place is
- * `{length}`, in code units. The whole value is in the frame, and in the row until it changes again.
+ * The changed fields. A text of more than `maxChangeText` code units is replaced by `{length}`, in code units: the whole
+ * value is in the frame, and in the row until it changes again.
  */
 export type Changes = Record<string, { from: unknown; to: unknown }>
 
-/** Longest text that `changes` carry, and that a stored answer keeps. */
+/** Longest text that `changes` contain and a stored response keeps, in code units. */
 export const maxChangeText = 256
 
-/** Whether a text is longer than what is kept beside the row it belongs to. */
+/** Whether a text is too long to be copied into `changes` or a stored response. */
 export const isLongText = (text: string): boolean => text.length > maxChangeText
 
 /** The same changes with `{length}` in the place of each long text. */
@@ -72,15 +72,15 @@ const lengthFor = (value: unknown): unknown =>
 /** An entry before it has a number. */
 export interface Entry {
   scope: Scope
-  /** `control` entries that say nothing to clients are of type `control` and have no frame. */
+  /** Entries for servers only are of type `control` and have no frame. */
   type: EventType | 'control'
-  /** The entity it is about; null only for `control`, `scope.refetch` and a read-all. */
+  /** The id of the changed entity; null only for `control`, `scope.refetch` and a read-all. */
   id: string | null
-  /** The entity's version; absent where an entity has none: then the entry's number stands for it. */
+  /** The entity's version; where an entity has none, the entry's number is used. */
   version?: number
-  /** The full current value, in the shape REST answers with. */
+  /** The full current value, in the shape of the REST response. */
   data?: object
-  /** Names of the fields that changed, of an update. */
+  /** Of an update: the names of the changed fields. */
   changed?: string[]
   actorId: string | null
   control?: Control
@@ -91,7 +91,7 @@ export interface Entry {
 export interface LogEntry {
   shard: number
   seq: number
-  /** RFC 3339, when it was appended. */
+  /** When it was appended, RFC 3339. */
   at: string
   scope: Scope
   type: EventType | 'control'
@@ -102,18 +102,18 @@ export interface LogEntry {
   control: Control | null
   changes: Changes | null
   quiet: boolean
-  /** The whole socket frame, ASCII JSON; null for what sockets do not see. */
+  /** The whole socket frame, ASCII JSON; null for entries that sockets do not send. */
   frame: string | null
 }
 
-/** More entries than this for one scope in one transaction are quiet, followed by one `scope.refetch`. */
+/** With more entries than this for one scope in one transaction all of them are quiet, followed by one `scope.refetch`. */
 export const maxLoudEntries = 200
 
-/** Above this the largest text fields are left out of a frame and named in `omitted`. */
+/** In a larger frame the largest text fields are left out and named in `omitted`. */
 export const maxFrameBytes = 16 * 1024
 
 /**
- * The part of the frame its writer knows: everything but scope, cursor, version and time, which the append
+ * The part of the frame that is known before the append: all but scope, cursor, version and time, which the append
  * statement puts before it. Ends with the closing brace.
  */
 export const encodeBody = (entry: Entry, op: string | null): string => {
@@ -146,17 +146,17 @@ const slimBody = (entry: Entry, op: string | null, bytes: number): Record<string
   return { ...bodyOf(entry, op, data), omitted }
 }
 
-/** A place in one shard of the log: everything up to `seq` is before it. */
+/** A position in one shard of the log: all entries up to `seq` are before it. */
 export interface Position {
   epoch: string
   shard: number
   seq: number
 }
 
-/** A position as clients hold it: opaque to them. */
+/** The cursor of a position; opaque to clients. */
 export const formatCursor = ({ epoch, shard, seq }: Position): string => `${epoch}.${shard}.${seq}`
 
-/** The position in a cursor, or null if the text is none. */
+/** The position of a cursor; null if the text is not a cursor. */
 export const parseCursor = (text: string): Position | null => {
   const match = /^([a-z0-9]{4,32})\.(0|[1-9]\d?)\.(0|[1-9]\d{0,15})$/.exec(text)
   if (!match) return null

@@ -1,6 +1,6 @@
-// The frames of `tasktide.v1` as shapes, and the codes a socket is closed with: the one place that says what goes
-// over a socket. Types, the AsyncAPI document and the check of every frame in the tests come from here. Clients
-// ignore members they do not know, and so does the server.
+// The frames of `tasktide.v1` as schemas, and the close codes: the only definition of what a socket carries. Types, the
+// AsyncAPI document and the validation of every frame in the tests are derived from it. Clients and server ignore
+// members they do not know.
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import type { EventType } from './event.ts'
 import { Notification } from './notification.ts'
@@ -12,7 +12,7 @@ import { User } from './user.ts'
 
 export const subprotocol = 'tasktide.v1'
 
-/** 1xxx and 40xx: reconnect with the cursor. 44xx: new credentials first. 45xx: stop. */
+/** 1xxx and 40xx: reconnect with the cursor. 44xx: with new credentials. 45xx: do not reconnect. */
 export const closeCodes = {
   restart: 1012,
   overloaded: 1013,
@@ -31,14 +31,14 @@ export const closeCodes = {
 export type CloseReason = keyof typeof closeCodes
 
 const Rid = Type.Union([Type.Integer(), Type.String({ maxLength: 64 })], {
-  description: 'Chosen by the client; the answer carries it',
+  description: 'Chosen by the client; the response repeats it',
   examples: [1],
 })
 export type Rid = Static<typeof Rid>
 
 const Scope = Type.String({
   minLength: 1,
-  description: '`project:<id>` or `user:<id>`; clients may say `user:me`',
+  description: '`project:<id>` or `user:<id>`; clients may send `user:me`',
   examples: ['project:01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'],
 })
 const Cursor = Type.String({ minLength: 1, maxLength: 4096, examples: ['k3v9x1q8.11.4711'] })
@@ -58,20 +58,24 @@ const frame = <const T extends string, P extends Record<string, TSchema>>(
 ) => Type.Object({ t: Type.Literal(t), ...fields }, { description })
 
 export const clientFrames = {
-  hello: frame('hello', { token: Token }, 'The first frame, where the upgrade carried no credentials'),
+  hello: frame('hello', { token: Token }, 'The first frame, if the upgrade carried no credentials'),
   sub: frame(
     'sub',
     { rid: Rid, scope: Scope, cursor: Type.Optional(Nullable(Type.Unsafe<string>(Cursor))) },
-    'Follow a scope after a cursor; without one, from now on',
+    'Subscribe to a scope after a cursor; without one, from now on',
   ),
-  unsub: frame('unsub', { rid: Rid, scope: Scope }, 'Follow it no longer'),
-  auth: frame('auth', { rid: Rid, token: Token }, 'A fresh token of the same person'),
-  watch: frame('watch', { rid: Rid, key: Key }, 'Be seen at a project or task, and see who else is there'),
-  unwatch: frame('unwatch', { rid: Type.Optional(Rid), key: Key }, 'Leave it'),
+  unsub: frame('unsub', { rid: Rid, scope: Scope }, 'End a subscription'),
+  auth: frame('auth', { rid: Rid, token: Token }, 'A new token of the same user'),
+  watch: frame(
+    'watch',
+    { rid: Rid, key: Key },
+    'Watch the presence of a project or task, and be present there',
+  ),
+  unwatch: frame('unwatch', { rid: Type.Optional(Rid), key: Key }, 'End a watch'),
   signal: frame(
     'signal',
     { rid: Type.Optional(Rid), key: Key, kind: SignalKind, data: Type.Optional(Type.Object({})) },
-    'Tell the others there something that is not kept; `data` is at most 1 KiB',
+    'Send a signal, which is not stored, to the other watchers; `data` is at most 1 KiB',
   ),
   ping: frame('ping', { ts: Type.Optional(Type.Number()) }, 'Every 25 s'),
 }
@@ -89,14 +93,14 @@ export const serverFrames = {
     {
       connection: Id(),
       user: Id(),
-      expiresAt: Instant('When the token runs out; 30 s later the socket is closed with 4401'),
+      expiresAt: Instant('When the token expires; 30 s later the socket is closed with 4401'),
       heartbeat: Type.Object(
         { ping: Milliseconds, position: Milliseconds, dead: Milliseconds },
         { examples: [{ ping: 25_000, position: 15_000, dead: 40_000 }] },
       ),
       limits: Type.Unsafe<Readonly<Record<string, number>>>(Type.Record(Type.String(), Type.Integer())),
     },
-    'The socket is open and known to be this person’s',
+    'The socket is open and authenticated as `user`',
   ),
   sub: frame(
     'sub',
@@ -107,12 +111,12 @@ export const serverFrames = {
       cursor: Cursor,
       replay: Type.Integer({ minimum: 0, description: 'Events that follow before `synced`' }),
     },
-    'The subscription stands: what is after `cursor` follows',
+    'Subscribed: the events after `cursor` follow',
   ),
   synced: frame(
     'synced',
     { scope: Scope, cursor: Cursor },
-    'What was missed has been sent; live from here on',
+    'Missed events have been sent; the subscription is live',
   ),
   event: Type.Object(Event.properties, { description: 'An entry of the log' }),
   position: frame(
@@ -126,42 +130,42 @@ export const serverFrames = {
       scope: Scope,
       rid: Type.Optional(Rid),
       reason: Word(...resyncReasons),
-      snapshot: Type.String({ description: 'Read this, then `sub` with its cursor' }),
+      snapshot: Type.String({ description: 'Path to read; then `sub` with its cursor' }),
     },
-    'The cursor cannot be continued from, and the subscription is over',
+    'The cursor cannot be resumed; the subscription has ended',
   ),
   access: frame(
     'access',
     { scope: Scope, cursor: Cursor, op: Word('revoked') },
-    'The scope is no longer to be read: purge it. The subscription is over',
+    'Access to the scope was revoked: delete its data. The subscription has ended',
   ),
   presence: frame(
     'presence',
     {
       key: Key,
-      users: Type.Optional(Type.Array(Id(), { description: 'Everybody who is there' })),
-      joined: Type.Optional(Type.Array(Id(), { description: 'Who of them came since the frame before' })),
-      left: Type.Optional(Type.Array(Id(), { description: 'Who has gone since the frame before' })),
+      users: Type.Optional(Type.Array(Id(), { description: 'All users present' })),
+      joined: Type.Optional(Type.Array(Id(), { description: 'Users who joined since the frame before' })),
+      left: Type.Optional(Type.Array(Id(), { description: 'Users who left since the frame before' })),
       count: Type.Integer({ minimum: 0 }),
     },
-    'Who is there, who came and who went; above 200 people only how many',
+    'Users present, joined and left; above 200 users only `count`',
   ),
   signal: frame(
     'signal',
     { key: Key, kind: SignalKind, user: Id(), data: Type.Optional(Type.Unknown()) },
-    'Somebody there says something that is not kept',
+    'A signal of another watcher; not stored',
   ),
   pong: frame(
     'pong',
     { ts: Nullable(Type.Unsafe<number>(Type.Number())), now: Milliseconds },
-    'The answer to `ping`, with the time of the server',
+    'The response to `ping`, with the time of the server',
   ),
-  ok: frame('ok', { rid: Rid }, 'Done'),
+  ok: frame('ok', { rid: Rid }, 'The request succeeded'),
   error: frame(
     'error',
     {
       rid: Type.Optional(Rid),
-      key: Type.Optional(Type.Unsafe<string>({ ...Key, description: 'This watch is over' })),
+      key: Type.Optional(Type.Unsafe<string>({ ...Key, description: 'The watch that has ended' })),
       code: Word(
         'bad_frame',
         'unknown_type',
@@ -174,27 +178,27 @@ export const serverFrames = {
       ),
       retryAfter: Type.Optional(Type.Integer({ minimum: 1, description: 'Seconds' })),
     },
-    'A frame that was not followed. The socket stays open',
+    'A request that failed. The socket stays open',
   ),
   bye: frame(
     'bye',
     {
       code: Type.Integer({
-        description: `That of the close: ${closeCodes.restart}, ${closeCodes.overloaded}`,
+        description: `The code of the close that follows: ${closeCodes.restart}, ${closeCodes.overloaded}`,
         examples: [closeCodes.restart],
       }),
       reconnectAfter: Type.Tuple([Milliseconds, Milliseconds], {
-        description: 'Reconnect after a random time between these',
+        description: 'Reconnect after a random time between these bounds',
         examples: [[0, 10_000]],
       }),
     },
-    'The process is stopping, or has too much to do; a close follows',
+    'The process is stopping or overloaded; a close follows',
   ),
 }
 
 export type ServerFrame = Static<(typeof serverFrames)[keyof typeof serverFrames]>
 
-/** What `data` of an event is. Deletions and `scope.refetch` have none. */
+/** The schema of `data` by event type. Deletions and `scope.refetch` have none. */
 export const eventData: Partial<Record<EventType, TSchema>> = {
   'task.created': Task,
   'task.updated': Task,
@@ -209,7 +213,7 @@ export const eventData: Partial<Record<EventType, TSchema>> = {
   'notification.created': Notification,
   'notification.read': Type.Union([
     Notification,
-    Type.Object({ upTo: Instant('Every notification made until then is read') }),
+    Type.Object({ upTo: Instant('Every notification created until then is read') }),
   ]),
   'access.granted': Type.Object({ projectId: Id(), role: MemberRole }),
   'access.revoked': Type.Object({ projectId: Id(), role: Type.Null() }),

@@ -1,5 +1,5 @@
-// Connections to Redis, and the only module that imports the driver. Invariant: nothing waits on Redis without a
-// deadline, and a connection that stops answering is thrown away: a half-open one never comes back by itself.
+// Connections to Redis, and the only module that imports the driver. Invariant: every wait for Redis has a deadline, and a
+// connection that stops answering is discarded: a half-open one never recovers by itself.
 import { isIP } from 'node:net'
 import { Redis, type RedisOptions } from 'ioredis'
 import { backOffMs } from '../async/back-off.ts'
@@ -17,7 +17,7 @@ export interface RedisConnection extends AsyncDisposable {
 }
 
 const options = {
-  /** Commands answer or fail within a second; while Redis is away they fail at once. None is sent twice. */
+  /** Commands succeed or fail within a second; while Redis is away they fail at once. None is sent twice. */
   request: {
     commandTimeout: 1_000,
     socketTimeout: 2_000,
@@ -26,13 +26,13 @@ const options = {
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
   },
-  /** For one command that blocks, and for queues: waits for Redis to come back. Whoever blocks sets the deadline. */
+  /** For one blocking command, and for queues: commands wait until Redis is back. The caller sets the deadline. */
   blocking: {
     socketTimeout: 15_000,
     connectTimeout: 1_000,
     maxRetriesPerRequest: null,
   },
-  /** For subscribing: whoever listens asks now and then, and joins its channels anew on each connection. */
+  /** For pub/sub: the caller pings, and subscribes its channels again on each connection. */
   listening: {
     socketTimeout: 5_000,
     connectTimeout: 1_000,
@@ -48,7 +48,7 @@ const closeTimeoutMs = 500
 /** The longest wait is what recovery can cost after Redis is back. @param tries from 1. */
 const retryDelayMs = (tries: number): number => backOffMs(tries, 50, 500)
 
-/** The driver reads deadlines and more from a URL's parameters: it is given the parts instead. */
+/** The driver reads options from a URL's parameters, deadlines included: it receives the parts instead. */
 const placeOf = (url: string) => {
   const { address, problems } = readRedisUrl(url)
   if (problems.length > 0) throw configurationFailure(`REDIS_URL ${problems.join('; ')}`)
@@ -68,8 +68,8 @@ const placeOf = (url: string) => {
 }
 
 /**
- * Starts connecting and returns at once; Redis may be away. Closing takes half a second at most. While Redis is away
- * all connections of a process together log it once a minute.
+ * Starts connecting and returns at once; Redis may be away. Closing takes half a second at most. While Redis is away, the
+ * connections of a process together log it once a minute.
  */
 export const openRedis = (url: string, purpose: keyof typeof options, log: Log): RedisConnection => {
   const { place, connect } = placeOf(url)
@@ -93,7 +93,7 @@ export const openRedis = (url: string, purpose: keyof typeof options, log: Log):
   return {
     client,
     [Symbol.asyncDispose]: async () => {
-      client.removeListener('error', away) // closing is no news
+      client.removeListener('error', away) // an intended close is not logged
       client.on('error', () => {})
       client.removeAllListeners('close')
       if (purpose === 'request' && client.status === 'ready') {
@@ -110,8 +110,8 @@ export const openRedis = (url: string, purpose: keyof typeof options, log: Log):
 const checkTimeoutMs = 3_000
 
 /**
- * One attempt, for a check: resolves with a connection that answers.
- * @throws StartFailure for what it met, in time.
+ * Connects once, for a check: resolves with a connection that answers.
+ * @throws StartFailure with the reason, within the deadline.
  */
 export const connectOnce = async (url: string): Promise<RedisConnection> => {
   const { place, connect } = placeOf(url)
@@ -122,15 +122,15 @@ export const connectOnce = async (url: string): Promise<RedisConnection> => {
     commandTimeout: checkTimeoutMs,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
-    enableReadyCheck: false, // it would wait for data that is still being loaded
+    enableReadyCheck: false, // it would wait while Redis loads its data
     retryStrategy: () => null,
   })
-  // The reason comes as an event; what the call rejects with often is "Connection is closed".
+  // The reason is emitted as an event; the call often rejects with "Connection is closed" only.
   let reason: unknown
   client.on('error', (error) => (reason ??= error))
   try {
     await withTimeout(checkTimeoutMs, 'connecting to Redis', client.connect())
-    // The driver goes on in database 0 where the one of the URL is refused.
+    // The driver continues in database 0 where Redis refuses the one of the URL.
     if (place.database > 0) await client.select(place.database)
   } catch (error) {
     client.disconnect()
@@ -145,6 +145,6 @@ export const connectOnce = async (url: string): Promise<RedisConnection> => {
   return { client, [Symbol.asyncDispose]: async () => client.disconnect() }
 }
 
-/** An answer of Redis to a command as a sentence; null where it is none that is known. */
+/** A start failure for an error reply of Redis; null for an unknown error. */
 export const explainRedis = (error: unknown, url: string): StartFailure | null =>
   redisFailure(error, placeOf(url).place)

@@ -1,5 +1,5 @@
-// What a role requires of Redis: before it starts, its version and that it is let in; while it runs, that it takes
-// writes. Redis being away is no reason not to start: events are then read from PostgreSQL, later than usual.
+// What a role requires of Redis: before the start its version and access, at run time that it accepts writes. A role also
+// starts while Redis is away: events are then read from PostgreSQL, later than usual.
 import { withTimeout } from '../async/timeout.ts'
 import { messageOf } from '../errors.ts'
 import type { Warnings } from '../log.ts'
@@ -11,8 +11,8 @@ const oldest = { major: 6, minor: 2 }
 const checkTimeoutMs = 3_000
 
 /**
- * Warns where Redis is away or would drop what it is given.
- * @throws StartFailure where its settings are wrong.
+ * Warns where Redis is away or may evict keys.
+ * @throws StartFailure where the settings are wrong.
  */
 export const checkRedis = async (url: string, log: Warnings): Promise<void> => {
   try {
@@ -47,7 +47,7 @@ const requireServer = async ({ client }: RedisConnection, log: Warnings): Promis
 
 export interface RedisHealth {
   status: 'up' | 'degraded'
-  /** Why it is degraded: one sentence without an address. */
+  /** Why it is degraded; contains no address. */
   reason?: string
 }
 
@@ -59,18 +59,18 @@ const probeKey = 'tide:probe'
 const probeSeconds = 60
 
 /**
- * Whether Redis takes a write: a connection alone does not say that (memory, disk, a replica). However often it is
- * asked, Redis is asked at most twice a second.
+ * Whether Redis accepts a write, which a connection alone does not prove (memory, disk, a replica). Results are cached:
+ * Redis receives at most two probes a second.
  */
 export const createRedisProbe = ({ client }: RedisConnection): RedisProbe => {
-  let askedAt = -Infinity
-  let answer: Promise<RedisHealth>
+  let probedAt = -Infinity
+  let result: Promise<RedisHealth>
   return () => {
-    if (performance.now() - askedAt >= probeEveryMs) {
-      askedAt = performance.now()
-      answer = probe(client)
+    if (performance.now() - probedAt >= probeEveryMs) {
+      probedAt = performance.now()
+      result = probe(client)
     }
-    return answer
+    return result
   }
 }
 

@@ -1,5 +1,5 @@
-// Whether a port that closed the connection of Redis's client speaks TLS where the URL says it does not, or the other
-// way round: neither side says so itself.
+// Detects that a port speaks TLS although the URL does not use it, or the other way round. Neither side reports this by
+// itself: it closes the connection.
 import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { RedisAddress } from '../settings/redis-url.ts'
@@ -7,7 +7,7 @@ import { configurationFailure, type StartFailure } from '../start/failure.ts'
 
 const timeoutMs = 1_500
 
-/** Null where TLS is not the reason. */
+/** The failure to report; null where TLS is not the reason. */
 export const tlsMismatch = async ({ host, port, tls }: RedisAddress): Promise<StartFailure | null> => {
   if (tls)
     return (await answersPlainly(host, port))
@@ -20,7 +20,7 @@ export const tlsMismatch = async ({ host, port, tls }: RedisAddress): Promise<St
     : null
 }
 
-/** Redis answers an inline PING with a status or an error, also before AUTH. */
+/** Redis replies to an inline PING with a status or an error, also before AUTH. */
 const answersPlainly = (host: string, port: number): Promise<boolean> => {
   const answer = Promise.withResolvers<boolean>()
   const socket = connect({ host, port, timeout: timeoutMs })

@@ -40,7 +40,7 @@ export const updatePosition = async (
     update consumer_cursor set seq = ${to}, moves = moves + 1
     where consumer = ${consumer} and shard = ${shard} and seq = ${from} and ${isEpochGood(tx, shard, epoch)}
     returning seq`
-  if (moved.length === 0) throw new PositionMoved(`${consumer} is not at ${epoch}.${shard}.${from} any more`)
+  if (moved.length === 0) throw new PositionMoved(`${consumer} is no longer at ${epoch}.${shard}.${from}`)
 }
 
 const maxErrorLength = 2_000
@@ -74,7 +74,7 @@ export interface DeadLetter {
   error: string
 }
 
-/** The newest thousand. */
+/** The newest 1,000. */
 export const selectDeadLetters = (sql: Queryable): Promise<DeadLetter[]> =>
   sql<DeadLetter[]>`
     select failed_at as "failedAt", consumer, shard, seq, entry->>'type' as type, entry->>'scope' as scope,

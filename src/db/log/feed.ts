@@ -1,6 +1,6 @@
-// The log in PostgreSQL: appending to it, reading it, its heads and its partitions. Invariant: within a shard,
-// numbers are contiguous and in commit order, because `append` is the last statement of its transaction and
-// holds the shard's head row until commit.
+// The log in PostgreSQL: append, reads, heads, epochs and partitions. Invariant: within a shard, numbers are contiguous
+// and in commit order, because `append` is the last statement of its transaction and holds the shard's head row until
+// commit.
 import { shardCount, shardOf, type Scope } from '../../model/scope.ts'
 import { AppError } from '../../errors.ts'
 import {
@@ -13,34 +13,44 @@ import {
 } from '../../model/event.ts'
 import type { Queryable, Tx } from '../client.ts'
 
-/** What an append answers: the numbered entries, all shards, ascending within each. */
+/** The result of an append: the numbered entries of all shards, ascending within each. */
 export interface Appended {
   epoch: string
   entries: LogEntry[]
 }
 
-/** An idempotency row claimed earlier in the transaction, to be filled with the answer. */
+/** The stored response for an idempotency row that the transaction has claimed. */
 export interface IdempotencyFill {
   userId: string
   method: string
   path: string
   key: string
   status: number
-  /** Answer headers; `Tide-Cursor` is added here, where it becomes known. */
+  /** Response headers; the append adds `Tide-Cursor`, which it alone knows. */
   headers: Record<string, string>
-  /** Without the long texts that `texts` lists. */
+  /** The body without the long texts that `texts` lists. */
   body: string | null
-  /** What a caller must be able to read to be answered again; JSON. */
+  /** What the caller must be able to read for a replay of the response; JSON. */
   subject: object
-  /** Where long texts were cut out of the body; JSON. */
+  /** The long texts that were cut out of the body; JSON. */
   texts: object[]
 }
 
+/*
+ * Problem: readers resume from a number, so the numbers of a shard have to be contiguous and visible in their order. The
+ * naive way, a sequence per shard, gives neither: a rollback leaves a gap, and of two transactions the one with the later
+ * number may commit first, so that a reader at that number never sees the earlier one. Ordering by commit with a lock over
+ * the whole transaction is correct, but serializes all writes of a shard for as long as a transaction runs. The way
+ * chosen: the append is the last statement of its transaction. It increments the head row of each shard, whose row lock
+ * lasts until COMMIT, so writers of a shard wait for each other only from here to COMMIT, a rollback returns its
+ * numbers, and numbers become visible in order. One statement numbers the entries, inserts them with their encoded
+ * frames, moves the heads of scopes and fills the idempotency row: the lock is held for two round trips.
+ */
+
 /**
- * Appends entries and fills the claimed idempotency row. Must be the transaction's last statement: from here to
- * commit it holds the heads of the shards concerned. Of more than `maxLoudEntries` for one scope sockets hear
- * one `scope.refetch`.
- * @param cursorScope the scope whose last number is the answer's `Tide-Cursor`, null for none.
+ * Appends entries and fills the claimed idempotency row. Must be the last statement of its transaction. If one scope has
+ * more than `maxLoudEntries`, sockets receive one `scope.refetch` in place of them.
+ * @param cursorScope the scope whose last number is the `Tide-Cursor` of the response, null for none.
  */
 export const append = async (
   tx: Tx,
@@ -61,7 +71,7 @@ export const append = async (
     body: quiet || entry.type === 'control' ? null : encodeBody(entry, op),
   }))
   const shards = [...new Set(rows.map((row) => row.shard))].sort((a, b) => a - b)
-  // A single update locks its rows in no promised order; two appends to the same shards would deadlock.
+  // A single update locks rows in unspecified order; two appends to the same shards could deadlock.
   if (shards.length > 1) {
     await tx`
       select from feed_head
@@ -175,10 +185,10 @@ export const readShard = async (
   where shard = ${shard} and seq > ${after} and seq <= ${upTo}
   order by seq limit ${limit}`
 
-/** What is told of an entry: without the part only workers read, which may be larger than the frame. */
+/** An entry as clients receive it: without the part that only workers read, which may be larger than the frame. */
 export type Framed = Pick<LogEntry, 'seq' | 'scope' | 'control' | 'frame'>
 
-/** What is told of the entries that `readShard` reads. */
+/** The same entries as `readShard`, as clients receive them. */
 export const readShardFrames = async (
   sql: Queryable,
   shard: number,
@@ -190,7 +200,7 @@ export const readShardFrames = async (
   where shard = ${shard} and seq > ${after} and seq <= ${upTo}
   order by seq limit ${limit}`
 
-/** What is told of the entries of one scope with numbers in (after, upTo], ascending, at most `limit`. */
+/** Entries of one scope with numbers in (after, upTo] as clients receive them, ascending, at most `limit`. */
 export const readScopeFrames = async (
   sql: Queryable,
   scope: Scope,
@@ -202,7 +212,7 @@ export const readScopeFrames = async (
   where scope = ${scope} and seq > ${after} and seq <= ${upTo}
   order by seq limit ${limit}`
 
-/** Whether the log still has what follows a number below the shard's head: then it has everything after it. */
+/** Whether the log still has the entry after a number below the shard's head: then it has all entries after it. */
 export const keepsAfter = async (sql: Queryable, shard: number, after: number): Promise<boolean> => {
   const rows = await sql`select from feed where shard = ${shard} and seq = ${after} + 1`
   return rows.length > 0
@@ -215,9 +225,9 @@ const columns = (sql: Queryable) => sql`
   op, control, changes, quiet, frame`
 
 /**
- * Makes the heads on a new installation, and a new epoch where the cluster is not the one the numbers were made
- * under (a restore, a copy). Returns the epoch and whether it is new over an old log.
- * @param renew true: whatever the epoch is; an epoch: only if that is still the one.
+ * Creates the heads of a new installation, and a new epoch where the cluster or its timeline is not the one in which the
+ * numbers were assigned (a restore, a copy, a failover). Returns the epoch and whether it replaces another.
+ * @param renew true: always starts a new epoch; an epoch: only if that is the current one.
  */
 export const ensureEpoch = async (
   tx: Tx,
@@ -246,20 +256,20 @@ export const ensureEpoch = async (
   return { epoch, renewed: heads.length > 0 }
 }
 
-/** Whether PostgreSQL failed over since the epoch was made: its last commits may be lost, and their numbers used again. */
+/** Whether PostgreSQL failed over since the epoch began: its last commits may be lost and their numbers reused. */
 export const isEpochVoid = async (sql: Queryable): Promise<boolean> => {
   const [row] = await sql<{ isVoid: boolean }[]>`
     select exists (select from feed_origin where timeline <> ${timeline(sql)}) as "isVoid"`
   return row!.isVoid
 }
 
-/** True while the epoch is this one and PostgreSQL writes what follows on what it was made under. */
+/** Whether the epoch is current and PostgreSQL is still on the timeline in which it began. */
 export const isEpochGood = (sql: Queryable, shard: number, epoch: string) => sql`
   exists (
     select from feed_head, feed_origin
     where shard = ${shard} and epoch = ${epoch} and timeline = ${timeline(sql)})`
 
-/** What is written now goes here; the control file learns of a failover only with the next checkpoint. */
+/** The timeline of the current WAL; the control file shows a failover only after the next checkpoint. */
 const timeline = (sql: Queryable) => sql`
   ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer`
 
@@ -275,7 +285,7 @@ export const ensureFeedPartitions = async (tx: Tx, days = 7): Promise<void> => {
       date_trunc('day', now() at time zone 'UTC') + make_interval(days => ${days}), '1 day') as day
     where to_regclass('feed_' || to_char(day, 'YYYYMMDD')) is null`
   if (missing.length === 0) return
-  await tx`lock table feed_default in share update exclusive mode` // before anything reads it, or two would deadlock
+  await tx`lock table feed_default in share update exclusive mode` // before any read of it: two processes would deadlock
   for (const { name, day, next } of missing) {
     const [stray] = await tx`
       select from feed_default

@@ -1,12 +1,12 @@
-// Idempotency keys: claimed by a transaction's first statement, so that an equal request waits for it.
+// Idempotency keys. Invariant: a transaction claims its key with its first statement, so an equal request waits for it.
 import { AppError } from '../../errors.ts'
 import type { IdempotencyFill } from './feed.ts'
 import type { Queryable, Tx } from '../client.ts'
 import { codeOf } from '../errors.ts'
 
-/** A long text that a stored answer leaves out. */
+/** A long text that a stored response leaves out. */
 export interface CutText {
-  /** Index in `items`; null for the answer itself. */
+  /** Index in `items`; null for the response itself. */
   item: number | null
   /** Of the task or project it belongs to. */
   id: string
@@ -21,12 +21,12 @@ export interface KeptReply {
   /** Without `texts`. */
   body: string | null
   texts: CutText[]
-  /** As it was given when the key was filled. */
+  /** As stored with the response. */
   subject: unknown
 }
 
 /**
- * Claims the key for this transaction and answers null, or answers what an earlier request was told.
+ * Claims the key for this transaction and returns null, or returns the stored response of an earlier request.
  * 422 `idempotency_key_reused` for another body; 409 `idempotency_in_flight` when the first still runs after the
  * connection's lock timeout (2 s).
  */
@@ -53,7 +53,7 @@ export const claimKey = async (
 }
 
 /**
- * What an earlier request with this key was answered in the last 24 hours, null where there is none. Claims nothing.
+ * The response of an earlier request with this key in the last 24 hours, null where there is none. Claims nothing.
  * 422 `idempotency_key_reused` for another body.
  */
 export const selectKept = async (
@@ -77,7 +77,7 @@ export const selectKept = async (
   }
 }
 
-/** Keeps the answer of a request that changed nothing and so appended nothing. */
+/** Stores the response of a request that changed nothing and so appended nothing. */
 export const fillKey = async (tx: Tx, fill: IdempotencyFill): Promise<void> => {
   await tx`
     update idempotency_keys set
@@ -86,7 +86,7 @@ export const fillKey = async (tx: Tx, fill: IdempotencyFill): Promise<void> => {
     where user_id = ${fill.userId} and method = ${fill.method} and path = ${fill.path} and key = ${fill.key}`
 }
 
-/** One transaction appends at most this many entries to a shard that are looked through for its frames. */
+/** How many numbers below the cursor are searched for the frames of one transaction. */
 const maxEntriesBack = 2_000
 
 /**

@@ -1,8 +1,9 @@
-// Deleting what is past its time: days of the log, answers kept for repeats, ended sessions, read notifications. Each
-// call is small and gives way: it waits a moment for its locks at most, and what is left is left for the next.
+// Deleting what is past its retention: days of the log, stored responses, ended sessions, read notifications, dead
+// letters. Invariant: each call is bounded and does not block others: it skips locked rows or gives up after 200 ms, and
+// leaves the rest to the next call.
 import type { Queryable, Tx } from '../client.ts'
 
-/** Whether the log's default partition holds anything, which it never should: partitions were not made in time. */
+/** Whether the log's default partition has entries, which means that partitions were not created in time. */
 export const hasStrayEntries = async (sql: Queryable): Promise<boolean> => {
   const [row] = await sql<{ found: boolean }[]>`select exists (select from feed_default) as found`
   return row!.found
@@ -20,7 +21,7 @@ export const selectExpiredPartitions = async (sql: Queryable, days: number): Pro
   return rows.map(({ name }) => name)
 }
 
-/** Consumers that have not read all of the partition. */
+/** Consumers that have not read the whole partition. */
 export const selectLateConsumers = async (sql: Queryable, name: string): Promise<string[]> => {
   const rows = await sql<{ consumer: string }[]>`
     select distinct c.consumer
@@ -29,18 +30,18 @@ export const selectLateConsumers = async (sql: Queryable, name: string): Promise
   return rows.map(({ consumer }) => consumer)
 }
 
-/** Shuts everybody else out of the log for a moment; gives up (503) when that takes waiting. */
+/** Drops a partition under an exclusive lock on the log; fails with 503 when the lock takes longer than 200 ms. */
 export const dropPartition = async (tx: Tx, name: string): Promise<void> => {
   await tx`set local lock_timeout = '200ms'`
   await tx`drop table ${tx(name)}`
 }
 
 /**
- * What is deleted once it is old enough, in days, of keys in hours. The limits stand in the text: of a parameter the
- * planner would not know that an index over the oldest is worth it.
+ * Statements that delete rows older than `keep`, in days, for keys in hours. The limits are literals: with a parameter
+ * the planner does not know that few rows match and ignores the index over the oldest.
  */
 export const purges = {
-  /** Past the time in which their request may be repeated. */
+  /** After the time in which their request may be repeated. */
   keys: (sql: Queryable, keep: number) => sql`
     delete from idempotency_keys
     where ctid = any(array(
@@ -51,7 +52,7 @@ export const purges = {
       for update skip locked
     ))`,
 
-  /** Revoked or run out, with their refresh tokens: up to some 700 a session. */
+  /** Revoked or expired, with their refresh tokens: up to some 700 per session. */
   sessions: (sql: Queryable, keep: number) => sql`
     delete from sessions
     where ctid = any(array(
@@ -62,7 +63,7 @@ export const purges = {
       for update skip locked
     ))`,
 
-  /** Run out, of sessions that live on. */
+  /** Expired, of sessions that go on. */
   refreshTokens: (sql: Queryable, keep: number) => sql`
     delete from refresh_tokens
     where ctid = any(array(
@@ -73,7 +74,7 @@ export const purges = {
       for update skip locked
     ))`,
 
-  /** Read ones. */
+  /** Read notifications. */
   notifications: (sql: Queryable, keep: number) => sql`
     delete from notifications
     where ctid = any(array(

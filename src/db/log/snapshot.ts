@@ -1,11 +1,11 @@
-// The tasks a snapshot is made of.
+// The tasks of a snapshot, in pages bounded by count and bytes.
 import type { Task } from '../../model/task.ts'
 import type { Scope } from '../../model/scope.ts'
 import type { Position } from '../../model/event.ts'
 import type { Queryable, Tx } from '../client.ts'
 import { taskColumns, textBytes } from '../tasks/task-columns.ts'
 
-/** The last task of a page: tasks come by creation, then id, along an index. */
+/** The last task of a page: tasks are ordered by creation, then id, along an index. */
 export interface TaskPlace {
   createdAt: string
   id: string
@@ -14,8 +14,8 @@ export interface TaskPlace {
 export type PagedTask = Task & { hasNext: boolean }
 
 /**
- * Tasks of a project after a place, at most `limit`, and none after those that already hold `maxBytes` of text:
- * one at least, where there is one. The length of a text is read without the text.
+ * Tasks of a project after a place, at most `limit`; the page ends once its texts exceed `maxBytes`, and has at least
+ * one task where there is one. PostgreSQL knows the length of a text without reading it.
  */
 export const selectTasksAfter = (
   tx: Tx,
@@ -44,8 +44,8 @@ export const selectTasksAfter = (
 export type SharedTaskRow = Task & { isCut: boolean }
 
 /**
- * Tasks shared singly with a person, by id, at most `limit`. The descriptions of those after the ones that already hold
- * `maxBytes` of text are not read: they are empty, and `isCut` says so.
+ * Tasks shared with a user one by one, ordered by id, at most `limit`. Once descriptions exceed `maxBytes`, later ones
+ * are not read: they are empty and `isCut` is true.
  */
 export const selectSharedTasks = (
   tx: Tx,
@@ -71,8 +71,8 @@ export const selectSharedTasks = (
 }
 
 /**
- * Whether what was read at a place in the log is not for this person any more: they did something in the scope since,
- * had their access to it changed, or the log's numbers began anew.
+ * Whether a snapshot read at a position is outdated for this user: they changed something in the scope since, their
+ * access to it changed, or the log has another epoch.
  */
 export const isOutdatedFor = async (
   sql: Queryable,

@@ -1,4 +1,4 @@
-// What joining scopes needs to know of them, of many by one statement.
+// What a resume needs to know of scopes: access, heads and missed entries, of many scopes by one statement each.
 import type { Scope } from '../../model/scope.ts'
 import type { Queryable, Tx } from '../client.ts'
 import { notInstalled, type Framed } from './feed.ts'
@@ -8,11 +8,11 @@ export interface ScopeAccess {
   epoch: string
   /** The last number of the scope's shard. */
   head: number
-  /** What the person is in the scope's project; null where there is none. */
+  /** The user's access to the scope's project; null where there is no such project. */
   access: ProjectAccessRow | null
 }
 
-/** The heads of shards and what a person is in projects, in the order asked: each is true at its head. */
+/** The heads of shards and a user's access to projects, in the order of `wanted`; the access is exact at the head. */
 export const selectStandings = async (
   sql: Queryable,
   userId: string,
@@ -37,7 +37,7 @@ export const selectStandings = async (
   }))
 }
 
-/** What a reader of a scope may lack: the numbers in (after, upTo]. */
+/** What a reader of a scope may have missed: the numbers in (after, upTo]. */
 export interface Lack {
   scope: Scope
   shard: number
@@ -50,7 +50,7 @@ export interface Missed {
   entries: number
   /** How many of those are events for sockets. */
   events: number
-  /** Whether one of them gave or took the scope: not all of them are this person's to read. */
+  /** Whether one of them granted or revoked access to the scope: the user may not read all of them. */
   changedHands: boolean
   /** Whether the shard still holds every entry after `after`. */
   complete: boolean
@@ -59,8 +59,8 @@ export interface Missed {
 const nothing: Missed = { entries: 0, events: 0, changedHands: false, complete: true }
 
 /**
- * What a reader has missed of scopes, in the order asked. Entries up to a head that was seen stay as they are, so this
- * may be asked after it; if the oldest have been dropped meanwhile it is not complete.
+ * What a reader has missed of scopes, in the order of `lacks`. Entries up to a head never change, so this may run after
+ * the head was read; `complete` is false if retention removed the oldest meanwhile.
  */
 export const selectMissed = async (
   sql: Queryable,
@@ -95,8 +95,8 @@ export const selectMissed = async (
 }
 
 /**
- * Entries of a scope with numbers in (after, upTo], ascending, at most `limit`, and none after those whose frames
- * already hold `maxBytes`: one at least, where there is one.
+ * Entries of a scope with numbers in (after, upTo], ascending, at most `limit`; the page ends once its frames exceed
+ * `maxBytes`, and has at least one entry where there is one.
  */
 export const readScopePage = (
   tx: Tx,
