@@ -196,6 +196,24 @@ test('Only what no request causes calls the database without a caller', () => {
   ])
 })
 
+/** Mechanisms that exist once: what gives them away in the text, and the files that have it. */
+const singleMechanisms: [string, RegExp, string[]][] = [
+  // main and the supervisor race events of processes, not timers.
+  ['a time-out', /Promise\.race\(/, ['src/app/supervisor.ts', 'src/async/timeout.ts', 'src/main.ts']],
+  ['exponential back-off', /\* 2 \*\*/, ['src/async/back-off.ts']],
+  ['dropping the oldest entry of a map', /\.(?:keys|entries)\(\)\.next\(\)/, []],
+  ['the window of a rate limit', /windowSeconds: [\d_]+/, ['src/limits/policies.ts']],
+  ['parsing of a bearer token', /Bearer \+/, ['src/auth/bearer.ts']],
+  ['parsing of a scope', /startsWith\('(?:project|task|user):/, ['src/model/scope.ts']],
+  ['the form of an e-mail address', /mail\)*\.(?:trim\(\)\.)?toLowerCase\(/, ['src/model/text-form.ts']],
+]
+
+for (const [what, pattern, homes] of singleMechanisms) {
+  test(`Only its home has ${what}`, () => {
+    expect(naming(inSource, ({ text }) => pattern.test(text)).toSorted()).toEqual(homes)
+  })
+}
+
 test('There are no barrels', () => {
   const isIndex = ({ path }: Source) => path.endsWith('/index.ts')
   const exportsOthers = ({ text }: Source) => /^export\s[^='"`]*from\s+'\./m.test(text)

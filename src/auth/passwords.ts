@@ -36,7 +36,7 @@ const current = `$argon2id$v=19$m=${argon2id.memoryCost},t=${argon2id.timeCost},
 /** How many may wait for each that runs, of sign-ins and of signed-in people: about two thirds of a second each. */
 const waitingPerRunning = 32
 /** Of one signed-in person: a second request at the same time, no more. */
-const maxWaitingPerPerson = 2
+const maxWaitingPerUser = 2
 
 /** 422 for what anybody would guess; its length is the schema's matter. */
 export const rejectCommonPassword = (password: string, pointer: string): void => {
@@ -51,7 +51,7 @@ export const createPasswords = (maxAtOnce: number): Passwords => {
   const inTurn = createFairTurns({
     atOnce: maxAtOnce,
     maxWaiting: maxAtOnce * waitingPerRunning,
-    maxWaitingPerPerson,
+    maxWaitingPerUser,
     refusal: () => overloaded('Too many passwords are being checked'),
   })
 

@@ -1,7 +1,7 @@
-// Which addresses share a bucket.
+// The key under which an address is counted by limits.
 import { isIPv6 } from 'node:net'
 
-/** IPv4 in IPv6 counts as IPv4; of IPv6 a household has a /64. */
+/** IPv4 mapped to IPv6 counts as IPv4; IPv6 counts by its /64, which one household has. */
 export const addressKey = (ip: string): string => {
   const bare = ip.replace(/%.*$/, '').slice(0, 64)
   if (!isIPv6(bare)) return bare

@@ -1,15 +1,15 @@
-// Limits on failed attempts: only failures count, and as many attempts may be in flight as failures are left. An
-// attempt beyond that waits for one of those in flight to end instead of being refused, so that 25 people behind one
-// address who sign in at once all get in, and a flood of wrong passwords still gets exactly the limit checked.
+// Limits failed attempts: only failures count, and as many attempts may be in flight as failures are left. A further
+// attempt waits for one in flight to end instead of being refused, so that 25 people behind one address who sign in at
+// once all get in, and of a flood of wrong passwords exactly the limit is checked.
 //
-// Failures and attempts in flight are counted in Redis for all processes. While Redis is away a process goes on from
-// the failures it last heard of with its own attempts; the failures it counts meanwhile are owed to Redis, as in
+// Failures and attempts in flight are counted in Redis for all processes. While Redis is away a process continues from
+// the failures of the last reply with its own attempts; the failures it counts meanwhile are owed to Redis, as in
 // `window.ts`. An attempt that never ends (its process was killed) stops counting after `leaseMs`.
 import { KeyMemory, secondsUntil, type RedisCounters } from './redis-counters.ts'
 import type { RatePolicy, RateState } from './policies.ts'
 import attemptScript from '../redis/scripts/count-attempts.lua' with { type: 'text' }
 
-/** Limits failed attempts: as many may be in flight as failures are left, others wait for those. */
+/** Limits failed attempts: as many may be in flight as failures are left; further ones wait for those. */
 export interface Attempts {
   /** Begins an attempt once there is room, or is refused: `end` is null. Never throws; waits at most 15 s. */
   begin(policy: RatePolicy, key: string): Promise<Attempt>
@@ -24,16 +24,17 @@ export interface Attempt {
 }
 
 const maxKeys = 10_000
-/** How long an attempt waits for others to end, longer than a killed process holds its lease, and how many may wait for one key on a process. */
+/** How long an attempt waits for others to end: longer than a killed process holds its lease. */
 const waitMs = 15_000
+/** Waiting attempts of one key in a process. */
 const maxWaiting = 256
-/** Attempts in flight elsewhere end unheard: look again. */
-const lookAgainMs = 100
+/** Attempts of other processes end without a notification: poll. */
+const pollMs = 100
 const leaseMs = 10_000
 
 /** What this process knows of one key. */
 interface Known {
-  /** In all processes, as last heard, and here since then. */
+  /** Of all processes at the last reply, and of this one since then. */
   failed: number
   /** Failures that Redis has yet to count. */
   owed: number
@@ -58,7 +59,7 @@ export const createAttempts = (counters: RedisCounters): Attempts => {
     return known
   }
 
-  /** Tells Redis what it does not know yet, and asks whether an attempt may begin; null while it is away. */
+  /** Reports owed failures to Redis and asks whether an attempt may begin; null while Redis is away. */
   const step = async (
     policy: RatePolicy,
     key: string,
@@ -66,7 +67,7 @@ export const createAttempts = (counters: RedisCounters): Attempts => {
     { asks }: { asks: boolean },
   ): Promise<Verdict | null> => {
     const { owed } = known
-    known.owed = 0 // carried by this step: one that is sent meanwhile must not carry it again
+    known.owed = 0 // reported by this step: a step sent meanwhile must not report it again
     const askedAt = performance.now()
     const answer = await counters.run(attemptScript, `${policy.name}:${key}`, [
       policy.limit,
@@ -84,13 +85,13 @@ export const createAttempts = (counters: RedisCounters): Attempts => {
       return null
     }
     const [verdict, failed, ms] = answer
-    // Answers may overtake each other, and failures never become fewer.
+    // Replies may overtake each other, and failures never become fewer.
     known.failed = Math.max(known.failed, failed + known.owed)
     if (ms > 0) known.endsAt = askedAt + ms
     return verdicts[verdict]!
   }
 
-  /** What this process knows suffices to refuse or to wait; only where it sees room is Redis asked. */
+  /** Refuses or waits by what this process knows; asks Redis only where that leaves room. */
   const tryToBegin = async (policy: RatePolicy, key: string): Promise<Verdict> => {
     const known = knownOf(policy, key)
     if (known.failed >= policy.limit) return 'refused'
@@ -102,7 +103,7 @@ export const createAttempts = (counters: RedisCounters): Attempts => {
     return verdict ?? 'begun'
   }
 
-  /** Counts one failure; Redis hears of it with the next step. */
+  /** Counts one failure, which the next step reports to Redis. */
   const countFailure = ({ windowSeconds }: RatePolicy, known: Known): void => {
     if (performance.now() >= known.endsAt)
       Object.assign(known, { failed: 0, owed: 0, endsAt: performance.now() + windowSeconds * 1000 })
@@ -121,7 +122,7 @@ export const createAttempts = (counters: RedisCounters): Attempts => {
           await nextEnd(known)
           continue
         }
-        known.waiting.shift()?.() // the next may begin too, or is refused too
+        known.waiting.shift()?.() // the next waiting attempt may begin too, or is refused too
         const state = stateOf(policy, known, verdict)
         if (verdict !== 'begun') return { state, end: null }
         const end = async (isFailure: boolean): Promise<void> => {
@@ -144,7 +145,7 @@ export const createAttempts = (counters: RedisCounters): Attempts => {
 
 const newKnown = (): Known => ({ failed: 0, owed: 0, endsAt: 0, trying: 0, waiting: [] })
 
-/** Resolves when an attempt of this process ends, or after `lookAgainMs`, later the longer the queue is. */
+/** Resolves when an attempt of this process ends, or after `pollMs`, later the longer the queue is. */
 const nextEnd = async (known: Known): Promise<void> => {
   const { promise, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(
@@ -152,14 +153,14 @@ const nextEnd = async (known: Known): Promise<void> => {
       known.waiting = known.waiting.filter((waiter) => waiter !== resolve)
       resolve()
     },
-    lookAgainMs * (1 + known.waiting.length / 8),
+    pollMs * (1 + known.waiting.length / 8),
   )
   known.waiting.push(resolve)
   await promise
   clearTimeout(timer)
 }
 
-/** Refused for lack of room in the queue: a second; refused for its failures: when their window ends. */
+/** `resetSeconds` of a refusal: 1 where the queue is full, otherwise the end of the failures' window. */
 const stateOf = (policy: RatePolicy, known: Known, verdict: Verdict): RateState => ({
   allowed: verdict === 'begun',
   limit: policy.limit,

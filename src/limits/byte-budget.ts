@@ -1,5 +1,5 @@
-// Bytes that may be held at once, in all and by each holder. What is taken is given back by disposing it; a holder
-// without any takes no memory here.
+// A budget of bytes held at once, in total and by each holder. Disposing a reservation returns its bytes. Invariant: a
+// holder without a reservation takes no memory here.
 
 export interface ByteBudgetOptions {
   total: number
@@ -9,7 +9,7 @@ export interface ByteBudgetOptions {
 /** Bytes taken from a budget until it is disposed; disposing again does nothing. */
 export interface Reservation extends Disposable {
   readonly bytes: number
-  /** Takes more. False, and nothing taken, where the budget has no room for it. */
+  /** Takes more bytes; false, and none taken, where the budget has no room. */
   grow(bytes: number): boolean
 }
 

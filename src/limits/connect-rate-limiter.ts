@@ -1,4 +1,5 @@
-// How often one person may connect to this process: counted per minute, in memory, a bounded number of people.
+// Limits how often one user connects to this process: fixed windows of a minute, in memory. Bounded in users: above
+// `maxUsers` in one minute, further users are not counted.
 
 const windowMs = 60_000
 const maxUsers = 100_000

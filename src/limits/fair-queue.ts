@@ -1,6 +1,7 @@
-// Turns at something scarce, fair between callers. Each caller holds a bounded number of turns and has a bounded
-// queue of its own; a free turn goes round the callers that wait, one each, however many one of them has waiting.
-// Invariant: a caller without turns and without waiting entries takes no memory here.
+// A semaphore that is fair between callers: each holds a bounded number of turns and has a bounded queue of its own.
+// One FIFO queue for all would let a caller with 500 waiting entries delay every other by 500 turns; here a free turn
+// goes to the waiting callers round-robin, one each, however many entries each has. Invariant: a caller without turns
+// and without waiting entries takes no memory here.
 import { withTimeout } from '../async/timeout.ts'
 import { AppError } from '../errors.ts'
 

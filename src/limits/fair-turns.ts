@@ -1,8 +1,10 @@
-// A semaphore for work that signed-in people and anybody else compete for. Two queues are served in turn, so that
-// neither group can use up the turns of the other; among signed-in people each has one share: one piece of work at a
-// time, served round robin.
+// A semaphore for password hashes, which signed-in users and anonymous requests compete for. The two groups are served
+// alternately, so that neither uses up the turns of the other; each signed-in user runs one piece of work at a time,
+// served round-robin. It is not the fair queue: that bounds each caller, this also bounds and balances two groups, and a
+// user keeps the place of an earlier arrival while its work runs.
 
 interface Waiting {
+  /** Undefined for an anonymous request. */
   userId: string | undefined
   start: () => void
 }
@@ -12,30 +14,30 @@ export interface FairTurnsOptions {
   atOnce: number
   /** How many may wait in each of the two groups. */
   maxWaiting: number
-  /** How many of one person may wait. */
-  maxWaitingPerPerson: number
+  /** How many of one user may wait. */
+  maxWaitingPerUser: number
   /** Thrown at once where there is no room to wait. */
   refusal: () => Error
 }
 
-/** @returns runs `work` in its turn. `userId` names the signed-in person it is for, undefined for anybody else. */
-export const createFairTurns = ({ atOnce, maxWaiting, maxWaitingPerPerson, refusal }: FairTurnsOptions) => {
+/** @returns a function that runs `work` in its turn, for a signed-in user or, with undefined, an anonymous request. */
+export const createFairTurns = ({ atOnce, maxWaiting, maxWaitingPerUser, refusal }: FairTurnsOptions) => {
   const anonymous: Waiting[] = []
-  /** Per person, least recently served first. */
-  const people = new Map<string, Waiting[]>()
+  /** By user, least recently served first. */
+  const users = new Map<string, Waiting[]>()
   const busy = new Set<string>()
-  let waitingPeople = 0
+  let waitingUsers = 0
   let running = 0
-  let isTurnOfPeople = false
+  let isTurnOfUsers = false
 
-  const nextPerson = (): Waiting | undefined => {
-    for (const [userId, queue] of people) {
+  const nextUser = (): Waiting | undefined => {
+    for (const [userId, queue] of users) {
       if (busy.has(userId)) continue
-      people.delete(userId)
+      users.delete(userId)
       const next = queue.shift()!
-      if (queue.length > 0) people.set(userId, queue)
+      if (queue.length > 0) users.set(userId, queue)
       busy.add(userId)
-      waitingPeople -= 1
+      waitingUsers -= 1
       return next
     }
     return undefined
@@ -43,9 +45,9 @@ export const createFairTurns = ({ atOnce, maxWaiting, maxWaitingPerPerson, refus
 
   const startNext = (): void => {
     while (running < atOnce) {
-      const next = (isTurnOfPeople ? nextPerson() : anonymous.shift()) ?? nextPerson() ?? anonymous.shift()
+      const next = (isTurnOfUsers ? nextUser() : anonymous.shift()) ?? nextUser() ?? anonymous.shift()
       if (!next) return
-      isTurnOfPeople = next.userId === undefined
+      isTurnOfUsers = next.userId === undefined
       running += 1
       next.start()
     }
@@ -58,12 +60,12 @@ export const createFairTurns = ({ atOnce, maxWaiting, maxWaitingPerPerson, refus
       anonymous.push(waiting)
       return
     }
-    const queue = people.get(userId) ?? []
+    const queue = users.get(userId) ?? []
     const mayStart = running < atOnce && !busy.has(userId)
-    if (!mayStart && (queue.length >= maxWaitingPerPerson || waitingPeople >= maxWaiting)) throw refusal()
+    if (!mayStart && (queue.length >= maxWaitingPerUser || waitingUsers >= maxWaiting)) throw refusal()
     queue.push(waiting)
-    people.set(userId, queue)
-    waitingPeople += 1
+    users.set(userId, queue)
+    waitingUsers += 1
   }
 
   return async <T>(userId: string | undefined, work: () => Promise<T>): Promise<T> => {

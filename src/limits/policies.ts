@@ -1,4 +1,4 @@
-// The limits a server keeps, from its settings: one table of names, limits and windows.
+// Every rate limit that is counted over all processes: one table of names, limits and windows, from the settings.
 import type { Config } from '../config.ts'
 
 export interface RatePolicy {
@@ -29,6 +29,8 @@ export const policiesOf = (config: Config) =>
       limit: config.failedSignInsPer15Minutes,
       windowSeconds: 900,
     },
+    /** Upgrades of an address without valid credentials; those with valid ones do not count. */
+    refusedUpgrades: { name: 'refused-upgrades', limit: 60, windowSeconds: 60 },
     signInsOfAccount: {
       name: 'sign-ins-account',
       limit: config.failedSignInsPer15Minutes,

@@ -1,6 +1,6 @@
-// Redis as the rate limiters see it: a script answers three numbers, or null while Redis is away. Invariant: a caller waits
-// for at most `answerDeadlineMs` in which this process was running, so a stall of the own process is never taken for
-// an absent Redis; after a failure no call waits for `pauseMs`.
+// Redis as the rate limiters use it: a script returns three numbers, or null while Redis is away. Invariant: a caller
+// waits at most `answerDeadlineMs` in which this process runs, so a stall of this process does not count as an absent
+// Redis; after a failure no call waits for `pauseMs`.
 import { BoundedCache } from '../async/bounded-cache.ts'
 import { withinOwnTime } from '../async/timeout.ts'
 import { messageOf } from '../errors.ts'
@@ -10,7 +10,7 @@ import type { Log } from '../log.ts'
 const answerDeadlineMs = 45
 const pauseMs = 1_000
 
-/** As much of a Redis client as counting takes. */
+/** The part of a Redis client that the limiters use. */
 export interface ScriptRunner {
   eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>
 }
@@ -22,7 +22,7 @@ export class RedisCounters {
 
   constructor(private readonly deps: { redis: ScriptRunner; log: Log }) {}
 
-  /** Whether Redis is not to be asked now. */
+  /** Redis failed less than `pauseMs` ago and is not called. */
   get isPaused(): boolean {
     return performance.now() < this.#resumesAt
   }
@@ -42,7 +42,7 @@ export class RedisCounters {
       if (!this.isPaused)
         this.deps.log.warn(
           { cause: messageOf(error), oncePerMinute: 'rate limiter' },
-          'Redis does not answer the rate limiter: this process counts for itself',
+          'Redis does not answer the rate limiter, counting in this process',
         )
       this.#resumesAt = performance.now() + pauseMs
       return null

@@ -1,5 +1,5 @@
-// Who waits for something to happen, a bounded number of each caller: where one more comes the longest waiting is
-// released, so that a caller with many open pages is served by turns and refused nothing.
+// Long polls in progress, a bounded number of each caller: one more releases the caller's longest-waiting poll, so that
+// a caller with many open pages is served in turn and never refused.
 
 export class Waiters {
   /** By caller, longest waiting first. */
@@ -11,7 +11,7 @@ export class Waiters {
     return this.#waiting.get(caller)?.size ?? 0
   }
 
-  /** @param release called at most once, when another of the caller takes this place. Disposing leaves it. */
+  /** @param release called at most once, when a later poll of the caller takes this slot. Disposing frees it. */
   enter(caller: string, release: () => void): Disposable {
     const own = this.#waiting.get(caller) ?? new Set()
     this.#waiting.set(caller, own)

@@ -1,11 +1,11 @@
-// Rate limits, counted in Redis over fixed windows. A process takes a small share of what is left of a window at a
-// time and hands it out itself: exactly the limit passes, most requests wait for no answer, and a key that is used up
-// is refused without asking.
+// Rate limits over fixed windows, counted in Redis. One round trip per request would add its latency to every request;
+// so a process takes 1/50 of what is left of a window at a time and grants requests from it: exactly the limit passes,
+// most requests wait for no reply, and a key that is used up is refused without a call.
 //
-// While Redis is away every policy goes on in the process. Starting from a full local window would grant the limit
-// twice, and again each time Redis goes and returns. So the local window is the one Redis counted: it starts from what
-// was left as last heard, and ends when that one ends. What is granted meanwhile is owed: the next script adds it to
-// Redis's count, and gives a Redis that lost the key (a restart, FLUSHALL) all that this process knows of it.
+// While Redis is away each process counts locally. Starting from a full local window would grant the limit twice, and
+// again each time Redis goes and returns. So the local window continues Redis's: it starts from what was left at the
+// last reply and ends when that window ends. Requests granted meanwhile are owed: the next script adds them to Redis's
+// count, and restores the count of a Redis that lost the key (restart, FLUSHALL) from what this process knows.
 import { KeyMemory, secondsUntil, type RedisCounters } from './redis-counters.ts'
 import type { RatePolicy, RateState } from './policies.ts'
 import takeScript from '../redis/scripts/take-from-window.lua' with { type: 'text' }
@@ -19,16 +19,16 @@ export interface RateLimiter {
 }
 
 const maxKeys = 10_000
-/** Of what is left of a window, one process takes one in so many. */
+/** A process takes this fraction (1/shares) of what is left of a window. */
 const shares = 50
 
-/** What this process knows and holds of one key's window. */
+/** The window of one key, as this process knows it. */
 interface Bucket {
-  /** Taken from Redis and not yet handed out. */
+  /** Taken from Redis and not yet granted. */
   held: number
-  /** Left for all processes, as last heard, less what is owed. */
+  /** Left for all processes at the last reply, less what is owed. */
   left: number
-  /** Handed out without Redis, which has yet to count it. */
+  /** Granted without Redis, which has yet to count it. */
   owed: number
   /** By `performance.now()`; 0 before the first answer. */
   endsAt: number
@@ -67,7 +67,7 @@ export const createWindowLimiter = (counters: RedisCounters): RateLimiter => {
       bucket.held += granted
       bucket.left = Math.max(0, left - bucket.owed)
       bucket.endsAt = askedAt + ms
-      // What arrived meanwhile is served from what is held, and refused when the window is used up.
+      // Requests that arrived meanwhile are granted from `held`, and refused when the window is used up.
       const answered = bucket.left === 0 ? bucket.waiting.length : Math.max(wanted, bucket.held)
       for (const resolve of bucket.waiting.splice(0, answered)) {
         const allowed = bucket.held > 0

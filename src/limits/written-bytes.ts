@@ -1,6 +1,6 @@
-// Bytes that one user's writes store in a window of a day, over all processes. A write is counted after it, because
-// only then its size is known: asking costs nothing, and a user passes the limit by one write and by what other
-// processes have not reported. While Redis is away each process counts for itself and reports later.
+// Bytes that one user's writes store in a window of a day, over all processes. A write is counted after it, because only
+// then its size is known: the check needs no call, and a user may exceed the limit by one write and by what other
+// processes have not reported yet. While Redis is away each process counts locally and reports later.
 import { KeyMemory, secondsUntil, type RedisCounters } from './redis-counters.ts'
 import type { RatePolicy, RateState } from './policies.ts'
 import addScript from '../redis/scripts/add-written-bytes.lua' with { type: 'text' }
@@ -9,7 +9,7 @@ const maxUsers = 10_000
 
 /** What this process knows of one user's window. */
 interface Usage {
-  /** Of all processes, as last heard. */
+  /** Of all processes, at the last reply. */
   used: number
   /** Of this process, not yet in Redis. */
   unreported: number

@@ -7,6 +7,9 @@ export const canonicalText = (text: string): string => text.normalize('NFC').tri
 /** An e-mail address as it is stored, compared and counted: NFC, lower case, trimmed. It is not validated. */
 export const canonicalEmail = (email: string): string => canonicalText(canonicalText(email).toLowerCase())
 
+/** The form in which earlier versions stored an address; an account may still have it. */
+export const earlierEmail = (email: string): string => email.trim().toLowerCase()
+
 /** A tag as it is stored: NFC, lower case, trimmed. Tags are equal when their `tagKey` is. */
 export const canonicalTag = (tag: string): string => canonicalText(canonicalText(tag).toLowerCase())
 

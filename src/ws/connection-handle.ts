@@ -1,4 +1,4 @@
-// What a subscription may do with its connection, and what both are given.
+// What subscriptions and presence may do with their connection, and the dependencies of both.
 import type { ServerWebSocket } from 'bun'
 import type { Authenticator } from '../auth/authenticator.ts'
 import type { Bus } from '../changelog/bus.ts'
@@ -29,30 +29,30 @@ export interface SocketsDeps {
   systemDb: DatabaseCalls
 }
 
-/** With what the sockets of a process have together. */
-export type SocketDeps = SocketsDeps & { doorway: HandshakeLimiter; presence: Presence }
+/** With the parts that all sockets of a process share. */
+export type SocketDeps = SocketsDeps & { handshakes: HandshakeLimiter; presence: Presence }
 
-/** The socket itself: `send` answers 0 for a lost frame, -1 for one that waits unsent, else the bytes sent. */
+/** The socket of Bun: `send` returns 0 for a dropped frame, -1 for a buffered one, otherwise the bytes sent. */
 export type RawSocket = Pick<ServerWebSocket, 'send'>
 
 export interface ConnectionHandle {
   readonly userId: string
-  /** For a live subscription to send on until `holdBack`, telling what was not sent; null where nothing may be. */
+  /** For live subscriptions, until `suspend`; results of 0 or less go to `onUnsent`. Null while parked or closed. */
   readonly rawSocket: RawSocket | null
-  /** Whether too much is unsent: send nothing, wait for `catchUp`. */
+  /** More than `parkBytes` are unsent: send nothing and wait for `catchUp`. */
   readonly isParked: boolean
   readonly isClosed: boolean
-  /** Calls `catchUp` of each subscription that waits, unless parked. */
+  /** Calls `catchUp` of each waiting subscription, unless parked. */
   catchUp(): void
   send(frame: ServerFrame): void
-  /** A frame that is text already. */
+  /** Sends a frame that is already encoded. */
   sendText(frame: string): void
-  /** A `send` on the line answered this, which is 0 or less. May hold back or close. */
+  /** Handles a result of `rawSocket.send` of 0 or less: parks or closes the connection. */
   onUnsent(sent: number): void
   error(code: ErrorFrameCode, rid: Rid | null, retryAfter?: number): void
-  /** Sends within `work` leave in one write. */
+  /** Sends within `work` are one write to the kernel. */
   cork(work: () => void): void
   close(reason: CloseReason): void
-  /** The subscription ended itself. */
+  /** The subscription ended by itself. */
   onSubscriptionEnd(scope: Scope): void
 }

@@ -1,5 +1,5 @@
-// One socket: who it is, what it follows, how much it may say and how much is unsent. Frames are handled one
-// after another; whatever a client sends is answered, bounded or closed.
+// One socket: its identity, subscriptions, watches, rate limits and unsent bytes. Invariants: frames are handled one
+// after another; every frame of a client is answered, bounded or closes the socket; `closed` is final.
 import type { ServerWebSocket } from 'bun'
 import type { Identity } from '../auth/authenticator.ts'
 import type { Scope } from '../model/scope.ts'
@@ -26,17 +26,18 @@ import { Subscriptions } from './subscriptions.ts'
 
 export type Socket = ServerWebSocket<Connection>
 
-/** What the sockets of a process know of each other. */
+/** The other sockets of the process, as one connection sees them. */
 export interface ConnectionRegistry {
-  /** Called once the person is known; may close this connection, or the person's oldest. */
+  /** Called once the user is known; may close this connection or the user's oldest. */
   onIdentified(connection: Connection): void
 }
 
+/** `greeting` until `hello` or the upgrade names the user. Only an open connection has an identity. */
 type State = { is: 'greeting' } | { is: 'open'; identity: Identity } | { is: 'closed' }
 
 export class Connection implements ConnectionHandle {
   readonly id = newId()
-  // Times are of the process's own clock: one that is set must not end or flood anything.
+  // Times are of `performance.now()`: setting the system clock must not end or flood connections.
   readonly #openedAt = performance.now()
   #state: State = { is: 'greeting' }
   #userId = ''
@@ -50,7 +51,7 @@ export class Connection implements ConnectionHandle {
   readonly #subscriptions: Subscriptions
   readonly #presence: ConnectionPresence
 
-  /** @param greeting what the upgrade already decided: who it is, or why it has to close. */
+  /** @param greeting the decision of the upgrade: an identity, a reason to close, or null to wait for `hello`. */
   constructor(
     private readonly deps: SocketDeps,
     private readonly registry: ConnectionRegistry,
@@ -61,12 +62,12 @@ export class Connection implements ConnectionHandle {
     this.#presence = new ConnectionPresence(this, deps)
   }
 
-  /** Empty until it is known; kept after the end. */
+  /** Empty until the user is known; kept after the connection closed. */
   get userId(): string {
     return this.#userId
   }
 
-  /** Null until it is known, and after the end. */
+  /** Null until the user is known, and after the connection closed. */
   get identity(): Identity | null {
     return this.#state.is === 'open' ? this.#state.identity : null
   }
@@ -89,7 +90,7 @@ export class Connection implements ConnectionHandle {
     else if (this.greeting) this.#welcome(this.greeting)
   }
 
-  /** Takes a message. Handling overlaps in Bun, so frames queue here, a bounded number of them. */
+  /** Queues a frame: Bun starts a message handler before the last has ended. The queue is bounded. */
   onMessage(message: string | Buffer): void {
     this.#lastReceivedAt = performance.now()
     if (this.#state.is === 'closed') return
@@ -104,19 +105,22 @@ export class Connection implements ConnectionHandle {
     this.#frameQueue = this.#frameQueue
       .then(() => this.#handle(frame))
       .catch((error: unknown) => {
-        this.deps.log.error({ err: error, connection: this.id }, 'a socket frame failed')
+        this.deps.log.error(
+          { err: error, connection: this.id },
+          'socket frame failed, closing the connection',
+        )
         this.close('server_error')
       })
       .finally(() => (this.#queuedFrames -= 1))
   }
 
-  /** A ping of the WebSocket itself: Bun has answered it. */
+  /** A WebSocket ping, which Bun has answered. */
   onPing(): void {
     this.#lastReceivedAt = performance.now()
     if (this.#rateLimiter.take('frame', 0, this.#lastReceivedAt) === 'close') this.close('too_fast')
   }
 
-  /** The kernel took some of what was unsent: go on where each subscription stands. */
+  /** The kernel took unsent bytes: once few are left, every subscription continues from its position. */
   onDrain(): void {
     if (this.#parkedAt === null || (this.#socket?.getBufferedAmount() ?? 0) > parkBytes) return
     this.#parkedAt = null
@@ -134,7 +138,7 @@ export class Connection implements ConnectionHandle {
     this.#presence.end()
   }
 
-  /** Called every second: deadlines and positions. `now` is of `performance.now()`. */
+  /** Called every second: deadlines and positions. @param now of `performance.now()`. */
   tick(now: number): void {
     const state = this.#state
     const { helloTimeoutMs, silenceTimeoutMs, parkedTimeoutMs, tokenGraceMs, positionIntervalMs } =
@@ -142,7 +146,7 @@ export class Connection implements ConnectionHandle {
     if (state.is === 'closed') return
     if (state.is === 'greeting' && now - this.#openedAt > helloTimeoutMs) return this.close('no_hello')
     if (now - this.#lastReceivedAt > silenceTimeoutMs) return this.#terminate()
-    this.onDrain() // whatever became of its event
+    this.onDrain() // should Bun's drain event be missing
     if (this.#parkedAt !== null && now - this.#parkedAt > parkedTimeoutMs) return this.close('slow_consumer')
     if (state.is === 'open' && Date.now() > state.identity.expiresAt + tokenGraceMs)
       return this.close('token_expired')
@@ -151,11 +155,11 @@ export class Connection implements ConnectionHandle {
     this.#subscriptions.sendPositions()
   }
 
-  /** A control entry of this person's own scope. */
+  /** A control entry of the user's own scope. */
   onControl({ control }: LogEntry): void {
     if (this.#state.is !== 'open') return
-    const verdict = closeReasonForControl(control, this.#state.identity.actor.sessionId)
-    if (verdict) this.close(verdict)
+    const reason = closeReasonForControl(control, this.#state.identity.actor.sessionId)
+    if (reason) this.close(reason)
   }
 
   send(frame: ServerFrame): void {
@@ -169,7 +173,7 @@ export class Connection implements ConnectionHandle {
   }
 
   onUnsent(sent: number): void {
-    // The frame is lost and Bun would go on behind it. The client resumes from its cursor instead.
+    // Bun dropped the frame and would send the next one: close, and the client resumes from its cursor.
     if (sent === 0) return this.close('slow_consumer')
     if (this.#parkedAt !== null || (this.#socket?.getBufferedAmount() ?? 0) <= parkBytes) return
     this.#parkedAt = performance.now()
@@ -191,7 +195,7 @@ export class Connection implements ConnectionHandle {
       this.send({
         t: 'bye',
         code: closeCodes.overloaded,
-        reconnectAfter: this.deps.doorway.nextRetryWindow(),
+        reconnectAfter: this.deps.handshakes.nextRetryWindow(),
       })
     this.onClose()
     if (reason === 'slow_consumer') this.deps.stats.dropped += 1
@@ -238,7 +242,7 @@ export class Connection implements ConnectionHandle {
     if (frame.t !== 'hello') return this.close('protocol_violation')
     try {
       await identify(this.deps, frame.token, (identity) => {
-        // The wait may have outlived the connection.
+        // The connection may have closed during the lookup.
         if (!this.isClosed) this.#welcome(identity)
       })
     } catch (error) {
@@ -276,8 +280,8 @@ export class Connection implements ConnectionHandle {
         this.send({ t: 'ok', rid })
       })
     } catch (error) {
-      const isAway = closeReasonOf(error) === 'overloaded'
-      this.error(isAway ? 'unavailable' : 'token', rid, isAway ? 1 : undefined)
+      const isUnavailable = closeReasonOf(error) === 'overloaded'
+      this.error(isUnavailable ? 'unavailable' : 'token', rid, isUnavailable ? 1 : undefined)
     }
   }
 }

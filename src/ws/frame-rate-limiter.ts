@@ -1,34 +1,28 @@
-// How much one connection may say: leaky buckets of frames, signals and bytes, and three strikes, of which one is
-// forgiven now and then: a client that is too fast all the time is closed, one that was so a few times a day is not.
+// What one connection may send: token buckets of frames, signals and bytes, and three strikes. One strike is forgiven
+// every 10 s, so that a client which is too fast all the time is closed, and one which was so a few times a day is not.
+import { TokenBucket } from '../limits/token-bucket.ts'
 import { limits } from './protocol.ts'
 
 const forgiveEveryMs = 10_000
 
 export class FrameRateLimiter {
-  #frames: number = limits.frameBurst
-  #signals: number = limits.signalsPerSecond
-  #bytes: number = limits.bytesPerSecond
+  readonly #frames = new TokenBucket(limits.frameBurst, limits.framesPerSecond)
+  readonly #signals = new TokenBucket(limits.signalsPerSecond, limits.signalsPerSecond)
+  readonly #bytes = new TokenBucket(limits.bytesPerSecond, limits.bytesPerSecond)
   #strikes = 0
-  #struckAt = 0
-  #at = 0
+  #struckAtMs = 0
 
-  /** @param now of `performance.now()`. */
-  take(kind: 'frame' | 'signal', bytes: number, now: number): 'pass' | 'refuse' | 'close' {
-    const seconds = this.#at === 0 ? 0 : (now - this.#at) / 1000
-    this.#at = now
-    this.#frames = Math.min(limits.frameBurst, this.#frames + seconds * limits.framesPerSecond)
-    this.#signals = Math.min(limits.signalsPerSecond, this.#signals + seconds * limits.signalsPerSecond)
-    this.#bytes = Math.min(limits.bytesPerSecond, this.#bytes + seconds * limits.bytesPerSecond)
-    const left = kind === 'frame' ? this.#frames : this.#signals
-    if (left >= 1 && this.#bytes >= bytes) {
-      if (kind === 'frame') this.#frames -= 1
-      else this.#signals -= 1
-      this.#bytes -= bytes
+  /** @param nowMs of `performance.now()`. @returns `refuse` counts a strike; `close` when none is left. */
+  take(kind: 'frame' | 'signal', bytes: number, nowMs: number): 'pass' | 'refuse' | 'close' {
+    const messages = kind === 'frame' ? this.#frames : this.#signals
+    if (messages.refill(nowMs) >= 1 && this.#bytes.refill(nowMs) >= bytes) {
+      messages.spend(1)
+      this.#bytes.spend(bytes)
       return 'pass'
     }
-    const forgiven = Math.floor((now - this.#struckAt) / forgiveEveryMs)
+    const forgiven = Math.floor((nowMs - this.#struckAtMs) / forgiveEveryMs)
     this.#strikes = Math.max(0, this.#strikes - forgiven) + 1
-    this.#struckAt = now
+    this.#struckAtMs = nowMs
     return this.#strikes > limits.strikes ? 'close' : 'refuse'
   }
 }

@@ -1,5 +1,5 @@
-// From a token to the person behind it. Invariant: whoever is accepted was still welcome in that very tick. A look at
-// the session may be older than what the log has said of it meanwhile; then it is looked at again.
+// From a token to its identity. Invariant: in the tick in which an identity is accepted, no control entry has revoked
+// it. A lookup of the session may be older than a control entry received meanwhile: then it is repeated.
 import type { Identity } from '../auth/authenticator.ts'
 import { userScope } from '../model/scope.ts'
 import { AppError, unavailable } from '../errors.ts'
@@ -7,23 +7,23 @@ import { type Control, type LogEntry } from '../model/event.ts'
 import type { CloseReason } from '../model/frames.ts'
 import type { SocketDeps } from './connection-handle.ts'
 
-const maxLooks = 3
+const maxLookups = 3
 
-/** Calls `accept` with who the token stands for and answers what it answers. @throws AppError, see `closeReasonOf`. */
+/** Calls `accept` with the identity of the token and returns its result. @throws AppError, see `closeReasonOf`. */
 export const identify = async <T>(
   { authenticator, follower }: Pick<SocketDeps, 'authenticator' | 'follower'>,
   token: string,
   accept: (identity: Identity) => T,
 ): Promise<T> => {
-  let heard: LogEntry[] = []
-  const leave = follower.onControl((entry) => heard.push(entry))
+  let received: LogEntry[] = []
+  const stopListening = follower.onControl((entry) => received.push(entry))
   try {
-    for (let look = 1; look <= maxLooks; look += 1) {
-      heard = []
+    for (let lookup = 1; lookup <= maxLookups; lookup += 1) {
+      received = []
       const { epoch } = follower
       const identity = await authenticator.authenticate(token)
       const { userId, sessionId } = identity.actor
-      const isStale = heard.some(
+      const isStale = received.some(
         ({ scope, control }) =>
           scope === userScope(userId) && closeReasonForControl(control, sessionId) !== null,
       )
@@ -31,11 +31,11 @@ export const identify = async <T>(
     }
     throw unavailable()
   } finally {
-    leave()
+    stopListening()
   }
 }
 
-/** What a control entry of a person's scope means for a socket of that session; null for nothing. */
+/** Why a control entry of a user's scope closes a socket of that session; null where it does not. */
 export const closeReasonForControl = (control: Control | null, sessionId: string): CloseReason | null => {
   switch (control?.kind) {
     case 'role':
@@ -51,7 +51,7 @@ export const closeReasonForControl = (control: Control | null, sessionId: string
   }
 }
 
-/** The close that a refused token deserves; throws what is no refusal. */
+/** The close reason for a refused token. @throws the error itself where it is not a refusal. */
 export const closeReasonOf = (error: unknown): CloseReason => {
   if (!(error instanceof AppError)) throw error
   if (error.kind === 'unavailable' || error.kind === 'rate_limited') return 'overloaded'

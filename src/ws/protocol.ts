@@ -1,9 +1,9 @@
-// The limits of the wire protocol `tasktide.v1`, and how a client's frame is read; model/frames.ts has the frames.
-// An error frame is an answer; a close is a verdict.
+// Limits and timings of the wire protocol `tasktide.v1`, and the parser of client frames; model/frames.ts has the frames.
+// Invariant: an error frame answers one frame and the connection continues; a close ends the connection.
 import type { Static } from '@sinclair/typebox'
 import type { clientFrames, Rid, serverFrames } from '../model/frames.ts'
 
-/** Milliseconds: the client pings, the server tells positions, a client that hears nothing reconnects. */
+/** Milliseconds: between pings of the client, between positions of the server, and until a silent server counts as dead. */
 export const heartbeat = { ping: 25_000, position: 15_000, dead: 40_000 } as const
 
 export const limits = {
@@ -18,32 +18,32 @@ export const limits = {
   strikes: 3,
 } as const
 
-/** Milliseconds after which a connection is told something or ended. Tests bring their own. */
+/** Intervals and deadlines of sockets. Tests pass shorter ones. */
 export interface SocketTimings {
-  /** Between two looks at every connection. */
+  /** Between two checks of every connection. */
   sweepIntervalMs: number
   helloTimeoutMs: number
-  /** A peer that says nothing for this long is gone. */
+  /** A peer that sends nothing for this long is closed. */
   silenceTimeoutMs: number
-  /** A token may be this old past its expiry before the socket is closed. */
+  /** From the expiry of a token to the close of its socket. */
   tokenGraceMs: number
-  /** For a parked connection to read what is unsent. */
+  /** For a parked connection to drain. */
   parkedTimeoutMs: number
   /** Between two positions. */
   positionIntervalMs: number
-  /** Who left a place is told after this long, unless they came back. */
+  /** From leaving a place to `left` in a frame, unless the user comes back. */
   presenceLeaveDelayMs: number
-  /** Between two looks at who is present. */
+  /** Between two checks of all places for changes of presence. */
   presenceCheckIntervalMs: number
-  /** Between two frames of news of one place. */
+  /** Between two presence frames of one place. */
   presenceDiffIntervalMs: number
-  /** Between two times a process says again who of its people is where. */
+  /** Between two reports of a process about the users of one place. */
   presenceAnnounceIntervalMs: number
-  /** How long that counts. */
+  /** How long such a report is valid. */
   presenceTtlMs: number
-  /** A fan-out that takes longer lets everything else go first. */
+  /** A fan-out that takes longer yields to the event loop. */
   fanOutSliceMs: number
-  /** Not a time: upgrades and subscriptions being joined at once. */
+  /** A number: upgrades and joins in progress at once. */
   maxHandshakes: number
 }
 
@@ -63,12 +63,12 @@ export const socketTimings: SocketTimings = {
   maxHandshakes: 200,
 }
 
-/** Beyond this many unsent bytes a connection is parked: nothing more is sent until it drains. */
+/** Above this many unsent bytes a connection is parked: it receives nothing until it drains. */
 export const parkBytes = 256 * 1024
-/** Beyond this many unsent bytes Bun drops frames; it is never reached unless parking failed. */
+/** Above this many unsent bytes Bun drops frames; parking prevents that. */
 export const sendBufferBytes = 1024 * 1024
 
-/** A client's frame, read: what it left out is null. */
+/** A parsed frame of a client: fields that were left out are null. */
 export type ClientFrame =
   | { t: 'hello'; token: string }
   | { t: 'sub'; rid: Rid; scope: string; cursor: string | null }
@@ -87,14 +87,14 @@ export type ErrorFrameCode = Static<typeof serverFrames.error>['code']
 
 export type PresenceFrame = Static<typeof serverFrames.presence>
 
-/** A frame that cannot be read: what to answer. */
+/** A frame that does not parse, as the error to answer with. */
 export interface BadFrame {
   t: 'bad'
   code: 'bad_frame' | 'unknown_type'
   rid: Rid | null
 }
 
-/** Reads a client's text frame. Unknown fields are ignored, unknown types are answered, nothing throws. */
+/** Parses a text frame. Unknown fields are ignored, unknown types give `unknown_type`. Never throws. */
 export const parseFrame = (text: string): ClientFrame | BadFrame => {
   const frame = parseObject(text)
   if (!frame) return { t: 'bad', code: 'bad_frame', rid: null }

@@ -1,5 +1,5 @@
-// The raw socket beside Elysia: the upgrade's checks, Bun's handlers, and the sockets of this process. Elysia's own
-// wrapper parses frames, leaks its per-hook objects and costs three times the memory (docs/decisions.md).
+// The sockets of this process, mounted beside Elysia: the checks of an upgrade, Bun's handlers and the drain. Elysia's
+// own wrapper parses frames, leaks its per-hook objects and costs three times the memory (docs/decisions.md).
 import type { Server, WebSocketHandler } from 'bun'
 import type { Identity } from '../auth/authenticator.ts'
 import { bearerTokenOf } from '../auth/bearer.ts'
@@ -7,6 +7,7 @@ import { isAllowedOrigin } from '../auth/origin.ts'
 import { selectLiveSessions } from '../db/users/sessions.ts'
 import { AppError, messageOf } from '../errors.ts'
 import { ConnectRateLimiter } from '../limits/connect-rate-limiter.ts'
+import { policiesOf } from '../limits/policies.ts'
 import { HandshakeLimiter } from '../limits/handshake-limiter.ts'
 import { idOf, isUserScope } from '../model/scope.ts'
 import type { RatePolicy } from '../limits/policies.ts'
@@ -19,22 +20,20 @@ import { Presence } from './presence/presence.ts'
 import { limits, socketTimings, sendBufferBytes, type SocketTimings } from './protocol.ts'
 
 /**
- * Where there are other servers the slices are the spread: closing at most 500 sockets a second brings at most 500
- * a second, so a client need not stay away for longer than it takes to smooth a slice. Where there is none, all
- * wait for this process to be started again, and come back spread over the window.
+ * When clients of a drained process may reconnect. With other servers the drain itself spreads them: closing at most
+ * 500 sockets a second brings at most 500 reconnects a second, so the window only smooths a slice. Without another
+ * server all wait for this process to start again, and the window spreads them.
  */
 const reconnectAfterMs = { elsewhere: [0, 1_000], here: [0, 10_000] } satisfies Record<
   string,
   [number, number]
 >
-/** Upgrades of an address without good credentials, over all processes. Who has good ones is not held up by others. */
-const refusedUpgrades: RatePolicy = { name: 'refused-upgrades', limit: 60, windowSeconds: 60 }
-/** A drain closes this many connections a second, more where it would not be done in time: they come back elsewhere. */
+/** Connections a drain closes a second; more where it would miss its deadline. */
 const drainPerSecond = 500
 const drainSliceMs = 50
 const maxDrainMs = 20_000
-/** How often a drain looks whether there still are other servers, in slices. */
-const lookEverySlices = 1_000 / drainSliceMs
+/** Slices between two counts of the other servers during a drain. */
+const countEverySlices = 1_000 / drainSliceMs
 
 export class Sockets implements ConnectionRegistry, AsyncDisposable {
   readonly #connections = new Set<Connection>()
@@ -50,7 +49,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
     this.#timings = { ...socketTimings, ...over }
     this.#deps = {
       ...deps,
-      doorway: new HandshakeLimiter(this.#timings.maxHandshakes),
+      handshakes: new HandshakeLimiter(this.#timings.maxHandshakes),
       presence: new Presence(deps, this.#timings),
     }
     this.#timer = setInterval(() => this.#tick(), this.#timings.sweepIntervalMs)
@@ -69,7 +68,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
   readonly handlers: WebSocketHandler<Connection> = {
     maxPayloadLength: limits.frameBytes,
     backpressureLimit: sendBufferBytes,
-    // Our own sweep finds the dead: Bun's never reaps a peer that is being sent to.
+    // `tick` closes dead peers: Bun's timeout never closes one that is being sent to.
     idleTimeout: 0,
     sendPings: false,
     perMessageDeflate: false,
@@ -90,8 +89,8 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
   }
 
   /**
-   * Answers an upgrade request with the switch; throws AppError for a problem answer.
-   * @param address who asks, as limits count it.
+   * Switches the protocol of an upgrade request.
+   * @param address of the caller, as limits count it. @throws AppError for a problem response.
    */
   async upgrade(request: Request, server: Server<Connection>, address: string): Promise<undefined> {
     if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
@@ -128,12 +127,12 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
       .catch((error: unknown) => {
         this.#deps.log.warn(
           { cause: messageOf(error) },
-          'sessions could not be looked at: their sockets are closed',
+          'session lookup failed after an epoch change, closing all sockets',
         )
         return null
       })
     for (const [connection, identity] of seen) {
-      // Who greeted or renewed meanwhile was looked at then.
+      // An identity accepted during the read was checked then.
       if (!identity || connection.identity !== identity) continue
       const role = live?.get(identity.actor.sessionId)
       if (live && role === undefined) connection.close('revoked')
@@ -141,12 +140,12 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
     }
   }
 
-  /** Something was perhaps not told to everybody: who follows anything comes back with its cursor. */
+  /** Entries may not have been delivered to every subscription: clients reconnect and resume from their cursors. */
   #closeAllAfterFailure(): void {
     for (const connection of this.#connections) connection.close('server_error')
   }
 
-  /** Says goodbye and closes everything, in slices. */
+  /** Sends `bye` to every connection and closes it, in slices. @param withinMs the time for all of them. */
   async drain(withinMs = maxDrainMs): Promise<void> {
     const startedAt = performance.now()
     let others = this.#connections.size > 0 ? await this.#deps.servers.leave() : 0
@@ -158,8 +157,8 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
       const slice = index / perSlice
       if (slice > 0 && Number.isInteger(slice)) {
         await Bun.sleep(drainSliceMs)
-        // The others may be told to stop meanwhile, too. Nothing waits for the answer: the last one counts.
-        if (slice % lookEverySlices === 0) void this.#deps.servers.leave().then((count) => (others = count))
+        // The other servers may be stopping too. The count is not awaited: the latest one is used.
+        if (slice % countEverySlices === 0) void this.#deps.servers.leave().then((count) => (others = count))
       }
       const reconnectAfter = others > 0 ? reconnectAfterMs.elsewhere : reconnectAfterMs.here
       connection.send({ t: 'bye', code: closeCodes.restart, reconnectAfter })
@@ -179,15 +178,15 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
       throw new AppError('unavailable', undefined, { retryAfter: 5 })
   }
 
-  /** 429 where the address has been refused too often in this minute. */
+  /** @throws AppError 429 where the address has had too many upgrades refused in this minute. */
   async #limitRefusedUpgrades(address: string): Promise<void> {
     const { config, limiter } = this.#deps
     if (!config.rateLimit) return
-    const { allowed, resetSeconds } = await limiter.take(refusedUpgrades, address)
+    const { allowed, resetSeconds } = await limiter.take(policiesOf(config).refusedUpgrades, address)
     if (!allowed) throw new AppError('rate_limited', undefined, { retryAfter: resetSeconds })
   }
 
-  /** Switches, knowing who it is, or to wait for a greeting or a close. */
+  /** Switches with an identity, with a reason to close, or to wait for `hello`. */
   async #authenticateUpgrade(request: Request, server: Server<Connection>, address: string): Promise<void> {
     const origin = request.headers.get('origin')
     if (origin !== null && !isAllowedOrigin(origin, request, this.#deps.config))
@@ -203,24 +202,24 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
       if (!server.upgrade(request, { data: connection, headers }))
         throw new AppError('bad_request', 'The WebSocket handshake is incomplete')
     }
-    const acceptStranger = async (greeting: CloseReason | null): Promise<void> => {
+    const acceptUnidentified = async (greeting: CloseReason | null): Promise<void> => {
       await this.#limitRefusedUpgrades(address)
       accept(greeting)
     }
-    using place = this.#deps.doorway.tryEnter()
-    if (!place) return accept('overloaded')
+    using slot = this.#deps.handshakes.tryEnter()
+    if (!slot) return accept('overloaded')
     const isSpoken = offered.includes(subprotocol)
     const header = request.headers.get('authorization')
     if (header !== null) {
       const token = bearerTokenOf(header)
-      // A header is set by programs, which see the answer; browsers cannot set one.
+      // Only programs can set this header, and they see the status; browsers cannot.
       if (!token) throw new AppError('unauthenticated')
       await identify(this.#deps, token, (identity) => isSpoken && accept(identity))
       if (isSpoken) return
     }
-    if (!isSpoken) return acceptStranger(missingProtocol(offered))
+    if (!isSpoken) return acceptUnidentified(missingProtocol(offered))
     const token = offered.find((name) => !isNoToken(name))?.slice(tokenPrefix.length)
-    if (!token) return acceptStranger(null)
+    if (!token) return acceptUnidentified(null)
     let wasAccepted = false
     try {
       await identify(this.#deps, token, (identity) => {
@@ -228,10 +227,10 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
         accept(identity)
       })
     } catch (error) {
-      // Browsers hide a refused handshake: accept, then say why.
+      // Browsers hide the status of a refused handshake: accept, then close with the reason.
       if (wasAccepted) throw error
       const reason = closeReasonOf(error)
-      return reason === 'overloaded' ? accept(reason) : acceptStranger(reason)
+      return reason === 'overloaded' ? accept(reason) : acceptUnidentified(reason)
     }
   }
 
@@ -258,8 +257,8 @@ const tokenPrefix = 'jwt.'
 const isNoToken = (name: string): boolean => !name.startsWith(tokenPrefix)
 
 /**
- * The subprotocol to answer with: ours, or the first that is plainly a name, so that browsers open the socket and see
- * why it is closed. Empty selects none: without a value Bun answers the first one offered, which may be a token.
+ * The subprotocol to answer with: `tasktide.v1`, or the first that is plainly a name, so that browsers open the socket
+ * and see why it is closed. Empty selects none: without a value Bun answers the first one offered, perhaps a token.
  */
 const selectedOf = (offered: string[]): string =>
   offered.find((name) => name === subprotocol) ??

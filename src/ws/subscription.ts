@@ -1,11 +1,12 @@
-// One connection's place in one scope. Invariant: every entry of the scope above `position` is still to be sent,
-// everything up to it was sent or is not for this reader, each once. There is no buffer: a subscription that is
-// not live reads what it lacks from the ring, the stream or the log, and becomes live in the same tick in which
-// it has reached the tail.
+// One connection's position in one scope. Invariant: every entry of the scope above the position is still to be sent;
+// each entry up to it was sent once, or is not for this reader.
 //
-//        waiting ◀──▶ catching-up ──▶ live ──▶ over
-//           ▲                          │        ▲
-//           └──── connection parked ───┘        └── revoked, resync, unsub, replaced, closed
+// Resume, the problem: a client returns with a cursor while new entries arrive, and must receive each entry once and in
+// order. The naive way reads the backlog and buffers live entries meanwhile: a slow client then holds an unbounded
+// buffer, and a crowd that reconnects holds one each. The way chosen has no buffer: a subscription that is not live
+// ignores live entries and reads what it lacks in pages from the ring, the stream or the log. The follower advances only
+// in the tick in which it publishes, so a subscription that has reached the follower's position becomes live in the
+// same tick and misses nothing. `subscription-state.ts` has the states.
 import type { Scope } from '../model/scope.ts'
 import type { LogEntry } from '../model/event.ts'
 import { formatCursor } from '../model/event.ts'
@@ -14,10 +15,11 @@ import { isTransient } from '../errors.ts'
 import type { Gap } from '../changelog/follower/history.ts'
 import type { DeferrableSubscriber } from '../changelog/follower/hub.ts'
 import { backOffMs } from '../async/back-off.ts'
+import { transitions, type SubscriptionEvent, type SubscriptionState } from './subscription-state.ts'
 import { snapshotPath } from '../domain/sync.ts'
 import type { RawSocket, ConnectionHandle, SocketDeps } from './connection-handle.ts'
 
-/** Behind by more numbers of the shard than this, and few of them of the scope, its own index is cheaper. */
+/** Above this many numbers of the shard, when few of them are of the scope, reading by the scope's index is cheaper. */
 const maxShardReplay = 2_000
 const sparseShare = 1 / 8
 const maxBackoffMs = 2_000
@@ -26,35 +28,33 @@ interface Start {
   scope: Scope
   shard: number
   epoch: string
-  /** Everything up to this number is held by the client. */
+  /** The client has everything up to this number. */
   from: number
   /** Everything up to this number is visible in PostgreSQL: catching up has to reach it. */
   head: number
-  /** How many events of the scope are between the two. */
+  /** Events of the scope in (from, head]. */
   events: number
 }
-
-type State = 'waiting' | 'catching-up' | 'live' | 'over'
 
 export class Subscription implements DeferrableSubscriber {
   /** While live, and the connection is not parked. */
   #rawSocket: RawSocket | null = null
   #position: number
   #count = 0
-  #state: State = 'waiting'
+  #state: SubscriptionState = 'waiting'
   #synced = false
   readonly #leave: () => void
 
   constructor(
     readonly start: Start,
-    private readonly outlet: ConnectionHandle,
+    private readonly connection: ConnectionHandle,
     private readonly deps: SocketDeps,
   ) {
     this.#position = start.from
     this.#leave = deps.follower.subscribe(start.scope, this, 'deferrable')
   }
 
-  /** Whether `catchUp` is to be called as soon as the connection is not parked. */
+  /** Whether `catchUp` has to be called once the connection is not parked. */
   get isWaiting(): boolean {
     return this.#state === 'waiting'
   }
@@ -70,8 +70,8 @@ export class Subscription implements DeferrableSubscriber {
 
   #sendEntries(entries: LogEntry[]): void {
     const entry = entries[0]!
-    // Nearly always it is one, for everybody alike. What thousands do for the same frame is kept short and away from
-    // their connections: each would be out of the cache, which made a fan-out 4 to 7 % longer.
+    // Nearly always there is one entry, with the same frame for all subscribers. This path does not touch the
+    // connection object: with thousands of subscribers it is out of the CPU cache, which made a fan-out 4 to 7 % longer.
     if (
       this.#rawSocket === null ||
       entries.length > 1 ||
@@ -84,21 +84,21 @@ export class Subscription implements DeferrableSubscriber {
     this.#count += 1
     this.deps.stats.sent += 1
     const sent = this.#rawSocket.send(entry.frame)
-    if (sent <= 0) this.outlet.onUnsent(sent)
+    if (sent <= 0) this.connection.onUnsent(sent)
   }
 
   #sendAnyEntries(entries: LogEntry[]): void {
     if (this.#state !== 'live') return
-    this.#rawSocket = this.outlet.rawSocket // null if it was parked; it may have drained since
+    this.#rawSocket = this.connection.rawSocket // null while parked; the connection may have drained since
     this.#send(entries)
   }
 
-  /** Sends nothing on the line until it is given anew. */
+  /** The connection is parked: gives up the raw socket until the state changes. */
   suspend(): void {
     this.#rawSocket = null
   }
 
-  /** Called by the hub in place of `deliver`: goes on from memory in this very tick, as nearly always can be done. */
+  /** Called by the hub in place of `onEntries` after a delay: continues from the ring in the same tick where it can. */
   onBacklog(first: LogEntry): void {
     try {
       this.#continueFromRing(first)
@@ -110,25 +110,25 @@ export class Subscription implements DeferrableSubscriber {
   #continueFromRing(first: LogEntry): void {
     if (this.#state !== 'live') return
     this.#position = Math.max(this.#position, first.seq - 1)
-    this.#enter(this.outlet.isParked ? 'waiting' : 'catching-up')
+    this.#apply(this.connection.isParked ? 'pause' : 'start')
     while (this.#is('catching-up') && !this.#reachedTail()) {
       const entries = this.deps.follower.history.recent(this.start.shard, this.#position)
       if (!entries) {
-        this.#enter('waiting')
-        return this.outlet.catchUp()
+        this.#apply('pause')
+        return this.connection.catchUp()
       }
       this.#send(entries)
       if (this.#is('catching-up')) this.#position = Math.max(this.#position, entries.at(-1)!.seq)
     }
   }
 
-  /** Sends what is missing until the tail is reached or the connection is parked. Never throws. */
+  /** Sends pages of the backlog until the follower's position is reached or the connection is parked. Never throws. */
   async catchUp(): Promise<void> {
-    this.#enter('catching-up')
+    this.#apply('start')
     let failures = 0
     while (this.#is('catching-up') && !this.#reachedTail()) {
       try {
-        const { entries, upTo } = await this.deps.follower.history.page(this.#gap, this.outlet.userId)
+        const { entries, upTo } = await this.deps.follower.history.page(this.#gap, this.connection.userId)
         if (!this.#is('catching-up')) return
         this.#send(entries)
         if (this.#is('catching-up')) this.#position = Math.max(this.#position, upTo)
@@ -136,41 +136,44 @@ export class Subscription implements DeferrableSubscriber {
       } catch (error) {
         if (!this.#is('catching-up')) return
         failures += 1
-        // Whoever reconnected would need PostgreSQL even more: the place is kept until it is back.
+        // Closing would make the client reconnect, which needs PostgreSQL even more: keep the position and retry.
         if (isTransient(error)) await Bun.sleep(backOffMs(failures, 100, maxBackoffMs))
         else this.#closeAfterFailure(error)
       }
     }
   }
 
-  /** The client comes back with its cursor. */
+  /** The client reconnects and resumes from its cursor. */
   #closeAfterFailure(error: unknown): void {
-    this.deps.log.error({ err: error, scope: this.start.scope }, 'a subscription failed')
-    this.outlet.close('server_error')
+    this.deps.log.error(
+      { err: error, scope: this.start.scope },
+      'subscription failed, closing its connection',
+    )
+    this.connection.close('server_error')
   }
 
-  /** Ends the subscription: nothing of the scope is sent any more. */
+  /** Ends the subscription: no further frame of the scope is sent. */
   end(): void {
-    this.#enter('over')
+    this.#apply('end')
     this.#leave()
   }
 
-  /** Its cursor is void: ends it with where to read the scope anew. */
+  /** The cursor is void: ends the subscription and names the snapshot to read. */
   onEpochChange(): void {
     const { scope } = this.start
     this.end()
-    this.outlet.onSubscriptionEnd(scope)
+    this.connection.onSubscriptionEnd(scope)
     this.deps.stats.resyncs.epoch += 1
-    this.outlet.send({ t: 'resync', scope, reason: 'epoch', snapshot: snapshotPath(scope) })
+    this.connection.send({ t: 'resync', scope, reason: 'epoch', snapshot: snapshotPath(scope) })
   }
 
-  /** Tells the client how far it has heard everything, and how many events that were. */
+  /** Sends the cursor up to which everything was sent, and the number of events sent. */
   sendPosition(): void {
     if (this.#state === 'live') {
-      this.outlet.send({
+      this.connection.send({
         t: 'position',
         scope: this.start.scope,
-        // Where the hub still has something for it, it has not been sent everything up to the tail.
+        // With a pending round of the hub, entries up to the follower's position are still unsent.
         cursor: this.#cursor(
           this.deps.follower.hasPendingRound(this.start.scope) ? this.#position : this.#tailPosition(),
         ),
@@ -179,13 +182,13 @@ export class Subscription implements DeferrableSubscriber {
     }
   }
 
-  // The tail moves only in the tick in which it delivers, so having reached it and being live is one step.
+  // The follower advances only in the tick in which it publishes: reaching it and becoming live is one step.
   #reachedTail(): boolean {
     if (this.#position < Math.max(this.start.head, this.#tailPosition())) return false
-    this.#enter('live')
+    this.#apply('reach-tail')
     if (!this.#synced) {
       this.#synced = true
-      this.outlet.send({ t: 'synced', scope: this.start.scope, cursor: this.#cursor(this.#position) })
+      this.connection.send({ t: 'synced', scope: this.start.scope, cursor: this.#cursor(this.#position) })
     }
     return true
   }
@@ -198,9 +201,9 @@ export class Subscription implements DeferrableSubscriber {
     return { scope, shard, epoch, after, upTo, isSparse }
   }
 
-  /** Sends what is of this scope and above the position, until the connection is parked. */
+  /** Sends the entries of this scope above the position, until the connection is parked. */
   #send(entries: readonly Framed[]): void {
-    if (entries.length > 1) this.outlet.cork(() => this.#sendDue(entries))
+    if (entries.length > 1) this.connection.cork(() => this.#sendDue(entries))
     else this.#sendDue(entries)
   }
 
@@ -208,10 +211,10 @@ export class Subscription implements DeferrableSubscriber {
     for (const entry of entries) {
       if (this.#state === 'over') return
       if (entry.seq <= this.#position || entry.scope !== this.start.scope) continue
-      if (this.outlet.isParked) {
-        // Everything before this entry was sent: its place is held, catching up goes on from there.
+      if (this.connection.isParked) {
+        // Everything before this entry was sent: catching up continues here.
         this.#position = entry.seq - 1
-        this.#enter('waiting')
+        this.#apply('pause')
         return
       }
       this.#sendOne(entry)
@@ -219,25 +222,30 @@ export class Subscription implements DeferrableSubscriber {
   }
 
   #sendOne(entry: Framed): void {
-    const revoked = entry.control?.kind === 'revoke' && entry.control.userId === this.outlet.userId
+    const revoked = entry.control?.kind === 'revoke' && entry.control.userId === this.connection.userId
     if (!revoked && entry.frame !== null) {
-      this.outlet.sendText(entry.frame)
+      this.connection.sendText(entry.frame)
       this.#count += 1
       this.deps.stats.sent += 1
     }
     this.#position = entry.seq
     if (!revoked && entry.control?.kind !== 'delete') return
     this.end()
-    this.outlet.onSubscriptionEnd(this.start.scope)
-    this.outlet.send({ t: 'access', scope: this.start.scope, cursor: this.#cursor(entry.seq), op: 'revoked' })
+    this.connection.onSubscriptionEnd(this.start.scope)
+    this.connection.send({
+      t: 'access',
+      scope: this.start.scope,
+      cursor: this.#cursor(entry.seq),
+      op: 'revoked',
+    })
   }
 
-  #enter(state: State): void {
-    this.#state = state
-    this.#rawSocket = state === 'live' ? this.outlet.rawSocket : null
+  #apply(event: SubscriptionEvent): void {
+    this.#state = transitions[this.#state][event]
+    this.#rawSocket = this.#state === 'live' ? this.connection.rawSocket : null
   }
 
-  // The state may have changed over an await, which the compiler cannot know.
+  // The state may change during an await, which the compiler does not know.
   #is(state: 'catching-up'): boolean {
     return this.#state === state
   }

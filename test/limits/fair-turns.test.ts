@@ -6,7 +6,7 @@ const turns = (atOnce: number) =>
   createFairTurns({
     atOnce,
     maxWaiting: 20,
-    maxWaitingPerPerson: 2,
+    maxWaitingPerUser: 2,
     refusal: () => new Error('full'),
   })
 

@@ -157,7 +157,7 @@ test('a send that Bun refuses closes with 4008 at once (P-LIM-3)', async () => {
   }
   const identity = await deps.authenticator.authenticate(anna.token)
   using presence = new Presence(deps, socketTimings)
-  const own = { ...deps, presence, doorway: new HandshakeLimiter(1) }
+  const own = { ...deps, presence, handshakes: new HandshakeLimiter(1) }
   const connection = new Connection(own, { onIdentified: () => {} }, identity, socketTimings)
   connection.onOpen(socket as unknown as Socket)
   connection.onMessage('{"t":"ping"}')

@@ -67,22 +67,22 @@ test('subscriptions being joined count as well (P-CLO-4)', async () => {
   await narrow[Symbol.asyncDispose]()
 }, 30_000)
 
-test('the doorway lets in as many as fit, and again once they have left', () => {
-  const doorway = new HandshakeLimiter(2)
-  const [one, two] = [doorway.tryEnter(), doorway.tryEnter()]
-  expect(doorway.tryEnter()).toBeNull()
+test('the limiter admits up to its limit, and again once slots are freed', () => {
+  const limiter = new HandshakeLimiter(2)
+  const [one, two] = [limiter.tryEnter(), limiter.tryEnter()]
+  expect(limiter.tryEnter()).toBeNull()
   one![Symbol.dispose]()
   one![Symbol.dispose]()
-  expect(doorway.inProgress).toBe(1)
-  expect(doorway.tryEnter()).not.toBeNull()
+  expect(limiter.inProgress).toBe(1)
+  expect(limiter.tryEnter()).not.toBeNull()
   two![Symbol.dispose]()
-  expect(doorway.inProgress).toBe(1)
+  expect(limiter.inProgress).toBe(1)
 })
 
 test('who is turned away comes back behind those before and within 10 s, until they were due (P-CLO-4)', () => {
   let now = 0
-  const doorway = new HandshakeLimiter(10, () => now)
-  const windows = Array.from({ length: 12_000 }, () => doorway.nextRetryWindow())
+  const limiter = new HandshakeLimiter(10, () => now)
+  const windows = Array.from({ length: 12_000 }, () => limiter.nextRetryWindow())
   expect([windows[1], windows[999], windows[9_999], windows[11_999]]).toEqual([
     [1, 500],
     [500, 1_000],
@@ -90,9 +90,9 @@ test('who is turned away comes back behind those before and within 10 s, until t
     [5_000, 10_000],
   ])
   now += 5_500
-  expect(doorway.nextRetryWindow()).toEqual([501, 1_002])
+  expect(limiter.nextRetryWindow()).toEqual([501, 1_002])
   now += 60_000
-  expect(doorway.nextRetryWindow()).toEqual([1, 500])
+  expect(limiter.nextRetryWindow()).toEqual([1, 500])
 })
 
 test('equal snapshots share one read, each with the role of who asks', async () => {

@@ -10,10 +10,10 @@
 // Entries that arrive before a round begins are not collected: the round only notes that there are more, and its
 // subscribers read from the first of them on where entries are kept anyway (`onBacklog`: ring, stream, log). So a
 // scope holds at most two rounds, whatever its rate is. Immediate subscribers are few and cheap, and cannot read a
-import type { Scope } from '../../model/scope.ts'
 // backlog: they receive every batch in the tick of its publish.
 import { setImmediate } from 'node:timers/promises'
 import type { LogEntry } from '../../model/event.ts'
+import type { Scope } from '../../model/scope.ts'
 
 export interface Subscriber {
   /** Entries of the subscribed scope, ascending. Must not block; an exception counts as a failure of the hub. */

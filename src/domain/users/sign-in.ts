@@ -17,7 +17,7 @@ import type { Log } from '../../log.ts'
 import type { Registration, SignIn } from '../../model/credentials.ts'
 import type { Entry } from '../../model/event.ts'
 import { newId } from '../../model/scalar.ts'
-import { canonicalEmail, canonicalText } from '../../model/text-form.ts'
+import { canonicalEmail, canonicalText, earlierEmail } from '../../model/text-form.ts'
 import { textFault } from '../../model/text.ts'
 import type { SessionAnswer, User } from '../../model/user.ts'
 
@@ -61,7 +61,7 @@ export const signIn = async (
   const found = await deps.db.of(device.caller).read(async (sql) => {
     // The version before kept addresses as they were typed: the worker brings them along, but for those whose
     // canonical form another account has.
-    const typed = email.trim().toLowerCase()
+    const typed = earlierEmail(email)
     const old = typed === address ? null : await selectCredentials(sql, typed)
     return old ?? selectCredentials(sql, address)
   })
