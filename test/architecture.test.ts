@@ -198,8 +198,8 @@ test('Only what no request causes calls the database without a caller', () => {
 
 /** Mechanisms that exist once: what gives them away in the text, and the files that have it. */
 const singleMechanisms: [string, RegExp, string[]][] = [
-  // main and the supervisor race events of processes, not timers.
-  ['a time-out', /Promise\.race\(/, ['src/app/supervisor.ts', 'src/async/timeout.ts', 'src/main.ts']],
+  // The supervisor and the shutdown race events of processes, not timers.
+  ['a time-out', /Promise\.race\(/, ['src/app/shutdown.ts', 'src/app/supervisor.ts', 'src/async/timeout.ts']],
   ['exponential back-off', /\* 2 \*\*/, ['src/async/back-off.ts']],
   ['dropping the oldest entry of a map', /\.(?:keys|entries)\(\)\.next\(\)/, []],
   ['the window of a rate limit', /windowSeconds: [\d_]+/, ['src/limits/policies.ts']],

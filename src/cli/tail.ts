@@ -7,6 +7,7 @@ import type { EventFeed } from '../../packages/client/src/events/event-feed.ts'
 import { backOffMs } from '../async/back-off.ts'
 import { pause } from '../async/pause.ts'
 import { messageOf } from '../errors.ts'
+import { isUserScope } from '../model/scope.ts'
 import {
   isTemporary,
   maxBackOffMs,
@@ -93,7 +94,7 @@ class Follower {
             : `Following ${name} from ${cursor}, ${replay} to catch up`,
         )
         // Grants of access in a gap of the own scope are only in the list.
-        if (scope !== null || !name.startsWith('user:') || (this.#hasListedProjects && !isFresh)) return
+        if (scope !== null || !isUserScope(name) || (this.#hasListedProjects && !isFresh)) return
         this.#hasListedProjects = true
         void this.#followProjects()
       },

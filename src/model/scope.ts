@@ -18,8 +18,8 @@ export const taskKey = (taskId: string): PresenceKey => `task:${taskId}`
 /** The id in a scope or presence key. */
 export const idOf = (key: Scope | PresenceKey): string => key.slice(key.indexOf(':') + 1)
 
-export const isProjectScope = (scope: Scope): boolean => scope.startsWith('project:')
-export const isUserScope = (scope: Scope): boolean => scope.startsWith('user:')
+export const isProjectScope = (scope: string): boolean => scope.startsWith('project:')
+export const isUserScope = (scope: string): boolean => scope.startsWith('user:')
 export const isTaskKey = (key: PresenceKey): boolean => key.startsWith('task:')
 
 /** The shard a scope's entries are numbered in: first byte of SHA-256(scope) modulo `shardCount`. */

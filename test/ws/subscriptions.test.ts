@@ -34,7 +34,7 @@ const joinTwo = async (steps: number): Promise<string[]> => {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what joining at the head needs of them
   const deps = {
     db: { of: () => ({ read: async () => [joins.shift()] }) },
-    doorway: new HandshakeLimiter(9),
+    handshakes: new HandshakeLimiter(9),
     follower: {
       epoch: 'epoch',
       positions: Array.from({ length: 16 }, () => 7),
