@@ -14,8 +14,7 @@ beforeAll(async () => {
 })
 
 beforeEach(async () => {
-  ada = await world.register('Ada')
-  bob = await world.register('Bob')
+  ;({ Ada: ada, Bob: bob } = await world.people('Ada', 'Bob'))
 })
 
 afterAll(() => world[Symbol.asyncDispose]())

@@ -4,6 +4,7 @@ import { projectScope, userScope, type Scope } from '../../src/model/scope.ts'
 import type { LogEntry } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import { newId } from '../../src/model/scalar.ts'
+import { frameOf } from '../support/tasks.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 
 let world: World
@@ -12,8 +13,7 @@ let bob: Person
 
 beforeAll(async () => {
   world = await startWorld()
-  ada = await world.register('Ada')
-  bob = await world.register('Bob')
+  ;({ Ada: ada, Bob: bob } = await world.people('Ada', 'Bob'))
 })
 
 afterAll(() => world[Symbol.asyncDispose]())
@@ -34,8 +34,6 @@ const remove = (path: string, person: Person, by: Person = ada) =>
 
 const since = async (scope: Scope, before: LogEntry[]): Promise<LogEntry[]> =>
   (await world.entries(scope)).slice(before.length)
-
-const frameOf = (entry: LogEntry | undefined) => JSON.parse(entry?.frame ?? 'null')
 
 test('a person is added by e-mail at once, counted, and told', async () => {
   const { project, path } = await make()

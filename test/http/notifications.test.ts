@@ -5,10 +5,10 @@ import { insertNotifications, type NewNotification } from '../../src/db/notifica
 import { toNotification } from '../../src/domain/notifications/entries.ts'
 import { writeAsSystem } from '../../src/domain/write.ts'
 import { shardOf, userScope } from '../../src/model/scope.ts'
-import type { LogEntry } from '../../src/model/event.ts'
 import { Notification } from '../../src/model/notification.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { eventually } from '../support/eventually.ts'
+import { frameOf } from '../support/tasks.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 
 let world: World
@@ -17,8 +17,7 @@ let bob: Person
 
 beforeAll(async () => {
   world = await startWorld()
-  ada = await world.register('Ada')
-  bob = await world.register('Bob')
+  ;({ Ada: ada, Bob: bob } = await world.people('Ada', 'Bob'))
 })
 
 afterAll(() => world[Symbol.asyncDispose]())
@@ -58,8 +57,6 @@ const list = async (person: Person, query = '') =>
   (await world.call('GET', `/api/notifications${query}`, { token: person.token })).body
 
 const idsOf = (items: { id: string }[]): string[] => items.map((item) => item.id)
-
-const frameOf = (entry: LogEntry | undefined) => JSON.parse(entry?.frame ?? 'null')
 
 test('a notification has the documented shape and its actor is public', async () => {
   const eve = await world.register('Eve')

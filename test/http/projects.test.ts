@@ -4,6 +4,7 @@ import { projectScope, userScope } from '../../src/model/scope.ts'
 import type { LogEntry } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import { newId } from '../../src/model/scalar.ts'
+import { frameOf } from '../support/tasks.ts'
 import { startWorld, type Answer, type Person, type World } from '../support/world.ts'
 
 let world: World
@@ -12,8 +13,7 @@ let bob: Person
 
 beforeAll(async () => {
   world = await startWorld()
-  ada = await world.register('Ada')
-  bob = await world.register('Bob')
+  ;({ Ada: ada, Bob: bob } = await world.people('Ada', 'Bob'))
 })
 
 afterAll(() => world[Symbol.asyncDispose]())
@@ -33,8 +33,6 @@ const share = (taskId: string, person: Person) =>
     token: ada.token,
     body: { userId: person.id, permission: 'view' },
   })
-
-const frameOf = (entry: LogEntry | undefined) => JSON.parse(entry?.frame ?? 'null')
 
 const cursorOf = (entry: LogEntry | undefined): string => frameOf(entry).cursor
 

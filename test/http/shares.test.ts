@@ -5,6 +5,7 @@ import type { LogEntry } from '../../src/model/event.ts'
 import type { Project } from '../../src/model/project.ts'
 import { newId } from '../../src/model/scalar.ts'
 import type { Task } from '../../src/model/task.ts'
+import { frameOf } from '../support/tasks.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 
 let world: World
@@ -13,8 +14,7 @@ let bob: Person
 
 beforeAll(async () => {
   world = await startWorld()
-  ada = await world.register('Ada')
-  bob = await world.register('Bob')
+  ;({ Ada: ada, Bob: bob } = await world.people('Ada', 'Bob'))
 })
 
 afterAll(() => world[Symbol.asyncDispose]())
@@ -30,8 +30,6 @@ const makeTask = async (projectId = ada.inboxId): Promise<{ task: Task; path: st
 
 const share = (path: string, body: Record<string, unknown>, by: Person = ada) =>
   world.call('POST', path, { token: by.token, body })
-
-const frameOf = (entry: LogEntry | undefined) => JSON.parse(entry?.frame ?? 'null')
 
 /** The last entry of the task's project and of the person, which differ in their scope alone. */
 const lastOfBoth = async (task: Task, person: Person) => ({

@@ -130,8 +130,7 @@ const plant = async (count: number): Promise<void> => {
 
 beforeAll(async () => {
   world = await startWorld()
-  ada = await world.register('Ada')
-  bob = await world.register('Bob')
+  ;({ Ada: ada, Bob: bob } = await world.people('Ada', 'Bob'))
   mine = callsOf(world, ada)
   known = []
   const theirs = callsOf(world, bob)

@@ -13,8 +13,7 @@ let mine: Calls
 
 beforeAll(async () => {
   world = await startWorld()
-  ada = await world.register('Ada')
-  bob = await world.register('Bob')
+  ;({ Ada: ada, Bob: bob } = await world.people('Ada', 'Bob'))
   mine = callsOf(world, ada)
 })
 
