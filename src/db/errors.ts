@@ -24,6 +24,9 @@ const constraints: Record<string, () => AppError> = {
   shares_user_fkey: () => new AppError('user_not_found'),
 }
 
+/** For the test that compares the names with the schema. */
+export const mappedConstraints: readonly string[] = Object.keys(constraints)
+
 const unstorable = (): AppError =>
   new AppError('validation_failed', 'The text contains a character that cannot be stored')
 

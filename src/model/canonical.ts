@@ -1,12 +1,12 @@
-// Ids and instants are read in either case and written in one. What a client sends is rewritten once, as its schema
-// says, before anything compares it, so that the rest of the program knows one spelling.
+// Ids and instants are accepted in either case and used in one. Input is rewritten once, by its schema, before any
+// comparison, so that the rest of the program handles one spelling.
 import { Kind, type TSchema } from '@sinclair/typebox'
 import { canonicalId } from './scalar.ts'
 
-/** Rewrites a value and answers it; objects are changed in place. */
+/** Rewrites a value and returns it; objects are changed in place. */
 type Rewrite = (value: unknown) => unknown
 
-/** No date-time is longer; what is, is refused for its form. */
+/** No valid date-time is longer: longer text is not copied, validation refuses it. */
 const maxInstantLength = 40
 
 const spellings: Record<string, (text: string) => string> = {
@@ -17,7 +17,7 @@ const spellings: Record<string, (text: string) => string> = {
 
 const compiled = new WeakMap<TSchema, { rewrite: Rewrite | null }>()
 
-/** The value with its ids and instants in their one spelling. What does not fit the schema is left as it is. */
+/** The value with ids and instants in canonical spelling. Parts that do not match the schema stay unchanged. */
 export const toCanonical = (schema: TSchema, value: unknown): unknown => {
   let known = compiled.get(schema)
   if (!known) compiled.set(schema, (known = { rewrite: rewriteOf(schema) }))
@@ -64,7 +64,7 @@ const rewriteOfArray = (schema: TSchema): Rewrite | null => {
   const rewrite = rewriteOf(schema['items'])
   const maxItems = Number(schema['maxItems'] ?? Infinity)
   if (!rewrite) return null
-  // Too many items are refused by their number, without being walked.
+  // Validation refuses too many items by their number, so they are not rewritten.
   return (value) =>
     Array.isArray(value) && value.length <= maxItems ? value.map((item: unknown) => rewrite(item)) : value
 }

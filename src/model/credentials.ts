@@ -1,10 +1,10 @@
-// What people send to be known: registration, sign-in and changes of their own account.
+// Bodies of registration, sign-in and changes of the own account.
 import { Type, type Static } from '@sinclair/typebox'
 import { Nullable, TimeZone } from './scalar.ts'
 import { Text } from './text.ts'
 import { Email, Name } from './user.ts'
 
-/** A new password. It is taken to the letter: nothing is trimmed. */
+/** A new password. It is used exactly as sent: not trimmed. */
 export const NewPassword = Text({
   minLength: 8,
   maxLength: 128,
@@ -13,7 +13,7 @@ export const NewPassword = Text({
   examples: ['correct horse battery staple'],
 })
 
-/** A password as somebody claims it is; the longest bounds what is hashed. */
+/** A password to verify; `maxLength` bounds the bytes that are hashed. */
 export const GivenPassword = Text({ minLength: 1, maxLength: 1_000, untrimmed: true })
 
 export const RefreshToken = Text({ minLength: 1, maxLength: 4096, untrimmed: true })
@@ -29,7 +29,7 @@ export type Registration = Static<typeof Registration>
 export const SignIn = Type.Object({ email: Email, password: GivenPassword }, closed)
 export type SignIn = Static<typeof SignIn>
 
-/** Without `refreshToken` the cookie is used. */
+/** Without `refreshToken` the cookie's token is used. */
 export const Refresh = Type.Object({ refreshToken: Type.Optional(RefreshToken) }, closed)
 
 /** RFC 7396 merge patch. A new `email` needs `currentPassword`. */

@@ -1,4 +1,4 @@
-// What the health routes answer. `degraded` still takes requests; `down` makes the process unready.
+// Responses of the health routes. A `degraded` process still accepts requests; `down` makes it unready.
 import { Type, type Static } from '@sinclair/typebox'
 import { Word } from './scalar.ts'
 
@@ -6,7 +6,7 @@ const PartStatus = Word('up', 'degraded', 'down', 'unknown')
 const whole = { additionalProperties: false }
 
 const Part = Type.Object({ status: PartStatus }, whole)
-/** Why it is degraded, where that is known. */
+/** Why the part is degraded, where that is known. */
 const Reason = Type.Optional(Type.String())
 
 export const Liveness = Type.Object({ status: Word('up') }, whole)

@@ -1,4 +1,4 @@
-// The inbox: what the worker tells a person, once per cause.
+// Notifications in a user's inbox. The worker creates one for each cause.
 import { Type, type Static } from '@sinclair/typebox'
 import { Id, Instant, Nullable, Word } from './scalar.ts'
 import { PublicUser } from './user.ts'

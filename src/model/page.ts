@@ -1,7 +1,7 @@
-// A slice of a list, and what answers it: after a sort key (keyset) or by number. The HTTP edge turns keys into
-// cursors and back; SQL only sees keys.
+// A requested slice of a list and its result: after a sort key (keyset) or by page number. The HTTP layer encodes keys
+// as cursors; SQL receives keys only.
 
-/** The values a list is sorted by, of the last item seen; the id comes last, so that no two items are equal. */
+/** The sort values of the last item seen; the id comes last, so that no two keys are equal. */
 export type SortKey = (string | number | null)[]
 
 export interface Slice {
@@ -9,14 +9,14 @@ export interface Slice {
   limit: number
   /** Items after this key; null starts at the first. */
   after: SortKey | null
-  /** Numbered pages instead, from 1; `page` x `limit` is at most `maxPagedItems`. */
+  /** A page number from 1 instead of a key; `page` x `limit` is at most `maxPagedItems`. */
   page: number | null
 }
 
 /** How many items are skipped before the slice. */
 export const offsetOf = ({ page, limit }: Slice): number => (page === null ? 0 : (page - 1) * limit)
 
-/** Numbered pages count and skip; deeper than this only cursors go. */
+/** The last item that numbered pages reach: they count and skip rows. Cursors have no such limit. */
 export const maxPagedItems = 10_000
 
 export interface Listed<T> {
@@ -27,7 +27,7 @@ export interface Listed<T> {
   total: number | null
 }
 
-/** From the rows of a query that was asked for one more than `limit`. */
+/** The result from the rows of a query with `limit + 1`. */
 export const listed = <Row, T>(
   rows: Row[],
   limit: number,

@@ -1,5 +1,4 @@
-// What every error looks like: RFC 9457, with the stable code and the request's id. The codes are those of
-// src/errors.ts.
+// The body of every error: RFC 9457 problem details with a stable code (src/errors.ts) and the request's id.
 import { Type, type Static } from '@sinclair/typebox'
 import { errorCodes } from '../errors.ts'
 import { Word } from './scalar.ts'
@@ -9,7 +8,7 @@ export const Problem = Type.Object(
     type: Type.String({ description: '`/problems/<code>`', examples: ['/problems/validation_failed'] }),
     title: Type.String({ description: 'The same for every occurrence of the code' }),
     status: Type.Integer({ minimum: 400, maximum: 599 }),
-    detail: Type.String({ description: 'What is wrong this time, for people' }),
+    detail: Type.String({ description: 'Explanation of this occurrence, for people' }),
     instance: Type.String({ description: 'The path of the request' }),
     code: Word(...errorCodes),
     requestId: Type.String({ description: 'Also in X-Request-Id and in the log of the server' }),
@@ -24,7 +23,7 @@ export const Problem = Type.Object(
   },
   {
     description: 'RFC 9457 problem details; some codes carry further members, such as `currentVersion`',
-    additionalProperties: true, // said aloud: Elysia closes a response's schema that leaves it open
+    additionalProperties: true, // explicit, because Elysia closes response schemas that do not set it
   },
 )
 export type Problem = Static<typeof Problem>

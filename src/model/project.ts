@@ -1,10 +1,10 @@
-// Projects and their members. `role` is the caller's and absent in log entries, which every member shares.
+// Projects and their members. `role` is the caller's role and absent in log entries, which all members receive.
 import { Kind, Type, TypeRegistry, type Static } from '@sinclair/typebox'
 import { Id, Instant, Nullable, Word } from './scalar.ts'
 import { Email, Name } from './user.ts'
 import { Text } from './text.ts'
 
-/** From least to most; each includes the rights of those before it. */
+/** In ascending order: each role includes the rights of the roles before it. */
 export const memberRoles = ['viewer', 'editor', 'owner'] as const
 export const MemberRole = Word(...memberRoles)
 export type MemberRole = (typeof memberRoles)[number]
@@ -12,12 +12,12 @@ export type MemberRole = (typeof memberRoles)[number]
 export const ProjectName = Text({ minLength: 1, maxLength: 100, examples: ['Apollo'] })
 export const ProjectDescription = Text({ maxLength: 10_000 })
 
-/** Accepted in either case, stored and answered in lower case (`toColor`). */
+/** Accepted in either case, stored and returned in lower case (`toColor`). */
 export const Color = Type.Unsafe<string>({
   [Kind]: 'Color',
   type: 'string',
   pattern: '^#[0-9A-Fa-f]{6}$',
-  description: 'Hexadecimal, answered in lower case',
+  description: 'Hexadecimal, returned in lower case',
   examples: ['#1e90ff'],
 })
 
@@ -26,7 +26,7 @@ TypeRegistry.Set('Color', (_schema, value) => typeof value === 'string' && /^#[0
 /** The stored form of a colour. */
 export const toColor = (color: string): string => color.toLowerCase()
 
-/** The project as the log carries it. */
+/** The project in log entries. */
 export const ProjectEntry = Type.Object(
   {
     id: Id(),
@@ -50,7 +50,7 @@ export const Project = Type.Object(
 )
 export type Project = Static<typeof Project>
 
-/** `email` is for admins alone. */
+/** `email` is present for admins only. */
 export const Member = Type.Object(
   {
     userId: Id(),

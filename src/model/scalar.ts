@@ -1,5 +1,5 @@
-// Ids, instants and the other single values every shape is made of. Each validates strictly: what parses
-// leniently elsewhere (2026-02-30, 0x10) is refused here. The schemas know one spelling; `toCanonical` makes it.
+// Schemas of ids, instants and other single values. Each validates strictly: input that lenient parsers accept
+// (2026-02-30, 0x10) is refused. The schemas accept the canonical spelling only, which `toCanonical` makes.
 import { Kind, Type, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
@@ -11,7 +11,7 @@ const instant =
 
 export const isId = (value: unknown): value is string => typeof value === 'string' && uuid.test(value)
 
-/** The id in lower case, in which it is always written; other text as it is. */
+/** The id in lower case, its canonical form; other text unchanged. */
 export const canonicalId = (text: string): string => (anyUuid.test(text) ? text.toLowerCase() : text)
 
 /** Every id inside a text in lower case. */
@@ -22,7 +22,7 @@ export const isInstant = (value: unknown): value is string => {
   const match = typeof value === 'string' ? instant.exec(value) : null
   if (!match) return false
   const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])]
-  const utcYear = new Date(match[0]).getUTCFullYear() // an offset may lead out of what four digits can say
+  const utcYear = new Date(match[0]).getUTCFullYear() // an offset may move the year out of four digits
   return (
     utcYear > 0 &&
     utcYear < 10_000 &&
@@ -33,7 +33,7 @@ export const isInstant = (value: unknown): value is string => {
   )
 }
 
-/** The canonical form: UTC with milliseconds. */
+/** The canonical form of an instant: UTC with milliseconds. */
 export const toInstant = (value: string): string => new Date(value).toISOString()
 
 /** A new UUIDv7: ids sort by creation. */
@@ -46,7 +46,7 @@ TypeRegistry.Set('TimeZone', (_schema, value) => typeof value === 'string' && is
 
 const isTimeZone = (value: string): boolean => {
   try {
-    // An offset such as +01:00 is no zone: it knows no summer time.
+    // An offset such as +01:00 is not a zone: it has no daylight saving time.
     return (
       value.length <= 64 &&
       /^[A-Za-z]/.test(value) &&
@@ -60,7 +60,7 @@ const isTimeZone = (value: string): boolean => {
 export const Id = (description?: string): TUnsafe<string> =>
   Type.Unsafe<string>({ [Kind]: 'Id', type: 'string', format: 'uuid', ...(description && { description }) })
 
-/** An id the client made: a UUIDv7, for creation while offline. */
+/** An id made by the client for creation while offline: a UUIDv7. */
 export const ClientId = (description?: string): TUnsafe<string> =>
   Type.Unsafe<string>({
     [Kind]: 'ClientId',
@@ -79,12 +79,12 @@ export const Instant = (description?: string): TUnsafe<string> =>
 
 /** An IANA time zone name. */
 export const TimeZone = (): TUnsafe<string> =>
-  // No `default`: Elysia would write it into bodies, and a patch of something else would reset the zone.
+  // No `default`: Elysia would write it into bodies, and a patch of another field would reset the zone.
   Type.Unsafe<string>({ [Kind]: 'TimeZone', type: 'string', examples: ['Europe/Berlin'] })
 
 export const Nullable = <T>(schema: TUnsafe<T>) => Type.Union([schema, Type.Null()])
 
-/** One of a closed list of words. */
+/** One word of a closed list. */
 export const Word = <const T extends string>(...words: T[]): TUnsafe<T> =>
   Type.Unsafe<T>({ [Kind]: 'Word', type: 'string', enum: words })
 

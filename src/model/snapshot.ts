@@ -1,11 +1,13 @@
-// What a client reads before it follows: a scope's state and the cursor it is true at.
+// Snapshots: the state of a scope and the cursor at which it is exact. A client reads one before it subscribes.
 import { Type, type Static } from '@sinclair/typebox'
 import { Notification } from './notification.ts'
 import { Member, Project } from './project.ts'
 import { Task } from './task.ts'
 import { User } from './user.ts'
 
-const Cursor = Type.String({ description: 'Subscribe or sync with it to hear everything after this state' })
+const Cursor = Type.String({
+  description: 'Subscribe or sync with it to receive every event after this state',
+})
 
 export const ProjectSnapshot = Type.Object(
   {
@@ -14,7 +16,7 @@ export const ProjectSnapshot = Type.Object(
     tasks: Type.Array(Task),
     cursor: Cursor,
     nextAfter: Type.Union([Type.String(), Type.Null()], {
-      description: 'Give it as `after` for the next page of tasks; null at the end',
+      description: 'Pass it as `after` to get the next page of tasks; null on the last page',
     }),
   },
   { additionalProperties: false },
@@ -26,7 +28,7 @@ const SharedTask = Type.Composite([
   Type.Object({
     omitted: Type.Optional(
       Type.Array(Type.Literal('description'), {
-        description: 'The description is not in it, for those before it fill 4 MiB: read the task',
+        description: 'The description is left out, because the tasks before fill 4 MiB: read the task',
       }),
     ),
   }),

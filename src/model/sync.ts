@@ -1,4 +1,4 @@
-// The log as GET /api/sync answers it: the frames sockets send, word for word.
+// The response of GET /api/sync: the same frames that sockets send.
 import { Type } from '@sinclair/typebox'
 import { Id, Instant, Nullable, Word } from './scalar.ts'
 
@@ -12,17 +12,17 @@ export const Event = Type.Object({
   cursor: Cursor,
   version: Type.Integer({
     minimum: 1,
-    description: "The entity's; of what has none, the number of the entry",
+    description: "The entity's version, or the entry's number where the entity has none",
   }),
   at: Instant(),
   type: Type.String({ examples: ['task.updated'] }),
   id: Nullable(Id()),
   data: Type.Optional(
-    Type.Unknown({ description: 'The full current value, in the shape REST answers with' }),
+    Type.Unknown({ description: 'The full current value, in the shape of the REST response' }),
   ),
-  changed: Type.Optional(Type.Array(Type.String(), { description: 'Fields that changed, of an update' })),
+  changed: Type.Optional(Type.Array(Type.String(), { description: 'Changed fields of an update' })),
   omitted: Type.Optional(
-    Type.Array(Type.String(), { description: 'Fields left out because the frame was too large' }),
+    Type.Array(Type.String(), { description: 'Fields left out because the frame would be too large' }),
   ),
   actor: Nullable(Id()),
   op: Type.Optional(Type.String({ description: 'Idempotency-Key of the write' })),
@@ -34,7 +34,7 @@ export const SyncAnswer = Type.Object({
       scope: Scope,
       events: Type.Array(Event),
       cursor: Cursor,
-      more: Type.Boolean({ description: 'Ask again at once: there is more' }),
+      more: Type.Boolean({ description: 'More events exist: repeat the request at once' }),
     }),
   ),
 })

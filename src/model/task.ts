@@ -1,4 +1,5 @@
-// Tasks and the shapes that write them. Overdue is derived from `dueAt` and `status`, never stored.
+// Schemas of tasks, of the bodies that write them, and of shares. They are built from the description in
+// `task-fields.ts`. Overdue is derived from `dueAt` and `status` and not stored.
 import { Kind, Type, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
 import { ClientId, Id, Instant, Nullable, Word } from './scalar.ts'
 import {
@@ -99,7 +100,7 @@ export const TaskPatch = Type.Partial(Type.Object({ ...required, ...nullable }),
 })
 export type TaskPatch = Static<typeof TaskPatch>
 
-/** Where a task goes: before or after another, or last; default: within its project. */
+/** The target of a move: before or after another task, or last. Default: in the same project. */
 export const TaskMove = Type.Object(
   { projectId: Type.Optional(Id()), before: Type.Optional(Id()), after: Type.Optional(Id()) },
   { additionalProperties: false },

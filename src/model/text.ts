@@ -1,27 +1,27 @@
-// Text as people write it. Lengths count Unicode code points of the trimmed value in NFC; NUL and lone surrogates
-// are refused, because PostgreSQL refuses the one and silently replaces the other.
+// The schema of text. Lengths count Unicode code points of the trimmed value in NFC. NUL and lone surrogates are
+// refused, because PostgreSQL refuses NUL and a lone surrogate is silently replaced.
 import { Kind, Type, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
 import { canonicalText, isDotSegment, isVisible } from './text-form.ts'
 
 interface TextOptions {
-  /** Text that is required has something visible in it. */
+  /** With at least 1, the text must contain a visible character. */
   minLength?: number
   maxLength: number
-  /** Taken to the letter, as secrets are: spaces around it count. */
+  /** Used exactly as sent, for secrets: surrounding white space counts. */
   untrimmed?: boolean
-  /** It becomes part of a path: dot segments are refused, because URL parsers take them out. */
+  /** The text is used in paths: dot segments are refused, because URL parsers remove them. */
   pathSegment?: boolean
   description?: string
   examples?: string[]
 }
 
 /**
- * Code units beyond which a text is refused by its length alone, before its content is read: 8 for each allowed
- * character (decomposed forms and surrogate pairs) and 1,024 for surrounding space.
+ * Texts with more code units are refused without reading their content: 8 for each allowed character (decomposed forms
+ * and surrogate pairs) and 1,024 for surrounding white space.
  */
 const maxUnits = (maxLength: number): number => 8 * maxLength + 1024
 
-/** Why `value` is no acceptable text, or null. A value far beyond its limit is not walked. */
+/** Why `value` is not acceptable, or null. A value far beyond its limit is not read. */
 export const textFault = (
   value: string,
   { minLength = 0, maxLength, untrimmed = false, pathSegment = false }: TextOptions,
@@ -31,7 +31,7 @@ export const textFault = (
   if (value.includes('\0')) return 'must not contain NUL'
   if (!value.isWellFormed()) return 'must not contain lone surrogates'
   const text = untrimmed ? value : canonicalText(value)
-  // A code point is one or two code units, so that only values near a limit need counting.
+  // A code point is one or two code units, so only values near a limit are counted.
   const units = text.length
   const length = units <= maxLength && units >= 2 * minLength ? units : Array.from(text).length
   if (length > maxLength) return tooLong
@@ -47,11 +47,11 @@ TypeRegistry.Set<TextOptions>(
   (schema, value) => typeof value === 'string' && textFault(value, schema) === null,
 )
 
-/** A string schema with those rules; in the OpenAPI document it is a plain string with the same limits. */
+/** A string schema with these rules; in the OpenAPI document a plain string with the same limits. */
 export const Text = (options: TextOptions): TUnsafe<string> =>
   Type.Unsafe<string>({ [Kind]: 'Text', type: 'string', ...options })
 
-/** The same text as JSON in pure ASCII: what a socket can send without transcoding. */
+/** JSON in pure ASCII, which sockets send without transcoding. */
 export const asciiJson = (value: unknown): string => {
   const json = JSON.stringify(value)
   // eslint-disable-next-line no-control-regex -- the range is ASCII itself

@@ -1,4 +1,4 @@
-// Users, sessions and what sign-in answers. Passwords and their hashes appear in no shape that leaves.
+// Users, sessions and the response of sign-in. Invariant: no response contains a password or its hash.
 import { Type, type Static } from '@sinclair/typebox'
 import { Id, Instant, Nullable, TimeZone, Word } from './scalar.ts'
 import { Text } from './text.ts'
@@ -25,7 +25,7 @@ export const User = Type.Object(
 )
 export type User = Static<typeof User>
 
-/** What anyone signed in may see of another person; `email` is for that person and for admins. */
+/** The fields of a user that every signed-in user may read; `email` is for the user itself and for admins. */
 export const PublicUser = Type.Object(
   {
     id: Id(),
@@ -50,7 +50,7 @@ export const Session = Type.Object(
 )
 export type Session = Static<typeof Session>
 
-/** How long an access token is valid. */
+/** Lifetime of an access token. */
 export const accessTokenSeconds = 15 * 60
 
 export const SessionAnswer = Type.Object(
@@ -58,7 +58,7 @@ export const SessionAnswer = Type.Object(
     user: User,
     accessToken: Type.String({ description: 'JWT, HS256' }),
     expiresIn: Type.Integer({ description: 'Seconds the access token is valid for' }),
-    refreshToken: Type.String({ description: 'Opaque; spent by one refresh' }),
+    refreshToken: Type.String({ description: 'Opaque; valid for one refresh' }),
   },
   { additionalProperties: false },
 )

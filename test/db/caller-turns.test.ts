@@ -1,5 +1,5 @@
-// Database calls on behalf of callers: at most so many in flight for each, a bounded queue within the deadline, and
-// connections left for others and for the process itself, whatever one of them asks for.
+// Database calls of callers: a limit of running calls for each, a bounded queue within the deadline, and connections
+// reserved for other callers and for the process itself, however many calls one caller makes.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openDatabase, type Database, type DatabaseOptions } from '../../src/db/client.ts'
 import { AppError } from '../../src/errors.ts'
@@ -43,7 +43,7 @@ const codeOf = (work: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error instanceof AppError ? error.code : String(error)),
   )
 
-test('a caller has at most half of the pool in flight, and another is served meanwhile', async () => {
+test('a caller has at most half of the pool in flight, and another caller is served', async () => {
   await using database = open()
   const { hold, running, end } = holding(database)
   const flood = Array.from({ length: 30 }, () => hold('anna'))
@@ -128,7 +128,7 @@ test('a call that is answered at its deadline keeps its turn until its statement
   expect(await codeOf(database.of('anna').read((sql) => sql`select 1`))).toBe('done')
 })
 
-test('what serves requests cannot call the database without saying for whom', async () => {
+test('request handlers cannot call the database without naming the caller', async () => {
   await using database = open()
   const deps: Pick<Deps, 'db'> = { db: database }
   // @ts-expect-error -- a call without a caller

@@ -1,5 +1,5 @@
-// read, transact and snapshot on a real PostgreSQL: values, isolation, retries, deadlines, and what is left of
-// a transaction whose connection goes away.
+// read, transact and snapshot on a real PostgreSQL: values, isolation, retries, deadlines, and the effects of a
+// transaction whose connection is lost.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
@@ -69,7 +69,7 @@ const terminate = async (pid: number): Promise<void> => {
   await admin.read((sql) => sql`select pg_terminate_backend(${pid}, 2000)`)
 }
 
-test('values arrive as JSON can carry them', async () => {
+test('values are read as JSON values', async () => {
   await using database = open()
   const [row] = await database.read(
     (sql) => sql`
@@ -92,7 +92,7 @@ test('values arrive as JSON can carry them', async () => {
   })
 })
 
-test('values go out as they came in', async () => {
+test('values are written as they were read', async () => {
   await using database = open()
   const at = '2026-11-20T10:00:00.123Z'
   const [row] = await database.read(
@@ -190,7 +190,7 @@ test('a transaction that throws leaves nothing, and its error passes unchanged',
   expect(await marks()).toEqual([])
 })
 
-test('a statement that failed fails its transaction even when nobody looks', async () => {
+test('a failed statement fails its transaction also when its error is ignored', async () => {
   await using database = open()
   const error = await failure(
     database.transact(async (tx) => {
@@ -215,7 +215,7 @@ test('a connection of a transaction is refused once the transaction has ended', 
   expect(await marks()).toEqual([])
 })
 
-test('what demands a transaction does not compile outside one', async () => {
+test('a function that takes a transaction does not compile outside one', async () => {
   await using database = open()
   const append = async (tx: Tx): Promise<number> => (await tx`select 1`).length
   // @ts-expect-error -- a pooled connection is no transaction
@@ -266,7 +266,7 @@ test('a snapshot sees one state and writes nothing', async () => {
   })
 })
 
-test('errors the client can be told about are translated', async () => {
+test('constraint violations and SQLSTATEs are translated to error codes', async () => {
   await using database = open({ statementTimeoutMs: 100 })
   const insert = (): Promise<unknown> => database.read((sql) => sql`insert into apart.users values ('a@b.c')`)
   await insert()
@@ -279,14 +279,14 @@ test('errors the client can be told about are translated', async () => {
   expect(await failure(database.read((sql) => sql`select nonsense`))).toMatchObject({ code: '42703' })
 })
 
-test('a database that is not there is unavailable, by TCP and by socket', async () => {
+test('an unreachable database is unavailable, by TCP and by socket', async () => {
   await using refused = open({ url: 'postgres://postgres@127.0.0.1:1/none' })
   await using absent = open({ url: 'postgres://postgres@/none?host=/nowhere' })
   expect(await codeOf(refused.read((sql) => sql`select 1`))).toBe('unavailable')
   expect(await codeOf(absent.transact((tx) => tx`select 1`))).toBe('unavailable')
 })
 
-test('a read runs again on another connection when its own is gone', async () => {
+test('a read is retried on another connection when its connection was lost', async () => {
   await using database = open({ max: 1 })
   await terminate(await database.read(pidOf))
   expect(await works(database)).toBe(true)
@@ -294,7 +294,7 @@ test('a read runs again on another connection when its own is gone', async () =>
   expect(await database.transact(async (tx) => (await tx`select 1`).length)).toBe(1)
 })
 
-test('after its connection is lost a transaction runs nothing more, and nothing of it stays', async () => {
+test('after its connection is lost a transaction runs no further statement and has no effect', async () => {
   await using database = open({ max: 2 })
   const later: unknown[] = []
   const code = await codeOf(
@@ -316,7 +316,7 @@ test('after its connection is lost a transaction runs nothing more, and nothing 
   expect(await marks()).toEqual([])
 })
 
-test('a connection lost at COMMIT is an unknown outcome: unavailable, and not run again', async () => {
+test('a connection lost at COMMIT is an unknown outcome: unavailable, and not retried', async () => {
   await using database = open()
   await admin.read(async (sql) => {
     await sql`create table doomed (n int)`
@@ -422,7 +422,7 @@ test('a closed database refuses, and leaves no connection behind', async () => {
   })
 })
 
-test('a statement with a bad parameter fails alone and gives nobody another one’s rows', async () => {
+test('a statement with a bad parameter fails alone, and no other statement gets its rows', async () => {
   await using database = open({ max: 1 })
   await database.read((sql) => sql`select 1`)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the types forbid and JavaScript does

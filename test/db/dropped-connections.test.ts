@@ -1,5 +1,5 @@
-// PostgreSQL backends die under load, again and again. Whatever happens to a connection, the process lives, no
-// call hangs, a transaction is there as a whole or not at all, and every one that was acknowledged is there.
+// PostgreSQL backends are terminated under load. Whatever happens to a connection, the process survives, no call hangs,
+// a transaction is stored completely or not at all, and every acknowledged transaction is stored.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

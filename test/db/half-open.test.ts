@@ -1,5 +1,5 @@
-// A pool that falls silent: dead connections are told from slow statements, and given up within a second of the network
-// being back, however long a call may take.
+// Half-open connections of a pool: they are distinguished from slow statements and closed within a second of the
+// network's return, whatever the deadline of a call is.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
@@ -43,7 +43,7 @@ const backends = (name: string): Promise<{ pid: number }[]> =>
   )
 
 for (const awayMs of [300, 1_500, 3_000])
-  test(`calls work again within 2 s of a network that swallowed everything for ${awayMs} ms`, async () => {
+  test(`calls work again within 2 s after the network dropped all packets for ${awayMs} ms`, async () => {
     const { proxy, url } = await startProxy()
     await using _proxy = proxy
     await using database = openDatabase({ url, max: 4, applicationName: 'away', log, deadlineMs })
@@ -58,7 +58,7 @@ for (const awayMs of [300, 1_500, 3_000])
     })
   }, 30_000)
 
-test('the locks of a transaction whose connection was swallowed are released', async () => {
+test('the locks of a transaction with a half-open connection are released', async () => {
   const { proxy, url } = await startProxy()
   await using _proxy = proxy
   await using database = openDatabase({ url, max: 2, applicationName: 'holder', log, deadlineMs })
@@ -72,7 +72,7 @@ test('the locks of a transaction whose connection was swallowed are released', a
       () => null,
       (error: unknown) => error,
     )
-    await eventually(() => expect(proxy.connections).toBeGreaterThan(1)) // somebody looks
+    await eventually(() => expect(proxy.connections).toBeGreaterThan(1)) // a probe was opened
     proxy.heal()
     return durationOf(async () => {
       expect(await failed).toMatchObject({ code: 'unavailable' })
@@ -82,7 +82,7 @@ test('the locks of a transaction whose connection was swallowed are released', a
   expect(await admin.read((sql) => sql`select n from marks where n = 1`)).toHaveLength(0)
 }, 30_000)
 
-test('a slow statement is left alone, and so is what waits behind it', async () => {
+test('a slow statement is not interrupted, nor is a statement that waits for it', async () => {
   await using database = openDatabase({ url: world.url, max: 1, applicationName: 'slow', log, deadlineMs })
   await database.read((sql) => sql`select 1`)
   const [before] = await backends('slow')
@@ -93,7 +93,7 @@ test('a slow statement is left alone, and so is what waits behind it', async () 
   expect((await backends('slow')).filter(({ pid }) => pid === before!.pid)).toHaveLength(1)
 }, 15_000)
 
-test('who waits for a lock that somebody else holds keeps waiting', async () => {
+test('a statement that waits for the lock of another session keeps waiting', async () => {
   await using database = openDatabase({ url: world.url, max: 1, applicationName: 'waiter', log, deadlineMs })
   const { promise: locked, resolve: isLocked } = Promise.withResolvers<void>()
   const holding = admin.transact(async (tx) => {
@@ -106,7 +106,7 @@ test('who waits for a lock that somebody else holds keeps waiting', async () => 
   await holding
 }, 15_000)
 
-/** Tells clients other pids than PostgreSQL's, as poolers do. */
+/** Reports other pids than PostgreSQL's to clients, as poolers do. */
 const startPooler = async () => {
   const { host, port } = addressOf(world.url)
   const keyData = Buffer.from([0x4b, 0, 0, 0, 12])
@@ -134,7 +134,7 @@ const startPooler = async () => {
   return { url: url.href, [Symbol.dispose]: () => void listener.close() }
 }
 
-test('behind a pooler, whose pids are its own, a slow statement is left alone', async () => {
+test('behind a pooler, whose pids are its own, a slow statement is not interrupted', async () => {
   using pooler = await startPooler()
   await using database = openDatabase({
     url: pooler.url,

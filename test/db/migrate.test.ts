@@ -12,6 +12,7 @@ import {
   pendingMigrations,
   type MigrateOptions,
 } from '../../src/db/migrations/migrate.ts'
+import { mappedConstraints } from '../../src/db/errors.ts'
 import { checkDatabase } from '../../src/db/server-check.ts'
 import { dumpSchema } from '../../src/db/migrations/schema-dump.ts'
 import { messageOf } from '../../src/errors.ts'
@@ -70,7 +71,7 @@ afterAll(async () => {
   await world[Symbol.asyncDispose]()
 })
 
-test('a database that is missing is made, once, by whoever comes first', async () => {
+test('a missing database is created once, by the first of several processes', async () => {
   const url = fresh()
   const answers = await Promise.all([ensureDatabase(url), ensureDatabase(url), ensureDatabase(url)])
   expect(answers.filter(Boolean).length).toBe(1)
@@ -91,6 +92,16 @@ test('the project’s own migrations make the log ready to be written', async ()
   )
   expect(ready).toEqual({ heads: 16, partitions: 9 })
   expect(await migrate({ url, log })).toEqual([])
+})
+
+test('every constraint that is mapped to an error is in the schema', async () => {
+  const url = fresh()
+  await ensureDatabase(url)
+  await migrate({ url, log })
+  const rows = await on(url, (sql) => sql<{ name: string }[]>`select conname as name from pg_constraint`)
+  const names = new Set(rows.map(({ name }) => name))
+  expect(mappedConstraints.length).toBeGreaterThan(5)
+  expect(mappedConstraints.filter((name) => !names.has(name))).toEqual([])
 })
 
 test('migrations run once, in order, however many processes start at once', async () => {
@@ -132,7 +143,7 @@ create unique index concurrently if not exists first_once_idx
   ])
 })
 
-test('status tells applied, pending, changed and unknown apart', async () => {
+test('status distinguishes applied, pending, changed and unknown migrations', async () => {
   const options = await fixture()
   await write('0002_second.sql', 'select 1;')
   await migrate(options)
@@ -149,7 +160,7 @@ test('status tells applied, pending, changed and unknown apart', async () => {
   expect(await pendingMigrations(options)).toEqual(['0003_third'])
 })
 
-test('a migration that fails leaves nothing of itself and says where', async () => {
+test('a failed migration is rolled back and its error names the line', async () => {
   const options = await fixture()
   await write('0002_second.sql', 'create table second (n int);\nselect 1;\ninsert into nowhere values (1);\n')
   expect(await refusal(migrate(options))).toBe('0002_second line 3: relation "nowhere" does not exist')

@@ -1,4 +1,4 @@
-// What lists cost: no order, filter or page reads the table of tasks from end to end.
+// Plans of lists: no order, filter or page reads the whole table of tasks.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import {
@@ -90,7 +90,7 @@ const filters = (): Record<string, TaskFilter> => ({
   tag: { tags: ['t7'] },
   status: { statuses: ['todo'] },
   'assigned to me': { assigneeId: me },
-  'assigned to nobody': { assigneeId: null },
+  unassigned: { assigneeId: null },
   'created by me': { creatorId: me },
   parent: { parentId: newId() },
   overdue: { overdue: true },
@@ -144,7 +144,7 @@ const pagesOf = (userId: string, filter: TaskFilter): Promise<number> =>
 
 const slice = { limit: 20, after: null, page: null }
 
-test('whether tasks are without words is asked of an index', async () => {
+test('the query for tasks without words reads an index', async () => {
   const before = await sequentialScans()
   expect(await db.read(hasTasksWithoutWords)).toBe(false)
   expect((await sequentialScans()) - before).toBe(0)

@@ -1,5 +1,5 @@
-// Which pages may speak for the person whose browser shows them: never more than the letter of the setting, but in
-// development also the pages of this machine and its network.
+// Which origins may use a user's cookie: exactly those of the setting, and in development also pages of this machine
+// and its network.
 import { expect, test } from 'bun:test'
 import { describeAllowedOrigins, isAllowedOrigin, isPlainPrivateHttp } from '../../src/auth/origin.ts'
 
@@ -90,7 +90,7 @@ test.each([
   ['http, wss', 'https'],
   ['https, ws', 'http'],
   ['gopher', 'http'],
-])('the own origin behind a trusted proxy that says %p is of %s', (proto, scheme) => {
+])('the own origin behind a trusted proxy that sends %p is of %s', (proto, scheme) => {
   const request = requestTo('http://tasks.example.com/api/ws', proto ? { 'x-forwarded-proto': proto } : {})
   const proxied: Settings = { ...production, trustedProxies: 1 }
   for (const own of ['http', 'https'])
@@ -118,7 +118,7 @@ test('the cookie can do without Secure on plain HTTP to a private address in dev
   expect(isPlain('http://192.168.1.20/', proxied, { 'x-forwarded-proto': 'https' })).toBe(false)
 })
 
-test('what is allowed is said in one line', () => {
+test('the allowed origins are listed in one line', () => {
   expect(describeAllowedOrigins(development)).toBe(
     "the server's own origin, loopback and private-network addresses (development only)",
   )

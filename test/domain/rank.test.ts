@@ -1,4 +1,4 @@
-// Ranks against what they promise: always room between two, in byte order, and short whatever people do.
+// Properties of ranks: a key between any two, byte order, and bounded length for any sequence of inserts.
 import { expect, test } from 'bun:test'
 import { array, assert, boolean, integer, nat, property } from 'fast-check'
 import { makeRoom, maxFollowers, rankBetween, ranksBetween } from '../../src/domain/tasks/rank.ts'

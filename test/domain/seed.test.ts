@@ -1,4 +1,4 @@
-// Demo data: once, usable, and never in production.
+// Demo data: created once, usable, never in production.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { ConfigError } from '../../src/config.ts'
 import { seedDemo } from '../../src/domain/seed.ts'

@@ -73,7 +73,7 @@ describe('a frame', () => {
   })
   const decode = (body: string) => JSON.parse(`{${body}`)
 
-  test('says who did what to what, and the key of the write (P-EVT-4)', () => {
+  test('carries actor, type, entity and the key of the write (P-EVT-4)', () => {
     const one = entry({ id: 'x', title: 'Grüße' })
     expect(decode(encodeBody(one, 'key-1'))).toEqual({
       type: 'task.updated',

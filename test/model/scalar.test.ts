@@ -1,4 +1,4 @@
-// Single values: what is one and what only looks like one.
+// Validation of ids, instants and other single values, with near misses.
 import { describe, expect, test } from 'bun:test'
 import { Value } from '@sinclair/typebox/value'
 import * as fc from 'fast-check'

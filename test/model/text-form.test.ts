@@ -1,4 +1,4 @@
-// The one form of text: what is equal under the folding, for every code point, and what a word is.
+// Normalisation of text: equality under the folding for every code point, and splitting into words.
 import { describe, expect, test } from 'bun:test'
 import * as fc from 'fast-check'
 import {
