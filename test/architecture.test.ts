@@ -186,9 +186,13 @@ test('SQL text is a tagged template everywhere but in the runner of migrations',
 test('Only what no request causes calls the database without a caller', () => {
   const serving = /^src\/(?:auth|domain|http|ws)\//
   const takesSystem = ({ path, text }: Source) =>
-    serving.test(path) && /\bsystemDb\b|\b(?:DatabaseCalls|Database)\b.*from '.*\/db\/client\.ts'/.test(text)
+    serving.test(path) &&
+    /\b(?:systemDb|systemCaller|systemActor|systemWrite)\b|\b(?:DatabaseCalls|Database)\b.*from '.*\/db\/client\.ts'/.test(
+      text,
+    )
   expect(naming(inSource, takesSystem).toSorted()).toEqual([
     'src/auth/authenticator.ts', // notes many sessions as seen by one statement
+    'src/domain/users/account-disabling.ts', // a command
     'src/domain/write.ts', // the worker writes by it too
     'src/http/routes/health.ts', // two probes a second
     'src/ws/connection-handle.ts',

@@ -10,7 +10,7 @@ import { createAuthenticator } from '../auth/authenticator.ts'
 import { refuseDemoAccounts } from '../domain/users/demo-accounts.ts'
 import { createPasswords } from '../auth/passwords.ts'
 import { Snapshots } from '../domain/snapshot.ts'
-import type { SystemWriteDeps } from '../domain/write.ts'
+import type { WriteDeps } from '../domain/write.ts'
 import { Bus } from '../changelog/bus.ts'
 import { LogFollower } from '../changelog/follower/log-follower.ts'
 import { createPublisher } from '../changelog/publisher.ts'
@@ -190,7 +190,7 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
   return { url: worker.url, port: worker.port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
-export interface Writer extends SystemWriteDeps, AsyncDisposable {}
+export interface Writer extends WriteDeps, AsyncDisposable {}
 
 /** How long a command waits for Redis; while Redis is away, the sweeper of a worker publishes what the command wrote. */
 const redisWaitMs = 2_000

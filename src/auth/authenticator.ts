@@ -1,6 +1,6 @@
-// From an access token to the person behind it. Invariant: a memoised answer counts only while the log is known
-// to be followed to within a second, and is gone once the log says that it may be wrong; a look-up that was under
-// way at that moment is not kept. Otherwise the session's row is asked.
+// From an access token to its actor. Invariant: a memoised identity is used only while the log is known to be followed
+// to within a second, and is dropped by a control entry that may revoke it; a look-up that runs at that moment is not
+// memoised. Otherwise the session's row is read.
 import { BoundedCache } from '../async/bounded-cache.ts'
 import type { Tokens, AccessClaims } from './tokens.ts'
 import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
@@ -9,24 +9,24 @@ import { AppError, messageOf } from '../errors.ts'
 import type { LogFollower } from '../changelog/follower/log-follower.ts'
 import { idOf, isUserScope } from '../model/scope.ts'
 import type { Log } from '../log.ts'
-import type { Actor } from '../model/actor.ts'
+import { sessionIdOf, type Actor } from '../model/actor.ts'
 
-/** An authenticated caller and until when its token counts. */
+/** An authenticated actor, and when its token expires. */
 export interface Identity {
   actor: Actor
   /** Epoch milliseconds. */
   expiresAt: number
 }
 
-/** From a token to the person behind it: memoised while revocations are known to arrive. */
+/** Resolves tokens to actors; memoised while revocations are known to arrive. */
 export interface Authenticator {
-  /** 401 for a bad or expired token, with `reason: 'revoked'` for an ended session; 503 if that cannot be known now. */
+  /** 401 for a bad or expired token, with `reason: 'revoked'` for an ended session; 503 if PostgreSQL does not answer. */
   authenticate(token: string): Promise<Identity>
 }
 
 export interface AuthenticatorDeps {
   db: CallerDatabase
-  /** For noting many sessions as seen at once. */
+  /** For updating `last_seen_at` of many sessions in one statement. */
   systemDb: DatabaseCalls
   tokens: Tokens
   follower: Pick<LogFollower, 'confirmedAt' | 'onControl' | 'onDeliveryFailure' | 'onEpochChange'>
@@ -34,33 +34,33 @@ export interface AuthenticatorDeps {
 }
 
 export interface SessionAuthenticator extends Authenticator, AsyncDisposable {
-  /** Drops the memoised answers for a user's tokens, or for one session's; runs on each control entry of `user:<id>`. */
+  /** Drops the memoised tokens of a user, or of one session; called for each control entry of `user:<id>`. */
   forget(userId: string, sessionId?: string): void
 }
 
-interface Known {
+interface MemoisedIdentity {
   identity: Identity
-  /** When the session should next be noted as seen, milliseconds since 1970. */
+  /** When `last_seen_at` of the session is next updated, epoch milliseconds. */
   touchAt: number
 }
 
-/** What the log may say of a look-up while it is under way. */
+/** A look-up that runs: a control entry that arrives meanwhile makes it stale. */
 interface PendingLookup {
-  /** Null before the token is read. */
+  /** Null until the token is verified. */
   claims: AccessClaims | null
   isStale: boolean
 }
 
 interface Lookup {
-  doubt: PendingLookup
+  pending: PendingLookup
   result: Promise<Identity>
 }
 
-const maxKnown = 10_000
+const maxMemoised = 10_000
 const maxTouches = 10_000
-const confirmedForMs = 1_000
+const maxConfirmationAgeMs = 1_000
 const touchEveryMs = 60_000
-const readDeadlineMs = 2_000
+const lookUpTimeoutMs = 2_000
 
 export const createAuthenticator = ({
   db,
@@ -71,8 +71,8 @@ export const createAuthenticator = ({
 }: AuthenticatorDeps): SessionAuthenticator => {
   const tokensOf = new Map<string, Set<string>>()
   /** By token. */
-  const known = new BoundedCache<string, Known>({
-    maxEntries: maxKnown,
+  const known = new BoundedCache<string, MemoisedIdentity>({
+    maxEntries: maxMemoised,
     onDrop: (token, { identity }) => {
       const ofUser = tokensOf.get(identity.actor.userId)
       ofUser?.delete(token)
@@ -83,10 +83,10 @@ export const createAuthenticator = ({
   const touches = new Set<string>()
   let touching: Promise<void> | null = null
 
-  // Both ways: a clock that was set back says nothing of how long ago it was.
-  const isFollowing = (): boolean => Math.abs(Date.now() - follower.confirmedAt) < confirmedForMs
+  // Absolute: after the clock was set back, the difference does not measure how long ago the confirmation was.
+  const isFollowing = (): boolean => Math.abs(Date.now() - follower.confirmedAt) < maxConfirmationAgeMs
 
-  const keep = (token: string, entry: Known): void => {
+  const memoise = (token: string, entry: MemoisedIdentity): void => {
     const { userId } = entry.identity.actor
     known.set(token, entry)
     tokensOf.set(userId, (tokensOf.get(userId) ?? new Set()).add(token))
@@ -99,7 +99,7 @@ export const createAuthenticator = ({
     })
   }
 
-  /** One statement at a time, each for all that gathered meanwhile. */
+  /** One statement at a time; each updates all sessions that were collected during the one before. */
   const flush = async (): Promise<void> => {
     while (touches.size > 0) {
       const ids = [...touches]
@@ -107,25 +107,30 @@ export const createAuthenticator = ({
       await systemDb
         .transact((tx) => touchSessions(tx, ids))
         .catch((error: unknown) =>
-          log.warn({ cause: messageOf(error), oncePerMinute: 'touch' }, 'sessions not noted as seen'),
+          log.warn(
+            { cause: messageOf(error), oncePerMinute: 'touch' },
+            'last_seen_at of sessions not updated',
+          ),
         )
     }
   }
 
-  const look = async (token: string, doubt: PendingLookup): Promise<Identity> => {
-    const mayKeep = isFollowing() // before the read: what the log said until then is not missed
+  const readIdentity = async (token: string, pending: PendingLookup): Promise<Identity> => {
+    // Before the read: the row reflects all control entries committed until then.
+    const wasFollowing = isFollowing()
     const claims = await tokens.verify(token)
-    doubt.claims = claims
+    pending.claims = claims
     const { userId, sessionId, expiresAt } = claims
     const holder = await db
       .of(userId)
-      .read((sql) => selectSessionHolder(sql, sessionId), { deadlineMs: readDeadlineMs })
+      .read((sql) => selectSessionHolder(sql, sessionId), { deadlineMs: lookUpTimeoutMs })
     if (!holder || holder.userId !== userId || holder.isDisabled) {
       throw new AppError('unauthenticated', 'The session has ended', { extra: { reason: 'revoked' } })
     }
-    const identity = { actor: { userId, role: holder.role, sessionId }, expiresAt }
+    const credential = { kind: 'session', sessionId } as const
+    const identity = { actor: { userId, role: holder.role, credential }, expiresAt }
     if (holder.isUnseen) touch(sessionId)
-    if (mayKeep && !doubt.isStale) keep(token, { identity, touchAt: Date.now() + touchEveryMs })
+    if (wasFollowing && !pending.isStale) memoise(token, { identity, touchAt: Date.now() + touchEveryMs })
     return identity
   }
 
@@ -133,25 +138,24 @@ export const createAuthenticator = ({
   const lookUp = (token: string): Promise<Identity> => {
     const running = lookups.get(token)
     if (running) return running.result
-    const doubt: PendingLookup = { claims: null, isStale: false }
-    const result = look(token, doubt).finally(() => {
-      if (lookups.get(token)?.doubt === doubt) lookups.delete(token)
+    const pending: PendingLookup = { claims: null, isStale: false }
+    const result = readIdentity(token, pending).finally(() => {
+      if (lookups.get(token)?.pending === pending) lookups.delete(token)
     })
-    lookups.set(token, { doubt, result })
+    lookups.set(token, { pending, result })
     return result
   }
 
-  const isOf = (userId: string, sessionId: string | undefined, of: { userId: string; sessionId: string }) =>
-    of.userId === userId && (sessionId === undefined || of.sessionId === sessionId)
-
   const forget = (userId: string, sessionId?: string): void => {
     for (const token of tokensOf.get(userId) ?? []) {
-      if (isOf(userId, sessionId, known.peek(token)!.identity.actor)) known.delete(token)
+      const { actor } = known.peek(token)!.identity
+      if (sessionId === undefined || sessionIdOf(actor) === sessionId) known.delete(token)
     }
-    for (const [token, { doubt }] of lookups) {
-      // Without claims it has not read the row yet, and will read it as it is now.
-      if (!doubt.claims || !isOf(userId, sessionId, doubt.claims)) continue
-      doubt.isStale = true
+    for (const [token, { pending }] of lookups) {
+      // Without claims it has not read the row yet, and will read the row's present state.
+      if (pending.claims?.userId !== userId) continue
+      if (sessionId !== undefined && pending.claims.sessionId !== sessionId) continue
+      pending.isStale = true
       lookups.delete(token)
     }
   }
@@ -159,7 +163,7 @@ export const createAuthenticator = ({
   const forgetAll = (): void => {
     known.clear()
     tokensOf.clear()
-    for (const { doubt } of lookups.values()) doubt.isStale = true
+    for (const { pending } of lookups.values()) pending.isStale = true
     lookups.clear()
   }
 
@@ -177,18 +181,19 @@ export const createAuthenticator = ({
     forget,
 
     async authenticate(token) {
-      const held = known.get(token)
-      if (!held || !isFollowing()) return lookUp(token)
+      const memoised = known.get(token)
+      if (!memoised || !isFollowing()) return lookUp(token)
       const now = Date.now()
-      if (held.identity.expiresAt <= now) {
+      if (memoised.identity.expiresAt <= now) {
         known.delete(token)
         throw new AppError('token_expired')
       }
-      if (held.touchAt <= now) {
-        held.touchAt = now + touchEveryMs
-        touch(held.identity.actor.sessionId)
+      if (memoised.touchAt <= now) {
+        memoised.touchAt = now + touchEveryMs
+        const sessionId = sessionIdOf(memoised.identity.actor)
+        if (sessionId !== null) touch(sessionId)
       }
-      return held.identity
+      return memoised.identity
     },
 
     async [Symbol.asyncDispose]() {

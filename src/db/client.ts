@@ -45,10 +45,13 @@ export interface DatabaseCalls {
   refusedWrite(): string | null
 }
 
+/** The caller of the process's own work: its calls bypass the queue. */
+export const systemCaller = Symbol('system')
+
 /** The verbs of one caller share its queue and its limit of running calls: 429 `rate_limited` when the queue is full. */
 export interface CallerDatabase {
-  /** @param caller a user's id, or `address:<key>` of a request without a user. */
-  of(caller: string): DatabaseCalls
+  /** @param caller a user's id, `address:<key>` of a request without a user, or `systemCaller`. */
+  of(caller: string | typeof systemCaller): DatabaseCalls
 }
 
 /** Its own verbs have no caller and bypass the queue: for work of the process itself. */
@@ -196,7 +199,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
 
   return {
     ...verbsOf(null),
-    of: verbsOf,
+    of: (caller) => verbsOf(caller === systemCaller ? null : caller),
     calls,
     [Symbol.asyncDispose]: async () => {
       await watch[Symbol.asyncDispose]()

@@ -10,11 +10,11 @@ import { demoAccounts } from './users/demo-accounts.ts'
 import { addMember } from './projects/members.ts'
 import { createProject } from './projects/projects.ts'
 import { createTask } from './tasks/tasks.ts'
-import { writeFor, type WriteResult, type WriteRequest } from './write.ts'
-import type { Actor } from '../model/actor.ts'
+import { write, type WriteResult, type WriteRequest } from './write.ts'
+import { systemActorFor, type Actor } from '../model/actor.ts'
 
 /** Whose turns the accounts are made in. */
-const system = 'seed'
+const caller = 'seed'
 
 const minute = 60_000
 const day = 24 * 60 * minute
@@ -37,14 +37,14 @@ const ensureAccount = async (
   deps: AuthDeps,
   { email, name, password, role }: { email: string; name: string; password: string; role: Role },
 ): Promise<Actor | null> => {
-  if (await deps.db.of(system).read((sql) => selectCredentials(sql, email))) return null
+  if (await deps.db.of(caller).read((sql) => selectCredentials(sql, email))) return null
   const passwordHash = await deps.passwords.hash(password)
-  const user = await writeFor(deps, system, async (tx) => {
+  const { value: user } = await write(deps, { actor: systemActorFor(caller), claim: null }, async (tx) => {
     const made = { email, name, role, passwordHash, timeZone: 'UTC', emailVerified: true }
     const { user, entries } = await createUser(tx, made)
     return { value: user, entries }
   })
-  return { userId: user.id, role, sessionId: '' }
+  return { userId: user.id, role, credential: { kind: 'system' } }
 }
 
 const makeProject = async (deps: AuthDeps, owner: Actor, guest: Actor): Promise<void> => {
@@ -75,8 +75,7 @@ const demoTasks = (ownerId: string, guestId: string): NewTask[] => {
 
 /** A write nobody waits for at an edge. */
 const as = async <T>(actor: Actor, run: (write: WriteRequest<T>) => Promise<WriteResult<T>>): Promise<T> => {
-  const render = () => ({ status: 200, headers: {}, body: null })
-  const outcome = await run({ actor, claim: null, render })
+  const outcome = await run({ actor, claim: null })
   if (outcome.kind === 'replayed') throw new Error('nothing was claimed, so nothing can be replayed')
   return outcome.value
 }

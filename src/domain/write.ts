@@ -1,88 +1,156 @@
-// The one write path. A domain function permits, changes rows and says which entries that makes; `write` claims
-// the idempotency key first and appends the entries last, in one transaction, and hands them to the publisher
-// once they are committed. Whatever else follows from a write is derived from the log.
-import type { CallerDatabase, CallOptions, DatabaseCalls, Tx } from '../db/client.ts'
-import type { Scope } from '../model/scope.ts'
-import { append, cursorOf, type Appended } from '../db/log/feed.ts'
-import { claimKey, fillKey, selectKept, type KeptReply } from '../db/log/idempotency.ts'
-import type { Entry } from '../model/event.ts'
-import { cutTexts, fillTexts } from './stored-reply.ts'
-import { requireReadableSubject, type Subject } from './subject.ts'
+// The one write path. A domain function authorizes, changes rows and returns the entries of its changes; `write` runs
+// it as one transaction of claim, work and append, and gives the committed entries to the publisher. Everything else
+// that follows from a write (sockets, notifications, caches) is derived from the log.
 import type { Publisher } from '../changelog/publisher.ts'
+import { systemCaller, type CallerDatabase, type CallOptions, type Tx } from '../db/client.ts'
+import { append, cursorOf, type Appended } from '../db/log/feed.ts'
+import {
+  claimIdempotencyKey,
+  selectStoredResponse,
+  updateClaimedResponse,
+  type ClaimedResponse,
+  type CompactResponse,
+  type IdempotencyKey,
+} from '../db/log/idempotency.ts'
+import { systemActor, type Actor, type SystemActor } from '../model/actor.ts'
+import type { Entry } from '../model/event.ts'
+import type { Scope } from '../model/scope.ts'
 import type { StoredResponse } from '../model/stored-response.ts'
-import type { Actor } from '../model/actor.ts'
+import { extractLongTexts, restoreLongTexts } from './response-texts.ts'
+import { requireReadableSubject, type Subject } from './subject.ts'
 
-/** A request's Idempotency-Key and what makes it the same request. */
-export interface IdempotencyClaim {
-  key: string
-  method: string
-  path: string
-  /** SHA-256 of the body as a JSON value. */
-  fingerprint: Uint8Array
-  /** The long texts of the body: a repeat brings them itself. */
+/** A request's Idempotency-Key, what makes a later request the same, and how its response is rendered. */
+export interface IdempotencyClaim<T> extends IdempotencyKey {
+  /** The long texts of the request's body: an equal request carries them again. */
   texts: () => string[]
+  /** Renders the response that is stored and returned, without `Tide-Cursor`. No side effects. */
+  toResponse: (value: T) => StoredResponse
 }
 
-/** Who writes, and how the edge wants a repeat answered. */
+/** Who writes, and the key the request claims; null for a request without one. */
 export interface WriteRequest<T> {
   actor: Actor
-  claim: IdempotencyClaim | null
-  /** The answer for a value, without `Tide-Cursor`. */
-  render: (value: T) => StoredResponse
+  claim: IdempotencyClaim<T> | null
 }
+
+interface KeyedWrite<T> {
+  actor: Actor
+  claim: IdempotencyClaim<T>
+}
+
+/** A write that claims no key, and so replays nothing. Only here the actor may be the system. */
+export interface UnclaimedWrite {
+  actor: Actor | SystemActor
+  claim: null
+}
+
+/** A write of the process itself: only for what no request and no frame causes. */
+export const systemWrite: UnclaimedWrite = { actor: systemActor, claim: null }
 
 /** What a domain function did inside the transaction. */
 export interface Effect<T> {
   value: T
   /** Empty if nothing changed. */
   entries: Entry[]
-  /** The scope whose position the answer carries; null where there is no single one. */
+  /** The scope whose position the response carries; null where there is no single one. */
   cursorScope?: Scope | null
-  /** What the answer is about: a repeat is answered only to a caller who may read it then. */
+  /** What the response is about: it is replayed only to an actor who may read this then. */
   subject: Subject
 }
 
-export type WriteResult<T> =
-  /** `loggedBytes`: what the write appended to the log. */
-  | { kind: 'done'; value: T; cursor: string | null; loggedBytes: number }
-  | { kind: 'replayed'; reply: StoredResponse }
+/** Without a claim no response is stored, so it needs no subject. */
+export type UnclaimedEffect<T> = Omit<Effect<T>, 'subject'>
+
+/** A committed write. */
+export interface Written<T> {
+  kind: 'written'
+  value: T
+  /** Null where nothing was appended to `cursorScope`. */
+  cursor: string | null
+  /** Bytes the write appended to the log. */
+  loggedBytes: number
+  /** What the claim's `toResponse` rendered; null without a claim. */
+  response: StoredResponse | null
+}
+
+export type WriteResult<T> = Written<T> | { kind: 'replayed'; response: StoredResponse }
 
 export interface WriteDeps {
   db: CallerDatabase
   publisher: Publisher
 }
 
-export interface SystemWriteDeps {
-  db: DatabaseCalls
-  publisher: Publisher
-}
-
-/** Runs `work` as one transaction of the write path. `work` may run more than once (deadlocks): no side effects. */
-export const write = async <T>(
-  { db, publisher }: WriteDeps,
-  { actor, claim, render }: WriteRequest<T>,
+/**
+ * Runs `work` as one transaction of the write path. `work` may run more than once (deadlocks): no effects but SQL.
+ *
+ * The order of the statements decides what concurrent requests observe. The claim is the first: an equal request
+ * blocks on the row until this one commits or rolls back, and then replays or runs; checking for a stored response
+ * before the transaction lets two equal requests both run. The append is the last: it holds the heads of its shards
+ * until commit, so a statement after it would add its time to every other write of those shards. The response is
+ * rendered in between, once, and stored by the append, because it carries the cursor that the append decides: what is
+ * stored and what is sent are the same text. Publishing follows the commit and is not awaited: entries that a crash
+ * here leaves unpublished are in the log, from where the sweeper pushes them.
+ */
+export function write<T>(
+  deps: WriteDeps,
+  request: UnclaimedWrite,
+  work: (tx: Tx) => Promise<UnclaimedEffect<T>>,
+  options?: CallOptions,
+): Promise<Written<T>>
+export function write<T>(
+  deps: WriteDeps,
+  request: WriteRequest<T>,
   work: (tx: Tx) => Promise<Effect<T>>,
+  options?: CallOptions,
+): Promise<WriteResult<T>>
+export async function write<T>(
+  { db, publisher }: WriteDeps,
+  request: WriteRequest<T> | UnclaimedWrite,
+  work: (tx: Tx) => Promise<UnclaimedEffect<T> & { subject?: Subject }>,
   options: CallOptions = {},
-): Promise<WriteResult<T>> => {
-  const { outcome, appended } = await db
-    .of(actor.userId)
-    .transact(async (tx): Promise<{ outcome: WriteResult<T>; appended: Appended | null }> => {
-      const kept = claim && (await claimKey(tx, actor.userId, claim))
-      if (kept)
-        return { outcome: { kind: 'replayed', reply: await replay(tx, actor, claim, kept) }, appended: null }
+): Promise<WriteResult<T>> {
+  const keyed = request.claim && { actor: request.actor, claim: request.claim }
+  const { result, appended } = await db
+    .of(callerOf(request.actor))
+    .transact(async (tx): Promise<{ result: WriteResult<T>; appended: Appended | null }> => {
+      const stored = keyed && (await claimIdempotencyKey(tx, keyed.actor.userId, keyed.claim))
+      if (stored) return { result: await replay(tx, keyed, stored), appended: null }
       const { value, entries, cursorScope = null, subject } = await work(tx)
-      const fill = claim && { userId: actor.userId, ...claim, subject, ...cutTexts(render(value), subject) }
+      const response = keyed && keyed.claim.toResponse(value)
+      const claimed = response && claimedResponse(keyed, response, subject!)
+      const written = { kind: 'written', value, response } as const
       if (entries.length === 0) {
-        if (fill) await fillKey(tx, fill)
-        return { outcome: { kind: 'done', value, cursor: null, loggedBytes: 0 }, appended: null }
+        if (claimed) await updateClaimedResponse(tx, claimed)
+        return { result: { ...written, cursor: null, loggedBytes: 0 }, appended: null }
       }
-      const appended = await append(tx, entries, { op: claim?.key ?? null, cursorScope, fill })
+      const appended = await append(tx, entries, { op: keyed?.claim.key ?? null, cursorScope, claimed })
       const cursor = cursorOf(appended, cursorScope)
-      return { outcome: { kind: 'done', value, cursor, loggedBytes: bytesOf(appended) }, appended }
+      return { result: { ...written, cursor, loggedBytes: bytesOf(appended) }, appended }
     }, options)
   if (appended) publisher.publish(appended)
-  return outcome
+  return result
 }
+
+/** The row to store: the claimed key and the response without its long texts. */
+const claimedResponse = <T>(
+  { actor, claim }: KeyedWrite<T>,
+  response: StoredResponse,
+  subject: Subject,
+): ClaimedResponse => {
+  const { key, method, path, fingerprint } = claim
+  return {
+    userId: actor.userId,
+    key,
+    method,
+    path,
+    fingerprint,
+    ...extractLongTexts(response, subject),
+    subject,
+  }
+}
+
+const callerOf = (actor: Actor | SystemActor): string | typeof systemCaller =>
+  actor.userId ?? actor.caller ?? systemCaller
 
 const bytesOf = ({ entries }: Appended): number =>
   entries.reduce(
@@ -91,66 +159,41 @@ const bytesOf = ({ entries }: Appended): number =>
   )
 
 /**
- * Runs a write that has to check something before its transaction, such as the current password, which a repeat of the
- * same request cannot pass again: the stored answer comes first, and once more before a refusal, because the first
- * request may have committed in between.
+ * Runs a write that checks something before its transaction which an equal request cannot pass again, such as the
+ * current password. The stored response is looked up before the check, and again before the check's error is thrown,
+ * because the first request may have committed in between.
  */
-export const unlessRepeated = async <T>(
-  { db }: Pick<WriteDeps, 'db'>,
-  { actor, claim }: WriteRequest<T>,
+export const withEarlyReplay = async <T>(
+  { db }: { db: CallerDatabase },
+  request: WriteRequest<T>,
   run: () => Promise<WriteResult<T>>,
 ): Promise<WriteResult<T>> => {
+  const { actor, claim } = request
   if (!claim) return run()
-  const stored = (): Promise<WriteResult<T> | null> =>
+  const lookUp = (): Promise<WriteResult<T> | null> =>
     db.of(actor.userId).transact(async (tx) => {
-      const kept = await selectKept(tx, actor.userId, claim)
-      return kept && { kind: 'replayed', reply: await replay(tx, actor, claim, kept) }
+      const stored = await selectStoredResponse(tx, actor.userId, claim)
+      return stored && replay(tx, { actor, claim }, stored)
     })
-  const earlier = await stored()
+  const earlier = await lookUp()
   if (earlier) return earlier
   try {
     return await run()
   } catch (error) {
-    const meanwhile = await stored()
+    const meanwhile = await lookUp()
     if (meanwhile) return meanwhile
     throw error
   }
 }
 
-/** 404 where the actor may not read what the stored answer is about any more. */
-const replay = async (
+/** 404 where the actor may no longer read what the stored response is about. */
+const replay = async <T>(
   tx: Tx,
-  actor: Actor,
-  claim: IdempotencyClaim,
-  kept: KeptReply,
-): Promise<StoredResponse> => {
+  { actor, claim }: KeyedWrite<T>,
+  stored: CompactResponse,
+): Promise<WriteResult<T>> => {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- stored by `write`, from the subject of the first
-  const subject = kept.subject as Subject
+  const subject = stored.subject as Subject
   await requireReadableSubject(tx, actor, subject)
-  return fillTexts(tx, actor, claim, { ...kept, subject })
-}
-
-/** What a write without an actor did: there is no answer to repeat, so no subject. */
-export type SystemChange<T> = Omit<Effect<T>, 'subject'>
-
-/** The write path without an actor, in the turns of a caller: sign-up, sessions. Nothing to repeat. */
-export const writeFor = <T>(
-  { db, publisher }: WriteDeps,
-  caller: string,
-  work: (tx: Tx) => Promise<SystemChange<T>>,
-  options: CallOptions = {},
-): Promise<T> => writeAsSystem({ db: db.of(caller), publisher }, work, options)
-
-/** The write path for the system itself: the worker. Nothing to repeat, nobody to answer. */
-export const writeAsSystem = async <T>(
-  { db, publisher }: SystemWriteDeps,
-  work: (tx: Tx) => Promise<SystemChange<T>>,
-  options: CallOptions = {},
-): Promise<T> => {
-  const { value, appended } = await db.transact(async (tx) => {
-    const { value, entries } = await work(tx)
-    return { value, appended: entries.length > 0 ? await append(tx, entries) : null }
-  }, options)
-  if (appended) publisher.publish(appended)
-  return value
+  return { kind: 'replayed', response: await restoreLongTexts(tx, actor, claim, { ...stored, subject }) }
 }

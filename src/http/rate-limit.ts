@@ -4,6 +4,7 @@ import type { Config } from '../config.ts'
 import type { CallerDatabase } from '../db/client.ts'
 import { recentAddresses } from '../domain/users/sessions.ts'
 import { AppError } from '../errors.ts'
+import { sessionIdOf } from '../model/actor.ts'
 import { contextOf, pathOf } from './request-context.ts'
 import { addressKey } from '../limits/address-key.ts'
 import type { Attempts } from '../limits/attempts.ts'
@@ -88,11 +89,13 @@ export const passwordCheck =
     const address = addressKey(ip)
     const caller = identity?.actor.userId ?? `address:${address}`
     const known = await recentAddresses(deps, caller, account.userId)
-    const device = known.some((one) => addressKey(one) === address) ? address : identity?.actor.sessionId
+    const device = known.some((one) => addressKey(one) === address)
+      ? address
+      : identity && sessionIdOf(identity.actor)
     const ends: ((isFailure: boolean) => Promise<void>)[] = []
     let isFailure = false
     try {
-      if (device === undefined) ends.push(await beginAttempt(deps, headers, signInsOfAddress, address))
+      if (device === null) ends.push(await beginAttempt(deps, headers, signInsOfAddress, address))
       const key = accountKey(account, device)
       ends.push(await beginAttempt(deps, headers, signInsOfAccount, key))
       const verdict = await verify()
@@ -100,7 +103,7 @@ export const passwordCheck =
       return verdict
     } finally {
       await Promise.all(ends.map((end) => end(isFailure)))
-      if (isFailure && device !== undefined) await deps.attempts.fail(signInsOfAddress, address)
+      if (isFailure && device !== null) await deps.attempts.fail(signInsOfAddress, address)
     }
   }
 
@@ -118,5 +121,5 @@ const beginAttempt = async (
 }
 
 /** The key of an account, existing or not, as a hash: e-mail addresses are not stored in Redis. */
-const accountKey = ({ userId, email }: Parameters<PasswordCheck>[0], device = ''): string =>
-  new Bun.CryptoHasher('sha256').update(`${userId ?? email} ${device}`).digest('base64url')
+const accountKey = ({ userId, email }: Parameters<PasswordCheck>[0], device: string | null): string =>
+  new Bun.CryptoHasher('sha256').update(`${userId ?? email} ${device ?? ''}`).digest('base64url')

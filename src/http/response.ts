@@ -80,8 +80,8 @@ const matches = (header: string, tag: string): boolean => {
  */
 export const mutate = async <T>(
   { request, actor, fingerprintKey }: { request: Request; actor: Actor; fingerprintKey?: Uint8Array },
-  render: (value: T) => StoredResponse,
-  run: (write: WriteRequest<T>) => Promise<WriteResult<T>>,
+  toResponse: (value: T) => StoredResponse,
+  run: (request: WriteRequest<T>) => Promise<WriteResult<T>>,
 ): Promise<Response> => {
   const key = idempotencyKeyOf(request)
   const { body } = contextOf(request)
@@ -94,16 +94,15 @@ export const mutate = async <T>(
           path: lowerCaseIds(pathOf(request)),
           fingerprint: fingerprintOf(body, fingerprintKey),
           texts: () => longTextsIn(body),
+          toResponse,
         }
-  const outcome = await run({ actor, claim, render })
-  if (outcome.kind === 'replayed') return respond(outcome.reply)
-  const reply = render(outcome.value)
-  // What is answered was written to rows, once for all readers, and again to the log.
-  if (outcome.loggedBytes > 0)
-    contextOf(request).writtenBytes = outcome.loggedBytes + (reply.body?.length ?? 0)
+  const result = await run({ actor, claim })
+  if (result.kind === 'replayed') return respond(result.response)
+  const { value, cursor, loggedBytes } = result
+  const response = result.response ?? toResponse(value)
+  // The response is also what was written to rows; the log holds it again.
+  if (loggedBytes > 0) contextOf(request).writtenBytes = loggedBytes + (response.body?.length ?? 0)
   return respond(
-    outcome.cursor === null
-      ? reply
-      : { ...reply, headers: { ...reply.headers, 'Tide-Cursor': outcome.cursor } },
+    cursor === null ? response : { ...response, headers: { ...response.headers, 'Tide-Cursor': cursor } },
   )
 }

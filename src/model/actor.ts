@@ -1,9 +1,33 @@
-// Who acts: the authenticated user with role and credential.
+// Who acts: an authenticated user, or the program itself.
 import type { Role } from './user.ts'
 
-/** An authenticated person. The role comes from the database row, never from a token. */
+/** What authenticated the actor. Control entries that revoke name it. */
+export type Credential =
+  | { kind: 'session'; sessionId: string }
+  /** The program itself acts, for a user (`seed`) or for none. */
+  | { kind: 'system' }
+
+/** An authenticated user. The role comes from the database row, never from a token. */
 export interface Actor {
   userId: string
   role: Role
-  sessionId: string
+  credential: Credential
 }
+
+/** The program itself: a worker, a command, or a request whose client has not authenticated. */
+export interface SystemActor {
+  userId: null
+  credential: { kind: 'system' }
+  /** The caller under whose limits the database calls run, such as `address:<key>`; null for no limits. */
+  caller: string | null
+}
+
+/** The process itself, without limits: only for what no request and no frame causes. */
+export const systemActor: SystemActor = { userId: null, credential: { kind: 'system' }, caller: null }
+
+/** For sign-up, sign-in and refresh, where the actor is not known before the transaction. */
+export const systemActorFor = (caller: string): SystemActor => ({ ...systemActor, caller })
+
+/** Null where the actor has not authenticated by a session. */
+export const sessionIdOf = ({ credential }: Actor): string | null =>
+  credential.kind === 'session' ? credential.sessionId : null

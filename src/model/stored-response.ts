@@ -1,8 +1,8 @@
-// The response of a write, complete but for its cursor: what is sent, and what an idempotency key stores.
+// The response of a write: what is sent, and what is stored under an idempotency claim and replayed.
 
-/** A finished answer, as it is sent and as it is kept for repeats. */
 export interface StoredResponse {
   status: number
   headers: Record<string, string>
+  /** JSON text; null for none. */
   body: string | null
 }

@@ -158,7 +158,7 @@ export class Connection implements ConnectionHandle {
   /** A control entry of the user's own scope. */
   onControl({ control }: LogEntry): void {
     if (this.#state.is !== 'open') return
-    const reason = closeReasonForControl(control, this.#state.identity.actor.sessionId)
+    const reason = closeReasonForControl(control, this.#state.identity.actor.credential)
     if (reason) this.close(reason)
   }
 

@@ -1,6 +1,8 @@
 // From a token to its identity. Invariant: in the tick in which an identity is accepted, no control entry has revoked
 // it. A lookup of the session may be older than a control entry received meanwhile: then it is repeated.
 import type { Identity } from '../auth/authenticator.ts'
+import { isRevokedBy } from '../auth/revocation.ts'
+import type { Credential } from '../model/actor.ts'
 import { userScope } from '../model/scope.ts'
 import { AppError, unavailable } from '../errors.ts'
 import { type Control, type LogEntry } from '../model/event.ts'
@@ -22,10 +24,10 @@ export const identify = async <T>(
       received = []
       const { epoch } = follower
       const identity = await authenticator.authenticate(token)
-      const { userId, sessionId } = identity.actor
+      const { userId, credential } = identity.actor
       const isStale = received.some(
         ({ scope, control }) =>
-          scope === userScope(userId) && closeReasonForControl(control, sessionId) !== null,
+          scope === userScope(userId) && closeReasonForControl(control, credential) !== null,
       )
       if (!isStale && epoch === follower.epoch) return accept(identity)
     }
@@ -35,20 +37,13 @@ export const identify = async <T>(
   }
 }
 
-/** Why a control entry of a user's scope closes a socket of that session; null where it does not. */
-export const closeReasonForControl = (control: Control | null, sessionId: string): CloseReason | null => {
-  switch (control?.kind) {
-    case 'role':
-      return 'position_lost'
-    case 'disabled':
-      return 'revoked'
-    case 'session':
-      return control.sessionId === sessionId ? 'revoked' : null
-    case 'sessions':
-      return control.except === sessionId ? null : 'revoked'
-    default:
-      return null
-  }
+/** Why a control entry of a user's scope closes a socket of that credential; null where it does not. */
+export const closeReasonForControl = (
+  control: Control | null,
+  credential: Credential,
+): CloseReason | null => {
+  if (control?.kind === 'role') return 'position_lost'
+  return control && isRevokedBy(credential, control) ? 'revoked' : null
 }
 
 /** The close reason for a refused token. @throws the error itself where it is not a refusal. */

@@ -11,6 +11,7 @@ import { policiesOf } from '../limits/policies.ts'
 import { HandshakeLimiter } from '../limits/handshake-limiter.ts'
 import { idOf, isUserScope } from '../model/scope.ts'
 import type { RatePolicy } from '../limits/policies.ts'
+import { sessionIdOf } from '../model/actor.ts'
 import type { LogEntry } from '../model/event.ts'
 import { closeCodes, subprotocol, type CloseReason } from '../model/frames.ts'
 import type { SocketDeps, SocketsDeps } from './connection-handle.ts'
@@ -121,7 +122,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
   /** The tail met a new epoch; what ended a session just before may have been passed over. Never throws. */
   async #onEpochChange(): Promise<void> {
     const seen = new Map([...this.#connections].map((connection) => [connection, connection.identity]))
-    const ids = [...seen.values()].flatMap((identity) => identity?.actor.sessionId ?? [])
+    const ids = [...seen.values()].flatMap((identity) => (identity && sessionIdOf(identity.actor)) ?? [])
     const live = await this.#deps.systemDb
       .read((sql) => selectLiveSessions(sql, [...new Set(ids)]))
       .catch((error: unknown) => {
@@ -134,7 +135,8 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
     for (const [connection, identity] of seen) {
       // An identity accepted during the read was checked then.
       if (!identity || connection.identity !== identity) continue
-      const role = live?.get(identity.actor.sessionId)
+      const sessionId = sessionIdOf(identity.actor)
+      const role = sessionId === null ? undefined : live?.get(sessionId)
       if (live && role === undefined) connection.close('revoked')
       else if (role !== identity.actor.role) connection.close('position_lost')
     }

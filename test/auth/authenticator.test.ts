@@ -130,7 +130,11 @@ const refused = { code: 'unauthenticated', details: { extra: { reason: 'revoked'
 
 test('a token is looked up once while the log is followed', async () => {
   const identity = await authenticator.authenticate(token)
-  expect(identity.actor).toEqual({ userId, role: 'user', sessionId })
+  expect(identity.actor).toEqual({
+    userId,
+    role: 'user',
+    credential: { kind: 'session', sessionId },
+  })
   expect(await authenticator.authenticate(token)).toBe(identity)
   expect(reads).toBe(1)
 })

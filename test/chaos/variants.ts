@@ -27,8 +27,8 @@ export const variants: Record<string, Edit[]> = {
     },
     {
       file: 'domain/write.ts',
-      from: 'if (appended) publisher.publish(appended)\n  return outcome',
-      to: `if (appended) { ${point('committed')}; publisher.publish(appended) }\n  return outcome`,
+      from: 'if (appended) publisher.publish(appended)\n  return result',
+      to: `if (appended) { ${point('committed')}; publisher.publish(appended) }\n  return result`,
     },
     {
       file: 'changelog/publisher.ts',

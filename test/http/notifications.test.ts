@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Value } from '@sinclair/typebox/value'
 import { insertNotifications, type NewNotification } from '../../src/db/notifications/notifications.ts'
 import { toNotification } from '../../src/domain/notifications/entries.ts'
-import { writeAsSystem } from '../../src/domain/write.ts'
+import { systemWrite, write } from '../../src/domain/write.ts'
 import { shardOf, userScope } from '../../src/model/scope.ts'
 import { Notification } from '../../src/model/notification.ts'
 import { newId } from '../../src/model/scalar.ts'
@@ -34,11 +34,11 @@ const news = (person: Person, over: Partial<NewNotification> = {}): NewNotificat
 })
 
 /** What the worker does: rows and their entries in one transaction. */
-const tell = (
+const tell = async (
   notifications: NewNotification[],
   beforeAppend: () => Promise<void> = async () => {},
-): Promise<Notification[]> =>
-  writeAsSystem(world.server.deps, async (tx) => {
+): Promise<Notification[]> => {
+  const { value } = await write(world.server.deps, systemWrite, async (tx) => {
     const rows = await insertNotifications(tx, notifications)
     await beforeAppend()
     return {
@@ -52,6 +52,8 @@ const tell = (
       })),
     }
   })
+  return value
+}
 
 const list = async (person: Person, query = '') =>
   (await world.call('GET', `/api/notifications${query}`, { token: person.token })).body

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
 import { controlEntry } from '../../src/domain/users/sessions.ts'
-import { writeAsSystem } from '../../src/domain/write.ts'
+import { systemWrite, write } from '../../src/domain/write.ts'
 import { userScope } from '../../src/model/scope.ts'
 import type { Session, SessionAnswer } from '../../src/model/user.ts'
 import { eventually } from '../support/eventually.ts'
@@ -244,7 +244,7 @@ test('a new password ends the other sessions and keeps this one', async () => {
 test('a disabled user is refused everywhere, its refresh too', async () => {
   const ada = await world.register()
   await expectEnd(ada.token, () =>
-    writeAsSystem(world.server.deps, async (tx) => {
+    write(world.server.deps, systemWrite, async (tx) => {
       await tx`update users set disabled_at = now() where id = ${ada.id}`
       return { value: null, entries: [controlEntry(ada.id, { kind: 'disabled' })] }
     }),

@@ -74,8 +74,8 @@ test('of one person one snapshot is read at a time, of two two', async () => {
   const bert = await world.register()
   const { db } = world.server.deps
   const of = db.of.bind(db)
-  const now = new Map<string, number>()
-  const most = new Map<string, number>()
+  const now = new Map<string | symbol, number>()
+  const most = new Map<string | symbol, number>()
   db.of = (caller) => ({
     ...of(caller),
     async snapshot(work, options) {

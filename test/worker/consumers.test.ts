@@ -5,7 +5,7 @@ import { selectPosition } from '../../src/db/log/consumers.ts'
 import { openDatabase, type Database, type Tx } from '../../src/db/client.ts'
 import { ensureEpoch, readHeads, readShard, type Heads } from '../../src/db/log/feed.ts'
 import { insertPositions } from '../../src/db/log/consumers.ts'
-import { writeAsSystem } from '../../src/domain/write.ts'
+import { systemWrite, write } from '../../src/domain/write.ts'
 import { unavailable } from '../../src/errors.ts'
 import { projectScope, shardOf } from '../../src/model/scope.ts'
 import { createLog } from '../../src/log.ts'
@@ -67,8 +67,8 @@ const openSource = (): LogSource & Disposable => {
   }
 }
 
-const append = (count: number, type: 'task.created' | 'task.deleted' = 'task.created'): Promise<null> =>
-  writeAsSystem({ db, publisher }, async () => ({
+const append = (count: number, type: 'task.created' | 'task.deleted' = 'task.created') =>
+  write({ db, publisher }, systemWrite, async () => ({
     value: null,
     entries: Array.from({ length: count }, () => ({ scope, type, id: newId(), version: 1, actorId: null })),
   }))

@@ -1,7 +1,7 @@
 // Who is notified of what: each cause once, never the actor, never a user who cannot read it.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Value } from '@sinclair/typebox/value'
-import { writeAsSystem } from '../../src/domain/write.ts'
+import { systemWrite, write } from '../../src/domain/write.ts'
 import { projectScope } from '../../src/model/scope.ts'
 import { Notification } from '../../src/model/notification.ts'
 import type { Worker } from '../../src/worker/runner.ts'
@@ -168,7 +168,7 @@ test('more changes than sockets receive individually are all notified', async ()
   const tasks = await Promise.all(
     Array.from({ length: 250 }, () => newTask(owner, { assigneeId: editor.id })),
   )
-  await writeAsSystem(world.server.deps, async (tx) => {
+  await write(world.server.deps, systemWrite, async (tx) => {
     await tx`update tasks set status = 'done', completed_at = now(), version = 2 where id = any(${tasks}::uuid[])`
     return {
       value: null,

@@ -9,7 +9,7 @@ import { insertPositions, PositionMoved, selectPosition } from '../../src/db/log
 import { readHeads, readShard, type Heads } from '../../src/db/log/feed.ts'
 import { ensureDatabase, migrate } from '../../src/db/migrations/migrate.ts'
 import { isProfileChange, memberUpdates } from '../../src/domain/projects/profile-changes.ts'
-import { writeAsSystem } from '../../src/domain/write.ts'
+import { systemWrite, write } from '../../src/domain/write.ts'
 import { AppError } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
 import { shardOf, userScope } from '../../src/model/scope.ts'
@@ -59,8 +59,8 @@ afterEach(async () => {
 })
 
 let names = 0
-const rename = (): Promise<null> =>
-  writeAsSystem({ db, publisher }, async () => {
+const rename = () =>
+  write({ db, publisher }, systemWrite, async () => {
     names += 1
     const changes = { name: { from: `Name ${names - 1}`, to: `Name ${names}` } }
     const entry = { scope: userScope(userId), type: 'user.updated' as const, id: userId, version: names }
@@ -68,8 +68,8 @@ const rename = (): Promise<null> =>
   })
 
 /** An entry that concerns no consumer. */
-const append = (): Promise<null> =>
-  writeAsSystem({ db, publisher }, async () => ({
+const append = () =>
+  write({ db, publisher }, systemWrite, async () => ({
     value: null,
     entries: [{ scope: userScope(userId), type: 'task.deleted', id: newId(), version: 1, actorId: null }],
   }))
@@ -83,7 +83,7 @@ const previousWorker = async (limit = 100): Promise<void> => {
   const entries = await db.read((sql) => readShard(sql, shard, from, Number.MAX_SAFE_INTEGER, limit))
   const to = entries.at(-1)?.seq
   if (to === undefined) return
-  await writeAsSystem({ db, publisher }, async (tx) => {
+  await write({ db, publisher }, systemWrite, async (tx) => {
     const made = await memberUpdates(tx, entries.filter(isProfileChange))
     const moved = await tx`
       update consumer_cursor set seq = ${to}

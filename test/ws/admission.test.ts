@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, setSystemTime, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
 import { controlEntry } from '../../src/domain/users/sessions.ts'
-import { writeAsSystem } from '../../src/domain/write.ts'
+import { systemWrite, write } from '../../src/domain/write.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Control } from '../../src/model/event.ts'
 import { closeReasonOf, identify } from '../../src/ws/identify.ts'
@@ -305,7 +305,7 @@ test('changing the password closes the sockets of all other sessions with 4403 (
 test('another role closes the sockets with 4010, a disabled account with 4403 (P-TOK-3, P-TOK-4)', async () => {
   const person = await world.register()
   const order = (control: Control) =>
-    writeAsSystem(world.server.deps, async () => ({
+    write(world.server.deps, systemWrite, async () => ({
       value: null,
       entries: [controlEntry(person.id, control)],
     }))
@@ -333,7 +333,7 @@ test('a session that ends while its token is looked at opens nothing', async () 
       if (looks > 1) throw new AppError('unauthenticated', undefined, { extra: { reason: 'revoked' } })
       const told = Promise.withResolvers<void>()
       const leave = deps.follower.onControl(() => told.resolve())
-      await writeAsSystem(deps, async () => ({
+      await write(deps, systemWrite, async () => ({
         value: null,
         entries: [controlEntry(person.id, { kind: 'sessions', except: null })],
       }))

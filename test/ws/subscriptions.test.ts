@@ -10,7 +10,11 @@ import { Subscriptions } from '../../src/ws/subscriptions.ts'
 
 const scopes = [projectScope(newId()), projectScope(newId())]
 const identity = {
-  actor: { userId: newId(), role: 'user' as const, sessionId: newId() },
+  actor: {
+    userId: newId(),
+    role: 'user' as const,
+    credential: { kind: 'session' as const, sessionId: newId() },
+  },
   expiresAt: Infinity,
 }
 

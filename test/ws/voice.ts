@@ -1,5 +1,5 @@
 // Writes to the log through the one write path, without the rows behind it: fast, and any number a second.
-import { writeAsSystem, type SystemWriteDeps } from '../../src/domain/write.ts'
+import { systemWrite, write, type WriteDeps } from '../../src/domain/write.ts'
 import { projectScope, type Scope } from '../../src/model/scope.ts'
 import type { Entry } from '../../src/model/event.ts'
 import { eventually } from '../support/eventually.ts'
@@ -16,16 +16,11 @@ export const entry = (scope: Scope, data: Record<string, unknown> = {}): Entry =
 })
 
 /** Appends in one transaction. */
-export const say = (deps: SystemWriteDeps, ...entries: Entry[]): Promise<void> =>
-  writeAsSystem(deps, async () => ({ value: undefined, entries }))
+export const say = (deps: WriteDeps, ...entries: Entry[]): Promise<unknown> =>
+  write(deps, systemWrite, async () => ({ value: null, entries }))
 
 /** Appends `count` entries of a scope, a hundred a transaction, each with `bytes` of text. */
-export const sayMany = async (
-  deps: SystemWriteDeps,
-  scope: Scope,
-  count: number,
-  bytes = 10,
-): Promise<void> => {
+export const sayMany = async (deps: WriteDeps, scope: Scope, count: number, bytes = 10): Promise<void> => {
   const text = 'x'.repeat(bytes)
   for (let said = 0; said < count; said += 100) {
     const length = Math.min(100, count - said)

@@ -1,7 +1,7 @@
 // `server --workers N`: several processes on one port, of one mind, kept by their parent.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { controlEntry } from '../../src/domain/users/sessions.ts'
-import { writeAsSystem } from '../../src/domain/write.ts'
+import { systemWrite, write } from '../../src/domain/write.ts'
 import { eventually } from '../support/eventually.ts'
 import { startProgram, type Program } from '../support/program.ts'
 import { openSocket, type TestSocket } from '../support/socket.ts'
@@ -113,7 +113,7 @@ test('a disabled person has no socket and gets none, whichever process is asked'
   const carl = await world.register()
   await using stack = new AsyncDisposableStack()
   const sockets = await openCrowd(stack, carl)
-  await writeAsSystem(world.server.deps, async (tx) => {
+  await write(world.server.deps, systemWrite, async (tx) => {
     await tx`update users set disabled_at = now() where id = ${carl.id}`
     return { value: undefined, entries: [controlEntry(carl.id, { kind: 'disabled' })] }
   })

@@ -12,28 +12,12 @@ import {
   type LogEntry,
 } from '../../model/event.ts'
 import type { Queryable, Tx } from '../client.ts'
+import type { ClaimedResponse } from './idempotency.ts'
 
 /** The result of an append: the numbered entries of all shards, ascending within each. */
 export interface Appended {
   epoch: string
   entries: LogEntry[]
-}
-
-/** The stored response for an idempotency row that the transaction has claimed. */
-export interface IdempotencyFill {
-  userId: string
-  method: string
-  path: string
-  key: string
-  status: number
-  /** Response headers; the append adds `Tide-Cursor`, which it alone knows. */
-  headers: Record<string, string>
-  /** The body without the long texts that `texts` lists. */
-  body: string | null
-  /** What the caller must be able to read for a replay of the response; JSON. */
-  subject: object
-  /** The long texts that were cut out of the body; JSON. */
-  texts: object[]
 }
 
 /*
@@ -48,16 +32,16 @@ export interface IdempotencyFill {
  */
 
 /**
- * Appends entries and fills the claimed idempotency row. Must be the last statement of its transaction. If one scope has
+ * Appends entries and stores the response, with its cursor, in the claimed idempotency row. Must be the last statement of its transaction. If one scope has
  * more than `maxLoudEntries`, sockets receive one `scope.refetch` in place of them.
  * @param cursorScope the scope whose last number is the `Tide-Cursor` of the response, null for none.
  */
 export const append = async (
   tx: Tx,
   entries: Entry[],
-  options: { op?: string | null; cursorScope?: Scope | null; fill?: IdempotencyFill | null } = {},
+  options: { op?: string | null; cursorScope?: Scope | null; claimed?: ClaimedResponse | null } = {},
 ): Promise<Appended> => {
-  const { op = null, cursorScope = null, fill = null } = options
+  const { op = null, cursorScope = null, claimed = null } = options
   const rows = markQuiet(entries).map(({ entry, quiet }) => ({
     shard: shardOf(entry.scope),
     scope: entry.scope,
@@ -111,15 +95,15 @@ export const append = async (
       on conflict (scope) do update set seq = excluded.seq
     ), filled as (
       update idempotency_keys set
-        status = ${fill?.status ?? null}::smallint,
-        body = ${fill?.body ?? null}::text,
-        subject = ${JSON.stringify(fill?.subject ?? null)}::text::jsonb,
-        texts = ${JSON.stringify(fill?.texts ?? [])}::text::jsonb,
-        headers = ${JSON.stringify(fill?.headers ?? {})}::text::jsonb || coalesce((
+        status = ${claimed?.status ?? null}::smallint,
+        body = ${claimed?.body ?? null}::text,
+        subject = ${JSON.stringify(claimed?.subject ?? null)}::text::jsonb,
+        texts = ${JSON.stringify(claimed?.texts ?? [])}::text::jsonb,
+        headers = ${JSON.stringify(claimed?.headers ?? {})}::text::jsonb || coalesce((
           select jsonb_build_object('Tide-Cursor', epoch || '.' || shard || '.' || seq)
           from numbered where scope = ${cursorScope}::text order by seq desc limit 1), '{}')
-      where user_id = ${fill?.userId ?? null}::uuid and method = ${fill?.method ?? null}::text
-        and path = ${fill?.path ?? null}::text and key = ${fill?.key ?? null}::text
+      where user_id = ${claimed?.userId ?? null}::uuid and method = ${claimed?.method ?? null}::text
+        and path = ${claimed?.path ?? null}::text and key = ${claimed?.key ?? null}::text
     )
     select w.shard, w.seq, w.at, w.scope, w.type, w.entity_id as "entityId", w.version, w.actor_id as "actorId",
       w.op, w.control, w.changes, w.quiet, w.frame, h.epoch

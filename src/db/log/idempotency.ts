@@ -1,6 +1,6 @@
 // Idempotency keys. Invariant: a transaction claims its key with its first statement, so an equal request waits for it.
 import { AppError } from '../../errors.ts'
-import type { IdempotencyFill } from './feed.ts'
+import type { StoredResponse } from '../../model/stored-response.ts'
 import type { Queryable, Tx } from '../client.ts'
 import { codeOf } from '../errors.ts'
 
@@ -15,14 +15,25 @@ export interface CutText {
   digest: string
 }
 
-export interface KeptReply {
-  status: number
-  headers: Record<string, string>
-  /** Without `texts`. */
-  body: string | null
+/** A response as its row stores it: without its long texts. */
+export interface CompactResponse extends StoredResponse {
   texts: CutText[]
-  /** As stored with the response. */
+  /** What a caller must be able to read before the response is replayed; JSON. */
   subject: unknown
+}
+
+/** What identifies a claim, per user, and what makes two requests the same. */
+export interface IdempotencyKey {
+  key: string
+  method: string
+  path: string
+  /** SHA-256 of the body as a JSON value. */
+  fingerprint: Uint8Array
+}
+
+/** A row that was claimed earlier in the transaction, with the response to store in it. */
+export interface ClaimedResponse extends IdempotencyKey, CompactResponse {
+  userId: string
 }
 
 /**
@@ -30,11 +41,11 @@ export interface KeptReply {
  * 422 `idempotency_key_reused` for another body; 409 `idempotency_in_flight` when the first still runs after the
  * connection's lock timeout (2 s).
  */
-export const claimKey = async (
+export const claimIdempotencyKey = async (
   tx: Tx,
   userId: string,
-  claim: { method: string; path: string; key: string; fingerprint: Uint8Array },
-): Promise<KeptReply | null> => {
+  claim: IdempotencyKey,
+): Promise<CompactResponse | null> => {
   const { method, path, key, fingerprint } = claim
   const claimed = await tx`
     insert into idempotency_keys (user_id, method, path, key, fingerprint)
@@ -47,43 +58,39 @@ export const claimKey = async (
     throw new AppError('idempotency_in_flight', undefined, { retryAfter: 1, cause: error })
   })
   if (claimed.length > 0) return null
-  const kept = await selectKept(tx, userId, claim)
-  if (!kept) throw new AppError('idempotency_key_reused')
-  return kept
+  const stored = await selectStoredResponse(tx, userId, claim)
+  if (!stored) throw new AppError('idempotency_key_reused')
+  return stored
 }
 
 /**
  * The response of an earlier request with this key in the last 24 hours, null where there is none. Claims nothing.
  * 422 `idempotency_key_reused` for another body.
  */
-export const selectKept = async (
+export const selectStoredResponse = async (
   sql: Queryable,
   userId: string,
-  { method, path, key, fingerprint }: { method: string; path: string; key: string; fingerprint: Uint8Array },
-): Promise<KeptReply | null> => {
-  const [kept] = await sql<(KeptReply & { same: boolean })[]>`
-    select status, headers, body, texts, subject, fingerprint = ${fingerprint} as same
+  { method, path, key, fingerprint }: IdempotencyKey,
+): Promise<CompactResponse | null> => {
+  const [stored] = await sql<(CompactResponse & { isSameRequest: boolean })[]>`
+    select status, headers, body, texts, subject, fingerprint = ${fingerprint} as "isSameRequest"
     from idempotency_keys
     where user_id = ${userId} and method = ${method} and path = ${path} and key = ${key}
       and created_at >= now() - interval '24 hours'`
-  if (!kept) return null
-  if (!kept.same) throw new AppError('idempotency_key_reused')
-  return {
-    status: kept.status,
-    headers: { ...kept.headers, 'Idempotency-Replayed': 'true' },
-    body: kept.body,
-    texts: kept.texts,
-    subject: kept.subject,
-  }
+  if (!stored) return null
+  if (!stored.isSameRequest) throw new AppError('idempotency_key_reused')
+  const { status, headers, body, texts, subject } = stored
+  return { status, headers: { ...headers, 'Idempotency-Replayed': 'true' }, body, texts, subject }
 }
 
-/** Stores the response of a request that changed nothing and so appended nothing. */
-export const fillKey = async (tx: Tx, fill: IdempotencyFill): Promise<void> => {
+/** Stores the response of a request that appended nothing; otherwise `append` stores it with the cursor. */
+export const updateClaimedResponse = async (tx: Tx, claimed: ClaimedResponse): Promise<void> => {
+  const { userId, method, path, key, status, headers, body, subject, texts } = claimed
   await tx`
     update idempotency_keys set
-      status = ${fill.status}, headers = ${JSON.stringify(fill.headers)}::text::jsonb, body = ${fill.body},
-      subject = ${JSON.stringify(fill.subject)}::text::jsonb, texts = ${JSON.stringify(fill.texts)}::text::jsonb
-    where user_id = ${fill.userId} and method = ${fill.method} and path = ${fill.path} and key = ${fill.key}`
+      status = ${status}, headers = ${JSON.stringify(headers)}::text::jsonb, body = ${body},
+      subject = ${JSON.stringify(subject)}::text::jsonb, texts = ${JSON.stringify(texts)}::text::jsonb
+    where user_id = ${userId} and method = ${method} and path = ${path} and key = ${key}`
 }
 
 /** How many numbers below the cursor are searched for the frames of one transaction. */

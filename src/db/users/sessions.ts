@@ -162,12 +162,12 @@ export const revokeSessions = async (tx: Tx, userId: string, except: string | nu
 export const selectSessions = (
   sql: Queryable,
   userId: string,
-  currentId: string,
+  currentId: string | null,
   limit: number,
 ): Promise<Session[]> => sql<Session[]>`
   select
     id, user_agent as "userAgent", ip, created_at as "createdAt", last_seen_at as "lastSeenAt",
-    id = ${currentId} as current
+    coalesce(id = ${currentId}, false) as current
   from sessions
   where user_id = ${userId} and revoked_at is null and expires_at > now()
   order by last_seen_at desc, id desc

@@ -6,7 +6,7 @@ import { selectLockedTasks } from '../../db/tasks/tasks.ts'
 import type { EditedTask } from './task-steps.ts'
 import { saveTasksAs } from './task-steps.ts'
 import { changedFields, patched } from './task-fields.ts'
-import type { SystemChange } from '../write.ts'
+import type { UnclaimedEffect } from '../write.ts'
 
 export interface BackfilledTasks {
   /** Tasks that got their words. */
@@ -21,7 +21,7 @@ export interface BackfilledTasks {
 const noUserId = '00000000-0000-0000-0000-000000000000'
 
 /** Backfills the next tasks, at most `limit`, and skips tasks that another transaction has locked. */
-export const backfillTaskWords = async (tx: Tx, limit: number): Promise<SystemChange<BackfilledTasks>> => {
+export const backfillTaskWords = async (tx: Tx, limit: number): Promise<UnclaimedEffect<BackfilledTasks>> => {
   const ids = await lockTasksWithoutWords(tx, limit)
   const locked = await selectLockedTasks(tx, noUserId, ids)
   const edited = locked.map((before): EditedTask => ({ before, fields: patched(before.task, {}) }))

@@ -12,7 +12,7 @@ import { shareRemoved } from '../shares/shares.ts'
 import { taskUpdated } from '../tasks/task-entries.ts'
 import { controlEntry } from './sessions.ts'
 import { requirePassword, lockSame, type UserDeps } from './users.ts'
-import { writeFor } from '../write.ts'
+import { write } from '../write.ts'
 import { AppError } from '../../errors.ts'
 import { projectScope } from '../../model/scope.ts'
 import type { Actor } from '../../model/actor.ts'
@@ -30,11 +30,12 @@ interface OwnedMembership {
 }
 
 /** 422 for a wrong password; 409 `sole_owner` with the projects that would be left without an owner. */
-export const deleteAccount = async (deps: UserDeps, { userId }: Actor, password: string): Promise<void> => {
+export const deleteAccount = async (deps: UserDeps, actor: Actor, password: string): Promise<void> => {
+  const { userId } = actor
   const seen = await requirePassword(deps, userId, password, { pointer: '/password' })
-  await writeFor(
+  await write(
     deps,
-    userId,
+    { actor, claim: null },
     async (tx) => {
       const standings = await lockStandings(tx, userId)
       requireNoSoleOwnership(standings)

@@ -2,13 +2,13 @@
 // the control entry that makes every process drop its tokens and close its sockets (4403).
 import { disableUser, lockUser, selectCredentials } from '../../db/users/users.ts'
 import { controlEntry, endSessions } from './sessions.ts'
-import { writeAsSystem, type SystemWriteDeps } from '../write.ts'
+import { systemWrite, write, type WriteDeps } from '../write.ts'
 
 export type Disabling = 'disabled' | 'already disabled' | 'unknown'
 
 /** @param email trimmed and lower-case. Running it again changes nothing. */
-export const disableAccount = (deps: SystemWriteDeps, email: string): Promise<Disabling> =>
-  writeAsSystem<Disabling>(deps, async (tx) => {
+export const disableAccount = async (deps: WriteDeps, email: string): Promise<Disabling> => {
+  const { value } = await write<Disabling>(deps, systemWrite, async (tx) => {
     const found = await selectCredentials(tx, email)
     const account = found && (await lockUser(tx, found.user.id))
     if (!account || account.user.email !== email) return { value: 'unknown', entries: [] }
@@ -18,3 +18,5 @@ export const disableAccount = (deps: SystemWriteDeps, email: string): Promise<Di
     const ended = await endSessions(tx, id, null)
     return { value: 'disabled', entries: [...ended, controlEntry(id, { kind: 'disabled' })] }
   })
+  return value
+}

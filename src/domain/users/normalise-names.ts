@@ -9,12 +9,12 @@ import { lockUser, reserveEmail } from '../../db/users/users.ts'
 import { canonicalEmail, canonicalText } from '../../model/text-form.ts'
 import { projectUpdated } from '../projects/project-entries.ts'
 import { userUpdated } from './users.ts'
-import type { SystemChange } from '../write.ts'
+import type { UnclaimedEffect } from '../write.ts'
 
 /** `collides`: another account has the address; its name is brought along all the same. */
 export type Brought = 'changed' | 'unchanged' | 'collides'
 
-export const bringUserAlong = async (tx: Tx, id: string): Promise<SystemChange<Brought>> => {
+export const bringUserAlong = async (tx: Tx, id: string): Promise<UnclaimedEffect<Brought>> => {
   const before = (await lockUser(tx, id))?.user
   if (!before) return { value: 'unchanged', entries: [] }
   const email = canonicalEmail(before.email)
@@ -30,7 +30,7 @@ export const bringUserAlong = async (tx: Tx, id: string): Promise<SystemChange<B
   }
 }
 
-export const bringProjectAlong = async (tx: Tx, id: string): Promise<SystemChange<Brought>> => {
+export const bringProjectAlong = async (tx: Tx, id: string): Promise<UnclaimedEffect<Brought>> => {
   const before = await lockProject(tx, id)
   if (!before) return { value: 'unchanged', entries: [] }
   const wanted = {

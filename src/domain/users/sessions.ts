@@ -16,11 +16,11 @@ import {
   selectSessions,
 } from '../../db/users/sessions.ts'
 import { selectCredentialsById } from '../../db/users/users.ts'
-import { writeFor, type WriteDeps } from '../write.ts'
+import { write, type WriteDeps } from '../write.ts'
 import { AppError, notFound } from '../../errors.ts'
 import { userScope } from '../../model/scope.ts'
-import type { Actor } from '../../model/actor.ts'
-import { type Control, type Entry } from '../../model/event.ts'
+import { sessionIdOf, systemActorFor, type Actor } from '../../model/actor.ts'
+import type { Control, Entry } from '../../model/event.ts'
 import { newId } from '../../model/scalar.ts'
 import { accessTokenSeconds, type Session, type SessionAnswer, type User } from '../../model/user.ts'
 
@@ -98,28 +98,32 @@ export const refreshSession = async (
   token: string,
   caller: string,
 ): Promise<SessionAnswer> => {
-  const result = await writeFor<OpenedSession | Refused>(deps, caller, async (tx) => {
-    const refused = (code: Refused['code']) => ({ value: { code }, entries: [] })
-    const spent = hashOf(token)
-    const session = await lockSessionOfToken(tx, spent)
-    const found = session && (await selectRefreshToken(tx, spent, graceSeconds))
-    if (!found || found.state === 'expired') return refused('unauthenticated')
-    const candidates = successorsOf(deps.config, token)
-    const successor = found.state === 'fresh' ? null : await givenOut(tx, candidates)
-    // A token spent long ago is a lost answer as long as its successor lies unused, and a theft once it was used.
-    if (found.state === 'spent' && (successor === null || successor.isSpent)) {
-      const ended = session.isLive && (await revokeSession(tx, session.userId, session.id))
-      return {
-        ...refused('refresh_reused'),
-        entries: ended ? [sessionEnded(session.userId, session.id)] : [],
+  const { value: result } = await write<OpenedSession | Refused>(
+    deps,
+    { actor: systemActorFor(caller), claim: null },
+    async (tx) => {
+      const refused = (code: Refused['code']) => ({ value: { code }, entries: [] })
+      const spent = hashOf(token)
+      const session = await lockSessionOfToken(tx, spent)
+      const found = session && (await selectRefreshToken(tx, spent, graceSeconds))
+      if (!found || found.state === 'expired') return refused('unauthenticated')
+      const candidates = successorsOf(deps.config, token)
+      const successor = found.state === 'fresh' ? null : await givenOut(tx, candidates)
+      // A token spent long ago is a lost answer as long as its successor lies unused, and a theft once it was used.
+      if (found.state === 'spent' && (successor === null || successor.isSpent)) {
+        const ended = session.isLive && (await revokeSession(tx, session.userId, session.id))
+        return {
+          ...refused('refresh_reused'),
+          entries: ended ? [sessionEnded(session.userId, session.id)] : [],
+        }
       }
-    }
-    const account = session.isLive ? await selectCredentialsById(tx, session.userId) : null
-    if (!account || account.isDisabled) return refused('unauthenticated')
-    if (found.state === 'repeat' && successor === null) return refused('unauthenticated')
-    const refreshToken = successor?.token ?? (await rotate(tx, session.id, spent, candidates))
-    return { value: { user: account.user, sessionId: session.id, refreshToken }, entries: [] }
-  })
+      const account = session.isLive ? await selectCredentialsById(tx, session.userId) : null
+      if (!account || account.isDisabled) return refused('unauthenticated')
+      if (found.state === 'repeat' && successor === null) return refused('unauthenticated')
+      const refreshToken = successor?.token ?? (await rotate(tx, session.id, spent, candidates))
+      return { value: { user: account.user, sessionId: session.id, refreshToken }, entries: [] }
+    },
+  )
   if ('code' in result) throw new AppError(result.code)
   return answerFor(deps, result)
 }
@@ -147,23 +151,37 @@ const givenOut = async (
 }
 
 /** Ends the session a refresh token belongs to, spent or not; a token of none, or of one that ended, is fine. */
-export const endSessionOfToken = (deps: WriteDeps, token: string, caller: string): Promise<void> =>
-  writeFor(deps, caller, async (tx) => {
+export const endSessionOfToken = async (deps: WriteDeps, token: string, caller: string): Promise<void> => {
+  await write(deps, { actor: systemActorFor(caller), claim: null }, async (tx) => {
     const session = await lockSessionOfToken(tx, hashOf(token))
     const ended = session?.isLive && (await revokeSession(tx, session.userId, session.id))
-    return { value: undefined, entries: ended ? [sessionEnded(session.userId, session.id)] : [] }
+    return { value: null, entries: ended ? [sessionEnded(session.userId, session.id)] : [] }
   })
+}
 
 /** Ends one of the actor's sessions, also the current one. 404 when it has no such session. */
-export const endSession = (deps: WriteDeps, { userId }: Actor, id: string): Promise<void> =>
-  writeFor(deps, userId, async (tx) => {
+export const endSession = async (deps: WriteDeps, actor: Actor, id: string): Promise<void> => {
+  const { userId } = actor
+  await write(deps, { actor, claim: null }, async (tx) => {
     if (!(await revokeSession(tx, userId, id))) throw notFound()
-    return { value: undefined, entries: [sessionEnded(userId, id)] }
+    return { value: null, entries: [sessionEnded(userId, id)] }
   })
+}
+
+/** Ends the session that authenticated the actor. 403 where another credential did. */
+export const endCurrentSession = (deps: WriteDeps, actor: Actor): Promise<void> => {
+  const sessionId = sessionIdOf(actor)
+  if (sessionId === null) throw new AppError('forbidden', 'The request was not authenticated by a session')
+  return endSession(deps, actor, sessionId)
+}
 
 /** Ends all of the actor's sessions, this one too. */
-export const endAllSessions = (deps: WriteDeps, { userId }: Actor): Promise<void> =>
-  writeFor(deps, userId, async (tx) => ({ value: undefined, entries: await endSessions(tx, userId, null) }))
+export const endAllSessions = async (deps: WriteDeps, actor: Actor): Promise<void> => {
+  await write(deps, { actor, claim: null }, async (tx) => ({
+    value: null,
+    entries: await endSessions(tx, actor.userId, null),
+  }))
+}
 
 /** Ends all sessions of a user but one, and returns what the log is to say. */
 export const endSessions = async (tx: Tx, userId: string, except: string | null): Promise<Entry[]> => {
@@ -172,10 +190,8 @@ export const endSessions = async (tx: Tx, userId: string, except: string | null)
 }
 
 /** The actor's live sessions, last used first, at most 100. */
-export const listSessions = (
-  { db }: { db: CallerDatabase },
-  { userId, sessionId }: Actor,
-): Promise<Session[]> => db.of(userId).read((sql) => selectSessions(sql, userId, sessionId, maxListed))
+export const listSessions = ({ db }: { db: CallerDatabase }, actor: Actor): Promise<Session[]> =>
+  db.of(actor.userId).read((sql) => selectSessions(sql, actor.userId, sessionIdOf(actor), maxListed))
 
 /** Addresses from which the account signed in within 30 days; none for no account. */
 export const recentAddresses = (

@@ -11,7 +11,8 @@ import {
 } from '../../db/users/users.ts'
 import { createInbox } from '../projects/projects.ts'
 import { answerFor, openSession, type Device, type SessionDeps } from './sessions.ts'
-import { writeFor } from '../write.ts'
+import { systemActorFor } from '../../model/actor.ts'
+import { write } from '../write.ts'
 import { AppError, invalid, messageOf } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import type { Registration, SignIn } from '../../model/credentials.ts'
@@ -32,12 +33,16 @@ export const register = async (
   const address = normaliseEmail(email)
   rejectCommonPassword(password, '/password')
   const passwordHash = await deps.passwords.hash(password)
-  const opened = await writeFor(deps, device.caller, async (tx) => {
-    const account = { email: address, name: canonicalText(name), passwordHash, timeZone }
-    const { user, entries } = await createUser(tx, account)
-    const { opened } = await openSession(tx, user, device, deps.config)
-    return { value: opened, entries }
-  })
+  const { value: opened } = await write(
+    deps,
+    { actor: systemActorFor(device.caller), claim: null },
+    async (tx) => {
+      const account = { email: address, name: canonicalText(name), passwordHash, timeZone }
+      const { user, entries } = await createUser(tx, account)
+      const { opened } = await openSession(tx, user, device, deps.config)
+      return { value: opened, entries }
+    },
+  )
   return answerFor(deps, opened)
 }
 
@@ -69,14 +74,18 @@ export const signIn = async (
   const { valid, outdated } = await deps.checkPassword(account, password, found?.passwordHash ?? null)
   if (!found || !valid) throw new AppError('invalid_credentials')
   const betterHash = outdated ? await rehash(deps, password) : null
-  const opened = await writeFor(deps, found.user.id, async (tx) => {
-    // Under the lock no change of the password can miss this session, and no other sign-in miscounts it.
-    const now = await lockUser(tx, found.user.id, betterHash ? 'update' : 'no key update')
-    requireSameAccount(found, now)
-    if (betterHash) await updatePasswordHash(tx, now.user.id, betterHash)
-    const { opened, entries } = await openSession(tx, now.user, device, deps.config)
-    return { value: opened, entries }
-  })
+  const { value: opened } = await write(
+    deps,
+    { actor: systemActorFor(found.user.id), claim: null },
+    async (tx) => {
+      // Under the lock no change of the password can miss this session, and no other sign-in miscounts it.
+      const now = await lockUser(tx, found.user.id, betterHash ? 'update' : 'no key update')
+      requireSameAccount(found, now)
+      if (betterHash) await updatePasswordHash(tx, now.user.id, betterHash)
+      const { opened, entries } = await openSession(tx, now.user, device, deps.config)
+      return { value: opened, entries }
+    },
+  )
   return answerFor(deps, opened)
 }
 

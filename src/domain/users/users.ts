@@ -15,9 +15,9 @@ import {
 import { ownSubject } from '../subject.ts'
 import { endSessions } from './sessions.ts'
 import { normaliseEmail } from './sign-in.ts'
-import { unlessRepeated, write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
+import { withEarlyReplay, write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
 import { AppError, invalid, notFound } from '../../errors.ts'
-import type { Actor } from '../../model/actor.ts'
+import { sessionIdOf, type Actor } from '../../model/actor.ts'
 import { userScope } from '../../model/scope.ts'
 import type { PasswordChange, UserPatch } from '../../model/credentials.ts'
 import type { Entry } from '../../model/event.ts'
@@ -58,7 +58,7 @@ export const updateMe = (
   deps: UserDeps,
   request: WriteRequest<User>,
   patch: UserPatch,
-): Promise<WriteResult<User>> => unlessRepeated(deps, request, () => patchMe(deps, request, patch))
+): Promise<WriteResult<User>> => withEarlyReplay(deps, request, () => patchMe(deps, request, patch))
 
 const patchMe = async (
   deps: UserDeps,
@@ -94,21 +94,22 @@ export const changePassword = (
   deps: UserDeps,
   request: WriteRequest<null>,
   change: PasswordChange,
-): Promise<WriteResult<null>> => unlessRepeated(deps, request, () => replacePassword(deps, request, change))
+): Promise<WriteResult<null>> => withEarlyReplay(deps, request, () => replacePassword(deps, request, change))
 
 const replacePassword = async (
   deps: UserDeps,
   request: WriteRequest<null>,
   { currentPassword, password }: PasswordChange,
 ): Promise<WriteResult<null>> => {
-  const { userId, sessionId } = request.actor
+  const { actor } = request
+  const { userId } = actor
   rejectCommonPassword(password, '/password')
   const seen = await requirePassword(deps, userId, currentPassword)
   const passwordHash = await deps.passwords.hash(password, userId)
   return write(deps, request, async (tx) => {
     await lockSame(tx, userId, seen)
     await updatePasswordHash(tx, userId, passwordHash)
-    return { value: null, entries: await endSessions(tx, userId, sessionId), subject: ownSubject }
+    return { value: null, entries: await endSessions(tx, userId, sessionIdOf(actor)), subject: ownSubject }
   })
 }
 

@@ -9,6 +9,7 @@ import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import {
   endAllSessions,
+  endCurrentSession,
   endSession,
   endSessionOfToken,
   listSessions,
@@ -155,8 +156,7 @@ const endCurrent = async (
   if (refreshToken !== undefined) return endSessionOfToken(deps, refreshToken, callerOf(request))
   if (request.headers.has('authorization')) {
     await authenticate(request, deps.authenticator)
-    const { actor } = contextOf(request).identity!
-    return endSession(deps, actor, actor.sessionId)
+    return endCurrentSession(deps, contextOf(request).identity!.actor)
   }
   const token = refreshTokenOfCookie(request, deps.config)
   if (token === null) throw new AppError('unauthenticated')

@@ -4,7 +4,7 @@
 import type { Database, Tx } from '../../db/client.ts'
 import { insertDeadLetter, PositionMoved, selectPosition, updatePosition } from '../../db/log/consumers.ts'
 import type { Publisher } from '../../changelog/publisher.ts'
-import { writeAsSystem } from '../../domain/write.ts'
+import { systemWrite, write } from '../../domain/write.ts'
 import { AppError, messageOf } from '../../errors.ts'
 import { backOffMs } from '../../async/back-off.ts'
 import { pause } from '../../async/pause.ts'
@@ -172,7 +172,7 @@ export class ShardConsumer {
   /** One transaction: `work`, the entries it returns, and the position. */
   async #commit(to: number, work: (tx: Tx) => Promise<Entry[]>): Promise<void> {
     const from = this.#stored!
-    await writeAsSystem(this.deps, async (tx) => {
+    await write(this.deps, systemWrite, async (tx) => {
       const entries = await work(tx)
       const { name } = this.consumer
       await updatePosition(tx, { consumer: name, epoch: this.#epoch, shard: this.shard, from, to })

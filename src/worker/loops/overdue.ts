@@ -13,8 +13,7 @@ import { tryLockLoop } from '../../db/leases.ts'
 import type { Tx } from '../../db/client.ts'
 import { createNotifications, overdueNotificationOf } from '../../domain/notifications/entries.ts'
 import { overdueRecipients } from '../../domain/notifications/recipients.ts'
-import { writeAsSystem, type SystemWriteDeps } from '../../domain/write.ts'
-import type { Entry } from '../../model/event.ts'
+import { systemWrite, write, type UnclaimedEffect, type WriteDeps } from '../../domain/write.ts'
 import { Histogram } from '../histogram.ts'
 
 export interface OverdueStats {
@@ -44,15 +43,14 @@ interface Batch {
 
 /** Handles every task that is overdue now, or returns early: another worker has the lock, or `signal` aborts. */
 export const notifyOverdue = async (
-  deps: SystemWriteDeps & { stats: OverdueStats; signal: AbortSignal },
+  deps: WriteDeps & { stats: OverdueStats; signal: AbortSignal },
 ): Promise<void> => {
   const { stats, signal } = deps
   const except: string[] = []
   let from: string | null = null
   while (!signal.aborted) {
-    const { last, handled, lockedElsewhere }: Batch = await writeAsSystem(deps, (tx) =>
-      notifyBatch(tx, from, except),
-    )
+    const { value: batch } = await write(deps, systemWrite, (tx) => notifyBatch(tx, from, except))
+    const { last, handled, lockedElsewhere }: Batch = batch
     if (!last || (handled.length === 0 && lockedElsewhere.length === 0)) return
     stats.transactions += 1
     stats.tasks += handled.length
@@ -67,7 +65,7 @@ const notifyBatch = async (
   tx: Tx,
   from: string | null,
   except: string[],
-): Promise<{ value: Batch; entries: Entry[] }> => {
+): Promise<UnclaimedEffect<Batch>> => {
   const isLocked = await tryLockLoop(tx, 'overdue')
   const due = isLocked ? await selectOverdue(tx, { from, except, limit: batchTasks }) : []
   const last = due.at(-1) ?? null

@@ -3,15 +3,16 @@
 // individually; a step that rolled back runs again, a repeated one finds nothing to do.
 import { tryLockLoop } from '../../db/leases.ts'
 import { examineProjects, examineUsers, type Examined } from '../../db/tasks/text-form.ts'
-import type { Queryable, Tx } from '../../db/client.ts'
+import type { Database, Queryable, Tx } from '../../db/client.ts'
 import { bringProjectAlong, bringUserAlong, type Brought } from '../../domain/users/normalise-names.ts'
 import { backfillTaskWords, type BackfilledTasks } from '../../domain/tasks/task-words.ts'
-import { writeAsSystem, type SystemChange, type SystemWriteDeps } from '../../domain/write.ts'
+import { systemWrite, write, type UnclaimedEffect, type WriteDeps } from '../../domain/write.ts'
 import type { Log } from '../../log.ts'
 
 const batchSize = 200
 
-export interface TextFormDeps extends SystemWriteDeps {
+export interface TextFormDeps extends WriteDeps {
+  db: Database
   log: Log
   signal: AbortSignal
 }
@@ -23,7 +24,7 @@ export interface TextFormDeps extends SystemWriteDeps {
 export const normaliseTasks = async (deps: TextFormDeps): Promise<BackfilledTasks> => {
   const done: BackfilledTasks = { tasks: 0, changed: 0, mergedTags: 0 }
   while (!deps.signal.aborted) {
-    const step = await writeAsSystem(deps, async (tx) =>
+    const { value: step } = await write(deps, systemWrite, async (tx) =>
       (await tryLockLoop(tx, 'text'))
         ? backfillTaskWords(tx, batchSize)
         : { value: { tasks: 0, changed: 0, mergedTags: 0 }, entries: [] },
@@ -71,7 +72,7 @@ export const normaliseNames = async (deps: TextFormDeps): Promise<NormalisedName
 const walk = async (
   deps: TextFormDeps,
   examine: (sql: Queryable, after: string, limit: number) => Promise<Examined[]>,
-  bring: (tx: Tx, id: string) => Promise<SystemChange<Brought>>,
+  bring: (tx: Tx, id: string) => Promise<UnclaimedEffect<Brought>>,
   note: (id: string, brought: Brought) => void,
 ): Promise<void> => {
   for (let after: string | undefined = firstId; after !== undefined && !deps.signal.aborted;) {
@@ -79,7 +80,8 @@ const walk = async (
     const rows = await deps.db.read((sql) => examine(sql, from, pageSize))
     for (const { id, isNormal } of rows) {
       if (isNormal || deps.signal.aborted) continue
-      note(id, await writeAsSystem(deps, (tx) => bring(tx, id)))
+      const { value } = await write(deps, systemWrite, (tx) => bring(tx, id))
+      note(id, value)
     }
     after = rows.length === pageSize ? rows.at(-1)!.id : undefined
   }

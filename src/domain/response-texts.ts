@@ -1,25 +1,24 @@
-// Answers kept for repeats of an Idempotency-Key, without their long texts. A bulk change of 100 tasks would keep the
-// same description a hundred times; instead each long text of a task or project is cut out and its digest kept. A
-// repeat finds the text by its digest: in the repeated request itself, in the log entry of the first, or in the row.
+// Long texts of stored responses. A bulk change of 100 tasks would store the same description a hundred times, so each
+// long text of a task or project is extracted and only its digest stored. A replay finds the text by its digest: in the
+// equal request itself, in the log entries of the first one, or in the row.
 import type { Tx } from '../db/client.ts'
-import { selectFramesOf, type CutText, type KeptReply } from '../db/log/idempotency.ts'
+import { selectFramesOf, type CompactResponse, type CutText } from '../db/log/idempotency.ts'
 import { selectProject } from '../db/projects/projects.ts'
 import { selectTasks } from '../db/tasks/tasks.ts'
 import { notFound } from '../errors.ts'
-import { isLongText, parseCursor } from '../model/event.ts'
-import type { Subject } from './subject.ts'
-import type { IdempotencyClaim } from './write.ts'
-import type { StoredResponse } from '../model/stored-response.ts'
 import type { Actor } from '../model/actor.ts'
+import { isLongText, parseCursor } from '../model/event.ts'
+import type { StoredResponse } from '../model/stored-response.ts'
+import type { Subject } from './subject.ts'
 
-/** The answer as it is stored: long texts of its subject are empty, and listed. */
-export const cutTexts = (
-  reply: StoredResponse,
+/** The response as it is stored: long texts of its subject are empty in the body and listed in `texts`. */
+export const extractLongTexts = (
+  response: StoredResponse,
   { tasks, projects }: Subject,
 ): StoredResponse & { texts: CutText[] } => {
   const texts: CutText[] = []
-  if (reply.body === null || !isLongText(reply.body)) return { ...reply, texts }
-  const body: unknown = JSON.parse(reply.body)
+  if (response.body === null || !isLongText(response.body)) return { ...response, texts }
+  const body: unknown = JSON.parse(response.body)
   for (const [item, part] of partsOf(body)) {
     const { id } = part
     if (typeof id !== 'string' || !(id in tasks || projects.includes(id))) continue
@@ -29,18 +28,19 @@ export const cutTexts = (
       part[field] = ''
     }
   }
-  return texts.length === 0 ? { ...reply, texts } : { ...reply, body: JSON.stringify(body), texts }
+  return texts.length === 0 ? { ...response, texts } : { ...response, body: JSON.stringify(body), texts }
 }
 
 /**
- * The stored answer with its long texts again. Where a text is neither in the request nor in the log any more, the
- * row's present one is answered; 404 where there is no row either.
+ * The stored response with its long texts. A text that is neither in the request nor in the log any more is replaced
+ * by the row's present one; 404 where there is no row either.
+ * @param claim of the equal request.
  */
-export const fillTexts = async (
+export const restoreLongTexts = async (
   tx: Tx,
   { userId }: Actor,
-  claim: IdempotencyClaim,
-  { status, headers, body, texts, subject }: KeptReply & { subject: Subject },
+  claim: { key: string; texts: () => string[] },
+  { status, headers, body, texts, subject }: CompactResponse & { subject: Subject },
 ): Promise<StoredResponse> => {
   if (texts.length === 0 || body === null) return { status, headers, body }
   const filled: unknown = JSON.parse(body)
@@ -64,13 +64,13 @@ export const fillTexts = async (
   return { status, headers, body: JSON.stringify(filled) }
 }
 
-/** Fills what has one of these texts' digest, and returns the rest. */
+/** Fills the texts whose digest one of the candidates has, and returns the others. */
 const fillFrom = (
   parts: Map<number | null, Record<string, unknown>>,
   texts: CutText[],
   candidates: string[],
 ): CutText[] => {
-  // As they were sent and as they are stored.
+  // As the request sent them and as rows store them.
   const forms = candidates.flatMap((text) => [text, text.trim(), text.trim().normalize('NFC')])
   const byDigest = new Map(forms.map((text) => [digestOf(text), text]))
   return texts.filter(({ item, field, digest }) => {
@@ -96,7 +96,7 @@ const readRows = async (
   return rows
 }
 
-/** The objects of an answer that may have long texts, by their place in `items`; null for the answer itself. */
+/** The objects of a response that may have long texts, by their index in `items`; null for the response itself. */
 const partsOf = (body: unknown): [number | null, Record<string, unknown>][] => {
   if (!isRecord(body)) return []
   const { items } = body
