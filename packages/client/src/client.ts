@@ -22,11 +22,11 @@ export interface ClientOptions extends SessionOptions, Pick<OutboxOptions, 'onCo
   url: string
   /** `auto` polls where sockets do not open, or there are none. */
   transport?: 'auto' | 'socket' | 'poll'
-  /** Unsent writes; in memory unless told otherwise. */
+  /** Stores unsent writes; in memory by default. */
   outbox?: OutboxStorage
   /**
-   * Keeps the last state of views, to be shown at once and marked stale by the next run, until the server is heard.
-   * Not kept unless given. May be the same object as `outbox`.
+   * Stores the last state of views: the next run shows it at once, marked stale, until the server has answered.
+   * Without it nothing is stored. May be the same object as `outbox`.
    */
   views?: ViewStorage
   fetch?: Fetch
@@ -41,13 +41,20 @@ export interface LiveOptions {
 }
 
 export interface Client extends Rest, Disposable {
-  /** A project that is followed: one view however often it is opened; close it as often. */
+  /**
+   * A project. `live()` opens its view: one view for all callers, closed when each has closed it.
+   *
+   * @example
+   *   const view = client.project(projectId).live()
+   *   view.onChange(() => render(view.current.tasks, view.state))
+   *   await view.ready
+   */
   project(id: string): {
     live(options?: LiveOptions): ProjectView
     presence(options?: LiveOptions): Presence
   }
   task(id: string): { presence(options?: LiveOptions): Presence }
-  /** What concerns the signed-in person. */
+  /** The view of the signed-in user: projects, tasks shared with them, notifications. */
   live(options?: LiveOptions): UserView
   /**
    * The events of scopes as the log has them, over a socket of their own. Throws TypeError where there is no WebSocket.
@@ -58,9 +65,9 @@ export interface Client extends Rest, Disposable {
    *   feed.follow(`project:${projectId}`, savedCursor)
    */
   events(listener: FeedListener): EventFeed
-  /** For what is live: `connecting` before there is a line, `waiting` between two, `stopped` until `reconnect`. */
+  /** The connection of views and presences: `waiting` between two attempts, `stopped` until `reconnect`. */
   readonly connection: ConnectionStatus
-  /** Writes that are not settled. */
+  /** Writes that are not settled, oldest first. */
   readonly outbox: Pick<Outbox, 'pending' | 'onChange'>
   readonly session: Pick<
     Session,
@@ -72,6 +79,15 @@ export interface Client extends Rest, Disposable {
   close(): void
 }
 
+/**
+ * Creates a client. It opens no connection before something is live. The protocol is described in `docs/protocol.md`.
+ *
+ * @throws TypeError for a `url` that is not http or https, and for `transport: 'socket'` without a WebSocket.
+ * @example
+ *   const client = createClient({ url: 'https://tasks.example.com', useCookie: true })
+ *   await client.auth.signIn({ email, password })
+ *   const task = await client.tasks.create({ title: 'Write the report' })
+ */
 export const createClient = (options: ClientOptions): Client => {
   const timing: Timing = { ...defaultTiming, ...options.timing }
   const url = baseUrl(options.url)
@@ -117,7 +133,7 @@ export const createClient = (options: ClientOptions): Client => {
   const awake = (): void => {
     session.clearRefusal()
     for (const one of connections) one.wake()
-    // What is stored cannot be read: the first write says so to its caller.
+    // If the storage cannot be read, the first write rejects with that error.
     outbox.wake().catch(() => {})
   }
   const leave = [
@@ -125,7 +141,7 @@ export const createClient = (options: ClientOptions): Client => {
       if (connection.state === 'open') outbox.wake().catch(() => {})
     }),
     session.onChange(() => {
-      // Whoever signs in next is not shown what was opened for somebody else.
+      // Views opened for one user are not shown to the next.
       const shown = person ?? persisted.owner
       if (session.userId === null || (shown !== null && session.userId !== shown)) persisted.clear()
       if (shown !== null && session.userId !== shown) for (const one of connections) one.signOut()
@@ -202,16 +218,16 @@ const socketOpener = ({ WebSocket: given }: ClientOptions): OpenSocket | null =>
   return Constructor ? (url, protocols) => new Constructor(url, protocols) : null
 }
 
-/** Browsers say when the network is back, and when it went or is another one. */
+/** Browsers report when the network is back, and when it went or changed. */
 const onNetwork = (back: () => void, changed: () => void): (() => void) => {
   if (typeof window === 'undefined' || typeof window.addEventListener !== 'function') return () => {}
-  const told = [
+  const handlers = [
     ['online', back],
     ['online', changed],
     ['offline', changed],
   ] as const
-  for (const [name, listener] of told) window.addEventListener(name, listener)
+  for (const [name, listener] of handlers) window.addEventListener(name, listener)
   return () => {
-    for (const [name, listener] of told) window.removeEventListener(name, listener)
+    for (const [name, listener] of handlers) window.removeEventListener(name, listener)
   }
 }

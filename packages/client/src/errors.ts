@@ -1,4 +1,4 @@
-// Everything the client throws. Each error says what happened, what most likely caused it, and what to do.
+// The errors of the client. Each message names what happened, the most likely cause, and what to do.
 import type { ErrorCode, Problem } from './http/problem.ts'
 
 /** The server answered with a problem (RFC 9457). */
@@ -32,7 +32,7 @@ export class OriginRefusedError extends ApiError {
   override readonly name = 'OriginRefusedError'
 }
 
-/** 412: somebody changed it first. Holds both sides, so that a person or a rule can decide. */
+/** 412: it was changed meanwhile. Has both sides, so that the user or a rule can decide. */
 export class ConflictError<T = unknown> extends ApiError {
   override readonly name = 'ConflictError'
 
@@ -76,7 +76,7 @@ export class SignedOutError extends Error {
   constructor(cause?: unknown) {
     super(
       cause === undefined
-        ? 'Nobody is signed in: call client.auth.signIn, or create the client with a token'
+        ? 'No one is signed in: call client.auth.signIn, or create the client with a token'
         : 'The session is over: it was revoked, expired, or its refresh token was used elsewhere; sign in again',
       { cause },
     )

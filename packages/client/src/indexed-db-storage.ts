@@ -1,6 +1,5 @@
-// Unsent writes and the last states of views that outlive the page, in IndexedDB. One name a person: whoever signs in
-// next must not send what somebody else wrote. Views have a database of their own, so that a program of before they
-// were kept still opens its writes.
+// Stores unsent writes and the last states of views in IndexedDB. Each user needs a name of their own: a write must not be
+// sent by the next user. Views have a second database, so that older versions still open the database of writes.
 import type { ViewStorage } from './views/persisted-views.ts'
 import type { PendingWrite } from './outbox/overlay.ts'
 import type { OutboxStorage } from './outbox/outbox.ts'
@@ -44,7 +43,7 @@ const database = (name: string, store: string, parameters: IDBObjectStoreParamet
     const forget = (): void => {
       opening = null
     }
-    // Whoever clears what sites store, or a later version of this, must not be in the way of the other.
+    // An open connection would block clearing the site's data and upgrades by a later version.
     database.addEventListener('close', forget)
     database.addEventListener('versionchange', () => {
       database.close()

@@ -1,5 +1,5 @@
-// Who is signed in, and the one access token everything uses. Invariant: at most one refresh runs at a time, and
-// whoever finds a token stale shares it. A refresh is repeated once if its answer is lost: within ten seconds the
+// The signed-in user and the access token that all requests use. Invariant: at most one refresh runs at a time, and
+// every caller with a stale token shares it. A refresh is repeated once if its answer is lost: within ten seconds the
 // server answers a repeat, from here or another tab, with the same successor.
 import type { SessionAnswer } from '../../../src/model/user.ts'
 import { ApiError, NetworkError, OriginRefusedError, SignedOutError } from './errors.ts'
@@ -19,7 +19,7 @@ export interface Tokens {
   userId: string
 }
 
-/** Where tokens outlive the page. Whoever can read it can be the person: prefer the cookie in browsers. */
+/** Where tokens outlive the page. Any program that can read them can act as the user: prefer the cookie in browsers. */
 export interface TokenStorage {
   load(): Tokens | null | Promise<Tokens | null>
   save(tokens: Tokens | null): void | Promise<void>
@@ -53,22 +53,22 @@ export class Session {
     this.#renewAheadMs = timing.renewAheadMs
   }
 
-  /** Who is signed in; null for nobody, with a personal access token, and until tokens were loaded or refreshed. */
+  /** The signed-in user; null when signed out, with a personal access token, and until tokens were loaded or refreshed. */
   get userId(): string | null {
     return this.#tokens?.userId ?? null
   }
 
-  /** Another number after each sign-in and sign-out: what began before is not to go on as somebody else. */
+  /** Increments with each sign-in and sign-out: work begun before does not continue for another user. */
   get generation(): number {
     return this.#generation
   }
 
-  /** Whether a cookie that this program cannot see may say who is signed in. */
+  /** Whether an HttpOnly cookie may hold a session that this program cannot see. */
   get isCookiePossible(): boolean {
     return this.options.useCookie === true && this.options.token === undefined && !this.#isSignedOut
   }
 
-  /** Called after every new token and after signing out. Answers how to stop. */
+  /** Calls the listener after every new token and after signing out; returns how to end that. */
   onChange(listener: () => void): () => void {
     return this.#listeners.add(listener)
   }
@@ -82,7 +82,7 @@ export class Session {
     return this.renew(held?.accessToken ?? '', signal)
   }
 
-  /** What is held, null where nobody is signed in: for a program that keeps it by itself. */
+  /** The current tokens, null when signed out: for programs that store them themselves. */
   async tokens(): Promise<Tokens | null> {
     await this.#ensureLoaded()
     return this.#tokens
@@ -93,7 +93,7 @@ export class Session {
     return this.#tokens && Math.max(0, this.#tokens.expiresAt - this.#renewAheadMs - Date.now())
   }
 
-  /** A newer token than `stale`: the one held, if somebody was faster, or one refresh for all who ask. */
+  /** A newer token than `stale`: the current one if it was renewed meanwhile, else of one refresh shared by all callers. */
   renew(stale: string, signal?: AbortSignal): Promise<string> {
     if (this.options.token !== undefined) return Promise.reject(new SignedOutError('the token was refused'))
     const held = this.#tokens
@@ -215,7 +215,7 @@ export class Session {
 }
 
 /**
- * Whether a failed refresh says that the session is over. A proxy's own 401 or 403, a refused origin, 429 and 5xx say
+ * Whether a failed refresh proves that the session has ended. A proxy's own 401 or 403, a refused origin, 429 and 5xx say
  * nothing about it: the tokens are kept.
  */
 const isSessionOver = (error: unknown): boolean =>

@@ -1,4 +1,4 @@
-// Every wait of the client, in one place; the protocol names most of them. Milliseconds.
+// Every wait of the client, in milliseconds; `docs/protocol.md` prescribes most of them.
 
 export const timing = {
   /** For one attempt of a request; long polls add what they wait. */
@@ -11,17 +11,17 @@ export const timing = {
   maxRetryAfterMs: 30_000,
   /** An access token is renewed this long before it expires. */
   renewAheadMs: 30_000,
-  /** For a socket to open and say welcome. */
+  /** From opening a socket to its `welcome` frame. */
   openMs: 10_000,
   pingMs: 25_000,
-  /** For an answer when the device says that its network came or went. */
+  /** For any frame after the device reported a change of network. */
   probeMs: 5_000,
-  /** Without hearing anything for this long, a connection is dead. */
+  /** A connection without any frame for this long is dead. */
   deadMs: 40_000,
   /** Full jitter between nothing and a cap that doubles from the first to the second. */
   backOffBaseMs: 500,
   backOffMaxMs: 20_000,
-  /** A connection that stayed open this long was a good one: back-off starts anew. */
+  /** A connection that stayed open this long resets the back-off. */
   stableMs: 10_000,
   /** A snapshot may be older than what is shown, for its reader shares it; what still is after this is the truth. */
   maxSnapshotAgeMs: 5_000,

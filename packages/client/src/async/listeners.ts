@@ -1,18 +1,18 @@
-// Who wants to hear of something. Invariant: a listener that throws disturbs neither the others nor whoever tells
-// them; what it threw is the program's uncaught error, as from any event handler.
+// A set of listeners. Invariant: a listener that throws affects neither the other listeners nor the emitter; its error
+// becomes an uncaught error of the program, as with any event handler.
 
 export class Listeners<T = void> {
-  readonly #listeners = new Set<{ hear: (news: T) => void }>()
+  readonly #listeners = new Set<{ call: (value: T) => void }>()
 
-  /** Answers how to stop. */
-  add(hear: (news: T) => void): () => void {
-    const listener = { hear }
+  /** Returns how to remove the listener. The same function may be added twice. */
+  add(call: (value: T) => void): () => void {
+    const listener = { call }
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  emit(news: T): void {
-    for (const { hear } of this.#listeners) callGuarded(() => hear(news))
+  emit(value: T): void {
+    for (const { call } of this.#listeners) callGuarded(() => call(value))
   }
 
   clear(): void {
@@ -20,7 +20,7 @@ export class Listeners<T = void> {
   }
 }
 
-/** Calls what the program gave, and goes on if that throws. */
+/** Calls a function of the program; reports what it throws as an uncaught error. */
 export const callGuarded = (call: () => void): void => {
   try {
     call()

@@ -1,4 +1,4 @@
-// Timers that end together with what they are for.
+// Timers that their owner clears together.
 
 export class Timers {
   readonly #running = new Set<ReturnType<typeof setTimeout>>()

@@ -1,4 +1,4 @@
-// Waiting that ends: with a deadline, with the caller's signal, and with jitter, so that clients do not come in step.
+// Waits that end with the caller's signal, and full jitter, so that clients do not reconnect in step.
 
 /** Full jitter: anything up to a cap that doubles from `from` to `to` with each failure (1 is the first). */
 export const fullJitterMs = (failures: number, from: number, to: number): number =>
@@ -19,7 +19,7 @@ export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
     signal.addEventListener('abort', abort, { once: true })
   })
 
-/** The promise, but not beyond the signal: what is shared goes on for the others. */
+/** Awaits a shared promise until the signal aborts; the promise continues for its other callers. */
 export const waitFor = <T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> =>
   signal === undefined
     ? promise
@@ -30,7 +30,7 @@ export const waitFor = <T>(promise: Promise<T>, signal: AbortSignal | undefined)
         promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
       })
 
-/** Runs with a signal that ends with any of those given. `AbortSignal.any` would leave a trace in each that stays. */
+/** Runs with a signal that aborts with any of those given. `AbortSignal.any` keeps a reference in each long-lived one. */
 export const withAnySignal = async <T>(
   signals: readonly AbortSignal[],
   run: (signal: AbortSignal) => Promise<T>,
@@ -49,7 +49,7 @@ export const withAnySignal = async <T>(
   }
 }
 
-/** A wait that somebody may cut short. */
+/** A wait that `wake` ends early. */
 export class InterruptibleSleep {
   #wake: (() => void) | null = null
 

@@ -1,10 +1,10 @@
-// The one connection of a client, shared by everything that is live. It decides which line is used and what the
-// end of a line asks for; what is followed outlives every line.
+// The one connection of a client, shared by everything that is live. It decides which transport is used and what the
+// end of a transport asks for; what is followed outlives every transport.
 //
 //            join                      opened                  closed
 //   idle ──────────▶ connecting ───────────────▶ open ────────────────────────┐
 //    ▲                 │  ▲  │ never opened                                   │
-//    │ nobody follows  │  │  └──▶ renew credentials once, then ──▶ waiting ◀──┤ 1xxx, 40xx (44xx renew first,
+//    │ unused          │  │  └──▶ renew credentials once, then ──▶ waiting ◀──┤ 1xxx, 40xx (44xx renew first,
 //    └─────────────────┘  └────────────────────────────────────────── │       │ 4429 for 30 s)
 //                         │     wake, back-off over                           │
 //                         └───────── reconnect() ────── stopped ◀─────────────┘ 45xx, 4409, 1009, signed out
@@ -47,7 +47,7 @@ export interface ConnectionStatus {
 }
 
 interface ConnectionDeps {
-  /** A new line, of this kind if there is one. After `pollForMs` polls make room for trying a socket. */
+  /** A new transport, of this kind if there is one. After `pollForMs` polls make room for trying a socket. */
   createTransport(kind: 'socket' | 'poll', owner: TransportOwner, pollForMs: number): Transport
   session: Session
   timing: Timing
@@ -68,14 +68,14 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
   #kind: 'socket' | 'poll' = 'socket'
   #stopCause: StoppedError | null = null
   #isClosed = false
-  /** The last line that was open ended with the restart of its server: one that does not open is no word on credentials. */
+  /** The last transport that was open ended with the restart of its server: one that does not open is no word on credentials. */
   #isRestarting = false
-  /** The line is a socket that is tried in between, where polls work. */
+  /** The transport is a socket that is tried in between, where polls work. */
   #isSocketTrial = false
   /** Such trials since a socket was open: soon after an outage, rarely where sockets are blocked. */
   #socketTrials = 0
   readonly #retryDelay = new InterruptibleSleep()
-  /** Everything that is live, followers or still to be. */
+  /** Everything that is live, subscribers or still to be. */
   readonly #registered = new Set<Subscriber>()
   readonly #subscribers = new Map<string, Subscriber>()
   readonly #watches = new Map<string, (frame: PresenceFrame | SignalFrame | null) => void>()
@@ -92,12 +92,12 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
     return this.#state === 'waiting' ? this.#retry : null
   }
 
-  /** Whether a line failed, and no other is open yet. */
+  /** Whether a transport failed, and no other is open yet. */
   get isOffline(): boolean {
     return this.#state === 'waiting' || (this.#state === 'connecting' && this.#hasFailed)
   }
 
-  /** Which line is used. */
+  /** Which transport is used. */
   get kind(): 'socket' | 'poll' {
     return this.#transport?.kind ?? this.#kind
   }
@@ -111,31 +111,31 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
     return this.#listeners.add(listener)
   }
 
-  /** Will be told when everything stops. False if it was, because the client is closed. */
-  register(follower: Subscriber): boolean {
-    this.#registered.add(follower)
-    if (this.#isClosed) follower.stopped('closed', null)
+  /** Registers a subscriber for `stopped`, before it subscribes. False, after calling `stopped`, if the client is closed. */
+  register(subscriber: Subscriber): boolean {
+    this.#registered.add(subscriber)
+    if (this.#isClosed) subscriber.stopped('closed', null)
     return !this.#isClosed
   }
 
   /** Follows a scope from its cursor; again after its cursor changed. */
-  subscribe(follower: Subscriber): void {
-    this.#subscribers.set(follower.scope, follower)
+  subscribe(subscriber: Subscriber): void {
+    this.#subscribers.set(subscriber.scope, subscriber)
     if (this.#stopCause)
-      return follower.stopped(this.#stopCause.reason, this.#stopCause.closeCode, this.#stopCause.cause)
-    this.#transport?.subscribe(follower)
+      return subscriber.stopped(this.#stopCause.reason, this.#stopCause.closeCode, this.#stopCause.cause)
+    this.#transport?.subscribe(subscriber)
     this.#start()
   }
 
-  unsubscribe(follower: Subscriber): void {
-    this.#registered.delete(follower)
-    if (this.#subscribers.get(follower.scope) !== follower) return
-    this.#subscribers.delete(follower.scope)
-    this.#transport?.unsubscribe(follower)
+  unsubscribe(subscriber: Subscriber): void {
+    this.#registered.delete(subscriber)
+    if (this.#subscribers.get(subscriber.scope) !== subscriber) return
+    this.#subscribers.delete(subscriber.scope)
+    this.#transport?.unsubscribe(subscriber)
     this.#closeWhenUnused()
   }
 
-  /** Hears what is told at a key, and null when the line there ended. False if it is watched already. */
+  /** Passes presence and signal frames of a key to the listener, null when the watch ended. False if the key is watched. */
   watch(key: string, listener: (frame: PresenceFrame | SignalFrame | null) => void): boolean {
     if (this.#watches.has(key)) return false
     if (this.#isClosed) return true
@@ -164,7 +164,7 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
     this.#start()
   }
 
-  /** The device says that its network came or went: what seems open may be dead. */
+  /** The network of the device changed: an open socket may be dead. */
   probe(): void {
     this.#transport?.probe()
   }
@@ -211,9 +211,9 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
     this.#setState('open')
   }
 
-  endSubscriber(follower: Subscriber, reason: StopReason, cause?: unknown): void {
-    this.#subscribers.delete(follower.scope)
-    follower.stopped(reason, null, cause)
+  endSubscriber(subscriber: Subscriber, reason: StopReason, cause?: unknown): void {
+    this.#subscribers.delete(subscriber.scope)
+    subscriber.stopped(reason, null, cause)
     this.#closeWhenUnused()
   }
 
@@ -237,7 +237,7 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
         this.#run = null
         this.#transport = null
         this.#setState(this.#stopCause ? 'stopped' : 'idle')
-        this.#start() // somebody may have come while this one ended
+        this.#start() // a subscriber may have arrived while this run ended
       })
   }
 
@@ -248,14 +248,14 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
   async #keepOpen(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#setState('connecting')
-      const line = this.deps.createTransport(this.#kind, this, this.#pollForMs)
-      this.#transport = line
+      const transport = this.deps.createTransport(this.#kind, this, this.#pollForMs)
+      this.#transport = transport
       this.#openedAt = Number.POSITIVE_INFINITY
-      const ending = await line.run(signal)
+      const ending = await transport.run(signal)
       this.#transport = null
       for (const key of this.#watches.keys()) this.watchEnded(key)
       if (signal.aborted) return
-      const waitMs = await this.#retryDelayMs(line.kind, ending, signal)
+      const waitMs = await this.#retryDelayMs(transport.kind, ending, signal)
       if (waitMs === null || signal.aborted) return
       if (waitMs === 0) continue
       this.#hasFailed = true
@@ -270,7 +270,7 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
     return Math.min(pollMaxMs, pollBaseMs * 2 ** Math.min(this.#socketTrials, 30))
   }
 
-  /** Milliseconds to wait before the next line; null to stop. */
+  /** Milliseconds to wait before the next transport; null to stop. */
   async #retryDelayMs(kind: Transport['kind'], ending: Ending, signal: AbortSignal): Promise<number | null> {
     const { code, opened, reconnectAfter, cause } = ending
     if (code === socketRetryCode) {
@@ -318,7 +318,7 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
     return kind === 'socket' && this.#unopenedSockets === 1
   }
 
-  /** Returns why it failed, or null. What does not end the session is tried again with the next line. */
+  /** Returns why it failed, or null. What does not end the session is tried again with the next transport. */
   async #renew(signal: AbortSignal): Promise<unknown> {
     try {
       await this.deps.session.renewCurrent(signal)
@@ -338,7 +338,7 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
   #setState(state: ConnectionState): void {
     if (state === this.#state) return
     this.#state = state
-    for (const follower of this.#subscribers.values()) follower.connectionChanged()
+    for (const subscriber of this.#subscribers.values()) subscriber.connectionChanged()
     this.#listeners.emit()
   }
 }

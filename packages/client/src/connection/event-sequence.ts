@@ -1,7 +1,7 @@
 // Which events of a scope have arrived. Invariant: the confirmed cursor moves only to a place up to which every event is
 // known to have arrived.
 //
-// The last event's cursor would be the obvious place to resume from, but it says nothing about a frame that was lost
+// The last event's cursor would be the obvious place to resume from, but it proves nothing about a frame that was lost
 // before it (a proxy, a bug, a slow socket): resuming there makes the hole permanent. So events are counted from each
 // `sub`, and a cursor is confirmed when the count agrees with the server's (`sub.replay`, `position.count`). After a
 // reconnect events between the confirmed and the latest cursor arrive again and are recognised by their cursors.

@@ -1,4 +1,4 @@
-// What goes over a line, as types: the frames of the model, and what the parts of the client are to each other.
+// Frames of the protocol as the client reads them, and the order of cursors.
 import type { EventType } from '../../../../src/model/event.ts'
 import type { ServerFrame } from '../../../../src/model/frames.ts'
 
@@ -22,7 +22,7 @@ export const readFrame = (text: unknown): ServerFrame | null => {
   try {
     const value: unknown = JSON.parse(text)
     return typeof value === 'object' && value !== null && 't' in value && typeof value.t === 'string'
-      ? // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the server's contract, told apart by `t`
+      ? // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the server's contract, distinguished by `t`
         (value as ServerFrame)
       : null
   } catch {

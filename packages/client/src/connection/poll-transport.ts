@@ -52,8 +52,8 @@ export class PollTransport implements Transport {
     }
   }
 
-  subscribe(follower: Subscriber): void {
-    this.#subscribed.delete(follower)
+  subscribe(subscriber: Subscriber): void {
+    this.#subscribed.delete(subscriber)
     this.#currentPoll.abort()
     this.#pause.wake()
   }
@@ -74,23 +74,25 @@ export class PollTransport implements Transport {
 
   async #pollOnce(signal: AbortSignal): Promise<void> {
     this.#currentPoll = new AbortController()
-    const followers = [...this.owner.subscribers()].filter(({ isReady }) => isReady)
-    for (const surplus of followers.splice(maxScopes)) this.owner.endSubscriber(surplus, 'limit')
+    const subscribers = [...this.owner.subscribers()].filter(({ isReady }) => isReady)
+    for (const surplus of subscribers.splice(maxScopes)) this.owner.endSubscriber(surplus, 'limit')
     try {
-      await withAnySignal([signal, this.#currentPoll.signal], (round) => this.#pollAndPause(followers, round))
+      await withAnySignal([signal, this.#currentPoll.signal], (round) =>
+        this.#pollAndPause(subscribers, round),
+      )
     } catch (error) {
       if (signal.aborted || !this.#currentPoll.signal.aborted) throw error
     }
   }
 
-  async #pollAndPause(followers: Subscriber[], signal: AbortSignal): Promise<void> {
-    if (followers.length === 0) return this.#pause.sleep(this.timing.pollWaitMs, signal)
-    // Whoever is new hears at once where it stands; waiting starts with the next round.
-    const isNew = followers.some((follower) => !this.#subscribed.has(follower))
+  async #pollAndPause(subscribers: Subscriber[], signal: AbortSignal): Promise<void> {
+    if (subscribers.length === 0) return this.#pause.sleep(this.timing.pollWaitMs, signal)
+    // A new subscriber gets its position at once; waiting starts with the next round.
+    const isNew = subscribers.some((subscriber) => !this.#subscribed.has(subscriber))
     const startedAt = Date.now()
     const isCrowded = startedAt < this.#throttledUntil
     const waitMs = isNew || isCrowded ? 0 : this.timing.pollWaitMs
-    const news = await this.#pollWithinQuota(followers, waitMs, signal)
+    const news = await this.#pollWithinQuota(subscribers, waitMs, signal)
     // As a server answers that is stopping or has too many polls of this person waiting, or a proxy that lets none
     // wait. Asking again at once would end the wait of the next one.
     const { pollPauseMs } = this.timing
@@ -100,12 +102,12 @@ export class PollTransport implements Transport {
   }
 
   /**
-   * A server takes few polls of a person that wait, over all tabs and devices; one more is 429. The line goes on with
+   * A server takes few polls of a person that wait, over all tabs and devices; one more is 429. The transport goes on with
    * polls that do not wait, as seldom as `Retry-After` asks, and tries to wait again after a while.
    */
-  async #pollWithinQuota(followers: Subscriber[], waitMs: number, signal: AbortSignal): Promise<number> {
+  async #pollWithinQuota(subscribers: Subscriber[], waitMs: number, signal: AbortSignal): Promise<number> {
     try {
-      return await this.#poll(followers, waitMs, signal)
+      return await this.#poll(subscribers, waitMs, signal)
     } catch (error) {
       if (waitMs === 0 || !(error instanceof ApiError) || error.status !== 429) throw error
       const { pollPauseMs, pollWaitMs, maxRetryAfterMs } = this.timing
@@ -116,35 +118,38 @@ export class PollTransport implements Transport {
   }
 
   /** Answers how much it brought. */
-  async #poll(followers: Subscriber[], waitMs: number, signal: AbortSignal): Promise<number> {
+  async #poll(subscribers: Subscriber[], waitMs: number, signal: AbortSignal): Promise<number> {
     try {
-      const pages = await this.#read(followers, waitMs, signal)
+      const pages = await this.#read(subscribers, waitMs, signal)
       if (!this.#isOpened) this.owner.opened()
       this.#isOpened = true
-      return followers.reduce((news, follower, index) => news + this.#deliver(follower, pages[index]), 0)
+      return subscribers.reduce(
+        (news, subscriber, index) => news + this.#deliver(subscriber, pages[index]),
+        0,
+      )
     } catch (error) {
       const isMissing: boolean = isNotFound(error)
       if (!(error instanceof ApiError) || !(isMissing || [400, 410].includes(error.status))) throw error
-      // The answer does not say which scope it is about: ask for each.
-      if (followers.length > 1) {
+      // The error does not name the scope: request each alone.
+      if (subscribers.length > 1) {
         let news = 0
-        for (const follower of followers) news += await this.#poll([follower], 0, signal)
+        for (const subscriber of subscribers) news += await this.#poll([subscriber], 0, signal)
         return news
       }
-      const [follower] = followers
-      if (isMissing) this.owner.endSubscriber(follower!, 'not_found', error)
-      else follower!.resync(reasonOf(error))
+      const [subscriber] = subscribers
+      if (isMissing) this.owner.endSubscriber(subscriber!, 'not_found', error)
+      else subscriber!.resync(reasonOf(error))
       return 1
     }
   }
 
-  async #read(followers: Subscriber[], waitMs: number, signal: AbortSignal): Promise<Page[]> {
+  async #read(subscribers: Subscriber[], waitMs: number, signal: AbortSignal): Promise<Page[]> {
     const { scopes } = await this.http.value<{ scopes: Page[] }>({
       method: 'GET',
       path: path`/api/sync`,
       query: {
-        scope: followers.map(({ scope }) => scope),
-        cursor: followers.map(({ cursor }) => cursor!),
+        scope: subscribers.map(({ scope }) => scope),
+        cursor: subscribers.map(({ cursor }) => cursor!),
         ...(waitMs >= 1000 && { wait: Math.floor(waitMs / 1000) }),
       },
       timeoutMs: this.timing.requestMs + waitMs,
@@ -154,14 +159,15 @@ export class PollTransport implements Transport {
     return scopes
   }
 
-  #deliver(follower: Subscriber, page: Page | undefined): number {
-    if (!page || this.owner.subscriber(follower.scope) !== follower) return 0
-    const isNew = !this.#subscribed.has(follower)
-    if (isNew) follower.subscribed({ scope: page.scope, cursor: follower.cursor!, replay: 0, isFresh: false })
-    this.#subscribed.add(follower)
-    for (const event of page.events) follower.event(event)
+  #deliver(subscriber: Subscriber, page: Page | undefined): number {
+    if (!page || this.owner.subscriber(subscriber.scope) !== subscriber) return 0
+    const isNew = !this.#subscribed.has(subscriber)
+    if (isNew)
+      subscriber.subscribed({ scope: page.scope, cursor: subscriber.cursor!, replay: 0, isFresh: false })
+    this.#subscribed.add(subscriber)
+    for (const event of page.events) subscriber.event(event)
     // A page that ends in the middle is as good a place to go on from.
-    if (follower.isReady) follower.synced(page.cursor, page.more)
+    if (subscriber.isReady) subscriber.synced(page.cursor, page.more)
     return page.events.length + Number(isNew)
   }
 }

@@ -1,5 +1,5 @@
-// Who else is here, and what they say that is not kept. Over a socket only: where events come by long polls, nobody
-// is seen and `signal` answers false.
+// Who is present at a project or task, and ephemeral signals between them. Sockets only: with long polls `users` is
+// empty and `signal` returns false.
 import type { Connection } from './connection.ts'
 import { Listeners } from '../async/listeners.ts'
 import type { PresenceFrame, SignalFrame, SignalKind } from './frames.ts'
@@ -44,7 +44,11 @@ export class Presence {
     return this.#signalListeners.add(listener)
   }
 
-  /** Tells the others here something, at most 1 KiB. False if it was not sent: too many, or no socket. */
+  /**
+   * Sends a signal to the others, with at most 1 KiB of data as JSON. It is not stored.
+   *
+   * @returns False if it was not sent: more than 8 a second, or no open socket.
+   */
   signal(kind: SignalKind, data: Record<string, unknown> = {}): boolean {
     const now = Date.now()
     this.#sentAt = this.#sentAt.filter((at) => now - at < 1_000)

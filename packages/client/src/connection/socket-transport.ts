@@ -1,5 +1,5 @@
 // One WebSocket, from opening to close. It speaks when it is to speak (pings, fresh tokens, paced joins) and
-// notices when nothing is heard any more: a dead network closes no socket.
+// detects silence: a dead network closes no socket.
 import { deferred } from '../async/deferred.ts'
 import { FramePacer } from './frame-pacer.ts'
 import type { Session } from '../session.ts'
@@ -75,17 +75,17 @@ export class SocketTransport implements Transport {
     }
   }
 
-  subscribe(follower: Subscriber): void {
-    if (!this.#isWelcomed || !follower.isReady) return
+  subscribe(subscriber: Subscriber): void {
+    if (!this.#isWelcomed || !subscriber.isReady) return
     const rid = (this.#rid += 1)
-    for (const [old, asked] of this.#subscriptions) if (asked === follower) this.#subscriptions.delete(old)
-    this.#subscriptions.set(rid, follower)
-    this.send({ t: 'sub', rid, scope: follower.scope, cursor: follower.cursor })
+    for (const [old, asked] of this.#subscriptions) if (asked === subscriber) this.#subscriptions.delete(old)
+    this.#subscriptions.set(rid, subscriber)
+    this.send({ t: 'sub', rid, scope: subscriber.scope, cursor: subscriber.cursor })
   }
 
-  unsubscribe(follower: Subscriber): void {
-    for (const [rid, asked] of this.#subscriptions) if (asked === follower) this.#subscriptions.delete(rid)
-    this.send({ t: 'unsub', rid: (this.#rid += 1), scope: follower.scope })
+  unsubscribe(subscriber: Subscriber): void {
+    for (const [rid, asked] of this.#subscriptions) if (asked === subscriber) this.#subscriptions.delete(rid)
+    this.send({ t: 'unsub', rid: (this.#rid += 1), scope: subscriber.scope })
   }
 
   watch(key: string): void {
@@ -104,7 +104,7 @@ export class SocketTransport implements Transport {
     this.#ping()
     const { probeMs } = this.deps.timing
     this.#timers.after(probeMs, () => {
-      if (this.#lastReceivedAt === askedAt) this.#end(1006, new Error(`nothing heard for ${probeMs} ms`))
+      if (this.#lastReceivedAt === askedAt) this.#end(1006, new Error(`nothing received for ${probeMs} ms`))
     })
   }
 
@@ -162,8 +162,8 @@ export class SocketTransport implements Transport {
       case 'resync':
         return this.#resync(frame)
       case 'access': {
-        const follower = this.#activeSubscriber(frame.scope)
-        if (follower) this.owner.endSubscriber(follower, 'revoked')
+        const subscriber = this.#activeSubscriber(frame.scope)
+        if (subscriber) this.owner.endSubscriber(subscriber, 'revoked')
         return
       }
       case 'presence':
@@ -185,7 +185,7 @@ export class SocketTransport implements Transport {
   #onWelcome(heartbeat: { ping: number; dead: number }): void {
     this.#isWelcomed = true
     this.owner.opened()
-    for (const follower of this.owner.subscribers()) this.subscribe(follower)
+    for (const subscriber of this.owner.subscribers()) this.subscribe(subscriber)
     for (const key of this.owner.watchedKeys()) this.watch(key)
     const { timing } = this.deps
     this.#timers.every(Math.min(heartbeat.ping, timing.pingMs), () => this.#ping())
@@ -193,15 +193,15 @@ export class SocketTransport implements Transport {
     this.#timers.every(Math.max(dead / 8, 10), () => {
       // The clock of the device may have been set back.
       if (Math.abs(Date.now() - this.#lastReceivedAt) > dead)
-        this.#end(1006, new Error(`nothing heard for ${dead} ms`))
+        this.#end(1006, new Error(`nothing received for ${dead} ms`))
     })
     this.#scheduleRenewal()
   }
 
-  /** A scope's follower, unless what comes is of a subscription it has given up. */
+  /** A scope's subscriber, unless what comes is of a subscription it has given up. */
   #activeSubscriber(scope: string): Subscriber | undefined {
-    const follower = this.owner.subscriber(scope)
-    return follower && [...this.#subscriptions.values()].includes(follower) ? follower : undefined
+    const subscriber = this.owner.subscriber(scope)
+    return subscriber && [...this.#subscriptions.values()].includes(subscriber) ? subscriber : undefined
   }
 
   /** A `resync` that answers a `sub` is found by its `rid`: the scope may have been named `user:me`. */
@@ -212,21 +212,21 @@ export class SocketTransport implements Transport {
 
   #onError({ rid, key: ended, code, retryAfter = 1 }: Extract<ServerFrame, { t: 'error' }>): void {
     if (ended !== undefined) return this.owner.watchEnded(ended)
-    const follower = this.#subscriptions.get(rid)
+    const subscriber = this.#subscriptions.get(rid)
     const key = this.#pendingWatches.get(rid)
     if (code === 'rate' || code === 'unavailable')
       return this.#timers.after(retryAfter * 1000, () => {
-        if (follower && this.#subscriptions.get(rid) === follower) this.subscribe(follower)
+        if (subscriber && this.#subscriptions.get(rid) === subscriber) this.subscribe(subscriber)
         if (key && this.#pendingWatches.get(rid) === key && [...this.owner.watchedKeys()].includes(key))
           this.watch(key)
       })
     this.#pendingWatches.delete(rid) // not to be seen there: `users` stays empty
-    if (!follower) return
+    if (!subscriber) return
     this.#subscriptions.delete(rid)
     // The server cannot read the cursor: it comes from elsewhere, and a snapshot has a readable one.
-    if (code === 'bad_frame') return follower.resync(code)
+    if (code === 'bad_frame') return subscriber.resync(code)
     const cause = new Error(`the server answered ${code}`)
-    this.owner.endSubscriber(follower, code === 'limit' || code === 'not_found' ? code : 'refused', cause)
+    this.owner.endSubscriber(subscriber, code === 'limit' || code === 'not_found' ? code : 'refused', cause)
   }
 
   #scheduleRenewal(): void {
@@ -248,7 +248,7 @@ export class SocketTransport implements Transport {
   }
 
   #end(code: number, cause?: unknown): void {
-    // What anything may say of any connection is not the server's word.
+    // The runtime reports these codes for any failed connection: they prove no answer of the server.
     const isSpoken = ![1000, 1005, 1006].includes(code)
     this.#isEnded = true
     this.#ended.resolve({

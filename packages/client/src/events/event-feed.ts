@@ -23,7 +23,7 @@ export interface FeedListener {
   onSubscribed?(answer: Subscribed): void
   onGap?(gap: Gap): void
   /**
-   * The scope is not followed any more, or nothing is (`connection.stopped` says so). The reason is `closed` after
+   * The scope is not followed any more; where `connection.stopped` is set, no scope is. The reason is `closed` after
    * `unfollow` and `close`.
    */
   onStopped?(scope: string, error: StoppedError): void

@@ -1,5 +1,5 @@
-// Requests as the rest of the client makes them: signed, retried where that is safe, with one answer for all of it.
-// What is repeated is a read, or a write under the Idempotency-Key of its first attempt: its effect happens once.
+// Authorized requests with retries. Invariant: only reads and writes with an Idempotency-Key are repeated, each attempt
+// under the key of the first, so that an effect happens once.
 import { ApiError, NetworkError, SignedOutError } from '../errors.ts'
 import { sendRequest, type Answer, type Call, type HttpTarget } from './request.ts'
 import { newId } from '../outbox/ids.ts'
@@ -61,14 +61,14 @@ export class HttpClient {
     }
   }
 
-  /** What one person began is not done in the name of the next. */
+  /** A request begun for one user is not sent with the token of the next. */
   #requireSameUser(turn: number, token: string): string {
     if (turn !== this.session.generation) throw new SignedOutError()
     return token
   }
 }
 
-/** Whether the same request may well succeed later. */
+/** Whether the same request may succeed later. */
 export const isRetryable = (error: unknown): boolean =>
   error instanceof NetworkError ||
   (error instanceof ApiError &&
@@ -80,6 +80,6 @@ export const isRetryable = (error: unknown): boolean =>
 /** A fault of the server may be of this moment; worth a few attempts, but not waiting for. */
 const isServerFault = (error: unknown): boolean => error instanceof ApiError && error.status === 500
 
-/** Whether this server says that there is no such thing: a proxy's 404 while it is away proves nothing. */
+/** Whether Tasktide answered 404: a proxy's 404 while the server is away proves nothing. */
 export const isNotFound = (error: unknown): error is ApiError =>
   error instanceof ApiError && error.status === 404 && error.code !== 'unreadable'

@@ -10,14 +10,14 @@ export type Problem = Omit<KnownProblem, 'code' | 'requestId'> & {
   [member: string]: unknown
 }
 
-/** The problem in an answer's text; what is none (a proxy's page) becomes one that says so. */
+/** The problem in a response's text; other texts (a proxy's page) become a problem with the code `unreadable`. */
 export const readProblem = (status: number, instance: string, text: string): Problem => {
   try {
     const value: unknown = JSON.parse(text)
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a problem of this server has a code
     if (typeof value === 'object' && value !== null && 'code' in value) return value as Problem
   } catch {
-    // Not JSON: the answer below says so.
+    // Not JSON: reported as unreadable below.
   }
   return {
     type: 'about:blank',

@@ -28,7 +28,7 @@ export interface Call {
   key?: string | null | undefined
   signal?: AbortSignal | undefined
   timeoutMs?: number
-  /** Of a call that may be repeated; as often as the client does, unless said. */
+  /** Attempts of a repeatable call; `timing.attempts` by default. */
   attempts?: number
 }
 

@@ -147,7 +147,7 @@ export const createRest = (http: HttpClient, session: Session) => {
       updateMe: (changes: UserPatch, options?: CallOptions) =>
         write<User>('PATCH', path`/api/users/me`, changes, options),
       async deleteMe(password: string, { signal }: Pick<CallOptions, 'signal'> = {}): Promise<void> {
-        // Not repeated: the second time there is nobody to ask for it.
+        // Not repeated: the second attempt would have no account to authenticate.
         const call = {
           method: 'DELETE',
           path: path`/api/users/me`,

@@ -15,7 +15,7 @@ export interface Write {
 export interface OutboxEntry {
   write: PendingWrite
   state: 'storing' | 'queued' | 'sending' | 'answered'
-  /** Its echo said only that the task left this project: what it is now comes with the answer. */
+  /** Its echo only reported that the task left this project: its new state comes with the response. */
   isEchoed: boolean
   cursor: string | null
   value: Task | null
@@ -24,7 +24,7 @@ export interface OutboxEntry {
 
 export const createEntry = (write: PendingWrite, state: OutboxEntry['state']): OutboxEntry => {
   const result = deferred<Task | null>()
-  result.promise.catch(() => {}) // told by onRefused too; whoever awaits it hears of it
+  result.promise.catch(() => {}) // reported by onRefused too; a caller that awaits it receives the rejection
   return { write, state, isEchoed: false, cursor: null, value: null, result }
 }
 

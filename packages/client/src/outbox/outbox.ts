@@ -4,7 +4,7 @@
 //
 //   storing ──▶ queued ──▶ sending ──2xx──▶ answered ──echo of its op, or its position passed──▶ settled
 //                 ▲          │ └─ 412 ──▶ others changed other fields: on top of theirs │ else the rule decides ─▶ conflict
-//                 └─ away ───┘ └─ 4xx ──▶ refused (rolled back, told)
+//                 └─ away ───┘ └─ 4xx ──▶ refused (rolled back, reported)
 import { sendWrite, pick, type ConflictRule } from './send-write.ts'
 import { ConflictError, OutboxError, SignedOutError } from '../errors.ts'
 import type { Answer } from '../http/request.ts'
@@ -101,7 +101,7 @@ export class Outbox implements Disposable {
     this.#start()
   }
 
-  /** A view of the project heard of a write. */
+  /** A view of the project received the event of a write. */
   onEcho(op: string, taskId: string, value: Task | null): void {
     const entry = this.#entries.find(({ write }) => write.op === op && write.taskId === taskId)
     if (!entry) return
@@ -123,7 +123,7 @@ export class Outbox implements Disposable {
         this.#settle(entry, entry.value)
   }
 
-  /** A view of the project opened; answers how to say that it closed. */
+  /** A view of the project opened; returns what to call when it closes. */
   viewOpened(projectId: string): () => void {
     const shown = this.#openViews.get(projectId) ?? { views: 0, cursor: null }
     this.#openViews.set(projectId, shown)
@@ -198,7 +198,7 @@ export class Outbox implements Disposable {
     return next?.state === 'queued' ? next : undefined
   }
 
-  /** Whether who is signed in made it. What somebody else did waits for them. */
+  /** Whether the signed-in user made the write. Writes of other users wait for them. */
   #isOwn({ write: { by } }: OutboxEntry): boolean {
     const { userId } = this.session
     return userId === null || by === null || by === userId
@@ -252,7 +252,7 @@ export class Outbox implements Disposable {
     entry.value = value
     entry.cursor = cursor
     const shown = this.#openViews.get(entry.write.projectId)
-    // What changed nothing has no echo, where nobody looks nothing flickers, and a snapshot may have had it already.
+    // What changed nothing has no echo, without an open view nothing flickers, and a snapshot may have had it already.
     const isVisible =
       entry.isEchoed ||
       !shown ||
@@ -294,7 +294,7 @@ export class Outbox implements Disposable {
     if (!this.#entries.includes(entry)) return
     this.#remove(entry)
     entry.result.reject(error)
-    // The program has decided this conflict in `onConflict`: a second notification would say the same.
+    // The program has decided this conflict in `onConflict`: a second notification would repeat it.
     if (error instanceof ConflictError && error.isDecided) return
     callGuarded(() => this.options.onRefused?.(entry.write, error))
   }

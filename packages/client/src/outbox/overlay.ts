@@ -1,5 +1,5 @@
-// What the person sees: the server's tasks with the unsettled writes on top, in the order they were made. Pure, so
-// that a write that is refused disappears by being left out.
+// The tasks a user sees: the server's, with unsettled writes applied in the order they were made. Pure: a refused write
+// disappears by being left out.
 import type { NewTask, Task, TaskMove, TaskPatch } from '../../../../src/model/task.ts'
 import { givenFields, newTaskDefaults } from '../../../../src/model/task-fields.ts'
 
@@ -13,7 +13,7 @@ export type Change =
 export interface PendingWrite {
   /** Its Idempotency-Key, which its echo carries. */
   op: string
-  /** Who made it, if that was known: nobody else sends it. */
+  /** The user who made it, if known: it is sent only with their session. */
   by: string | null
   /** Writes are sent in this order. */
   order: number

@@ -1,6 +1,5 @@
-// One unsent write, brought to the server until it is done or refused. It is conditional on the version it was made
-// on top of: what others did to other fields meanwhile is no conflict, what they did to the same ones is decided by
-// the program's rule, never by who came last.
+// Sends one write until it is accepted or refused. It is conditional on the version it was based on: changes of other
+// fields are no conflict, changes of the same fields are resolved by the program's rule, never by who wrote last.
 import type { Task, TaskPatch } from '../../../../src/model/task.ts'
 import { ApiError, ConflictError } from '../errors.ts'
 import type { Answer, Call } from '../http/request.ts'
@@ -27,7 +26,7 @@ interface SendContext {
   writeChanged: () => Promise<void>
 }
 
-/** Each round means that somebody wrote in between. */
+/** Each round means that another write came in between. */
 const maxRounds = 8
 
 /** Throws ConflictError for what was given up, ApiError for what is refused, and what is worth another try. */
@@ -62,7 +61,7 @@ const currentTask = async (taskId: string, { http, signal }: SendContext): Promi
   }
 }
 
-/** Changes the write so that it goes on top of theirs, or says that it is not to, and whether the rule decided so. */
+/** Rebases the write on the server's version, or gives it up; `decided` if the program's rule chose so. */
 const resolve = async (
   write: PendingWrite,
   theirs: Task,

@@ -1,9 +1,8 @@
-// The last states of views, kept in a storage so that a program that starts while the server is away has something to
-// show. Invariants: a state belongs to one person and is given to no other; it is text of a bounded size with a format
+// The last states of views in a storage, so that a program that starts while the server is away shows them. Invariants: a state belongs to one person and is given to no other; it is text of a bounded size with a format
 // number, and what cannot be read as this format is as if it were not there; at most `maxViews` are kept.
 //
 // A state is kept with the last cursor up to which everything is certain. It may be ahead of that cursor: what comes
-// again from there is old news by its version, so the effect of each event happens once all the same.
+// again from there has no newer version and is ignored, so that the effect of each event happens once.
 import type { Session } from '../session.ts'
 import type { Timing } from '../timing.ts'
 
@@ -97,7 +96,7 @@ export class PersistedViews {
     const kept = parsePersisted(text)
     if (!kept) return null
     const held = await this.session.tokens()
-    // Without a token that says who it is, only the browser's cookie can: it is still the one of the last sign-in.
+    // Without a token the user is unknown; the browser's cookie is then of the last sign-in.
     const isOwn = held ? held.userId === kept.owner : this.session.isCookiePossible
     if (!isOwn) return null
     this.owner ??= kept.owner

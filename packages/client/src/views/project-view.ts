@@ -31,7 +31,7 @@ export interface ProjectState {
   byId: ReadonlyMap<string, Task>
   /** Ids of tasks with writes that are not settled. */
   pending: ReadonlySet<string>
-  /** When this was kept, where it comes from a storage and the server has not been heard since; RFC 3339. */
+  /** When this state was stored, if it comes from a storage and the server has not answered since (RFC 3339); else null. */
   staleSince: string | null
 }
 
@@ -41,7 +41,7 @@ export interface ViewDeps {
   outbox: Outbox
   persisted: PersistedViews
   session: Pick<Session, 'userId'>
-  /** Hears of a project that is another one now. */
+  /** Receives the project after each change of it. */
   onProject(project: Project): void
   timing: Timing
 }
@@ -49,7 +49,7 @@ export interface ViewDeps {
 /** What one snapshot request takes. */
 const pageTasks = 5_000
 
-/** Events that are heard of together. */
+/** Replayed events that listeners receive together. */
 const maxPendingEvents = 1_000
 
 export class ProjectView {
@@ -58,7 +58,7 @@ export class ProjectView {
   readonly #tasks = new VersionedMap<Task>()
   readonly #members = new VersionedMap<Member>()
   readonly #listeners = new Listeners<Event | null>()
-  /** Replayed events nobody was told of yet. */
+  /** Replayed events that listeners have not received yet. */
   #pendingEvents: Event[] = []
   readonly #replica: Replica
   readonly #reader: ResourceReader
@@ -94,7 +94,7 @@ export class ProjectView {
   }
 
   /**
-   * Resolves when there is something to show, and when `close` comes first (`state` says which); rejects with
+   * Resolves with the first state, or when `close` comes first (`state` is `stopped` then); rejects with
    * StoppedError.
    */
   get ready(): Promise<void> {
@@ -119,6 +119,12 @@ export class ProjectView {
     return this.#listeners.add(listener)
   }
 
+  /**
+   * Creates a task; it is in `current` at once.
+   *
+   * @returns A write whose `settled` resolves with the server's task, and rejects with ApiError, ConflictError or
+   *   OutboxError. The same holds for `update`, `delete` and `move`.
+   */
   create(task: Omit<NewTask, 'id' | 'projectId'>): Write {
     const id = newId()
     return this.#write(id, { kind: 'create', task: { ...task, id } })
@@ -136,7 +142,7 @@ export class ProjectView {
     return this.#write(taskId, { kind: 'move', to })
   }
 
-  /** Ends it, if nobody else has it open. Unsent writes are still sent. */
+  /** Releases this caller's reference; the last one ends the view. Unsent writes are still sent. */
   close(): void {
     this.#replica.release()
   }

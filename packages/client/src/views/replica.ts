@@ -1,12 +1,11 @@
-// A scope's state, kept true: snapshot, then every event after it. It trusts a cursor only when everything up to it
-// is known to have arrived (`synced`, or a `position` whose count agrees), and goes on from the last such cursor;
-// what comes twice on the way is old news by its number or its version. So nothing the line does can tear a hole,
-// and what was shown once is never followed by something older.
+// Keeps a scope's state equal to the server's: a snapshot, then every event after it. Invariants: it resumes only from a
+// confirmed cursor (event-sequence.ts), ignores duplicates by number or version, and installs no snapshot older than
+// what it has shown. So no failure of a transport leaves a hole or shows an older state.
 //
 //   loading ──snapshot──▶ joining ──sub──▶ replaying ──synced──▶ live
 //     ▲  ▲                   ▲                 │                  │
 //     │  └── resync ─────────┼─────────────────┴──────────────────┤
-//     │                      └── line lost, or a count in doubt ──┘
+//     │                      └── connection lost, or count differs ┘
 //     └─ any, on 404, revocation, 45xx, dispose ──▶ stopped
 import { deferred } from '../async/deferred.ts'
 import type { Connection } from '../connection/connection.ts'
@@ -27,7 +26,7 @@ import type { Timing } from '../timing.ts'
 import { EventSequence } from '../connection/event-sequence.ts'
 import type { Event } from '../connection/frames.ts'
 
-/** `stale`: what is shown was kept by an earlier run, and the server has not been heard yet. */
+/** `stale`: the state was stored by an earlier run and the server has not answered yet. */
 export type LiveState = 'connecting' | 'stale' | 'live' | 'catching-up' | 'offline' | 'stopped'
 
 type Phase = 'loading' | 'joining' | 'replaying' | 'live' | 'stopped'
@@ -72,10 +71,10 @@ export class Replica implements Subscriber {
       this.#ended.signal,
     )
     this.#persisted = new PersistedView(kept.views, kept.key, () => this.#dump())
-    this.#ready.promise.catch(() => {}) // whoever awaits `ready` hears of it
+    this.#ready.promise.catch(() => {}) // a caller that awaits `ready` receives the rejection
   }
 
-  /** Once, when the model is there to be told. */
+  /** Called once, when the model can receive calls. */
   start(): void {
     if (!this.connection.register(this)) return
     if (this.#persisted.isEnabled) void this.#restoreOrReload()
@@ -123,7 +122,7 @@ export class Replica implements Subscriber {
     return this.#isLoaded && isKnown ? 'catching-up' : 'connecting'
   }
 
-  /** Hearing what was missed. */
+  /** Whether missed events are arriving. */
   get isReplaying(): boolean {
     return this.#phase === 'replaying'
   }
@@ -182,7 +181,7 @@ export class Replica implements Subscriber {
     this.#ended.abort(this.error)
     if (reason === 'closed') this.#ready.resolve()
     else this.#ready.reject(this.error)
-    // What was kept is shown to nobody but the person it belongs to, and that is not known without a session.
+    // A stored state is shown only to its owner, who is unknown without a session.
     if (isGone || (reason === 'signed_out' && this.staleSince !== null)) {
       this.staleSince = null
       this.model.purge()
@@ -198,7 +197,7 @@ export class Replica implements Subscriber {
     this.model.changed()
   }
 
-  /** Events were lost on the way: hear them again from the last place that is certain; failing that, read anew. */
+  /** Events were lost: subscribes again from the confirmed cursor; if they are lost again, reads the snapshot. */
   #resubscribe(): void {
     if (this.#isResubscribing) return this.resync()
     this.#isResubscribing = true

@@ -1,5 +1,5 @@
-// What an event only names, or does not say whole, is read until it is there. Invariant: whoever asks gets what was
-// read after they asked, so that an answer that was slow is never taken for what a later event spoke of.
+// Reads resources that an event names without their content, with retries. Invariant: a caller receives a value that was
+// requested after its call, so that a slow response is never taken for the state a later event announced.
 import { isNotFound, type HttpClient } from '../http/http-client.ts'
 import type { Path } from '../http/path.ts'
 import type { Timing } from '../timing.ts'
@@ -16,7 +16,7 @@ export class ResourceReader {
     private readonly signal: AbortSignal,
   ) {}
 
-  /** Nothing is taken of what is gone: the log says so next. */
+  /** Calls `take` with the value; not if the resource is gone, which the log reports next. */
   read(path: Path, take: OnValue): void {
     const asked = this.#pending.get(path.text)
     if (asked) asked.push(take)
@@ -31,7 +31,7 @@ export class ResourceReader {
     this.#pending.delete(path.text)
   }
 
-  /** Whether nothing is being read: what is held is all that the events said. */
+  /** Whether no read is pending. */
   get isIdle(): boolean {
     return this.#pending.size === 0
   }
@@ -58,7 +58,7 @@ export class ResourceReader {
         }
       }
       if (this.#pending.get(path.text) !== asked) return
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- whoever asks knows what is at the path
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the caller knows the type at the path
       for (const take of asked.splice(0, before)) if (value !== undefined) take(value as never)
     }
     if (this.#pending.get(path.text) === asked) this.#pending.delete(path.text)

@@ -1,4 +1,4 @@
-// What a replica keeps true: a scope's state as a view holds it, and the snapshot it starts from.
+// What a replica needs of a view: applying events, loading snapshots, storing and restoring the state.
 import type { Event } from '../connection/frames.ts'
 
 /** What a snapshot brought: where it is true, and how to make it the state. */
@@ -15,7 +15,7 @@ export interface ScopeModel {
   apply(event: Event): void
   /** Everything up to here has been applied, and nothing from before will come again. */
   confirmed(cursor: string): void
-  /** Something may look different: the state of the line, too. */
+  /** The state, or that of the connection, may have changed. */
   changed(): void
   /** The right to see it is gone. */
   purge(): void

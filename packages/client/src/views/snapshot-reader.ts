@@ -8,7 +8,7 @@ interface SnapshotSource {
   load(signal: AbortSignal): Promise<LoadedSnapshot>
   /** Whether it is from before what is shown. One that others share may be a little older. */
   isOld(cursor: string): boolean
-  /** Whether the error is final; the source says so to its view. */
+  /** Whether the error is final; the source then stops its view. */
   isFinal(error: unknown): boolean
   /** A read failed and is repeated. */
   failed(): void

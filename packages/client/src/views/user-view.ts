@@ -1,4 +1,4 @@
-// What concerns one person: projects, tasks shared singly, notifications. Under the log like a project's view.
+// The view of one user: projects, tasks shared with them, notifications. It follows the log of `user:<id>`.
 import type { Notification } from '../../../../src/model/notification.ts'
 import type { Project } from '../../../../src/model/project.ts'
 import type { UserSnapshot } from '../../../../src/model/snapshot.ts'
@@ -117,7 +117,7 @@ export class UserView {
     return this.#listeners.add(listener)
   }
 
-  /** A project's own view heard of it: to the person alone the server does not say so much. */
+  /** The view of a project received a change: the user's scope has no events with names and counts of projects. */
   onProject(project: Project): void {
     const held = this.#projects.get(project.id)
     if (!held || (held.version >= project.version && held.role === project.role)) return
@@ -206,7 +206,7 @@ export class UserView {
       for (const one of this.#notifications.values())
         if (one.readAt === null && one.createdAt <= data.upTo)
           this.#notifications.put(one.id, version, { ...one, readAt: data.upTo })
-      // What is unread now came after that, and all of it was heard.
+      // What is unread now came after that, and all of it has arrived.
       this.#unreadCount = [...this.#notifications.values()].filter(({ readAt }) => readAt === null).length
       return
     }

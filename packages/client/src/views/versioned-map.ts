@@ -1,5 +1,5 @@
-// What a scope holds, by id, under the version rule: a value is replaced only by a higher version, and a deletion is
-// remembered as one. So whatever is repeated or comes out of order, each effect happens once.
+// Items of a scope by id under the version rule: a value is replaced only by a higher version, and deletions keep their
+// version. So repeated and reordered events have their effect once.
 
 interface VersionedValue<T> {
   version: number
@@ -13,13 +13,13 @@ export type VersionedItem<T> = readonly [id: string, version: number, value: T |
 export class VersionedMap<T> {
   #items = new Map<string, VersionedValue<T>>()
 
-  /** Starts anew from a snapshot. */
+  /** Replaces everything by a snapshot's items. */
   reset(items: Iterable<VersionedItem<T>>): void {
     this.#items = new Map()
     for (const [id, version, value] of items) this.#items.set(id, { version, value })
   }
 
-  /** Takes a value, or null for a deletion. False if it is old news. */
+  /** Takes a value, or null for a deletion. False if the version is not newer. */
   put(id: string, version: number, value: T | null): boolean {
     const held = this.#items.get(id)
     if (held && held.version >= version) return false
@@ -27,7 +27,7 @@ export class VersionedMap<T> {
     return true
   }
 
-  /** Another value at the version that is held: it was heard elsewhere. Not for what is not held. */
+  /** Replaces the value of an existing item at its version: another view received it. */
   replaceValue(id: string, value: T): void {
     const held = this.#items.get(id)
     if (held && held.value !== null) held.value = value
