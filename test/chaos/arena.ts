@@ -104,7 +104,7 @@ export class Arena implements AsyncDisposable {
     return this.#run!.api
   }
 
-  /** One more write to the fault's first project, counted like any other; false if nobody acknowledged it. */
+  /** One more write to the fault's first project, counted like any other; false if it was never acknowledged. */
   async write(fields: object): Promise<boolean> {
     const op = `extra-${(this.#extras += 1)}`
     const { api, ledger, projects } = this.#run!

@@ -1,4 +1,4 @@
-// Processes that end although nobody meant them to.
+// Unexpected ends of processes.
 import type { Cluster, Role } from '../support/cluster.ts'
 
 const lookEveryMs = 50
@@ -13,7 +13,7 @@ export class Ends {
     this.#expected.set(role, this.#expected.get(role)! - 1)
   }
 
-  /** Tells `report` of every end that is not expected, until the function it answers is called. */
+  /** Calls `report` for every unexpected end, until the returned function is called. */
   watch({ servers, workers }: Cluster, report: (line: string) => void): () => void {
     const known = new Map<Role, Promise<number>>()
     const look = (): void => {

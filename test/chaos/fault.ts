@@ -7,7 +7,7 @@ export interface Fault {
   title: string
   /** Settings and variants of the processes, where the fault needs its own cluster. */
   environment?: Record<string, string>
-  /** Whether every client must read its snapshot anew; otherwise none may. */
+  /** Whether every client must read its snapshot again; otherwise none may. */
   resyncs?: boolean
   /** How long it lasts in the long form, where that is not as long as the others. */
   longSeconds?: number
@@ -17,7 +17,7 @@ export interface Fault {
   recoveryMs?: number
   /**
    * Disturbs until `signal` aborts, while writers write and sockets follow; everything is whole again when it
-   * resolves, and the arena was told when by `arena.healed()` if that was earlier. Answers how many blows it dealt.
+   * resolves, or earlier, when it calls `arena.healed()`. Returns the number of injected faults.
    */
   disturb(arena: Arena, signal: AbortSignal): Promise<number>
 }
@@ -27,11 +27,11 @@ export interface Counts {
   blows: number
   /** Acknowledged. */
   writes: number
-  /** Acknowledged writes that are not there, or that somebody did not hear. */
+  /** Acknowledged writes that are missing in PostgreSQL or at a follower. */
   lost: number
   repeated: number
   reordered: number
-  /** Heard without having asked or without the right to it. */
+  /** Entries received without a subscription or without the right to read them. */
   leaked: number
   resyncs: number
   /** Requests without an answer for 10 s, refused sockets, processes that ended by themselves, what else is wrong. */

@@ -8,9 +8,9 @@ import type { Role } from '../support/cluster.ts'
 export interface Inspection {
   at: number
   sockets: number
-  /** Somebody listens to. */
+  /** With a subscriber. */
   scopes: number
-  /** Somebody watches. */
+  /** With a watch. */
   rooms: number
   /** After a collection. */
   heapBytes: number

@@ -1,4 +1,4 @@
-// A swarm whose every socket must have heard every entry since its cursor, once and in order.
+// A swarm whose every socket must have received every entry since its cursor, once and in order.
 import type { Database } from '../../src/db/client.ts'
 import { numberOf } from '../oracle/follower.ts'
 import { eventually } from '../support/eventually.ts'
@@ -6,11 +6,11 @@ import type { Seat, Swarm, SwarmReport } from '../support/swarm.ts'
 import { demand } from './recovery.ts'
 
 export interface JudgedSwarm extends Swarm {
-  /** Ends the writing and makes whatever a socket missed, heard twice or out of order a violation. */
+  /** Ends the writing and makes each entry that a socket missed, received twice or out of order a violation. */
   judge(): Promise<SwarmReport>
 }
 
-/** Waits until every socket of the swarm is level with the log; answers what it heard, and what is wrong with it. */
+/** Waits until every socket of the swarm is level with the log; returns what it received, and the violations in it. */
 export const judgeSwarm = async (
   swarm: Swarm,
   seats: Seat[],

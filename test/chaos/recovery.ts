@@ -9,7 +9,7 @@ export const demand = (holds: boolean): void => {
   if (!holds) throw new Error('not yet')
 }
 
-/** Milliseconds from the heal until every lane had a success, and until every follower heard of it. */
+/** Milliseconds from the heal until every lane had a success, and until every follower received it. */
 export const recovery = async (
   traffic: Traffic,
   followers: Follower[],
@@ -19,13 +19,13 @@ export const recovery = async (
   await eventually(() => demand(traffic.firsts.every(Boolean) || traffic.faults.length > 0), { timeoutMs })
   for (const follower of followers) follower.settle()
   const firsts = traffic.firsts.filter((first) => first !== null)
-  // Who had to read a snapshot anew may have the write from there.
+  // A follower that read a snapshot again may have the write from there.
   const heardMs = ({ projectId, ops, isSynced, counts }: Follower): number[] =>
     firsts
       .filter((first) => first.projectId === projectId)
       .map(({ op }) => {
         const at = ops.get(op) ?? (isSynced && counts.resyncs > 0 ? performance.now() : undefined)
-        if (at === undefined) throw new Error(`${op} was not heard`)
+        if (at === undefined) throw new Error(`${op} was not received`)
         return at - healedAt
       })
   const sockets = await eventually(() => Math.max(...followers.flatMap(heardMs)), { timeoutMs }).catch(

@@ -1,5 +1,5 @@
 // Writers with a ledger: lanes that create, change and delete tasks one after another, each write under its own
-// Idempotency-Key and repeated until somebody acknowledges it. Two lanes a project, so that they meet in a shard.
+// Idempotency-Key and repeated until a server acknowledges it. Two lanes a project, so that they meet in a shard.
 import type { Api, Person } from '../oracle/api.ts'
 import { expectStatus } from '../oracle/api.ts'
 import type { Ledger } from '../oracle/ledger.ts'
@@ -23,7 +23,7 @@ export interface First {
 }
 
 export class Traffic {
-  /** What went wrong for good: a write that nobody acknowledged. */
+  /** Final failures: writes that were never acknowledged. */
   readonly faults: string[] = []
   readonly #running: Promise<void>[]
   readonly #firsts: (First | null)[] = []

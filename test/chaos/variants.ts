@@ -51,7 +51,7 @@ export const variants: Record<string, Edit[]> = {
       to: `${point('before-effect')}; await this.#commit(batch.at(-1)!.seq, async (tx) => { const made = await this.consumer.handle(tx, batch); ${point('before-commit')}; return made }); ${point('after-commit')}`,
     },
   ],
-  /** Says on SIGUSR2 what it holds. */
+  /** Prints its resources on SIGUSR2. */
   inspected: [
     // Full before anything is measured.
     { file: 'changelog/follower/ring.ts', from: 'maxEntries: 2_000', to: 'maxEntries: 20' },
@@ -66,7 +66,7 @@ export const variants: Record<string, Edit[]> = {
       to: 'presence: globalThis.presence = new Presence(',
     },
   ],
-  /** A shard's next entry without a number check: what a wiped stream left out is never heard. */
+  /** A shard's next entry without a number check: entries missing from a wiped stream are never delivered. */
   'contiguity-unchecked': [
     {
       file: 'changelog/follower/tail.ts',
@@ -114,7 +114,7 @@ export const variants: Record<string, Edit[]> = {
       to: 'const { epoch, shard, head, events } = joined; const from = head',
     },
   ],
-  /** Everybody hears everything. */
+  /** Every subscriber receives every entry. */
   'scope-unchecked': [
     {
       file: 'changelog/follower/hub.ts',

@@ -37,7 +37,7 @@ export const judge = async (
     const { projectId, ops, person } = follower
     return (ledger.ops.get(projectId) ?? [])
       .filter((op) => !ops.has(op))
-      .map((op) => `user ${person.number} never heard of ${op}`)
+      .map((op) => `user ${person.number} never received ${op}`)
   })
   const wrongShown = followers.flatMap((follower) => checkShown(follower, rows))
   const faultsOf = (kind: string): string[] =>
@@ -59,7 +59,7 @@ export const judge = async (
     ...shorten('repeated', repeated),
     ...shorten('reordered', reordered),
     ...shorten('leaked', leaked),
-    ...(isResyncWrong ? [`${resynced} of ${followers.length} clients had to read a snapshot anew`] : []),
+    ...(isResyncWrong ? [`${resynced} of ${followers.length} clients had to read a snapshot again`] : []),
   ]
   const counts = {
     blows,

@@ -1,5 +1,5 @@
 // REST as a careful client speaks it: every write has an Idempotency-Key and is repeated, on another server if need
-// be, until somebody acknowledges it.
+// be, until a server acknowledges it.
 
 export interface Person {
   number: number
@@ -18,7 +18,7 @@ export interface Api {
   call(method: string, path: string, token: string | null, body?: unknown, key?: string): Promise<Answer>
   /** `hung`: attempts without an answer within 10 s. */
   readonly counts: { requests: number; retries: number; hung: number }
-  /** What happens to the next attempt of a write: its answer is lost, or it is said twice at once. */
+  /** What happens to the next attempt of a write: its answer is lost, or it is sent twice at once. */
   interfere: (() => 'none' | 'lose' | 'twice') | null
   /** Milliseconds from the first request that failed until the next acknowledgement after it, largest. */
   readonly longestOutageMs: number

@@ -122,7 +122,7 @@ export const checkNotifications = (ledger: Ledger, rows: NotificationRow[], now:
     if (times > count || (times < count && !isDeleted))
       differences.push(`${what}: ${times} instead of ${count}`)
   }
-  for (const what of found.keys()) if (!wanted.has(what)) differences.push(`${what}: nobody was to be told`)
+  for (const what of found.keys()) if (!wanted.has(what)) differences.push(`${what}: no notification was due`)
   for (const row of rows) {
     if (!['overdue', 'assigned', 'completed', 'project_invited'].includes(row.kind))
       differences.push(`unexpected ${row.kind}`)

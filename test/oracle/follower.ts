@@ -32,13 +32,13 @@ export interface FollowerOptions {
 
 interface Held {
   version: number
-  /** The number it was heard at, or that of the snapshot it came with. */
+  /** The number of its entry, or that of the snapshot it came with. */
   seq: number
   task: any
 }
 
 const pingEveryMs = 1_000
-/** A server that says nothing for this long is left. */
+/** After this long without a frame the connection is abandoned. */
 const silentMs = 5_000
 
 export class Follower {
@@ -48,7 +48,7 @@ export class Follower {
   /** Notification ids by their kind and task, as they came. */
   readonly notifications = new Map<string, string>()
   readonly faults: FollowerFault[] = []
-  /** Keys of the project's writes that were heard, and when (`performance.now()`). */
+  /** Keys of the project's writes that were received, and when (`performance.now()`). */
   readonly ops = new Map<string, number>()
   readonly counts: FollowerCounts = { events: 0, drops: 0, resumes: 0, resyncs: 0, refused: 0 }
   readonly projectScope: string
@@ -130,7 +130,7 @@ export class Follower {
     )
   }
 
-  /** Connects anew after a while, once for each socket. */
+  /** Reconnects after a pause, once for each socket. */
   #again(socket: WebSocket): void {
     if (this.#socket !== socket || this.#stopped) return
     this.#socket = null
@@ -262,7 +262,7 @@ export class Follower {
       if (!page.nextAfter) break
       after = page.nextAfter
     }
-    // What a snapshot does not list and was heard before it is gone: its deletion lies before the cursor (C-VER-5).
+    // A task received before the snapshot that it does not list is gone: its deletion lies before the cursor (C-VER-5).
     for (const [id, held] of this.tasks) {
       if (held.task && held.seq <= seq && !listed.has(id))
         this.tasks.set(id, { version: held.version + 1, seq, task: null })

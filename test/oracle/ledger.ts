@@ -48,7 +48,7 @@ export class Ledger {
     this.tasks.get(id)!.state = null
   }
 
-  /** A write under this key was acknowledged: everybody in the project hears it once. */
+  /** A write under this key was acknowledged: every follower of the project receives it once. */
   acknowledged(projectId: string, op: string): void {
     this.ops.set(projectId, this.ops.get(projectId) ?? [])
     this.ops.get(projectId)!.push(op)

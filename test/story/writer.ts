@@ -24,7 +24,7 @@ export const password = 'a story of many tasks'
 
 const emailOf = (number: number): string => `user-${number}@example.com`
 
-/** Registers everybody, `atOnce` at a time. */
+/** Registers all users, `atOnce` at a time. */
 export const registerPeople = async (
   api: Api,
   numbers: number[],
@@ -43,7 +43,7 @@ export const registerPeople = async (
   return people
 }
 
-/** The projects, each owned by who wrote its first item, everybody else in it an editor. */
+/** The projects, each owned by the author of its first item, all others in it editors. */
 export const createProjects = async (
   api: Api,
   people: Map<number, Person>,

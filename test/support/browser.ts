@@ -1,5 +1,5 @@
 // A real Chromium for the tests of pages: the machine's own, or, for root on Debian and Ubuntu, installed once.
-// Where there is none the tests fail and say how to get one: a page nobody looked at is not a page that works.
+// Where there is none the tests fail with the way to install one: a page that no browser opened is not tested.
 import { chromium, type Browser } from 'playwright-core'
 
 /** For the hook that starts a browser: the first time may download it. */
@@ -32,7 +32,7 @@ const install = async (): Promise<void> => {
     await aptGet('install', ...packageNames)
 }
 
-/** A headless browser that speaks to nobody but the pages it is sent to. Close it. */
+/** A headless browser that connects only to the pages it opens. Close it. */
 export const startBrowser = async (): Promise<Browser> => {
   if (!onPath()) await install()
   const executablePath = onPath()

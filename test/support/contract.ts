@@ -59,7 +59,7 @@ export const createContract = (document: Document): Contract => {
     const $ref = `${documentName}#/${pointer.map(escape).join('/')}`
     const validate = ajv.getSchema($ref)! // compiled once: `ajv.validate` would compile each time
     const fits = validate(JSON.parse(text))
-    // Lengths count the trimmed text in NFC, which JSON Schema cannot say of what is sent.
+    // Lengths count the trimmed text in NFC, which JSON Schema cannot express for the sent text.
     const isFault = pointer.includes('requestBody')
       ? validate.errors?.some(({ keyword }) => keyword !== 'maxLength')
       : !fits

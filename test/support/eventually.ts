@@ -1,24 +1,24 @@
-// Waiting for something to become true, instead of sleeping and hoping. Ends with the last failure it saw.
+// Waiting until an assertion holds, with a deadline. Ends with the last failure it saw.
 
-interface Patience {
+interface WaitOptions {
   timeoutMs?: number
   everyMs?: number
 }
 
-/** Looks that are taken at least, however late it is: a machine that stood still has not given anybody the time. */
-const leastLooks = 25
+/** Minimum number of attempts, also past the deadline: a stalled machine has given the program no time. */
+const minAttempts = 25
 
 /** Runs `assertion` until it no longer throws and answers its value; after `timeoutMs` throws what it threw last. */
 export const eventually = async <T>(
   assertion: () => T | Promise<T>,
-  { timeoutMs = 5_000, everyMs = 10 }: Patience = {},
+  { timeoutMs = 5_000, everyMs = 10 }: WaitOptions = {},
 ): Promise<T> => {
   const endsAt = performance.now() + timeoutMs
-  for (let looks = 1; ; looks += 1) {
+  for (let attempts = 1; ; attempts += 1) {
     try {
       return await assertion()
     } catch (error) {
-      if (performance.now() > endsAt && looks >= leastLooks) throw error
+      if (performance.now() > endsAt && attempts >= minAttempts) throw error
       await Bun.sleep(everyMs)
     }
   }

@@ -1,4 +1,4 @@
-// What scenarios about tasks say over and over.
+// Requests and log entries that scenarios about tasks share.
 import { expect } from 'bun:test'
 import { projectScope, type Scope } from '../../src/model/scope.ts'
 import type { LogEntry } from '../../src/model/event.ts'
@@ -49,7 +49,7 @@ export type Calls = ReturnType<typeof callsOf>
 export const pointersOf = ({ body }: Answer<Problem>): string[] =>
   (body.errors ?? []).map(({ pointer }) => pointer)
 
-/** What the log says of one task in a scope, oldest first. */
+/** The log entries of one task in a scope, oldest first. */
 export const entriesOf = async (world: World, task: Task, scope?: Scope): Promise<LogEntry[]> =>
   (await world.entries(scope ?? projectScope(task.projectId))).filter((entry) => entry.entityId === task.id)
 

@@ -1,11 +1,11 @@
-// Clients whose answers get lost on the way, half of all: they say it again under the same Idempotency-Key, and it
+// Clients whose answers get lost on the way, half of all: they repeat the request under the same Idempotency-Key, and it
 // happened once. The ledger knows what was acknowledged; a task made twice would be one that never was.
 import { createRandom } from '../../oracle/random.ts'
 import { pause, type Fault } from '../fault.ts'
 
 export const answersLost: Fault = {
   name: 'answers-lost',
-  title: 'every second answer to a client lost, and some requests said twice at once',
+  title: 'every second answer to a client lost, and some requests sent twice at once',
   async disturb(arena, signal) {
     const random = createRandom(arena.options.seed)
     const before = arena.api.counts.retries

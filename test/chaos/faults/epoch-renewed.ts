@@ -1,4 +1,4 @@
-// The log's numbers are declared void, as after a restore: everybody reads a snapshot anew and converges.
+// The log's numbers are declared void, as after a restore: every client reads a snapshot again and converges.
 import { ensureEpoch } from '../../../src/db/log/feed.ts'
 import { pause, type Fault } from '../fault.ts'
 

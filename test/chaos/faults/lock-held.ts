@@ -1,4 +1,4 @@
-// Somebody holds the locks of rows that writers need, as a migration or an open console does.
+// Another session holds the locks of rows that writers need, as a migration or an open console does.
 import { openDatabase } from '../../../src/db/client.ts'
 import { createLog } from '../../../src/log.ts'
 import { pause, type Fault } from '../fault.ts'
@@ -7,7 +7,7 @@ const heldMs = { short: 5_000, long: 30_000 }
 
 export const lockHeld: Fault = {
   name: 'lock-held',
-  title: 'half of the shards locked by somebody else, for 5 s or 30 s at a time',
+  title: 'half of the shards locked by another session, for 5 s or 30 s at a time',
   longSeconds: 70,
   async disturb(arena, signal) {
     const lasting = arena.options.isLong ? heldMs.long : heldMs.short

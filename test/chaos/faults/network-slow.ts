@@ -1,5 +1,5 @@
-// The ways to PostgreSQL and Redis are slow, tear, and say goodbye late: delays that change, resets, closes that arrive
-// seconds after they were said.
+// The ways to PostgreSQL and Redis are slow, break, and close late: delays that change, resets, closes that arrive
+// seconds after they were sent.
 import { createRandom } from '../../oracle/random.ts'
 import { pause, type Fault } from '../fault.ts'
 

@@ -1,4 +1,4 @@
-// Somebody else holds every connection PostgreSQL has: who has one goes on, who needs one waits.
+// Another program holds every free connection of PostgreSQL: calls with a connection continue, others wait.
 import postgres from 'postgres'
 import { pause, type Fault } from '../fault.ts'
 

@@ -1,5 +1,5 @@
-// Many sockets stop reading while large changes go on: memory stays bounded and the others hear as before. Half of them
-// read on in time and catch up; the rest are closed with 4008 and resume. Nobody misses anything.
+// Many sockets stop reading while large changes go on: memory stays bounded and the others receive events as before. Half of them
+// read on in time and catch up; the rest are closed with 4008 and resume. No socket misses an entry.
 import { pause, type Fault } from '../fault.ts'
 import { residentBytes } from '../resident.ts'
 
@@ -40,9 +40,10 @@ export const readersStopped: Fault = {
     const closed = (closes['4008'] ?? 0) + (closes['1006'] ?? 0)
     const each = (most - before) / stopped
     if (each > maxBytesEach) arena.violations.push(`${(each / 1024).toFixed(0)} KiB for each that stopped`)
-    if (closed === 0) arena.violations.push('nobody was closed for not reading')
+    if (closed === 0) arena.violations.push('no socket was closed for not reading')
     if (closed > stopped / 2) arena.violations.push(`${closed} were closed, more than stopped for too long`)
-    if (ages.p99 > maxOthersP99Ms) arena.violations.push(`the others heard ${ages.p99} ms late (p99)`)
+    if (ages.p99 > maxOthersP99Ms)
+      arena.violations.push(`the others received events ${ages.p99} ms late (p99)`)
     arena.notes.push(
       `${stopped} stopped: ${(each / 1024).toFixed(0)} KiB each at most, closes ${JSON.stringify(closes)}; the others p50 ${ages.p50} ms, p99 ${ages.p99} ms`,
     )

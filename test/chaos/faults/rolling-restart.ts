@@ -1,9 +1,9 @@
 // A deploy: every server in turn is asked to stop (SIGTERM), drains, and comes back, while thousands of sockets follow
-// and writers write. Nobody reads a snapshot anew, no request fails, all are live again in time.
+// and writers write. No client reads a snapshot again, no request fails, all are live again in time.
 import type { Fault } from '../fault.ts'
 import { eventually } from '../../support/eventually.ts'
 
-/** Of which up to 10 s are what a client is told to wait. */
+/** Including the up to 10 s of the window in `bye`. */
 const liveWithinMs = 25_000
 
 export const rollingRestart: Fault = {
