@@ -6,7 +6,7 @@ import { withoutCredentials } from './errors.ts'
 
 export type Log = pino.Logger
 
-/** Where a check puts what does not stop a start. */
+/** Receives the problems of a check that do not stop the start. */
 export interface Warnings {
   warn(fields: object, message: string): void
 }
@@ -22,16 +22,16 @@ const secret = [
   'email',
 ]
 
-/** A line with this property is written once a minute at most for each value; the next one counts those left out. */
+/** A line with this property is written at most once a minute for each value; the next one counts the omitted lines. */
 export interface Limited {
   oncePerMinute: string
 }
 
 const limitMs = 60_000
-/** Keys are written in the code, so there are few; more than this is a mistake that must not grow. */
+/** Keys are literals in the code, so there are few; the bound keeps a mistake from growing. */
 const maxKeys = 1_000
 
-/** @param name the role that speaks; @param level a pino level, `silent` for none. */
+/** @param name of the role; @param level a pino level, `silent` for none. */
 export const createLog = (name: string, level: string): Log =>
   pino({
     name,
@@ -54,9 +54,9 @@ interface ErrorDescription {
 const maxCauses = 5
 
 /**
- * An error as the log has it. Errors of libraries carry what they were working on: ioredis the arguments of the
- * command (the password of AUTH), postgres.js the parameters and the values in the detail, fetch the URL. Only the four
- * fields below are taken over, by name.
+ * An error as the log writes it. Errors of libraries carry their input: ioredis the arguments of the command (the
+ * password of AUTH), postgres.js the parameters and the values in the detail, fetch the URL. Only the four fields below
+ * are copied, by name.
  */
 export const describeError = (error: unknown, depth = 1): ErrorDescription => {
   if (!(error instanceof Error)) return { type: typeof error, message: withoutCredentials(String(error)) }
@@ -72,7 +72,7 @@ export const describeError = (error: unknown, depth = 1): ErrorDescription => {
   }
 }
 
-/** What an outage repeats for ever is logged once a minute, however many parts of the process meet it. */
+/** Limits lines that an outage repeats to one a minute, however many parts of the process log them. */
 const limiting = (): NonNullable<NonNullable<pino.LoggerOptions['hooks']>['logMethod']> => {
   const written = new Map<string, { at: number; left: number }>()
   return function limited(args, method) {

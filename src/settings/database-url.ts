@@ -1,5 +1,5 @@
-// DATABASE_URL, read completely: every parameter is honoured or refused by name. The driver sends parameters it does
-// not know to the server, which ends the session, so it is given what this reads and never the URL.
+// Parses DATABASE_URL completely: every parameter is honoured or refused by name. The driver sends unknown parameters to
+// the server, which ends the session; so the driver receives the parsed address and never the URL.
 import { decoded, hostOf, readUrl } from './url.ts'
 
 export const tlsModes = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
@@ -98,7 +98,7 @@ const unknown = `leave it out (supported: ${Object.keys(parameters)
   .filter((name) => !/^(?:schema|pgbouncer|connection_limit|pool_timeout|ssl|sslpassword)$/.test(name))
   .join(', ')})`
 
-/** @returns an address that means something only while `problems` is empty. Problems never quote a secret. */
+/** @returns an address that is valid only while `problems` is empty. Problems never quote a secret. */
 export const readDatabaseUrl = (text: string): Reading => {
   const { url, problems } = readUrl(text.replace(emptyHost, '$1localhost'), schemes)
   const address: DatabaseAddress = {

@@ -1,4 +1,4 @@
-// The keys of access tokens, as the setting lists them. What is wrong with one is said without its secret.
+// The keys of access tokens, as the setting lists them. Invariant: a problem never quotes a secret.
 import type { Key } from './setting-kinds.ts'
 
 export interface JwtKey {

@@ -1,4 +1,4 @@
-// How an origin is written in settings: to the letter as browsers send it, so that a comparison of texts decides.
+// Checks the spelling of origins in settings: exactly as browsers send them, so that comparing texts is enough.
 
 /** Why a text is no origin as browsers send it in `Origin`, or null. Apps in web views have schemes of their own. */
 export const originFault = (text: string): string | null => {

@@ -1,5 +1,5 @@
-// REDIS_URL, read completely. The driver takes every parameter of a URL for one of its own options, deadlines
-// included, so it is given what this reads and never the URL.
+// Parses REDIS_URL completely. The driver takes every parameter of a URL as one of its own options, deadlines included;
+// so the driver receives the parsed address and never the URL.
 import { decoded, hostOf, readUrl } from './url.ts'
 
 export interface RedisAddress {
@@ -15,7 +15,7 @@ export interface RedisAddress {
 
 const usualPort = 6379
 
-/** @returns an address that means something only while `problems` is empty. Problems never quote a secret. */
+/** @returns an address that is valid only while `problems` is empty. Problems never quote a secret. */
 export const readRedisUrl = (text: string): { address: RedisAddress; problems: string[] } => {
   const { url, problems } = readUrl(text, ['redis:', 'rediss:'])
   const path = url?.pathname.slice(1) ?? ''

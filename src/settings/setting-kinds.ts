@@ -1,5 +1,5 @@
-// Kinds of settings: each reads the text of a variable and reports what is wrong with it and how to fix it, without
-// quoting the value, which may be secret.
+// Kinds of settings: each parses the text of a variable and reports problems with their fix. Invariant: a problem never
+// quotes the value, which may be secret.
 
 export interface Key<T> {
   name: string

@@ -1,5 +1,5 @@
-// What both connection URLs have in common: how one is read so that a person learns what is wrong with it. Invariant: a
-// problem never quotes the URL, which holds a password.
+// Parses the connection URLs of PostgreSQL and Redis, with problems that name the fix. Invariant: a problem never quotes
+// the URL, which holds a password.
 
 export interface ReadUrl {
   /** Null when `problems` is not empty. */
@@ -27,7 +27,7 @@ export const readUrl = (text: string, schemes: string[]): ReadUrl => {
   return { url, problems: [] }
 }
 
-/** A part of a URL as it was meant; null where it is empty. */
+/** A part of a URL, percent-decoded; null where it is empty. */
 export const decoded = (part: string): string | null => (part === '' ? null : decodeURIComponent(part))
 
 /** Without the brackets of an IPv6 address. */

@@ -1,5 +1,5 @@
-// A start that cannot succeed, as one sentence: the setting, what is wrong with it, the cure. Nothing here holds a
-// secret, a stack or the text of a library that might. docs/starting.md lists them all, and a test starts each.
+// Failures of a start, each one sentence: the setting, the problem, the fix. Invariant: none contains a secret, a stack
+// or the text of a library that might. docs/starting.md lists them all, and a test starts each.
 
 /** Of the program, as sysexits.h names them. */
 export const exitCodes = {

@@ -1,4 +1,4 @@
-// What PostgreSQL answers to a start, as a sentence.
+// Maps the errors of PostgreSQL during a start to start failures.
 import {
   codeOfError,
   configurationFailure,

@@ -1,4 +1,4 @@
-// How a program that cannot start says so: a role that logs JSON by one line of its log, a command by one sentence.
+// Reports a start that failed: a role that logs JSON writes one log line, a command one sentence.
 import { ConfigError } from '../config.ts'
 import { AppError, messageOf } from '../errors.ts'
 import { createLog } from '../log.ts'

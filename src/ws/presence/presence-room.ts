@@ -1,6 +1,6 @@
-// The connections of this process that watch one place. Invariant: whoever is in has been found a reader by a look
-// that began while the room listened to the place's project, and nothing the log said since then puts it in doubt.
-// A watch in doubt hears nothing until it was looked at again.
+// The connections of this process that watch one place. Invariant: an active watch was confirmed by a lookup that began
+// while the room was subscribed to the place's project, and no entry received since then may have ended its right to
+// read. An entry that may have suspends the watch: it receives nothing until a new lookup confirms it.
 import { findPlace } from '../../domain/presence.ts'
 import { isTransient, unavailable } from '../../errors.ts'
 import { projectScope, taskKey, type PresenceKey } from '../../model/scope.ts'
@@ -13,29 +13,29 @@ import type { ErrorFrameCode } from '../protocol.ts'
 /** A connection, as far as it watches. */
 export interface Watcher {
   readonly userId: string
-  /** A frame of a place it watches; `isPresence` where the next one of its kind stands for it. */
+  /** A frame of a watched place; `isPresence` where a later full frame replaces it. */
   sendPresence(key: PresenceKey, frame: string, isPresence: boolean): void
-  /** The watch is over without having been asked for. */
+  /** The server ended the watch. */
   watchEnded(key: PresenceKey, code: ErrorFrameCode): void
 }
 
 interface Watch {
   actor: Actor
-  isIn: boolean
-  /** Whether `entered` was said of it; a watch in doubt still counts. */
+  isActive: boolean
+  /** `entered` was called for it; a suspended watch still counts as present. */
   isCounted: boolean
-  /** How often the log put it in doubt. */
-  doubts: number
+  /** How often an entry suspended it: a lookup counts only if this did not change meanwhile. */
+  suspensions: number
 }
 
 export interface RoomEvents {
   entered(userId: string): void
   left(userId: string): void
-  /** Nobody watches any more. */
+  /** The last watch ended. */
   emptied(): void
 }
 
-const maxLooks = 5
+const maxLookups = 5
 
 export class PresenceRoom implements Subscriber {
   readonly #watches = new Map<Watcher, Watch>()
@@ -48,12 +48,12 @@ export class PresenceRoom implements Subscriber {
     private readonly events: RoomEvents,
   ) {}
 
-  /** Whether the actor may watch; it then does. @throws AppError `unavailable`. */
+  /** Starts the watch if the actor may read the place. @returns whether it may. @throws AppError `unavailable`. */
   async admit(watcher: Watcher, actor: Actor): Promise<boolean> {
-    const watch: Watch = { actor, isIn: false, isCounted: false, doubts: 0 }
+    const watch: Watch = { actor, isActive: false, isCounted: false, suspensions: 0 }
     this.#watches.set(watcher, watch)
     try {
-      const isReader = await this.#look(watcher, watch)
+      const isReader = await this.#confirm(watcher, watch)
       if (!isReader) this.dismiss(watcher)
       return isReader
     } catch (error) {
@@ -62,13 +62,13 @@ export class PresenceRoom implements Subscriber {
     }
   }
 
-  /** Whether it watches, in doubt or not. */
+  /** Whether it watches, suspended or not. */
   has(watcher: Watcher): boolean {
     return this.#watches.has(watcher)
   }
 
-  isIn(watcher: Watcher): boolean {
-    return this.#watches.get(watcher)?.isIn ?? false
+  isActive(watcher: Watcher): boolean {
+    return this.#watches.get(watcher)?.isActive ?? false
   }
 
   dismiss(watcher: Watcher): void {
@@ -87,48 +87,48 @@ export class PresenceRoom implements Subscriber {
     return this.#watches.size
   }
 
-  tell(frame: string, isPresence: boolean, isFor: (watcher: Watcher) => boolean): void {
-    for (const [watcher, { isIn }] of this.#watches)
-      if (isIn && isFor(watcher)) watcher.sendPresence(this.key, frame, isPresence)
+  send(frame: string, isPresence: boolean, isFor: (watcher: Watcher) => boolean): void {
+    for (const [watcher, { isActive }] of this.#watches)
+      if (isActive && isFor(watcher)) watcher.sendPresence(this.key, frame, isPresence)
   }
 
-  /** Called by the hub with what the log says of the place's project. */
+  /** Called by the hub with the entries of the place's project. */
   onEntries(entries: LogEntry[]): void {
     for (const entry of entries) {
       const { control } = entry
-      if (control?.kind === 'delete') this.#doubtAll()
-      else if (control?.kind === 'revoke') this.#doubtAll(control.userId)
+      if (control?.kind === 'delete') this.#suspendAll()
+      else if (control?.kind === 'revoke') this.#suspendAll(control.userId)
       else if (entry.entityId !== null && this.key === taskKey(entry.entityId)) {
-        if (entry.type === 'task.deleted') this.#doubtAll()
-        else if (entry.type === 'share.removed') this.#doubtAll(entry.changes?.['userId']?.from)
+        if (entry.type === 'task.deleted') this.#suspendAll()
+        else if (entry.type === 'share.removed') this.#suspendAll(entry.changes?.['userId']?.from)
       }
     }
   }
 
   onEpochChange(): void {
-    this.#doubtAll()
+    this.#suspendAll()
   }
 
-  /** @param userId whose watches; everybody's when it is not known. */
-  #doubtAll(userId?: unknown): void {
+  /** @param userId whose watches; all watches where it is unknown. */
+  #suspendAll(userId?: unknown): void {
     for (const [watcher, watch] of this.#watches)
-      if (userId === undefined || watch.actor.userId === userId) this.#doubt(watcher, watch)
+      if (userId === undefined || watch.actor.userId === userId) this.#suspend(watcher, watch)
   }
 
-  #doubt(watcher: Watcher, watch: Watch): void {
-    watch.doubts += 1
-    if (!watch.isIn) return // a look is under way and will be repeated
-    watch.isIn = false
-    void this.#lookAgain(watcher, watch)
+  #suspend(watcher: Watcher, watch: Watch): void {
+    watch.suspensions += 1
+    if (!watch.isActive) return // a lookup is in progress and will be repeated
+    watch.isActive = false
+    void this.#confirmAgain(watcher, watch)
   }
 
   /** Never throws. */
-  async #lookAgain(watcher: Watcher, watch: Watch): Promise<void> {
+  async #confirmAgain(watcher: Watcher, watch: Watch): Promise<void> {
     let code: ErrorFrameCode = 'not_found'
     try {
-      if (await this.#look(watcher, watch)) return
+      if (await this.#confirm(watcher, watch)) return
     } catch (error) {
-      if (!isTransient(error)) this.deps.log.error({ err: error }, 'a watch could not be looked at again')
+      if (!isTransient(error)) this.deps.log.error({ err: error }, 'watch could not be confirmed again')
       code = 'unavailable'
     }
     if (this.#watches.get(watcher) !== watch) return
@@ -136,15 +136,15 @@ export class PresenceRoom implements Subscriber {
     watcher.watchEnded(this.key, code)
   }
 
-  async #look(watcher: Watcher, watch: Watch): Promise<boolean> {
-    for (let look = 1; look <= maxLooks; look += 1) {
-      const { doubts } = watch
-      const listeningAt = this.#projectId
+  async #confirm(watcher: Watcher, watch: Watch): Promise<boolean> {
+    for (let lookup = 1; lookup <= maxLookups; lookup += 1) {
+      const { suspensions } = watch
+      const subscribedTo = this.#projectId
       const projectId = await findPlace(this.deps, watch.actor, this.key)
       if (projectId === null || this.#watches.get(watcher) !== watch) return false
-      if (listeningAt !== projectId || this.#projectId !== projectId) this.#listenAt(projectId)
-      else if (watch.doubts === doubts) {
-        watch.isIn = true
+      if (subscribedTo !== projectId || this.#projectId !== projectId) this.#subscribeTo(projectId)
+      else if (watch.suspensions === suspensions) {
+        watch.isActive = true
         if (!watch.isCounted) this.events.entered(watch.actor.userId)
         watch.isCounted = true
         return true
@@ -153,12 +153,12 @@ export class PresenceRoom implements Subscriber {
     throw unavailable()
   }
 
-  /** What was found while listening elsewhere has to be found again. */
-  #listenAt(projectId: string): void {
+  /** Lookups made while another project was subscribed have to be repeated. */
+  #subscribeTo(projectId: string): void {
     if (this.#projectId === projectId) return
     this.#projectId = projectId
     this.#unsubscribe()
     this.#unsubscribe = this.deps.follower.subscribe(projectScope(projectId), this, 'immediate')
-    this.#doubtAll()
+    this.#suspendAll()
   }
 }

@@ -1,35 +1,38 @@
-// Who is at one place, as this process knows it: its own people and what other processes said of theirs. Only the
-// clock comes from outside. Bounded: above `maxListed` people nobody is named any more, there is only a count.
+// The users present at one place, as this process knows them: its own and those of other processes' reports. The clock
+// comes from the caller. Bounded: above `maxListed` users there is only a count.
+//
+// A reload of a page must not flicker, so a user who leaves counts as present for the leave delay. Watchers that start
+// between two diffs receive the full state at once; the next diff is reduced for them to what is new (`diffSince`).
 import type { PresenceKey } from '../../model/scope.ts'
 import type { SocketTimings, PresenceFrame } from '../protocol.ts'
 
-/** Above this many people at a place, a count only. */
+/** Above this many users at a place, only their count is sent. */
 export const maxListed = 200
 
-/** What a process says of its own people; `users` is null where there are too many. */
-export interface Attendance {
+/** The users of one process at one place; `users` is null where there are too many to list. */
+export interface PresenceReport {
   users: string[] | null
   count: number
 }
 
-interface Elsewhere {
+interface RemoteUsers {
   users: ReadonlySet<string>
-  /** People not named. */
-  unnamed: number
+  /** Users counted and not listed. */
+  unlisted: number
   expiresAt: number
 }
 
 export class PresenceView {
-  /** This process's people and how many connections each has here. */
-  readonly #here = new Map<string, number>()
-  readonly #elsewhere = new Map<string, Elsewhere>()
-  /** Who was told to all who watched before the last news. */
+  /** Users of this process, with the number of their connections. */
+  readonly #local = new Map<string, number>()
+  readonly #remote = new Map<string, RemoteUsers>()
+  /** Users in the last state that all watchers were sent. */
   readonly #shown = new Set<string>()
-  /** Who was told only to those who came since: for these, too, they leave with the delay and are told as gone. */
+  /** Users that only watchers of full frames since then were sent: they, too, leave after the delay. */
   readonly #shownEarly = new Set<string>()
-  /** Of those shown who is gone since when, not told yet: they may be about to come back. */
+  /** Shown users that left, and when; not sent yet, because they may come back within the delay. */
   readonly #gone = new Map<string, number>()
-  /** The last count told; null while people are named. */
+  /** The last count sent; null while users are listed. */
   #shownCount: number | null = null
   #hasChanged = false
 
@@ -40,40 +43,40 @@ export class PresenceView {
 
   enter(userId: string): void {
     this.#hasChanged = true
-    this.#here.set(userId, (this.#here.get(userId) ?? 0) + 1)
+    this.#local.set(userId, (this.#local.get(userId) ?? 0) + 1)
     this.#gone.delete(userId)
   }
 
   leave(userId: string, now: number): void {
     this.#hasChanged = true
-    const left = (this.#here.get(userId) ?? 0) - 1
-    if (left > 0) this.#here.set(userId, left)
-    else if (this.#here.delete(userId)) this.#missing([userId], now)
+    const left = (this.#local.get(userId) ?? 0) - 1
+    if (left > 0) this.#local.set(userId, left)
+    else if (this.#local.delete(userId)) this.#noteLeft([userId], now)
   }
 
-  /** Another process said who is there; that counts until it should have said so again. */
-  hear(process: string, { users, count }: Attendance, now: number): void {
+  /** A report of another process, valid until its next one is overdue. */
+  receive(process: string, { users, count }: PresenceReport, now: number): void {
     this.#hasChanged = true
-    const before = this.#elsewhere.get(process)?.users ?? []
-    const named = new Set((users ?? []).slice(0, maxListed))
-    if (count === 0) this.#elsewhere.delete(process)
+    const before = this.#remote.get(process)?.users ?? []
+    const listed = new Set((users ?? []).slice(0, maxListed))
+    if (count === 0) this.#remote.delete(process)
     else {
       const expiresAt = now + this.timings.presenceTtlMs
-      this.#elsewhere.set(process, { users: named, unnamed: users ? 0 : count, expiresAt })
+      this.#remote.set(process, { users: listed, unlisted: users ? 0 : count, expiresAt })
     }
-    for (const userId of named) this.#gone.delete(userId)
-    this.#missing(before, now)
+    for (const userId of listed) this.#gone.delete(userId)
+    this.#noteLeft(before, now)
   }
 
-  /** What to tell other processes. */
-  get own(): Attendance {
-    const count = this.#here.size
-    return { users: count > maxListed ? null : [...this.#here.keys()], count }
+  /** The report of this process. */
+  get own(): PresenceReport {
+    const count = this.#local.size
+    return { users: count > maxListed ? null : [...this.#local.keys()], count }
   }
 
   /**
-   * For one who just came: everybody there now, also those of whom the others have no news yet. The next news lists
-   * some of these as joined, so what this one hears of it is `newsSince` this frame.
+   * The full state for a watcher that just started, with users the other watchers have not been sent yet. The next diff
+   * lists some of these as joined, so this watcher receives `diffSince` this frame.
    */
   full(userId: string): PresenceFrame {
     const present = this.#present()
@@ -83,12 +86,12 @@ export class PresenceView {
     return this.#frame(present, [], [])
   }
 
-  /** What is news since the last time it was asked for; null for nothing. */
-  news(now: number): PresenceFrame | null {
-    for (const [process, { users, expiresAt }] of this.#elsewhere) {
+  /** What changed since the last call; null for nothing. */
+  diff(now: number): PresenceFrame | null {
+    for (const [process, { users, expiresAt }] of this.#remote) {
       if (now < expiresAt) continue
-      this.#elsewhere.delete(process)
-      this.#missing(users, now)
+      this.#remote.delete(process)
+      this.#noteLeft(users, now)
       this.#hasChanged = true
     }
     if (!this.#hasChanged && this.#gone.size === 0) return null
@@ -102,14 +105,14 @@ export class PresenceView {
       this.#shownCount = present
       return { t: 'presence', key: this.key, count: present }
     }
-    const over = [...this.#gone]
+    const expired = [...this.#gone]
       .filter(([, since]) => now - since >= this.timings.presenceLeaveDelayMs)
       .map(([id]) => id)
-    for (const userId of over) {
+    for (const userId of expired) {
       this.#gone.delete(userId)
       present.delete(userId)
     }
-    const left = over.filter((userId) => this.#shown.delete(userId))
+    const left = expired.filter((userId) => this.#shown.delete(userId))
     const joined = [...present].filter((userId) => !this.#shown.has(userId))
     for (const userId of joined) this.#shown.add(userId)
     const wasCounted = this.#shownCount !== null
@@ -118,15 +121,15 @@ export class PresenceView {
     return this.#frame(present, joined, left)
   }
 
-  /** Everybody there, those included who left a moment ago; a number where they are too many to name. */
+  /** All users present, with those within the leave delay; their number where they are too many to list. */
   #present(): Set<string> | number {
-    const users = new Set([...this.#here.keys(), ...this.#gone.keys()])
-    let unnamed = 0
-    for (const elsewhere of this.#elsewhere.values()) {
-      for (const userId of elsewhere.users) users.add(userId)
-      unnamed += elsewhere.unnamed
+    const users = new Set([...this.#local.keys(), ...this.#gone.keys()])
+    let unlisted = 0
+    for (const remote of this.#remote.values()) {
+      for (const userId of remote.users) users.add(userId)
+      unlisted += remote.unlisted
     }
-    return unnamed > 0 || users.size > maxListed ? users.size + unnamed : users
+    return unlisted > 0 || users.size > maxListed ? users.size + unlisted : users
   }
 
   #frame(present: Iterable<string>, joined: string[], left: string[]): PresenceFrame {
@@ -134,22 +137,22 @@ export class PresenceView {
     return { t: 'presence', key: this.key, users, joined, left, count: users.length }
   }
 
-  #missing(userIds: Iterable<string>, now: number): void {
+  #noteLeft(userIds: Iterable<string>, now: number): void {
     for (const userId of userIds) {
-      const isElsewhere = [...this.#elsewhere.values()].some(({ users }) => users.has(userId))
+      const isRemote = [...this.#remote.values()].some(({ users }) => users.has(userId))
       const isShown = this.#shown.has(userId) || this.#shownEarly.has(userId)
-      if (isShown && !this.#here.has(userId) && !isElsewhere && !this.#gone.has(userId))
+      if (isShown && !this.#local.has(userId) && !isRemote && !this.#gone.has(userId))
         this.#gone.set(userId, now)
     }
   }
 }
 
-/** What of the news is new to one who had a full frame since the news before; null for nothing. */
-export const newsSince = (full: PresenceFrame, news: PresenceFrame): PresenceFrame | null => {
-  if (!full.users || !news.users) return full.count === news.count && !news.users ? null : news
-  const told = new Set(full.users)
-  const present = new Set(news.users)
-  const joined = news.users.filter((userId) => !told.has(userId))
+/** The part of a diff that is new to a watcher with a full frame since the diff before; null for nothing. */
+export const diffSince = (full: PresenceFrame, diff: PresenceFrame): PresenceFrame | null => {
+  if (!full.users || !diff.users) return full.count === diff.count && !diff.users ? null : diff
+  const sent = new Set(full.users)
+  const present = new Set(diff.users)
+  const joined = diff.users.filter((userId) => !sent.has(userId))
   const left = full.users.filter((userId) => !present.has(userId))
-  return joined.length + left.length === 0 ? null : { ...news, joined, left }
+  return joined.length + left.length === 0 ? null : { ...diff, joined, left }
 }

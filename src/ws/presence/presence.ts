@@ -1,41 +1,41 @@
-// Presence and signals of this process: its rooms, what they tell their watchers, and what processes tell each other
-// over the bus. Nothing of it is stored or logged. Without Redis everybody sees who is on the same process.
+// Presence and signals of this process: its rooms, the frames to their watchers, and the reports that processes publish
+// on the bus. Nothing of it is stored or logged. Without Redis a watcher sees the users of its own process.
 import type { PresenceKey } from '../../model/scope.ts'
 import type { Actor } from '../../model/actor.ts'
 import { newId } from '../../model/scalar.ts'
 import type { SocketsDeps } from '../connection-handle.ts'
 import { PresenceRoom, type Watcher } from './presence-room.ts'
-import { newsSince, PresenceView, type Attendance } from './presence-view.ts'
+import { diffSince, PresenceView, type PresenceReport } from './presence-view.ts'
 import type { SocketTimings, PresenceFrame, ServerFrame } from '../protocol.ts'
 
 interface Place {
   room: PresenceRoom
   view: PresenceView
-  /** Not said yet: who of this process is there. */
-  isUnsaid: boolean
-  /** Whether the others are to say who is there with them. */
+  /** The users of this process changed since the last report. */
+  isReportDue: boolean
+  /** The next report asks other processes for theirs. */
   asks: boolean
-  saidAt: number
+  reportedAt: number
   lastDiffAt: number
-  /** Watchers who had a full frame since the last news, with that frame. */
+  /** Watchers that were sent a full frame since the last diff, with that frame. */
   full: Map<Watcher, PresenceFrame>
   /** Deliveries of signals left in this second. */
   signalsLeft: number
 }
 
-/** Messages of presence a look sends at most; the rest is due at the next one. What Redis refuses would be lost for 20 s. */
-const maxSaid = 200
-/** Signals times watchers a second in one room: what is beyond is dropped, it would be stale soon anyway. */
+/** Reports published in one check; the rest follows in the next. A report that Redis refuses is lost for 20 s. */
+const maxReportsPerCheck = 200
+/** Signals times watchers a second in one room. Signals above it are dropped: they would soon be stale. */
 const maxSignalDeliveries = 20_000
 
-// Messages on the channel of a place: `h` for who is here, `s` for a signal, the process, then JSON. The frame of a
-// signal goes through unread.
+// Messages on the channel of a place: `h` for a report or `s` for a signal, the process, then JSON. The frame of a
+// signal is forwarded without being parsed.
 const idLength = newId().length
 const channelPrefix = 'tide-presence:'
 const channelOf = (key: PresenceKey): string => channelPrefix + key
 
-interface Said extends Attendance {
-  /** Whether the others are to say who is there with them. */
+interface ReportMessage extends PresenceReport {
+  /** The receiver is to publish its own report. */
   asks?: boolean
 }
 
@@ -49,8 +49,8 @@ export class Presence implements Disposable {
     private readonly timings: SocketTimings,
   ) {
     deps.bus.listen({
-      onMessage: (channel, message) => this.#hear(channel, message),
-      onSubscribed: (channel) => this.#ask(channel),
+      onMessage: (channel, message) => this.#onMessage(channel, message),
+      onSubscribed: (channel) => this.#requestReports(channel),
     })
     let ticks = 0
     this.#timer = setInterval(() => {
@@ -62,12 +62,12 @@ export class Presence implements Disposable {
     }, timings.presenceCheckIntervalMs)
   }
 
-  /** Places somebody of this process watches. */
+  /** Places watched by users of this process. */
   get size(): number {
     return this.#places.size
   }
 
-  /** Whether the actor may, and so does from now on. @throws AppError `unavailable`. */
+  /** Starts watching if the actor may. @returns whether it may. @throws AppError `unavailable`. */
   async watch(watcher: Watcher, actor: Actor, key: PresenceKey): Promise<boolean> {
     const { room } = this.#places.get(key) ?? this.#open(key)
     return room.has(watcher) || room.admit(watcher, actor)
@@ -79,7 +79,7 @@ export class Presence implements Disposable {
     place?.room.dismiss(watcher)
   }
 
-  /** Who is there now, for one who just came or missed the news. */
+  /** The users present now, for a watcher that just started or missed a diff. */
   full(watcher: Watcher, key: PresenceKey): ServerFrame | null {
     const place = this.#places.get(key)
     if (!place) return null
@@ -88,11 +88,11 @@ export class Presence implements Disposable {
     return frame
   }
 
-  isIn(watcher: Watcher, key: PresenceKey): boolean {
-    return this.#places.get(key)?.room.isIn(watcher) ?? false
+  isActive(watcher: Watcher, key: PresenceKey): boolean {
+    return this.#places.get(key)?.room.isActive(watcher) ?? false
   }
 
-  /** To everybody else who watches. The right to read was looked at by the caller. */
+  /** Sends a signal to all other watchers. The caller has checked the right to read. */
   signal(key: PresenceKey, frame: string, sender: Watcher): void {
     this.#signalHere(key, frame, sender)
     this.deps.bus.publish(channelOf(key), `s${this.#process}${frame}`)
@@ -107,24 +107,24 @@ export class Presence implements Disposable {
     const room = new PresenceRoom(key, this.deps, {
       entered: (userId) => {
         view.enter(userId)
-        place.isUnsaid = true
+        place.isReportDue = true
       },
       left: (userId) => {
         view.leave(userId, performance.now())
-        place.isUnsaid = true
+        place.isReportDue = true
       },
       emptied: () => {
         this.#places.delete(key)
         this.deps.bus.leave(channelOf(key))
-        this.#say(key, { users: [], count: 0 })
+        this.#publish(key, { users: [], count: 0 })
       },
     })
     const place: Place = {
       room,
       view,
-      isUnsaid: false,
+      isReportDue: false,
       asks: false,
-      saidAt: -Infinity,
+      reportedAt: -Infinity,
       lastDiffAt: -Infinity,
       full: new Map(),
       signalsLeft: maxSignalDeliveries,
@@ -136,61 +136,62 @@ export class Presence implements Disposable {
 
   #tick(now: number, isNewSecond: boolean): void {
     const { presenceDiffIntervalMs, presenceAnnounceIntervalMs } = this.timings
-    let said = 0
+    let reports = 0
     for (const [key, place] of this.#places) {
       if (isNewSecond) place.signalsLeft = maxSignalDeliveries
-      const waitMs = place.isUnsaid ? presenceDiffIntervalMs : presenceAnnounceIntervalMs
-      if (now - place.saidAt >= waitMs && said < maxSaid) {
-        said += 1
-        this.#announceOwn(key, place, now)
+      const waitMs = place.isReportDue ? presenceDiffIntervalMs : presenceAnnounceIntervalMs
+      if (now - place.reportedAt >= waitMs && reports < maxReportsPerCheck) {
+        reports += 1
+        this.#reportOwn(key, place, now)
       }
       if (now - place.lastDiffAt < presenceDiffIntervalMs) continue
-      const news = place.view.news(now)
-      if (news) this.#sendDiff(place, news, now)
-      place.full.clear() // what they were told is now what all were told
+      const diff = place.view.diff(now)
+      if (diff) this.#sendDiff(place, diff, now)
+      place.full.clear() // from here on all watchers have the same state
     }
   }
 
-  #sendDiff(place: Place, news: PresenceFrame, now: number): void {
+  #sendDiff(place: Place, diff: PresenceFrame, now: number): void {
     place.lastDiffAt = now
     this.deps.stats.presence += 1
-    place.room.tell(JSON.stringify(news), true, (watcher) => !place.full.has(watcher))
+    place.room.send(JSON.stringify(diff), true, (watcher) => !place.full.has(watcher))
     for (const [watcher, full] of place.full) {
-      const own = newsSince(full, news)
-      if (own && place.room.isIn(watcher)) watcher.sendPresence(place.room.key, JSON.stringify(own), true)
+      const rest = diffSince(full, diff)
+      if (rest && place.room.isActive(watcher))
+        watcher.sendPresence(place.room.key, JSON.stringify(rest), true)
     }
   }
 
-  #announceOwn(key: PresenceKey, place: Place, now: number): void {
-    this.#say(key, { ...place.view.own, ...(place.asks && { asks: true }) })
-    place.isUnsaid = false
+  #reportOwn(key: PresenceKey, place: Place, now: number): void {
+    this.#publish(key, { ...place.view.own, ...(place.asks && { asks: true }) })
+    place.isReportDue = false
     place.asks = false
-    place.saidAt = now
+    place.reportedAt = now
   }
 
-  #say(key: PresenceKey, said: Said): void {
-    this.deps.bus.publish(channelOf(key), `h${this.#process}${JSON.stringify(said)}`)
+  #publish(key: PresenceKey, report: ReportMessage): void {
+    this.deps.bus.publish(channelOf(key), `h${this.#process}${JSON.stringify(report)}`)
   }
 
-  /** At the next look. */
-  #ask(channel: string): void {
+  /** The channel was subscribed: the next check asks the other processes for their reports. */
+  #requestReports(channel: string): void {
     const place = this.#places.get(keyOf(channel))
     if (!place) return
     place.asks = true
-    place.saidAt = -Infinity
+    place.reportedAt = -Infinity
   }
 
-  #hear(channel: string, message: string): void {
+  #onMessage(channel: string, message: string): void {
     const key = keyOf(channel)
     const place = this.#places.get(key)
     const process = message.slice(1, 1 + idLength)
     if (!place || process === this.#process) return
     const body = message.slice(1 + idLength)
     if (message.startsWith('s')) return this.#signalHere(key, body)
-    const said = parseSaid(body)
-    if (!said) return this.deps.log.warn({ channel }, 'another process said something strange of presence')
-    place.view.hear(process, said, performance.now())
-    if (said.asks) place.saidAt = -Infinity // at the next look
+    const report = parseReport(body)
+    if (!report) return this.deps.log.warn({ channel }, 'invalid presence report received')
+    place.view.receive(process, report, performance.now())
+    if (report.asks) place.reportedAt = -Infinity // report in the next check
   }
 
   #signalHere(key: PresenceKey, frame: string, sender?: Watcher): void {
@@ -202,19 +203,19 @@ export class Presence implements Disposable {
     }
     place.signalsLeft -= place.room.size
     this.deps.stats.signals += 1
-    place.room.tell(frame, false, (watcher) => watcher !== sender)
+    place.room.send(frame, false, (watcher) => watcher !== sender)
   }
 }
 
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- only channels of places are joined
 const keyOf = (channel: string): PresenceKey => channel.slice(channelPrefix.length) as PresenceKey
 
-const parseSaid = (text: string): Said | null => {
+const parseReport = (text: string): ReportMessage | null => {
   try {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by `#say` of some process, checked below
-    const said = JSON.parse(text) as Said
-    const isNamed = said.users === null || (Array.isArray(said.users) && said.users.every(isString))
-    return isNamed && Number.isSafeInteger(said.count) ? said : null
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by `#publish` of some process, checked below
+    const report = JSON.parse(text) as ReportMessage
+    const isNamed = report.users === null || (Array.isArray(report.users) && report.users.every(isString))
+    return isNamed && Number.isSafeInteger(report.count) ? report : null
   } catch {
     return null
   }
