@@ -22,28 +22,17 @@ beforeEach(async () => {
   await withWorkers(1, { ...world, overdueIntervalMs: 60_000 }, async () => {})
   owner = await world.register()
   people = [await world.register(), await world.register(), await world.register()]
-  projectId = (await call(owner, 'POST', '/api/projects', { name: 'Apollo' })).id
-  expected = []
-  for (const { id, email } of people) {
-    await call(owner, 'POST', `/api/projects/${projectId}/members`, { email, role: 'editor' })
-    expected.push(`project_invited null ${id}`)
-  }
+  projectId = (await world.project(owner, { editor: people })).id
+  expected = people.map(({ id }) => `project_invited null ${id}`)
 }, 30_000)
 
 afterEach(() => world[Symbol.asyncDispose]())
-
-const call = async (who: Person, method: string, path: string, body?: unknown) => {
-  const answer = await world.call(method, path, { token: who.token, body })
-  if (answer.status >= 300)
-    throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
-  return answer.body
-}
 
 /** A task that is assigned, completed by a third person, and overdue when `isLate`. */
 const act = async (n: number, isLate = false): Promise<void> => {
   const [assignee, other] = [people[n % 3]!, people[(n + 1) % 3]!]
   const dueAt = isLate ? new Date(Date.now() - 1000).toISOString() : null
-  const { id } = await call(owner, 'POST', '/api/tasks', {
+  const { id } = await world.ask(owner, 'POST', '/api/tasks', {
     projectId,
     title: `Task ${n}`,
     assigneeId: assignee.id,
@@ -54,7 +43,7 @@ const act = async (n: number, isLate = false): Promise<void> => {
     expected.push(`overdue ${id} ${assignee.id}`)
     return
   }
-  await call(other, 'PATCH', `/api/tasks/${id}`, { status: 'done' })
+  await world.ask(other, 'PATCH', `/api/tasks/${id}`, { status: 'done' })
   expected.push(`completed ${id} ${assignee.id}`, `completed ${id} ${owner.id}`)
 }
 
@@ -151,18 +140,25 @@ test('two workers at once notify of everything once', async () => {
 test('a worker that was away notifies of what happened meanwhile, those who can read it now', async () => {
   await actAll(40)
   const gone = people[2]!
-  await call(owner, 'DELETE', `/api/projects/${projectId}/members/${gone.id}`)
+  await world.ask(owner, 'DELETE', `/api/projects/${projectId}/members/${gone.id}`)
   expected = expected.filter((line) => !line.endsWith(gone.id))
-  const archived = (await call(owner, 'POST', '/api/projects', { name: 'Old' })).id
-  await call(owner, 'POST', `/api/projects/${archived}/members`, { email: people[0]!.email, role: 'editor' })
-  await call(owner, 'POST', '/api/tasks', { projectId: archived, title: 'Old', assigneeId: people[0]!.id })
-  await call(owner, 'POST', `/api/projects/${archived}/archive`)
-  const deleted = await call(owner, 'POST', '/api/tasks', {
+  const archived = (await world.ask(owner, 'POST', '/api/projects', { name: 'Old' })).id
+  await world.ask(owner, 'POST', `/api/projects/${archived}/members`, {
+    email: people[0]!.email,
+    role: 'editor',
+  })
+  await world.ask(owner, 'POST', '/api/tasks', {
+    projectId: archived,
+    title: 'Old',
+    assigneeId: people[0]!.id,
+  })
+  await world.ask(owner, 'POST', `/api/projects/${archived}/archive`)
+  const deleted = await world.ask(owner, 'POST', '/api/tasks', {
     projectId,
     title: 'Gone',
     assigneeId: people[0]!.id,
   })
-  await call(owner, 'DELETE', `/api/tasks/${deleted.id}`)
+  await world.ask(owner, 'DELETE', `/api/tasks/${deleted.id}`)
   await withWorkers(1, { ...world, overdueIntervalMs: 60_000 }, verify)
 }, 30_000)
 

@@ -21,13 +21,8 @@ let projectId: string
 beforeAll(async () => {
   world = await startWorld()
   worker = await openWorker({ ...world, overdueIntervalMs: 100 })
-  owner = await world.register()
-  editor = await world.register()
-  viewer = await world.register()
-  stranger = await world.register()
-  projectId = await newProject()
-  await invite(editor, 'editor')
-  await invite(viewer, 'viewer')
+  ;({ owner, editor, viewer, stranger } = await world.people('owner', 'editor', 'viewer', 'stranger'))
+  projectId = (await world.project(owner, { editor: [editor], viewer: [viewer] })).id
 })
 
 afterAll(async () => {
@@ -35,24 +30,16 @@ afterAll(async () => {
   await world[Symbol.asyncDispose]()
 })
 
-const call = async (who: Person, method: string, path: string, body?: unknown) => {
-  const answer = await world.call(method, path, { token: who.token, body })
-  if (answer.status >= 300)
-    throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
-  return answer.body
-}
-
-const newProject = async (): Promise<string> =>
-  (await call(owner, 'POST', '/api/projects', { name: 'Apollo' })).id
+const newProject = async (): Promise<string> => (await world.project(owner)).id
 
 const invite = (who: Person, role: string, by = owner, project = projectId) =>
-  call(by, 'POST', `/api/projects/${project}/members`, { email: who.email, role })
+  world.ask(by, 'POST', `/api/projects/${project}/members`, { email: who.email, role })
 
 const newTask = async (who: Person, fields: object = {}): Promise<string> =>
-  (await prepared(() => call(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields }))).id
+  (await prepared(() => world.ask(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields }))).id
 
 const patch = (who: Person, taskId: string, fields: object) =>
-  call(who, 'PATCH', `/api/tasks/${taskId}`, fields)
+  world.ask(who, 'PATCH', `/api/tasks/${taskId}`, fields)
 
 /** Every consumer has handled what was appended so far. */
 const settled = (): Promise<void> =>
@@ -106,7 +93,7 @@ test('the notification has the shape of REST, in the inbox and in the log', asyn
     data: { title: 'Ship it' },
     readAt: null,
   })
-  const inbox = await call(editor, 'GET', '/api/notifications?limit=1')
+  const inbox = await world.ask(editor, 'GET', '/api/notifications?limit=1')
   expect(inbox.items[0]).toEqual(data)
 })
 
@@ -129,14 +116,14 @@ test('a task completed again notifies again', async () => {
 
 test('a share notifies its user once, and not again when its permission changes', async () => {
   const task = await newTask(owner)
-  await call(owner, 'POST', `/api/tasks/${task}/shares`, { userId: stranger.id, permission: 'view' })
-  await call(owner, 'PATCH', `/api/tasks/${task}/shares/${stranger.id}`, { permission: 'edit' })
+  await world.ask(owner, 'POST', `/api/tasks/${task}/shares`, { userId: stranger.id, permission: 'view' })
+  await world.ask(owner, 'PATCH', `/api/tasks/${task}/shares/${stranger.id}`, { permission: 'edit' })
   expect(await notified(task)).toEqual(['shared stranger'])
 })
 
 test('a shared task notifies its users once although the log has the change in several scopes', async () => {
   const task = await newTask(owner)
-  await call(owner, 'POST', `/api/tasks/${task}/shares`, { userId: stranger.id, permission: 'edit' })
+  await world.ask(owner, 'POST', `/api/tasks/${task}/shares`, { userId: stranger.id, permission: 'edit' })
   await patch(owner, task, { assigneeId: stranger.id })
   await patch(stranger, task, { status: 'done' })
   expect(await notified(task)).toEqual(['assigned stranger', 'completed owner', 'shared stranger'])
@@ -160,7 +147,7 @@ test('a task that moves to another project notifies no one', async () => {
   await invite(editor, 'editor', owner, other)
   const task = await newTask(owner, { assigneeId: editor.id })
   await notified(task)
-  await call(owner, 'POST', `/api/tasks/${task}/move`, { projectId: other })
+  await world.ask(owner, 'POST', `/api/tasks/${task}/move`, { projectId: other })
   expect(await notified(task)).toEqual(['assigned editor'])
 })
 
@@ -193,8 +180,8 @@ test('profile changes are announced to the projects of their user, other changes
   const project = await newProject()
   const one = await world.register('Ada')
   await invite(one, 'viewer', owner, project)
-  await call(one, 'PATCH', '/api/users/me', { name: 'Ada Lovelace' })
-  await call(one, 'PATCH', '/api/users/me', { timeZone: 'Europe/London' })
+  await world.ask(one, 'PATCH', '/api/users/me', { name: 'Ada Lovelace' })
+  await world.ask(one, 'PATCH', '/api/users/me', { timeZone: 'Europe/London' })
   await settled()
   const announcements = async (id: string) => {
     const entries = await world.entries(projectScope(id))
@@ -203,7 +190,7 @@ test('profile changes are announced to the projects of their user, other changes
   const [entry, ...more] = await announcements(project)
   expect(more).toEqual([])
   const { data, changed, actor } = JSON.parse(entry!.frame!)
-  const { items } = await call(owner, 'GET', `/api/projects/${project}/members`)
+  const { items } = await world.ask(owner, 'GET', `/api/projects/${project}/members`)
   expect(data).toEqual(items.find(({ userId }: { userId: string }) => userId === one.id))
   expect(data).toMatchObject({ name: 'Ada Lovelace', role: 'viewer' })
   expect([entry!.entityId, changed, actor]).toEqual([one.id, ['name'], one.id])
@@ -223,7 +210,7 @@ test('in no log does a notification of a project follow the loss of access to it
       }),
     )
     await Promise.all(tasks.slice(0, round % 5)) // the removal meets different stages of handling
-    await call(owner, 'DELETE', `/api/projects/${project}/members/${viewer.id}`)
+    await world.ask(owner, 'DELETE', `/api/projects/${project}/members/${viewer.id}`)
     await Promise.all(tasks)
   }
   await settled()

@@ -20,23 +20,14 @@ let projectId: string
 
 beforeAll(async () => {
   world = await startWorld()
-  owner = await world.register()
-  editor = await world.register()
-  projectId = (await call(owner, 'POST', '/api/projects', { name: 'Apollo' })).id
-  await call(owner, 'POST', `/api/projects/${projectId}/members`, { email: editor.email, role: 'editor' })
+  ;({ owner, editor } = await world.people('owner', 'editor'))
+  projectId = (await world.project(owner, { editor })).id
 })
 
 afterAll(() => world[Symbol.asyncDispose]())
 
-const call = async (who: Person, method: string, path: string, body?: unknown) => {
-  const answer = await world.call(method, path, { token: who.token, body })
-  if (answer.status >= 300)
-    throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`)
-  return answer.body
-}
-
 const newTask = async (who: Person, fields: object): Promise<string> =>
-  (await prepared(() => call(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields }))).id
+  (await prepared(() => world.ask(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields }))).id
 
 /** One run of the loop. */
 const runOnce = async (stats = newOverdueStats()) => {
@@ -70,7 +61,7 @@ test('tasks that are not due, done or cancelled are not notified', async () => {
 test('a new due time and reopening make a task overdue again, other changes do not', async () => {
   const task = await newTask(owner, { dueAt: soon(-1000) })
   const change = async (fields: object) => {
-    await call(owner, 'PATCH', `/api/tasks/${task}`, fields)
+    await world.ask(owner, 'PATCH', `/api/tasks/${task}`, fields)
     await runOnce()
     return (await notified(task)).length
   }
@@ -83,12 +74,15 @@ test('a new due time and reopening make a task overdue again, other changes do n
 
 test('the recipient is the first of assignee, creator and owners who can read the task', async () => {
   const leaving = await world.register()
-  await call(owner, 'POST', `/api/projects/${projectId}/members`, { email: leaving.email, role: 'editor' })
+  await world.ask(owner, 'POST', `/api/projects/${projectId}/members`, {
+    email: leaving.email,
+    role: 'editor',
+  })
   const toCreator = await newTask(editor, { assigneeId: leaving.id, dueAt: soon(-1000) })
   const toOwner = await newTask(leaving, { assigneeId: leaving.id, dueAt: soon(-1000) })
   const shared = await newTask(leaving, { assigneeId: leaving.id, dueAt: soon(-1000) })
-  await call(owner, 'DELETE', `/api/projects/${projectId}/members/${leaving.id}`)
-  await call(owner, 'POST', `/api/tasks/${shared}/shares`, { userId: leaving.id, permission: 'view' })
+  await world.ask(owner, 'DELETE', `/api/projects/${projectId}/members/${leaving.id}`)
+  await world.ask(owner, 'POST', `/api/tasks/${shared}/shares`, { userId: leaving.id, permission: 'view' })
   await runOnce()
   expect(await notified(toCreator)).toEqual([editor.id])
   expect(await notified(toOwner)).toEqual([owner.id])
@@ -106,14 +100,14 @@ test("an admin, who may read everything, receives no notification of other users
 })
 
 test('tasks of an archived project wait until it is unarchived and delay no others', async () => {
-  const archived = (await call(owner, 'POST', '/api/projects', { name: 'Old' })).id
+  const archived = (await world.ask(owner, 'POST', '/api/projects', { name: 'Old' })).id
   const waiting = await newTask(owner, { projectId: archived, dueAt: soon(-5000) })
-  await call(owner, 'POST', `/api/projects/${archived}/archive`)
+  await world.ask(owner, 'POST', `/api/projects/${archived}/archive`)
   const other = await newTask(owner, { dueAt: soon(-1000) })
   await runOnce()
   expect(await notified(waiting)).toEqual([])
   expect(await notified(other)).toEqual([owner.id])
-  await call(owner, 'POST', `/api/projects/${archived}/unarchive`)
+  await world.ask(owner, 'POST', `/api/projects/${archived}/unarchive`)
   await runOnce()
   expect(await notified(waiting)).toEqual([owner.id])
 })
@@ -132,7 +126,7 @@ test('a locked task is left to the next run, without waiting', async () => {
 })
 
 test('the tasks of a locked project are left to the next run and delay no others', async () => {
-  const busy = (await call(owner, 'POST', '/api/projects', { name: 'Busy' })).id
+  const busy = (await world.ask(owner, 'POST', '/api/projects', { name: 'Busy' })).id
   const instant = soon(-5000)
   const waiting = await Promise.all(
     Array.from({ length: 210 }, () => newTask(owner, { projectId: busy, dueAt: instant })),
