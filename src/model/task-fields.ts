@@ -147,37 +147,37 @@ const canonicalInstant = (text: string): string => {
   return Number.isNaN(date.getTime()) ? text : date.toISOString()
 }
 
-/** One value as it is stored. The server has validated it; a client shows what has not been validated yet. */
-const canonicalValue = (name: string, value: unknown): unknown => {
-  switch (descriptions.get(name)?.kind) {
-    case 'text':
-      return typeof value === 'string' ? canonicalText(value) : value
-    case 'instant':
-      return typeof value === 'string' ? canonicalInstant(value) : value
-    case 'tags':
-      return Array.isArray(value) ? mergedTags(value) : value
-    default:
-      return value
-  }
+/** The stored form of values by kind. A client also passes values that no server has validated. */
+const canonicalForms: Partial<Record<FieldKind, (value: unknown) => unknown>> = {
+  text: (value) => (typeof value === 'string' ? canonicalText(value) : value),
+  instant: (value) => (typeof value === 'string' ? canonicalInstant(value) : value),
+  tags: (value) => (Array.isArray(value) ? mergedTags(value) : value),
 }
 
-/** Fields as they are stored: text in its one form, tags without repeats, instants in UTC. Others stay as they are. */
-export const canonicalFields = <T extends object>(fields: T): T => ({
-  ...fields,
-  ...Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, canonicalValue(name, value)])),
+/** Looked up once: every write passes here. */
+const writable = writableFields.map((name) => {
+  const { kind, default: fallback }: FieldDescription = taskFields[name]
+  return { name, fallback, toCanonical: canonicalForms[kind] }
 })
+
+/** The task with its writable fields as they are stored: text in its one form, tags without repeats, instants in UTC. */
+export const canonicalFields = <T extends TaskFields>(task: T): T => {
+  const fields = { ...task }
+  for (const { name, toCanonical } of writable)
+    if (toCanonical) Reflect.set(fields, name, toCanonical(task[name]))
+  return fields
+}
 
 /**
  * The writable fields that a creation or an RFC 7396 merge patch gives, canonical. Null sets the default; what has none
  * stays as it is.
  */
 export const givenFields = (patch: object): Partial<TaskFields> => {
-  const given = new Map<string, unknown>(Object.entries(patch))
-  return canonicalFields(
-    Object.fromEntries(
-      writableFields
-        .map((name) => [name, given.get(name) === null ? descriptions.get(name)?.default : given.get(name)])
-        .filter(([, value]) => value !== undefined),
-    ),
-  )
+  const fields: Partial<TaskFields> = {}
+  for (const { name, fallback, toCanonical } of writable) {
+    const given: unknown = Reflect.get(patch, name)
+    const value = given === null ? fallback : given
+    if (value !== undefined) Reflect.set(fields, name, toCanonical ? toCanonical(value) : value)
+  }
+  return fields
 }

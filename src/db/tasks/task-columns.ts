@@ -87,8 +87,15 @@ export const textBytes = constant(
     .join(' + '),
 )
 
+/** Looked up once: every write passes here. */
+const columns = new Map(fieldNames.map((name) => [name, columnOf(name)]))
+
 /** Values of a record by column. */
 export const toColumns = <N extends InsertedField>(
   names: readonly N[],
   task: Pick<Task, N>,
-): Record<string, unknown> => Object.fromEntries(names.map((name) => [columnOf(name), task[name]]))
+): Record<string, unknown> => {
+  const row: Record<string, unknown> = {}
+  for (const name of names) row[columns.get(name)!] = task[name]
+  return row
+}

@@ -148,6 +148,8 @@ export const isTombstone = async (tx: Tx, id: string): Promise<boolean> => {
   return rows.length > 0
 }
 
+const recordFields = ['id', ...updatedFields] as const
+
 /** All a write can change. `steps`: how much the version rises. */
 export type TaskUpdate = Pick<Task, 'id' | UpdatedField> & { steps: number }
 
@@ -167,7 +169,7 @@ export const updateTasks = async (
       words_version = t.version + i.steps,`
     : tx``
   const rows = updates.map((task) => ({
-    ...toColumns(['id', ...updatedFields], task),
+    ...toColumns(recordFields, task),
     steps: task.steps,
     ...(hasText && wordColumns(task)),
   }))
