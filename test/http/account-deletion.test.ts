@@ -1,4 +1,4 @@
-// Deleting an account: what goes, what stays, and who is told.
+// Deleting an account: what is deleted, what remains, and which scopes receive entries.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { projectScope, userScope, type Scope } from '../../src/model/scope.ts'
 import type { Task } from '../../src/model/task.ts'
@@ -43,7 +43,7 @@ test('a wrong password deletes nothing', async () => {
   expect((await world.call('GET', '/api/users/me', { token: ada.token })).status).toBe(200)
 })
 
-test('the only owner of a project with others is told which, and stays', async () => {
+test('the only owner of a project with other members gets its id and keeps the account', async () => {
   const project = await post(ada, '/api/projects', { name: 'Apollo' })
   await addMember(ada, project.id, bob, 'editor')
   const entries = await world.entryCount()
@@ -101,7 +101,7 @@ test('the account, its Inbox and what it owned alone go, and its tokens with the
   expect(taken.body.code).toBe('id_taken')
 })
 
-test('what it made and was given elsewhere stays without its name, and everybody there hears of it', async () => {
+test('tasks it created or was assigned elsewhere remain without its name, and their projects receive entries', async () => {
   const { id: projectId } = await post(bob, '/api/projects', { name: 'Shared' })
   await addMember(bob, projectId, ada, 'editor')
   const made = await post<Task>(ada, '/api/tasks', { projectId, title: 'Made by Ada', assigneeId: bob.id })
@@ -120,18 +120,21 @@ test('what it made and was given elsewhere stays without its name, and everybody
   expect(await read(single)).toEqual(single)
 
   const entries = await world.entries(projectScope(projectId))
-  const told = (id: string) => entries.findLast((entry) => entry.entityId === id)
-  expect(told(made.id)).toMatchObject({
+  const logged = (id: string) => entries.findLast((entry) => entry.entityId === id)
+  expect(logged(made.id)).toMatchObject({
     type: 'task.updated',
     actorId: ada.id,
     changes: { creatorId: { from: ada.id, to: null } },
   })
-  expect(JSON.parse(told(made.id)!.frame!)).toMatchObject({
+  expect(JSON.parse(logged(made.id)!.frame!)).toMatchObject({
     changed: ['creatorId'],
     data: { creatorId: null },
   })
-  expect(told(given.id)!.changes).toEqual({ assigneeId: { from: ada.id, to: null } })
-  expect(told(ada.id)).toMatchObject({ type: 'member.removed', control: { kind: 'revoke', userId: ada.id } })
+  expect(logged(given.id)!.changes).toEqual({ assigneeId: { from: ada.id, to: null } })
+  expect(logged(ada.id)).toMatchObject({
+    type: 'member.removed',
+    control: { kind: 'revoke', userId: ada.id },
+  })
   expect((await world.entries(userScope(carol.id))).at(-1)).toMatchObject({
     type: 'task.updated',
     entityId: given.id,
@@ -139,7 +142,7 @@ test('what it made and was given elsewhere stays without its name, and everybody
   expect(await lastOf(projectScope(bob.inboxId), 'share.removed')).toMatchObject({ entityId: single.id })
 })
 
-test('of hundreds of tasks the log tells all and sockets hear one refetch', async () => {
+test('of hundreds of tasks the log has every entry and sockets receive one refetch', async () => {
   const { id: projectId } = await post(bob, '/api/projects', { name: 'Shared' })
   await addMember(bob, projectId, ada, 'editor')
   await world.server.deps.db.transact(
@@ -153,7 +156,7 @@ test('of hundreds of tasks the log tells all and sockets hear one refetch', asyn
   expect(entries.at(-1)!.type).toBe('scope.refetch')
 })
 
-test('what was under way while the account went is refused like any other call of nobody', async () => {
+test('requests in progress during the deletion are refused like any unauthenticated call', async () => {
   const person = await world.register()
   const ask = (key: string) =>
     world.call('POST', '/api/projects', {
@@ -162,7 +165,7 @@ test('what was under way while the account went is refused like any other call o
       headers: { 'Idempotency-Key': key },
     })
   expect((await ask('before')).status).toBe(201)
-  // Without a word in the log, so that the token still counts: as it does in the moment before the word is heard.
+  // Without an entry in the log, so that the token is still valid, as it is before the entry is delivered.
   await world.server.deps.db.transact((tx) => tx`delete from users where id = ${person.id}`)
   const { status, body } = await ask('after')
   expect([status, body.code]).toEqual([401, 'unauthenticated'])

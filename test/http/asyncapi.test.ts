@@ -25,7 +25,7 @@ const faultsOf = (name: string, payload: unknown): string[] => {
   return isValid ? [] : [`${name}: ${ajv.errorsText()} in ${JSON.stringify(payload)}`]
 }
 
-test('it is served to everybody, and costs nothing when it is known', async () => {
+test('it is public, and 304 when the tag is current', async () => {
   const { status, headers, body } = await world.call('GET', '/api/asyncapi.json')
   expect([status, headers.get('content-type')]).toEqual([200, 'application/json; charset=utf-8'])
   expect(body).toEqual(document)
@@ -74,7 +74,7 @@ test('its examples fit', () => {
   expect(faults).toEqual([])
 })
 
-test('what real writes make sockets hear is what it says, data and all (P-EVT-2, P-EVT-5)', async () => {
+test('events of real writes fit their schema, with their data (P-EVT-2, P-EVT-5)', async () => {
   const anna = await world.register()
   const bert = await world.register()
   const as = async (method: string, path: string, body?: unknown, token = anna.token): Promise<any> => {

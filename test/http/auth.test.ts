@@ -1,4 +1,4 @@
-// Registration and sign-in over HTTP: answers, what the log says, and what an attacker learns.
+// Registration and sign-in over HTTP: answers, entries in the log, and what an attacker learns.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { projectScope, userScope } from '../../src/model/scope.ts'
 import type { SessionAnswer } from '../../src/model/user.ts'
@@ -78,8 +78,8 @@ test.each([
   ['of 7 characters', '1234567', 422],
   ['of 129 characters', 'x'.repeat(129), 422],
   ['of 4 characters that are 8 UTF-16 units', '🌊🌊🌊🌊', 422],
-  ['that everybody uses', 'password123', 422],
-  ['that everybody uses, shouted', 'PASSWORD123', 422],
+  ['that is common', 'password123', 422],
+  ['that is common, in capitals', 'PASSWORD123', 422],
   ['with half a surrogate pair', 'long enough \ud800', 422],
   ['of 10 MB', 'x'.repeat(10_000_000), 413],
 ])('a password %s is refused and leaves nothing', async (_what, password, status) => {
@@ -134,7 +134,7 @@ test('signing in answers a new session and appends nothing', async () => {
   expect(await world.entryCount()).toBe(entries)
 })
 
-test('an unknown address and a wrong password cannot be told apart', async () => {
+test('an unknown address and a wrong password cannot be distinguished', async () => {
   const ada = await world.register()
   const times: Record<string, number[]> = { [ada.email]: [], [freshEmail()]: [] }
   const answers: string[] = []
@@ -143,8 +143,10 @@ test('an unknown address and a wrong password cannot be told apart', async () =>
       const startedAt = performance.now()
       const { status, headers, body } = await login(email, 'not the password')
       taken.push(performance.now() - startedAt)
-      const told = [...headers.entries()].filter(([name]) => name !== 'date' && name !== 'x-request-id')
-      answers.push(JSON.stringify([status, told, { ...body, requestId: '' }]))
+      const sentHeaders = [...headers.entries()].filter(
+        ([name]) => name !== 'date' && name !== 'x-request-id',
+      )
+      answers.push(JSON.stringify([status, sentHeaders, { ...body, requestId: '' }]))
     }
   }
   expect(new Set(answers).size).toBe(1)
@@ -154,7 +156,7 @@ test('an unknown address and a wrong password cannot be told apart', async () =>
   expect(Math.abs(known! - unknown!)).toBeLessThan(Math.max(5, known! * 0.25))
 }, 20_000)
 
-test('a disabled account is told so only after the right password', async () => {
+test('a disabled account gets its code only after the right password', async () => {
   const ada = await world.register()
   await world.server.deps.db.transact((tx) => tx`update users set disabled_at = now() where id = ${ada.id}`)
   expect(await login(ada.email, 'not the password')).toMatchObject({
@@ -186,7 +188,7 @@ test('a hash that cannot be read matches nothing', async () => {
   expect((await login(ada.email, 'junk')).status).toBe(401)
 })
 
-test('200 sign-ins at once: the rest is told to come back, and others are served meanwhile', async () => {
+test('200 sign-ins at once: the excess is 503 with Retry-After, and other requests are served meanwhile', async () => {
   const ada = await world.register()
   const startedAt = performance.now()
   const flood = Array.from({ length: 200 }, () => login(ada.email, testPassword))

@@ -1,4 +1,4 @@
-// Input nobody should send, sent to every route that could read it: refused with a 4xx that says where and why,
+// Invalid input, sent to every route that reads it: refused with a 4xx that names the place and the rule,
 // never echoed, never half taken, and never a 5xx.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Problem } from '../../src/model/problem.ts'

@@ -89,7 +89,7 @@ test('of one address without a session 1 MiB is taken at once, the rest is refus
   await eventually(() => expect(senders.filter(({ isClosed }) => isClosed)).toHaveLength(36))
   expect(taken()).toBe(mebibyte)
   expect(statusesOf(senders)).toEqual([503])
-  // Whoever has a session has a share of its own.
+  // Requests with a session have a share of their own.
   const me = await world.call('PATCH', '/api/users/me', { token: anna.token, body: { name: 'Anna' } })
   expect(me.status).toBe(200)
   for (const { socket } of senders) socket.destroy()

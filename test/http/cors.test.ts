@@ -1,4 +1,4 @@
-// Pages of other origins: told what they may only where the origin is listed, to the letter.
+// Pages of other origins get permission headers only where the origin is listed exactly.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { startWorld, type World } from '../support/world.ts'
 
@@ -25,7 +25,7 @@ const preflight = (origin: string) =>
 const allowHeaders = (headers: Headers): string[] =>
   [...headers.keys()].filter((name) => name.startsWith('access-control-'))
 
-test.each([listed, app])('a preflight from the listed origin %s is told what it may', async (origin) => {
+test.each([listed, app])('a preflight from the listed origin %s gets the permissions', async (origin) => {
   const { status, headers } = await preflight(origin)
   expect(status).toBe(204)
   expect(headers.get('access-control-allow-origin')).toBe(origin)

@@ -17,17 +17,17 @@ afterAll(async () => {
   await world?.[Symbol.asyncDispose]()
 }, 20_000)
 
-test('The page shows the whole API, asks nobody else and breaks no policy', async () => {
+test('The page shows the whole API, loads from this server alone and violates no policy', async () => {
   const page = await browser.newPage()
   const complaints: string[] = []
-  const asked: string[] = []
+  const origins: string[] = []
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
   })
   page.on('pageerror', (error) => complaints.push(error.message))
   page.on('request', (request) => {
     const { protocol, origin } = new URL(request.url())
-    if (protocol !== 'data:' && protocol !== 'blob:') asked.push(origin)
+    if (protocol !== 'data:' && protocol !== 'blob:') origins.push(origin)
   })
 
   await page.goto(`${world.url}/api/docs`)
@@ -37,7 +37,7 @@ test('The page shows the whole API, asks nobody else and breaks no policy', asyn
   const operations = Object.values<object>(body.paths).flatMap(Object.keys)
   expect(await page.locator('.opblock').count()).toBe(operations.length)
   expect(await page.title()).toBe('Tasktide API')
-  expect([...new Set(asked)]).toEqual([world.url])
+  expect([...new Set(origins)]).toEqual([world.url])
   expect(complaints).toEqual([])
   await page.close()
 }, 40_000)

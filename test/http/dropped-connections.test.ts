@@ -28,7 +28,7 @@ const terminateAll = async (admin: Bun.SQL): Promise<number> => {
   return rows.length
 }
 
-test('every acknowledged write is there once, every refusal is a 503 that says when to retry', async () => {
+test('every acknowledged write is there once, every refusal is a 503 with Retry-After', async () => {
   const stop = new AbortController()
   const acknowledged = new Map<string, Task>()
   let answered = 0

@@ -48,7 +48,7 @@ beforeAll(async () => {
 afterAll(() => stack.disposeAsync(), 20_000)
 
 describe('a server whose parts are there', () => {
-  test('lives, is ready, and says what it is', async () => {
+  test('is alive, ready, and reports its version', async () => {
     expect(await get('/livez')).toMatchObject({ status: 200, body: { status: 'up' } })
     expect(await get('/readyz')).toMatchObject({
       status: 200,
@@ -76,7 +76,7 @@ describe('a server whose parts are there', () => {
       expect((await get(path)).headers.get('cache-control')).toBe('no-store')
   })
 
-  test('asks the database once, however many ask it', async () => {
+  test('reads the database once for concurrent requests', async () => {
     const { db } = server.deps
     const calls = async () =>
       (
@@ -178,7 +178,7 @@ describe('a server whose PostgreSQL refuses writes', () => {
     })
   }, 20_000)
 
-  test('says so where the database was made read-only', async () => {
+  test('reports a read-only database', async () => {
     await using world = await startWorld()
     const { token, inboxId } = await world.register()
     const { db } = world.server.deps

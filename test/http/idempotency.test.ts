@@ -178,7 +178,7 @@ describe('a person who was removed since', () => {
       { role: 'editor' },
     ],
     'DELETE /api/projects/:id/members/:userId': ({ id }) => [`/api/projects/${id}/members/${viewer.id}`],
-    // Nobody is removed from one's own new project or from one that is gone; the rest is the caller's account.
+    // A new project has no member to remove, and a deleted one none at all; the rest is the caller's account.
     'POST /api/projects': null,
     'DELETE /api/projects/:id': null,
     'POST /api/notifications/:id/read': null,

@@ -1,4 +1,4 @@
-// Members over HTTP: who is added, changed and removed, what the log says of it, and where their access ends.
+// Members over HTTP: adding, changing and removing, the entries in the log, and where access ends.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { projectScope, userScope, type Scope } from '../../src/model/scope.ts'
 import type { LogEntry } from '../../src/model/event.ts'
@@ -35,7 +35,7 @@ const remove = (path: string, person: Person, by: Person = ada) =>
 const since = async (scope: Scope, before: LogEntry[]): Promise<LogEntry[]> =>
   (await world.entries(scope)).slice(before.length)
 
-test('a person is added by e-mail at once, counted, and told', async () => {
+test('a user is added by e-mail at once, counted, and receives an entry', async () => {
   const { project, path } = await make()
   const { status, body, headers } = await add(path, {
     email: ` ${bob.email.toUpperCase()} `,
@@ -125,7 +125,7 @@ test('the list shows members in the order they joined, by pages', async () => {
   expect(numbered.body).toMatchObject({ page: 1, total: 2, totalPages: 1 })
 })
 
-test('a changed role is told to the project and to the person; the same role is not', async () => {
+test('a changed role is logged for the project and the user; an equal role is not', async () => {
   const { project, path } = await make()
   await add(path, { email: bob.email, role: 'viewer' })
   const [inProject, ofBob] = [
@@ -201,7 +201,7 @@ test('a removed assignee stays named in the task', async () => {
   expect(rows[0]).toEqual({ assigneeId: bob.id })
 })
 
-test('everybody may leave, also an archived project, and nobody but owners removes others', async () => {
+test('every member may leave, also an archived project, and only owners remove others', async () => {
   const { project, path } = await make()
   const carol = await world.register('Carol')
   await add(path, { email: bob.email, role: 'viewer' })
@@ -296,8 +296,8 @@ test('addresses of members are shown to admins alone: not in lists, answers, ent
     await world.call('GET', `/api/projects/${project.id}/snapshot`, { token: ada.token }),
     await world.call('GET', `/api/users/search?q=${carol.email}`, { token: ada.token }),
   ]
-  const said = [answers.map(({ body }) => body), await world.entries(projectScope(project.id))]
-  expect(JSON.stringify(said)).not.toMatch(/@|email/)
+  const written = [answers.map(({ body }) => body), await world.entries(projectScope(project.id))]
+  expect(JSON.stringify(written)).not.toMatch(/@|email/)
   const admin = await world.registerAdmin()
   const { body } = await world.call('GET', path, { token: admin.token })
   expect(body.items.map((member: { email: string }) => member.email)).toEqual([ada.email, carol.email])

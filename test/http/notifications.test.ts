@@ -1,4 +1,4 @@
-// The inbox over HTTP: listed newest first, read one by one or all at once, and nobody else's.
+// The inbox over HTTP: listed newest first, read one by one or all at once, and only the caller's.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Value } from '@sinclair/typebox/value'
 import { insertNotifications, type NewNotification } from '../../src/db/notifications/notifications.ts'
@@ -69,7 +69,7 @@ test('a notification has the documented shape and its actor is public', async ()
   expect(await list(eve)).toEqual({ items: [made], nextCursor: null, unreadCount: 1 })
 })
 
-test('the same cause tells a person once, another person as well, and nobody who is gone', async () => {
+test('one cause notifies each user once, and no user who has no access any more', async () => {
   const eve = await world.register('Eve')
   const dedupeKey = 'overdue:task:1'
   const first = await tell([news(eve, { dedupeKey }), news(eve, { dedupeKey })])
@@ -104,7 +104,7 @@ test('the list is newest first, by pages, all or unread or read', async () => {
   expect((await list(eve, `?unread=true&cursor=${first.nextCursor}`)).code).toBe('bad_cursor')
 })
 
-test('reading one is told to its person once', async () => {
+test('reading one is logged for its user once', async () => {
   const eve = await world.register('Eve')
   const [made] = await tell([news(eve)])
   const read = () => world.call('POST', `/api/notifications/${made!.id}/read`, { token: eve.token })
@@ -122,7 +122,7 @@ test('reading one is told to its person once', async () => {
   expect(await world.entryCount()).toBe(before)
 })
 
-test("somebody else's notification is the same 404 as none", async () => {
+test("another user's notification is the same 404 as one that does not exist", async () => {
   const [made] = await tell([news(bob)])
   const read = (id: string) => world.call('POST', `/api/notifications/${id}/read`, { token: ada.token })
   expect([(await read(made!.id)).status, (await read(newId())).status]).toEqual([404, 404])
@@ -188,7 +188,7 @@ test('what comes in while all is being read is read by the log exactly if it is 
   expect([...unread.keys()]).toEqual(idsOf((await list(eve, '?unread=true')).items))
 })
 
-/** Until so many sessions wait for somebody's lock. */
+/** Resolves when so many sessions wait for a lock. */
 const waiting = (sessions: number): Promise<void> =>
   eventually(async () => {
     const rows = await world.server.deps.db.read(

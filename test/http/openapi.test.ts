@@ -1,4 +1,4 @@
-// The OpenAPI document says what the server does: every route, no other, each with what guards it and what it
+// The OpenAPI document describes the server exactly: every route, no other, each with its security and what it
 // can answer; valid by the official schema; every example valid by the model it illustrates.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
@@ -70,7 +70,7 @@ const expectOfEach = (rule: (operation: Operation, route: Route) => boolean): vo
 const isWrite = (route: Route): boolean => route.method !== 'GET'
 const takes = (operation: Operation, name: string): boolean =>
   operation.parameters?.some(({ $ref }) => $ref === `#/components/parameters/${name}`) ?? false
-const says = (operation: Operation, ...statuses: number[]): boolean =>
+const documents = (operation: Operation, ...statuses: number[]): boolean =>
   statuses.every((status) => operation.responses[status]?.$ref === `#/components/responses/Problem${status}`)
 
 describe('the document', () => {
@@ -152,11 +152,11 @@ describe('the routes', () => {
   })
 
   test('describe the problems they can answer', () => {
-    expectOfEach((operation) => says(operation, 400, 500, 503))
-    expectOfEach((operation, route) => !route.isGuarded || says(operation, 401, 403, 429))
-    expectOfEach((operation, route) => !route.template.includes(':') || says(operation, 404))
-    expectOfEach((operation, route) => !route.takesBody || says(operation, 413, 415, 422))
-    expectOfEach((operation, route) => !isWrite(route) || says(operation, 409))
+    expectOfEach((operation) => documents(operation, 400, 500, 503))
+    expectOfEach((operation, route) => !route.isGuarded || documents(operation, 401, 403, 429))
+    expectOfEach((operation, route) => !route.template.includes(':') || documents(operation, 404))
+    expectOfEach((operation, route) => !route.takesBody || documents(operation, 413, 415, 422))
+    expectOfEach((operation, route) => !isWrite(route) || documents(operation, 409))
   })
 
   test('take an Idempotency-Key where they write, and If-Match where a version can be met', () => {
@@ -167,7 +167,7 @@ describe('the routes', () => {
     )
     expectOfEach(
       (operation, { template }) =>
-        (takes(operation, 'IfMatch') || template === '/api/tasks/batch') === says(operation, 412),
+        (takes(operation, 'IfMatch') || template === '/api/tasks/batch') === documents(operation, 412),
     )
     const guardedByVersion = operations.filter(({ operation }) => takes(operation, 'IfMatch'))
     expect(guardedByVersion.map(({ route }) => `${route.method} ${templateOf(route.template)}`)).toContain(

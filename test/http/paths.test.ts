@@ -1,5 +1,5 @@
 // Paths lead to exactly one place: nothing is decoded, folded, lower-cased or trimmed into another route, with every
-// method and whatever the Host header says.
+// method and for any Host header.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Problem } from '../../src/model/problem.ts'
 import { sendRaw, type RawAnswer } from '../support/raw-http.ts'
@@ -131,7 +131,7 @@ describe('a path written in another way', () => {
   })
 })
 
-test('paths that lead nowhere are 404 for everybody', async () => {
+test('paths without a route are 404 with and without credentials', async () => {
   for (const path of [
     '/',
     '/api',

@@ -61,14 +61,14 @@ describe('without good credentials', () => {
       })
   })
 
-  test('an id that cannot be one tells a stranger nothing', async () => {
+  test('an invalid id is 401 without credentials', async () => {
     for (const { method, template } of routes.filter((route) => route.isGuarded && /:/.test(route.template)))
       expect((await world.call(method, template.replaceAll(/:\w+/g, 'no-id'))).status).toBe(401)
   })
 })
 
 describe('every answer', () => {
-  test('carries the security headers and tells nothing of the server, whatever its status', async () => {
+  test('carries the security headers and names no server software, for every status', async () => {
     const { token } = person
     const project = await world.call('POST', '/api/projects', { token, body: { name: 'Headers' } })
     const path = `/api/projects/${project.body.id}`
@@ -118,7 +118,7 @@ describe('every answer', () => {
     }
   })
 
-  test('about a failure of ours says nothing about it', async () => {
+  test('of an internal error contains nothing about its cause', async () => {
     const { status, body } = await failing(() => world.call<Problem>('GET', '/readyz'))
     expect(status).toBe(500)
     expect(Object.keys(body).toSorted((a, b) => a.localeCompare(b))).toEqual([
@@ -200,7 +200,7 @@ describe('the log of a server', () => {
       })
     const registered: SessionAnswer = await (await ask('POST', '/api/auth/register', person)).json()
     const bearer = { Authorization: `Bearer ${registered.accessToken}` }
-    const asked = [
+    const requested = [
       ask('POST', '/api/auth/login', { ...person, name: undefined }),
       ask('POST', '/api/auth/login', { email: person.email, password: 'planted wrong' }),
       ask('POST', '/api/auth/register', person),
@@ -211,21 +211,21 @@ describe('the log of a server', () => {
       ask('POST', '/api/projects', { name: 'planted content' }, bearer),
       ask('GET', '/readyz'),
     ]
-    await Promise.all(asked)
+    await Promise.all(requested)
     child.kill('SIGTERM')
-    const said: Record<string, unknown>[] = []
-    for await (const line of lines) said.push(line)
+    const logged: Record<string, unknown>[] = []
+    for await (const line of lines) logged.push(line)
     expect(await child.exited).toBe(0)
 
-    const text = JSON.stringify(said) + (await stderr)
+    const text = JSON.stringify(logged) + (await stderr)
     expect(text.toLowerCase()).not.toContain('planted')
     expect(text).not.toContain(registered.accessToken)
     expect(text).not.toContain(registered.refreshToken)
-    expect(said.map(({ msg }) => msg)).toContain(
+    expect(logged.map(({ msg }) => msg)).toContain(
       "Cookies and sockets are allowed for pages of the server's own origin, loopback and private-network addresses (development only)",
     )
-    const requests = said.filter(({ msg }) => msg === 'request')
-    expect(requests.length).toBe(asked.length + 1)
+    const requests = logged.filter(({ msg }) => msg === 'request')
+    expect(requests.length).toBe(requested.length + 1)
     for (const line of requests)
       expect(line).toMatchObject({ requestId: 'the-request', level: 'info', name: 'server' })
     expect(requests.every(({ status, durationMs }) => Number(status) >= 200 && Number(durationMs) >= 0)).toBe(

@@ -184,8 +184,8 @@ describe.each(Object.entries(table))('%s', (_what, row) => {
       expect(await world.entryCount()).toBe(before)
       if (status !== 404 || role === 'admin' || role === 'owner' || role === 'editor') return
       const random = await ask(row, { projectId: newId(), taskId: newId() }, role)
-      const { instance: _1, requestId: _2, ...told } = answer.body
-      expect(random.body).toMatchObject(told)
+      const { instance: _1, requestId: _2, ...problem } = answer.body
+      expect(random.body).toMatchObject(problem)
       expect(Object.keys(random.body)).toEqual(Object.keys(answer.body))
     },
   )

@@ -36,7 +36,7 @@ const share = (taskId: string, person: Person) =>
 
 const cursorOf = (entry: LogEntry | undefined): string => frameOf(entry).cursor
 
-test('a new project answers 201 with its place and is told to it and to its owner', async () => {
+test('a new project answers 201 with its Location and is logged for itself and its owner', async () => {
   const { status, body, headers } = await world.call<Project>('POST', '/api/projects', {
     token: ada.token,
     body: { name: '  Apollo ', description: 'To the moon', color: '#1e90ff' },
@@ -156,7 +156,7 @@ test('a list that has not changed answers 304 to its tag', async () => {
   expect(again.status).toBe(304)
 })
 
-test('a patch changes what it names, bumps the version and says what changed', async () => {
+test('a patch changes what it names, increments the version and logs the changes', async () => {
   const project = await world.project(ada, {}, { description: 'old', color: '#000000' })
   const { status, body, headers } = await world.call<Project>('PATCH', `/api/projects/${project.id}`, {
     token: ada.token,
@@ -263,7 +263,7 @@ test("a project's tag covers the caller's role", async () => {
   expect(await read(etag)).toMatchObject({ status: 200, body: { role: 'editor' } })
 })
 
-test('archiving makes read-only, is told once, and is taken back', async () => {
+test('archiving makes a project read-only, is logged once, and is reverted', async () => {
   const project = await world.project(ada)
   const task = await plantTask(project.id)
   const post = (verb: string) =>
@@ -373,7 +373,7 @@ test('a deletion takes everything along, ends every access, and is the last entr
   expect(rows.map((row) => row.id)).toEqual([parent, child])
 })
 
-test('a project nobody knows and one the caller may not read are the same 404', async () => {
+test('a project that does not exist and one the caller may not read are the same 404', async () => {
   const project = await world.project(ada)
   const strange = async (id: string) => {
     const { status, body } = await world.call('GET', `/api/projects/${id}`, { token: bob.token })

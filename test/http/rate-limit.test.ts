@@ -1,4 +1,4 @@
-// Rate limits over HTTP: whose bucket a request draws from, what the answers say, and life without Redis.
+// Rate limits over HTTP: the bucket of each request, the headers of the answers, and limits without Redis.
 import { expect, test } from 'bun:test'
 import { testRedis } from '../support/environment.ts'
 import { startWorld, testPassword, type World } from '../support/world.ts'
@@ -15,7 +15,7 @@ const limitedWorld = (): Promise<World> =>
 
 const from = (ip: string) => ({ headers: { 'X-Forwarded-For': ip } })
 
-test('one user meets its limit and nobody else does', async () => {
+test('one user reaches its limit and no other user does', async () => {
   await using world = await limitedWorld()
   const ada = await world.register()
   const bob = await world.register()

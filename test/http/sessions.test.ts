@@ -181,7 +181,7 @@ test('an access token is no refresh token, and the reverse', async () => {
   expect((await world.call('GET', '/api/users/me', { token: ada.session.refreshToken })).status).toBe(401)
 })
 
-test('a session that nobody refreshed for 7 days is over', async () => {
+test('a session that was not refreshed for 7 days has ended', async () => {
   const ada = await world.register()
   await world.server.deps.db.transact(
     (tx) => tx`update sessions set expires_at = now() where user_id = ${ada.id}`,

@@ -1,4 +1,4 @@
-// Single shares over HTTP: told to the task's project and to the person, in both directions.
+// Shares of single tasks over HTTP: logged for the task's project and for the user.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { projectScope, userScope } from '../../src/model/scope.ts'
 import type { LogEntry } from '../../src/model/event.ts'
@@ -37,7 +37,7 @@ const lastOfBoth = async (task: Task, person: Person) => ({
   ofPerson: (await world.entries(userScope(person.id))).at(-1),
 })
 
-test('a task of an Inbox is shared by e-mail and told to the project and to the person', async () => {
+test('a task of an Inbox is shared by e-mail and logged for the project and the user', async () => {
   const { task, path } = await makeTask()
   const { status, body, headers } = await share(path, { email: bob.email, permission: 'view' })
   expect(status).toBe(201)
@@ -89,7 +89,7 @@ test('a changed permission is another share.added; the same permission is nothin
   expect(await world.entryCount()).toBe(before)
 })
 
-test('an ended share is told to both, and the next request of the person is 404', async () => {
+test('an ended share is logged for both, and the next request of the user is 404', async () => {
   const { task, path } = await makeTask()
   await share(path, { userId: bob.id, permission: 'edit' })
   expect((await world.call('DELETE', `${path}/${bob.id}`, { token: ada.token })).status).toBe(204)
@@ -113,7 +113,7 @@ test('an ended share is told to both, and the next request of the person is 404'
   expect(attempts.map((attempt) => attempt.status)).toEqual([404, 404, 404, 404, 404])
 })
 
-test('the sharee hears of the task while it is shared, and of nothing after', async () => {
+test('the sharee receives entries of the task while it is shared, and none afterwards', async () => {
   const { task, path } = await makeTask()
   const carol = await world.register('Carol')
   await share(path, { userId: carol.id, permission: 'view' })
@@ -126,7 +126,7 @@ test('the sharee hears of the task while it is shared, and of nothing after', as
   expect(types.slice(-3)).toEqual(['share.added', 'task.updated', 'share.removed'])
 })
 
-test('of parallel changes and the end of a share the sharee hears none after the end', async () => {
+test('of changes concurrent with the end of a share the sharee receives none after the end', async () => {
   const { task, path } = await makeTask()
   const carol = await world.register('Carol')
   await share(path, { userId: carol.id, permission: 'view' })
@@ -137,12 +137,12 @@ test('of parallel changes and the end of a share the sharee hears none after the
     world.call('DELETE', `${path}/${carol.id}`, { token: ada.token }),
   ])
   const ofProject = await world.entries(projectScope(task.projectId))
-  const heard = await world.entries(userScope(carol.id))
-  expect(heard.at(-1)?.type).toBe('share.removed')
+  const received = await world.entries(userScope(carol.id))
+  expect(received.at(-1)?.type).toBe('share.removed')
   const end = ofProject.findIndex((entry) => entry.type === 'share.removed' && entry.entityId === task.id)
   const versions = (entries: LogEntry[]) =>
     entries.filter((entry) => entry.type === 'task.updated').map((entry) => entry.version)
-  expect(versions(heard)).toEqual(
+  expect(versions(received)).toEqual(
     versions(ofProject.slice(0, end).filter((entry) => entry.entityId === task.id)),
   )
 })
@@ -233,19 +233,19 @@ test.each(['removed', 'leaving'])('shares with a member end when the member is %
   expect((await leave(project, carol, how === 'removed' ? ada : carol)).status).toBe(204)
   const entries = (await world.entries(projectScope(project.id))).slice(seen)
   expect(entries.map((entry) => entry.type)).toEqual(['member.removed', 'share.removed', 'project.updated'])
-  const heard = (await world.entries(userScope(carol.id))).slice(-2)
-  expect(heard.map((entry) => entry.type)).toEqual(['share.removed', 'access.revoked'])
-  const count = heard.length + (await world.entries(userScope(carol.id))).length
+  const received = (await world.entries(userScope(carol.id))).slice(-2)
+  expect(received.map((entry) => entry.type)).toEqual(['share.removed', 'access.revoked'])
+  const count = received.length + (await world.entries(userScope(carol.id))).length
   expect((await world.call('GET', `/api/tasks/${task.id}`, { token: carol.token })).status).toBe(404)
   await world.call('PATCH', `/api/tasks/${task.id}`, { token: ada.token, body: { title: 'Unheard' } })
-  expect(heard.length + (await world.entries(userScope(carol.id))).length).toBe(count)
+  expect(received.length + (await world.entries(userScope(carol.id))).length).toBe(count)
   expect((await world.call('GET', path, { token: ada.token })).body.items).toEqual([])
   expect((await world.call('GET', `/api/tasks/${elsewhere.task.id}`, { token: carol.token })).status).toBe(
     200,
   )
 })
 
-test('whoever becomes a member holds no share any more, and leaves without one', async () => {
+test('a sharee who becomes a member loses the share, and leaves without one', async () => {
   const project = await world.project(ada)
   const { task, path } = await makeTask(project.id)
   const carol = await world.register('Carol')

@@ -207,7 +207,7 @@ describe('a body', () => {
       }
   })
 
-  test('may say that it is plain UTF-8', async () => {
+  test('may declare UTF-8', async () => {
     for (const headers of [
       { 'Content-Encoding': 'identity' },
       { 'Content-Type': 'application/json; charset=UTF-8' },

@@ -71,7 +71,7 @@ test('a page is 500 events, an answer bounded in bytes, and nothing is lost betw
     scopes.map(async (scope): Promise<[Scope, string]> => [scope, await headOf(scope)]),
   )
   for (const scope of scopes) await sayMany(world.server.deps, scope, 600, 9_000)
-  const heard = new Map<string, string[]>()
+  const received = new Map<string, string[]>()
   let answers = 0
   for (let more = true; more; answers += 1) {
     const { status, body } = await sync(pairs)
@@ -79,8 +79,8 @@ test('a page is 500 events, an answer bounded in bytes, and nothing is lost betw
     expect(JSON.stringify(body).length).toBeLessThan(5 * 1024 * 1024)
     for (const page of body.scopes) {
       expect(page.events.length).toBeLessThanOrEqual(500)
-      heard.set(page.scope, [
-        ...(heard.get(page.scope) ?? []),
+      received.set(page.scope, [
+        ...(received.get(page.scope) ?? []),
         ...page.events.map((event: { cursor: string }) => event.cursor),
       ])
     }
@@ -90,7 +90,7 @@ test('a page is 500 events, an answer bounded in bytes, and nothing is lost betw
   expect(answers).toBeGreaterThan(3)
   for (const scope of scopes) {
     const log = (await world.entries(scope)).slice(1).map(({ frame }) => JSON.parse(frame!).cursor)
-    expect(heard.get(scope)).toEqual(log)
+    expect(received.get(scope)).toEqual(log)
   }
 }, 30_000)
 
@@ -165,7 +165,7 @@ test('waiting ends when the process stops, with an answer (P-HTTP-3)', async () 
   expect((await waiting).status).toBe(200)
 })
 
-test('whoever hangs up is not waited for', async () => {
+test('the wait of a client that disconnects ends', async () => {
   const { scope } = await makeProject(world, anna)
   const hangUp = new AbortController()
   const waiting = fetch(`${world.url}/api/sync?scope=${scope}&cursor=${await headOf(scope)}&wait=25`, {

@@ -1,4 +1,4 @@
-// Who may do what with a task, who hears of it, and that nothing tells a stranger anything.
+// Rights on tasks, the scopes that receive entries, and that a user without access learns nothing.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { projectScope, userScope } from '../../src/model/scope.ts'
 import type { Project } from '../../src/model/project.ts'
@@ -118,7 +118,7 @@ describe('the table of rights', () => {
       const parentId = ['editor', 'helper'].includes(name) ? null : other.id
       return (await calls.call('PATCH', `/api/tasks/${task.id}`, { parentId })).status
     }
-    // Each asks for another parent than the one before left, so that all of these would change it.
+    // Each request names another parent than the one before, so that each would change the task.
     expect(await statuses(reparent)).toEqual(expected)
     await as['owner']!.call('PATCH', `/api/tasks/${task.id}`, { parentId: null })
     const remove = async (calls: Calls, name: string) => {
@@ -154,10 +154,10 @@ describe('what a stranger learns', () => {
         [task.id, random].map((id) => as['stranger']!.refused(method, `/api/tasks/${id}${rest}`, body)),
       )
       const [real, unreal] = answers.map(({ status, headers, body: { ...problem } }) => {
-        const told = Object.fromEntries(headers)
-        delete told['x-request-id']
-        delete told['date']
-        return { status, told, problem: { ...problem, instance: '', requestId: '' } }
+        const logged = Object.fromEntries(headers)
+        delete logged['x-request-id']
+        delete logged['date']
+        return { status, logged, problem: { ...problem, instance: '', requestId: '' } }
       })
       expect(real).toEqual(unreal)
       expect(real!.status).toBe(404)
@@ -226,17 +226,17 @@ describe('what a stranger learns', () => {
 })
 
 describe('sharing', () => {
-  test('whoever a task is shared with hears of its changes and its end', async () => {
+  test('a sharee receives entries of changes and of the end of the share', async () => {
     const shared = await as['owner']!.task({ projectId: project.id })
     await as['owner']!.share(shared, helper!, 'edit')
     const scopes = [projectScope(project.id), userScope(helper!.id), userScope(watcher!.id)]
-    const { told, answer } = await watching(world, scopes, async () => {
+    const { logged, answer } = await watching(world, scopes, async () => {
       const patched = await as['helper']!.call<Task>('PATCH', `/api/tasks/${shared.id}`, { title: 'Helped' })
       await as['owner']!.call('DELETE', `/api/tasks/${shared.id}`)
       return patched
     })
     const { version } = answer.body
-    expect(told).toEqual([
+    expect(logged).toEqual([
       `project task.updated v${version}`,
       `project task.deleted v${version + 1}`,
       `user task.updated v${version}`,

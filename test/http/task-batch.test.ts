@@ -28,16 +28,16 @@ const bulk = (ids: string[], changes: unknown) =>
 const batch = (...operations: unknown[]) => mine.call<Items>('POST', '/api/tasks/batch', { operations })
 const refusedBatch = (...operations: unknown[]) => mine.refused('POST', '/api/tasks/batch', { operations })
 
-test('bulk changes many alike and answers them in the order asked', async () => {
+test('bulk applies one change to many tasks and answers in the order of the ids', async () => {
   const tasks = await several(5)
   const done = await mine.call<Task>('PATCH', `/api/tasks/${tasks[2]!.id}`, { status: 'done' })
   const ids = tasks.map(({ id }) => id).toReversed()
-  const { answer, told } = await watching(world, [inbox()], () => bulk(ids, { status: 'done' }))
+  const { answer, logged } = await watching(world, [inbox()], () => bulk(ids, { status: 'done' }))
   expect(answer.status).toBe(200)
   expect(answer.body.items.map((task) => task!.id)).toEqual(ids)
   expect(answer.body.items.every((task) => task!.status === 'done' && task!.version === 2)).toBe(true)
   expect(answer.body.items[2]).toEqual(done.body)
-  expect(told).toEqual(Array(4).fill('project task.updated v2'))
+  expect(logged).toEqual(Array(4).fill('project task.updated v2'))
   expect(answer.headers.get('tide-cursor')).not.toBeNull()
 })
 
@@ -50,17 +50,17 @@ test('bulk over two projects has no single position', async () => {
 
 test('bulk is all or nothing', async () => {
   const tasks = await several(3)
-  const { answer, told } = await watching(world, [inbox()], () =>
+  const { answer, logged } = await watching(world, [inbox()], () =>
     mine.refused('PATCH', '/api/tasks/bulk', {
       ids: [...tasks.map(({ id }) => id), Bun.randomUUIDv7()],
       changes: { title: 'x' },
     }),
   )
-  expect([answer.status, pointersOf(answer), told]).toEqual([404, ['/ids/3'], []])
+  expect([answer.status, pointersOf(answer), logged]).toEqual([404, ['/ids/3'], []])
   for (const task of tasks) expect(await mine.get(task.id)).toEqual(task)
 })
 
-test('bulk takes 1 to 100 ids and a patch that says something', async () => {
+test('bulk takes 1 to 100 ids and a patch with a member', async () => {
   const [task] = await several(1)
   const wrong: [unknown, string][] = [
     [{ ids: [], changes: { title: 'x' } }, '/ids'],
@@ -94,7 +94,7 @@ test('bulk gives a whole set one parent', async () => {
 test('a batch runs in order, each operation seeing those before it', async () => {
   const [old, gone] = await several(2)
   const id = Bun.randomUUIDv7()
-  const { answer, told } = await watching(world, [inbox()], () =>
+  const { answer, logged } = await watching(world, [inbox()], () =>
     batch(
       { op: 'create', data: { id, title: 'Made' } },
       { op: 'create', data: { title: 'Below', parentId: id } },
@@ -107,7 +107,7 @@ test('a batch runs in order, each operation seeing those before it', async () =>
   const [made, below, changed, moved, deleted] = answer.body.items
   expect([made!.title, changed!.title, changed!.version]).toEqual(['Made', 'Made and changed', 2])
   expect([below!.parentId, moved!.parentId, deleted]).toEqual([id, id, null])
-  expect(told).toEqual([
+  expect(logged).toEqual([
     'project task.created v1',
     'project task.created v1',
     'project task.updated v2',
@@ -138,8 +138,8 @@ test('a batch is all or nothing, whatever its last operation breaks', async () =
     [{ op: 'create', data: { id: task!.id, title: 'x' } }, 409, '/operations/2'],
   ]
   for (const [operation, status, pointer] of last) {
-    const { answer, told } = await watching(world, [inbox()], () => refusedBatch(...first, operation))
-    expect([answer.status, pointersOf(answer), told]).toEqual([status, [pointer], []])
+    const { answer, logged } = await watching(world, [inbox()], () => refusedBatch(...first, operation))
+    expect([answer.status, pointersOf(answer), logged]).toEqual([status, [pointer], []])
   }
   expect(await mine.get(task!.id)).toEqual(task!)
 })
@@ -176,7 +176,7 @@ test('a hundred deletions with subtasks leave one entry each, and a refetch inst
   const before = await world.entries(projectScope(project.id))
   const { status } = await batch(...roots.map((id) => ({ op: 'delete', id })))
   expect(status).toBe(200)
-  const told = (await world.entries(projectScope(project.id))).slice(before.length)
-  expect(told.filter((entry) => entry.type === 'task.deleted' && entry.quiet).length).toBe(300)
-  expect(told.filter((entry) => entry.frame !== null).map((entry) => entry.type)).toEqual(['scope.refetch'])
+  const logged = (await world.entries(projectScope(project.id))).slice(before.length)
+  expect(logged.filter((entry) => entry.type === 'task.deleted' && entry.quiet).length).toBe(300)
+  expect(logged.filter((entry) => entry.frame !== null).map((entry) => entry.type)).toEqual(['scope.refetch'])
 })

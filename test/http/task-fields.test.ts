@@ -79,7 +79,7 @@ const expectEverywhere = async (answered: Task, field: Field, value: unknown): P
   }
 }
 
-/** The last entry of the task says that this field changed, and nothing else that can be written. */
+/** The last entry of the task has this field as its only writable change. */
 const expectTold = async (task: Task, field: Field, from: unknown, to: unknown): Promise<void> => {
   const entry = (await entriesOf(world, task, projectScope(project.id))).at(-1)
   const frame = frameOf(entry)
@@ -168,7 +168,7 @@ test('a field that takes a right of its own is refused to whom it is shared with
 
 for (const field of writableFields)
   describe(`the field ${field}`, () => {
-    test('is created, read and told', async () => {
+    test('is created, read and logged', async () => {
       const [first] = samples[field]
       const task = await make({ [field]: first })
       await expectEverywhere(task, field, first)
@@ -177,7 +177,7 @@ for (const field of writableFields)
       expect(frameOf(entry).data).toEqual(task)
     })
 
-    test('is patched alone, told as changed, and refuses an older If-Match', async () => {
+    test('is patched alone, logged as changed, and refuses an older If-Match', async () => {
       const [first, second] = samples[field]
       const task = await make({ [field]: first })
       const path = `/api/tasks/${task.id}`

@@ -44,14 +44,14 @@ describe('within a project', () => {
   test('before, after and last', async () => {
     const { project, tasks } = await projectWith('a', 'b', 'c', 'd')
     const [a, b, c, d] = tasks as [Task, Task, Task, Task]
-    const { answer, told } = await watching(world, [projectScope(project.id)], () =>
+    const { answer, logged } = await watching(world, [projectScope(project.id)], () =>
       move(d, { before: a.id }),
     )
     expect([answer.status, answer.body]).toEqual([
       200,
       { ...d, rank: answer.body.rank, version: 2, updatedAt: expect.any(String) },
     ])
-    expect(told).toEqual(['project task.updated v2'])
+    expect(logged).toEqual(['project task.updated v2'])
     expect(frameOf((await entriesOf(world, d)).at(-1))).toMatchObject({
       changed: ['rank'],
       data: answer.body,
@@ -70,15 +70,15 @@ describe('within a project', () => {
   test('to where it is already changes nothing', async () => {
     const { project, tasks } = await projectWith('a', 'b', 'c')
     const [a, b, c] = tasks as [Task, Task, Task]
-    const { told } = await watching(world, [projectScope(project.id)], async () => {
+    const { logged } = await watching(world, [projectScope(project.id)], async () => {
       for (const place of [{ after: a.id }, { before: c.id }])
         expect((await move(b, place)).headers.get('tide-cursor')).toBeNull()
       expect((await move(c, {})).body).toEqual(c)
     })
-    expect(told).toEqual([])
+    expect(logged).toEqual([])
   })
 
-  test('reordering keeps the parent and fails nobody’s If-Match', async () => {
+  test('reordering keeps the parent and the content version', async () => {
     const { project, tasks } = await projectWith('root', 'x')
     const child = await mine.task({ title: 'child', projectId: project.id, parentId: tasks[0]!.id })
     expect((await move(child, { before: tasks[0]!.id })).body).toMatchObject({
@@ -94,14 +94,14 @@ describe('within a project', () => {
     expect(edited.status).toBe(200)
   })
 
-  test('between equal ranks the followers make room, and are told of', async () => {
+  test('between equal ranks the following tasks move, and are logged', async () => {
     const { project, tasks } = await projectWith('a', 'b', 'c', 'd', 'e')
     const [a, b, c, d, e] = tasks as [Task, Task, Task, Task, Task]
     await world.server.deps.db.transact(
       (tx) => tx`update tasks set rank = ${a.rank} where id = any(${[b.id, c.id]}::uuid[])`,
     )
-    const { told } = await watching(world, [projectScope(project.id)], () => move(e, { after: a.id }))
-    expect(told).toEqual(Array(3).fill('project task.updated v2'))
+    const { logged } = await watching(world, [projectScope(project.id)], () => move(e, { after: a.id }))
+    expect(logged).toEqual(Array(3).fill('project task.updated v2'))
     expect(await inOrder(project)).toEqual(['a', 'e', 'b', 'c', 'd'])
     expect((await mine.get(d.id)).version).toBe(1)
   })
@@ -136,14 +136,14 @@ describe('into another project', () => {
       title: 'root',
     })
     const child = await mine.task({ projectId: here.id, parentId: root.id, assigneeId: ada.id })
-    const { answer, told } = await watching(world, [projectScope(here.id), projectScope(there.id)], () =>
+    const { answer, logged } = await watching(world, [projectScope(here.id), projectScope(there.id)], () =>
       move(root, { projectId: there.id, before: tasks[1]!.id }),
     )
     expect([answer.status, answer.body]).toMatchObject([
       200,
       { projectId: there.id, parentId: null, assigneeId: null, version: 3 },
     ])
-    expect(told).toEqual([
+    expect(logged).toEqual([
       'project task.deleted v2',
       'project task.deleted v2',
       'project task.created v3',
@@ -167,18 +167,18 @@ describe('into another project', () => {
     expect(stale.status).toBe(412)
   })
 
-  test('who it is shared with keeps it, hears of one change and may stay assigned', async () => {
+  test('a sharee keeps it, receives one entry and may stay assigned', async () => {
     const here = await mine.project()
     const there = await mine.project()
     const task = await mine.task({ projectId: here.id })
     await mine.share(task, bob, 'edit')
     await mine.call('PATCH', `/api/tasks/${task.id}`, { assigneeId: bob.id })
     const { version } = await mine.get(task.id)
-    const { answer, told } = await watching(world, [userScope(bob.id)], () =>
+    const { answer, logged } = await watching(world, [userScope(bob.id)], () =>
       move(task, { projectId: there.id }),
     )
     expect(answer.body).toMatchObject({ assigneeId: bob.id, version: version + 2 })
-    expect(told).toEqual([`user task.updated v${version + 2}`])
+    expect(logged).toEqual([`user task.updated v${version + 2}`])
     expect(await callsOf(world, bob).get(task.id)).toEqual(answer.body)
   })
 

@@ -81,7 +81,7 @@ test('of fifty creations with one id one wins', async () => {
   expect(statuses.filter((status) => status === 409).length).toBe(49)
 })
 
-test('subtasks made while their parent is deleted are refused or deleted, and each end is told', async () => {
+test('subtasks made while their parent is deleted are refused or deleted, and each deletion is logged', async () => {
   const parent = await mine.task()
   const [gone, ...made] = await Promise.all([
     mine.call('DELETE', `/api/tasks/${parent.id}`),
@@ -112,7 +112,7 @@ test('two tasks that become each other’s parent at once make no cycle', async 
   }
 })
 
-test('batches, bulks, moves and deletions over the same tasks all end, and the log tells one story', async () => {
+test('batches, bulks, moves and deletions over the same tasks all end, and the log is consistent', async () => {
   const project = await mine.project()
   const tasks: Task[] = []
   for (let index = 0; index < 12; index += 1) tasks.push(await mine.task({ projectId: project.id }))
@@ -149,7 +149,7 @@ test('batches, bulks, moves and deletions over the same tasks all end, and the l
   }
 }, 30_000)
 
-test('nothing is made in a project after it was archived, and nobody makes anything after they were removed', async () => {
+test('no task is created in a project after it was archived, nor by a member after the removal', async () => {
   for (let round = 0; round < 5; round += 1) {
     const project = await mine.project()
     const other = await world.register()

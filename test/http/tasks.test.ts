@@ -23,7 +23,7 @@ const inbox = () => projectScope(ada.inboxId)
 describe('creating', () => {
   test('a title is enough: defaults, the inbox, the last place, one entry', async () => {
     const before = await mine.task()
-    const { answer, told } = await watching(world, [inbox()], () =>
+    const { answer, logged } = await watching(world, [inbox()], () =>
       mine.call<Task>('POST', '/api/tasks', { title: '  Write it \n' }),
     )
     const { status, body, headers } = answer
@@ -48,7 +48,7 @@ describe('creating', () => {
     expect(body.createdAt).toBe(body.updatedAt)
     expect(headers.get('location')).toBe(`/api/tasks/${body.id}`)
     expect(headers.get('etag')).toBe('"1"')
-    expect(told).toEqual(['project task.created v1'])
+    expect(logged).toEqual(['project task.created v1'])
     const [entry] = await entriesOf(world, body)
     // P-HTTP-6
     expect(frameOf(entry)).toMatchObject({ data: body, actor: ada.id, cursor: headers.get('tide-cursor') })
@@ -87,10 +87,10 @@ describe('creating', () => {
     const again = await mine.refused('POST', '/api/tasks', { id, title: 'Again' })
     expect([again.status, again.body.code]).toEqual([409, 'id_taken'])
     await mine.call('DELETE', `/api/tasks/${id}`)
-    const { answer, told } = await watching(world, [inbox()], () =>
+    const { answer, logged } = await watching(world, [inbox()], () =>
       mine.refused('POST', '/api/tasks', { id, title: 'After deletion' }),
     )
-    expect([answer.status, answer.body.code, told]).toEqual([409, 'id_taken', []])
+    expect([answer.status, answer.body.code, logged]).toEqual([409, 'id_taken', []])
     const elsewhere = await callsOf(world, bob).refused('POST', '/api/tasks', { id, title: 'Elsewhere' })
     expect(elsewhere.body).toMatchObject({ ...again.body, requestId: expect.anything() })
     const v4 = await mine.refused('POST', '/api/tasks', { id: crypto.randomUUID(), title: 'v4' })
@@ -123,7 +123,7 @@ describe('creating', () => {
       [{ title: 't', rank: 'a0' }, '/rank'],
       [['title'], ''],
     ]
-    const { told } = await watching(world, [inbox()], async () => {
+    const { logged } = await watching(world, [inbox()], async () => {
       for (const [body, pointer] of wrong) {
         const answer = await mine.refused('POST', '/api/tasks', body)
         expect({ body, status: answer.status, pointers: pointersOf(answer) }).toEqual({
@@ -133,7 +133,7 @@ describe('creating', () => {
         })
       }
     })
-    expect(told).toEqual([])
+    expect(logged).toEqual([])
   })
 
   test('odd text comes back as it went in, in NFC', async () => {
@@ -184,9 +184,9 @@ describe('reading', () => {
 })
 
 describe('changing', () => {
-  test('a patch changes what it names, and the log says what', async () => {
+  test('a patch changes what it names, and logs the changes', async () => {
     const task = await mine.task({ tags: ['a'], dueAt: '2026-12-01T00:00:00Z' })
-    const { answer, told } = await watching(world, [inbox()], () =>
+    const { answer, logged } = await watching(world, [inbox()], () =>
       mine.call<Task>('PATCH', `/api/tasks/${task.id}`, { status: 'done', dueAt: null }),
     )
     expect(answer.body).toEqual({
@@ -198,7 +198,7 @@ describe('changing', () => {
       updatedAt: answer.body.completedAt!,
     })
     expect(answer.headers.get('etag')).toBe('"2"')
-    expect(told).toEqual(['project task.updated v2'])
+    expect(logged).toEqual(['project task.updated v2'])
     const entry = (await entriesOf(world, task)).at(-1)
     expect(frameOf(entry)).toMatchObject({ changed: ['status', 'dueAt', 'completedAt'], data: answer.body })
     expect(entry!.changes!['status']).toEqual({ from: 'todo', to: 'done' })
@@ -251,9 +251,9 @@ describe('changing', () => {
     expect(await mine.get(task.id)).toEqual(task)
   })
 
-  test('what changes nothing bumps nothing and is told to nobody', async () => {
+  test('a patch without a change keeps the version and appends no entry', async () => {
     const task = await mine.task({ tags: ['a', 'b'], dueAt: '2026-12-01T00:00:00Z' })
-    const { told } = await watching(world, [inbox()], async () => {
+    const { logged } = await watching(world, [inbox()], async () => {
       const same = { title: ' Write it ', tags: ['A', 'b ', 'a'], dueAt: '2026-12-01T01:00:00+01:00' }
       const patch = await mine.call<Task>('PATCH', `/api/tasks/${task.id}`, same)
       const put = await mine.call<Task>('PUT', `/api/tasks/${task.id}`, same)
@@ -262,7 +262,7 @@ describe('changing', () => {
         expect([status, body, headers.get('tide-cursor')]).toEqual([200, task, null])
       }
     })
-    expect(told).toEqual([])
+    expect(logged).toEqual([])
   })
 
   test('PUT replaces: absent fields take their defaults, a missing title is refused', async () => {
@@ -317,7 +317,7 @@ describe('changing', () => {
     const patch = (title: string, tag: string) =>
       mine.call<Task>('PATCH', `/api/tasks/${task.id}`, { title }, { 'If-Match': tag })
     expect((await patch('One', '"1"')).body.version).toBe(3)
-    const { told } = await watching(world, [inbox()], async () => {
+    const { logged } = await watching(world, [inbox()], async () => {
       for (const tag of ['"1"', '"2"', 'W/"2"', '"9"']) {
         const stale = await mine.refused(
           'PATCH',
@@ -338,7 +338,7 @@ describe('changing', () => {
         (await mine.refused('DELETE', `/api/tasks/${task.id}`, undefined, { 'If-Match': 'x' })).status,
       ).toBe(412)
     })
-    expect(told).toEqual([])
+    expect(logged).toEqual([])
     expect((await patch('Three', 'W/"3"')).status).toBe(200)
     expect((await patch('Four', '*')).status).toBe(200)
   })
@@ -365,13 +365,13 @@ describe('tags', () => {
 })
 
 describe('deleting', () => {
-  test('is told with the last version plus one and can be done once', async () => {
+  test('is logged with the last version plus one and succeeds once', async () => {
     const task = await mine.task()
     await mine.call('PATCH', `/api/tasks/${task.id}`, { title: 'Two' })
-    const { answer, told } = await watching(world, [inbox()], () =>
+    const { answer, logged } = await watching(world, [inbox()], () =>
       mine.call('DELETE', `/api/tasks/${task.id}`),
     )
-    expect([answer.status, answer.body as string, told]).toEqual([204, '', ['project task.deleted v3']])
+    expect([answer.status, answer.body as string, logged]).toEqual([204, '', ['project task.deleted v3']])
     expect(answer.headers.get('tide-cursor')).toMatch(/^\w+\.\d+\.\d+$/)
     for (const method of ['DELETE', 'GET'])
       expect((await mine.refused(method, `/api/tasks/${task.id}`)).status).toBe(404)
@@ -382,8 +382,8 @@ describe('deleting', () => {
     const root = await mine.task()
     const child = await mine.task({ parentId: root.id })
     const leaf = await mine.task({ parentId: child.id })
-    const { told } = await watching(world, [inbox()], () => mine.call('DELETE', `/api/tasks/${root.id}`))
-    expect(told).toEqual(Array(3).fill('project task.deleted v2'))
+    const { logged } = await watching(world, [inbox()], () => mine.call('DELETE', `/api/tasks/${root.id}`))
+    expect(logged).toEqual(Array(3).fill('project task.deleted v2'))
     for (const { id } of [root, child, leaf]) {
       const again = await mine.refused('POST', '/api/tasks', { id, title: 'Again' })
       expect([again.status, again.body.code]).toEqual([409, 'id_taken'])

@@ -22,15 +22,15 @@ const patch = (person: Person, body: unknown, headers: Record<string, string> = 
 const get = (person: Person, path: string, headers: Record<string, string> = {}) =>
   world.call('GET', `/api/users/${path}`, { token: person.token, headers })
 
-/** What the log says to a person, past what registration said. */
-const heard = async (person: Person) => (await world.entries(userScope(person.id))).slice(1)
+/** The entries of a user's scope after those of the registration. */
+const received = async (person: Person) => (await world.entries(userScope(person.id))).slice(1)
 
-test('name and time zone change, once, and the log says so', async () => {
+test('name and time zone change, once, and the change is logged', async () => {
   const bob = await world.register('Bob')
   const { status, headers, body } = await patch(bob, { name: ' Robert ', timeZone: 'Europe/Berlin' })
   expect(status).toBe(200)
   expect(body).toMatchObject({ id: bob.id, name: 'Robert', timeZone: 'Europe/Berlin', emailVerified: false })
-  const [entry] = await heard(bob)
+  const [entry] = await received(bob)
   expect(entry).toMatchObject({
     type: 'user.updated',
     entityId: bob.id,
@@ -44,7 +44,7 @@ test('name and time zone change, once, and the log says so', async () => {
   const again = await patch(bob, { name: 'Robert' })
   expect(again.status).toBe(200)
   expect(again.headers.has('tide-cursor')).toBe(false)
-  expect(await heard(bob)).toHaveLength(1)
+  expect(await received(bob)).toHaveLength(1)
   expect((await patch(bob, { timeZone: null })).body.timeZone).toBe('UTC')
 })
 
@@ -77,7 +77,9 @@ test('a new address needs the password, is unverified, and must be free', async 
   const email = `Moved-${bob.id}@Example.com`
   const moved = await patch(bob, { email, currentPassword: testPassword })
   expect(moved).toMatchObject({ status: 200, body: { email: email.toLowerCase(), emailVerified: false } })
-  expect((await heard(bob)).at(-1)!.changes).toEqual({ email: { from: bob.email, to: email.toLowerCase() } })
+  expect((await received(bob)).at(-1)!.changes).toEqual({
+    email: { from: bob.email, to: email.toLowerCase() },
+  })
   const taken = await patch(bob, { email: ada.email, currentPassword: testPassword })
   expect(taken).toMatchObject({ status: 409, body: { code: 'email_taken' } })
 })
@@ -89,7 +91,7 @@ test('a change repeated under its Idempotency-Key happens once', async () => {
   const again = await patch(bob, { name: 'Rob' }, headers)
   expect(again.headers.get('idempotency-replayed')).toBe('true')
   expect(again.body).toEqual(first.body)
-  expect(await heard(bob)).toHaveLength(1)
+  expect(await received(bob)).toHaveLength(1)
 })
 
 test('a new password or address repeated under its key is answered again, although the old password is gone', async () => {

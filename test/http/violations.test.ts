@@ -1,4 +1,4 @@
-// What a refused request is told: every detail is in our own words, for every schema of every route, and a cursor
+// Details of refused requests: every detail is in this server's own words, for every schema of every route, and a cursor
 // that is none has one code everywhere.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { Kind, type TSchema } from '@sinclair/typebox'
@@ -114,7 +114,7 @@ describe('the details of a 422', () => {
     })
   }
 
-  test('say what is allowed', async () => {
+  test('name what is allowed', async () => {
     const task = await world.call('POST', '/api/tasks', { token: person.token, body: { title: 'x' } })
     const bulk = '/api/tasks/bulk'
     const changes = { status: 'done' }

@@ -32,7 +32,7 @@ test('a user whose writes stored too much today reads on and writes no more, on 
   expect((await world.call('GET', '/api/tasks', { token: ada.token })).status).toBe(200)
   expect((await world.call('DELETE', '/api/users/me', { token: ada.token, body: {} })).status).toBe(429)
   expect((await write(bob.token)).status).toBe(201)
-  // Another process hears of it with its own first count.
+  // Another process reads it with its own first count.
   await eventually(async () => expect((await writeElsewhere(ada.token)).status).toBe(429))
   expect((await world.call('POST', '/api/auth/logout-all', { token: ada.token })).status).toBe(204)
 }, 60_000)

@@ -71,11 +71,11 @@ export const createContract = (document: Document): Contract => {
 
   const expectSent = (template: string, seen: Seen, { requestBody }: Operation): void => {
     const { method, status, sent } = seen
-    const says = (what: string) => new Error(`${method} ${template} answered ${status} ${what}`)
+    const differs = (what: string) => new Error(`${method} ${template} answered ${status} ${what}`)
     if (!requestBody) {
-      if (sent !== undefined) throw says('to a body, which the document does not have')
+      if (sent !== undefined) throw differs('to a body, which the document does not have')
     } else if (sent === undefined) {
-      if (requestBody.required) throw says('without the body that the document requires')
+      if (requestBody.required) throw differs('without the body that the document requires')
     } else {
       const place = ['paths', template, method.toLowerCase(), 'requestBody', 'content', 'application/json']
       expectFit([...place, 'schema'], seen, sent)

@@ -1,5 +1,5 @@
-// Every route of the application, from the application itself: what generated tests go through, so that a new
-// route is in them without anybody thinking of it.
+// Every route of the application, from the application itself: what generated tests go through, so that they include
+// a new route without an edit.
 import { createApp } from '../../src/app/http-app.ts'
 import type { RouteSchemas } from '../../src/http/violations.ts'
 import { traitsOf, type RouteTraits } from '../../src/http/route.ts'
@@ -19,13 +19,13 @@ export interface Route {
   traits: RouteTraits
 }
 
-const nobody = '01933b6e-7c4a-7d3e-8f21-000000000000'
+const unknownId = '01933b6e-7c4a-7d3e-8f21-000000000000'
 
 export const routesOf = async ({ server }: World): Promise<Route[]> => {
   await using sockets = new Sockets(server.deps)
   return createApp(server.deps, sockets).routes.map(({ method, path: template, hooks }) => {
     const traits = traitsOf({ hooks })
-    const path = template.replaceAll(/:\w+/g, nobody).replace(/(.)\/$/, '$1')
+    const path = template.replaceAll(/:\w+/g, unknownId).replace(/(.)\/$/, '$1')
     return {
       method,
       template,

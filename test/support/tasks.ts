@@ -60,14 +60,14 @@ export const watching = async <T>(
   world: World,
   scopes: Scope[],
   act: () => Promise<T>,
-): Promise<{ answer: T; told: string[] }> => {
+): Promise<{ answer: T; logged: string[] }> => {
   const before = await Promise.all(scopes.map((scope) => world.entries(scope)))
   const answer = await act()
   const after = await Promise.all(scopes.map((scope) => world.entries(scope)))
-  const told = after.flatMap((entries, index) =>
+  const logged = after.flatMap((entries, index) =>
     entries
       .slice(before[index]!.length)
       .map((entry) => `${entry.scope.split(':')[0]} ${entry.type} v${entry.version}`),
   )
-  return { answer, told }
+  return { answer, logged }
 }
