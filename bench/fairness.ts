@@ -138,7 +138,7 @@ const prepare = async (
     const { cursor } = await call(url, 'GET', `/api/projects/${id}/snapshot?limit=1`, attacker.token)
     pairs.push(`scope=project:${id}&cursor=${cursor}`)
   }
-  // What a search of somebody without tasks would go through.
+  // What a search of a user without tasks would go through.
   for (let n = 0; n < 20; n += 1) await makeTasks(url, other, other.projectId, 100)
   const largeProjectId = await makeProject(url, attacker)
   if (kinds.includes('snapshots')) {

@@ -98,10 +98,10 @@ const idleAndFanOut = async (
   report(`${plan.changes} changes to all of them, two in a row on either`)
   const rounds: Record<'ours' | 'raw', Pair>[] = []
   for (let round = 1; round <= (warmUps + plan.changes) / 2; round += 1) {
-    const heard = 2 * round * plan.sockets
-    const pair = async (one: (nth: number, heard: number) => Promise<FanOut>): Promise<Pair> => ({
-      first: await one(2 * round - 1, heard - plan.sockets),
-      next: await one(2 * round, heard),
+    const received = 2 * round * plan.sockets
+    const pair = async (one: (nth: number, received: number) => Promise<FanOut>): Promise<Pair> => ({
+      first: await one(2 * round - 1, received - plan.sockets),
+      next: await one(2 * round, received),
     })
     const both = {
       raw: await pair((nth, due) =>
@@ -149,7 +149,7 @@ const idleAndFanOut = async (
 }
 
 interface FanOut {
-  /** From the first socket that heard of the change to the last. */
+  /** From the first socket that received the change to the last. */
   spreadMs: number
   /** What the change cost the server's process, request and all. */
   cpuMs: number
@@ -161,11 +161,11 @@ interface Pair {
   next: FanOut
 }
 
-/** One change, until `heard` events have come in all. Meanwhile nobody is asked anything: answers cost time too. */
+/** One change, until `received` events have come in all. Meanwhile no process is queried: replies cost time too. */
 const fanOut = async (
   swarm: Swarm,
   pid: number,
-  heard: number,
+  received: number,
   change: () => Promise<unknown>,
 ): Promise<FanOut> => {
   await swarm.tell({ do: 'forget' })
@@ -173,7 +173,7 @@ const fanOut = async (
   await change()
   await Bun.sleep(undisturbedMs)
   const after = cpuMs(pid)
-  await untilHeard(swarm, heard)
+  await untilReceived(swarm, received)
   return { spreadMs: (await swarm.report()).fanOut.meanMs, cpuMs: after - before }
 }
 
@@ -211,7 +211,7 @@ const fill = async (
   }
 }
 
-const untilHeard = (swarm: Swarm, events: number): Promise<void> =>
+const untilReceived = (swarm: Swarm, events: number): Promise<void> =>
   eventually(
     async () => {
       const report = await swarm.report()
@@ -274,7 +274,7 @@ const latency = async (
   const before = (await swarm.report()).events
   const written = await write(url, people.users, { seconds: plan.seconds, perSecond: writesPerSecond })
   const expected = before + (written * plan.followers) / people.users.length
-  await untilHeard(swarm, expected)
+  await untilReceived(swarm, expected)
   const { ages } = await swarm.report()
   return [
     {
@@ -306,7 +306,7 @@ const stalledReaders = async (
   const { ages } = await swarm.report()
   report('they read again')
   await swarm.tell({ do: 'resume' })
-  await untilHeard(swarm, (written * plan.stalled * 2) / users.length)
+  await untilReceived(swarm, (written * plan.stalled * 2) / users.length)
   const after = await swarm.report()
   const uneven = Object.values(after.scopes).reduce((sum, { least, most }) => sum + most - least, 0)
   const wrong = uneven + after.repeated + after.reordered + after.leaked + after.resyncs
@@ -319,7 +319,7 @@ const stalledReaders = async (
   ]
 }
 
-/** kill -9 of the server, started again at once: until everybody is live again. */
+/** kill -9 of the server, started again at once: until all are live again. */
 const reconnects = async (
   cluster: Cluster,
   people: Population,

@@ -1,5 +1,5 @@
 // The client as a package for npm: JavaScript that any bundler, browser, Bun or Node takes, declarations beside it,
-// its README and licence. Written anew below `dist/client` (or the folder given); `npm publish` runs there.
+// its README and licence. Written to `dist/client` (or the folder given); `npm publish` runs there.
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'

@@ -63,7 +63,7 @@ export const claim = async (
     renameSync(path, stale)
     rmSync(stale)
   } catch {
-    // Somebody else clears up at the same moment; the next line decides who wins.
+    // Another process may clear up at the same moment; the next line decides which one wins.
   }
   const isTaken = tryCreate(path)
   await Bun.sleep(settleMs) // the other may have moved our file away, taking it for the stale one

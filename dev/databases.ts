@@ -28,7 +28,7 @@ export const cloneDatabase = async (adminUrl: string, name: string, template: st
   return urlOf(adminUrl, name)
 }
 
-/** Ends whoever is still connected. */
+/** Terminates the remaining connections. */
 export const dropDatabase = (adminUrl: string, name: string): Promise<void> =>
   withAdmin(adminUrl, async (sql) => {
     await sql`drop database if exists ${sql(name)} with (force)`

@@ -4,7 +4,7 @@
 export interface Interruption {
   /** Resolves with the reason once. */
   readonly first: Promise<string>
-  /** Resolves when somebody asks again after the first second: stop waiting for an orderly end. */
+  /** Resolves when a second signal arrives after the first second: stop waiting for an orderly end. */
   readonly second: Promise<void>
 }
 

@@ -8,8 +8,8 @@ const reason = /\b(?:FATAL|PANIC|error|Fatal|Error)\b:?\s*(.*)/
 export const partFailure = (part: string, output: string, folder: string): Error => {
   if (fullDisk.test(output)) return diskFailure('TIDE_DATA', folder)
   const lines = output.trim().split('\n')
-  const told = lines.map((line) => reason.exec(line)?.[1]).find(Boolean) ?? lines.at(-1) ?? ''
-  return new Error(`${part} does not start: ${told === '' ? 'it says nothing' : told}`)
+  const cause = lines.map((line) => reason.exec(line)?.[1]).find(Boolean) ?? lines.at(-1) ?? ''
+  return new Error(`${part} does not start: ${cause === '' ? 'it printed nothing' : cause}`)
 }
 
 /**

@@ -1,5 +1,5 @@
 // Where the PostgreSQL 18 binaries of the npm package lie. npm cannot carry symbolic links, so the package
-// lists those its libraries need; they are made here instead of in a postinstall script nobody has to trust.
+// lists those its libraries need; they are made here instead of in a postinstall script that would have to be trusted.
 import { chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'

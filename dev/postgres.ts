@@ -73,7 +73,7 @@ const placeOf = (dataDir: string): Place => ({
   owner: join(dataDir, 'owner.json'),
 })
 
-/** Cut off at any point this leaves no `cluster`, and the next start begins anew. */
+/** Interrupted at any point this leaves no `cluster`, and the next start creates it again. */
 const createCluster = async (
   place: Place,
   initdb: string,

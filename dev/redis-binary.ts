@@ -87,7 +87,7 @@ const unpack = async (home: string): Promise<void> => {
   }
 }
 
-/** @param log is told before anything is fetched. */
+/** @param log receives a line before anything is fetched. */
 export const redisBinary = async (log: (line: string) => void = () => {}): Promise<RedisBinary> => {
   const home = join(toolsDir, 'redis')
   const found = onPath() ?? unpacked(home)

@@ -71,7 +71,7 @@ export const openRole = async (role: string, options: RoleOptions, logFile: stri
 export interface ServicePort {
   /** The variable it is read from. */
   name: string
-  /** Taken when the variable is unset and nobody else listens there; otherwise a free one is. */
+  /** Used when the variable is unset and the port is free; otherwise another free port is. */
   usual: number
 }
 
@@ -131,7 +131,7 @@ export interface Restartable {
 /** Starts a part again when it ends by itself, unless that happens too often. */
 export const keepAlive = (name: string, part: Restartable): KeptAlive => {
   const failed = Promise.withResolvers<never>()
-  failed.promise.catch(() => {}) // whoever waits for it also gets it
+  failed.promise.catch(() => {}) // callers that await it receive the rejection
   let isWanted = true
   let ends: number[] = []
   const watch = async (): Promise<void> => {

@@ -56,7 +56,7 @@ export const migrateCommand = async (environment: Environment, args: string[]): 
       await checkDatabase({ url, log, migrations: 'current' })
       await using db = openDatabase({ url, max: 1, applicationName: 'tasktide migrate', log })
       const { epoch } = await db.transact((tx) => ensureEpoch(tx, true))
-      console.log(`The log continues under epoch ${epoch}; every client reads its snapshot anew.`)
+      console.log(`The log continues under epoch ${epoch}; every client reads its snapshot again.`)
       return 0
     }
   }

@@ -15,7 +15,7 @@ const live = async (client: Client): Promise<ProjectView> => {
   return view
 }
 
-const subs = ({ heard }: Script): any[] => heard.filter(({ t }) => t === 'sub')
+const subs = ({ received }: Script): any[] => received.filter(({ t }) => t === 'sub')
 
 for (const code of [1001, 1011, 1012, 1013, 4000, 4008, 4010, 4012, 4099]) {
   test(`After ${code} the client reconnects with its cursor and the credentials it has`, async () => {
@@ -167,7 +167,7 @@ test('Where no more polls of the person may wait, the client goes on with polls 
   client.connection.onChange(() => void states.push(client.connection.state))
   using view = client.project(projectId).live()
   await eventually(() => expect(asked.short).toBeGreaterThan(5))
-  events = [script.event('heard by a short poll')]
+  events = [script.event('received by a short poll')]
   await eventually(() => expect(view.current.tasks).toHaveLength(1))
   expect(view.state).toBe('live')
   expect(states).toEqual(['connecting', 'open'])
@@ -191,7 +191,7 @@ test('A wait that the server ends early, without events, is followed by a pause 
   for (const gap of gaps) expect(gap).toBeGreaterThan(38)
 })
 
-test('A limit that ends the line is waited for as long as it says, and longer each time', async () => {
+test('A limit that ends the connection is waited for as long as it says, and longer each time', async () => {
   await using script = startScript()
   let polls = 0
   script.onRequest = ({ pathname }) => {
@@ -274,7 +274,7 @@ test('After bye the client comes back within the window it was given (C-CLO-2)',
   expect(performance.now() - closedAt).toBeGreaterThanOrEqual(195)
 })
 
-test('Who is turned away from a server that is overloaded comes back when it was told, however often (P-CLO-4, C-CLO-2)', async () => {
+test('A client that an overloaded server refuses reconnects in the window it was given, however often (P-CLO-4, C-CLO-2)', async () => {
   await using script = startScript()
   using client = await script.client({ timing: { backOffBaseMs: 20_000 } })
   const view = await live(client)
@@ -287,11 +287,11 @@ test('Who is turned away from a server that is overloaded comes back when it was
   expect(script.refreshes).toBe(0)
 })
 
-test('A line on which nothing is heard is given up, and pings keep a quiet one (C-LIV-1, C-LIV-2)', async () => {
+test('A connection on which nothing arrives is given up, and pings keep a quiet one open (C-LIV-1, C-LIV-2)', async () => {
   await using script = startScript()
   using client = await script.client({ timing: { pingMs: 40, deadMs: 200 } })
   await live(client)
-  await eventually(() => expect(script.heard.filter(({ t }) => t === 'ping').length).toBeGreaterThan(1))
+  await eventually(() => expect(script.received.filter(({ t }) => t === 'ping').length).toBeGreaterThan(1))
   await eventually(() => expect(script.peers.length).toBeGreaterThan(1)) // the script answers no ping
 })
 
@@ -357,7 +357,7 @@ test('A deletion is remembered: what was sent before it and arrives after it cha
   await eventually(() => expect(view.current.tasks.map(({ title }) => title)).toEqual(['last']))
 })
 
-test('scope.refetch reads the snapshot anew, and goes on (C-SUB-2)', async () => {
+test('scope.refetch reads the snapshot again, and the view continues (C-SUB-2)', async () => {
   await using script = startScript()
   using client = await script.client()
   const view = await live(client)
@@ -377,7 +377,7 @@ test('A view ends with its signal, the connection with its last view', async () 
   expect(again).toBe(view)
   await eventually(() => expect(view.state).toBe('live'))
   ending.abort()
-  expect(view.state).toBe('live') // somebody else has it open
+  expect(view.state).toBe('live') // another caller has it open
   again.close()
   expect(view.state).toBe('stopped')
   await eventually(() => expect(client.connection.state).toBe('idle'))
@@ -427,8 +427,8 @@ test('A fresh token is sent on the open socket before the old one runs out (C-TO
   using client = await script.client()
   await live(client)
   await client.session.renewCurrent()
-  await eventually(() => expect(script.heard.filter(({ t }) => t === 'auth')).toHaveLength(1))
-  expect(script.heard.find(({ t }) => t === 'auth').token).toBe('token-1')
+  await eventually(() => expect(script.received.filter(({ t }) => t === 'auth')).toHaveLength(1))
+  expect(script.received.find(({ t }) => t === 'auth').token).toBe('token-1')
   expect(script.peers).toHaveLength(1)
 })
 
@@ -437,7 +437,7 @@ test('Who watches watches again after every reconnect (C-PRE-1)', async () => {
   using client = await script.client()
   await live(client)
   using presence = client.project(projectId).presence()
-  const watches = (): any[] => script.heard.filter(({ t }) => t === 'watch')
+  const watches = (): any[] => script.received.filter(({ t }) => t === 'watch')
   await eventually(() => expect(watches()).toHaveLength(1))
   script.peers[0]!.close(1012)
   await eventually(() => expect(watches()).toHaveLength(2))

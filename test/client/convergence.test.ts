@@ -45,7 +45,7 @@ test('Random writes, repeats, reorderings, disconnects and offline edits converg
 
   const settled = { done: 0, refused: new Map<string, number>() }
   const writes: Write[] = []
-  /** Ops of which `onRefused` heard, and of which it should have: a conflict the rule decided is none. */
+  /** Ops that `onRefused` received, and those it should have received: a conflict the rule decided is none. */
   const notified: string[] = []
   const failed: string[] = []
 

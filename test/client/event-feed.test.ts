@@ -25,7 +25,7 @@ const record = () => {
   }
 }
 
-const subs = () => script.heard.filter(({ t }) => t === 'sub')
+const subs = () => script.received.filter(({ t }) => t === 'sub')
 const sub = (frame: any, replay: number, more: object = {}) => ({
   t: 'sub',
   rid: frame.rid,

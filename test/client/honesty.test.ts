@@ -176,7 +176,7 @@ test('A snapshot from before what is shown is not shown: another is read', async
   await eventually(() => expect(titles(view)).toEqual(['one']))
   const shown: string[][] = []
   view.onChange(() => shown.push(titles(view)))
-  // Shared with somebody who asked before: the first two are from before the event.
+  // Shared with an earlier request: the first two are from before the event.
   let stale = 2
   const { tasks } = { tasks: view.current.tasks }
   script.onRequest = ({ pathname }) => {
@@ -320,7 +320,7 @@ test('The own role is read when the log says that the own membership changed', a
   await eventually(() => expect(view.current.project!.role).toBe('viewer'))
 })
 
-test('Who loses the right to be somewhere sees nobody there', async () => {
+test('A user who loses the right to a place sees no one there', async () => {
   await using script = startScript()
   using client = await script.client()
   await live(client)
@@ -346,10 +346,10 @@ test('Closing a presence twice does not end the next one', async () => {
   const gone = new AbortController()
   gone.abort()
   expect(client.task(projectId).presence({ signal: gone.signal }).users).toEqual([])
-  client.task(projectId).presence().close() // nobody is in the way
+  client.task(projectId).presence().close() // the key is free again
 })
 
-test('A line that comes too late is not heard: what it says is of the past', async () => {
+test('A socket that opens too late is not used: its frames are outdated', async () => {
   await using script = startScript()
   script.onOpen = (peer, welcome) => setTimeout(welcome, 150)
   using client = await script.client({ timing: { openMs: 50, backOffBaseMs: 2_000, backOffMaxMs: 2_000 } })
@@ -446,7 +446,7 @@ test('A network that came or went is asked after: a dead line is found in second
   }
 })
 
-test('Signing out ends what is live, also if the server cannot be told; the cookie is not used again', async () => {
+test('Signing out ends what is live, also if the server cannot be reached; the cookie is not used again', async () => {
   await using script = startScript()
   using client = await script.client({ useCookie: true })
   const view = await live(client)
@@ -480,7 +480,7 @@ test('After a session that is over the next begins as the first did', async () =
   expect([...new Set(states)]).toEqual(['connecting', 'catching-up', 'live'])
 })
 
-test('What was missed is shown at once, and every event of it is told', async () => {
+test('What was missed is shown at once, and listeners receive each event of it', async () => {
   await using script = startScript()
   using client = await script.client()
   const view = await live(client)
@@ -491,15 +491,15 @@ test('What was missed is shown at once, and every event of it is told', async ()
     { t: 'synced', scope, cursor: missed.at(-1)!.cursor },
   ]
   const counts = new Set<number>()
-  const heard: unknown[] = []
+  const received: unknown[] = []
   view.onChange((event) => {
     counts.add(view.current.tasks.length)
-    if (event) heard.push(event.cursor)
+    if (event) received.push(event.cursor)
   })
   script.peers[0]!.close(1012)
   await eventually(() => expect(view.current.tasks).toHaveLength(30))
   expect([...counts]).toEqual([0, 30])
-  expect(heard).toEqual(missed.map(({ cursor }) => cursor))
+  expect(received).toEqual(missed.map(({ cursor }) => cursor))
 })
 
 test('What one person wrote is never sent by the next, and waits for the first', async () => {
@@ -532,7 +532,7 @@ test('What one person wrote is never sent by the next, and waits for the first',
   expect(new Set(sent)).toEqual(new Set([byFirst, byOther]))
 })
 
-test('A refresh that is answered after signing out signs nobody in', async () => {
+test('A refresh that is answered after signing out does not sign in again', async () => {
   await using script = startScript()
   using client = await script.client({ useCookie: true })
   let answer = (): void => {}
@@ -594,7 +594,7 @@ test('Signals the client was lent keep no trace of it', async () => {
   any.mockRestore()
 })
 
-const subscriptions = ({ heard }: Script): number => heard.filter(({ t }) => t === 'sub').length
+const subscriptions = ({ received }: Script): number => received.filter(({ t }) => t === 'sub').length
 
 test('A network that swallows everything for long costs a few requests', async () => {
   await using script = startScript()

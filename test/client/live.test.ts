@@ -76,7 +76,7 @@ for (const transport of ['socket', 'poll'] as const) {
       expect(refused).toEqual([bad.op])
     })
 
-    test('the own view hears of projects, shares and notifications (C-REV-2)', async () => {
+    test('the view of the user receives projects, shares and notifications (C-REV-2)', async () => {
       const [ada, bob] = [await world.register(), await world.register()]
       using client = await clientOf(bob, { transport })
       using own = client.live()

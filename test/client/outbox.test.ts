@@ -1,4 +1,4 @@
-// Writes made while the server is away: kept in order, sent in order, once each, and told apart when others were
+// Writes made while the server is away: kept in order, sent in order, once each, and distinguished when others were
 // there first.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createClient, type Client, type ClientOptions } from '../../packages/client/src/client.ts'
@@ -211,7 +211,7 @@ test('A conflict that no rule decides is notified once, by onRefused', async () 
   expect(notified).toEqual([result as Error])
 })
 
-test('A rule that never lets go loses to whoever keeps writing, and onRefused says so once', async () => {
+test('A rule that always answers `mine` loses to a steady writer, and onRefused reports it once', async () => {
   const ada = await world.register()
   const { id } = await task(ada, 'before')
   const { state, fetch } = network()
@@ -236,7 +236,7 @@ test('A rule that never lets go loses to whoever keeps writing, and onRefused sa
   expect(refused).toHaveLength(1)
 })
 
-test('A deletion on top of somebody’s change is a conflict, of what is gone already it is done', async () => {
+test('A deletion on top of another change is a conflict; of a task that is gone it is done', async () => {
   const ada = await world.register()
   const [kept, gone] = [await task(ada, 'kept'), await task(ada, 'gone')]
   const { state, fetch } = network()
@@ -322,7 +322,7 @@ test('No write is sent before it is stored, and none before the one ahead of it'
   expect(await kept.load()).toEqual([])
 })
 
-test('A write that cannot be stored is refused and holds up nobody; the storage is asked again', async () => {
+test('A write that cannot be stored is refused and delays no other; the storage is read again', async () => {
   const ada = await world.register()
   const kept = memoryStorage()
   let isFull = true

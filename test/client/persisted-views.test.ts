@@ -1,5 +1,5 @@
 // The last state of a view, kept over the end of the program: shown at once and marked stale while the server is away,
-// continued from its cursor when it is back, and for nobody but its person.
+// continued from its cursor when it is back, and only for its owner.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createClient, type Client, type ClientOptions } from '../../packages/client/src/client.ts'
 import type { Fetch } from '../../packages/client/src/http/request.ts'
@@ -77,11 +77,11 @@ for (const transport of ['socket', 'poll'] as const)
       using view = client.project(ada.inboxId).live()
       await eventually(() => expect(view.state).toBe('live'))
       expect(view.current.staleSince).toBeNull()
-      await create(ada, 'heard live')
+      await create(ada, 'received live')
       await eventually(() => expect(view.current.tasks).toHaveLength(3))
     }
     await eventually(async () =>
-      expect(await views.loadView(`project:${ada.inboxId}`)).toContain('heard live'),
+      expect(await views.loadView(`project:${ada.inboxId}`)).toContain('received live'),
     )
     // Made while no program runs.
     await world.call('PATCH', `/api/tasks/${first.id}`, { token: ada.token, body: { title: 'changed' } })
@@ -93,7 +93,7 @@ for (const transport of ['socket', 'poll'] as const)
     using view = client.project(ada.inboxId).live()
     await view.ready
     const shown = (): string[] => view.current.tasks.map(({ title }) => title)
-    expect(shown()).toEqual(['first', 'gone', 'heard live'])
+    expect(shown()).toEqual(['first', 'gone', 'received live'])
     expect(view.state).toBe('stale')
     expect(Date.parse(view.current.staleSince!)).toBeLessThanOrEqual(Date.now())
     expect(view.current.project).toMatchObject({ id: ada.inboxId, role: 'owner' })
@@ -105,13 +105,13 @@ for (const transport of ['socket', 'poll'] as const)
     network.isAway = false
     await eventually(() => expect(view.state).toBe('live'), { timeoutMs: 10_000 })
     expect(await write.settled).toMatchObject({ status: 'done', title: 'changed' })
-    await eventually(() => expect(shown()).toEqual(['changed', 'heard live', 'missed']))
+    await eventually(() => expect(shown()).toEqual(['changed', 'received live', 'missed']))
     expect(view.current.staleSince).toBeNull()
     expect(asked.filter((one) => one.endsWith('/snapshot'))).toEqual([])
-    const heard = events.map(({ cursor }) => cursor)
-    expect(heard.length).toBe(new Set(heard).size)
-    // What was heard live may come again from the cursor; its effect does not.
-    const missed = events.filter(({ data }) => (data as Task | undefined)?.title !== 'heard live')
+    const received = events.map(({ cursor }) => cursor)
+    expect(received.length).toBe(new Set(received).size)
+    // What was received live may come again from the cursor; its effect does not.
+    const missed = events.filter(({ data }) => (data as Task | undefined)?.title !== 'received live')
     expect(missed.map(({ type }) => type).slice(0, 3)).toEqual([
       'task.updated',
       'task.deleted',
@@ -182,7 +182,7 @@ test('a cursor that the server refuses is followed by a snapshot; the kept state
   expect(script.snapshots).toBe(1)
 })
 
-test('another person is never shown it, signing out removes it, and nobody signed in sees nothing', async () => {
+test('another person is never shown it, signing out removes it, and without a session nothing is shown', async () => {
   const [ada, bob] = [await world.register(), await world.register()]
   const { start, storage, views, network } = program()
   const key = `project:${ada.inboxId}`
@@ -206,10 +206,10 @@ test('another person is never shown it, signing out removes it, and nobody signe
   await eventually(() => expect(other.state).toBe('offline'))
   expect(other.current.tasks).toEqual([])
 
-  // Nobody is signed in.
+  // No one is signed in.
   storage.held = null
-  using nobody = await start()
-  using unseen = nobody.project(ada.inboxId).live()
+  using signedOut = await start()
+  using unseen = signedOut.project(ada.inboxId).live()
   await eventually(() => expect(unseen.state).toBe('stopped'))
   expect([unseen.error!.reason, unseen.current.tasks]).toEqual(['signed_out', []])
   network.isAway = false

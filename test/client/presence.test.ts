@@ -11,7 +11,7 @@ const clientOf = async (world: World, person: Person): Promise<Client> => {
   return client
 }
 
-test('People at a project see each other come and go, and hear what is not kept', async () => {
+test('Users at a project see each other come and go, and receive ephemeral signals', async () => {
   await using world = await startWorld()
   const [ada, bob] = [await world.register(), await world.register()]
   const { body: project } = await world.call('POST', '/api/projects', {
@@ -24,8 +24,8 @@ test('People at a project see each other come and go, and hear what is not kept'
   using two = await clientOf(world, bob)
   using here = one.project(project.id).presence()
   const there = two.project(project.id).presence()
-  const heard: unknown[] = []
-  here.onSignal(({ user, kind, data }) => void heard.push({ user, kind, data }))
+  const received: unknown[] = []
+  here.onSignal(({ user, kind, data }) => void received.push({ user, kind, data }))
   const both = [ada.id, bob.id].sort()
   await eventually(() => {
     expect([...here.users].sort()).toEqual(both)
@@ -33,7 +33,9 @@ test('People at a project see each other come and go, and hear what is not kept'
   })
   const entries = await world.entryCount()
   expect(there.signal('typing', { field: 'title' })).toBe(true)
-  await eventually(() => expect(heard).toEqual([{ user: bob.id, kind: 'typing', data: { field: 'title' } }]))
+  await eventually(() =>
+    expect(received).toEqual([{ user: bob.id, kind: 'typing', data: { field: 'title' } }]),
+  )
   expect(Array.from({ length: 20 }, () => there.signal('cursor')).filter(Boolean)).toHaveLength(7)
   expect(await world.entryCount()).toBe(entries)
   there.close()
@@ -41,7 +43,7 @@ test('People at a project see each other come and go, and hear what is not kept'
   expect(() => one.project(project.id).presence()).toThrow('watched already')
 }, 20_000)
 
-test('Where events come by long polls nobody is seen, and nothing pretends otherwise', async () => {
+test('With long polls presence is empty, and signals report that they were not sent', async () => {
   await using world = await startWorld()
   const ada = await world.register()
   using client = createClient({ url: world.url, transport: 'poll', timing: quick })

@@ -15,10 +15,10 @@ test('what it does at each close code is what the table says (C-CLO-1)', async (
     if (/refresh|sign in/.test(action)) return 'renew'
     return action.includes('reconnect') ? 'reconnect' : 'stop'
   }
-  const said: [number, string][] = []
+  const documented: [number, string][] = []
   for (const [code, action] of rows)
-    said.push([code, action.startsWith('the same') ? said.at(-1)![1] : saidOf(action)])
-  expect(rows.map(([code]): [number, string] => [code, verdictOf(code).do])).toEqual(said)
+    documented.push([code, action.startsWith('the same') ? documented.at(-1)![1] : saidOf(action)])
+  expect(rows.map(([code]): [number, string] => [code, verdictOf(code).do])).toEqual(documented)
   expect([1099, 4099, 4499, 4599, 4999].map((code) => verdictOf(code).do)).toEqual([
     'reconnect',
     'reconnect',

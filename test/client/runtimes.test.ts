@@ -85,7 +85,7 @@ test('In Chromium: a socket, optimistic writes, the cookie for the refresh, and 
   const next = await openPage(context)
   const shown = await next.evaluate(async (projectId) => {
     const outbox = Tasktide.indexedDbStorage('writes')
-    // Nobody signs in: the cookie says who it is.
+    // No sign-in: the cookie identifies the user.
     const client = Tasktide.createClient({ url: location.origin, useCookie: true, outbox })
     const view = client.project(projectId).live()
     await view.ready
@@ -180,7 +180,7 @@ test('In Chromium: a page reloaded while the server is away shows the last state
   expect(seen).toEqual({ before: ['stale', 'stale', 'Ada', 'kept'], after: [null, 'kept', 'missed'] })
 }, 60_000)
 
-test('In Chromium: a storage that is cleared under the page is no obstacle, and is made anew', async () => {
+test('In Chromium: a storage that is cleared under the page is no obstacle, and is created again', async () => {
   await using context = await browser.newContext({ bypassCSP: true })
   const page = await openPage(context)
   const outcome = await page.evaluate(async () => {

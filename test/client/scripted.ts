@@ -1,5 +1,5 @@
-// A server that does what a scenario says and real ones never would: closes with any code, loses frames, answers
-// late. It knows one empty project and counts what it is asked.
+// A scripted server that does what a real one never would: closes with any code, loses frames, answers late. It has one
+// empty project and counts requests.
 import type { ServerWebSocket } from 'bun'
 import type { SessionAnswer } from '../../src/model/user.ts'
 import { createClient, type Client, type ClientOptions } from '../../packages/client/src/client.ts'
@@ -29,12 +29,12 @@ export interface Script extends AsyncDisposable {
   url: string
   /** In the snapshot. */
   members: object[]
-  /** Sockets as they opened; each has said welcome. */
+  /** Sockets as they opened; each has received welcome. */
   peers: Peer[]
   /** Of every request, also the upgrades. */
   urls: string[]
-  /** Frames heard, of all sockets. */
-  heard: any[]
+  /** Frames received on all sockets. */
+  received: any[]
   /** How often was asked for. */
   snapshots: number
   refreshes: number
@@ -121,7 +121,7 @@ export const startScript = (): Script => {
       },
       message(peer, text) {
         const frame = JSON.parse(String(text))
-        script.heard.push(frame)
+        script.received.push(frame)
         if (frame.t !== 'sub' || script.isDeaf) return
         if (script.onSub) return script.onSub(frame).forEach((one) => void peer.send(JSON.stringify(one)))
         peer.send(
@@ -143,7 +143,7 @@ export const startScript = (): Script => {
     members: [],
     peers: [],
     urls: [],
-    heard: [],
+    received: [],
     snapshots: 0,
     refreshes: 0,
     refusals: 0,

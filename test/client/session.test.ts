@@ -108,7 +108,7 @@ test('A fresh token reaches an open socket, which outlives the old one', async (
   expect(client.connection.kind).toBe('socket')
 })
 
-test('The wrong password, a server that is away and a caller who gave up are told apart', async () => {
+test('The wrong password, a server that is away and a caller who gave up are distinguished', async () => {
   await using world = await startWorld()
   const ada = await world.register()
   using client = createClient({ url: world.url, timing: quick })
