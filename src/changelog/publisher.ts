@@ -9,7 +9,7 @@
 // Above the bounds, or when Redis fails, entries are dropped here: the log has them, and the sweeper pushes them.
 import { settledWithin } from '../async/timeout.ts'
 import type { Database } from '../db/client.ts'
-import type { Appended } from '../db/log/feed.ts'
+import type { Appended } from '../db/log/append.ts'
 import { shardCount } from '../model/scope.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'

@@ -9,7 +9,8 @@
 // commits: tops are read before heads, so a top above its head means that PostgreSQL lost what it had acknowledged (a
 // restore, a failover), and the epoch is replaced.
 import type { Database } from '../db/client.ts'
-import { isEpochVoid, readHeads, type Heads } from '../db/log/feed.ts'
+import { isEpochVoid } from '../db/log/epochs.ts'
+import { readHeads, type Heads } from '../db/log/feed.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { backOffMs } from '../async/back-off.ts'

@@ -2,7 +2,7 @@
 import { readConfig } from '../config.ts'
 import { openServer } from '../app/compose.ts'
 import { openDatabase } from '../db/client.ts'
-import { ensureEpoch } from '../db/log/feed.ts'
+import { ensureEpoch } from '../db/log/epochs.ts'
 import { ensureDatabase, migrate, migrationStatus } from '../db/migrations/migrate.ts'
 import type { MigrationStatus } from '../db/migrations/migration-state.ts'
 import { checkDatabase } from '../db/server-check.ts'

@@ -3,7 +3,7 @@
 // that follows from a write (sockets, notifications, caches) is derived from the log.
 import type { Publisher } from '../changelog/publisher.ts'
 import { systemCaller, type CallerDatabase, type CallOptions, type Tx } from '../db/client.ts'
-import { append, cursorOf, type Appended } from '../db/log/feed.ts'
+import { append, cursorOf, type Appended } from '../db/log/append.ts'
 import {
   claimIdempotencyKey,
   selectStoredResponse,

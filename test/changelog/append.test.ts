@@ -2,7 +2,9 @@
 // never deadlock.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { shardOf, type Scope } from '../../src/model/scope.ts'
-import { append, ensureEpoch, readHeads, readScopeFrames, readShard } from '../../src/db/log/feed.ts'
+import { append } from '../../src/db/log/append.ts'
+import { ensureEpoch } from '../../src/db/log/epochs.ts'
+import { readHeads, readScopeFrames, readShard } from '../../src/db/log/feed.ts'
 import { formatCursor, maxFrameBytes, type Entry } from '../../src/model/event.ts'
 import { seed, randomOf } from './seed.ts'
 import { commit, entryOf, openWorld, scopeOf, type World } from './world.ts'

@@ -3,7 +3,7 @@
 // Arguments: database URL, Redis URL, crash point, seed.
 import { writeSync } from 'node:fs'
 import { openDatabase } from '../../src/db/client.ts'
-import { append } from '../../src/db/log/feed.ts'
+import { append } from '../../src/db/log/append.ts'
 import { createPublisher } from '../../src/changelog/publisher.ts'
 import { openRedis, type Redis } from '../../src/redis/connection.ts'
 import { createLog } from '../../src/log.ts'

@@ -1,6 +1,6 @@
 // The daily partitions of the log: made ahead, by anybody, at any time, while others append.
 import { expect, test } from 'bun:test'
-import { ensureFeedPartitions } from '../../src/db/log/feed.ts'
+import { ensureFeedPartitions } from '../../src/db/log/partitions.ts'
 import { commit, entryOf, openWorld, scopeOf } from './world.ts'
 
 test('partitions are there for a week ahead, making them again changes nothing, and no row misses them', async () => {

@@ -1,6 +1,8 @@
 // From COMMIT to the streams, and how streams are repaired: holes, wipes, a Redis that is away or silent.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
-import { ensureEpoch, readHeads, type Appended } from '../../src/db/log/feed.ts'
+import { ensureEpoch } from '../../src/db/log/epochs.ts'
+import { readHeads } from '../../src/db/log/feed.ts'
+import { type Appended } from '../../src/db/log/append.ts'
 import { createPublisher, type StreamPublisher } from '../../src/changelog/publisher.ts'
 import { openRedis } from '../../src/redis/connection.ts'
 import { repairStream } from '../../src/changelog/repair-stream.ts'

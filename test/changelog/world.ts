@@ -1,6 +1,6 @@
 // A migrated database and a Redis of its own for one test file, and what the tests do to them.
 import { openDatabase, type Database } from '../../src/db/client.ts'
-import { append, type Appended } from '../../src/db/log/feed.ts'
+import { append, type Appended } from '../../src/db/log/append.ts'
 import type { Redis as RedisServer } from '../../dev/redis.ts'
 import { openRedis, type Redis, type RedisConnection } from '../../src/redis/connection.ts'
 import { createLog } from '../../src/log.ts'

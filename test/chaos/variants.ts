@@ -82,7 +82,7 @@ export const variants: Record<string, Edit[]> = {
   /** The next number is read instead of locked. */
   'lock-off': [
     {
-      file: 'db/log/feed.ts',
+      file: 'db/log/append.ts',
       from: `      update feed_head h set seq = h.seq + c.n
       from (select shard, count(*) as n from input group by shard) c
       where h.shard = c.shard

@@ -1,6 +1,8 @@
 // What the log said just before a new epoch was made, no process may have heard. It counts all the same.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { append, ensureEpoch, readHead } from '../../src/db/log/feed.ts'
+import { append } from '../../src/db/log/append.ts'
+import { ensureEpoch } from '../../src/db/log/epochs.ts'
+import { readHead } from '../../src/db/log/feed.ts'
 import { deleteMember } from '../../src/db/projects/members.ts'
 import { revokeSession } from '../../src/db/users/sessions.ts'
 import type { Tx } from '../../src/db/client.ts'

@@ -1,6 +1,7 @@
 // What frames say and what they are answered with: subscriptions, positions, and everything that is no frame.
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test'
-import { ensureEpoch, readHead } from '../../src/db/log/feed.ts'
+import { ensureEpoch } from '../../src/db/log/epochs.ts'
+import { readHead } from '../../src/db/log/feed.ts'
 import type { RunningServer } from '../../src/app/compose.ts'
 import { shardOf, userScope, type Scope } from '../../src/model/scope.ts'
 import { formatCursor } from '../../src/model/event.ts'

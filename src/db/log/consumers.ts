@@ -2,7 +2,7 @@
 // started, together with the effects; where another worker moved it first, the transaction rolls back.
 import type { LogEntry } from '../../model/event.ts'
 import type { Queryable, Tx } from '../client.ts'
-import { isEpochGood } from './feed.ts'
+import { isEpochGood } from './epochs.ts'
 
 /** Another worker moved the position, or the entries belong to a void epoch: the transaction must roll back. */
 export class PositionMoved extends Error {

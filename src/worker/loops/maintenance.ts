@@ -2,7 +2,7 @@
 // and deletes keys, sessions, read notifications and dead letters past theirs. Safe in any number of workers at once.
 import type { Config } from '../../config.ts'
 import type { Database } from '../../db/client.ts'
-import { ensureFeedPartitions } from '../../db/log/feed.ts'
+import { ensureFeedPartitions } from '../../db/log/partitions.ts'
 import { tryLockLoop } from '../../db/leases.ts'
 import {
   dropPartition,

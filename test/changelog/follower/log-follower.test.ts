@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { LogFollower } from '../../../src/changelog/follower/log-follower.ts'
 import { newLiveStats } from '../../../src/changelog/live-stats.ts'
-import { ensureEpoch } from '../../../src/db/log/feed.ts'
+import { ensureEpoch } from '../../../src/db/log/epochs.ts'
 import { shardOf } from '../../../src/model/scope.ts'
 import { eventually } from '../../support/eventually.ts'
 import { commit, entryOf, log, openWorld, scopeOf, type World } from '../world.ts'

@@ -1,5 +1,5 @@
 // The log's numbers are declared void, as after a restore: every client reads a snapshot again and converges.
-import { ensureEpoch } from '../../../src/db/log/feed.ts'
+import { ensureEpoch } from '../../../src/db/log/epochs.ts'
 import { pause, type Fault } from '../fault.ts'
 
 export const epochRenewed: Fault = {
