@@ -89,7 +89,7 @@ test('beyond 256 that wait for one key an attempt is refused at once, and may co
   expect(refused.filter(({ end }) => end !== null)).toEqual([])
 }, 15_000)
 
-test('without Redis the failures heard of so far count on, and Redis learns of the others', async () => {
+test('without Redis the failures of its last reply still count, and Redis is sent the later ones', async () => {
   await using own = await testRedis()
   await using link = openRedis(own.url, 'request', log)
   await eventually(() => expect(link.client.status).toBe('ready'))

@@ -77,7 +77,7 @@ test('a window that ended gives way to a new one', async () => {
   await eventually(async () => expect((await limiter.take(brief, key)).allowed).toBe(true))
 })
 
-test('most requests ask nobody: 6,000 in turn cost Redis under 500 calls', async () => {
+test('most requests need no call: 6,000 in turn cost Redis under 500 calls', async () => {
   const calls = async (): Promise<number> => {
     const stats = await connection.client.info('commandstats')
     return Number(/cmdstat_eval:calls=(\d+)/.exec(stats)?.[1] ?? 0)

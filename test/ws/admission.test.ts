@@ -231,7 +231,7 @@ test('a peer that falls silent is dropped (P-LIV-2)', async () => {
   expect(await socket.closed()).toBe(1006)
 })
 
-test('a clock that is set drops nobody, refuses nobody and floods nobody', async () => {
+test('setting the clock closes no connection, refuses none and floods none', async () => {
   const { token } = await world.register()
   await using own = await world.another(
     {},

@@ -94,7 +94,7 @@ test('a removed member watches nothing any more', async () => {
   expect(await socket.take('error')).toEqual({ t: 'error', key, code: 'not_found' })
 })
 
-test('a long poll ends at once, with where to begin anew', async () => {
+test('a long poll ends at once, with the snapshot to read', async () => {
   const scope = projectScope(anna.inboxId)
   const shard = shardOf(scope)
   const { epoch, seq } = await world.server.deps.db.read((sql) => readHead(sql, shard))

@@ -23,7 +23,7 @@ interface Session {
 
 const seqOf = ({ cursor }: Frame): number => Number(cursor.split('.')[2])
 
-test('whoever joins at any moment with any cursor misses nothing and hears nothing twice (P-SUB-3)', async () => {
+test('a subscription joined at any moment with any cursor misses nothing and receives nothing twice (P-SUB-3)', async () => {
   await using world = await startWorld({ socketsPerUser: 100 })
   // One that tells everybody late, as a fan-out to thousands would, and says positions all the while.
   await using second = await world.another(

@@ -7,7 +7,7 @@ const timings = { presenceLeaveDelayMs: 5_000, presenceTtlMs: 45_000 }
 const make = () => new PresenceView('task:a', timings)
 const names = (count: number, from = 0): string[] => Array.from({ length: count }, (_, n) => `u${from + n}`)
 
-test('news says who came and who has gone for five seconds, once', () => {
+test('a diff lists who came and who has been gone for five seconds, once', () => {
   const view = make()
   expect(view.diff(0)).toBeNull()
   view.enter('anna')
@@ -36,7 +36,7 @@ test('who came and went between two frames was never there', () => {
   expect(view.full('bert')).toMatchObject({ users: ['bert'], count: 1 })
 })
 
-test('one who comes is shown everybody there, and of the next news only what is new to them', () => {
+test('a new watcher receives all users present, and of the next diff only what is new to it', () => {
   const view = make()
   view.enter('anna')
   view.diff(0)
@@ -66,7 +66,7 @@ test('one who was shown to a newcomer alone leaves for all with the delay, and o
   expect(view.diff(10_000)).toBeNull()
 })
 
-test('what another process said counts for its time and no longer, and ends when it says so', () => {
+test('the report of another process counts for its time and no longer, and ends with an empty report', () => {
   const view = make()
   view.receive('p', { users: ['anna'], count: 1 }, 0)
   view.receive('q', { users: ['anna', 'bert'], count: 2 }, 0)

@@ -46,7 +46,7 @@ const subscribe = async (socket: TestSocket, scope: string, cursor?: string): Pr
 const framesOf = async (scope: `project:${string}` | `user:${string}`): Promise<Frame[]> =>
   (await world.entries(scope)).flatMap(({ frame }) => (frame === null ? [] : [JSON.parse(frame) as Frame]))
 
-test('a fresh subscription starts at the head and hears what follows exactly as the log has it (P-SUB-1, P-EVT-1)', async () => {
+test('a fresh subscription starts at the head and receives what follows exactly as the log has it (P-SUB-1, P-EVT-1)', async () => {
   const { scope } = await makeProject(world, anna)
   await using socket = await openAnna()
   const answer = await subscribe(socket, scope)
@@ -108,7 +108,7 @@ test('a second subscription of a scope takes the place of the first (P-SUB-5)', 
   await socket.take((frame) => frame.t === 'position' && frame.count === 4)
 })
 
-test('after unsub nothing of the scope is heard, and what is held nowhere is fine to leave (P-SUB-6)', async () => {
+test('after unsub nothing of the scope is received, and leaving a scope without a subscription is ok (P-SUB-6)', async () => {
   const { scope } = await makeProject(world, anna)
   const other = await makeProject(world, anna)
   await using socket = await openAnna()
@@ -174,7 +174,7 @@ test('a connection holds 64 subscriptions (P-SUB-9)', async () => {
   }
 })
 
-test('positions tell how far everything was heard and how many events that were (P-SUB-10)', async () => {
+test('positions name the cursor up to which everything was sent and the number of events sent (P-SUB-10)', async () => {
   const { scope } = await makeProject(world, anna)
   await using socket = await openAnna(telling.url)
   const { cursor } = await subscribe(socket, scope)
@@ -291,7 +291,7 @@ test('a flood of pings of the WebSocket itself is too much as well (P-LIM-1)', a
   await eventually(() => expect(raw.closeCode()).toBe(4429))
 })
 
-test('whoever vanishes at any moment leaves nothing behind', async () => {
+test('a client that vanishes at any moment leaves nothing behind', async () => {
   const random = randomOf(seed)
   const { scope } = await makeProject(world, anna)
   const { cursor } = (await framesOf(scope))[0]!

@@ -103,7 +103,7 @@ test('a server that stops alone keeps its sockets away for the long window, one 
   expect(last).toEqual([0, 10_000])
 }, 30_000)
 
-test('servers count while they say so, and not once they left or were killed', async () => {
+test('servers count while they report, and not once they left or were killed', async () => {
   await using redis = await testRedis()
   await using connection = openRedis(redis.url, 'request', createLog('test', 'silent'))
   const { client } = connection

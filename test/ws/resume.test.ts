@@ -148,7 +148,7 @@ test.each([
   expect([status, body.code]).toEqual([400, 'bad_cursor'])
 })
 
-test('a cursor at the edge of the log goes on, one before it has to begin anew (P-RES-1, P-CUR-3)', async () => {
+test('a cursor at the edge of the log resumes, one before it gets a resync (P-RES-1, P-CUR-3)', async () => {
   await using alone = await startWorld()
   const person = await alone.register()
   const project = await makeProject(alone, person)

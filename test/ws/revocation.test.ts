@@ -111,7 +111,7 @@ test('a removed member hears that, and not one frame past it, on three processes
   expect(await subscribe(sockets[0]!, scope)).toMatchObject({ t: 'sub', mode: 'fresh' })
 }, 30_000)
 
-test('the person is told in their own scope as well (P-REV-3)', async () => {
+test('the user receives it in their own scope as well (P-REV-3)', async () => {
   const project = await makeProject(world, anna)
   const bert = await world.register()
   await addMember(world, project, anna, bert)

@@ -52,7 +52,7 @@ test('one ready line, N processes, and every one of them serves', async () => {
   expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
 })
 
-test('a removed member hears nothing past it on any of them, by subscription or by watch', async () => {
+test('a removed member receives nothing after its removal on any of them, by subscription or by watch', async () => {
   const project = await makeProject(world, anna)
   await addMember(world, project, anna, bert)
   const key = `project:${project.id}`
