@@ -1,5 +1,5 @@
-// Which web pages may speak for the person whose browser shows them: those of the server's own origin and of the
-// allow-list, compared to the letter, scheme and port too; in development also those of this machine and its network.
+// Which web pages may send a user's cookies: those of the server's own origin and of the allow-list, compared exactly
+// with scheme and port; in development also those of loopback and private-network addresses.
 import { BlockList, isIP } from 'node:net'
 import type { Config } from '../config.ts'
 
@@ -11,7 +11,7 @@ export const isAllowedOrigin = (origin: string, request: Request, config: Origin
   origin === ownUrl(request, config)?.origin ||
   (config.env === 'development' && isPrivateOrigin(origin))
 
-/** What the server says at its start about the origins it allows. */
+/** The allowed origins, as logged at the start. */
 export const describeAllowedOrigins = ({ env, allowedOrigins }: OriginConfig): string =>
   [
     "the server's own origin",
@@ -20,7 +20,7 @@ export const describeAllowedOrigins = ({ env, allowedOrigins }: OriginConfig): s
   ].join(', ')
 
 /**
- * Whether a browser that called the server this way drops cookies marked `Secure` although nobody outside of this
+ * Whether a browser that called the server this way drops cookies marked `Secure` although no one outside of this
  * machine or its network can read them: plain HTTP to a loopback or private address, in development.
  */
 export const isPlainPrivateHttp = (request: Request, config: OriginConfig): boolean => {
@@ -28,7 +28,7 @@ export const isPlainPrivateHttp = (request: Request, config: OriginConfig): bool
   return config.env === 'development' && own?.protocol === 'http:' && isPrivateHost(own.hostname)
 }
 
-/** Sockets keep the scheme of the page in other words. */
+/** The scheme of the page for the scheme of a request: proxies may forward ws and wss. */
 const pageSchemes: Record<string, string> = { http: 'http', https: 'https', ws: 'http', wss: 'https' }
 
 /**

@@ -1,16 +1,16 @@
-// Passwords: what is acceptable, and hashing it. Invariant: at most so many hashes run at once and at most so many
-// wait, because Bun computes them on the thread pool that also resolves names and reads files.
+// Passwords: which are acceptable, and hashing. Invariant: the number of hashes that run and that wait is bounded,
+// because Bun computes them on the thread pool that also resolves names and reads files.
 import { isCommonPassword } from './common-passwords.ts'
 import { invalid, overloaded } from '../errors.ts'
 import { createFairTurns } from '../limits/fair-turns.ts'
 
 /**
- * Argon2id behind a semaphore, so that sign-in floods cannot starve the process. `userId` names the signed-in person
- * whom a hash is for: these have turns of their own, so that they cannot use up those of sign-ins.
+ * Argon2id behind a semaphore, so that sign-in floods cannot starve the process. `userId` names the signed-in user
+ * whom a hash is for: their hashes have a queue of their own, so that they cannot fill the queue of sign-ins.
  */
 export interface Passwords {
   hash(password: string, userId?: string): Promise<string>
-  /** Also takes as long when there is no hash, so that unknown accounts cannot be told by time. */
+  /** Takes as long without a hash, so that the duration does not reveal whether an account exists. */
   verify(password: string, hash: string | null, userId?: string): Promise<PasswordVerdict>
 }
 
@@ -33,14 +33,14 @@ export type PasswordCheck = (
 const argon2id = { algorithm: 'argon2id', memoryCost: 19_456, timeCost: 2 } as const
 const current = `$argon2id$v=19$m=${argon2id.memoryCost},t=${argon2id.timeCost},p=1$`
 
-/** How many may wait for each that runs, of sign-ins and of signed-in people: about two thirds of a second each. */
+/** Waiting hashes for each that may run, in each of the two queues: about two thirds of a second of work. */
 const waitingPerRunning = 32
-/** Of one signed-in person: a second request at the same time, no more. */
+/** Of one signed-in user: one concurrent request more. */
 const maxWaitingPerUser = 2
 
-/** 422 for what anybody would guess; its length is the schema's matter. */
+/** 422 for a common password; the schema checks the length. */
 export const rejectCommonPassword = (password: string, pointer: string): void => {
-  if (isCommonPassword(password)) throw invalid({ pointer, detail: 'is among the commonest passwords' })
+  if (isCommonPassword(password)) throw invalid({ pointer, detail: 'is among the most common passwords' })
 }
 
 /**

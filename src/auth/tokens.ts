@@ -1,5 +1,5 @@
-// Access tokens: JWTs that say who and which session, nothing that could be out of date. Everything the jwt plugin
-// leaves open is pinned here: algorithm, type, issuer, audience, an expiry, and a header with no other parameter.
+// Access tokens: JWTs that name user and session, and nothing that can change meanwhile. Everything the jwt plugin
+// leaves open is fixed here: algorithm, type, issuer, audience, an expiry, and a header with no other parameter.
 import { jwt } from '@elysiajs/jwt'
 import type { Config } from '../config.ts'
 import { AppError } from '../errors.ts'
@@ -64,7 +64,7 @@ export const createTokens = ({ jwtKeys }: Pick<Config, 'jwtKeys'>): Tokens => {
   }
 }
 
-/** The key a header names, empty if the header says anything but algorithm, type and key. */
+/** The key a header names; empty if the header has any member but algorithm, type and key. */
 const kidOf = (header: Record<string, unknown> | null | undefined): string => {
   const { alg, typ, kid, ...more } = header ?? {}
   return alg === 'HS256' && typ === 'JWT' && typeof kid === 'string' && Object.keys(more).length === 0

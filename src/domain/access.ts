@@ -1,5 +1,5 @@
-// From an id to what the actor may do with it: one query, and the same 404 for what is not there and for what
-// may not be read. Inside a write, call these only after the row they depend on is locked.
+// From an id to the actor's access: one query, and the same 404 for what does not exist and for what the actor may not
+// read. Inside a write, call these only after the row they depend on is locked.
 import type { Queryable, Tx } from '../db/client.ts'
 import {
   lockProject,
@@ -34,7 +34,7 @@ export const authorizeTask = async (
   return permitted(actor, access, action)
 }
 
-/** Locks the project and then asks for the actor's access: how every write to it or its members begins. */
+/** Locks the project, then reads the actor's access: the first step of every write to a project or its members. */
 export const lockProjectFor = async (
   tx: Tx,
   actor: Actor,
@@ -60,7 +60,7 @@ export const requireNotArchived = ({ archivedAt }: { archivedAt: string | null }
   if (archivedAt !== null) throw new AppError('project_archived')
 }
 
-/** 409 for an Inbox: nobody joins, leaves, archives or deletes one. */
+/** 409 for an Inbox: its members are fixed, and it is neither archived nor deleted. */
 export const requireNotInbox = ({ kind }: { kind: ProjectRow['kind'] }): void => {
   if (kind === 'inbox') throw new AppError('inbox_fixed')
 }

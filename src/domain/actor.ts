@@ -1,4 +1,4 @@
-// Who acts, and what roles let them do. One table of rights; everything else asks it.
+// What a role permits: one table of rights, through which every permission is decided.
 import { AppError, notFound } from '../errors.ts'
 import { memberRoles, type MemberRole } from '../model/project.ts'
 import type { Actor } from '../model/actor.ts'
@@ -16,7 +16,7 @@ const leastRole = {
 
 export type Action = keyof typeof leastRole
 
-/** What one person may do with one task or project: as member, by a single share, or not at all. */
+/** A user's access to one task or project: as member, by a single share, or none. */
 export interface Access {
   member: MemberRole | null
   share?: 'view' | 'edit' | null
@@ -36,7 +36,7 @@ export const authorize = (actor: Actor, access: Access | null, action: Action): 
   throw role !== null || access.share ? new AppError('forbidden') : notFound()
 }
 
-/** Whether `demand` would let it pass. */
+/** Whether `authorize` would pass. */
 export const can = (actor: Actor, access: Access | null, action: Action): boolean => {
   try {
     authorize(actor, access, action)

@@ -4,7 +4,7 @@ import type { CallerDatabase, Queryable } from '../db/client.ts'
 import { listed, type Listed, type Slice, type SortKey } from '../model/page.ts'
 
 interface ListQuery<Row, T> {
-  /** The rows of the slice, one more than `limit` where there are more. Permission is asked here. */
+  /** The rows of the slice, one more than `limit` where there are more. Authorizes, too. */
   select(sql: Queryable): Promise<Row[]>
   count(sql: Queryable): Promise<number>
   item(row: Row): T

@@ -1,4 +1,4 @@
-// Demo data for a first look: two accounts whose passwords everybody knows, and a project with tasks. Made through
+// Demo data: two accounts whose passwords are public, and a project with tasks. Created through
 // the same functions as everything else; only the password rule is passed by, and never in production.
 import { ConfigError } from '../config.ts'
 import { selectCredentials } from '../db/users/users.ts'
@@ -13,16 +13,16 @@ import { createTask } from './tasks/tasks.ts'
 import { write, type WriteResult, type WriteRequest } from './write.ts'
 import { systemActorFor, type Actor } from '../model/actor.ts'
 
-/** Whose turns the accounts are made in. */
+/** The caller under whose limits the accounts are created. */
 const caller = 'seed'
 
 const minute = 60_000
 const day = 24 * 60 * minute
 
-/** Answers false, and does nothing, where the accounts are there already. Throws `ConfigError` in production. */
+/** Returns false, and does nothing, where the accounts exist already. Throws `ConfigError` in production. */
 export const seedDemo = async (deps: AuthDeps): Promise<boolean> => {
   if (deps.config.env === 'production')
-    throw new ConfigError(['TIDE_ENV is production: demo accounts have passwords everybody knows'])
+    throw new ConfigError(['TIDE_ENV is production: the passwords of demo accounts are public'])
   const [admin, user] = [
     await ensureAccount(deps, demoAccounts[0]),
     await ensureAccount(deps, demoAccounts[1]),
@@ -73,9 +73,9 @@ const demoTasks = (ownerId: string, guestId: string): NewTask[] => {
   ]
 }
 
-/** A write nobody waits for at an edge. */
+/** Runs a write for a user, without a request. */
 const as = async <T>(actor: Actor, run: (write: WriteRequest<T>) => Promise<WriteResult<T>>): Promise<T> => {
   const outcome = await run({ actor, claim: null })
-  if (outcome.kind === 'replayed') throw new Error('nothing was claimed, so nothing can be replayed')
+  if (outcome.kind === 'replayed') throw new Error('a write without a claim cannot be a replay')
   return outcome.value
 }

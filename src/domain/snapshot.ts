@@ -1,7 +1,7 @@
-// Everything a client needs to show a scope, and the exact place in the log it is true at. The first page fixes the
-// cursor in one REPEATABLE READ read; later pages are read later and keep it: what changed meanwhile is in the log
-// after the cursor, and the version rule makes applying it twice harmless. A person reads one at a time, and a page is
-// bounded in bytes.
+// Snapshots: the full state of a scope and the cursor at which it is exact. The first page fixes the cursor in one
+// REPEATABLE READ read. Later pages are read later under the same cursor: changes between are in the log after the
+// cursor, and by the version rule applying one twice has no effect. One snapshot of a user is read at a time, and a page
+// is bounded in bytes.
 import { BoundedCache } from '../async/bounded-cache.ts'
 import type { CallerDatabase } from '../db/client.ts'
 import { readHead } from '../db/log/feed.ts'
@@ -30,12 +30,12 @@ import { toNotification } from './notifications/entries.ts'
 import { toProject } from './projects/projects.ts'
 import type { Actor } from '../model/actor.ts'
 
-/** A snapshot may be long; it is read at full speed and ends before the first byte is sent. Waiting is within it. */
+/** For the whole call, waiting included: a snapshot is read completely before its first byte is sent. */
 const deadlineMs = 10_000
 const newestNotifications = 100
-const everybody: Slice = { limit: 10_000, after: null, page: null }
+const unpaged: Slice = { limit: 10_000, after: null, page: null }
 
-/** Where a snapshot goes on: the cursor of its first page and the last task. */
+/** Where the next page starts: the cursor of the first page and the last task. */
 export interface SnapshotPlace extends TaskPlace {
   cursor: string
 }
@@ -55,14 +55,14 @@ interface Read {
 
 /** A page as JSON is no longer than this, unless its first task makes it so. */
 export const pageBytes = 4 * 1024 * 1024
-/** Of a page, what is neither project, member nor task. */
+/** Reserved in a page for what is neither project, member nor task. */
 const frameBytes = 1024
 
 const sharedForMs = 2_000
-/** Reads kept at once, and bytes of tasks in all of them. */
+/** Cached reads, and bytes of tasks in all of them. */
 const maxReads = 64
-const maxKeptBytes = 8 * 1024 * 1024
-/** A page is held several times over while it is made: as rows, as JSON and as an answer. */
+const maxCachedBytes = 8 * 1024 * 1024
+/** Concurrent reads: while a page is built it is in memory as rows, as JSON and as a response. */
 const snapshotsAtOnce = 8
 const maxWaiting = 512
 
@@ -72,21 +72,22 @@ interface SnapshotDeps {
 }
 
 /**
- * Reads snapshots, one at a time for each person. Equal requests for a project share one read for up to two seconds,
- * so that a thousand clients that come back at once cost one; each is let in by itself first, and never gets a state
- * from before what it did or what was done to its access, nor one whose cursor is void.
+ * Reads snapshots, one at a time for each user. A thousand clients of a project that reconnect at once would each read
+ * the whole project. Equal requests therefore share one read for up to two seconds. Each request is authorized on its
+ * own first, and none receives a state older than the caller's own last write or last change of access, nor one whose
+ * cursor belongs to an earlier epoch.
  */
 export class Snapshots {
   readonly #reads = new BoundedCache<string, Read>({
     maxEntries: maxReads,
-    maxWeight: maxKeptBytes,
+    maxWeight: maxCachedBytes,
     ttlMs: sharedForMs,
   })
   readonly #turns = new FairQueue({ atOnce: snapshotsAtOnce, perCaller: 1, maxWaiting })
 
   constructor(private readonly deps: SnapshotDeps) {}
 
-  /** Bytes of tasks that are kept for equal requests. */
+  /** Bytes of tasks cached for equal requests. */
   get keptBytes(): number {
     return this.#reads.weight
   }
@@ -117,7 +118,7 @@ export class Snapshots {
   ): Promise<SnapshotPage> {
     await this.deps.db.of(actor.userId).read((sql) => authorizeProject(sql, actor, projectId, 'read'))
     const page = await this.#shared(actor, projectId, place, limit)
-    // What was read is from before or after the look above: it says itself who may have it.
+    // The read may be older or newer than the authorization above, so it carries its own list of readers.
     const member = page.members.find(({ userId }) => userId === actor.userId)?.role ?? null
     const role = effectiveRole(actor, { member })
     if (role === null) throw notFound()
@@ -174,12 +175,12 @@ const readPage = (
       const { epoch, seq } = await readHead(tx, shard)
       const row = await selectProject(tx, userId, projectId)
       if (!row) throw notFound()
-      const members = await selectMembers(tx, projectId, everybody)
+      const members = await selectMembers(tx, projectId, unpaged)
       const rows = await selectTasksAfter(tx, projectId, place, { limit, maxBytes: pageBytes })
       const cursor = place?.cursor ?? formatCursor({ epoch, shard, seq })
       const head = {
-        project: toProject(row, 'viewer'), // replaced for each caller
-        members: members.map(toMember), // one read is shared by all readers, so that no address is in it
+        project: toProject(row, 'viewer'), // replaced for each reader
+        members: members.map(toMember), // one read is shared by all readers, so it has no e-mail addresses
       }
       const { tasks, bytes, last } = fitting(rows, pageBytes - frameBytes - jsonBytesOf(head))
       return {
@@ -195,7 +196,7 @@ const readPage = (
 
 const jsonBytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))
 
-/** As many tasks as `room` holds, and the place of the last where more follow. Escapes make text longer than it is. */
+/** As many tasks as fit into `room`, and the position of the last where more follow. */
 const fitting = (
   rows: PagedTask[],
   room: number,
@@ -224,15 +225,15 @@ const readUserSnapshot = ({ db }: { db: CallerDatabase }, actor: Actor): Promise
       const user = await selectUser(tx, userId)
       if (!user) throw notFound()
       const projects = [
-        ...(await selectProjects(tx, userId, false, everybody)),
-        ...(await selectProjects(tx, userId, true, everybody)),
+        ...(await selectProjects(tx, userId, false, unpaged)),
+        ...(await selectProjects(tx, userId, true, unpaged)),
       ]
       const notifications = await selectNotifications(tx, userId, null, {
-        ...everybody,
+        ...unpaged,
         limit: newestNotifications,
       })
       const sharedTasks = await selectSharedTasks(tx, userId, {
-        limit: everybody.limit,
+        limit: unpaged.limit,
         maxBytes: pageBytes,
       })
       return {

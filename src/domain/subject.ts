@@ -1,5 +1,5 @@
-// What a stored answer is about. An answer that was kept for repeats is only repeated to a caller who may read its
-// subject now: the right is looked up again, in the transaction that repeats it.
+// What a stored response is about. A response is replayed only to an actor who may read its subject now: the access is
+// read again in the transaction of the replay.
 import { selectProjectAccess } from '../db/projects/projects.ts'
 import type { Tx } from '../db/client.ts'
 import { selectTasks } from '../db/tasks/tasks.ts'
@@ -7,14 +7,14 @@ import type { Task } from '../model/task.ts'
 import { authorize } from './actor.ts'
 import type { Actor } from '../model/actor.ts'
 
-/** Plain data: it is stored beside the answer. */
+/** Plain data: it is stored with the response. */
 export interface Subject {
   /** By id, the project each was in. */
   tasks: Record<string, string>
   projects: string[]
 }
 
-/** Of answers about the caller's own account and inbox, and of those that show nothing that is left. */
+/** Of responses about the actor's own account and inbox, and of those without content. */
 export const ownSubject: Subject = { tasks: {}, projects: [] }
 
 export const projectSubject = (projectId: string): Subject => ({ tasks: {}, projects: [projectId] })
@@ -24,7 +24,7 @@ export const taskSubject = (...tasks: Pick<Task, 'id' | 'projectId'>[]): Subject
   projects: [],
 })
 
-/** 404 where the actor may not read all of it. A task that is gone is read by who may read the project it was in. */
+/** 404 where the actor may not read all of it. A deleted task counts as readable by those who may read its project. */
 export const requireReadableSubject = async (tx: Tx, actor: Actor, subject: Subject): Promise<void> => {
   const ids = Object.keys(subject.tasks)
   const rows = ids.length > 0 ? await selectTasks(tx, actor.userId, ids) : []

@@ -1,7 +1,7 @@
-// Conditional writes: a write that names the versions its caller saw fails when a writable field changed after them.
+// Conditional writes: a write with `If-Match` fails if a writable field changed after each version it names.
 import { AppError } from '../errors.ts'
 
-/** The versions a caller saw, of which any may still stand; null for a write without a condition. */
+/** The versions `If-Match` names, of which one must be current; null for a write without a condition. */
 export type SeenVersions = readonly number[] | null
 
 /**

@@ -1,5 +1,5 @@
-// Who belongs to a project. Every write locks the project's row first, so that one owner always remains; a
-// removal's control entry ends that person's subscriptions before anything later of the project reaches them.
+// The members of a project. Every write locks the project's row first, so that one owner always remains; the control
+// entry of a removal ends the user's subscriptions before any later entry of the project reaches them.
 import type { Tx } from '../../db/client.ts'
 import {
   countMembers,
@@ -104,7 +104,7 @@ export const changeMember = (
   })
 
 /**
- * Owners remove anybody, everybody may leave; also from an archived project. Single shares with that person in the
+ * Owners remove any member, every member may leave; also from an archived project. Single shares with that user in the
  * project end too. 409 `last_owner`.
  */
 export const removeMember = (
@@ -140,7 +140,7 @@ const lockProjectToChange = async (tx: Tx, actor: Actor, projectId: string): Pro
   return project
 }
 
-/** Takes a member out of a locked project, whoever wants it, and returns what the log is to say. */
+/** Deletes a member of a locked project, without authorization, and returns the entries. */
 export const dropMember = async (
   tx: Tx,
   project: ProjectRow,

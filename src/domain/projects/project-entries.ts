@@ -1,10 +1,10 @@
-// What the log says of projects: their entries, and what people are told of their access to them.
+// The log entries of projects: in their own scope, and of granted and revoked access in the scope of a user.
 import type { ProjectRow } from '../../db/projects/projects.ts'
 import { projectScope, userScope } from '../../model/scope.ts'
 import { type Changes, type Entry, type EventType } from '../../model/event.ts'
 import type { MemberRole, ProjectEntry } from '../../model/project.ts'
 
-/** What a client can write, in the order changes are told. */
+/** The fields a client can write, in the order of `changed`. */
 export const writable = ['name', 'description', 'color'] as const
 
 /** As every member may see it: without the caller's role. */
@@ -26,7 +26,7 @@ export const projectCreated = (project: ProjectRow, actorId: string): Entry => (
   changes: changesOf(null, project, writable),
 })
 
-/** What the log says of a project that became another; nothing when it is the same. */
+/** The entry of an update; none if no field changed. */
 export const projectUpdated = (before: ProjectRow, after: ProjectRow, actorId: string | null): Entry[] => {
   const changed = ([...writable, 'archivedAt', 'memberCount'] as const).filter(
     (field) => before[field] !== after[field],
@@ -59,7 +59,7 @@ export const changesOf = (
     fields.map((field) => [field, { from: before?.[field] ?? null, to: after?.[field] ?? null }]),
   )
 
-/** Tells a person, wherever they are connected, that a project is theirs to read in this role. */
+/** Notifies all clients of a user that they may read the project, in this role. */
 export const accessGranted = (
   projectId: string,
   userId: string,
@@ -73,7 +73,7 @@ export const accessGranted = (
   actorId,
 })
 
-/** Tells a person that a project is theirs no longer. */
+/** Notifies all clients of a user that they may no longer read the project. */
 export const accessRevoked = (projectId: string, userId: string, actorId: string): Entry => ({
   scope: userScope(userId),
   type: 'access.revoked',

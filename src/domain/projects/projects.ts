@@ -1,4 +1,4 @@
-// Projects: making, changing, archiving and deleting them. Every write locks the project's row first; a project's
+// Projects: creating, changing, archiving and deleting them. Every write locks the project's row first; a project's
 // deletion is the last entry of its scope.
 import type { Tx } from '../../db/client.ts'
 import { insertMember, selectMemberIds } from '../../db/projects/members.ts'
@@ -93,7 +93,7 @@ export const createProject = (
     }
   })
 
-/** Makes a new person's Inbox: part of registration. Returns what the log is to say. */
+/** Creates the Inbox of a new user: part of registration. Returns the entries. */
 export const createInbox = async (tx: Tx, userId: string): Promise<Entry[]> => {
   const inbox = await insertProject(tx, {
     id: newId(),
@@ -164,7 +164,7 @@ export const deleteProject = (
     { deadlineMs: deletionDeadlineMs },
   )
 
-/** Deletes a locked project, whoever wants it, and returns what the log is to say. */
+/** Deletes a locked project, without authorization, and returns the entries. */
 export const dissolveProject = async (tx: Tx, project: ProjectRow, actorId: string): Promise<Entry[]> => {
   await lockProjectTasks(tx, project.id)
   const shares = await selectSharesOfProject(tx, project.id)

@@ -1,5 +1,5 @@
-// Tasks shared with single people. Every write locks the task's row first, so that whoever hears of the task is
-// current; each change is told to the task's project and to the person it is shared with.
+// Tasks shared with single users. Every write locks the task's row first, so that the recipients of the task's entries
+// are current; each change is an entry of the task's project and of the user it is shared with.
 import {
   countShares,
   deleteShare,
@@ -27,10 +27,10 @@ import { taskSubject, type Subject } from '../subject.ts'
 import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
 import type { Actor } from '../../model/actor.ts'
 
-/** How many people one task may be shared with. */
+/** How many users one task may be shared with. */
 export const maxShares = 20
 
-/** In the order they were made, for everybody who reads the task. */
+/** In the order of creation, for all who may read the task. */
 export const listShares = (
   deps: Pick<WriteDeps, 'db'>,
   actor: Actor,
@@ -57,7 +57,7 @@ export const addShare = (
   write(deps, request, async (tx) => {
     const { actor } = request
     const { projectId } = await authorizeTask(tx, actor, taskId, 'share')
-    await lockProjectForInsert(tx, projectId) // from here its members change no more
+    await lockProjectForInsert(tx, projectId) // until COMMIT its members do not change
     const access = await lockTaskToShare(tx, actor, taskId)
     if (access.projectId !== projectId) throw movedConcurrently()
     requireNotArchived(access)
@@ -74,7 +74,7 @@ export const addShare = (
     }
   })
 
-/** Told as another `share.added`: it replaces the one before. */
+/** Logged as another `share.added`, which replaces the earlier one. */
 export const changeShare = (
   deps: WriteDeps,
   request: WriteRequest<Share>,
@@ -123,8 +123,8 @@ export const removeShare = (
   })
 
 /**
- * Ends every share of a project's tasks with one person, for whoever joins or leaves it, and returns the entries. The
- * project must be locked for update: no task moves in or out and no share of its tasks begins.
+ * Ends every share of a project's tasks with a user who joins or leaves it, and returns the entries. The project must be
+ * locked for update: no task moves in or out and no share of its tasks is added.
  */
 export const removeSharesOfPerson = async (
   tx: Tx,
@@ -169,7 +169,7 @@ const shareAdded = (
   actorId,
 })
 
-/** The end of a share, as one scope hears it. */
+/** The end of a share, as an entry of one scope. */
 export const shareRemoved = (
   scope: Scope,
   { taskId, userId, permission }: Pick<Share, 'taskId' | 'userId' | 'permission'>,

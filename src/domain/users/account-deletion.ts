@@ -1,5 +1,5 @@
-// The end of an account. What it owned alone goes with it; what others share stays, without its name. Everybody
-// who could see a difference is told, and every process drops the account's tokens and sockets.
+// Deleting an account. Projects without other members are deleted with it; shared ones stay, without its name. Every
+// scope in which something changed gets its entries, and every process drops the account's tokens and sockets.
 import type { Tx } from '../../db/client.ts'
 import { hasOtherOwner, selectMember } from '../../db/projects/members.ts'
 import { lockProject, type ProjectRow } from '../../db/projects/projects.ts'
@@ -11,7 +11,7 @@ import { dissolveProject } from '../projects/projects.ts'
 import { shareRemoved } from '../shares/shares.ts'
 import { taskUpdated } from '../tasks/task-entries.ts'
 import { controlEntry } from './sessions.ts'
-import { requirePassword, lockSame, type UserDeps } from './users.ts'
+import { requirePassword, lockUnchangedAccount, type UserDeps } from './users.ts'
 import { write } from '../write.ts'
 import { AppError } from '../../errors.ts'
 import { projectScope } from '../../model/scope.ts'
@@ -20,7 +20,7 @@ import type { Entry } from '../../model/event.ts'
 import type { MemberRole } from '../../model/project.ts'
 import type { Task } from '../../model/task.ts'
 
-/** There may be a lot to delete. */
+/** Deletes whole projects, of up to tens of thousands of tasks. */
 const deadlineMs = 25_000
 
 interface OwnedMembership {
@@ -37,19 +37,21 @@ export const deleteAccount = async (deps: UserDeps, actor: Actor, password: stri
     deps,
     { actor, claim: null },
     async (tx) => {
-      const standings = await lockStandings(tx, userId)
-      requireNoSoleOwnership(standings)
-      const [alone, shared] = [standings.filter(isAlone), standings.filter((one) => !isAlone(one))]
+      const memberships = await lockMemberships(tx, userId)
+      requireNoSoleOwnership(memberships)
+      const [alone, shared] = [memberships.filter(isAlone), memberships.filter((one) => !isAlone(one))]
       const goneIds = alone.map(({ project }) => project.id)
       const taskIds = await selectTaskIdsNaming(tx, userId, goneIds)
       await lockTasks(tx, taskIds)
-      await lockSame(tx, userId, seen)
-      // From here nothing new can name the account; what did since the locks were taken is for another try.
-      await requireComplete(tx, userId, standings, goneIds, taskIds)
+      await lockUnchangedAccount(tx, userId, seen)
+      // From here no new row can name the account; rows that were added since the locks were taken are a conflict.
+      await requireComplete(tx, userId, memberships, goneIds, taskIds)
       const entries = [
         ...(await releaseFrom(tx, userId, taskIds)),
-        ...(await inTurn(alone, ({ project }) => dissolveProject(tx, project, userId))),
-        ...(await inTurn(shared, ({ project, role }) => dropMember(tx, project, { userId, role }, userId))),
+        ...(await inSequence(alone, ({ project }) => dissolveProject(tx, project, userId))),
+        ...(await inSequence(shared, ({ project, role }) =>
+          dropMember(tx, project, { userId, role }, userId),
+        )),
         controlEntry(userId, { kind: 'disabled' }),
       ]
       await deleteUser(tx, userId)
@@ -61,20 +63,20 @@ export const deleteAccount = async (deps: UserDeps, actor: Actor, password: stri
 
 const isAlone = ({ project }: OwnedMembership): boolean => project.memberCount === 1
 
-/** Every project the person is a member of, locked by ascending id. */
-const lockStandings = async (tx: Tx, userId: string): Promise<OwnedMembership[]> => {
-  const standings: OwnedMembership[] = []
+/** Every project of which the user is a member, locked by ascending id. */
+const lockMemberships = async (tx: Tx, userId: string): Promise<OwnedMembership[]> => {
+  const memberships: OwnedMembership[] = []
   for (const id of await selectProjectIdsOf(tx, userId)) {
     const project = await lockProject(tx, id)
     const member = project && (await selectMember(tx, id, userId))
     if (!member) continue
-    standings.push({ project, role: member.role, hasOtherOwner: await hasOtherOwner(tx, id, userId) })
+    memberships.push({ project, role: member.role, hasOtherOwner: await hasOtherOwner(tx, id, userId) })
   }
-  return standings
+  return memberships
 }
 
-const requireNoSoleOwnership = (standings: OwnedMembership[]): void => {
-  const projects = standings
+const requireNoSoleOwnership = (memberships: OwnedMembership[]): void => {
+  const projects = memberships
     .filter((one) => one.role === 'owner' && !one.hasOtherOwner && !isAlone(one))
     .map(({ project: { id, name } }) => ({ id, name }))
   if (projects.length > 0) throw new AppError('sole_owner', undefined, { extra: { projects } })
@@ -83,25 +85,25 @@ const requireNoSoleOwnership = (standings: OwnedMembership[]): void => {
 const requireComplete = async (
   tx: Tx,
   userId: string,
-  standings: OwnedMembership[],
+  memberships: OwnedMembership[],
   goneIds: string[],
   taskIds: string[],
 ): Promise<void> => {
-  const locked = new Set([...standings.map(({ project }) => project.id), ...taskIds])
+  const locked = new Set([...memberships.map(({ project }) => project.id), ...taskIds])
   const named = [
     ...(await selectProjectIdsOf(tx, userId)),
     ...(await selectTaskIdsNaming(tx, userId, goneIds)),
   ]
   if (!named.every((id) => locked.has(id)))
-    throw new AppError('conflict', 'The account was given something meanwhile; try again')
+    throw new AppError('conflict', 'The account changed while it was deleted; try again')
 }
 
-/** Takes the person out of locked tasks that stay. */
+/** Removes the user from locked tasks that stay. */
 const releaseFrom = async (tx: Tx, userId: string, ids: string[]): Promise<Entry[]> => {
   const held = new Map((await selectLockedTasks(tx, userId, ids)).map((row) => [row.task.id, row]))
   const released = await releaseTasks(tx, userId, ids)
   return [
-    ...released.flatMap((after) => told(held.get(after.id)!, after, userId)),
+    ...released.flatMap((after) => taskReleased(held.get(after.id)!, after, userId)),
     ...[...held.values()].flatMap(({ task, share }) =>
       share === null
         ? []
@@ -116,8 +118,8 @@ const releaseFrom = async (tx: Tx, userId: string, ids: string[]): Promise<Entry
   ]
 }
 
-/** An update that may have changed the creator, which no other update does. */
-const told = ({ task, sharees }: LockedTaskRow, after: Task, userId: string): Entry[] => {
+/** The entries of an update that, unlike any other, may change the creator. */
+const taskReleased = ({ task, sharees }: LockedTaskRow, after: Task, userId: string): Entry[] => {
   const others = sharees.filter((sharee) => sharee !== userId)
   const entries = taskUpdated(task, after, others, userId)
   if (task.creatorId === after.creatorId) return entries
@@ -128,7 +130,7 @@ const told = ({ task, sharees }: LockedTaskRow, after: Task, userId: string): En
   }))
 }
 
-const inTurn = async <T>(items: T[], work: (item: T) => Promise<Entry[]>): Promise<Entry[]> => {
+const inSequence = async <T>(items: T[], work: (item: T) => Promise<Entry[]>): Promise<Entry[]> => {
   const entries: Entry[] = []
   for (const item of items) entries.push(...(await work(item)))
   return entries

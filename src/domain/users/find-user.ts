@@ -1,11 +1,11 @@
-// From what a body names a person by to that person's id: one 422 for an unknown person and for one the actor may
-// not name, so that the answer tells nothing of who has an account.
+// From the id or e-mail of a body to a user's id: one 422 for an unknown user and for one the actor may not name, so
+// that the response does not reveal who has an account.
 import type { Tx } from '../../db/client.ts'
 import { selectUserId } from '../../db/projects/members.ts'
 import { AppError, invalid } from '../../errors.ts'
 import { canonicalEmail } from '../../model/text-form.ts'
 
-/** The person named by exactly one of id and e-mail. 422 `user_not_found` with its pointer where there is none. */
+/** The user named by exactly one of id and e-mail. 422 `user_not_found` with its pointer where there is none. */
 export const findUser = async (
   tx: Tx,
   { userId, email }: { userId?: string; email?: string },

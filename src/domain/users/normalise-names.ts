@@ -1,6 +1,6 @@
-// Bringing names, addresses and descriptions of the version before into NFC, one row a transaction, with the entry
-// that tells of it. Invariant: two accounts whose addresses become one stay as they are: no program can tell whose
-// account it is.
+// Normalises names, addresses and descriptions of an earlier version to NFC, one row a transaction, with the entry of
+// the update. Invariant: two accounts whose normalised addresses are equal stay as they are: a program cannot decide
+// whose account it is.
 import { selectUserId } from '../../db/projects/members.ts'
 import type { Tx } from '../../db/client.ts'
 import { lockProject, updateProject } from '../../db/projects/projects.ts'
@@ -11,10 +11,10 @@ import { projectUpdated } from '../projects/project-entries.ts'
 import { userUpdated } from './users.ts'
 import type { UnclaimedEffect } from '../write.ts'
 
-/** `collides`: another account has the address; its name is brought along all the same. */
-export type Brought = 'changed' | 'unchanged' | 'collides'
+/** `collides`: another account has the normalised address; the name is normalised all the same. */
+export type Normalised = 'changed' | 'unchanged' | 'collides'
 
-export const bringUserAlong = async (tx: Tx, id: string): Promise<UnclaimedEffect<Brought>> => {
+export const normaliseUser = async (tx: Tx, id: string): Promise<UnclaimedEffect<Normalised>> => {
   const before = (await lockUser(tx, id))?.user
   if (!before) return { value: 'unchanged', entries: [] }
   const email = canonicalEmail(before.email)
@@ -30,7 +30,7 @@ export const bringUserAlong = async (tx: Tx, id: string): Promise<UnclaimedEffec
   }
 }
 
-export const bringProjectAlong = async (tx: Tx, id: string): Promise<UnclaimedEffect<Brought>> => {
+export const normaliseProject = async (tx: Tx, id: string): Promise<UnclaimedEffect<Normalised>> => {
   const before = await lockProject(tx, id)
   if (!before) return { value: 'unchanged', entries: [] }
   const wanted = {

@@ -1,5 +1,5 @@
-// Sessions after sign-in: keeping one alive by its refresh tokens, listing and ending them. Every end is a control
-// entry in the log of its user, in the same transaction, so that each process refuses the session's tokens.
+// Sessions after sign-in: refreshing, listing and ending them. Every end of a session is a control entry in the scope
+// of its user, in the same transaction, so that each process refuses the session's tokens.
 import type { Tokens } from '../../auth/tokens.ts'
 import type { Config } from '../../config.ts'
 import type { Tx, CallerDatabase } from '../../db/client.ts'
@@ -26,15 +26,15 @@ import { accessTokenSeconds, type Session, type SessionAnswer, type User } from 
 
 export type SessionDeps = WriteDeps & { tokens: Tokens; config: Config }
 
-/** From where somebody signs in, as shown in the list of sessions. */
+/** The device of a sign-in, as shown in the list of sessions. */
 export interface Device {
   userAgent: string
   ip: string
-  /** Whose turns at the database it takes while there is no user: `address:<key>`. */
+  /** Under whose limits database calls run while there is no user: `address:<key>`. */
   caller: string
 }
 
-/** A session before anybody was told of it. */
+/** A session that no client has received yet. */
 export interface OpenedSession {
   user: User
   sessionId: string
@@ -45,7 +45,7 @@ interface Refused {
   code: 'unauthenticated' | 'refresh_reused'
 }
 
-/** Two tabs, or a lost answer: a token may be refreshed again for this long, with the same result. */
+/** For two tabs and lost responses: a token may be refreshed again for this long, with the same result. */
 const graceSeconds = 10
 const maxUserAgent = 300
 const maxListed = 100
@@ -54,7 +54,7 @@ const recentDays = 30
 
 /**
  * Opens a session for a user whose row the transaction has locked or made, and ends the oldest of those beyond
- * `sessionsPerUser`. Also returns what the log is to say.
+ * `sessionsPerUser`. Also returns the entries.
  */
 export const openSession = async (
   tx: Tx,
@@ -78,7 +78,7 @@ export const openSession = async (
   }
 }
 
-export const answerFor = async (
+export const sessionAnswerOf = async (
   { tokens }: { tokens: Tokens },
   { user, sessionId, refreshToken }: OpenedSession,
 ): Promise<SessionAnswer> => ({
@@ -91,7 +91,7 @@ export const answerFor = async (
 /**
  * Spends a refresh token for its one successor. 401 `unauthenticated` for what is no live token, 401
  * `refresh_reused` for one whose successor was refreshed itself, longer ago than the grace: then the whole session
- * ends. `caller` waits for it.
+ * ends. Runs under the limits of `caller`.
  */
 export const refreshSession = async (
   deps: SessionDeps,
@@ -108,8 +108,8 @@ export const refreshSession = async (
       const found = session && (await selectRefreshToken(tx, spent, graceSeconds))
       if (!found || found.state === 'expired') return refused('unauthenticated')
       const candidates = successorsOf(deps.config, token)
-      const successor = found.state === 'fresh' ? null : await givenOut(tx, candidates)
-      // A token spent long ago is a lost answer as long as its successor lies unused, and a theft once it was used.
+      const successor = found.state === 'fresh' ? null : await issuedSuccessorOf(tx, candidates)
+      // A token spent long ago: its response was lost as long as its successor is unused; a theft once it was used.
       if (found.state === 'spent' && (successor === null || successor.isSpent)) {
         const ended = session.isLive && (await revokeSession(tx, session.userId, session.id))
         return {
@@ -125,7 +125,7 @@ export const refreshSession = async (
     },
   )
   if ('code' in result) throw new AppError(result.code)
-  return answerFor(deps, result)
+  return sessionAnswerOf(deps, result)
 }
 
 const rotate = async (
@@ -139,7 +139,7 @@ const rotate = async (
 }
 
 /** The candidate that was given out: the signing key may have changed in between. Null where its key is gone. */
-const givenOut = async (
+const issuedSuccessorOf = async (
   tx: Tx,
   candidates: string[],
 ): Promise<{ token: string; isSpent: boolean } | null> => {
@@ -183,7 +183,7 @@ export const endAllSessions = async (deps: WriteDeps, actor: Actor): Promise<voi
   }))
 }
 
-/** Ends all sessions of a user but one, and returns what the log is to say. */
+/** Ends all sessions of a user but `except`, and returns the entries. */
 export const endSessions = async (tx: Tx, userId: string, except: string | null): Promise<Entry[]> => {
   await revokeSessions(tx, userId, except)
   return [controlEntry(userId, { kind: 'sessions', except })]
@@ -203,7 +203,7 @@ export const recentAddresses = (
 const sessionEnded = (userId: string, sessionId: string): Entry =>
   controlEntry(userId, { kind: 'session', sessionId })
 
-/** What every process must do about a person; clients are told by what it does. */
+/** An instruction about a user to every server process; clients notice it by closed sockets and refused tokens. */
 export const controlEntry = (userId: string, control: Control): Entry => ({
   scope: userScope(userId),
   type: 'control',
@@ -214,7 +214,7 @@ export const controlEntry = (userId: string, control: Control): Entry => ({
 
 const hashOf = (token: string): Uint8Array => new Bun.CryptoHasher('sha256').update(token).digest()
 
-/** The token's only successor under each key, the signing one first. It is derived so that it need not be kept. */
+/** The token's only successor under each key, the signing one first. Derived, so that it need not be stored. */
 const successorsOf = ({ jwtKeys }: Pick<Config, 'jwtKeys'>, token: string): string[] =>
   jwtKeys.map(({ secret }) => {
     const key = new Bun.CryptoHasher('sha256', secret).update('tasktide refresh token v1').digest()

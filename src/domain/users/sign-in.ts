@@ -1,5 +1,5 @@
-// Becoming known: registration and sign-in. Invariant: whether an address has an account shows in neither the
-// answer nor the duration of a failed sign-in.
+// Registration and sign-in. Invariant: neither the response nor the duration of a failed sign-in reveals whether the
+// address has an account.
 import { rejectCommonPassword, type PasswordCheck, type Passwords } from '../../auth/passwords.ts'
 import type { Tx } from '../../db/client.ts'
 import {
@@ -10,7 +10,7 @@ import {
   type Credentials,
 } from '../../db/users/users.ts'
 import { createInbox } from '../projects/projects.ts'
-import { answerFor, openSession, type Device, type SessionDeps } from './sessions.ts'
+import { sessionAnswerOf, openSession, type Device, type SessionDeps } from './sessions.ts'
 import { systemActorFor } from '../../model/actor.ts'
 import { write } from '../write.ts'
 import { AppError, invalid, messageOf } from '../../errors.ts'
@@ -24,7 +24,7 @@ import type { SessionAnswer, User } from '../../model/user.ts'
 
 export type AuthDeps = SessionDeps & { passwords: Passwords; log: Log }
 
-/** Makes an account with its Inbox and signs it in. 409 `email_taken`, 422, 503 when too many passwords wait. */
+/** Creates an account with its Inbox and signs it in. 409 `email_taken`, 422, 503 when too many passwords wait. */
 export const register = async (
   deps: AuthDeps,
   { email, name, password, timeZone = 'UTC' }: Registration,
@@ -43,10 +43,10 @@ export const register = async (
       return { value: opened, entries }
     },
   )
-  return answerFor(deps, opened)
+  return sessionAnswerOf(deps, opened)
 }
 
-/** A user and its Inbox, and what the log is to say. */
+/** Creates a user and its Inbox, and returns the entries. */
 export const createUser = async (
   tx: Tx,
   account: Pick<User, 'email' | 'name' | 'timeZone'> &
@@ -64,8 +64,8 @@ export const signIn = async (
 ): Promise<SessionAnswer> => {
   const address = canonicalEmail(email)
   const found = await deps.db.of(device.caller).read(async (sql) => {
-    // The version before kept addresses as they were typed: the worker brings them along, but for those whose
-    // canonical form another account has.
+    // An earlier version stored addresses as typed: the worker normalises them, except those whose canonical form
+    // another account has.
     const typed = earlierEmail(email)
     const old = typed === address ? null : await selectCredentials(sql, typed)
     return old ?? selectCredentials(sql, address)
@@ -78,7 +78,7 @@ export const signIn = async (
     deps,
     { actor: systemActorFor(found.user.id), claim: null },
     async (tx) => {
-      // Under the lock no change of the password can miss this session, and no other sign-in miscounts it.
+      // The lock orders this against a change of the password, which ends this session, and against other sign-ins.
       const now = await lockUser(tx, found.user.id, betterHash ? 'update' : 'no key update')
       requireSameAccount(found, now)
       if (betterHash) await updatePasswordHash(tx, now.user.id, betterHash)
@@ -86,19 +86,19 @@ export const signIn = async (
       return { value: opened, entries }
     },
   )
-  return answerFor(deps, opened)
+  return sessionAnswerOf(deps, opened)
 }
 
-/** The account is still the one whose password was right, and may sign in. */
+/** The account still has the verified password, and is not disabled. */
 function requireSameAccount(seen: Credentials, now: Credentials | null): asserts now is Credentials {
   if (now?.passwordHash !== seen.passwordHash) throw new AppError('invalid_credentials')
   if (now.isDisabled) throw new AppError('user_disabled')
 }
 
-/** Null when that cannot be done now: the next sign-in tries again. */
+/** Null if hashing fails now: the next sign-in retries. */
 const rehash = async ({ passwords, log }: AuthDeps, password: string): Promise<string | null> =>
   passwords.hash(password).catch((error: unknown) => {
-    log.warn({ cause: messageOf(error) }, 'a password hash stays outdated')
+    log.warn({ cause: messageOf(error) }, 'outdated password hash not replaced')
     return null
   })
 

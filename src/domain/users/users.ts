@@ -1,5 +1,5 @@
-// One's own account, and what others may see of it. Invariant: what a change of address or password needs is
-// checked against the row that is then changed.
+// The actor's own account, and the public part of others. Invariant: the password that a change of address or password
+// requires is checked against the row that is then changed.
 import { rejectCommonPassword, type PasswordCheck, type Passwords } from '../../auth/passwords.ts'
 import type { Tx, CallerDatabase } from '../../db/client.ts'
 import {
@@ -44,7 +44,7 @@ export const getUser = async (
   return user
 }
 
-/** People whose name begins with the text or whose address it is, at most `limit`, by name. */
+/** Users whose name begins with the text or whose address equals it, at most `limit`, by name. */
 export const searchUsers = (
   { db }: { db: CallerDatabase },
   actor: Actor,
@@ -70,7 +70,7 @@ const patchMe = async (
   const seen =
     email === null ? null : await requirePassword(deps, userId, patch.currentPassword, { unlessEmail: email })
   return write(deps, request, async (tx) => {
-    const { user: before } = await lockSame(tx, userId, seen)
+    const { user: before } = await lockUnchangedAccount(tx, userId, seen)
     const wanted = {
       id: userId,
       email: email ?? before.email,
@@ -107,7 +107,7 @@ const replacePassword = async (
   const seen = await requirePassword(deps, userId, currentPassword)
   const passwordHash = await deps.passwords.hash(password, userId)
   return write(deps, request, async (tx) => {
-    await lockSame(tx, userId, seen)
+    await lockUnchangedAccount(tx, userId, seen)
     await updatePasswordHash(tx, userId, passwordHash)
     return { value: null, entries: await endSessions(tx, userId, sessionIdOf(actor)), subject: ownSubject }
   })
@@ -133,7 +133,11 @@ export const requirePassword = async (
 }
 
 /** Locks the account; 409 where the password or the address that was seen has changed meanwhile. */
-export const lockSame = async (tx: Tx, userId: string, seen: Credentials | null): Promise<Credentials> => {
+export const lockUnchangedAccount = async (
+  tx: Tx,
+  userId: string,
+  seen: Credentials | null,
+): Promise<Credentials> => {
   const now = await lockUser(tx, userId)
   if (!now) throw notFound()
   const isSame = !seen || (now.passwordHash === seen.passwordHash && now.user.email === seen.user.email)

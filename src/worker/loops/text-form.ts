@@ -4,7 +4,7 @@
 import { tryLockLoop } from '../../db/leases.ts'
 import { examineProjects, examineUsers, type Examined } from '../../db/tasks/text-form.ts'
 import type { Database, Queryable, Tx } from '../../db/client.ts'
-import { bringProjectAlong, bringUserAlong, type Brought } from '../../domain/users/normalise-names.ts'
+import { normaliseProject, normaliseUser, type Normalised } from '../../domain/users/normalise-names.ts'
 import { backfillTaskWords, type BackfilledTasks } from '../../domain/tasks/task-words.ts'
 import { systemWrite, write, type UnclaimedEffect, type WriteDeps } from '../../domain/write.ts'
 import type { Log } from '../../log.ts'
@@ -52,11 +52,11 @@ const firstId = '00000000-0000-0000-0000-000000000000'
 /** Examines each account and project once, by ascending id. Logs counts and ids, never addresses. */
 export const normaliseNames = async (deps: TextFormDeps): Promise<NormalisedNames> => {
   const done: NormalisedNames = { users: 0, projects: 0, collidingUsers: [] }
-  await walk(deps, examineUsers, bringUserAlong, (id, brought) => {
+  await walk(deps, examineUsers, normaliseUser, (id, brought) => {
     if (brought === 'changed') done.users += 1
     if (brought === 'collides') done.collidingUsers.push(id)
   })
-  await walk(deps, examineProjects, bringProjectAlong, (_id, brought) => {
+  await walk(deps, examineProjects, normaliseProject, (_id, brought) => {
     if (brought === 'changed') done.projects += 1
   })
   if (done.users + done.projects > 0)
@@ -72,8 +72,8 @@ export const normaliseNames = async (deps: TextFormDeps): Promise<NormalisedName
 const walk = async (
   deps: TextFormDeps,
   examine: (sql: Queryable, after: string, limit: number) => Promise<Examined[]>,
-  bring: (tx: Tx, id: string) => Promise<UnclaimedEffect<Brought>>,
-  note: (id: string, brought: Brought) => void,
+  bring: (tx: Tx, id: string) => Promise<UnclaimedEffect<Normalised>>,
+  note: (id: string, brought: Normalised) => void,
 ): Promise<void> => {
   for (let after: string | undefined = firstId; after !== undefined && !deps.signal.aborted;) {
     const from: string = after
