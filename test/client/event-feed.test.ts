@@ -1,9 +1,9 @@
 // Event feeds: events of scopes without state, each once, with gaps reported.
 import { afterEach, expect, test } from 'bun:test'
 import type { Event } from '../../packages/client/src/connection/frames.ts'
-import type { FeedListener, Gap } from '../../packages/client/src/events/event-feed.ts'
 import { eventually } from '../support/eventually.ts'
 import { scope, startScript, type Script } from './scripted.ts'
+import type { FeedListener, Gap } from '../../packages/client/src/events/feed-listener.ts'
 
 let script: Script
 afterEach(() => script[Symbol.asyncDispose]())

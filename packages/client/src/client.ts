@@ -4,7 +4,7 @@ import { Connection, type ConnectionStatus } from './connection/connection.ts'
 import type { Fetch } from './http/request.ts'
 import { HttpClient } from './http/http-client.ts'
 import { PersistedViews, type ViewStorage } from './views/persisted-views.ts'
-import { EventFeed, type FeedListener } from './events/event-feed.ts'
+import { EventFeed } from './events/event-feed.ts'
 import { memoryStorage } from './memory-storage.ts'
 import { Outbox, type OutboxOptions, type OutboxStorage } from './outbox/outbox.ts'
 import { PollTransport } from './connection/poll-transport.ts'
@@ -16,6 +16,7 @@ import { SocketTransport, type OpenSocket, type Socket } from './connection/sock
 import type { Transport, TransportOwner } from './connection/transport.ts'
 import { timing as defaultTiming, type Timing } from './timing.ts'
 import { UserView } from './views/user-view.ts'
+import type { FeedListener } from './events/feed-listener.ts'
 
 export interface ClientOptions extends SessionOptions, Pick<OutboxOptions, 'onConflict' | 'onRefused'> {
   /** Of the server, such as `https://tasks.example.com`; in a page also relative to it. */

@@ -1,13 +1,15 @@
 // The connections of this process that watch one place. Invariant: an active watch was confirmed by a lookup that began
 // while the room was subscribed to the place's project, and no entry received since then may have ended its right to
 // read. An entry that may have suspends the watch: it receives nothing until a new lookup confirms it.
+import type { Log } from '../../log.ts'
+import type { LogFollower } from '../../changelog/follower/log-follower.ts'
+import type { CallerDatabase } from '../../db/client.ts'
 import { findPlace } from '../../domain/presence.ts'
 import { isTransient, unavailable } from '../../errors.ts'
 import { projectScope, taskKey, type PresenceKey } from '../../model/scope.ts'
 import type { Subscriber } from '../../changelog/follower/hub.ts'
 import type { Actor } from '../../model/actor.ts'
 import type { LogEntry } from '../../model/event.ts'
-import type { SocketsDeps } from '../connection-handle.ts'
 import type { ErrorFrameCode } from '../protocol.ts'
 
 /** A connection, as far as it watches. */
@@ -44,7 +46,7 @@ export class PresenceRoom implements Subscriber {
 
   constructor(
     readonly key: PresenceKey,
-    private readonly deps: Pick<SocketsDeps, 'db' | 'follower' | 'log'>,
+    private readonly deps: { db: CallerDatabase; follower: LogFollower; log: Log },
     private readonly events: RoomEvents,
   ) {}
 

@@ -1,9 +1,13 @@
 // Presence and signals of this process: its rooms, the frames to their watchers, and the reports that processes publish
 // on the bus. Nothing of it is stored or logged. Without Redis a watcher sees the users of its own process.
+import type { Bus } from '../../changelog/bus.ts'
+import type { LogFollower } from '../../changelog/follower/log-follower.ts'
+import type { CallerDatabase } from '../../db/client.ts'
+import type { LiveStats } from '../../changelog/live-stats.ts'
+import type { Log } from '../../log.ts'
 import type { PresenceKey } from '../../model/scope.ts'
 import type { Actor } from '../../model/actor.ts'
 import { newId } from '../../model/scalar.ts'
-import type { SocketsDeps } from '../connection-handle.ts'
 import { PresenceRoom, type Watcher } from './presence-room.ts'
 import { diffSince, PresenceView, type PresenceReport } from './presence-view.ts'
 import type { SocketTimings, PresenceFrame, ServerFrame } from '../protocol.ts'
@@ -45,7 +49,13 @@ export class Presence implements Disposable {
   readonly #timer: Timer
 
   constructor(
-    private readonly deps: Pick<SocketsDeps, 'bus' | 'db' | 'follower' | 'log' | 'stats'>,
+    private readonly deps: {
+      bus: Bus
+      db: CallerDatabase
+      follower: LogFollower
+      log: Log
+      stats: LiveStats
+    },
     private readonly timings: SocketTimings,
   ) {
     deps.bus.listen({

@@ -1,33 +1,9 @@
 // The events of scopes as they are in the log, without any state: for programs that forward, record or show them.
 // Invariant: each event of a followed scope is delivered once and in order. A feed has a connection of its own, so that
 // it may follow what views of the same client show.
+import type { FeedListener } from './feed-listener.ts'
 import type { Connection, ConnectionStatus } from '../connection/connection.ts'
-import type { Event } from '../connection/frames.ts'
-import type { Subscribed } from '../connection/transport.ts'
-import type { StoppedError } from '../errors.ts'
 import { FollowedScope } from './followed-scope.ts'
-
-/** Events that the server no longer has, or cannot find. What follows them is delivered from now on. */
-export interface Gap {
-  scope: string
-  /** The last cursor before the gap; null if there was none. */
-  cursor: string | null
-  /** As the protocol names it (`too_old`, `epoch`, `ahead`, `gap`, `access`), or `lost_events`. */
-  reason: string
-}
-
-export interface FeedListener {
-  /** An event of a followed scope; types that this client does not know included. */
-  onEvent(event: Event): void
-  /** The server accepted the subscription, the first one and that of each reconnect. */
-  onSubscribed?(answer: Subscribed): void
-  onGap?(gap: Gap): void
-  /**
-   * The scope is not followed any more; where `connection.stopped` is set, no scope is. The reason is `closed` after
-   * `unfollow` and `close`.
-   */
-  onStopped?(scope: string, error: StoppedError): void
-}
 
 export class EventFeed implements Disposable {
   readonly #scopes = new Set<FollowedScope>()

@@ -6,7 +6,7 @@ import { EventSequence } from '../connection/event-sequence.ts'
 import type { Event } from '../connection/frames.ts'
 import type { Subscribed, Subscriber } from '../connection/transport.ts'
 import { StoppedError, type StopReason } from '../errors.ts'
-import type { FeedListener } from './event-feed.ts'
+import type { FeedListener } from './feed-listener.ts'
 
 /** Unconfirmed events whose cursors are remembered; with more of them the order on the socket is trusted. */
 const maxUnconfirmed = 20_000
