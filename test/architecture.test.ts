@@ -278,7 +278,7 @@ test('Tests do not sleep', () => {
   expect(found.filter((path) => !sleeping.includes(path))).toEqual([])
 })
 
-test('No path of somebody’s machine is in the project', async () => {
+test('No path of a developer’s machine is in the project', async () => {
   const everything = await read(
     '{src,test,bench,bin,tools,sql,docs,web,deploy,.github,.ci}/**/*.{ts,mjs,js,sql,md,yml,yaml,json,html,css,sh}',
     '*.{md,json,toml,yaml,yml}',

@@ -152,7 +152,7 @@ describe('production', () => {
 
   test('takes good settings', () => expect(problemsOf(production)).toEqual([]))
 
-  test('gives balancers five seconds to notice that it stops, unless told otherwise', () => {
+  test('gives balancers five seconds to notice that it stops, unless configured otherwise', () => {
     expect(readConfig(production).drainDelaySeconds).toBe(5)
     expect(readConfig({ ...production, DRAIN_DELAY: '0' }).drainDelaySeconds).toBe(0)
     expect(readConfig(needed).drainDelaySeconds).toBe(0)

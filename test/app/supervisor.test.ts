@@ -1,4 +1,4 @@
-// The parent of server processes, with children that do as they are told: see test/ws/workers.test.ts for real ones.
+// The parent of server processes, with scripted children: see test/ws/workers.test.ts for real ones.
 import { expect, test } from 'bun:test'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,7 +9,7 @@ import { createLog } from '../../src/log.ts'
 import { openServers, type Servers } from '../../src/app/supervisor.ts'
 import { eventually } from '../support/eventually.ts'
 
-/** Each child notes that it started, and on which port it was told to listen, then does this. */
+/** Each child notes that it started, and the port it was given, then does this. */
 const openWith = async (
   behaviour: string,
   count = 2,

@@ -48,7 +48,7 @@ test('a claim is refused while its owner lives and taken over when it is dead', 
   expect(JSON.parse(readFileSync(path, 'utf8')).owner.pid).toBe(process.pid)
 })
 
-test('a claim whose number was given to another process, or that was cut off, holds nobody up', async () => {
+test('a claim whose number was given to another process, or that was cut off, does not block', async () => {
   const path = join(folder(), 'owner.json')
   writeFileSync(path, JSON.stringify({ owner: { pid: process.ppid, born: 'long ago' } }))
   await claim(path, 'the test')

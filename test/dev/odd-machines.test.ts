@@ -80,7 +80,7 @@ test('a folder name that a shell would read is no obstacle', async () => {
   expect((await readdir(tmpdir())).filter((name) => name.startsWith('tide-initdb-'))).toEqual([])
 }, 90_000)
 
-test('a user id without an entry in /etc/passwd starts it, or is told what to do', async () => {
+test('a user id without an entry in /etc/passwd starts it, or gets a message with the remedy', async () => {
   const dataDir = join(dir, 'unnamed')
   await mkdir(dataDir)
   const id = 54_321
@@ -135,7 +135,7 @@ test('what else keeps a part from starting is one line of its output, a role say
   expect(roleFailure('server', log, 1).message).toBe('server: PORT is 3000, and that port is in use')
 })
 
-test('without a package registry one line says so within seconds, whoever installs', async () => {
+test('without a package registry one line reports it within seconds, for every installer', async () => {
   const place = join(dir, 'fresh')
   await copyProject(place, { withPackages: false })
   const nowhere = 'http://127.0.0.1:9/'

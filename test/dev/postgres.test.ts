@@ -61,7 +61,7 @@ test('a pid file whose number now means another program does not keep it from st
   expect(await ask((sql) => sql`select 1 as one`)).toHaveLength(1)
 })
 
-test('nobody gets in without the password', async () => {
+test('no connection is accepted without the password', async () => {
   const url = new URL(postgres.url)
   url.password = 'guess'
   const failure = await ask((sql) => sql`select 1`, url.href).catch(String)

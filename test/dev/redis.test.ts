@@ -28,7 +28,7 @@ for (const [appendOnly, expected] of [
   })
 }
 
-test('nobody gets in without the password', async () => {
+test('no connection is accepted without the password', async () => {
   await using redis = await testRedis()
   const url = `redis://127.0.0.1:${redis.port}`
   expect(await ask(url, (client) => client.get('key')).catch(() => 'refused')).toBe('refused')
