@@ -51,8 +51,18 @@ const isReady = (out: string): boolean => out.includes('{"ready":true')
 /** What a clone needs, below `place`, with PostgreSQL's files as they are and the other packages linked. */
 const copyProject = async (place: string, { withPackages }: { withPackages: boolean }): Promise<void> => {
   await mkdir(place, { recursive: true })
-  for (const name of ['bin', 'dev', 'src', 'sql', 'patches', 'package.json', 'bun.lock', 'tsconfig.json'])
-    await cp(join(root, name), join(place, name), { recursive: true })
+  const copied = [
+    'bin',
+    'dev',
+    'packages',
+    'src',
+    'sql',
+    'patches',
+    'package.json',
+    'bun.lock',
+    'tsconfig.json',
+  ]
+  for (const name of copied) await cp(join(root, name), join(place, name), { recursive: true })
   await mkdir(join(place, 'tools', 'bun'), { recursive: true })
   for (const name of ['package.json', 'package-lock.json'])
     await cp(join(root, 'tools', 'bun', name), join(place, 'tools', 'bun', name))
