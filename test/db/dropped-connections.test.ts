@@ -172,9 +172,15 @@ const loadDriver = async (driver: string, applicationName: string): Promise<Outc
 const installed = join(import.meta.dir, '../../node_modules/postgres')
 
 test('the patched driver itself crashes, hangs and halves nothing', async () => {
-  const { acknowledged, ...faults } = await loadDriver(join(installed, 'src/index.js'), 'patched')
-  console.log({ acknowledged, ...faults })
-  expect(faults).toEqual({ uncaught: 0, hung: 0, half: 0, missing: 0 })
+  // Connections end every 50 ms: a slow machine commits little in between, and then runs the load again.
+  let acknowledged = 0
+  for (let runs = 0; runs < 5 && acknowledged <= 10; runs += 1) {
+    const outcome = await loadDriver(join(installed, 'src/index.js'), 'patched')
+    console.log(outcome)
+    const { acknowledged: committed, ...faults } = outcome
+    expect(faults).toEqual({ uncaught: 0, hung: 0, half: 0, missing: 0 })
+    acknowledged += committed
+  }
   expect(acknowledged).toBeGreaterThan(10)
 }, 60_000)
 
