@@ -331,13 +331,13 @@ test('a session that ends while its token is looked at opens nothing', async () 
     async authenticate() {
       looks += 1
       if (looks > 1) throw new AppError('unauthenticated', undefined, { extra: { reason: 'revoked' } })
-      const told = Promise.withResolvers<void>()
-      const leave = deps.follower.onControl(() => told.resolve())
+      const received = Promise.withResolvers<void>()
+      const leave = deps.follower.onControl(() => received.resolve())
       await write(deps, systemWrite, async () => ({
         value: null,
         entries: [controlEntry(person.id, { kind: 'sessions', except: null })],
       }))
-      await told.promise
+      await received.promise
       leave()
       return identity
     },

@@ -25,7 +25,7 @@ export const insertMember = async (
   return row!
 }
 
-/** Everybody in the project, by id. */
+/** The ids of all members, ascending. */
 export const selectMemberIds = async (sql: Queryable, projectId: string): Promise<string[]> => {
   const rows = await sql<{ userId: string }[]>`
     select user_id as "userId" from members where project_id = ${projectId} order by user_id`
@@ -115,7 +115,7 @@ export const deleteMember = async (tx: Tx, projectId: string, userId: string): P
   await tx`delete from members where project_id = ${projectId} and user_id = ${userId}`
 }
 
-/** The id of the person with this id or e-mail address, null for nobody. */
+/** The id of the person with this id or e-mail address, null where there is none. */
 export const selectUserId = async (
   sql: Queryable,
   who: { userId: string } | { email: string },

@@ -1,4 +1,4 @@
-// Projects as rows. Whoever writes a project or its members takes `lockProject` first; what is read after it in
+// Projects as rows. A write to a project or its members takes `lockProject` first; what is read after it in
 // the same transaction is then current.
 import type { MemberRole, ProjectEntry } from '../../model/project.ts'
 import { offsetOf, type Slice } from '../../model/page.ts'

@@ -1,5 +1,5 @@
 // Sessions and their refresh tokens. Invariant: a session is one family of tokens of which one is unspent; a token
-// is known here by its SHA-256 alone. Whoever spends or revokes locks the session's row first.
+// is known here by its SHA-256 alone. A transaction that spends or revokes a token locks the session's row first.
 import type { Session } from '../../model/user.ts'
 import type { Role } from '../../model/user.ts'
 import type { Queryable, Tx } from '../client.ts'

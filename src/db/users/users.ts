@@ -152,8 +152,8 @@ export const selectPublicUser = async (
 }
 
 /**
- * People who share a project with `viewer` and whose name begins with `text`, in any case, and whoever has it as
- * address; by name.
+ * People who share a project with `viewer` and whose name begins with `text`, in any case, and the person whose e-mail
+ * address it is; by name.
  */
 export const selectUsersByText = async (
   sql: Queryable,
