@@ -1,5 +1,5 @@
-// Tasktide's client: REST and live data in one object, for browsers, Bun and Node. One connection, one session and
-// one queue of unsent writes are shared by everything it gives out; `close` ends them.
+// Tasktide's client: REST and live data in one object, for browsers, Bun and Node. Views and calls share one connection,
+// one session and one queue of unsent writes; `close` ends them.
 import { Connection, type ConnectionStatus } from './connection/connection.ts'
 import type { Fetch } from './http/request.ts'
 import { HttpClient } from './http/http-client.ts'
@@ -9,12 +9,15 @@ import { memoryStorage } from './memory-storage.ts'
 import { Outbox, type OutboxOptions, type OutboxStorage } from './outbox/outbox.ts'
 import { PollTransport } from './connection/poll-transport.ts'
 import { Presence } from './connection/presence.ts'
-import { ProjectView, type ViewDeps } from './views/project-view.ts'
+import { ProjectView } from './views/project-view.ts'
 import { createRest, type Rest } from './http/rest.ts'
 import { Session, type SessionOptions } from './session.ts'
 import { SocketTransport, type OpenSocket, type Socket } from './connection/socket-transport.ts'
-import type { Transport, TransportOwner } from './connection/transport.ts'
+import type { Transport } from './connection/transport.ts'
+import type { TransportOwner } from './connection/transport-owner.ts'
 import { timing as defaultTiming, type Timing } from './timing.ts'
+import type { LiveViewDeps } from './views/live-view.ts'
+import type { ProjectModelDeps } from './views/project-model.ts'
 import { UserView } from './views/user-view.ts'
 import type { FeedListener } from './events/feed-listener.ts'
 
@@ -37,7 +40,7 @@ export interface ClientOptions extends SessionOptions, Pick<OutboxOptions, 'onCo
 }
 
 export interface LiveOptions {
-  /** Ends it, in place of `close`. */
+  /** Ends the view or presence when it aborts, in place of `close`. */
   signal?: AbortSignal | undefined
 }
 
@@ -74,7 +77,7 @@ export interface Client extends Rest, Disposable {
     Session,
     'userId' | 'tokens' | 'adopt' | 'token' | 'renewCurrent' | 'forget' | 'onChange'
   >
-  /** Tries at once, also after a stop; what has stopped is opened again. */
+  /** Reconnects at once, also after a stop; views that have stopped are opened again by the program. */
   reconnect(): void
   /** Ends everything; unsent writes stay in the storage. */
   close(): void
@@ -120,7 +123,7 @@ export const createClient = (options: ClientOptions): Client => {
   const persisted = new PersistedViews(options.views ?? null, session, timing)
   let mine: UserView | null = null
   let person: string | null = null
-  const deps: ViewDeps = {
+  const deps: LiveViewDeps & ProjectModelDeps = {
     http,
     connection,
     outbox,
@@ -200,7 +203,7 @@ export const createClient = (options: ClientOptions): Client => {
 
 const noSocketText = 'There is no WebSocket here: give the client one, or let it poll'
 
-/** Where sockets are: `https` becomes `wss`, also behind proxies, for these speak TLS for both or for neither. */
+/** The address of sockets: `https` becomes `wss`, also behind proxies, which use TLS for both or for neither. */
 const socketUrl = (url: string): string => `${url.replace(/^http/, 'ws')}/api/ws`
 
 /** The server's address without a slash at its end; relative ones are the page's. @throws TypeError for none. */
@@ -219,7 +222,7 @@ const socketOpener = ({ WebSocket: given }: ClientOptions): OpenSocket | null =>
   return Constructor ? (url, protocols) => new Constructor(url, protocols) : null
 }
 
-/** Browsers report when the network is back, and when it went or changed. */
+/** Follows the browser's reports that the network is back, lost or changed. */
 const onNetwork = (back: () => void, changed: () => void): (() => void) => {
   if (typeof window === 'undefined' || typeof window.addEventListener !== 'function') return () => {}
   const handlers = [

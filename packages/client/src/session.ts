@@ -7,7 +7,7 @@ import { sendRequest, type Call, type HttpTarget } from './http/request.ts'
 import { Listeners } from './async/listeners.ts'
 import type { Timing } from './timing.ts'
 import { path } from './http/path.ts'
-import { waitFor } from './async/wait.ts'
+import { waitFor } from './async/signals.ts'
 
 export interface Tokens {
   accessToken: string
@@ -15,7 +15,7 @@ export interface Tokens {
   expiresAt: number
   /** Null where the browser's cookie holds it. */
   refreshToken: string | null
-  /** Whose they are. */
+  /** The user they belong to. */
   userId: string
 }
 
@@ -37,7 +37,7 @@ export class Session {
   #tokens: Tokens | null = null
   #renewal: Promise<string> | null = null
   #loading: Promise<void> | null = null
-  /** The server refuses this page's origin: asking again gives the same answer until it is configured. */
+  /** The server refuses this page's origin: a repeat gets the same answer until the server is configured. */
   #refusal: OriginRefusedError | null = null
   /** Signed out here: the cookie that may be left is not used. */
   #isSignedOut = false
@@ -68,12 +68,12 @@ export class Session {
     return this.options.useCookie === true && this.options.token === undefined && !this.#isSignedOut
   }
 
-  /** Calls the listener after every new token and after signing out; returns how to end that. */
+  /** Calls the listener after every new token and after signing out; returns a function that removes it. */
   onChange(listener: () => void): () => void {
     return this.#listeners.add(listener)
   }
 
-  /** A token that is good for a while. SignedOutError where there is none. */
+  /** A token that does not expire soon. Rejects with SignedOutError where there is none. */
   async token(signal?: AbortSignal): Promise<string> {
     if (this.options.token !== undefined) return this.options.token
     await waitFor(this.#ensureLoaded(), signal)
@@ -105,23 +105,23 @@ export class Session {
     return waitFor(this.#renewal, signal)
   }
 
-  /** The next renewal asks the server, also after OriginRefusedError. */
+  /** The next renewal sends a request, also after OriginRefusedError. */
   clearRefusal(): void {
     this.#refusal = null
   }
 
-  /** Whether a refresh could help: a personal access token is what it is. */
+  /** Whether a refresh could help: a personal access token cannot be renewed. */
   get isRenewable(): boolean {
     return this.options.token === undefined
   }
 
-  /** A newer token than the one held, whatever is wrong with that. */
+  /** A newer token than the current one, valid or not. */
   async renewCurrent(signal?: AbortSignal): Promise<string> {
     await waitFor(this.#ensureLoaded(), signal)
     return this.renew(this.#tokens?.accessToken ?? '', signal)
   }
 
-  /** Takes over what registration or sign-in answered. */
+  /** Takes the session that registration or sign-in returned. */
   async adopt(answer: SessionAnswer): Promise<void> {
     this.#isSignedOut = false
     this.#refusal = null
@@ -130,7 +130,7 @@ export class Session {
   }
 
   async #store({ user, accessToken, expiresIn, refreshToken }: SessionAnswer): Promise<void> {
-    // A token that is short-lived is good for the first half of its life.
+    // A short-lived token is used for the first half of its life.
     this.#renewAheadMs = Math.min(this.timing.renewAheadMs, (expiresIn * 1000) / 2)
     await this.#setTokens({
       userId: user.id,
@@ -147,7 +147,7 @@ export class Session {
     await this.#setTokens(null)
   }
 
-  /** What is stored; read once, again should that fail. */
+  /** Loads the stored tokens once, again if that failed. */
   #ensureLoaded(): Promise<void> {
     return (this.#loading ??= this.#load().catch((error: unknown) => {
       this.#loading = null
@@ -215,8 +215,8 @@ export class Session {
 }
 
 /**
- * Whether a failed refresh proves that the session has ended. A proxy's own 401 or 403, a refused origin, 429 and 5xx say
- * nothing about it: the tokens are kept.
+ * Whether a failed refresh proves that the session has ended. A proxy's own 401 or 403, a refused origin, 429 and 5xx do
+ * not: the tokens are kept.
  */
 const isSessionOver = (error: unknown): boolean =>
   error instanceof ApiError &&

@@ -3,6 +3,11 @@
 export class Timers {
   readonly #running = new Set<ReturnType<typeof setTimeout>>()
 
+  /** Whether no timer runs. */
+  get isIdle(): boolean {
+    return this.#running.size === 0
+  }
+
   after(ms: number, act: () => void): void {
     const timer = setTimeout(() => {
       this.#running.delete(timer)

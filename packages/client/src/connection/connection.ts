@@ -1,29 +1,18 @@
-// The one connection of a client, shared by everything that is live. It decides which transport is used and what the
-// end of a transport asks for; what is followed outlives every transport.
-//
-//            join                      opened                  closed
-//   idle ──────────▶ connecting ───────────────▶ open ────────────────────────┐
-//    ▲                 │  ▲  │ never opened                                   │
-//    │ unused          │  │  └──▶ renew credentials once, then ──▶ waiting ◀──┤ 1xxx, 40xx (44xx renew first,
-//    └─────────────────┘  └────────────────────────────────────────── │       │ 4429 for 30 s)
-//                         │     wake, back-off over                           │
-//                         └───────── reconnect() ────── stopped ◀─────────────┘ 45xx, 4409, 1009, signed out
-import { verdictOf } from './close-codes.ts'
-import { OriginRefusedError, SignedOutError, StoppedError, type StopReason } from '../errors.ts'
-import {
-  socketRetryCode,
-  retryWindowOf,
-  type Ending,
-  type TransportOwner,
-  type Subscriber,
-  type Transport,
-} from './transport.ts'
+// The one connection of a client, shared by everything that is live: opens a transport while anything is followed, and
+// asks its retry policy what follows the end of one. Invariants: at most one transport runs at a time, and what is
+// followed outlives every transport. The states are in connection-state.ts.
+import { StoppedError, type StopReason } from '../errors.ts'
 import { Listeners } from '../async/listeners.ts'
+import { InterruptiblePause } from '../async/pause.ts'
 import type { Session } from '../session.ts'
 import type { Timing } from '../timing.ts'
-import { fullJitterMs, InterruptibleSleep } from '../async/wait.ts'
+import { transitions, type ConnectionEvent } from './connection-state.ts'
+import { Followed, type WatchListener } from './followed.ts'
+import { RetryPolicy } from './retry-policy.ts'
+import { TransportChoice } from './transport-choice.ts'
+import type { TransportOwner } from './transport-owner.ts'
+import type { Subscriber, Transport } from './transport.ts'
 import type { ClientFrame } from '../../../../src/model/frames.ts'
-import type { PresenceFrame, SignalFrame } from './frames.ts'
 
 export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'stopped'
 
@@ -42,7 +31,7 @@ export interface ConnectionStatus {
   readonly stopped: StoppedError | null
   /** While `waiting`: why, and for how long. */
   readonly retry: Retry | null
-  /** Calls the listener after each change of `state`; returns how to end that. */
+  /** Calls the listener after each change of `state`; returns a function that removes it. */
   onChange(listener: () => void): () => void
 }
 
@@ -53,35 +42,26 @@ interface ConnectionDeps {
   timing: Timing
 }
 
-/** Sockets that never open, one after another, before polling is tried. */
-const maxUnopenedSockets = 2
-
 export class Connection implements ConnectionStatus, TransportOwner, Disposable {
+  readonly followed = new Followed()
   #state: ConnectionState = 'idle'
   #transport: Transport | null = null
+  /** Aborts the loop that keeps a transport open; null while none runs. */
   #run: AbortController | null = null
-  #failures = 0
-  #unopenedSockets = 0
+  /** A transport of this run failed, and none has opened since. */
   #hasFailed = false
   #retry: Retry | null = null
-  #openedAt = 0
-  #kind: 'socket' | 'poll' = 'socket'
   #stopCause: StoppedError | null = null
   #isClosed = false
-  /** The last transport that was open ended with the restart of its server: one that does not open is no word on credentials. */
-  #isRestarting = false
-  /** The transport is a socket that is tried in between, where polls work. */
-  #isSocketTrial = false
-  /** Such trials since a socket was open: soon after an outage, rarely where sockets are blocked. */
-  #socketTrials = 0
-  readonly #retryDelay = new InterruptibleSleep()
-  /** Everything that is live, subscribers or still to be. */
-  readonly #registered = new Set<Subscriber>()
-  readonly #subscribers = new Map<string, Subscriber>()
-  readonly #watches = new Map<string, (frame: PresenceFrame | SignalFrame | null) => void>()
+  readonly #choice: TransportChoice
+  readonly #retryPolicy: RetryPolicy
+  readonly #retryPause = new InterruptiblePause()
   readonly #listeners = new Listeners()
 
-  constructor(private readonly deps: ConnectionDeps) {}
+  constructor(private readonly deps: ConnectionDeps) {
+    this.#choice = new TransportChoice(deps.timing)
+    this.#retryPolicy = new RetryPolicy(this.#choice, deps.session, deps.timing)
+  }
 
   get state(): ConnectionState {
     return this.#state
@@ -99,7 +79,7 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
 
   /** Which transport is used. */
   get kind(): 'socket' | 'poll' {
-    return this.#transport?.kind ?? this.#kind
+    return this.#transport?.kind ?? this.#choice.kind
   }
 
   /** Why it is stopped, or null. */
@@ -113,14 +93,14 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
 
   /** Registers a subscriber for `stopped`, before it subscribes. False, after calling `stopped`, if the client is closed. */
   register(subscriber: Subscriber): boolean {
-    this.#registered.add(subscriber)
+    this.followed.register(subscriber)
     if (this.#isClosed) subscriber.stopped('closed', null)
     return !this.#isClosed
   }
 
   /** Follows a scope from its cursor; again after its cursor changed. */
   subscribe(subscriber: Subscriber): void {
-    this.#subscribers.set(subscriber.scope, subscriber)
+    this.followed.subscribe(subscriber)
     if (this.#stopCause)
       return subscriber.stopped(this.#stopCause.reason, this.#stopCause.closeCode, this.#stopCause.cause)
     this.#transport?.subscribe(subscriber)
@@ -128,25 +108,23 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
   }
 
   unsubscribe(subscriber: Subscriber): void {
-    this.#registered.delete(subscriber)
-    if (this.#subscribers.get(subscriber.scope) !== subscriber) return
-    this.#subscribers.delete(subscriber.scope)
+    if (!this.followed.unsubscribe(subscriber)) return
     this.#transport?.unsubscribe(subscriber)
     this.#closeWhenUnused()
   }
 
   /** Passes presence and signal frames of a key to the listener, null when the watch ended. False if the key is watched. */
-  watch(key: string, listener: (frame: PresenceFrame | SignalFrame | null) => void): boolean {
-    if (this.#watches.has(key)) return false
+  watch(key: string, listener: WatchListener): boolean {
+    if (this.followed.isWatched(key)) return false
     if (this.#isClosed) return true
-    this.#watches.set(key, listener)
+    this.followed.watch(key, listener)
     this.#transport?.watch(key)
     this.#start()
     return true
   }
 
   unwatch(key: string): void {
-    if (!this.#watches.delete(key)) return
+    if (!this.followed.unwatch(key)) return
     this.#transport?.send({ t: 'unwatch', key })
     this.#closeWhenUnused()
   }
@@ -155,12 +133,12 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
     return this.#transport?.send(frame) ?? false
   }
 
-  /** Tries now: the network is back, the person signed in, or wants it so after a stop. */
+  /** Tries now: the network is back, the user signed in, or the program asks for it after a stop. */
   wake(): void {
     this.#stopCause = null
-    if (!this.#run) this.#setState('idle')
-    this.#failures = 0
-    this.#retryDelay.wake()
+    if (!this.#run) this.#dispatch('ended')
+    this.#retryPolicy.reset()
+    this.#retryPause.wake()
     this.#start()
   }
 
@@ -169,7 +147,7 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
     this.#transport?.probe()
   }
 
-  /** The person is gone, or is another one: nothing goes on under the old one's rights. */
+  /** The user signed out, or another one signed in: nothing continues with the rights of the former user. */
   signOut(): void {
     this.#stopAll('signed_out', null)
     this.#run?.abort()
@@ -178,56 +156,26 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
   [Symbol.dispose](): void {
     this.#isClosed = true
     this.#run?.abort()
-    for (const resident of this.#registered) resident.stopped('closed', null)
-    for (const key of this.#watches.keys()) this.watchEnded(key)
-    this.#watches.clear()
-  }
-
-  subscribers(): Iterable<Subscriber> {
-    return this.#subscribers.values()
-  }
-
-  subscriber(scope: string): Subscriber | undefined {
-    return this.#subscribers.get(scope)
-  }
-
-  watchedKeys(): Iterable<string> {
-    return this.#watches.keys()
-  }
-
-  scopeResolved(subscriber: Subscriber, scope: string): void {
-    if (subscriber.scope === scope) return
-    this.#subscribers.delete(subscriber.scope)
-    this.#subscribers.get(scope)?.stopped('closed', null)
-    this.#subscribers.set(scope, subscriber)
+    this.followed.stopAll('closed', null)
+    this.followed.allWatchesEnded()
+    this.followed.clearWatches()
   }
 
   opened(): void {
-    this.#openedAt = Date.now()
-    this.#unopenedSockets = 0
-    this.#isSocketTrial = false
     this.#hasFailed = false
-    if (this.#transport?.kind === 'socket') this.#socketTrials = 0
-    this.#setState('open')
+    this.#retryPolicy.opened()
+    this.#choice.opened(this.#transport?.kind)
+    this.#dispatch('opened')
   }
 
   endSubscriber(subscriber: Subscriber, reason: StopReason, cause?: unknown): void {
-    this.#subscribers.delete(subscriber.scope)
+    this.followed.drop(subscriber)
     subscriber.stopped(reason, null, cause)
     this.#closeWhenUnused()
   }
 
-  presenceReceived(frame: PresenceFrame | SignalFrame): void {
-    this.#watches.get(frame.key)?.(frame)
-  }
-
-  watchEnded(key: string): void {
-    this.#watches.get(key)?.(null)
-  }
-
   #start(): void {
-    const isWanted = this.#subscribers.size + this.#watches.size > 0
-    if (this.#run || this.#stopCause || !isWanted) return
+    if (this.#run || this.#stopCause || this.followed.isEmpty) return
     const run = new AbortController()
     this.#run = run
     this.#hasFailed = false
@@ -236,115 +184,47 @@ export class Connection implements ConnectionStatus, TransportOwner, Disposable 
       .finally(() => {
         this.#run = null
         this.#transport = null
-        this.#setState(this.#stopCause ? 'stopped' : 'idle')
+        this.#dispatch(this.#stopCause ? 'refused' : 'ended')
         this.#start() // a subscriber may have arrived while this run ended
       })
   }
 
   #closeWhenUnused(): void {
-    if (this.#subscribers.size + this.#watches.size === 0) this.#run?.abort()
+    if (this.followed.isEmpty) this.#run?.abort()
   }
 
   async #keepOpen(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      this.#setState('connecting')
-      const transport = this.deps.createTransport(this.#kind, this, this.#pollForMs)
+      this.#dispatch('attempt')
+      const transport = this.deps.createTransport(this.#choice.kind, this, this.#choice.pollForMs)
       this.#transport = transport
-      this.#openedAt = Number.POSITIVE_INFINITY
+      this.#retryPolicy.attemptStarted()
       const ending = await transport.run(signal)
       this.#transport = null
-      for (const key of this.#watches.keys()) this.watchEnded(key)
+      this.followed.allWatchesEnded()
       if (signal.aborted) return
-      const waitMs = await this.#retryDelayMs(transport.kind, ending, signal)
-      if (waitMs === null || signal.aborted) return
-      if (waitMs === 0) continue
+      const next = await this.#retryPolicy.stepAfter(transport.kind, ending, signal)
+      if (next.do === 'stop') return this.#stopAll(next.reason, next.closeCode, next.cause)
+      if (signal.aborted) return
+      if (next.inMs === 0) continue
       this.#hasFailed = true
-      this.#retry = { closeCode: ending.code, inMs: waitMs }
-      this.#setState('waiting')
-      await this.#retryDelay.sleep(waitMs, signal).catch(() => {})
+      this.#retry = { closeCode: ending.code, inMs: next.inMs }
+      this.#dispatch('failed')
+      await this.#retryPause.wait(next.inMs, signal)
     }
   }
 
-  get #pollForMs(): number {
-    const { pollBaseMs, pollMaxMs } = this.deps.timing
-    return Math.min(pollMaxMs, pollBaseMs * 2 ** Math.min(this.#socketTrials, 30))
-  }
-
-  /** Milliseconds to wait before the next transport; null to stop. */
-  async #retryDelayMs(kind: Transport['kind'], ending: Ending, signal: AbortSignal): Promise<number | null> {
-    const { code, opened, reconnectAfter, cause } = ending
-    if (code === socketRetryCode) {
-      this.#kind = 'socket'
-      this.#isSocketTrial = true
-      this.#socketTrials += 1
-      this.#failures = 0
-      return 0
-    }
-    const over = stopReasonOf(cause)
-    if (over) return this.#stopAll(over, null, cause)
-    if (this.#isSocketTrial && !opened) {
-      // As before: polls go on at once.
-      this.#isSocketTrial = false
-      this.#kind = 'poll'
-      return 0
-    }
-    const isStable = opened && Date.now() - this.#openedAt >= this.deps.timing.stableMs
-    this.#failures = isStable ? 1 : this.#failures + 1
-    const verdict = verdictOf(code)
-    if (verdict.do === 'stop') return this.#stopAll(verdict.reason, code, cause)
-    if (verdict.do === 'wait' && !reconnectAfter) return this.deps.timing.tooFastMs
-    const isFirstRefusal = verdict.do !== 'wait' && this.#countUnopened(kind, opened) && !this.#isRestarting
-    if (opened) this.#isRestarting = code === 1001 || code === 1012
-    let window = reconnectAfter
-    if (verdict.do === 'renew' || (isFirstRefusal && this.deps.session.isRenewable)) {
-      const failure = await this.#renew(signal)
-      const end = stopReasonOf(failure)
-      if (end) return this.#stopAll(end, code, failure)
-      window = retryWindowOf(failure, this.deps.timing).reconnectAfter ?? window
-    }
-    const { backOffBaseMs, backOffMaxMs } = this.deps.timing
-    const backOff = fullJitterMs(this.#failures, backOffBaseMs, backOffMaxMs)
-    if (!window) return backOff
-    const [from, to] = window
-    const asked = from + Math.random() * (to - from)
-    return this.#failures > 1 ? Math.max(asked, backOff) : asked
-  }
-
-  /** Counts connections that never opened; decides between sockets and polls. */
-  #countUnopened(kind: Transport['kind'], opened: boolean): boolean {
-    if (opened) return false
-    this.#unopenedSockets += 1
-    this.#kind = kind === 'socket' && this.#unopenedSockets >= maxUnopenedSockets ? 'poll' : 'socket'
-    return kind === 'socket' && this.#unopenedSockets === 1
-  }
-
-  /** Returns why it failed, or null. What does not end the session is tried again with the next transport. */
-  async #renew(signal: AbortSignal): Promise<unknown> {
-    try {
-      await this.deps.session.renewCurrent(signal)
-      return null
-    } catch (error) {
-      return error
-    }
-  }
-
-  #stopAll(reason: StopReason, closeCode: number | null, cause?: unknown): null {
+  #stopAll(reason: StopReason, closeCode: number | null, cause?: unknown): void {
     this.#stopCause = new StoppedError(reason, closeCode, cause)
-    this.#setState('stopped')
-    for (const resident of this.#registered) resident.stopped(reason, closeCode, cause)
-    return null
+    this.#dispatch('refused')
+    this.followed.stopAll(reason, closeCode, cause)
   }
 
-  #setState(state: ConnectionState): void {
-    if (state === this.#state) return
-    this.#state = state
-    for (const subscriber of this.#subscribers.values()) subscriber.connectionChanged()
+  #dispatch(event: ConnectionEvent): void {
+    const next = transitions[this.#state][event]
+    if (next === this.#state) return
+    this.#state = next
+    this.followed.connectionChanged()
     this.#listeners.emit()
   }
-}
-
-/** Why everything has to stop where the credentials failed so; null where trying again may help. */
-const stopReasonOf = (failure: unknown): StopReason | null => {
-  if (failure instanceof SignedOutError) return 'signed_out'
-  return failure instanceof OriginRefusedError ? 'origin_refused' : null
 }

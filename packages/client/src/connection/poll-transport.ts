@@ -2,17 +2,13 @@
 // polls. Presence and signals do not exist here.
 import { ApiError, NetworkError, OriginRefusedError, SignedOutError } from '../errors.ts'
 import { isNotFound, type HttpClient } from '../http/http-client.ts'
-import {
-  socketRetryCode,
-  retryWindowOf,
-  type Ending,
-  type TransportOwner,
-  type Subscriber,
-  type Transport,
-} from './transport.ts'
+import { socketRetryCode, retryWindowOf, type Ending, type Subscriber, type Transport } from './transport.ts'
+import type { TransportOwner } from './transport-owner.ts'
 import { path } from '../http/path.ts'
 import type { Timing } from '../timing.ts'
-import { InterruptibleSleep, withAnySignal } from '../async/wait.ts'
+import { randomMs } from '../async/back-off.ts'
+import { InterruptiblePause } from '../async/pause.ts'
+import { withAnySignal } from '../async/signals.ts'
 import type { Event } from './frames.ts'
 
 interface Page {
@@ -22,17 +18,17 @@ interface Page {
   more: boolean
 }
 
-/** What one request takes. */
+/** Scopes of one request. */
 const maxScopes = 64
 
 export class PollTransport implements Transport {
   readonly kind = 'poll'
   #isOpened = false
   #currentPoll = new AbortController()
-  /** Until then polls do not wait: too many of this person's do. */
+  /** Until then polls do not wait at the server, because too many polls of this user do. */
   #throttledUntil = 0
   #throttledPauseMs = 0
-  readonly #pause = new InterruptibleSleep()
+  readonly #pause = new InterruptiblePause()
   readonly #subscribed = new WeakSet<Subscriber>()
 
   constructor(
@@ -74,7 +70,7 @@ export class PollTransport implements Transport {
 
   async #pollOnce(signal: AbortSignal): Promise<void> {
     this.#currentPoll = new AbortController()
-    const subscribers = [...this.owner.subscribers()].filter(({ isReady }) => isReady)
+    const subscribers = [...this.owner.followed.subscribers()].filter(({ isReady }) => isReady)
     for (const surplus of subscribers.splice(maxScopes)) this.owner.endSubscriber(surplus, 'limit')
     try {
       await withAnySignal([signal, this.#currentPoll.signal], (round) =>
@@ -86,24 +82,24 @@ export class PollTransport implements Transport {
   }
 
   async #pollAndPause(subscribers: Subscriber[], signal: AbortSignal): Promise<void> {
-    if (subscribers.length === 0) return this.#pause.sleep(this.timing.pollWaitMs, signal)
+    if (subscribers.length === 0) return this.#pause.wait(this.timing.pollWaitMs, signal)
     // A new subscriber gets its position at once; waiting starts with the next round.
     const isNew = subscribers.some((subscriber) => !this.#subscribed.has(subscriber))
     const startedAt = Date.now()
     const isCrowded = startedAt < this.#throttledUntil
     const waitMs = isNew || isCrowded ? 0 : this.timing.pollWaitMs
     const news = await this.#pollWithinQuota(subscribers, waitMs, signal)
-    // As a server answers that is stopping or has too many polls of this person waiting, or a proxy that lets none
-    // wait. Asking again at once would end the wait of the next one.
+    // An early empty answer comes from a server that stops or has too many waiting polls of this user, or from a proxy
+    // that lets none wait. Polling again at once would be a busy loop.
     const { pollPauseMs } = this.timing
     const isIdle = news === 0 && Date.now() - startedAt < Math.max(pollPauseMs, waitMs - pollPauseMs)
     const pauseMs = Date.now() < this.#throttledUntil ? this.#throttledPauseMs : pollPauseMs
-    if (isIdle) await this.#pause.sleep(pauseMs * (1 + Math.random() / 2), signal)
+    if (isIdle) await this.#pause.wait(randomMs(pauseMs, 1.5 * pauseMs), signal)
   }
 
   /**
-   * A server takes few polls of a person that wait, over all tabs and devices; one more is 429. The transport goes on with
-   * polls that do not wait, as seldom as `Retry-After` asks, and tries to wait again after a while.
+   * A server takes few waiting polls of a user, over all tabs and devices; one more is 429. The transport continues with
+   * polls that do not wait, as rarely as `Retry-After` asks, and tries to wait again after a while.
    */
   async #pollWithinQuota(subscribers: Subscriber[], waitMs: number, signal: AbortSignal): Promise<number> {
     try {
@@ -117,7 +113,7 @@ export class PollTransport implements Transport {
     }
   }
 
-  /** Answers how much it brought. */
+  /** Returns the number of events and new subscriptions it brought. */
   async #poll(subscribers: Subscriber[], waitMs: number, signal: AbortSignal): Promise<number> {
     try {
       const pages = await this.#read(subscribers, waitMs, signal)
@@ -153,20 +149,20 @@ export class PollTransport implements Transport {
         ...(waitMs >= 1000 && { wait: Math.floor(waitMs / 1000) }),
       },
       timeoutMs: this.timing.requestMs + waitMs,
-      attempts: 1, // that it fails is to be seen at once; the connection backs off
+      attempts: 1, // the connection backs off and shows that it is offline
       signal,
     })
     return scopes
   }
 
   #deliver(subscriber: Subscriber, page: Page | undefined): number {
-    if (!page || this.owner.subscriber(subscriber.scope) !== subscriber) return 0
+    if (!page || this.owner.followed.subscriber(subscriber.scope) !== subscriber) return 0
     const isNew = !this.#subscribed.has(subscriber)
     if (isNew)
       subscriber.subscribed({ scope: page.scope, cursor: subscriber.cursor!, replay: 0, isFresh: false })
     this.#subscribed.add(subscriber)
     for (const event of page.events) subscriber.event(event)
-    // A page that ends in the middle is as good a place to go on from.
+    // The end of a page is a confirmed cursor, also where more pages follow.
     if (subscriber.isReady) subscriber.synced(page.cursor, page.more)
     return page.events.length + Number(isNew)
   }

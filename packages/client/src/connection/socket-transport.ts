@@ -1,19 +1,17 @@
-// One WebSocket, from opening to close. It speaks when it is to speak (pings, fresh tokens, paced joins) and
-// detects silence: a dead network closes no socket.
+// One WebSocket, from opening to close: the handshake, subscriptions and watches, and the frames the server sends.
+// Invariant: after it has ended it delivers nothing, also if the runtime delivers late.
 import { deferred } from '../async/deferred.ts'
-import { FramePacer } from './frame-pacer.ts'
+import { Timers } from '../async/timers.ts'
 import type { Session } from '../session.ts'
 import type { Timing } from '../timing.ts'
-import {
-  retryWindowOf,
-  type Ending,
-  type TransportOwner,
-  type Subscriber,
-  type Transport,
-} from './transport.ts'
-import { Timers } from '../async/timers.ts'
-import type { ClientFrame, ServerFrame } from '../../../../src/model/frames.ts'
+import { FramePacer } from './frame-pacer.ts'
 import { readFrame } from './frames.ts'
+import { Liveness } from './liveness.ts'
+import { SocketCredentials } from './socket-credentials.ts'
+import { SocketRequests } from './socket-requests.ts'
+import type { TransportOwner } from './transport-owner.ts'
+import { retryWindowOf, type Ending, type Subscriber, type Transport } from './transport.ts'
+import type { ClientFrame, ServerFrame } from '../../../../src/model/frames.ts'
 
 /** The part of a WebSocket this client uses: the browser's, Bun's, Node's or the `ws` package's. */
 export interface Socket {
@@ -34,37 +32,48 @@ interface SocketDeps {
   timing: Timing
 }
 
+/** Of `readyState`. */
 const isOpen = 1
-const minRenewDelayMs = 1_000
 
 export class SocketTransport implements Transport {
   readonly kind = 'socket'
   #socket: Socket | null = null
-  #token = ''
   #isWelcomed = false
   #isEnded = false
-  #lastReceivedAt = 0
   #reconnectAfter: readonly [number, number] | undefined
-  #rid = 0
-  readonly #subscriptions = new Map<unknown, Subscriber>()
-  readonly #pendingWatches = new Map<unknown, string>()
+  readonly #requests = new SocketRequests()
   readonly #timers = new Timers()
   readonly #pacer = new FramePacer(this.#timers, (text) => this.#write(text))
   readonly #ended = deferred<Ending>()
+  readonly #liveness: Liveness
+  readonly #credentials: SocketCredentials
 
   constructor(
     private readonly deps: SocketDeps,
     private readonly owner: TransportOwner,
-  ) {}
+  ) {
+    this.#liveness = new Liveness({
+      timers: this.#timers,
+      timing: deps.timing,
+      sendPing: () => void this.#write(JSON.stringify({ t: 'ping', ts: Date.now() })),
+      dead: (cause) => this.#end(1006, cause),
+    })
+    this.#credentials = new SocketCredentials({
+      session: deps.session,
+      timers: this.#timers,
+      isOpen: () => this.#isWelcomed,
+      sendToken: (token) => void this.send({ t: 'auth', rid: this.#requests.nextRid(), token }),
+    })
+  }
 
   async run(signal: AbortSignal): Promise<Ending> {
     const abort = (): void => this.#end(1000)
     signal.addEventListener('abort', abort, { once: true })
-    const leave = this.deps.session.onChange(() => void this.#sendRenewedToken())
+    const leave = this.#credentials.followSession()
     try {
-      this.#token = await this.deps.session.token(signal)
+      const token = await this.#credentials.load(signal)
       if (signal.aborted) return { code: 1000, opened: false }
-      this.#open()
+      this.#open(token)
       return await this.#ended.promise
     } catch (cause) {
       return { code: 1006, opened: false, ...retryWindowOf(cause, this.deps.timing), cause }
@@ -77,21 +86,17 @@ export class SocketTransport implements Transport {
 
   subscribe(subscriber: Subscriber): void {
     if (!this.#isWelcomed || !subscriber.isReady) return
-    const rid = (this.#rid += 1)
-    for (const [old, asked] of this.#subscriptions) if (asked === subscriber) this.#subscriptions.delete(old)
-    this.#subscriptions.set(rid, subscriber)
+    const rid = this.#requests.addSubscription(subscriber)
     this.send({ t: 'sub', rid, scope: subscriber.scope, cursor: subscriber.cursor })
   }
 
   unsubscribe(subscriber: Subscriber): void {
-    for (const [rid, asked] of this.#subscriptions) if (asked === subscriber) this.#subscriptions.delete(rid)
-    this.send({ t: 'unsub', rid: (this.#rid += 1), scope: subscriber.scope })
+    this.#requests.removeSubscription(subscriber)
+    this.send({ t: 'unsub', rid: this.#requests.nextRid(), scope: subscriber.scope })
   }
 
   watch(key: string): void {
-    const rid = (this.#rid += 1)
-    for (const [old, asked] of this.#pendingWatches) if (asked === key) this.#pendingWatches.delete(old)
-    if (this.send({ t: 'watch', rid, key })) this.#pendingWatches.set(rid, key)
+    this.#requests.sendWatch(key, (rid) => this.send({ t: 'watch', rid, key }))
   }
 
   send(frame: ClientFrame): boolean {
@@ -99,17 +104,7 @@ export class SocketTransport implements Transport {
   }
 
   probe(): void {
-    if (!this.#isWelcomed) return
-    const askedAt = (this.#lastReceivedAt = Date.now())
-    this.#ping()
-    const { probeMs } = this.deps.timing
-    this.#timers.after(probeMs, () => {
-      if (this.#lastReceivedAt === askedAt) this.#end(1006, new Error(`nothing received for ${probeMs} ms`))
-    })
-  }
-
-  #ping(): void {
-    this.#write(JSON.stringify({ t: 'ping', ts: Date.now() }))
+    if (this.#isWelcomed) this.#liveness.probe()
   }
 
   #write(text: string): boolean {
@@ -118,14 +113,14 @@ export class SocketTransport implements Transport {
     return true
   }
 
-  #open(): void {
+  #open(token: string): void {
     const { url, open, timing } = this.deps
-    // A personal access token is too much for a header every proxy logs: it goes in the first frame.
-    const isPersonal = this.#token.startsWith('ttp_')
-    const socket = open(url, isPersonal ? ['tasktide.v1'] : ['tasktide.v1', `jwt.${this.#token}`])
+    // Proxies log headers, and a personal access token is long-lived: it is sent in the first frame.
+    const isPersonal = token.startsWith('ttp_')
+    const socket = open(url, isPersonal ? ['tasktide.v1'] : ['tasktide.v1', `jwt.${token}`])
     this.#socket = socket
     socket.addEventListener('open', () => {
-      if (isPersonal) socket.send(JSON.stringify({ t: 'hello', token: this.#token }))
+      if (isPersonal) socket.send(JSON.stringify({ t: 'hello', token }))
     })
     socket.addEventListener('message', ({ data }) => this.#onMessage(data))
     socket.addEventListener('error', () => {}) // a close follows
@@ -136,21 +131,22 @@ export class SocketTransport implements Transport {
   }
 
   #onMessage(data: unknown): void {
-    if (this.#isEnded) return // a dying socket may deliver late
-    this.#lastReceivedAt = Date.now()
+    if (this.#isEnded) return
+    this.#liveness.received()
     const frame = readFrame(data)
     if (frame) this.#onFrame(frame)
   }
 
   #onFrame(frame: ServerFrame): void {
+    const { followed } = this.owner
     switch (frame.t) {
       case 'welcome':
         return this.#onWelcome(frame.heartbeat)
       case 'sub': {
         const { rid, scope, cursor, replay, mode } = frame
-        const subscriber = this.#subscriptions.get(rid)
-        if (!subscriber || this.owner.subscriber(subscriber.scope) !== subscriber) return
-        this.owner.scopeResolved(subscriber, scope)
+        const subscriber = this.#requests.subscriber(rid)
+        if (!subscriber || followed.subscriber(subscriber.scope) !== subscriber) return
+        followed.scopeResolved(subscriber, scope)
         return subscriber.subscribed({ scope, cursor, replay, isFresh: mode === 'fresh' })
       }
       case 'event':
@@ -168,15 +164,14 @@ export class SocketTransport implements Transport {
       }
       case 'presence':
       case 'signal':
-        return this.owner.presenceReceived(frame)
+        return followed.presenceReceived(frame)
       case 'error':
         return this.#onError(frame)
       case 'bye':
         this.#reconnectAfter = frame.reconnectAfter
         return
       case 'ok':
-        this.#pendingWatches.delete(frame.rid)
-        return
+        return this.#requests.watchAnswered(frame.rid)
       case 'pong':
         return
     }
@@ -185,75 +180,52 @@ export class SocketTransport implements Transport {
   #onWelcome(heartbeat: { ping: number; dead: number }): void {
     this.#isWelcomed = true
     this.owner.opened()
-    for (const subscriber of this.owner.subscribers()) this.subscribe(subscriber)
-    for (const key of this.owner.watchedKeys()) this.watch(key)
-    const { timing } = this.deps
-    this.#timers.every(Math.min(heartbeat.ping, timing.pingMs), () => this.#ping())
-    const dead = Math.min(heartbeat.dead, timing.deadMs)
-    this.#timers.every(Math.max(dead / 8, 10), () => {
-      // The clock of the device may have been set back.
-      if (Math.abs(Date.now() - this.#lastReceivedAt) > dead)
-        this.#end(1006, new Error(`nothing received for ${dead} ms`))
-    })
-    this.#scheduleRenewal()
+    for (const subscriber of this.owner.followed.subscribers()) this.subscribe(subscriber)
+    for (const key of this.owner.followed.watchedKeys()) this.watch(key)
+    this.#liveness.start(heartbeat)
+    this.#credentials.scheduleRenewal()
   }
 
-  /** A scope's subscriber, unless what comes is of a subscription it has given up. */
+  /** A scope's subscriber, unless the frame belongs to a subscription it has ended. */
   #activeSubscriber(scope: string): Subscriber | undefined {
-    const subscriber = this.owner.subscriber(scope)
-    return subscriber && [...this.#subscriptions.values()].includes(subscriber) ? subscriber : undefined
+    const subscriber = this.owner.followed.subscriber(scope)
+    return subscriber && this.#requests.isSubscribed(subscriber) ? subscriber : undefined
   }
 
   /** A `resync` that answers a `sub` is found by its `rid`: the scope may have been named `user:me`. */
   #resync({ rid, scope, reason }: Extract<ServerFrame, { t: 'resync' }>): void {
-    const subscriber = this.#subscriptions.get(rid) ?? this.#activeSubscriber(scope)
+    const subscriber = this.#requests.subscriber(rid) ?? this.#activeSubscriber(scope)
     subscriber?.resync(reason)
   }
 
   #onError({ rid, key: ended, code, retryAfter = 1 }: Extract<ServerFrame, { t: 'error' }>): void {
-    if (ended !== undefined) return this.owner.watchEnded(ended)
-    const subscriber = this.#subscriptions.get(rid)
-    const key = this.#pendingWatches.get(rid)
+    if (ended !== undefined) return this.owner.followed.watchEnded(ended)
     if (code === 'rate' || code === 'unavailable')
-      return this.#timers.after(retryAfter * 1000, () => {
-        if (subscriber && this.#subscriptions.get(rid) === subscriber) this.subscribe(subscriber)
-        if (key && this.#pendingWatches.get(rid) === key && [...this.owner.watchedKeys()].includes(key))
-          this.watch(key)
-      })
-    this.#pendingWatches.delete(rid) // not to be seen there: `users` stays empty
+      return this.#timers.after(retryAfter * 1000, () => this.#repeat(rid))
+    const subscriber = this.#requests.subscriber(rid)
+    this.#requests.remove(rid) // a refused watch: `users` stays empty
     if (!subscriber) return
-    this.#subscriptions.delete(rid)
-    // The server cannot read the cursor: it comes from elsewhere, and a snapshot has a readable one.
+    // The server cannot read the cursor, which another program may have stored; a snapshot has a readable one.
     if (code === 'bad_frame') return subscriber.resync(code)
     const cause = new Error(`the server answered ${code}`)
     this.owner.endSubscriber(subscriber, code === 'limit' || code === 'not_found' ? code : 'refused', cause)
   }
 
-  #scheduleRenewal(): void {
-    const ms = this.deps.session.renewInMs
-    if (ms === null) return
-    this.#timers.after(Math.min(Math.max(ms, minRenewDelayMs), 2 ** 31 - 1), () => {
-      // Should it fail, the server closes with 4401 and the connection renews before it comes back.
-      this.deps.session.token().catch(() => {})
-    })
-  }
-
-  async #sendRenewedToken(): Promise<void> {
-    if (!this.#isWelcomed || this.deps.session.renewInMs === null) return
-    const token = await this.deps.session.token().catch(() => null)
-    if (token === null || token === this.#token) return
-    this.#token = token
-    this.send({ t: 'auth', rid: (this.#rid += 1), token })
-    this.#scheduleRenewal()
+  /** Sends the request again under a new `rid`, unless it was replaced or is no longer needed. */
+  #repeat(rid: unknown): void {
+    const subscriber = this.#requests.subscriber(rid)
+    const key = this.#requests.watchedKey(rid)
+    if (subscriber) this.subscribe(subscriber)
+    if (key !== undefined && [...this.owner.followed.watchedKeys()].includes(key)) this.watch(key)
   }
 
   #end(code: number, cause?: unknown): void {
     // The runtime reports these codes for any failed connection: they prove no answer of the server.
-    const isSpoken = ![1000, 1005, 1006].includes(code)
+    const isAnswer = ![1000, 1005, 1006].includes(code)
     this.#isEnded = true
     this.#ended.resolve({
       code,
-      opened: this.#isWelcomed || isSpoken,
+      opened: this.#isWelcomed || isAnswer,
       ...(this.#reconnectAfter && { reconnectAfter: this.#reconnectAfter }),
       ...(cause !== undefined && { cause }),
     })
@@ -262,7 +234,7 @@ export class SocketTransport implements Transport {
   #close(): void {
     this.#isEnded = true
     this.#isWelcomed = false
-    this.#subscriptions.clear()
+    this.#requests.clear()
     this.#pacer.clear()
     this.#timers.clear()
     if (this.#socket && this.#socket.readyState <= isOpen) this.#socket.close(1000)

@@ -1,7 +1,7 @@
 // A transport carries events from the server to subscribers until it ends: a socket, or long polls where sockets are
-// blocked. The connection knows no other difference between the two.
+// blocked. For the connection the two differ in nothing else.
 import type { ClientFrame } from '../../../../src/model/frames.ts'
-import type { Event, PresenceFrame, SignalFrame } from './frames.ts'
+import type { Event } from './frames.ts'
 import { ApiError, type StopReason } from '../errors.ts'
 import type { Timing } from '../timing.ts'
 
@@ -13,7 +13,7 @@ export interface Subscribed {
   cursor: string
   /** How many of them were committed before the answer. */
   replay: number
-  /** The subscription began without a cursor: at what is newest now. */
+  /** The subscription began without a cursor: at the newest event. */
   isFresh: boolean
 }
 
@@ -22,7 +22,7 @@ export interface Subscriber {
   readonly scope: string
   /** False while it reads its snapshot: it is not subscribed until then. */
   readonly isReady: boolean
-  /** Where to resume; null for what is new from now on, which only sockets offer. */
+  /** Where to resume; null for new events only, which only sockets offer. */
   readonly cursor: string | null
   subscribed(answer: Subscribed): void
   event(event: Event): void
@@ -40,26 +40,10 @@ export interface Subscriber {
   connectionChanged(): void
 }
 
-/** What a transport reads from its connection and reports to it. */
-export interface TransportOwner {
-  subscribers(): Iterable<Subscriber>
-  subscriber(scope: string): Subscriber | undefined
-  /** Presence keys to watch as soon as the transport is open. */
-  watchedKeys(): Iterable<string>
-  opened(): void
-  /** The server named the scope of a subscription differently. */
-  scopeResolved(subscriber: Subscriber, scope: string): void
-  /** Ends a subscriber that receives nothing more. */
-  endSubscriber(subscriber: Subscriber, reason: StopReason, cause?: unknown): void
-  presenceReceived(frame: PresenceFrame | SignalFrame): void
-  /** The server ended the watch, or refused it. */
-  watchEnded(key: string): void
-}
-
 export interface Ending {
   /** A WebSocket close code: 1006 without a close frame; `socketRetryCode` where polling ends to try a socket. */
   code: number
-  /** Whether the server sent anything: a connection that was only accepted, as by a proxy, proves nothing. */
+  /** Whether the server sent anything: a connection that a proxy accepted proves nothing about the server. */
   opened: boolean
   /** The window in which the server asks to reconnect: from and to, in milliseconds. */
   reconnectAfter?: readonly [number, number]

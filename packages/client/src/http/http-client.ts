@@ -5,7 +5,9 @@ import { sendRequest, type Answer, type Call, type HttpTarget } from './request.
 import { newId } from '../outbox/ids.ts'
 import type { Session } from '../session.ts'
 import type { Timing } from '../timing.ts'
-import { fullJitterMs, sleep } from '../async/wait.ts'
+import { fullJitterMs } from '../async/back-off.ts'
+import { pause } from '../async/pause.ts'
+import { throwIfAborted } from '../async/signals.ts'
 
 const never = new AbortController().signal
 
@@ -16,7 +18,7 @@ export class HttpClient {
     private readonly timing: Timing,
   ) {}
 
-  /** Sends a call of the signed-in person. A write without a key gets one; `key: null` forbids it and repeats. */
+  /** Sends a call of the signed-in user. A write without a key gets one; `key: null` forbids a key and retries. */
   async send<T>(call: Call): Promise<Answer<T>> {
     const key = call.key === undefined && call.method !== 'GET' ? newId() : call.key
     const isRepeatable = call.method === 'GET' || typeof key === 'string'
@@ -29,7 +31,7 @@ export class HttpClient {
     return sendRequest<T>(this.target, call, null)
   }
 
-  /** What most callers want: the body alone. */
+  /** As `send`, with the body alone. */
   async value<T>(call: Call): Promise<T> {
     return (await this.send<T>(call)).value
   }
@@ -45,7 +47,8 @@ export class HttpClient {
         const isHopeless =
           failures >= attempts || !isRepeatable || !(isRetryable(error) || isServerFault(error))
         if (isHopeless || (askedMs ?? 0) > maxRetryAfterMs) throw error
-        await sleep((askedMs ?? 0) + fullJitterMs(failures, retryBaseMs, retryMaxMs), call.signal ?? never)
+        await pause((askedMs ?? 0) + fullJitterMs(failures, retryBaseMs, retryMaxMs), call.signal ?? never)
+        throwIfAborted(call.signal)
       }
     }
   }
@@ -77,9 +80,9 @@ export const isRetryable = (error: unknown): boolean =>
       error.code === 'idempotency_in_flight' ||
       (error.status === 404 && !isNotFound(error))))
 
-/** A fault of the server may be of this moment; worth a few attempts, but not waiting for. */
+/** A 500 may be temporary: a request is repeated a few times, an outbox does not wait for it. */
 const isServerFault = (error: unknown): boolean => error instanceof ApiError && error.status === 500
 
-/** Whether Tasktide answered 404: a proxy's 404 while the server is away proves nothing. */
+/** Whether Tasktide answered 404: a proxy's 404 while the server is down proves nothing. */
 export const isNotFound = (error: unknown): error is ApiError =>
   error instanceof ApiError && error.status === 404 && error.code !== 'unreadable'

@@ -2,7 +2,8 @@
 import { ApiError, InvalidArgumentError, NetworkError, OriginRefusedError } from '../errors.ts'
 import { wellFormed, type Path } from './path.ts'
 import { readProblem } from './problem.ts'
-import { withAnySignal } from '../async/wait.ts'
+import { Deadline } from '../async/deadline.ts'
+import { withAnySignal } from '../async/signals.ts'
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 
@@ -22,7 +23,7 @@ export interface Call {
   query?: Query | undefined
   /** JSON, or a form. */
   body?: unknown
-  /** Only if nothing writable changed since this version. */
+  /** Writes only if no writable field changed since this version. */
   ifMatch?: number | null | undefined
   /** Idempotency-Key. */
   key?: string | null | undefined
@@ -58,10 +59,10 @@ export const sendRequest = async <T>(
   if (typeof ifMatch === 'number') headers['If-Match'] = `"${ifMatch}"`
   if (typeof key === 'string') headers['Idempotency-Key'] = validKey(key)
   const url = `${target.url}${path}${queryOf(query)}`
-  const late = new AbortController()
-  const timer = setTimeout(() => late.abort(new DOMException('no answer', 'TimeoutError')), timeoutMs)
+  const deadline = new Deadline(timeoutMs)
+  const late = deadline.signal
   try {
-    return await withAnySignal(signal ? [signal, late.signal] : [late.signal], async (either) => {
+    return await withAnySignal(signal ? [signal, late] : [late], async (either) => {
       const response = await target.fetch(url, {
         method,
         headers,
@@ -74,9 +75,9 @@ export const sendRequest = async <T>(
     })
   } catch (error) {
     if (error instanceof ApiError || signal?.aborted) throw error
-    throw new NetworkError(method, url, late.signal.aborted ? late.signal.reason : error)
+    throw new NetworkError(method, url, late.aborted ? late.reason : error)
   } finally {
-    clearTimeout(timer)
+    deadline.clear()
   }
 }
 

@@ -1,12 +1,15 @@
-// The last states of views in a storage, so that a program that starts while the server is away shows them. Invariants: a state belongs to one person and is given to no other; it is text of a bounded size with a format
-// number, and what cannot be read as this format is as if it were not there; at most `maxViews` are kept.
+// The last states of views in a storage, so that a program that starts while the server is away shows them. Invariants:
+// a state belongs to one user and is given to no other; it is text of a bounded size with a format number, and any other
+// text is ignored; at most `maxViews` are stored.
 //
-// A state is kept with the last cursor up to which everything is certain. It may be ahead of that cursor: what comes
-// again from there has no newer version and is ignored, so that the effect of each event happens once.
+// A state is stored with the last confirmed cursor. It may be ahead of that cursor: events that are replayed from there
+// have no newer version and are ignored, so that the effect of each event happens once.
+import { Deadline } from '../async/deadline.ts'
+import { waitFor } from '../async/signals.ts'
 import type { Session } from '../session.ts'
 import type { Timing } from '../timing.ts'
 
-/** Where states outlive the program. A view that cannot be stored is not kept; nothing else depends on it. */
+/** Where states outlive the program. A failure only means that an older state, or none, is stored. */
 export interface ViewStorage {
   loadView(key: string): Promise<string | null>
   saveView(key: string, text: string): Promise<void>
@@ -17,22 +20,22 @@ export interface ViewStorage {
 export interface PersistedState {
   scope: string
   cursor: string
-  /** When it was kept, RFC 3339. */
+  /** When it was stored, RFC 3339. */
   at: string
   /** As the view dumps it. */
   state: unknown
 }
 
-/** Another number for each change of what is stored: older and newer formats are ignored. */
+/** Changes with the stored form: states of other formats are ignored. */
 const format = 1
 export const maxViews = 20
-/** Characters of one state; a larger one is not kept. */
+/** Characters of one state; a larger one is not stored. */
 export const maxStateLength = 2 * 1024 * 1024
 
 export class PersistedViews {
-  /** Whose state was given out while it was not known who is signed in; null where that was never so. */
+  /** The owner of a state that was given out before it was known which user is signed in; null if there was none. */
   owner: string | null = null
-  /** Storage operations run one after another, so that what is cleared is not saved by an earlier call. */
+  /** Storage operations run one after another, so that an earlier save cannot undo `clear`. */
   #queue: Promise<unknown> = Promise.resolve()
 
   constructor(
@@ -45,22 +48,20 @@ export class PersistedViews {
     return this.storage !== null
   }
 
-  /** Null where there is none for who is signed in, or the storage does not answer in time. */
+  /** Null where the signed-in user has none, or the storage does not answer in time. */
   load(key: string): Promise<PersistedState | null> {
     const { storage } = this
     if (!storage) return Promise.resolve(null)
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const late = new Promise<null>((resolve) => {
-      timer = setTimeout(() => resolve(null), this.timing.restoreMs)
-    })
-    // What cannot be read is not shown: the view reads its snapshot as if nothing had been kept.
-    const found = this.#read(storage, key).catch(() => null)
-    return Promise.race([found, late]).finally(() => clearTimeout(timer))
+    const deadline = new Deadline(this.timing.restoreMs)
+    // Without a readable state in time the view reads its snapshot, as if nothing had been stored.
+    return waitFor(this.#read(storage, key), deadline.signal)
+      .catch(() => null)
+      .finally(() => deadline.clear())
   }
 
   save(key: string, kept: PersistedState): void {
     const owner = this.session.userId
-    if (owner === null) return // of a personal access token it is not known whose it is
+    if (owner === null) return // the owner of a personal access token is unknown
     const text = JSON.stringify({ format, owner, ...kept })
     if (text.length > maxStateLength) return this.remove(key)
     this.#enqueue(async (storage) => {
@@ -72,7 +73,7 @@ export class PersistedViews {
     })
   }
 
-  /** Not what another person keeps under the same key in a storage that both use. */
+  /** Keeps the state that another user has under the same key in a shared storage. */
   remove(key: string): void {
     const owner = this.session.userId ?? this.owner
     this.#enqueue(async (storage) => {
@@ -82,7 +83,7 @@ export class PersistedViews {
     })
   }
 
-  /** The person signed out, or is another one: nothing stays. */
+  /** The user signed out, or another one signed in: removes every state. */
   clear(): void {
     this.owner = null
     this.#enqueue(async (storage) => {
@@ -96,14 +97,14 @@ export class PersistedViews {
     const kept = parsePersisted(text)
     if (!kept) return null
     const held = await this.session.tokens()
-    // Without a token the user is unknown; the browser's cookie is then of the last sign-in.
+    // Without a token the user is unknown; the browser's cookie then belongs to the last sign-in.
     const isOwn = held ? held.userId === kept.owner : this.session.isCookiePossible
     if (!isOwn) return null
     this.owner ??= kept.owner
     return this.owner === kept.owner ? kept : null
   }
 
-  /** A storage that fails keeps an older state or none: both are right, only older. */
+  /** Ignores failures of the storage: the older state, or none, is correct too. */
   #enqueue(work: (storage: ViewStorage) => Promise<void>): void {
     const { storage } = this
     if (storage) this.#queue = this.#queue.then(() => work(storage)).catch(() => {})
@@ -125,57 +126,6 @@ const parse = (text: string): unknown => {
   try {
     return JSON.parse(text)
   } catch {
-    return null // torn, or not ours
-  }
-}
-
-/** One view's place in it: saves what changed a while ago, at most once in that time. */
-export class PersistedView {
-  #timer: ReturnType<typeof setTimeout> | null = null
-
-  /** @param dump the state as it is; null while it is not whole. */
-  constructor(
-    private readonly views: PersistedViews,
-    private readonly key: string,
-    private readonly dump: () => PersistedState | null,
-  ) {}
-
-  get isEnabled(): boolean {
-    return this.views.isEnabled
-  }
-
-  load(): Promise<PersistedState | null> {
-    return this.views.load(this.key)
-  }
-
-  changed(): void {
-    if (!this.views.isEnabled) return
-    this.#timer ??= setTimeout(() => {
-      this.#timer = null
-      if (!this.#save()) this.changed()
-    }, this.views.timing.persistDelayMs)
-  }
-
-  /** Saves what has changed, and ends. */
-  close(): void {
-    if (this.#timer !== null) this.#save()
-    this.stop()
-  }
-
-  /** Ends without saving. */
-  stop(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#timer = null
-  }
-
-  remove(): void {
-    this.stop()
-    this.views.remove(this.key)
-  }
-
-  #save(): boolean {
-    const state = this.dump()
-    if (state) this.views.save(this.key, state)
-    return state !== null
+    return null // incomplete, or of another program
   }
 }

@@ -1,35 +1,38 @@
 // Keeps a scope's state equal to the server's: a snapshot, then every event after it. Invariants: it resumes only from a
 // confirmed cursor (event-sequence.ts), ignores duplicates by number or version, and installs no snapshot older than
-// what it has shown. So no failure of a transport leaves a hole or shows an older state.
+// the state it has shown. So no failure of a transport leaves a hole or shows an older state.
 //
 //   loading ──snapshot──▶ joining ──sub──▶ replaying ──synced──▶ live
 //     ▲  ▲                   ▲                 │                  │
 //     │  └── resync ─────────┼─────────────────┴──────────────────┤
 //     │                      └── connection lost, or count differs ┘
 //     └─ any, on 404, revocation, 45xx, dispose ──▶ stopped
-import { deferred } from '../async/deferred.ts'
+import { StoppedError, type StopReason } from '../errors.ts'
 import type { Connection } from '../connection/connection.ts'
-import {
-  ApiError,
-  InvalidArgumentError,
-  OriginRefusedError,
-  SignedOutError,
-  StoppedError,
-  type StopReason,
-} from '../errors.ts'
-import { isNotFound, isRetryable } from '../http/http-client.ts'
-import { PersistedView, type PersistedState, type PersistedViews } from './persisted-views.ts'
-import type { Subscribed, Subscriber } from '../connection/transport.ts'
-import type { LoadedSnapshot, ScopeModel } from './scope-model.ts'
-import { SnapshotReader } from './snapshot-reader.ts'
-import type { Timing } from '../timing.ts'
 import { EventSequence } from '../connection/event-sequence.ts'
 import type { Event } from '../connection/frames.ts'
+import type { Subscribed, Subscriber } from '../connection/transport.ts'
+import { stopReasonOfSnapshot } from '../stop-reasons.ts'
+import type { Timing } from '../timing.ts'
+import { PersistedView } from './persisted-view.ts'
+import type { PersistedState, PersistedViews } from './persisted-views.ts'
+import type { LoadedSnapshot, ScopeModel } from './scope-model.ts'
+import { SnapshotReader } from './snapshot-reader.ts'
+import { ViewLifetime } from './view-lifetime.ts'
 
 /** `stale`: the state was stored by an earlier run and the server has not answered yet. */
 export type LiveState = 'connecting' | 'stale' | 'live' | 'catching-up' | 'offline' | 'stopped'
 
 type Phase = 'loading' | 'joining' | 'replaying' | 'live' | 'stopped'
+
+interface ReplicaDeps {
+  model: ScopeModel
+  /** The model, or the state of the connection, may have changed. */
+  changed(): void
+  connection: Connection
+  timing: Timing
+  persisted: { views: PersistedViews; key: string }
+}
 
 /** Events that may arrive unconfirmed. */
 const maxUnconfirmed = 20_000
@@ -37,29 +40,19 @@ const maxUnconfirmed = 20_000
 export class Replica implements Subscriber {
   scope = ''
   #phase: Phase = 'loading'
-  #isLoaded = false
   #wasLive = false
   #isResubscribing = false
   #isSnapshotFailing = false
-  #references = 0
-  /** Closed by its holders, not with the whole client. */
-  #isReleased = false
-  readonly #sequence = new EventSequence()
   #liveAt = 0
-  readonly #ended = new AbortController()
+  readonly lifetime = new ViewLifetime(() => this.stopped('closed', null))
+  readonly #sequence = new EventSequence()
   readonly #snapshots: SnapshotReader
-  readonly #ready = deferred<void>()
   readonly #persisted: PersistedView
-  error: StoppedError | null = null
-  /** When what is shown was kept, while nothing newer is known; RFC 3339. */
+  /** When the shown state was stored, while the server has not answered since; RFC 3339. */
   staleSince: string | null = null
 
-  constructor(
-    private readonly model: ScopeModel,
-    private readonly connection: Connection,
-    private readonly timing: Timing,
-    kept: { views: PersistedViews; key: string },
-  ) {
+  constructor(private readonly deps: ReplicaDeps) {
+    const { model, timing, persisted } = deps
     this.#snapshots = new SnapshotReader(
       {
         load: (signal) => model.load(signal),
@@ -68,58 +61,25 @@ export class Replica implements Subscriber {
         failed: () => this.#setSnapshotFailing(true),
       },
       timing,
-      this.#ended.signal,
+      this.lifetime.signal,
     )
-    this.#persisted = new PersistedView(kept.views, kept.key, () => this.#dump())
-    this.#ready.promise.catch(() => {}) // a caller that awaits `ready` receives the rejection
+    this.#persisted = new PersistedView(persisted.views, persisted.key, () => this.#dump())
   }
 
   /** Called once, when the model can receive calls. */
   start(): void {
-    if (!this.connection.register(this)) return
+    if (!this.deps.connection.register(this)) return
     if (this.#persisted.isEnabled) void this.#restoreOrReload()
     else void this.#reload()
-  }
-
-  /** One more holder, until it releases or its signal ends. */
-  retain(signal: AbortSignal | undefined): void {
-    this.#references += 1
-    if (signal?.aborted) this.release()
-    else signal?.addEventListener('abort', () => this.release(), { once: true, signal: this.#ended.signal })
-  }
-
-  /** The last one out ends it. */
-  release(): void {
-    this.#references -= 1
-    if (this.#references > 0) return
-    this.#isReleased = true
-    this.stopped('closed', null)
-  }
-
-  /**
-   * Resolves with the first snapshot, and when the program closes the view before it is there: closing is no failure,
-   * and an effect that awaits it has no handler for it. Rejects with StoppedError for any other end, and where it is asked
-   * for after the whole client was closed.
-   */
-  get ready(): Promise<void> {
-    const isTooLate = this.error?.reason === 'closed' && !this.#isReleased && !this.#isLoaded
-    if (!isTooLate) return this.#ready.promise
-    const late = Promise.reject<void>(this.error)
-    late.catch(() => {})
-    return late
-  }
-
-  get signal(): AbortSignal {
-    return this.#ended.signal
   }
 
   get state(): LiveState {
     if (this.#phase === 'stopped') return 'stopped'
     if (this.staleSince !== null) return 'stale'
-    if (this.#isSnapshotFailing || this.connection.isOffline) return 'offline'
+    if (this.#isSnapshotFailing || this.deps.connection.isOffline) return 'offline'
     if (this.#phase === 'live') return 'live'
-    const isKnown = this.#wasLive || this.connection.state === 'open'
-    return this.#isLoaded && isKnown ? 'catching-up' : 'connecting'
+    const isKnown = this.#wasLive || this.deps.connection.state === 'open'
+    return this.lifetime.isLoaded && isKnown ? 'catching-up' : 'connecting'
   }
 
   /** Whether missed events are arriving. */
@@ -146,8 +106,8 @@ export class Replica implements Subscriber {
     if (!this.#sequence.receive(event.cursor)) return
     if (this.#sequence.unconfirmedCount > maxUnconfirmed) return this.resync()
     this.#persisted.changed()
-    if (event.type !== 'scope.refetch') return this.model.apply(event)
-    // Changes that had no events of their own. What comes until the snapshot is here comes again after it.
+    if (event.type !== 'scope.refetch') return this.deps.model.apply(event)
+    // Changes without events of their own. Events that arrive before the snapshot are replayed after it.
     void this.#reload()
   }
 
@@ -170,31 +130,31 @@ export class Replica implements Subscriber {
 
   stopped(reason: StopReason, closeCode: number | null, cause?: unknown): void {
     if (this.#phase === 'stopped') return
-    const isTaken = reason === 'not_found' && this.#isLoaded // HTTP calls it the same
-    this.error = new StoppedError(isTaken ? 'revoked' : reason, closeCode, cause)
+    const { connection, model } = this.deps
+    // HTTP answers 404 too when the right to read ended.
+    const isRevoked = reason === 'not_found' && this.lifetime.isLoaded
     const isGone = reason === 'revoked' || reason === 'not_found'
     if (isGone) this.#persisted.remove()
     else if (reason === 'closed') this.#persisted.close()
     else this.#persisted.stop()
     this.#phase = 'stopped'
-    this.connection.unsubscribe(this)
-    this.#ended.abort(this.error)
-    if (reason === 'closed') this.#ready.resolve()
-    else this.#ready.reject(this.error)
+    connection.unsubscribe(this)
+    const error = new StoppedError(isRevoked ? 'revoked' : reason, closeCode, cause)
+    this.lifetime.end(error)
     // A stored state is shown only to its owner, who is unknown without a session.
     if (isGone || (reason === 'signed_out' && this.staleSince !== null)) {
       this.staleSince = null
-      this.model.purge()
+      model.purge(error)
     }
-    this.model.changed()
+    this.deps.changed()
   }
 
   connectionChanged(): void {
-    const { state } = this.connection
+    const { state } = this.deps.connection
     if (state === 'open') {
       if (this.#isSnapshotFailing) this.#snapshots.wake()
     } else if (this.#phase === 'replaying' || this.#phase === 'live') this.#phase = 'joining'
-    this.model.changed()
+    this.deps.changed()
   }
 
   /** Events were lost: subscribes again from the confirmed cursor; if they are lost again, reads the snapshot. */
@@ -202,13 +162,13 @@ export class Replica implements Subscriber {
     if (this.#isResubscribing) return this.resync()
     this.#isResubscribing = true
     this.#setPhase('joining')
-    this.connection.subscribe(this)
+    this.deps.connection.subscribe(this)
   }
 
   #confirm(cursor: string): void {
     this.#isResubscribing = false
     this.#sequence.confirm(cursor)
-    this.model.confirmed(cursor)
+    this.deps.model.confirmed(cursor)
     this.#persisted.changed()
   }
 
@@ -220,40 +180,37 @@ export class Replica implements Subscriber {
       this.#wasLive = true
       this.#liveAt = Date.now()
     }
-    this.model.changed()
+    this.deps.changed()
   }
 
   async #reload(): Promise<void> {
-    if (this.#phase === 'live' && Date.now() - this.#liveAt >= this.timing.stableMs) this.#snapshots.reset()
+    if (this.#phase === 'live' && Date.now() - this.#liveAt >= this.deps.timing.stableMs)
+      this.#snapshots.reset()
     this.#setPhase('loading')
     const loaded = await this.#snapshots.read()
     if (loaded) this.#install(loaded)
   }
 
   #stopIfFinal(error: unknown): boolean {
-    if (this.#ended.signal.aborted) return true
-    if (error instanceof SignedOutError) this.stopped('signed_out', null, error)
-    else if (error instanceof OriginRefusedError) this.stopped('origin_refused', null, error)
-    else if (isNotFound(error)) this.stopped('not_found', null, error)
-    else if (error instanceof InvalidArgumentError) this.stopped('refused', null, error)
-    else if (error instanceof ApiError && !isRetryable(error) && error.status < 500)
-      this.stopped('refused', null, error)
-    return this.error !== null
+    const { signal } = this.lifetime
+    const reason = signal.aborted ? null : stopReasonOfSnapshot(error)
+    if (reason) this.stopped(reason, null, error)
+    return signal.aborted
   }
 
-  /** Shows what an earlier run kept and goes on from its cursor; without it, reads the snapshot. */
+  /** Shows the state that an earlier run stored and resumes from its cursor; without one, reads the snapshot. */
   async #restoreOrReload(): Promise<void> {
     const kept = await this.#persisted.load()
     if (this.#phase === 'stopped') return
-    if (!kept || !this.model.restore(kept.state)) return this.#reload()
+    if (!kept || !this.deps.model.restore(kept.state)) return this.#reload()
     this.staleSince = kept.at
     this.#resumeFrom(kept)
   }
 
   #dump(): PersistedState | null {
     const { scope, cursor } = this
-    if (!this.#isLoaded || cursor === null) return null
-    const state = this.model.dump()
+    if (!this.lifetime.isLoaded || cursor === null) return null
+    const state = this.deps.model.dump()
     return state === null ? null : { scope, cursor, at: new Date().toISOString(), state }
   }
 
@@ -261,7 +218,7 @@ export class Replica implements Subscriber {
     if (this.#phase === 'stopped') return
     loaded.install()
     this.staleSince = null
-    this.model.confirmed(loaded.cursor)
+    this.deps.model.confirmed(loaded.cursor)
     this.#persisted.changed()
     this.#resumeFrom(loaded)
   }
@@ -271,16 +228,15 @@ export class Replica implements Subscriber {
     this.#sequence.restart(cursor)
     this.#phase = 'joining'
     this.#isSnapshotFailing = false
-    this.#isLoaded = true
     this.#isResubscribing = false
-    this.model.changed()
-    this.#ready.resolve()
-    this.connection.subscribe(this)
+    this.lifetime.loaded()
+    this.deps.changed()
+    this.deps.connection.subscribe(this)
   }
 
-  #setSnapshotFailing(isAway: boolean): void {
-    if (isAway === this.#isSnapshotFailing) return
-    this.#isSnapshotFailing = isAway
-    this.model.changed()
+  #setSnapshotFailing(isFailing: boolean): void {
+    if (isFailing === this.#isSnapshotFailing) return
+    this.#isSnapshotFailing = isFailing
+    this.deps.changed()
   }
 }

@@ -3,7 +3,8 @@
 import { isNotFound, type HttpClient } from '../http/http-client.ts'
 import type { Path } from '../http/path.ts'
 import type { Timing } from '../timing.ts'
-import { fullJitterMs, sleep } from '../async/wait.ts'
+import { backOffMs } from '../async/back-off.ts'
+import { pause } from '../async/pause.ts'
 
 type OnValue = (value: never) => void
 
@@ -16,7 +17,7 @@ export class ResourceReader {
     private readonly signal: AbortSignal,
   ) {}
 
-  /** Calls `take` with the value; not if the resource is gone, which the log reports next. */
+  /** Calls `take` with the value; not for a 404, after which the log has the deletion. */
   read(path: Path, take: OnValue): void {
     const asked = this.#pending.get(path.text)
     if (asked) asked.push(take)
@@ -26,7 +27,7 @@ export class ResourceReader {
     }
   }
 
-  /** It is gone: an answer still on the way is from before. */
+  /** The resource was deleted: a pending response is older than that. */
   cancel(path: Path): void {
     this.#pending.delete(path.text)
   }
@@ -51,9 +52,7 @@ export class ResourceReader {
       } catch (error) {
         if (!isNotFound(error)) {
           failures += 1
-          await sleep(fullJitterMs(failures, timing.backOffBaseMs, timing.backOffMaxMs), this.signal).catch(
-            () => {},
-          )
+          await pause(backOffMs(failures, timing), this.signal)
           continue
         }
       }

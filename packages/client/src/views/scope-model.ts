@@ -1,26 +1,26 @@
-// What a replica needs of a view: applying events, loading snapshots, storing and restoring the state.
+// The state of one scope: how its snapshot is loaded, how events change it, and how it is stored and restored.
 import type { Event } from '../connection/frames.ts'
+import type { StoppedError } from '../errors.ts'
 
-/** What a snapshot brought: where it is true, and how to make it the state. */
+/** A snapshot that was read. */
 export interface LoadedSnapshot {
-  /** Its full name: a server knows no `user:me` in its frames. */
+  /** The full name, `user:<id>` in place of `user:me`: frames of the server have no other. */
   scope: string
+  /** Where in the log the snapshot is exact. */
   cursor: string
+  /** Makes it the state. */
   install: () => void
 }
 
-/** The state that is kept true. */
 export interface ScopeModel {
   load(signal: AbortSignal): Promise<LoadedSnapshot>
   apply(event: Event): void
-  /** Everything up to here has been applied, and nothing from before will come again. */
+  /** Everything up to the cursor has been applied; nothing from before arrives again. */
   confirmed(cursor: string): void
-  /** The state, or that of the connection, may have changed. */
-  changed(): void
-  /** The right to see it is gone. */
-  purge(): void
-  /** What is held, as JSON takes it; null while something of it is still being read. */
+  /** The right to read the scope ended: drops the state. */
+  purge(error: StoppedError): void
+  /** The state as JSON; null while a part of it is still being read. */
   dump(): unknown
-  /** Takes what `dump` gave to an earlier run. False if it is no such thing: nothing has changed then. */
+  /** Takes the result of an earlier run's `dump`. False if it is not one: nothing has changed then. */
   restore(state: unknown): boolean
 }

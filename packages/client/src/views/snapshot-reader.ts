@@ -1,12 +1,13 @@
-// Reads a scope's snapshot until it is there, or it is clear that it never will be. Invariants: one read at a time; what
-// was asked for during a read is answered by one that began after it; each read but the first backs off.
+// Reads a scope's snapshot until it succeeds or fails for good. Invariants: one read at a time; a request during a read
+// is answered by a read that began after it; each read but the first backs off.
 import type { LoadedSnapshot } from './scope-model.ts'
 import type { Timing } from '../timing.ts'
-import { fullJitterMs, InterruptibleSleep } from '../async/wait.ts'
+import { backOffMs } from '../async/back-off.ts'
+import { InterruptiblePause } from '../async/pause.ts'
 
 interface SnapshotSource {
   load(signal: AbortSignal): Promise<LoadedSnapshot>
-  /** Whether it is from before what is shown. One that others share may be a little older. */
+  /** Whether it is older than the shown state: a snapshot that readers share may be a little older. */
   isOld(cursor: string): boolean
   /** Whether the error is final; the source then stops its view. */
   isFinal(error: unknown): boolean
@@ -16,11 +17,11 @@ interface SnapshotSource {
 
 export class SnapshotReader {
   #isReading = false
-  /** A newer snapshot was asked for while one was being read. */
+  /** A newer snapshot was requested during a read. */
   #isOutdated = false
   /** Snapshots read since the scope was live for a while. */
   #reads = 0
-  readonly #retryDelay = new InterruptibleSleep()
+  readonly #retryPause = new InterruptiblePause()
 
   /** @param signal ends it. */
   constructor(
@@ -29,19 +30,19 @@ export class SnapshotReader {
     private readonly signal: AbortSignal,
   ) {}
 
-  /** Null where a read that is under way answers for this one, and where it ended. */
+  /** Null where the current read answers for this one, and where the view ended. */
   async read(): Promise<LoadedSnapshot | null> {
     this.#isOutdated = this.#isReading
     if (this.#isReading) return null
     this.#isReading = true
-    const patientUntil = Date.now() + this.timing.maxSnapshotAgeMs
+    const retryOldUntil = Date.now() + this.timing.maxSnapshotAgeMs
     for (let tries = this.#reads; !this.signal.aborted; tries += 1) {
-      if (tries > 0) await this.#backOff(tries)
+      if (tries > 0) await this.#retryPause.wait(backOffMs(tries, this.timing), this.signal)
       this.#isOutdated = false
       try {
         const loaded = await this.source.load(this.signal)
-        // If it stays older than what is shown, the log has gone back.
-        if (this.#isOutdated || (this.source.isOld(loaded.cursor) && Date.now() < patientUntil)) continue
+        // If it stays older than the shown state, the log itself was set back.
+        if (this.#isOutdated || (this.source.isOld(loaded.cursor) && Date.now() < retryOldUntil)) continue
         this.#isReading = false
         this.#reads += 1
         return loaded
@@ -58,15 +59,8 @@ export class SnapshotReader {
     this.#reads = 0
   }
 
-  /** Tries now. */
+  /** Ends the current back-off. */
   wake(): void {
-    this.#retryDelay.wake()
-  }
-
-  #backOff(failures: number): Promise<void> {
-    const { backOffBaseMs, backOffMaxMs } = this.timing
-    return this.#retryDelay
-      .sleep(fullJitterMs(failures, backOffBaseMs, backOffMaxMs), this.signal)
-      .catch(() => {}) // it ended: so does the loop
+    this.#retryPause.wake()
   }
 }

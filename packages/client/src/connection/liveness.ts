@@ -1,0 +1,48 @@
+// Detects that the peer of a socket is gone: a dead network closes no socket. Pings at an interval, and reports the socket
+// dead when nothing has been received for too long, or not soon after a probe.
+import type { Timers } from '../async/timers.ts'
+import type { Timing } from '../timing.ts'
+
+interface LivenessDeps {
+  /** Cleared by the transport when it ends. */
+  timers: Timers
+  timing: Pick<Timing, 'pingMs' | 'deadMs' | 'probeMs'>
+  sendPing(): void
+  dead(cause: Error): void
+}
+
+export class Liveness {
+  #lastReceivedAt = 0
+
+  constructor(private readonly deps: LivenessDeps) {}
+
+  /** A frame arrived. */
+  received(): void {
+    this.#lastReceivedAt = Date.now()
+  }
+
+  /** @param heartbeat the server's intervals in milliseconds; shorter ones of `timing` win. */
+  start(heartbeat: { ping: number; dead: number }): void {
+    const { timers, timing } = this.deps
+    timers.every(Math.min(heartbeat.ping, timing.pingMs), () => this.deps.sendPing())
+    const deadMs = Math.min(heartbeat.dead, timing.deadMs)
+    timers.every(Math.max(deadMs / 8, 10), () => {
+      // The clock of the device may have been set back.
+      if (Math.abs(Date.now() - this.#lastReceivedAt) > deadMs) this.#reportDead(deadMs)
+    })
+  }
+
+  /** Pings now, and expects a frame within `probeMs`. */
+  probe(): void {
+    const { timers, timing } = this.deps
+    const probedAt = (this.#lastReceivedAt = Date.now())
+    this.deps.sendPing()
+    timers.after(timing.probeMs, () => {
+      if (this.#lastReceivedAt === probedAt) this.#reportDead(timing.probeMs)
+    })
+  }
+
+  #reportDead(silentMs: number): void {
+    this.deps.dead(new Error(`nothing received for ${silentMs} ms`))
+  }
+}
