@@ -49,7 +49,7 @@ export class ConflictError<T = unknown> extends ApiError {
   }
 }
 
-/** No answer came: the network is away, the server is, or the deadline passed. The outcome is unknown. */
+/** No answer arrived: the network or the server is down, or the deadline passed. The outcome is unknown. */
 export class NetworkError extends Error {
   override readonly name = 'NetworkError'
 

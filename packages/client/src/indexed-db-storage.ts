@@ -4,7 +4,7 @@ import type { ViewStorage } from './views/persisted-views.ts'
 import type { PendingWrite } from './outbox/overlay.ts'
 import type { OutboxStorage } from './outbox/outbox.ts'
 
-/** @param name of the database of writes, such as `tasktide-<user id>`; that of views has `-views` behind it. */
+/** @param name of the database of writes, such as `tasktide-<user id>`; that of views ends with `-views`. */
 export const indexedDbStorage = (name: string): OutboxStorage & ViewStorage => {
   const writes = database(name, 'writes', { keyPath: 'op' })
   const views = database(`${name}-views`, 'views', {})
@@ -66,7 +66,7 @@ const database = (name: string, store: string, parameters: IDBObjectStoreParamet
   }
 }
 
-const failure = (error: DOMException | null): Error => error ?? new Error('IndexedDB gave no reason')
+const failure = (error: DOMException | null): Error => error ?? new Error('IndexedDB reported no reason')
 
 const done = <T>(request: IDBRequest<T>): Promise<T> =>
   new Promise((resolve, reject) => {

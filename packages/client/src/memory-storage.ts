@@ -1,4 +1,4 @@
-// Unsent writes and the last states of views, for as long as the program runs.
+// Stores unsent writes and the last states of views while the program runs.
 import type { ViewStorage } from './views/persisted-views.ts'
 import type { PendingWrite } from './outbox/overlay.ts'
 import type { OutboxStorage } from './outbox/outbox.ts'
@@ -12,7 +12,7 @@ export const memoryStorage = (): OutboxStorage & ViewStorage => {
     remove: async (op) => void writes.delete(op),
     loadView: (key) => Promise.resolve(views.get(key) ?? null),
     async saveView(key, text) {
-      views.delete(key) // the newest last
+      views.delete(key) // the most recently saved is the last
       views.set(key, text)
     },
     removeView: async (key) => void views.delete(key),

@@ -1,13 +1,13 @@
 // Every wait of the client, in milliseconds; `docs/protocol.md` prescribes most of them.
 
 export const timing = {
-  /** For one attempt of a request; long polls add what they wait. */
+  /** For one attempt of a request; long polls add the time they wait at the server. */
   requestMs: 15_000,
   /** Attempts of a request that may be repeated. */
   attempts: 4,
   retryBaseMs: 300,
   retryMaxMs: 5_000,
-  /** A `Retry-After` beyond this is the caller's to wait. */
+  /** A longer `Retry-After` is not waited for: the call fails, and its caller decides. */
   maxRetryAfterMs: 30_000,
   /** An access token is renewed this long before it expires. */
   renewAheadMs: 30_000,
@@ -23,19 +23,19 @@ export const timing = {
   backOffMaxMs: 20_000,
   /** A connection that stayed open this long resets the back-off. */
   stableMs: 10_000,
-  /** A snapshot may be older than what is shown, for its reader shares it; what still is after this is the truth. */
+  /** A shared snapshot may be older than the shown state; one that still is after this time is taken. */
   maxSnapshotAgeMs: 5_000,
-  /** From a change of a view to keeping its state, where that is kept. */
+  /** From a change of a view to storing its state, where views are stored. */
   persistDelayMs: 2_000,
-  /** For the storage to answer with the state that was kept; after that the snapshot is waited for. */
+  /** For the storage to return the stored state; after that the view reads its snapshot. */
   restoreMs: 1_000,
   /** After 4429. */
   tooFastMs: 30_000,
   /** One long poll, at most 25 s. */
   pollWaitMs: 25_000,
-  /** Between polls that are answered at once and bring nothing. */
+  /** Between polls that are answered at once without events. */
   pollPauseMs: 1_000,
-  /** Where sockets do not open, they are tried again after the first, then after ever more up to the second. */
+  /** Where sockets do not open, one is tried after the first, and after a time that doubles up to the second. */
   pollBaseMs: 5_000,
   pollMaxMs: 300_000,
 }

@@ -4,7 +4,7 @@
 export class Listeners<T = void> {
   readonly #listeners = new Set<{ call: (value: T) => void }>()
 
-  /** Returns how to remove the listener. The same function may be added twice. */
+  /** Returns a function that removes the listener. The same function may be added twice. */
   add(call: (value: T) => void): () => void {
     const listener = { call }
     this.#listeners.add(listener)

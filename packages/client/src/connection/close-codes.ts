@@ -1,15 +1,15 @@
-// What the end of a connection asks for. Ranges decide, so that a code this client does not know is right too:
+// What the close code of a connection requires. Ranges decide, so that unknown codes are handled too:
 // 1xxx and 40xx reconnect with the cursor, 44xx get new credentials first, 45xx stop.
 import type { StopReason } from '../errors.ts'
 
 export type Verdict =
   /** Reconnect with the cursor, after backing off. */
   | { do: 'reconnect' }
-  /** The same, with new credentials. */
+  /** As `reconnect`, with new credentials. */
   | { do: 'renew' }
-  /** The same credentials, after half a minute. */
+  /** Reconnect with the same credentials after half a minute. */
   | { do: 'wait' }
-  /** Nothing, until a person acts. */
+  /** Do not reconnect before the user acts. */
   | { do: 'stop'; reason: StopReason }
 
 export const verdictOf = (code: number): Verdict => {

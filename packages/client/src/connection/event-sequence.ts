@@ -12,7 +12,7 @@ export class EventSequence {
   #latest: string | null = null
   /** Events at or below this number are duplicates. */
   #floor = 0
-  /** Of the current subscription, confirmed. */
+  /** Confirmed events of the current subscription. */
   #confirmedCount = 0
   #replay = 0
   readonly #unconfirmed = new Set<string>()

@@ -1,5 +1,5 @@
-// Frames to the server, no faster than it takes them from one connection: what is too much waits its turn, and what
-// waits is bounded.
+// Sends frames no faster than the server takes them from one connection. Invariant: further frames wait in a bounded
+// FIFO queue.
 import type { Timers } from '../async/timers.ts'
 import type { ClientFrame } from '../../../../src/model/frames.ts'
 
@@ -18,7 +18,7 @@ export class FramePacer {
     private readonly write: (text: string) => boolean,
   ) {}
 
-  /** False if too many wait. */
+  /** False if too many frames wait. */
   send(frame: ClientFrame): boolean {
     if (this.#queue.length >= maxQueued) return false
     this.#queue.push(frame)

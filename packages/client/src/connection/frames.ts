@@ -9,14 +9,14 @@ export type SignalKind = SignalFrame['kind']
 /** An entry of the log. A newer server may know more types than this client. */
 export type Event = Omit<Extract<ServerFrame, { t: 'event' }>, 'type'> & { type: EventType | (string & {}) }
 
-/** The number in a cursor: what entries without a version of their own are compared by. */
+/** The number in a cursor: entries without a version of their own are compared by it. */
 export const seqOf = (cursor: string): number => Number(cursor.slice(cursor.lastIndexOf('.') + 1))
 
 /** Whether two cursors count the same numbers: those of one shard in one epoch. */
 export const isSameShard = (a: string, b: string): boolean =>
   a.slice(0, a.lastIndexOf('.')) === b.slice(0, b.lastIndexOf('.'))
 
-/** A frame as text, or null for what this client cannot read. */
+/** The frame in a text, or null for one this client cannot read. */
 export const readFrame = (text: unknown): ServerFrame | null => {
   if (typeof text !== 'string') return null
   try {

@@ -4,7 +4,7 @@ import type { Connection } from './connection.ts'
 import { Listeners } from '../async/listeners.ts'
 import type { PresenceFrame, SignalFrame, SignalKind } from './frames.ts'
 
-/** The server takes ten signals a second from a connection, and disconnects who keeps sending more. */
+/** The server takes ten signals a second from a connection, and closes connections that keep sending more. */
 const signalsPerSecond = 8
 
 export class Presence {
@@ -15,7 +15,7 @@ export class Presence {
   readonly #signalListeners = new Listeners<SignalFrame>()
   readonly #closed = new AbortController()
 
-  /** @param key `project:<id>` or `task:<id>`. Once at a time for each. */
+  /** @param key `project:<id>` or `task:<id>`. One presence a key at a time. */
   constructor(
     readonly key: string,
     private readonly connection: Connection,
@@ -59,7 +59,7 @@ export class Presence {
   }
 
   close(): void {
-    if (this.#closed.signal.aborted) return // another one may be there by now
+    if (this.#closed.signal.aborted) return // the key may belong to another presence by now
     this.#closed.abort()
     this.connection.unwatch(this.key)
     this.#onFrame(null)
@@ -82,7 +82,7 @@ export class Presence {
   }
 }
 
-/** People are ids, or shapes that have one. */
+/** Users are ids, or objects with an id. */
 const idsOf = (people: unknown[] | undefined): string[] =>
   (people ?? []).flatMap((one) => {
     if (typeof one === 'string') return [one]

@@ -30,7 +30,7 @@ export class EventFeed implements Disposable {
   /**
    * Follows `project:<id>`, `user:<id>` or `user:me` (renamed to `user:<id>` by the server's answer).
    *
-   * @param cursor Delivers what comes after it; null for what is new from now on.
+   * @param cursor Delivers the events after it; null for new events only.
    * @returns False if the scope is followed already. A connection has at most 64 scopes; the server refuses further
    *   ones, which `onStopped` receives with the reason `limit`.
    */

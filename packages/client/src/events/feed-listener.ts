@@ -3,7 +3,7 @@ import type { Event } from '../connection/frames.ts'
 import type { Subscribed } from '../connection/transport.ts'
 import type { StoppedError } from '../errors.ts'
 
-/** Events that the server no longer has, or cannot find. What follows them is delivered from now on. */
+/** Events that the server no longer has, or cannot find. The events after them are delivered. */
 export interface Gap {
   scope: string
   /** The last cursor before the gap; null if there was none. */

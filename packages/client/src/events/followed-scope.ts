@@ -20,7 +20,7 @@ export class FollowedScope implements Subscriber {
   #isSynced = false
   #isResubscribing = false
 
-  /** @param cursor where to begin; null for what is new from now on. */
+  /** @param cursor where to begin; null for new events only. */
   constructor(
     public scope: string,
     cursor: string | null,

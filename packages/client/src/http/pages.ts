@@ -21,9 +21,9 @@ export interface PageQuery {
   page?: number
 }
 
-/** A list: iterate over its items, or read one page. Nothing is asked before that. */
+/** A list: iterate over its items, or read one page. No request is sent before that. */
 export interface List<T, P extends Page<T> = Page<T>> extends AsyncIterable<T> {
-  /** The page the query names; the first without `cursor` and `page`. */
+  /** The page of the query; the first without `cursor` and `page`. */
   page(signal?: AbortSignal): Promise<P>
   /** Every item in memory; throws RangeError beyond `max`. */
   all(options?: { max?: number; signal?: AbortSignal }): Promise<T[]>

@@ -1,4 +1,4 @@
-// Paths of requests, built from text that may be anything. Invariant: what a `Path` renders to is the route that is
+// Paths of requests, built from text that may be anything. Invariant: a `Path` renders to the route that is
 // written in the template, with each inserted text as exactly one segment.
 //
 // Percent-encoding alone does not give that: URL parsers (fetch, proxies) resolve `.` and `..` before the request is
@@ -12,7 +12,7 @@ export interface Path {
   readonly text: string
 }
 
-/** `` path`/api/tasks/${taskId}` ``. What is wrong is thrown where the path is sent, so that it rejects a promise. */
+/** `` path`/api/tasks/${taskId}` ``. A wrong segment throws where the path is sent, so that it rejects a promise. */
 export const path = (route: TemplateStringsArray, ...segments: string[]): Path => ({
   get text() {
     const text = route.reduce((before, part, index) => `${before}${segmentOf(segments[index - 1])}${part}`)

@@ -32,12 +32,12 @@ import type { Session } from '../session.ts'
 
 export interface CallOptions {
   signal?: AbortSignal | undefined
-  /** Idempotency-Key, if the caller has one: the same write later is the same write. */
+  /** Idempotency-Key, if the caller has one: a repeat under the same key has no second effect. */
   key?: string | undefined
 }
 
 export interface GuardedOptions extends CallOptions {
-  /** Only if nothing writable changed since. */
+  /** Writes only if no writable field changed since this version. */
   ifVersion?: number | undefined
 }
 
@@ -88,7 +88,7 @@ export const createRest = (http: HttpClient, session: Session) => {
     options: CallOptions = {},
   ): Promise<T> => http.value<T>({ method, path, body, ...options })
 
-  /** Reads what is there where a conditional write lost. */
+  /** A conditional write; after a conflict it reads the other side for the error. */
   const guarded = async <T>(
     method: Call['method'],
     path: Path,
@@ -115,13 +115,13 @@ export const createRest = (http: HttpClient, session: Session) => {
 
   return {
     auth: {
-      /** Makes an account and signs in. */
+      /** Creates an account and signs in. */
       register: (input: Registration, signal?: AbortSignal) =>
         signedIn(path`/api/auth/register`, input, signal),
       signIn: (input: SignIn, signal?: AbortSignal) => signedIn(path`/api/auth/login`, input, signal),
       /**
-       * Ends this session: here in any case, and what is live with it; on the server if that can be reached, else it
-       * throws NetworkError and the session ends there when it expires.
+       * Ends this session: in this client with its live views in any case; on the server if that can be reached, else it
+       * throws NetworkError and the server ends the session when it expires.
        */
       async signOut(options: CallOptions = {}): Promise<void> {
         try {

@@ -1,8 +1,8 @@
-// Ids made here, so that what is created offline can be referred to at once: UUIDv7, which sort by creation.
+// Ids made by the client, so that writes can refer to tasks created offline: UUIDv7, which sort by creation.
 
 let last = 0
 
-/** A new UUIDv7. Within one program each is above the one before, also within a millisecond. */
+/** A new UUIDv7. Within one program each sorts after the one before, also within a millisecond. */
 export const newId = (now = Date.now()): string => {
   // 12 bits below the millisecond: ids of a burst stay in order.
   last = Math.max(now * 4096, last + 1)

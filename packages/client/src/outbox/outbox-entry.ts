@@ -1,10 +1,10 @@
-// One write in the queue: what it is, how far it has come, and who waits for it.
+// One write in the queue: its content, its state, and the promise its caller awaits.
 import { deferred, type Deferred } from '../async/deferred.ts'
 import type { PendingWrite } from './overlay.ts'
 import type { Task } from '../../../../src/model/task.ts'
 import { isSameShard, seqOf } from '../connection/frames.ts'
 
-/** An optimistic write: seen at once; `settled` follows the server. */
+/** An optimistic write: shown at once; `settled` follows the server. */
 export interface Write {
   readonly op: string
   readonly taskId: string
@@ -28,10 +28,10 @@ export const createEntry = (write: PendingWrite, state: OutboxEntry['state']): O
   return { write, state, isEchoed: false, cursor: null, value: null, result }
 }
 
-/** Whether what is at `cursor` is known to be before `reached`. */
+/** Whether `cursor` is known to be at or before `reached`. */
 export const isReached = (cursor: string, reached: string): boolean =>
   isSameShard(cursor, reached) && seqOf(cursor) <= seqOf(reached)
 
-/** The same, and what cannot be compared (another scope's cursor, another epoch) is over with the next look. */
+/** As `isReached`; a cursor that cannot be compared (of another scope or epoch) counts as reached. */
 export const isPast = (cursor: string | null, reached: string): boolean =>
   cursor === null || !isSameShard(cursor, reached) || isReached(cursor, reached)

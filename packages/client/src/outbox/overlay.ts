@@ -1,5 +1,5 @@
 // The tasks a user sees: the server's, with unsettled writes applied in the order they were made. Pure: a refused write
-// disappears by being left out.
+// disappears because it is not applied any more.
 import type { NewTask, Task, TaskMove, TaskPatch } from '../../../../src/model/task.ts'
 import { givenFields, newTaskDefaults } from '../../../../src/model/task-fields.ts'
 
@@ -11,7 +11,7 @@ export type Change =
 
 /** A write that is not settled: plain data, so that it can be stored and sent after the program was closed. */
 export interface PendingWrite {
-  /** Its Idempotency-Key, which its echo carries. */
+  /** Its Idempotency-Key, which its echo has too. */
   op: string
   /** The user who made it, if known: it is sent only with their session. */
   by: string | null
@@ -20,15 +20,15 @@ export interface PendingWrite {
   projectId: string
   taskId: string
   change: Change
-  /** The version it was made on top of; null for what is not conditional. */
+  /** The version it was made on top of; null for a write that is not conditional. */
   baseVersion: number | null
-  /** What its fields were then. */
+  /** The values of the changed fields at that version. */
   before: Partial<Task>
   /** RFC 3339 */
   at: string
 }
 
-/** The tasks of a project as they will be. `base` is not changed. */
+/** The tasks of a project with the writes applied. `base` is not changed. */
 export const overlay = (
   base: ReadonlyMap<string, Task>,
   writes: readonly PendingWrite[],
@@ -80,7 +80,7 @@ const after = (task: Task, { change, at }: PendingWrite, tasks: Map<string, Task
   return { ...next, completedAt: next.status === 'done' ? (task.completedAt ?? at) : null }
 }
 
-/** A place of its own between two neighbours: `!` sorts below every digit of a rank. */
+/** A rank between two neighbours: `!` sorts below every digit of a rank. */
 const rankOf = ({ before, after }: TaskMove, task: Task, tasks: Map<string, Task>): string => {
   const others = inOrder(tasks.values()).filter(({ id }) => id !== task.id)
   const index =
@@ -93,10 +93,10 @@ const rankOf = ({ before, after }: TaskMove, task: Task, tasks: Map<string, Task
   return left ? `${left.rank}!` : '!'
 }
 
-/** Each once: until the server refuses it, a write may have made a circle of tasks. */
+/** Each id once: a write that the server will refuse may have made a circle of tasks. */
 const withSubtasks = (id: string, tasks: Map<string, Task>): Set<string> => {
   const ids = new Set([id])
-  // Grows while it is gone through.
+  // The set grows while it is iterated.
   for (const parent of ids) for (const task of tasks.values()) if (task.parentId === parent) ids.add(task.id)
   return ids
 }

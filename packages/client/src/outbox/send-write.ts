@@ -1,5 +1,5 @@
 // Sends one write until it is accepted or refused. It is conditional on the version it was based on: changes of other
-// fields are no conflict, changes of the same fields are resolved by the program's rule, never by who wrote last.
+// fields are no conflict, changes of the same fields are resolved by the program's rule, never by the order of arrival.
 import type { Task, TaskPatch } from '../../../../src/model/task.ts'
 import { ApiError, ConflictError } from '../errors.ts'
 import type { Answer, Call } from '../http/request.ts'
@@ -9,11 +9,11 @@ import { path } from '../http/path.ts'
 
 export interface Conflict {
   write: PendingWrite
-  /** What is there now. */
+  /** The task as the server has it now. */
   theirs: Task
 }
 
-/** `mine` writes on top of theirs, `theirs` gives up, changes are written in place of mine. */
+/** `mine` writes on top of theirs, `theirs` drops the write, changes are written in place of mine. */
 export type Resolution = 'mine' | 'theirs' | { changes: TaskPatch }
 
 export type ConflictRule = (conflict: Conflict) => Resolution | Promise<Resolution>
@@ -22,14 +22,14 @@ interface SendContext {
   http: HttpClient
   rule: ConflictRule | undefined
   signal: AbortSignal
-  /** The write is another one now. */
+  /** Stores the write after it was rebased or replaced. */
   writeChanged: () => Promise<void>
 }
 
-/** Each round means that another write came in between. */
+/** Each further round means that another write was committed in between. */
 const maxRounds = 8
 
-/** Throws ConflictError for what was given up, ApiError for what is refused, and what is worth another try. */
+/** Throws ConflictError for a dropped write, ApiError for a refused one, and errors after which it is sent again. */
 export const sendWrite = async (write: PendingWrite, delivery: SendContext): Promise<Answer<Task | null>> => {
   const { http, signal } = delivery
   for (let round = 1; ; round += 1) {
@@ -41,17 +41,17 @@ export const sendWrite = async (write: PendingWrite, delivery: SendContext): Pro
       const isTaken = error.code === 'id_taken'
       if (error.status !== 412 && !isTaken) throw error
       const theirs = await currentTask(write.taskId, delivery)
-      // Its answer was lost more than a day ago: the key is forgotten, the task is there.
+      // The answer was lost more than a day ago: the server no longer has the key, but it has the task.
       if (isTaken && theirs) return done(theirs)
       if (isTaken) throw error
       const outcome =
-        round < maxRounds && theirs !== null ? await resolve(write, theirs, delivery) : 'given up'
+        round < maxRounds && theirs !== null ? await resolve(write, theirs, delivery) : 'dropped'
       if (outcome !== 'again') throw conflictOf(error, write, theirs, outcome === 'decided')
     }
   }
 }
 
-/** Null if it is gone. */
+/** Null if the task does not exist any more. */
 const currentTask = async (taskId: string, { http, signal }: SendContext): Promise<Task | null> => {
   try {
     return await http.value<Task>({ method: 'GET', path: path`/api/tasks/${taskId}`, signal })
@@ -61,16 +61,16 @@ const currentTask = async (taskId: string, { http, signal }: SendContext): Promi
   }
 }
 
-/** Rebases the write on the server's version, or gives it up; `decided` if the program's rule chose so. */
+/** Rebases the write on the server's version, or drops it; `decided` if the program's rule chose so. */
 const resolve = async (
   write: PendingWrite,
   theirs: Task,
   { rule, writeChanged }: SendContext,
-): Promise<'again' | 'decided' | 'given up'> => {
+): Promise<'again' | 'decided' | 'dropped'> => {
   const { change } = write
   const isElsewhere = change.kind === 'update' && isEqual(pick(theirs, change.changes), write.before)
   const resolution = isElsewhere ? 'mine' : ((await rule?.({ write, theirs })) ?? 'theirs')
-  if (resolution === 'theirs') return rule ? 'decided' : 'given up'
+  if (resolution === 'theirs') return rule ? 'decided' : 'dropped'
   if (resolution !== 'mine') write.change = { kind: 'update', changes: resolution.changes }
   if (write.change.kind === 'update') write.before = pick(theirs, write.change.changes)
   write.baseVersion = theirs.version
@@ -108,7 +108,7 @@ const conflictOf = (
     isDecided,
   )
 
-/** The task's values of the fields that are changed, in an order of its own. */
+/** The task's values of the fields that are changed, in the order of the task's fields. */
 export const pick = (task: Task, changes: TaskPatch): Partial<Task> =>
   Object.fromEntries(Object.entries(task).filter(([name]) => name in changes))
 

@@ -1,12 +1,12 @@
-// What a view keeps in a storage, and the check that what is read back is such a thing: storages are shared with other
-// programs, older and newer ones, and with people who look inside.
+// The stored form of a view's state, and the check of a value that was read back: storages are shared with older and newer
+// programs, and their content can be edited.
 import type { Notification } from '../../../../src/model/notification.ts'
 import type { Member, Project } from '../../../../src/model/project.ts'
 import type { Task } from '../../../../src/model/task.ts'
 import type { User } from '../../../../src/model/user.ts'
 import type { VersionedItem } from './versioned-map.ts'
 
-/** A project's state in a storage. */
+/** The stored state of a project. */
 export interface PersistedProject {
   project: Project
   members: VersionedItem<Member>[]
@@ -23,7 +23,7 @@ export const isPersistedProject = (state: unknown): state is PersistedProject =>
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null
 
-/** The person's state in a storage. */
+/** The stored state of the user's own view. */
 export interface PersistedUser {
   user: User
   userVersion: number
@@ -48,7 +48,7 @@ export const isPersistedUser = (state: unknown): state is PersistedUser => {
   )
 }
 
-/** Whether something read from a storage can be given to `reset`. */
+/** Whether a stored value can be given to `VersionedMap.reset`. */
 const areItems = <T>(value: unknown, isValue: (value: object) => boolean): value is VersionedItem<T>[] =>
   Array.isArray(value) &&
   value.every((item: unknown) => {

@@ -33,7 +33,7 @@ export class VersionedMap<T> {
     if (held && held.value !== null) held.value = value
   }
 
-  /** Lets go of it without remembering: it may come back as it was. */
+  /** Removes an item without remembering its version: it may come back unchanged. */
   remove(id: string): void {
     this.#items.delete(id)
   }
@@ -47,12 +47,12 @@ export class VersionedMap<T> {
     return this.#items.get(id)?.value ?? null
   }
 
-  /** What is held, or was deleted, has this version; 0 for what was never seen. */
+  /** The version of an item, deleted or not; 0 for an unknown one. */
   versionOf(id: string): number {
     return this.#items.get(id)?.version ?? 0
   }
 
-  /** Everything held, with the deletions that are remembered: what `reset` takes. */
+  /** All items with the remembered deletions: what `reset` takes. */
   items(): VersionedItem<T>[] {
     return Array.from(this.#items, ([id, { version, value }]) => [id, version, value])
   }
@@ -61,7 +61,7 @@ export class VersionedMap<T> {
     for (const { value } of this.#items.values()) if (value !== null) yield value
   }
 
-  /** Nothing from before now can arrive any more: deletions need not be remembered. */
+  /** Forgets deletions: no event from before them can arrive any more. */
   dropDeletions(): void {
     for (const [id, { value }] of this.#items) if (value === null) this.#items.delete(id)
   }
