@@ -250,17 +250,6 @@ test('No test is skipped, left for later or alone', () => {
 
 /** Files whose sleeps are still to be replaced by signals. Only removals: a new test waits with a signal or `eventually`. */
 const sleeping = [
-  'test/changelog/follower/tail.test.ts',
-  'test/changelog/storm.test.ts',
-  'test/client/connection.test.ts',
-  'test/client/convergence.test.ts',
-  'test/client/honesty.test.ts',
-  'test/client/outbox.test.ts',
-  'test/db/client.test.ts',
-  'test/db/dropped-connections.test.ts',
-  'test/db/half-open.test.ts',
-  'test/limits/attempts.test.ts',
-  'test/limits/fair-queue.test.ts',
   'test/ws/admission.test.ts',
   'test/ws/drain.test.ts',
   'test/ws/hand-off.test.ts',

@@ -1,5 +1,5 @@
-// What one append writes: numbers, versions, frames, quiet entries; and that appends to several shards at once
-// never deadlock.
+// What one append writes: numbers, versions, frames, quiet entries. Concurrent appends to several shards never
+// deadlock.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { shardOf, type Scope } from '../../src/model/scope.ts'
 import { append } from '../../src/db/log/append.ts'
@@ -17,7 +17,7 @@ beforeAll(async () => {
 
 afterAll(() => world[Symbol.asyncDispose]())
 
-test('entries are numbered in the order given, each scope in its own shard, and the frame says the same', async () => {
+test('entries are numbered in the order given, each scope in its own shard, and the frame has the same values', async () => {
   const before = await world.db.read(readHeads)
   const [one, other] = [scopeOf(1), scopeOf(2)]
   const { epoch, entries } = await commit(world.db, [entryOf(one, 7), entryOf(other, 3), entryOf(one, 8)])
@@ -42,7 +42,7 @@ test('entries are numbered in the order given, each scope in its own shard, and 
   }
 })
 
-test('what was appended is what is read back, by shard and by scope', async () => {
+test('appended entries are read back unchanged, by shard and by scope', async () => {
   const scope = scopeOf(3)
   const control = { kind: 'revoke', userId: Bun.randomUUIDv7() } as const
   const entry: Entry = {
@@ -70,7 +70,7 @@ test('an entry without a version carries its number', async () => {
   expect(entries[0]!.version).toBe(entries[0]!.seq)
 })
 
-test('a control entry that says nothing to clients has no frame', async () => {
+test('a control entry without content for clients has no frame', async () => {
   const { entries } = await commit(world.db, [
     { scope: scopeOf(4), type: 'control', id: null, actorId: null, control: { kind: 'role' } },
   ])
@@ -89,7 +89,7 @@ test('above 16 KiB the largest texts are left out of the frame and named', async
   expect(JSON.parse(frame).data.description).toBeUndefined()
 })
 
-test('200 entries for a scope are all heard; one more and all are quiet, followed by one scope.refetch', async () => {
+test('200 entries of a scope all have frames; of 201 none has, and one scope.refetch follows', async () => {
   const scope = scopeOf(6)
   const loud = await commit(
     world.db,
@@ -115,7 +115,7 @@ test('200 entries for a scope are all heard; one more and all are quiet, followe
   expect(quiet.entries.find((entry) => entry.scope === bystander)!.frame).not.toBeNull()
 })
 
-test('a rollback leaves no hole', async () => {
+test('a rollback leaves no gap', async () => {
   const scope = scopeOf(8)
   const first = await commit(world.db, [entryOf(scope)])
   const failed = world.db.transact(async (tx) => {
@@ -164,7 +164,7 @@ test('heads of scopes hold the last number of each', async () => {
   expect(head!.seq).toBe(entries.at(-1)!.seq)
 })
 
-test('a new epoch leaves the numbers alone; without a reason there is none', async () => {
+test('a new epoch keeps the numbers; without a reason the epoch stays', async () => {
   const before = await world.db.read(readHeads)
   expect(await world.db.transact((tx) => ensureEpoch(tx))).toEqual({ epoch: before.epoch, renewed: false })
   const { epoch, renewed } = await world.db.transact((tx) => ensureEpoch(tx, true))

@@ -1,5 +1,5 @@
-// A writer process that kills itself with SIGKILL at a named point of a write. Prints what was acknowledged and
-// what must not exist, one line each, before anything else can happen.
+// A writer process that kills itself with SIGKILL at a named point of a write. Prints acknowledged and uncommitted
+// entities, one a line, synchronously, so that the lines are complete before the process ends.
 // Arguments: database URL, Redis URL, crash point, seed.
 import { writeSync } from 'node:fs'
 import { openDatabase } from '../../src/db/client.ts'
@@ -14,36 +14,42 @@ import { entryOf, scopeOf } from './world.ts'
 const [databaseUrl = '', redisUrl = '', point = '', seed = '0'] = process.argv.slice(2)
 const random = randomOf(Number(seed))
 const log = createLog('crashing-writer', 'silent')
-const db = openDatabase({ url: databaseUrl, max: 8, applicationName: 'crashing-writer', log })
+const db = openDatabase({
+  url: databaseUrl,
+  max: 8,
+  applicationName: 'crashing-writer',
+  log,
+  deadlineMs: 9_000, // a write that fails on a slow machine would end the process before its crash point
+})
 const { client } = openRedis(redisUrl, 'request', log)
-const say = (line: string): void => void writeSync(1, `${line}\n`)
+const print = (line: string): void => void writeSync(1, `${line}\n`)
 
 const writesBefore = 20 + Math.floor(random() * 60)
 let writes = 0
-let isDoomed = false
+let isCrashing = false
 
-const die = (): never => {
+const killSelf = (): never => {
   process.kill(process.pid, 'SIGKILL')
-  for (;;); // until the signal arrives
+  for (;;); // runs nothing else until the signal arrives
 }
 
-let pushesOfTheLast = 0
+let pushesOfLastWrite = 0
 
-/** The client, but for pushes that crash: `sent` right after the command left, `half` before the second of two. */
+/** The client with pushes that crash: `sent` right after the command was sent, `half` before the second of two. */
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it has the client as its prototype
-const treacherous = Object.create(client, {
+const crashingClient = Object.create(client, {
   eval: {
     value: (...args: Parameters<Redis['eval']>) => {
-      if (isDoomed) pushesOfTheLast += 1
-      if (point === 'half' && pushesOfTheLast === 2) return client.ping().then(die) // the first push has run then
+      if (isCrashing) pushesOfLastWrite += 1
+      if (point === 'half' && pushesOfLastWrite === 2) return client.ping().then(killSelf) // the first push has run by then
       const answer = client.eval(...args)
-      if (isDoomed && point === 'sent') setImmediate(die)
+      if (isCrashing && point === 'sent') setImmediate(killSelf)
       return answer
     },
   },
 }) as Redis
 
-const publisher = createPublisher({ redis: treacherous, db, log })
+const publisher = createPublisher({ redis: crashingClient, db, log })
 
 const write = async (): Promise<void> => {
   writes += 1
@@ -55,14 +61,14 @@ const write = async (): Promise<void> => {
   const appended = await db.transact(async (tx) => {
     const appended = await append(tx, entries)
     if (isLast && point === 'uncommitted') {
-      for (const { id } of entries) say(`doomed ${id}`)
-      die()
+      for (const { id } of entries) print(`uncommitted ${id}`)
+      killSelf()
     }
     return appended
   })
-  for (const { id } of entries) say(`acknowledged ${id}`)
-  if (isLast && point === 'committed') die()
-  if (isLast) isDoomed = true
+  for (const { id } of entries) print(`acknowledged ${id}`)
+  if (isLast && point === 'committed') killSelf()
+  if (isLast) isCrashing = true
   publisher.publish(appended)
 }
 

@@ -1,9 +1,9 @@
-// The daily partitions of the log: made ahead, by anybody, at any time, while others append.
+// The daily partitions of the log: created ahead by any process, at any time, during appends.
 import { expect, test } from 'bun:test'
 import { ensureFeedPartitions } from '../../src/db/log/partitions.ts'
 import { commit, entryOf, openWorld, scopeOf } from './world.ts'
 
-test('partitions are there for a week ahead, making them again changes nothing, and no row misses them', async () => {
+test('partitions exist for a week ahead, creating them again changes nothing, and no row is in the default', async () => {
   await using world = await openWorld()
   const partitions = () =>
     world.db.read(async (sql) => {
@@ -21,7 +21,7 @@ test('partitions are there for a week ahead, making them again changes nothing, 
   expect(stray!.n).toBe(0)
 })
 
-test('a day whose partition came too late stays in the default and keeps no other day from being made', async () => {
+test('a day whose partition is late stays in the default partition and does not prevent later partitions', async () => {
   await using world = await openWorld()
   const [late] = await world.db.read(
     (sql) => sql<{ day: string }[]>`
@@ -39,7 +39,7 @@ test('a day whose partition came too late stays in the default and keeps no othe
   expect(found!.last).not.toBeNull()
 })
 
-test('partitions can be made while transactions append', async () => {
+test('partitions are created while transactions append', async () => {
   await using world = await openWorld()
   const writing = Promise.all(Array.from({ length: 40 }, (_, n) => commit(world.db, [entryOf(scopeOf(n))])))
   await world.db.transact((tx) => ensureFeedPartitions(tx, 12))

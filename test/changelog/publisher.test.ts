@@ -1,4 +1,4 @@
-// From COMMIT to the streams, and how streams are repaired: holes, wipes, a Redis that is away or silent.
+// From COMMIT to the streams, and repairs of streams: gaps, FLUSHALL, a Redis that is down or does not answer.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { ensureEpoch } from '../../src/db/log/epochs.ts'
 import { readHeads } from '../../src/db/log/feed.ts'
@@ -48,7 +48,7 @@ const entriesOf = (appended: Appended[]): LogEntry[] =>
 
 const lastOf = ({ entries }: Appended): number => entries.at(-1)!.seq
 
-test('what is published arrives as it was appended', async () => {
+test('published entries arrive as they were appended', async () => {
   const appended = await commit(world.db, [entryOf(scope), entryOf(scope), entryOf(scopeOf(2))])
   publisher.publish(appended)
   await eventually(() => expect(publisher.stats.pushed).toBe(3))
@@ -58,7 +58,7 @@ test('what is published arrives as it was appended', async () => {
   }
 })
 
-test('what is committed while a push is in flight goes with the next, whatever the order it is handed over in', async () => {
+test('entries committed while a push is in flight are in the next push, in any order of publish calls', async () => {
   const appended = await commitMany(world.db, scope, 40)
   appended.sort((a, b) => lastOf(a) - lastOf(b))
   publisher.publish(appended[0]!)
@@ -69,7 +69,7 @@ test('what is committed while a push is in flight goes with the next, whatever t
   expect(await held()).toEqual(seqs)
 })
 
-test('a hole left by another process is filled from the log', async () => {
+test('a gap left by another process is filled from the log', async () => {
   const [first, ...others] = [...(await commitMany(world.db, scope, 6))].sort((a, b) => lastOf(a) - lastOf(b))
   publisher.publish(first!)
   await eventually(() => expect(publisher.stats.pushed).toBe(1))
@@ -78,23 +78,23 @@ test('a hole left by another process is filled from the log', async () => {
   expect(publisher.stats).toMatchObject({ refused: 1, failed: 0 })
 })
 
-test('publishing while Redis is away costs nothing and fails nobody', async () => {
+test('publishing while Redis is down takes no time and raises no error', async () => {
   const client = openRedis('redis://127.0.0.1:1', 'request', log)
-  const lonely = createPublisher({ redis: client.client, db: world.db, log })
+  const disconnected = createPublisher({ redis: client.client, db: world.db, log })
   const appended = await commit(world.db, [entryOf(scope)])
   let published = 0
   await expectWithin(100, () =>
     durationOf(() => {
-      for (let n = 0; n < 1_000; n += 1) lonely.publish(appended)
+      for (let n = 0; n < 1_000; n += 1) disconnected.publish(appended)
       published += 1_000
     }),
   )
-  await eventually(() => expect(lonely.stats.dropped).toBe(published))
-  await lonely[Symbol.asyncDispose]()
+  await eventually(() => expect(disconnected.stats.dropped).toBe(published))
+  await disconnected[Symbol.asyncDispose]()
   await client[Symbol.asyncDispose]()
 })
 
-test('what waits behind a silent Redis is bounded, and closing does not wait for it', async () => {
+test('the backlog behind a Redis that does not answer is bounded, and closing does not wait for it', async () => {
   const client = openRedis(world.server.url, 'request', log)
   await eventually(() => client.client.ping())
   const waiting = createPublisher({ redis: client.client, db: world.db, log })
@@ -113,7 +113,7 @@ test('what waits behind a silent Redis is bounded, and closing does not wait for
   await eventually(() => world.redis.ping())
 })
 
-test('the sweeper pushes what nobody pushed', async () => {
+test('the sweeper pushes entries that no process pushed', async () => {
   await commitMany(world.db, scope, 300)
   await using sweeper = startSweeper({ redis: world.redis, db: world.tailDb, log, onLost: async () => {} })
   await eventually(async () => expect((await held()).at(-1)).toBe(await head()))
@@ -124,7 +124,7 @@ test('the sweeper pushes what nobody pushed', async () => {
   expect(sweeper.stats.repairs).toBeGreaterThan(1)
 })
 
-test('after FLUSHALL a stream starts again with the recent past, not with the beginning', async () => {
+test('after FLUSHALL a stream restarts with the last entries, not with the first', async () => {
   for (let n = 0; n < 4; n += 1) await commitMany(world.db, scope, 200)
   await using _ = startSweeper({ redis: world.redis, db: world.tailDb, log, onLost: async () => {} })
   await eventually(async () => expect((await held()).at(-1)).toBe(await head()))
@@ -133,7 +133,7 @@ test('after FLUSHALL a stream starts again with the recent past, not with the be
   expect((await held()).length).toBe(512)
 })
 
-test('a stream older than the log keeps begins again where the log does', async () => {
+test('a stream that ends before the retained log restarts where the log begins', async () => {
   const old = await commit(world.db, [entryOf(scope)])
   publisher.publish(old)
   await eventually(() => expect(publisher.stats.pushed).toBe(1))
@@ -150,8 +150,8 @@ test('a stream older than the log keeps begins again where the log does', async 
   )
 })
 
-/** A sweeper of a worker that cannot replace the epoch at its first try. */
-const startHindered = (lost: string[]): Sweeper =>
+/** A sweeper whose first attempt to replace the epoch fails. */
+const startFailingOnce = (lost: string[]): Sweeper =>
   startSweeper({
     redis: world.redis,
     db: world.tailDb,
@@ -164,39 +164,39 @@ const startHindered = (lost: string[]): Sweeper =>
     everyMs: 10,
   })
 
-const isQuietAfter = async (sweeper: Sweeper, lost: string[]): Promise<void> => {
+const expectNoFurtherLoss = async (sweeper: Sweeper, lost: string[]): Promise<void> => {
   const { ticks } = sweeper.stats
   const { length } = lost
   await eventually(() => expect(sweeper.stats.ticks).toBeGreaterThan(ticks + 3))
   expect(lost).toHaveLength(length)
 }
 
-test('a stream ahead of the log ends its epoch, however often that has to be tried', async () => {
+test('a stream ahead of the log ends its epoch, also after a failed attempt', async () => {
   const [last] = (await commit(world.db, [entryOf(scope)])).entries
   const lost: string[] = []
-  await using sweeper = startHindered(lost)
-  await isQuietAfter(sweeper, lost)
+  await using sweeper = startFailingOnce(lost)
+  await expectNoFurtherLoss(sweeper, lost)
   expect(lost).toEqual([])
   await pushEntries(world.redis, epoch, shard, [{ ...last!, seq: last!.seq + 1 }])
   await eventually(async () => expect((await world.db.read(readHeads)).epoch).not.toBe(epoch))
   expect(lost).toEqual([epoch, epoch])
-  await isQuietAfter(sweeper, lost)
+  await expectNoFurtherLoss(sweeper, lost)
   ;({ epoch } = await world.db.read(readHeads))
 })
 
-test('a failover ends the epoch, also when what was written since hides what was lost', async () => {
+test('a failover ends the epoch, also when later entries have taken the lost numbers', async () => {
   await commit(world.db, [entryOf(scope)])
   const lost: string[] = []
-  await using sweeper = startHindered(lost)
-  await isQuietAfter(sweeper, lost)
+  await using sweeper = startFailingOnce(lost)
+  await expectNoFurtherLoss(sweeper, lost)
   await world.db.transact((tx) => tx`update feed_origin set timeline = timeline + 1`)
   await eventually(async () => expect((await world.db.read(readHeads)).epoch).not.toBe(epoch))
   expect(lost).toEqual([epoch, epoch])
-  await isQuietAfter(sweeper, lost)
+  await expectNoFurtherLoss(sweeper, lost)
   ;({ epoch } = await world.db.read(readHeads))
 })
 
-test('the sweeper goes on after Redis was away', async () => {
+test('the sweeper continues after Redis was down', async () => {
   await using sweeper = startSweeper({
     redis: world.redis,
     db: world.tailDb,
@@ -211,7 +211,7 @@ test('the sweeper goes on after Redis was away', async () => {
   await eventually(async () => expect((await held()).at(-1)).toBe(await head()))
 })
 
-test('reading from any place takes the nearest source that has the very next number', async () => {
+test('a read uses the nearest source that has the next number', async () => {
   const ring = new Ring()
   const sources = { ring, redis: world.redis, db: world.db }
   const entries = entriesOf(await commitMany(world.db, scope, 30))
@@ -241,7 +241,7 @@ test('reading from any place takes the nearest source that has the very next num
   expect(bounded.entries.map(({ seq }) => seq)).toEqual([last - 7, last - 6, last - 5])
 })
 
-test('a stream with a hole in it or with nothing is not believed', async () => {
+test('a stream with a gap or without entries is not used', async () => {
   const entries = entriesOf(await commitMany(world.db, scope, 5))
   const first = entries[0]!.seq
   publisher.publish({ epoch, entries })
@@ -252,7 +252,7 @@ test('a stream with a hole in it or with nothing is not believed', async () => {
   expect(page.entries).toHaveLength(5)
 })
 
-test('reading goes on while Redis is away', async () => {
+test('reading continues while Redis is down', async () => {
   const { entries } = await commit(world.db, [entryOf(scope), entryOf(scope)])
   const client = openRedis('redis://127.0.0.1:1', 'request', log)
   const after = entries[0]!.seq - 1

@@ -1,5 +1,5 @@
-// Streams against a model: whatever pushers do, in any order, twice, late, after a wipe, a stream is a contiguous slice
-// of the log that ends at the number the push answered.
+// Streams against a model: after pushes in any order, repeated, late or after deletion, a stream is a contiguous slice
+// of the log that ends at the number the push returned.
 import assert from 'node:assert/strict'
 import * as fc from 'fast-check'
 import type { Redis } from '../../src/redis/connection.ts'
@@ -48,7 +48,7 @@ export const seqs = async (redis: Redis, epoch: string): Promise<number[]> =>
 export const range = (from: number, to: number): number[] =>
   Array.from({ length: to - from + 1 }, (_, n) => from + n)
 
-/** What may happen to a stream: pushers write what they committed, or read the log and repair. */
+/** Operations on a stream: pushers write what they committed, or read the log and repair. */
 const step = fc.oneof(
   {
     weight: 4,
@@ -84,9 +84,9 @@ const step = fc.oneof(
 )
 
 /**
- * Runs as many random histories as told.
- * @returns how many pushes were refused for a hole, and how many streams were trimmed
- * @throws what the first history that went wrong did, at its shortest
+ * Runs `runs` random histories.
+ * @returns how many pushes were refused for a gap, and how many streams were trimmed
+ * @throws the steps of the first history that failed, shrunk
  */
 export const checkStreamModel = async (
   redis: Redis,
@@ -121,7 +121,7 @@ export const checkStreamModel = async (
           const from = Math.max(1, head - event.back)
           await pushChecked(from, Math.min(head, from + event.count - 1))
         } else if (event.kind === 'race' && head > 0) {
-          // In whatever order they arrive: the top never falls and never passes the head.
+          // In any order of arrival the top never decreases and never exceeds the head.
           const answers = await Promise.all(
             event.backs.map((back) => push(redis, epoch, Math.max(1, head - back), head, bounds)),
           )

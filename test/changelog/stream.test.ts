@@ -1,5 +1,5 @@
-// The stream against a model: whatever pushers do, in any order, twice, late, after a wipe, a stream is a
-// contiguous slice of the log that ends at the number the push answered.
+// The stream against a model: after pushes in any order, repeated, late or after deletion, a stream is a contiguous
+// slice of the log that ends at the number the push returned.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import * as fc from 'fast-check'
 import {
@@ -35,7 +35,7 @@ test('an empty stream starts anywhere; after that only the next number is taken'
   const epoch = newEpoch()
   expect(await readTop(redis, epoch, 0)).toBe(0)
   expect(await push(redis, epoch, 41, 43)).toBe(43)
-  expect(await push(redis, epoch, 45, 46)).toBe(43) // a hole: nothing is done
+  expect(await push(redis, epoch, 45, 46)).toBe(43) // a gap: nothing is done
   expect(await push(redis, epoch, 42, 45)).toBe(45) // the known part is skipped
   expect(await push(redis, epoch, 41, 42)).toBe(45) // late
   expect(await readTop(redis, epoch, 0)).toBe(45)
@@ -52,7 +52,7 @@ test('numbers beyond fourteen digits keep every digit', async () => {
   expect(await seqs(redis, epoch)).toEqual(range(huge, huge + 3))
 })
 
-test('interleaved, repeated, stale and racing pushes, wipes and trimming leave a contiguous slice of the log', async () => {
+test('interleaved, repeated, stale and concurrent pushes, deletion and trimming leave a contiguous slice of the log', async () => {
   const { refused, trimmed } = await checkStreamModel(redis, seed, 60)
   expect(refused).toBeGreaterThan(0)
   expect(trimmed).toBeGreaterThan(0)
@@ -79,7 +79,7 @@ test('a stream is trimmed to its bytes, also when small entries are followed by 
     const held = await seqs(redis, epoch)
     expect(held).toEqual(range(held[0]!, from + 255))
   }
-  // Between two looks at the memory there are at most 256 entries.
+  // The memory is measured every 256 entries at most.
   for (let seq = 4_097; seq <= 4_600; seq += 1)
     await pushEntries(redis, epoch, 0, [entryAt(seq, largest)], bounds)
   const used = Number(await redis.memory('USAGE', streamKey(epoch, 0), 'SAMPLES', 0))
@@ -88,7 +88,7 @@ test('a stream is trimmed to its bytes, also when small entries are followed by 
   await dropStream(redis, epoch, 0)
 }, 20_000)
 
-test('a stream that nobody pushes to ends after a day', async () => {
+test('a stream without pushes expires after a day', async () => {
   const epoch = newEpoch()
   await push(redis, epoch, 1, 2)
   expect(await redis.ttl(streamKey(epoch, 0))).toBeWithin(86_300, 86_401)
@@ -119,7 +119,7 @@ const anyEntry = fc.record<LogEntry>({
   frame: fc.option(fc.string({ minLength: 1 })),
 })
 
-test('an entry comes out of the stream as it went in', async () => {
+test('an entry is read from the stream as it was pushed', async () => {
   await fc.assert(
     fc.asyncProperty(anyEntry, async (entry) => {
       const epoch = newEpoch()
@@ -135,7 +135,7 @@ test('an entry comes out of the stream as it went in', async () => {
   )
 })
 
-test('what workers read is parsed only when asked for', () => {
+test('fields of an entry are parsed when they are read', () => {
   const [scope, frame, control] = encodeEntry(entryAt(5))
   const entry = decodeEntry(0, ['5-0', ['s', scope, 'f', frame, 'c', control, 'e', 'not JSON']])
   expect([entry.seq, entry.scope, entry.frame, entry.control]).toEqual([5, scope, null, null])

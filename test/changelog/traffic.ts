@@ -1,9 +1,9 @@
-// Writers at a steady rate, and a tail whose ledger is compared with the whole log at the end.
+// Writers at a steady rate, and a tail whose received entries are compared with the whole log at the end.
 import { readHeads } from '../../src/db/log/feed.ts'
 import { Tail, type TailOptions } from '../../src/changelog/follower/tail.ts'
 import type { LogEntry } from '../../src/model/event.ts'
 import { eventually } from '../support/eventually.ts'
-import { Ledger, type Heard, type Verdict } from './ledger.ts'
+import { ReceivedEntries, type EntryKey, type DeliveryErrors } from './received-entries.ts'
 import { commit, entryOf, log, readWholeLog, scopeOf, type World } from './world.ts'
 import type { Publisher } from '../../src/changelog/publisher.ts'
 
@@ -50,45 +50,45 @@ export const startTraffic = (
 
 export interface Follower extends AsyncDisposable {
   readonly tail: Tail
-  readonly ledger: Ledger
-  /** Resolves with the verdict once the tail has reached the heads of the moment of the call. */
-  verdict(timeoutMs?: number): Promise<Verdict>
-  /** What of the log was committed after the start. */
-  due(): Promise<Heard[]>
+  readonly received: ReceivedEntries
+  /** Compares once the tail has reached the heads as they were at the call. */
+  deliveryErrors(timeoutMs?: number): Promise<DeliveryErrors>
+  /** The entries committed after the start. */
+  expected(): Promise<EntryKey[]>
 }
 
-/** A started tail that keeps a ledger. */
+/** A started tail that records what it receives. */
 export const follow = async (
   world: World,
   options: Partial<TailOptions> & { also?: (shard: number, entries: LogEntry[]) => void } = {},
 ): Promise<Follower> => {
-  const ledger = new Ledger()
+  const received = new ReceivedEntries()
   const { also, ...others } = options
   const tail = new Tail({
     connect: world.connect,
     db: world.tailDb,
     log,
     onEntries: (shard, entries) => {
-      ledger.note(shard, entries)
+      received.add(shard, entries)
       also?.(shard, entries)
     },
     ...others,
   })
   await tail.start()
   const base = [...tail.positions]
-  const due = async () => (await readWholeLog(world.db)).filter(({ shard, seq }) => seq > base[shard]!)
+  const expected = async () => (await readWholeLog(world.db)).filter(({ shard, seq }) => seq > base[shard]!)
   return {
     tail,
-    ledger,
-    due,
-    async verdict(timeoutMs = 5_000) {
+    received,
+    expected,
+    async deliveryErrors(timeoutMs = 5_000) {
       const { seqs } = await world.db.read(readHeads)
-      const isThere = (): void => {
+      const requireHeads = (): void => {
         const late = seqs.filter((seq, shard) => tail.positions[shard]! < seq).length
         if (late > 0) throw new Error(`${late} shards are late`)
       }
-      await eventually(isThere, { timeoutMs })
-      return ledger.judge(await due())
+      await eventually(requireHeads, { timeoutMs })
+      return received.compareWith(await expected())
     },
     [Symbol.asyncDispose]: () => tail[Symbol.asyncDispose](),
   }

@@ -1,4 +1,4 @@
-// A migrated database and a Redis of its own for one test file, and what the tests do to them.
+// A migrated database and a Redis of its own for one test file, and operations of tests on them.
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { append, type Appended } from '../../src/db/log/append.ts'
 import type { Redis as RedisServer } from '../../dev/redis.ts'
@@ -58,15 +58,15 @@ export const entryOf = (scope: Scope, version = 1, data: object = { title: 'Tide
   actorId: null,
 })
 
-/** Appends in a transaction of its own. */
+/** Appends in its own transaction. */
 export const commit = (db: Database, entries: Entry[]): Promise<Appended> =>
   db.transact((tx) => append(tx, entries))
 
-/** Entries of the same shard as `scope` may lie between: its shard alone is what counts. */
+/** One transaction an entry, concurrently: the order of their numbers is not defined. */
 export const commitMany = async (db: Database, scope: Scope, count: number): Promise<Appended[]> =>
   Promise.all(Array.from({ length: count }, () => commit(db, [entryOf(scope)])))
 
-/** What the log holds, as `shard:seq` and entity. */
+/** All entries of the log by shard and number. */
 export const readWholeLog = (
   db: Database,
 ): Promise<{ shard: number; seq: number; entityId: string | null }[]> =>

@@ -1,12 +1,13 @@
-// What the end of a connection asks for, code by code, and how lost frames are noticed. The server is scripted: a
-// real one cannot be made to say most of this.
-import { expect, test } from 'bun:test'
+// The client's reaction to each close code, and the detection of lost frames. The server is scripted: a real one sends
+// most of these codes and frames only in rare failures.
+import { expect, spyOn, test } from 'bun:test'
 import { verdictOf } from '../../packages/client/src/connection/close-codes.ts'
 import { createClient, type Client } from '../../packages/client/src/client.ts'
 import type { ProjectView } from '../../packages/client/src/views/project-view.ts'
 import { fullJitterMs } from '../../packages/client/src/async/back-off.ts'
 import { closeCodes } from '../../src/model/frames.ts'
 import { eventually } from '../support/eventually.ts'
+import { recordTimers } from './pace.ts'
 import { projectId, quick, scope, startScript, type Script } from './scripted.ts'
 
 const live = async (client: Client): Promise<ProjectView> => {
@@ -31,7 +32,7 @@ for (const code of [1001, 1011, 1012, 1013, 4000, 4008, 4010, 4012, 4099]) {
 }
 
 for (const code of [4401, 4403, 4450]) {
-  test(`After ${code} the client gets new credentials before it comes back`, async () => {
+  test(`After ${code} the client renews its credentials before it reconnects`, async () => {
     await using script = startScript()
     using client = await script.client()
     const view = await live(client)
@@ -47,15 +48,18 @@ for (const code of [4401, 4403, 4450]) {
 }
 
 for (const code of [1009, 4409, 4500, 4505, 4510, 4599]) {
-  test(`After ${code} the client stops until a person acts`, async () => {
+  test(`After ${code} the client stops until reconnect is called`, async () => {
     await using script = startScript()
+    using timers = recordTimers()
     using client = await script.client()
     const view = await live(client)
+    expect(timers.pending.length).toBeGreaterThan(0) // pings
     script.peers[0]!.close(code)
     await eventually(() => expect(view.state).toBe('stopped'))
     expect(view.error).toMatchObject({ closeCode: code })
     expect(client.connection.state).toBe('stopped')
-    await Bun.sleep(150) // longer than any back-off here: the absence of something has no event to wait for
+    expect(timers.pending).toEqual([]) // no retry is due
+    await fetch(script.url) // a connection that was being opened would be there before
     expect(script.peers).toHaveLength(1)
     client.reconnect()
     await live(client)
@@ -63,7 +67,7 @@ for (const code of [1009, 4409, 4500, 4505, 4510, 4599]) {
   })
 }
 
-test('After 4429 the client waits its time and comes back with the same credentials', async () => {
+test('After 4429 the client waits and reconnects with the same credentials', async () => {
   await using script = startScript()
   using client = await script.client({ timing: { tooFastMs: 300 } })
   const view = await live(client)
@@ -75,7 +79,7 @@ test('After 4429 the client waits its time and comes back with the same credenti
   expect(script.refreshes).toBe(0)
 })
 
-test('Every code of the protocol has the verdict of its range', () => {
+test('Every close code of the protocol maps to the action of its range', () => {
   const verdicts = Object.fromEntries(
     Object.entries(closeCodes).map(([name, code]) => [name, verdictOf(code).do]),
   )
@@ -106,7 +110,7 @@ test('Back-off is full jitter whose cap doubles from half a second to twenty (C-
   }
 })
 
-test('A session that is over stops the client, and signing in again with reconnect revives it', async () => {
+test('The end of the session stops the client; signing in and reconnect start it again', async () => {
   await using script = startScript()
   using client = await script.client()
   const view = await live(client)
@@ -121,7 +125,7 @@ test('A session that is over stops the client, and signing in again with reconne
   expect(script.peers.at(-1)!.data.protocol).toBe('tasktide.v1, jwt.again')
 })
 
-test('A server that restarts refuses the next connection: that says nothing of the credentials', async () => {
+test('A connection refused during a restart of the server does not renew the credentials', async () => {
   await using script = startScript()
   using client = await script.client()
   const view = await live(client)
@@ -146,7 +150,7 @@ test('A connection that never opens refreshes its credentials once, then only ba
   await eventually(() => expect(view.state).toBe('live'))
 })
 
-test('Where no more polls of the person may wait, the client goes on with polls that do not, seldom, and stays live (C-HTTP-1)', async () => {
+test('When the limit of waiting polls is reached, the client polls rarely without waiting and stays live (C-HTTP-1)', async () => {
   await using script = startScript()
   const asked = { waiting: 0, short: 0 }
   let events: object[] = []
@@ -174,14 +178,17 @@ test('Where no more polls of the person may wait, the client goes on with polls 
   expect(asked.waiting).toBeLessThanOrEqual(2) // again after twice the wait
 })
 
-test('A wait that the server ends early, without events, is followed by a pause (C-HTTP-1)', async () => {
+test('A poll that the server ends early without events is followed by a pause (C-HTTP-1)', async () => {
   await using script = startScript()
+  const { now } = Date
+  let aheadMs = 0
+  using _clock = spyOn(Date, 'now').mockImplementation(() => now() + aheadMs)
   const gaps: number[] = []
   let answeredAt = 0
   script.onRequest = async ({ pathname, searchParams }) => {
     if (pathname !== '/api/sync' || !searchParams.has('wait')) return undefined
     if (answeredAt > 0) gaps.push(performance.now() - answeredAt)
-    await Bun.sleep(80) // longer than the pause, and far from the wait
+    aheadMs += 80 // the poll takes longer than the pause, and far less than the wait
     answeredAt = performance.now()
     return Response.json({ scopes: [{ scope, events: [], cursor: `epoch.3.${script.seq}`, more: false }] })
   }
@@ -191,7 +198,7 @@ test('A wait that the server ends early, without events, is followed by a pause 
   for (const gap of gaps) expect(gap).toBeGreaterThan(38)
 })
 
-test('A limit that ends the connection is waited for as long as it says, and longer each time', async () => {
+test('After 429 the client waits for Retry-After, with growing back-off', async () => {
   await using script = startScript()
   let polls = 0
   script.onRequest = ({ pathname }) => {
@@ -250,7 +257,7 @@ test('The socket has the scheme of the server, wss behind TLS, and its path', as
   expect(() => createClient({ url: 'ftp://tasks.example.com' })).toThrow('begins with http')
 })
 
-test('Where sockets are blocked the client polls, and returns to a socket when there is one', async () => {
+test('Where sockets are blocked the client polls, and returns to a socket when one opens', async () => {
   await using script = startScript()
   using client = await script.client({ transport: 'auto', timing: { pollBaseMs: 150 } })
   script.refuses = true
@@ -263,7 +270,7 @@ test('Where sockets are blocked the client polls, and returns to a socket when t
   await eventually(() => expect(view.state).toBe('live'))
 })
 
-test('After bye the client comes back within the window it was given (C-CLO-2)', async () => {
+test('After bye the client reconnects within its window (C-CLO-2)', async () => {
   await using script = startScript()
   using client = await script.client()
   await live(client)
@@ -274,7 +281,7 @@ test('After bye the client comes back within the window it was given (C-CLO-2)',
   expect(performance.now() - closedAt).toBeGreaterThanOrEqual(195)
 })
 
-test('A client that an overloaded server refuses reconnects in the window it was given, however often (P-CLO-4, C-CLO-2)', async () => {
+test('A client that an overloaded server refuses reconnects within the window of each bye (P-CLO-4, C-CLO-2)', async () => {
   await using script = startScript()
   using client = await script.client({ timing: { backOffBaseMs: 20_000 } })
   const view = await live(client)
@@ -287,7 +294,7 @@ test('A client that an overloaded server refuses reconnects in the window it was
   expect(script.refreshes).toBe(0)
 })
 
-test('A connection on which nothing arrives is given up, and pings keep a quiet one open (C-LIV-1, C-LIV-2)', async () => {
+test('A connection without frames is abandoned, and pings keep a quiet one open (C-LIV-1, C-LIV-2)', async () => {
   await using script = startScript()
   using client = await script.client({ timing: { pingMs: 40, deadMs: 200 } })
   await live(client)
@@ -295,7 +302,7 @@ test('A connection on which nothing arrives is given up, and pings keep a quiet 
   await eventually(() => expect(script.peers.length).toBeGreaterThan(1)) // the script answers no ping
 })
 
-test('A position whose count agrees is where the client goes on from, also when a later one does not (C-SUB-1, C-SUB-3)', async () => {
+test('The client resumes from the last position whose count agrees (C-SUB-1, C-SUB-3)', async () => {
   await using script = startScript()
   using client = await script.client()
   const view = await live(client)
@@ -305,7 +312,7 @@ test('A position whose count agrees is where the client goes on from, also when 
   await eventually(() => expect(view.current.tasks.map(({ title }) => title)).toEqual(['one', 'two']))
   script.peers[0]!.close(4000)
   await eventually(() => expect(subs(script)).toHaveLength(2))
-  expect(subs(script)[1].cursor).toBe('epoch.3.7') // nothing vouched for the events
+  expect(subs(script)[1].cursor).toBe('epoch.3.7') // no position confirmed the events
   await eventually(() => expect(view.state).toBe('live'))
   for (const frame of [first, second]) script.send(frame)
   script.send({ t: 'position', scope, cursor: second.cursor, count: 2 })
@@ -316,7 +323,7 @@ test('A position whose count agrees is where the client goes on from, also when 
   expect(script.snapshots).toBe(1)
   script.send({ t: 'position', scope, cursor: lost.cursor, count: 1 })
   await eventually(() => expect(subs(script)).toHaveLength(4))
-  expect(subs(script)[3].cursor).toBe('epoch.3.9') // what was lost is asked for again
+  expect(subs(script)[3].cursor).toBe('epoch.3.9') // the lost event is requested again
   await eventually(() => expect(view.state).toBe('live'))
   script.isDeaf = true
   script.send({ t: 'position', scope, cursor: lost.cursor, count: 0 })
@@ -326,7 +333,7 @@ test('A position whose count agrees is where the client goes on from, also when 
   expect(script.snapshots).toBe(1)
 })
 
-test('A replay that lacks events twice is given up for the snapshot', async () => {
+test('A replay that lacks events twice is replaced by a snapshot', async () => {
   await using script = startScript()
   using client = await script.client()
   const view = await live(client)
@@ -344,7 +351,7 @@ test('A replay that lacks events twice is given up for the snapshot', async () =
   await eventually(() => expect(view.state).toBe('live'))
 })
 
-test('A deletion is remembered: what was sent before it and arrives after it changes nothing (C-VER-2)', async () => {
+test('A deletion is remembered: an older event that arrives later changes nothing (C-VER-2)', async () => {
   await using script = startScript()
   using client = await script.client()
   const view = await live(client)
@@ -368,7 +375,7 @@ test('scope.refetch reads the snapshot again, and the view continues (C-SUB-2)',
   await eventually(() => expect(view.current.tasks).toHaveLength(1))
 })
 
-test('A view ends with its signal, the connection with its last view', async () => {
+test('A view ends with its signal, the connection with the last view', async () => {
   await using script = startScript()
   using client = await script.client()
   const ending = new AbortController()
@@ -393,7 +400,7 @@ test('A token goes with the handshake or in a frame, never into a URL (C-CON-1)'
   expect(script.urls.filter((url) => /token-|refresh-/.test(url))).toEqual([])
 })
 
-test('What is unknown is passed over, and the cursor of an unknown event is kept (C-FRM-1)', async () => {
+test('Unknown frames and events are ignored, and the cursor of an unknown event is kept (C-FRM-1)', async () => {
   await using script = startScript()
   using client = await script.client()
   const view = await live(client)
@@ -409,7 +416,7 @@ test('What is unknown is passed over, and the cursor of an unknown event is kept
   expect(subs(script)[1].cursor).toBe(unknown.cursor)
 })
 
-test('After a resync the snapshot is read, and its cursor subscribed with (C-RES-1)', async () => {
+test('After a resync the client reads the snapshot and subscribes with its cursor (C-RES-1)', async () => {
   await using script = startScript()
   using client = await script.client()
   const view = await live(client)
@@ -422,7 +429,7 @@ test('After a resync the snapshot is read, and its cursor subscribed with (C-RES
   await eventually(() => expect(view.state).toBe('live'))
 })
 
-test('A fresh token is sent on the open socket before the old one runs out (C-TOK-1)', async () => {
+test('A renewed token is sent on the open socket before the old one expires (C-TOK-1)', async () => {
   await using script = startScript()
   using client = await script.client()
   await live(client)
@@ -432,7 +439,7 @@ test('A fresh token is sent on the open socket before the old one runs out (C-TO
   expect(script.peers).toHaveLength(1)
 })
 
-test('Who watches watches again after every reconnect (C-PRE-1)', async () => {
+test('Watches are repeated after every reconnect (C-PRE-1)', async () => {
   await using script = startScript()
   using client = await script.client()
   await live(client)
@@ -445,7 +452,7 @@ test('Who watches watches again after every reconnect (C-PRE-1)', async () => {
   expect(presence.count).toBe(0)
 })
 
-test('A member in a snapshot counts as held at the number of its cursor (C-VER-3)', async () => {
+test('A member in a snapshot has the number of its cursor as version (C-VER-3)', async () => {
   const userId = '01933b6e-7c4a-7d3e-8f21-0000000000aa'
   const member = (name: string): object => ({ userId, name, role: 'editor' })
   await using script = startScript()

@@ -1,28 +1,28 @@
-// A network that does what networks and proxies do, and worse: event frames come twice, late and out of order,
-// connections die without a word, requests are lost before or after the server did its part.
+// A network with random faults: event frames arrive twice, late and out of order, connections end without a close
+// frame, requests are lost before or after the server processed them.
 import type { Fetch } from '../../packages/client/src/http/request.ts'
 import type { Socket } from '../../packages/client/src/connection/socket-transport.ts'
 
 export class Mischief {
   isOffline = false
-  /** Nothing is torn any more: a long replay that is torn each time never ends. */
+  /** No more connections are cut within events: a long replay that is cut each time never ends. */
   isCalm = false
   counts = { repeated: 0, reordered: 0, torn: 0, killed: 0, lostRequests: 0, lostAnswers: 0 }
   readonly #sockets = new Set<WebSocket>()
 
   constructor(private readonly random: () => number) {
     const open = (url: string, protocols: string[]): Socket => this.#open(url, protocols)
-    // What a constructor returns is what `new` answers.
+    // `new` returns the object that the construct trap returns.
     this.WebSocket = new Proxy(WebSocket, {
       construct: (_, [url, protocols]: [string, string[]]) => open(url, protocols),
     })
   }
 
-  /** Ends every socket as a lost network does. */
+  /** Ends every socket without a close frame. */
   kill(): void {
     for (const socket of this.#sockets) {
       this.counts.killed += 1
-      // Bun's own: no close frame.
+      // Only Bun has it.
       ;(socket as unknown as { terminate(): void }).terminate()
     }
   }
@@ -31,18 +31,18 @@ export class Mischief {
     const isPoll = url.includes('/api/sync')
     if (this.isOffline || (!isPoll && this.random() < 0.03)) {
       this.counts.lostRequests += 1
-      throw new TypeError('mischief: the request never left')
+      throw new TypeError('mischief: the request was not sent')
     }
     const response = await fetch(url, init)
     const body = await response.arrayBuffer()
     if (this.isOffline || (!isPoll && this.random() < 0.03)) {
       this.counts.lostAnswers += 1
-      throw new TypeError('mischief: the answer never came')
+      throw new TypeError('mischief: the response was lost')
     }
     return new Response(response.status === 204 ? null : body, response)
   }
 
-  /** As `globalThis.WebSocket`, to be given to a client. */
+  /** The WebSocket constructor for a client. */
   readonly WebSocket: new (url: string, protocols: string[]) => Socket
 
   #open(url: string, protocols: string[]): Socket {
@@ -63,7 +63,7 @@ export class Mischief {
     }
   }
 
-  /** Only events are disturbed, and never across another frame: those say what came before them. */
+  /** Disturbs events only, and never across another frame: those confirm the events before them. */
   #disturbed(
     listener: (event: { data: unknown }) => void,
     socket: WebSocket,
@@ -78,7 +78,7 @@ export class Mischief {
       while (frames.length > 0) listener(frames.splice(Math.floor(this.random() * frames.length), 1)[0]!)
     }
     return (event) => {
-      if (isTorn) return // what a dead connection still has in its buffers
+      if (isTorn) return // frames still buffered for an ended connection
       if (!String(event.data).startsWith('{"t":"event"')) {
         flush()
         return listener(event)
@@ -91,7 +91,7 @@ export class Mischief {
       }
       if (past.length > 50) past.shift()
       if (!this.isCalm && held.length > 2 && this.random() < 0.15) {
-        // The newest arrives, what was before it never does.
+        // The newest event arrives, those before it are lost.
         this.counts.torn += 1
         held = []
         isTorn = true

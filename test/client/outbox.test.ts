@@ -1,5 +1,4 @@
-// Writes made while the server is away: kept in order, sent in order, once each, and distinguished when others were
-// there first.
+// Writes made while the server is away: stored and sent in order, once each, with conflicts detected.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createClient, type Client, type ClientOptions } from '../../packages/client/src/client.ts'
 import { ConflictError, StoppedError } from '../../packages/client/src/errors.ts'
@@ -19,7 +18,7 @@ beforeAll(async () => {
 })
 afterAll(() => stack.disposeAsync())
 
-/** A network with a switch; reads go through, so that what is tested is the queue. */
+/** A network whose writes can be switched off; reads pass, so that the queue alone is affected. */
 const network = () => {
   const state = { isAway: false, sent: [] as string[] }
   const send: Fetch = async (url, init) => {
@@ -43,7 +42,7 @@ const task = async (person: Person, title: string): Promise<any> =>
 const patch = (person: Person, id: string, body: object): Promise<any> =>
   world.call('PATCH', `/api/tasks/${id}`, { token: person.token, body })
 
-test('What is written offline is seen at once, sent in order when the network is back, and done once', async () => {
+test('Offline writes are shown at once, sent in order when the network is back, and take effect once', async () => {
   const ada = await world.register()
   const { state, fetch } = network()
   using client = await clientOf(ada, { fetch })
@@ -83,7 +82,7 @@ test('What is written offline is seen at once, sent in order when the network is
   ])
 })
 
-test('What was stored is sent by the next run of the program, under the same keys', async () => {
+test('Stored writes are sent by the next run of the program under the same keys', async () => {
   const ada = await world.register()
   const storage = memoryStorage()
   const { state, fetch } = network()
@@ -103,7 +102,7 @@ test('What was stored is sent by the next run of the program, under the same key
   expect(entries.filter(({ op }) => op !== null).map(({ op }) => op)).toEqual([made.op, changed.op])
 })
 
-test('Two programs with one storage send everything, and each effect happens once', async () => {
+test('Two programs with one storage send all writes, and each takes effect once', async () => {
   const ada = await world.register()
   const storage = memoryStorage()
   const { state, fetch } = network()
@@ -121,7 +120,7 @@ test('Two programs with one storage send everything, and each effect happens onc
   expect((await world.entries(`project:${ada.inboxId}`)).filter(({ op }) => op !== null)).toHaveLength(5)
 })
 
-test('What others did to other fields is no conflict', async () => {
+test('Changes of other fields by others are no conflict', async () => {
   const ada = await world.register()
   const { id } = await task(ada, 'theirs')
   const { state, fetch } = network()
@@ -211,7 +210,7 @@ test('A conflict that no rule decides is notified once, by onRefused', async () 
   expect(notified).toEqual([result as Error])
 })
 
-test('A rule that always answers `mine` loses to a steady writer, and onRefused reports it once', async () => {
+test('A rule that always answers `mine` gives up against a continuous writer, and onRefused is called once', async () => {
   const ada = await world.register()
   const { id } = await task(ada, 'before')
   const { state, fetch } = network()
@@ -236,7 +235,7 @@ test('A rule that always answers `mine` loses to a steady writer, and onRefused 
   expect(refused).toHaveLength(1)
 })
 
-test('A deletion on top of another change is a conflict; of a task that is gone it is done', async () => {
+test('A deletion after another change is a conflict; of a deleted task it succeeds', async () => {
   const ada = await world.register()
   const [kept, gone] = [await task(ada, 'kept'), await task(ada, 'gone')]
   const { state, fetch } = network()
@@ -253,7 +252,7 @@ test('A deletion on top of another change is a conflict; of a task that is gone 
   await eventually(() => expect(view.current.tasks).toMatchObject([{ title: 'changed' }]))
 })
 
-test('Losing the right to a project loses what waited to be written there', async () => {
+test('Losing the right to a project refuses its queued writes', async () => {
   const [ada, bob] = [await world.register(), await world.register()]
   const { body: project } = await world.call('POST', '/api/projects', {
     token: ada.token,
@@ -272,7 +271,7 @@ test('Losing the right to a project loses what waited to be written there', asyn
   expect(client.outbox.pending).toEqual([])
 })
 
-test('A task too large for a frame is read again, and a write of one settles', async () => {
+test('A task too large for a frame is read over HTTP, and a write of one settles', async () => {
   const ada = await world.register()
   using client = await clientOf(ada)
   using view = client.project(ada.inboxId).live()
@@ -297,7 +296,7 @@ test('The queue is bounded', async () => {
   expect(await tooMany.settled.catch((error: Error) => error.message)).toContain('more than 1000 writes')
 })
 
-test('No write is sent before it is stored, and none before the one ahead of it', async () => {
+test('No write is sent before it is stored, nor before an earlier one', async () => {
   const ada = await world.register()
   const { state, fetch } = network()
   const [puts, kept] = [[] as (() => void)[], memoryStorage()]
@@ -314,7 +313,8 @@ test('No write is sent before it is stored, and none before the one ahead of it'
   const [first, second] = [view.create({ title: 'first' }), view.create({ title: 'second' })]
   await eventually(() => expect(puts).toHaveLength(2))
   puts[1]!()
-  await Bun.sleep(80)
+  await eventually(async () => expect(await kept.load()).toHaveLength(1))
+  await client.users.me() // a request that the stored write started would have been sent before
   expect(state.sent).toEqual([])
   puts[0]!()
   expect((await first.settled)!.title).toBe('first')
@@ -340,7 +340,7 @@ test('A write that cannot be stored is refused and delays no other; the storage 
   expect((await view.create({ title: 'kept' }).settled)!.title).toBe('kept')
 })
 
-test('What is purged while it is on the way is refused once', async () => {
+test('A write that is purged while it is in flight is refused once', async () => {
   const [ada, bob] = [await world.register(), await world.register()]
   const { body: project } = await world.call('POST', '/api/projects', {
     token: ada.token,
@@ -349,49 +349,59 @@ test('What is purged while it is on the way is refused once', async () => {
   const path = `/api/projects/${project.id}/members`
   await world.call('POST', path, { token: ada.token, body: { email: bob.email, role: 'editor' } })
   const refused: string[] = []
-  let release = (): void => {}
-  const held = new Promise<void>((resolve) => (release = resolve))
+  const [sent, held, answered] = Array.from({ length: 3 }, () => Promise.withResolvers<void>())
   using client = await clientOf(bob, {
     onRefused: ({ op }) => void refused.push(op),
     fetch: async (url, init) => {
-      if (init.method === 'POST' && url.endsWith('/api/tasks')) await held
-      return fetch(url, init)
+      if (init.method !== 'POST' || !url.endsWith('/api/tasks')) return fetch(url, init)
+      sent!.resolve()
+      await held!.promise
+      const response = await fetch(url, init)
+      const body = await response.arrayBuffer()
+      answered!.resolve()
+      return new Response(body, response)
     },
   })
   using view = client.project(project.id).live()
   await eventually(() => expect(view.state).toBe('live'))
   const write = view.create({ title: 'on the way' })
-  await Bun.sleep(20)
+  await sent!.promise
   await world.call('DELETE', `${path}/${bob.id}`, { token: ada.token })
   await eventually(() => expect(view.state).toBe('stopped'))
-  release()
-  await Bun.sleep(150)
+  held!.resolve()
+  await answered!.promise
+  await client.users.me() // by then the response of the write is processed
   expect(refused).toEqual([write.op])
 })
 
-test('A move to another project settles with the task as it is there, also if the echo is faster', async () => {
+test('A move to another project settles with the task of the target, also if the echo arrives before the response', async () => {
   const ada = await world.register()
   const { body: target } = await world.call('POST', '/api/projects', {
     token: ada.token,
     body: { name: 'P' },
   })
   const { id } = await task(ada, 'wanders')
+  const echo = Promise.withResolvers<void>()
   using client = await clientOf(ada, {
     fetch: async (url, init) => {
       const response = await fetch(url, init)
-      if (url.endsWith('/move')) await Bun.sleep(200)
+      if (url.endsWith('/move')) await echo.promise
       return response
     },
   })
   using view = client.project(ada.inboxId).live()
+  view.onChange((event) => {
+    if (event?.id === id) echo.resolve()
+  })
   await view.ready
+  await eventually(() => expect(view.state).toBe('live'))
   const write = view.move(id, { projectId: target.id })
   expect(view.current.tasks).toEqual([])
   expect(await write.settled).toMatchObject({ id, projectId: target.id, version: 3 })
   expect(view.current.pending.size).toBe(0)
 })
 
-test('An onRefused that throws is its program’s error; the next write goes on', async () => {
+test('An error of onRefused is reported to the program; the next write is sent', async () => {
   const ada = await world.register()
   const thrown: unknown[] = []
   const hold = globalThis.reportError

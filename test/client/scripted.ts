@@ -1,5 +1,5 @@
-// A scripted server that does what a real one never would: closes with any code, loses frames, answers late. It has one
-// empty project and counts requests.
+// A scripted server for rare behaviour: it closes with any code, loses frames, answers late. It has one empty project
+// and counts requests.
 import type { ServerWebSocket } from 'bun'
 import type { SessionAnswer } from '../../src/model/user.ts'
 import { createClient, type Client, type ClientOptions } from '../../packages/client/src/client.ts'
@@ -8,7 +8,7 @@ export const projectId = '01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'
 export const scope = `project:${projectId}`
 export const userId = '01933b6e-7c4a-7d3e-8f21-000000000001'
 
-/** Quick enough for tests, in the proportions of the real ones. */
+/** Short timings for tests, in about the proportions of the defaults. */
 export const quick = {
   backOffBaseMs: 5,
   backOffMaxMs: 40,
@@ -27,35 +27,36 @@ type Peer = ServerWebSocket<{ protocol: string }>
 
 export interface Script extends AsyncDisposable {
   url: string
-  /** In the snapshot. */
+  /** Members in the snapshot. */
   members: object[]
-  /** Sockets as they opened; each has received welcome. */
+  /** Sockets in the order of opening. */
   peers: Peer[]
-  /** Of every request, also the upgrades. */
+  /** URLs of all requests, upgrades included. */
   urls: string[]
   /** Frames received on all sockets. */
   received: any[]
-  /** How often was asked for. */
+  /** Counts of requests. */
   snapshots: number
   refreshes: number
   refusals: number
   syncs: number
-  /** The upgrade is answered with 503. */
+  /** Answers upgrades with 503. */
   refuses: boolean
-  /** The refresh is answered with this. */
+  /** Status of refresh responses. */
   refreshStatus: number
-  /** The number the log is at. */
+  /** The last number of the log. */
   seq: number
-  /** Whether a `sub` is answered. */
+  /** Leaves `sub` frames without an answer. */
   isDeaf: boolean
   send(frame: unknown): void
   event(title: string, more?: object): any
   client(options?: Partial<ClientOptions>): Promise<Client>
   session(): SessionAnswer
-  /** Answers a `sub` in place of the script, or a request in place of it if that is a Response. */
-  /** Called in place of the welcome. */
+  /** Called instead of sending the welcome frame. */
   onOpen: ((peer: Peer, welcome: () => void) => void) | null
+  /** Returns the frames that answer a `sub`. */
   onSub: ((frame: any) => object[]) | null
+  /** Answers a request if it returns a Response. */
   onRequest: ((url: URL, request: Request) => Response | undefined | Promise<Response | undefined>) | null
 }
 

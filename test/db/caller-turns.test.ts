@@ -58,7 +58,7 @@ test('a caller has at most half of the pool in flight, and another caller is ser
   expect([database.calls.running, database.calls.size]).toEqual([0, 0])
 })
 
-test('several callers that flood leave a turn to one that comes later, and connections to the process', async () => {
+test('callers with full queues leave a turn to a later caller, and connections to the process', async () => {
   await using database = open({ callsPerCaller: 2 })
   const { hold, running, end } = holding(database)
   const floods = ['a', 'b', 'c'].flatMap((caller) => Array.from({ length: 10 }, () => hold(caller)))
@@ -75,7 +75,7 @@ test('several callers that flood leave a turn to one that comes later, and conne
   expect(order[0]).toBe('late')
 })
 
-test('waiting for a turn counts towards the deadline, and what waited too long is not run', async () => {
+test('waiting for a turn counts towards the deadline, and a call past its deadline does not run', async () => {
   await using database = open({ callsPerCaller: 1 })
   const { hold, running, end } = holding(database)
   const first = hold('anna')

@@ -135,7 +135,7 @@ test('a session has its limits, its name and its zone', async () => {
   })
 })
 
-test('both spellings of a unix socket are read', () => {
+test('both notations of a unix socket are parsed', () => {
   const expected = { host: '/run/pg', database: 'tide' }
   expect(addressOf('postgres://me@/tide?host=/run/pg')).toMatchObject({ ...expected, port: 5432 })
   expect(addressOf('postgres://me:pw@%2Frun%2Fpg:5433/tide')).toMatchObject({ ...expected, port: 5433 })
@@ -223,7 +223,7 @@ test('a function that takes a transaction does not compile outside one', async (
   expect([await outside, await database.transact(append)]).toEqual([1, 1])
 })
 
-test('a conflict runs the work again, three times at most', async () => {
+test('after a conflict the work runs again, three times at most', async () => {
   await using database = open()
   let tries = 0
   const conflict = async (tx: Tx): Promise<void> => {
@@ -243,13 +243,18 @@ test('a conflict runs the work again, three times at most', async () => {
 test('two transactions that deadlock both succeed', async () => {
   await using database = open()
   await database.read((sql) => sql`insert into marks values (10), (20)`)
+  const both = Promise.withResolvers<void>()
+  let begun = 0
   const bump = (first: number, second: number): Promise<void> =>
     database.transact(async (tx) => {
       await tx`update marks set n = n + 1 where n / 10 = ${first}`
-      await Bun.sleep(50)
+      begun += 1
+      if (begun === 2) both.resolve() // each holds the row that the other needs
+      await both.promise
       await tx`update marks set n = n + 1 where n / 10 = ${second}`
     })
   await Promise.all([bump(1, 2), bump(2, 1)])
+  expect(begun).toBeGreaterThan(2) // one of them ran again
   expect(await marks()).toEqual([12, 22])
 })
 
@@ -302,8 +307,10 @@ test('after its connection is lost a transaction runs no further statement and h
       await tx`insert into marks values (1)`
       await terminate(await pidOf(tx))
       later.push(await failure(tx`insert into marks values (2)`))
-      await database.read((sql) => sql`select 1`) // the connection is back, for others
-      await Bun.sleep(50)
+      await eventually(async () => {
+        const pids = await Promise.all([database.read(pidOf), database.read(pidOf)])
+        expect(new Set(pids).size).toBe(2) // the lost connection is open again, for others
+      })
       later.push(await failure(tx`insert into marks values (3)`))
     }),
   )
@@ -319,19 +326,19 @@ test('after its connection is lost a transaction runs no further statement and h
 test('a connection lost at COMMIT is an unknown outcome: unavailable, and not retried', async () => {
   await using database = open()
   await admin.read(async (sql) => {
-    await sql`create table doomed (n int)`
+    await sql`create table terminating (n int)`
     await sql`
       create function die() returns trigger language plpgsql as $$
       begin perform pg_terminate_backend(pg_backend_pid()); return null; end $$`
     await sql`
-      create constraint trigger die after insert on doomed deferrable initially deferred
+      create constraint trigger die after insert on terminating deferrable initially deferred
       for each row execute function die()`
   })
   let tries = 0
   const code = await codeOf(
     database.transact(async (tx) => {
       tries += 1
-      await tx`insert into doomed values (1)`
+      await tx`insert into terminating values (1)`
     }),
   )
   expect({ code, tries }).toEqual({ code: 'unavailable', tries: 1 })
@@ -340,11 +347,12 @@ test('a connection lost at COMMIT is an unknown outcome: unavailable, and not re
 test('an expired deadline answers in time and rolls the transaction back', async () => {
   await using database = open()
   let isDone = false
+  const answered = Promise.withResolvers<void>()
   const code = await codeOf(
     database.transact(
       async (tx) => {
         await tx`insert into marks values (1)`
-        await Bun.sleep(300)
+        await answered.promise
         isDone = true
       },
       { deadlineMs: 100 },
@@ -352,6 +360,7 @@ test('an expired deadline answers in time and rolls the transaction back', async
   )
   expect(code).toBe('unavailable')
   expect(isDone).toBe(false)
+  answered.resolve()
   await eventually(() => expect(isDone).toBe(true))
   await admin.transact((tx) => tx`lock table marks`) // once it is over
   expect(await marks()).toEqual([])
@@ -383,10 +392,10 @@ test('half-open connections are replaced at the first deadline and service retur
     proxy.heal()
     return durationOf(() => eventually(ask))
   })
-  await eventually(() => expect(proxy.connections).toBeLessThanOrEqual(4)) // the dead ones are closed, not leaked
+  await eventually(() => expect(proxy.connections).toBeLessThanOrEqual(4)) // the half-open ones are closed
 }, 30_000)
 
-test('connections that are all reset come back', async () => {
+test('connections that are all reset are replaced', async () => {
   const { host, port } = addressOf(world.url)
   await using proxy = await tcpProxy({ host, port })
   const url = new URL(world.url)
@@ -397,7 +406,8 @@ test('connections that are all reset come back', async () => {
     const running = Array.from({ length: 8 }, () =>
       failure(database.transact((tx) => tx`select pg_sleep(0.02)`)),
     )
-    await Bun.sleep(round)
+    // Round trips past the proxy, so that the reset comes at another point of each round.
+    for (let trips = 0; trips < 3 * round; trips += 1) await admin.read((sql) => sql`select 1`)
     proxy.reset()
     for (const error of await Promise.all(running))
       if (error !== null) expect(error).toMatchObject({ code: 'unavailable' })
@@ -410,16 +420,13 @@ test('a closed database refuses, and leaves no connection behind', async () => {
   const waiting = Array.from({ length: 20 }, () =>
     failure(database.transact((tx) => tx`select pg_sleep(0.05)`)),
   )
-  await Bun.sleep(20)
+  const connections = (): Promise<readonly object[]> =>
+    admin.read((sql) => sql`select from pg_stat_activity where application_name = 'closing'`)
+  await eventually(async () => expect((await connections()).length).toBeGreaterThan(0))
   await database[Symbol.asyncDispose]()
   await Promise.all(waiting)
   expect(await codeOf(database.read((sql) => sql`select 1`))).toBe('unavailable')
-  await eventually(async () => {
-    const left = await admin.read(
-      (sql) => sql`select from pg_stat_activity where application_name = 'closing'`,
-    )
-    expect(left).toHaveLength(0)
-  })
+  await eventually(async () => expect(await connections()).toHaveLength(0))
 })
 
 test('a statement with a bad parameter fails alone, and no other statement gets its rows', async () => {
@@ -439,12 +446,29 @@ test('a statement with a bad parameter fails alone, and no other statement gets 
 
 test('a transaction that is the 101st in a pipeline owns its connection', async () => {
   await using database = open({ max: 1 })
-  await database.read((sql) => sql`select 1`)
+  const pid = await database.read(pidOf)
+  // The first statement waits for a lock, so that the others are in the pipeline behind it.
+  const [locked, release] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const holder = admin.transact(async (tx) => {
+    await tx`select pg_advisory_xact_lock(101)`
+    locked.resolve()
+    await release.promise
+  })
+  await locked.promise
   const pipeline = Array.from({ length: 100 }, (_, n) =>
-    failure(database.read((sql) => (n === 0 ? sql`select pg_sleep(0.2)` : sql`select 1`))),
+    failure(
+      database.read((sql) =>
+        n === 0 ? sql`select pg_advisory_lock(101), pg_advisory_unlock(101)` : sql`select 1`,
+      ),
+    ),
   )
-  await Bun.sleep(10)
-  await database.transact((tx) => tx`insert into marks values (1)`)
+  await eventually(async () => {
+    const waits = await admin.read((sql) => sql`select from pg_locks where pid = ${pid} and not granted`)
+    expect(waits).toHaveLength(1)
+  })
+  const transaction = database.transact((tx) => tx`insert into marks values (1)`)
+  release.resolve()
+  await Promise.all([transaction, holder])
   expect((await Promise.all(pipeline)).filter((error) => error !== null)).toEqual([])
   expect(await marks()).toEqual([1])
 })

@@ -1,5 +1,5 @@
 // A child process of dropped-connections.test.ts: `driver-load.ts <driver> <url> <application name>` writes
-// pairs of rows on the driver given for two seconds while its backends are terminated, then prints what broke.
+// pairs of rows on the driver given for two seconds while its backends are terminated, then prints the counts of faults.
 import type postgres from 'postgres'
 
 const [driver = '', url = '', applicationName = ''] = process.argv.slice(2)
@@ -28,7 +28,7 @@ const write = async (): Promise<void> => {
     })
     acknowledged.push(id)
   } catch {
-    await Bun.sleep(1) // the loss of a connection is allowed, a storm of retries is not needed
+    await Bun.sleep(1) // a lost connection is expected; the pause bounds the rate of retries
   }
 }
 const loop = async (): Promise<void> => {

@@ -25,7 +25,7 @@ let world: Awaited<ReturnType<typeof testDatabase>>
 let folder: string
 const made = new Set<string>()
 
-/** A database of its own, not there yet. */
+/** The URL of a database that does not exist yet. */
 const fresh = (): string => {
   const url = new URL(world.url)
   url.pathname = `/migrate_${crypto.randomUUID().replaceAll('-', '')}`
@@ -195,11 +195,11 @@ test('line ends of a checkout do not change a checksum', async () => {
   expect(await migrate(options)).toEqual([])
 })
 
-test('the dump of the schema makes a schema with the same dump', async () => {
+test('a schema created from the dump has the same dump', async () => {
   const [source, copy] = [fresh(), fresh()]
   await Promise.all([ensureDatabase(source), ensureDatabase(copy)])
   await migrate({ url: source, log })
-  // What the project may come to use, beside what it uses.
+  // Also objects that the project does not use yet.
   await on(source, (sql) =>
     sql`
       create type mood as enum ('happy', 'so "so"');
@@ -229,7 +229,7 @@ test('the dump of the schema makes a schema with the same dump', async () => {
   expect(text).not.toContain('ON ONLY')
 })
 
-test('an older program leaves a newer database alone where the newer migrations only add', async () => {
+test('an older program accepts a newer database whose migrations only add', async () => {
   const options = await fixture()
   await write('0002_second.sql', '-- What it is for.\n-- phase: expand\ncreate table second (n int);')
   await migrate(options)

@@ -20,7 +20,7 @@ const taskCount = 30_000
 let database: TestDatabase
 let db: Database
 const me = newId()
-/** Has two tasks of 30,002. */
+/** A user with two of the 30,002 tasks. */
 const newcomer = newId()
 const inbox = newId()
 let mine: string[]
@@ -37,7 +37,7 @@ beforeAll(async () => {
     async (tx) => {
       await tx`
         insert into users (id, email, name, password_hash)
-        select id, id || '@example.com', 'Somebody', 'none' from unnest(${[me, newcomer, ...others]}::uuid[]) as id`
+        select id, id || '@example.com', 'Person', 'none' from unnest(${[me, newcomer, ...others]}::uuid[]) as id`
       await tx`insert into projects (id, name) select id, 'Project' from unnest(${[...projects, inbox]}::uuid[]) as id`
       await tx`insert into members (project_id, user_id, role) values (${inbox}, ${newcomer}, 'owner')`
       await tx`
@@ -150,7 +150,7 @@ test('the query for tasks without words reads an index', async () => {
   expect((await sequentialScans()) - before).toBe(0)
 })
 
-test('searching costs what may be read, not what others have', async () => {
+test('the cost of a search depends on the tasks its user may read, not on all tasks', async () => {
   const letters = ['a', 'b', 'c', 'd', 'e', 'f', '0', '1']
   const common: TaskFilter = { words: ['comm'] }
   for (const filter of [common, { words: letters }, { words: ['zz'] }, { tags: ['t7'] }]) {
@@ -163,7 +163,7 @@ test('searching costs what may be read, not what others have', async () => {
   expect(found.map(({ title }) => title)).toEqual(['common ground', 'common'])
 })
 
-test('what is counted here would be seen', async () => {
+test('the counter of sequential scans counts a scan of tasks', async () => {
   const before = await sequentialScans()
   await db.read((sql) => sql`select max(length(title)) from tasks`)
   expect((await sequentialScans()) - before).toBeGreaterThan(0)

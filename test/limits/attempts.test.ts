@@ -1,6 +1,7 @@
 // Failed attempts: only failures count, what is in flight is waited for, and the limit holds across processes and
 // without Redis.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
+import { setImmediate } from 'node:timers/promises'
 import { openRedis, type Redis, type RedisConnection } from '../../src/redis/connection.ts'
 import { createAttempts, type Attempts } from '../../src/limits/attempts.ts'
 import { RedisCounters } from '../../src/limits/redis-counters.ts'
@@ -35,8 +36,12 @@ beforeEach(() => {
   key = Bun.randomUUIDv7()
 })
 
-/** Tries so often at once. Answers how many began and the most that were in flight together. */
-const tryMany = async (count: number, isFailure: boolean, processes = [attempts]) => {
+/**
+ * Tries so often at once; the first attempts end once `room` of them are in flight. Answers how many began and the most
+ * that were in flight together.
+ */
+const tryMany = async (count: number, isFailure: boolean, room: number, processes = [attempts]) => {
+  const full = Promise.withResolvers<void>()
   let [begun, flying, most] = [0, 0, 0]
   await Promise.all(
     Array.from({ length: count }, async (_, index) => {
@@ -44,7 +49,9 @@ const tryMany = async (count: number, isFailure: boolean, processes = [attempts]
       if (!end) return
       begun += 1
       most = Math.max(most, (flying += 1))
-      await Bun.sleep(1)
+      if (flying >= room) full.resolve()
+      await full.promise
+      await setImmediate() // a further attempt that begins with these is counted
       flying -= 1
       await end(isFailure)
     }),
@@ -53,12 +60,12 @@ const tryMany = async (count: number, isFailure: boolean, processes = [attempts]
 }
 
 test('25 right attempts at once all get in, at most 10 in flight', async () => {
-  expect(await tryMany(25, false)).toEqual({ begun: 25, most: 10 })
-  expect(await tryMany(25, false)).toEqual({ begun: 25, most: 10 })
+  expect(await tryMany(25, false, 10)).toEqual({ begun: 25, most: 10 })
+  expect(await tryMany(25, false, 10)).toEqual({ begun: 25, most: 10 })
 })
 
 test('of 25 wrong attempts at once exactly 10 are tried, then right ones are refused too', async () => {
-  expect(await tryMany(25, true)).toEqual({ begun: 10, most: 10 })
+  expect(await tryMany(25, true, 10)).toEqual({ begun: 10, most: 10 })
   const { state, end } = await attempts.begin(policy, key)
   expect(end).toBeNull()
   expect(state).toMatchObject({ allowed: false, limit: 10, remaining: 0 })
@@ -67,13 +74,13 @@ test('of 25 wrong attempts at once exactly 10 are tried, then right ones are ref
 
 test('two processes share failures and attempts in flight', async () => {
   const both = [attempts, attemptsOn(connection.client)]
-  expect(await tryMany(25, false, both)).toEqual({ begun: 25, most: 10 })
-  expect((await tryMany(25, true, both)).begun).toBe(10)
+  expect(await tryMany(25, false, 10, both)).toEqual({ begun: 25, most: 10 })
+  expect((await tryMany(25, true, 10, both)).begun).toBe(10)
 })
 
 test('a counted failure of another key takes room, and begins nothing', async () => {
   for (let count = 0; count < 9; count += 1) await attempts.fail(policy, key)
-  expect((await tryMany(5, true)).begun).toBe(1)
+  expect((await tryMany(5, true, 1)).begun).toBe(1)
 })
 
 test('beyond 256 that wait for one key an attempt is refused at once, and may come back in a second', async () => {
@@ -94,17 +101,17 @@ test('without Redis the failures of its last reply still count, and Redis is sen
   await using link = openRedis(own.url, 'request', log)
   await eventually(() => expect(link.client.status).toBe('ready'))
   const cut = attemptsOn(link.client)
-  expect(await tryMany(4, true, [cut])).toMatchObject({ begun: 4 })
+  expect(await tryMany(4, true, 4, [cut])).toMatchObject({ begun: 4 })
   await link.client.client('PAUSE', 400)
-  expect(await tryMany(25, false, [cut])).toEqual({ begun: 25, most: 6 })
+  expect(await tryMany(25, false, 6, [cut])).toEqual({ begun: 25, most: 6 })
   await cut.fail(policy, key)
   await cut.fail(policy, key)
   await eventually(async () => {
     await (await cut.begin(policy, key)).end?.(false) // after the pause it carries what is owed
     expect(await link.client.hget(`tide:rate:test:${key}`, 'failed')).toBe('6')
   })
-  expect((await tryMany(25, true, [attemptsOn(link.client)])).begun).toBe(4)
+  expect((await tryMany(25, true, 4, [attemptsOn(link.client)])).begun).toBe(4)
   await link.client.flushall()
   // This process knows of six failures, whatever Redis forgot.
-  expect((await tryMany(25, true, [cut])).begun).toBe(4)
+  expect((await tryMany(25, true, 4, [cut])).begun).toBe(4)
 })

@@ -1,5 +1,6 @@
 // Turns between callers: bounded for each, fair between them, and nothing kept of callers that are gone.
 import { expect, test } from 'bun:test'
+import { setImmediate } from 'node:timers/promises'
 import { AppError } from '../../src/errors.ts'
 import { FairQueue, type Turn } from '../../src/limits/fair-queue.ts'
 
@@ -14,7 +15,8 @@ const noting = (queue: FairQueue) => {
   return { begun, enter }
 }
 
-const settled = () => Bun.sleep(0)
+/** Every promise that was resolved has run its continuations. */
+const settled = (): Promise<void> => setImmediate()
 
 test('a caller holds at most its share, and others are served beside it', async () => {
   const queue = new FairQueue({ atOnce: 4, perCaller: 2, maxWaiting: 10 })

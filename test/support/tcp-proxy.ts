@@ -17,6 +17,8 @@ export interface TcpProxy extends AsyncDisposable {
   closeDelayMs: number
   /** Open connections from clients. */
   readonly connections: number
+  /** Connections from clients since the start, open or not. */
+  readonly accepted: number
 }
 
 interface Pair {
@@ -31,6 +33,7 @@ export const tcpProxy = async (
 ): Promise<TcpProxy> => {
   const pairs = new Set<Pair>()
   let isBlackhole = false
+  let accepted = 0
 
   const forward = (pair: Pair, from: Socket, to: Socket): void => {
     const whenAlive = (act: () => void): void => {
@@ -65,6 +68,7 @@ export const tcpProxy = async (
     const server = isBlackhole ? new Socket() : connect({ ...target, allowHalfOpen: true })
     const pair: Pair = { client, server, isDead: isBlackhole }
     pairs.add(pair)
+    accepted += 1
     forward(pair, client, pair.server)
     forward(pair, pair.server, client)
   })
@@ -87,6 +91,9 @@ export const tcpProxy = async (
     closeDelayMs: 0,
     get connections() {
       return [...pairs].filter(({ client }) => !client.destroyed).length
+    },
+    get accepted() {
+      return accepted
     },
     blackhole: () => {
       isBlackhole = true

@@ -1,4 +1,4 @@
-// Fan-out within a process: order, controls first, and not keeping the process from everything else.
+// Fan-out within a process: order, control entries first, and yielding the event loop.
 import { expect, test } from 'bun:test'
 import { Hub, type DeferrableSubscriber } from '../../../src/changelog/follower/hub.ts'
 import { projectScope, type Scope } from '../../../src/model/scope.ts'
@@ -92,7 +92,7 @@ test('a fan-out to thousands yields the event loop, and every subscriber is serv
     return { onEntries: send, onBacklog: send }
   }
   for (let n = 0; n < 10_000; n += 1) hub.subscribe(scope, subscriber(), 'deferrable')
-  // Counted in sends, each of which takes its time: a machine that stalls makes a turn longer, never fuller.
+  // Counted in sends of a fixed duration: a stall of the machine makes a turn longer but adds no sends to it.
   let mostInATurn = 0
   let before = 0
   const beat = (): void => {
@@ -111,7 +111,7 @@ test('a fan-out to thousands yields the event loop, and every subscriber is serv
   expect(mostInATurn).toBeLessThan(1_000)
 })
 
-test('a deferred subscriber receives all entries in order, once, and reads those that came in between from the backlog', async () => {
+test('a deferred subscriber receives all entries in order, once, and reads those that arrived in between from the backlog', async () => {
   const hub = new Hub(unexpected, 0) // no subscriber is served in the tick of the publish
   const log: LogEntry[] = []
   const deliver = (...entries: LogEntry[]): void => {
@@ -122,9 +122,9 @@ test('a deferred subscriber receives all entries in order, once, and reads those
   const resumed = new Set<number>()
   for (const [index, own] of received.entries()) {
     const take = (entries: LogEntry[]): void => {
-      // As a subscription does: what it read already is passed over.
+      // As a subscription does: entries it has read already are skipped.
       for (const { seq } of entries) if (seq > (own.at(-1) ?? 0)) own.push(seq)
-      // In the midst of the first round more comes, twice.
+      // More entries arrive during the first round, twice.
       if (index === 100 && log.length === 1) {
         deliver(entry(2), entry(3))
         deliver(entry(4))

@@ -1,4 +1,4 @@
-// Tail, ring, hub and history as one: what a listener may rely on when it is called.
+// Tail, ring, hub and history together: which state a listener sees when it is called.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { LogFollower } from '../../../src/changelog/follower/log-follower.ts'
 import { newLiveStats } from '../../../src/changelog/live-stats.ts'

@@ -1,4 +1,4 @@
-// What a process remembers of each shard: contiguous, bounded in entries and bytes, and never an answer with a hole.
+// The last entries of each shard in memory: contiguous, bounded in entries and bytes; a slice never has a gap.
 import { expect, test } from 'bun:test'
 import * as fc from 'fast-check'
 import { Ring } from '../../../src/changelog/follower/ring.ts'
@@ -42,7 +42,7 @@ test('a slice begins with the very next number or is null', () => {
   expect(ring.slice(3, 9)).toBeNull()
 })
 
-test('what does not continue a shard starts it anew', () => {
+test('entries that do not continue a shard replace what the ring holds of it', () => {
   const ring = new Ring()
   ring.append(3, entries(1, 5))
   ring.append(3, entries(8, 9))
@@ -50,7 +50,7 @@ test('what does not continue a shard starts it anew', () => {
   expect(seqs(ring.slice(3, 7))).toEqual([8, 9])
 })
 
-test('the oldest go when there are too many entries or bytes, but the newest stays whatever its size', () => {
+test('the oldest entries are dropped beyond the bound of entries or bytes; the newest stays whatever its size', () => {
   const ring = new Ring({ maxEntries: 100, maxBytes: 50_000 })
   ring.append(3, entries(1, 250))
   expect(ring.slice(3, 149)).toBeNull()
@@ -64,7 +64,7 @@ test('the oldest go when there are too many entries or bytes, but the newest sta
   expect(ring.slice(3, 299)).toBeNull()
 })
 
-test('against a model that keeps everything', () => {
+test('slices equal those of a model that keeps all entries', () => {
   fc.assert(
     fc.property(
       fc.array(
