@@ -1,5 +1,5 @@
-// Where a fault is let loose: the real processes behind proxies, writers with a ledger, sockets that follow, and the
-// verdict afterwards. Each run has projects, followers and a ledger of its own on a cluster that is shared.
+// Runs faults: real processes behind proxies, writers that record acknowledged writes in a ledger, sockets that follow,
+// and the checks afterwards. Each run has its own projects, followers and ledger on a shared cluster.
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { openRedis, type Redis } from '../../src/redis/connection.ts'
 import { createLog } from '../../src/log.ts'
@@ -10,14 +10,14 @@ import { createRandom, type Random } from '../oracle/random.ts'
 import { startCluster, type Cluster, type Role } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
 import { startSwarm } from '../support/swarm.ts'
-import { Ends } from './ends.ts'
+import { ExitWatch } from './exit-watch.ts'
 import type { Fault, Outcome } from './fault.ts'
-import { judgeSwarm, type JudgedSwarm } from './judged-swarm.ts'
-import { demand, recovery, settle } from './recovery.ts'
-import { judge } from './verdict.ts'
+import { checkSwarm, type CheckedSwarm } from './checked-swarm.ts'
+import { assertHolds, recovery, settle } from './recovery.ts'
+import { checkRun } from './check-run.ts'
 import { Traffic } from './traffic.ts'
 
-/** What a fault is being judged by. */
+/** The state of one run of a fault. */
 interface Run {
   api: Api
   ledger: Ledger
@@ -31,36 +31,36 @@ export interface ArenaOptions {
   workers: number
   projects: number
   followers: number
-  /** In the faults that take many. */
+  /** In the faults that open many. */
   sockets: number
-  /** Whether faults last as long as they do in the world, and come in their real number. */
+  /** Whether faults have realistic durations and numbers. */
   isLong?: boolean
-  /** Longest wait for what must come, milliseconds. Default 60 s; where it must not come, less will do. */
-  patienceMs?: number
+  /** Longest wait for recovery and convergence, milliseconds. Default 60 s; negative controls need less. */
+  timeoutMs?: number
   environment?: Record<string, string>
   report: (line: string) => void
 }
 
 const peopleCount = 6
 const emailOf = (number: number): string => `person-${number}@example.com`
-const defaultPatienceMs = 60_000
+const defaultTimeoutMs = 60_000
 const password = 'a storm of many faults'
 
 export class Arena implements AsyncDisposable {
-  /** Figures and findings of the fault that is running. */
+  /** Figures and violations of the running fault. */
   notes: string[] = []
   violations: string[] = []
   #healedAt = 0
   #run: Run | null = null
   #extras = 0
   #runs = 0
-  readonly #ends = new Ends()
+  readonly #exits = new ExitWatch()
 
   private constructor(
     readonly options: ArenaOptions,
     readonly cluster: Cluster,
     readonly db: Database,
-    /** Straight to Redis, past the proxy. */
+    /** A connection to Redis that bypasses the proxy. */
     readonly redis: Redis,
     readonly people: Person[],
     private readonly stack: AsyncDisposableStack,
@@ -95,11 +95,11 @@ export class Arena implements AsyncDisposable {
     return this.stack.disposeAsync()
   }
 
-  get #patienceMs(): number {
-    return this.options.patienceMs ?? defaultPatienceMs
+  get #timeoutMs(): number {
+    return this.options.timeoutMs ?? defaultTimeoutMs
   }
 
-  /** The clients' way to the servers, of the fault that is running. */
+  /** The REST client of the running fault. */
   get api(): Api {
     return this.#run!.api
   }
@@ -120,8 +120,8 @@ export class Arena implements AsyncDisposable {
     return true
   }
 
-  /** Sockets in a process of their own that follow the fault's first projects from now on; `judge` adds what they missed. */
-  async swarm(count: number, projectCount = this.options.projects, watches = false): Promise<JudgedSwarm> {
+  /** Sockets in a process of their own that follow the fault's first projects from now on; `check` adds what they missed to the violations. */
+  async swarm(count: number, projectCount = this.options.projects, watches = false): Promise<CheckedSwarm> {
     const projects = this.#run!.projects.slice(0, projectCount)
     const snapshots = await Promise.all(
       projects.map(async ({ id }) => {
@@ -141,34 +141,34 @@ export class Arena implements AsyncDisposable {
       seats,
     )
     if (count > 0) await swarm.tell({ do: 'open', count, atOnce: 100 })
-    const judge = async () => {
+    const check = async () => {
       const { traffic } = this.#run!
       if (this.#healedAt > 0)
-        await eventually(() => demand(traffic.firsts.every(Boolean)), { timeoutMs: this.#patienceMs })
+        await eventually(() => assertHolds(traffic.firsts.every(Boolean)), { timeoutMs: this.#timeoutMs })
       await traffic.stop()
-      const { report, violations } = await judgeSwarm(swarm, seats, this.db, this.#patienceMs)
+      const { report, violations } = await checkSwarm(swarm, seats, this.db, this.#timeoutMs)
       this.violations.push(...violations)
       return report
     }
-    return Object.assign(swarm, { judge })
+    return Object.assign(swarm, { check })
   }
 
-  /** From now on everything must work again; later calls move the moment. */
+  /** Marks the end of the fault, from which recovery is measured; the last call counts. */
   healed(): void {
     this.#healedAt = performance.now()
     this.#run?.traffic.mark()
   }
 
-  /** kill -9, and up again after `downMs`. */
+  /** Kills the process with SIGKILL and starts it after `downMs`. */
   async restart(role: Role, downMs = 0, environment?: Record<string, string>): Promise<void> {
     await this.down(role, () => role.kill())
     await Bun.sleep(downMs)
     await role.start(environment)
   }
 
-  /** However often the role ends while `ends` runs, it is on purpose. May be nested. */
-  down(role: Role, ends: () => Promise<unknown>): Promise<void> {
-    return this.#ends.expected(role, ends)
+  /** Exits of the role while `work` runs are expected. May be nested. */
+  down(role: Role, work: () => Promise<unknown>): Promise<void> {
+    return this.#exits.expected(role, work)
   }
 
   async project(name: string, api: Api): Promise<{ id: string; members: Person[] }> {
@@ -186,7 +186,7 @@ export class Arena implements AsyncDisposable {
     return { id: project.id, members: this.people }
   }
 
-  /** New tokens for all: theirs last a quarter of an hour, which faults at their real length outlast together. */
+  /** New tokens for all users: tokens expire after 15 min, and the long runs together take longer. */
   async #signIn(api: Api): Promise<void> {
     for (const person of this.people) {
       const body = { email: emailOf(person.number), password }
@@ -198,7 +198,7 @@ export class Arena implements AsyncDisposable {
     }
   }
 
-  /** Lets a fault loose for `seconds` and judges. */
+  /** Runs a fault for `seconds` and checks the result. */
   async run(fault: Fault, seconds: number): Promise<Outcome> {
     this.#runs += 1
     this.notes = []
@@ -212,7 +212,7 @@ export class Arena implements AsyncDisposable {
     )
     const ledger = new Ledger()
     const followers = await this.#follow(projects, api, random)
-    const stopWatching = this.#ends.watch(cluster, (line) => this.violations.push(line))
+    const stopWatching = this.#exits.watch(cluster, (line) => this.violations.push(line))
     const traffic = new Traffic({
       api,
       ledger,
@@ -224,21 +224,21 @@ export class Arena implements AsyncDisposable {
     this.#run = { api, ledger, projects, traffic }
     try {
       this.#healedAt = 0
-      const blows = await fault.disturb(this, AbortSignal.timeout(seconds * 1_000))
+      const injected = await fault.disturb(this, AbortSignal.timeout(seconds * 1_000))
       if (this.#healedAt === 0) this.healed()
-      const recoveryMs = await recovery(traffic, followers, this.#healedAt, this.#patienceMs)
+      const recoveryMs = await recovery(traffic, followers, this.#healedAt, this.#timeoutMs)
       await traffic.stop()
-      await settle(this.db, followers, this.#patienceMs)
+      await settle(this.db, followers, this.#timeoutMs)
       this.violations.push(...traffic.faults)
-      const { counts, violations } = await judge(fault, {
-        blows,
+      const { counts, violations } = await checkRun(fault, {
+        injected,
         api,
         ledger,
         followers,
         projects,
         db: this.db,
         redis: this.redis,
-        patienceMs: this.#patienceMs,
+        timeoutMs: this.#timeoutMs,
         violations: this.violations,
       })
       this.violations = violations
@@ -269,14 +269,17 @@ export class Arena implements AsyncDisposable {
           servers: this.cluster,
           api,
           random: createRandom(random.between(0, 1e9)),
-          // Half of them come and go, as the others only go when they must.
+          // Half of them drop their connections, the others keep them.
           drops: index % 2 === 0 ? { min: 500, max: 4_000 } : null,
         }),
     )
     await Promise.all(followers.map((follower) => follower.start()))
-    await eventually(() => demand(followers.filter((one) => one.isSynced).length > followers.length / 2), {
-      timeoutMs: this.#patienceMs,
-    })
+    await eventually(
+      () => assertHolds(followers.filter((one) => one.isSynced).length > followers.length / 2),
+      {
+        timeoutMs: this.#timeoutMs,
+      },
+    )
     return followers
   }
 }

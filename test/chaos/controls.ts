@@ -1,5 +1,5 @@
-// Negative controls: the same runs on a product that lacks what makes it right. One that is not caught means that the
-// harness sees nothing.
+// Negative controls: the same runs on variants of the product without one mechanism. A control that is not detected
+// means that the harness detects nothing.
 import { Arena } from './arena.ts'
 import type { Counts, Fault } from './fault.ts'
 import { redisEmptied } from './faults/redis-emptied.ts'
@@ -7,16 +7,16 @@ import { serverKilled } from './faults/server-killed.ts'
 import { variantEnvironment } from './variants.ts'
 
 export interface Control {
-  /** Of `variants.ts`. */
+  /** The name of a variant in `variants.ts`. */
   variant: string
   fault: Fault
-  /** Where it must show. */
-  shows: keyof Counts & ('lost' | 'repeated' | 'reordered' | 'leaked')
+  /** The count that must be above 0. */
+  detectedBy: keyof Counts & ('lost' | 'repeated' | 'reordered' | 'leaked')
 }
 
-const calm: Fault = {
-  name: 'calm',
-  title: 'nothing happens',
+const noFault: Fault = {
+  name: 'no-fault',
+  title: 'no fault',
   async disturb(_arena, signal) {
     await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     return 0
@@ -25,21 +25,21 @@ const calm: Fault = {
 
 export const controls: Record<string, Control[]> = {
   realtime: [
-    { variant: 'lock-off', fault: calm, shows: 'lost' },
-    { variant: 'contiguity-unchecked', fault: redisEmptied, shows: 'lost' },
-    { variant: 'cursor-ignored', fault: serverKilled, shows: 'lost' },
-    { variant: 'scope-unchecked', fault: calm, shows: 'leaked' },
+    { variant: 'lock-off', fault: noFault, detectedBy: 'lost' },
+    { variant: 'contiguity-unchecked', fault: redisEmptied, detectedBy: 'lost' },
+    { variant: 'cursor-ignored', fault: serverKilled, detectedBy: 'lost' },
+    { variant: 'scope-unchecked', fault: noFault, detectedBy: 'leaked' },
   ],
 }
 
-export interface Verdict {
+export interface ControlResult {
   control: Control
   counts: Counts
-  isCaught: boolean
+  isDetected: boolean
 }
 
-/** Runs it on a small cluster of its own. */
-export const judgeControl = async (control: Control, seed: number, seconds: number): Promise<Verdict> => {
+/** Runs the control on its own small cluster. */
+export const runControl = async (control: Control, seed: number, seconds: number): Promise<ControlResult> => {
   await using arena = await Arena.open({
     seed,
     servers: 2,
@@ -47,10 +47,10 @@ export const judgeControl = async (control: Control, seed: number, seconds: numb
     projects: 4,
     followers: 8,
     sockets: 0,
-    patienceMs: 2_000,
+    timeoutMs: 2_000,
     environment: variantEnvironment(control.variant),
     report: () => {},
   })
   const { counts } = await arena.run(control.fault, seconds)
-  return { control, counts, isCaught: counts[control.shows] > 0 }
+  return { control, counts, isDetected: counts[control.detectedBy] > 0 }
 }

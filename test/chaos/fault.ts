@@ -1,30 +1,30 @@
-// What a fault is, and what is counted of it. One file a fault in `faults/`; `suites.ts` lists them.
+// The interface of a fault and the counts of its run. Each fault is a file in `faults/`; `suites.ts` lists them.
 import type { Arena } from './arena.ts'
 
 export interface Fault {
   name: string
-  /** What is done, in words. */
+  /** What the fault does, for reports. */
   title: string
-  /** Settings and variants of the processes, where the fault needs its own cluster. */
+  /** Settings and variants of the processes; the fault then runs on its own cluster. */
   environment?: Record<string, string>
   /** Whether every client must read its snapshot again; otherwise none may. */
   resyncs?: boolean
-  /** How long it lasts in the long form, where that is not as long as the others. */
+  /** Duration in the long form, if not the usual one. */
   longSeconds?: number
   /** Pause of a writer between two writes, milliseconds. Default 20. */
   writeEveryMs?: number
-  /** Longest wait for the first success of every writer after the heal. Default 2 s, as for a server. */
+  /** Longest time from the end of the fault to the first success of every writer. Default 2 s. */
   recoveryMs?: number
   /**
-   * Disturbs until `signal` aborts, while writers write and sockets follow; everything is whole again when it
-   * resolves, or earlier, when it calls `arena.healed()`. Returns the number of injected faults.
+   * Injects faults until `signal` aborts, while writers write and sockets follow. The fault has ended when the promise
+   * resolves, or earlier, at its last call of `arena.healed()`. Returns the number of injected faults.
    */
   disturb(arena: Arena, signal: AbortSignal): Promise<number>
 }
 
-/** All but the first two must be 0 (`resyncs` may be asked for). */
+/** All but the first two must be 0 (`resyncs` too, unless the fault requires them). */
 export interface Counts {
-  blows: number
+  injected: number
   /** Acknowledged. */
   writes: number
   /** Acknowledged writes that are missing in PostgreSQL or at a follower. */
@@ -34,22 +34,22 @@ export interface Counts {
   /** Entries received without a subscription or without the right to read them. */
   leaked: number
   resyncs: number
-  /** Requests without an answer for 10 s, refused sockets, processes that ended by themselves, what else is wrong. */
+  /** Requests without an answer for 10 s, refused sockets, unexpected exits and other violations. */
   failures: number
 }
 
 export interface Outcome {
   fault: Fault
   counts: Counts
-  /** From the heal to the first success of every writer, and to every socket being live behind it; ms. */
+  /** Milliseconds from the end of the fault to the first success of every writer, and until every socket received it. */
   recoveryMs: { writers: number; sockets: number }
-  /** Violations in words. */
+  /** Descriptions of violations. */
   violations: string[]
-  /** Figures of its own. */
+  /** Further figures of the fault. */
   notes: string[]
 }
 
-/** Waits, but not longer than the disturbance lasts. */
+/** Resolves after `ms`, or when the signal aborts. */
 export const pause = async (ms: number, signal: AbortSignal): Promise<void> => {
   if (signal.aborted) return
   const { promise, resolve } = Promise.withResolvers<void>()

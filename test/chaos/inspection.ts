@@ -1,4 +1,4 @@
-// What a server process still holds, asked of itself: it runs as the variant `inspected`.
+// Reads the resources that a server process holds: the process runs as the variant `inspected` and writes them to a file.
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,25 +8,25 @@ import type { Role } from '../support/cluster.ts'
 export interface Inspection {
   at: number
   sockets: number
-  /** With a subscriber. */
+  /** Scopes with a subscriber. */
   scopes: number
-  /** With a watch. */
+  /** Rooms with a watch. */
   rooms: number
-  /** After a collection. */
+  /** After a garbage collection. */
   heapBytes: number
   residentBytes: number
 }
 
 export const inspectionFile = (pid: number): string => join(tmpdir(), `tide-inspection-${pid}.json`)
 
-/** Collects the process's garbage first. */
+/** The process collects garbage first. */
 export const inspect = async ({ pid }: Role): Promise<Inspection> => {
   const askedAt = Date.now()
   process.kill(pid, 'SIGUSR2')
   return eventually(
     async () => {
       const inspection = JSON.parse(await readFile(inspectionFile(pid), 'utf8'))
-      if (inspection.at < askedAt) throw new Error('not yet')
+      if (inspection.at < askedAt) throw new Error('the process has not written its inspection')
       return inspection
     },
     { timeoutMs: 10_000, everyMs: 50 },

@@ -1,9 +1,9 @@
-// Faults against the real processes, judged by what the client was promised. Any violation is an exit code.
+// Runs faults against the real processes and checks the guarantees to clients. The exit code is 1 after any violation.
 //   bun run chaos realtime [--seed N] [--seconds N] [--only FAULT] [--long]
-// --long: each fault at its real length and number; --seconds then bounds it.
+// --long: each fault with its realistic duration and number; --seconds then bounds the duration.
 import { parseArgs } from 'node:util'
 import { Arena } from './arena.ts'
-import { controls, judgeControl, type Verdict } from './controls.ts'
+import { controls, runControl, type ControlResult } from './controls.ts'
 import type { Fault, Outcome } from './fault.ts'
 import { suites } from './suites.ts'
 import { printControls, printOutcomes } from './table.ts'
@@ -46,7 +46,7 @@ const secondsOf = ({ longSeconds }: Fault): number =>
       ? usualSeconds
       : mostSeconds
 
-/** Runs the faults in order: those that need no settings of their own on one cluster. */
+/** Runs the faults in order: those without their own settings share one cluster. */
 const runFaults = async (faults: Fault[]): Promise<Outcome[]> => {
   const outcomes: Outcome[] = []
   const usual = faults.filter(({ environment }) => !environment)
@@ -71,15 +71,16 @@ const runFaults = async (faults: Fault[]): Promise<Outcome[]> => {
 const run = async (): Promise<boolean> => {
   report(`seed ${seed}`)
   const outcomes = await runFaults(suite.filter(({ name }) => isWanted(name)))
-  const verdicts: Verdict[] = []
+  const results: ControlResult[] = []
   for (const control of controls[suiteName]!.filter(({ variant }) => isWanted(variant))) {
     report(`control ${control.variant}: ${control.fault.title}`)
-    verdicts.push(await judgeControl(control, seed, Math.min(mostSeconds, maxControlSeconds)))
+    results.push(await runControl(control, seed, Math.min(mostSeconds, maxControlSeconds)))
   }
   printOutcomes(outcomes)
-  printControls(verdicts)
+  printControls(results)
   return (
-    outcomes.every(({ violations }) => violations.length === 0) && verdicts.every(({ isCaught }) => isCaught)
+    outcomes.every(({ violations }) => violations.length === 0) &&
+    results.every(({ isDetected }) => isDetected)
   )
 }
 

@@ -1,26 +1,28 @@
-// Until all is well again: every writer acknowledged, every follower there, every socket level with the log.
+// Waits for recovery: every writer acknowledged, and every follower at the end of the log.
 import type { Database } from '../../src/db/client.ts'
 import { numberOf, type Follower } from '../oracle/follower.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Traffic } from './traffic.ts'
 
-/** Throws `not yet` unless it holds: for `eventually`. */
-export const demand = (holds: boolean): void => {
-  if (!holds) throw new Error('not yet')
+/** Throws unless the condition holds: for `eventually`. */
+export const assertHolds = (holds: boolean): void => {
+  if (!holds) throw new Error('the condition does not hold')
 }
 
-/** Milliseconds from the heal until every lane had a success, and until every follower received it. */
+/** Milliseconds from the end of the fault until every lane had a success, and until every follower received it. */
 export const recovery = async (
   traffic: Traffic,
   followers: Follower[],
   healedAt: number,
   timeoutMs: number,
 ): Promise<{ writers: number; sockets: number }> => {
-  await eventually(() => demand(traffic.firsts.every(Boolean) || traffic.faults.length > 0), { timeoutMs })
+  await eventually(() => assertHolds(traffic.firsts.every(Boolean) || traffic.faults.length > 0), {
+    timeoutMs,
+  })
   for (const follower of followers) follower.settle()
   const firsts = traffic.firsts.filter((first) => first !== null)
   // A follower that read a snapshot again may have the write from there.
-  const heardMs = ({ projectId, ops, isSynced, counts }: Follower): number[] =>
+  const receivedMs = ({ projectId, ops, isSynced, counts }: Follower): number[] =>
     firsts
       .filter((first) => first.projectId === projectId)
       .map(({ op }) => {
@@ -28,13 +30,13 @@ export const recovery = async (
         if (at === undefined) throw new Error(`${op} was not received`)
         return at - healedAt
       })
-  const sockets = await eventually(() => Math.max(...followers.flatMap(heardMs)), { timeoutMs }).catch(
+  const sockets = await eventually(() => Math.max(...followers.flatMap(receivedMs)), { timeoutMs }).catch(
     () => Number.POSITIVE_INFINITY, // counted as lost
   )
   return { writers: traffic.recoveredMs, sockets }
 }
 
-/** Until every follower stands at its scope's end. */
+/** Waits until every follower has reached the end of its scope. */
 export const settle = async (db: Database, followers: Follower[], timeoutMs: number): Promise<void> => {
   const heads = await db.read(
     (sql) => sql<{ scope: string; seq: number }[]>`select scope, seq from scope_head`,
@@ -43,5 +45,5 @@ export const settle = async (db: Database, followers: Follower[], timeoutMs: num
   const isThere = (follower: Follower): boolean =>
     follower.isSynced &&
     numberOf(follower.cursor(follower.projectScope)) >= (seqOf.get(follower.projectScope) ?? 0)
-  await eventually(() => demand(followers.every(isThere)), { timeoutMs }).catch(() => {}) // counted as lost
+  await eventually(() => assertHolds(followers.every(isThere)), { timeoutMs }).catch(() => {}) // counted as lost
 }

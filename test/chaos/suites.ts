@@ -1,4 +1,4 @@
-// Which faults a suite lets loose, in this order. A new fault is a file in `faults/` and a line here.
+// The faults of a suite, in order. A new fault is a file in `faults/` and a line here.
 import type { Fault } from './fault.ts'
 import { answersLost } from './faults/answers-lost.ts'
 import { connectSoak } from './faults/connect-soak.ts'

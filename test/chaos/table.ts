@@ -1,10 +1,10 @@
-// One calm table of what was counted.
-import type { Verdict } from './controls.ts'
+// Prints the counts of runs as a table.
+import type { ControlResult } from './controls.ts'
 import type { Outcome } from './fault.ts'
 
 const columns: [title: string, value: (outcome: Outcome) => string | number][] = [
   ['fault', ({ fault }) => fault.name],
-  ['blows', ({ counts }) => counts.blows],
+  ['injected', ({ counts }) => counts.injected],
   ['writes', ({ counts }) => counts.writes],
   ['lost', ({ counts }) => counts.lost],
   ['repeated', ({ counts }) => counts.repeated],
@@ -34,11 +34,11 @@ export const printOutcomes = (outcomes: Outcome[]): void => {
   }
 }
 
-export const printControls = (verdicts: Verdict[]): void => {
-  for (const { control, counts, isCaught } of verdicts) {
+export const printControls = (results: ControlResult[]): void => {
+  for (const { control, counts, isDetected } of results) {
     const { lost, repeated, reordered, leaked } = counts
     console.log(
-      `control ${control.variant} (${control.fault.name}): lost ${lost}, repeated ${repeated}, reordered ${reordered}, leaked ${leaked}: ${isCaught ? 'caught, as it must be' : '✗ NOT CAUGHT'}`,
+      `control ${control.variant} (${control.fault.name}): lost ${lost}, repeated ${repeated}, reordered ${reordered}, leaked ${leaked}: ${isDetected ? 'detected' : '✗ NOT DETECTED'}`,
     )
   }
 }

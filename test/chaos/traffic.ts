@@ -40,14 +40,14 @@ export class Traffic {
     )
   }
 
-  /** From now on the first success of each lane is looked for. */
+  /** Starts to record the first success of each lane again. */
   mark(): void {
     this.#slowestMs = this.recoveredMs
     this.#markedAt = performance.now()
     this.#firsts.fill(null)
   }
 
-  /** From a mark to the first success of the lane that took longest for it; the longest of all marks. */
+  /** Milliseconds from a mark to the first success of the slowest lane; the longest over all marks. */
   get recoveredMs(): number {
     if (this.#markedAt === 0) return 0
     const sinceMs = performance.now() - this.#markedAt
@@ -59,7 +59,7 @@ export class Traffic {
     return this.#firsts
   }
 
-  /** Ends the writing once what is in flight is acknowledged. */
+  /** Ends the writing; resolves once writes in flight are acknowledged. */
   async stop(): Promise<void> {
     this.#isStopped = true
     await Promise.all(this.#running)
@@ -85,13 +85,13 @@ export class Traffic {
   async #write({ id: projectId, members }: { id: string; members: Person[] }, own: string[], op: string) {
     const { api, ledger, random } = this.options
     const { token } = random.pick(members)
-    const dice = random.next()
-    if (own.length < 3 || dice < 0.4) {
+    const choice = random.next()
+    if (own.length < 3 || choice < 0.4) {
       const body = { projectId, title: `Written as ${op}`, tags: ['chaos'] }
       const task = expectStatus(await api.call('POST', '/api/tasks', token, body, op), 201, 'create')
       ledger.created(task)
       own.push(task.id)
-    } else if (dice < 0.85) {
+    } else if (choice < 0.85) {
       const id = random.pick(own)
       const body = { description: `Changed as ${op}: שלום 👋` }
       ledger.updated(

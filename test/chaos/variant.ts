@@ -1,5 +1,5 @@
-// Preloaded into a process of a chaos run: TIDE_VARIANT names the changes its source is read with, TIDE_FAILPOINT the
-// place at which it kills itself, TIDE_FAILPOINT_AFTER how often it passes there before.
+// Preloaded into a process of a chaos run: TIDE_VARIANT names the edits applied to its source on loading, TIDE_FAILPOINT
+// the point at which it kills itself, TIDE_FAILPOINT_AFTER how often it passes that point before.
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { heapStats } from 'bun:jsc'

@@ -1,4 +1,4 @@
-// Variants are edits of source text: each must still find the place it edits, or a control would catch nothing.
+// Variants are edits of source text: each edit must match exactly once, or a control would test the unchanged product.
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { variants } from './variants.ts'

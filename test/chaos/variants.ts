@@ -1,21 +1,21 @@
-// Variants of the product that exist only here: a process that is started with `variant.ts` preloaded reads changed
-// source. A control takes away what makes the product right, and must be caught; `failpoints` adds places to die at.
+// Variants of the product for tests: a process that preloads `variant.ts` loads edited source. A control removes one
+// mechanism and must be detected; `failpoints` adds points at which the process can kill itself.
 import { join } from 'node:path'
 
 export interface Edit {
   /** Below src. */
   file: string
-  /** Must be there exactly once. */
+  /** Must match exactly once. */
   from: string
   to: string
 }
 
 const point = (name: string): string => `globalThis.failpoint(${JSON.stringify(name)})`
 
-/** Named places of the write, the push, the fan-out and the resume. */
+/** Named points of the write, the push, the fan-out and the resume. */
 export const failpoints = ['uncommitted', 'committed', 'pushing', 'pushed', 'fan-out', 'replay'] as const
 
-/** Named places of a worker's consumer on a shard. */
+/** Named points of a worker's consumer on a shard. */
 export const workerFailpoints = ['before-effect', 'before-commit', 'after-commit'] as const
 
 export const variants: Record<string, Edit[]> = {
@@ -51,9 +51,9 @@ export const variants: Record<string, Edit[]> = {
       to: `${point('before-effect')}; await this.#commit(batch.at(-1)!.seq, async (tx) => { const made = await this.consumer.handle(tx, batch); ${point('before-commit')}; return made }); ${point('after-commit')}`,
     },
   ],
-  /** Prints its resources on SIGUSR2. */
+  /** Writes its resources to a file on SIGUSR2. */
   inspected: [
-    // Full before anything is measured.
+    // A small ring is full before the first measurement.
     { file: 'changelog/follower/ring.ts', from: 'maxEntries: 2_000', to: 'maxEntries: 20' },
     {
       file: 'app/compose.ts',
@@ -106,7 +106,7 @@ export const variants: Record<string, Edit[]> = {
       to: 'select h.epoch, (select coalesce(max(f.seq), 0) from feed f where f.shard = h.shard) as head,',
     },
   ],
-  /** Who resumes begins at the end. */
+  /** A resuming subscription starts at the head instead of its cursor. */
   'cursor-ignored': [
     {
       file: 'ws/subscriptions.ts',
@@ -134,7 +134,7 @@ export const variants: Record<string, Edit[]> = {
   ],
 }
 
-/** The environment of a process that is to be such a variant. */
+/** The environment of a process that runs as the variant. */
 export const variantEnvironment = (name: string): Record<string, string> => ({
   BUN_OPTIONS: `--preload ${join(import.meta.dir, 'variant.ts')}`,
   TIDE_VARIANT: name,

@@ -36,7 +36,7 @@ const sub = (frame: any, replay: number, more: object = {}) => ({
   ...more,
 })
 
-test('A feed delivers what follows its cursor and, after a reconnect, each event once', async () => {
+test('A feed delivers the events after its cursor and, after a reconnect, each event once', async () => {
   script = startScript()
   using client = await script.client()
   const { listener, titles } = record()
@@ -51,14 +51,14 @@ test('A feed delivers what follows its cursor and, after a reconnect, each event
   await eventually(() => expect(titles()).toEqual(['one', 'two']))
   expect(feed.cursors).toEqual(new Map([[scope, two.cursor]]))
   const three = script.event('three')
-  // Nothing has confirmed `two`: it comes again.
+  // No position confirmed `two`: the server sends it again.
   script.onSub = (frame) => [sub(frame, 2), two, three, { t: 'synced', scope, cursor: three.cursor }]
   script.peers.at(-1)!.close(1012)
   await eventually(() => expect(titles()).toEqual(['one', 'two', 'three']))
   expect(subs().map(({ cursor }) => cursor)).toEqual(['epoch.3.7', one.cursor])
 })
 
-test('Events that are lost are read again from the last confirmed cursor; lost twice, they are a gap', async () => {
+test('Lost events are requested again from the last confirmed cursor; lost twice, they are reported as a gap', async () => {
   script = startScript()
   using client = await script.client()
   const { listener, titles, gaps } = record()
@@ -85,7 +85,7 @@ test('Events that are lost are read again from the last confirmed cursor; lost t
   await eventually(() => expect(feed.cursors.get(scope)).toBe('epoch.3.20'))
 })
 
-test('A cursor the server no longer serves is a gap; the feed goes on from now', async () => {
+test('A cursor that has expired is reported as a gap; the feed continues with new events', async () => {
   script = startScript()
   script.onSub = (frame) =>
     frame.cursor === null
@@ -102,7 +102,7 @@ test('A cursor the server no longer serves is a gap; the feed goes on from now',
   await eventually(() => expect(titles()).toEqual(['later']))
 })
 
-test('user:me is named by the server, and a scope that may not be read stops alone', async () => {
+test('The server resolves user:me, and a scope without read access stops alone', async () => {
   script = startScript()
   script.onSub = (frame) =>
     frame.scope === 'user:me'

@@ -1,5 +1,4 @@
-// The client against a real server: what is written anywhere is seen in its views, each effect once, over a socket
-// and over long polls alike.
+// The client against a real server: its views show every write, each effect once, over a socket and over long polls.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createClient, type Client, type ClientOptions } from '../../packages/client/src/client.ts'
 import { eventually } from '../support/eventually.ts'
@@ -27,7 +26,7 @@ const write = async (person: Person, method: string, path: string, body?: unknow
 
 for (const transport of ['socket', 'poll'] as const) {
   describe(`Live over ${transport}`, () => {
-    test('a view shows what others write, in the order of ranks', async () => {
+    test('a view shows the writes of others in the order of ranks', async () => {
       const ada = await world.register()
       const first = await write(ada, 'POST', '/api/tasks', { title: 'first' })
       using client = await clientOf(ada, { transport })
@@ -45,7 +44,7 @@ for (const transport of ['socket', 'poll'] as const) {
       expect(view.current.byId.get(second.id)).toEqual(await write(ada, 'GET', `/api/tasks/${second.id}`))
     })
 
-    test('an optimistic write is seen at once and settles on its echo', async () => {
+    test('an optimistic write is shown at once and settles on its echo', async () => {
       const ada = await world.register()
       using client = await clientOf(ada, { transport })
       using view = client.project(ada.inboxId).live()
@@ -63,7 +62,7 @@ for (const transport of ['socket', 'poll'] as const) {
       expect(echo).toMatchObject({ type: 'task.created', entityId: made.taskId })
     })
 
-    test('a refused write disappears again and says why', async () => {
+    test('a refused write disappears and rejects with the reason', async () => {
       const ada = await world.register()
       const refused: string[] = []
       using client = await clientOf(ada, { transport, onRefused: ({ op }) => void refused.push(op) })
@@ -100,7 +99,7 @@ for (const transport of ['socket', 'poll'] as const) {
       })
     })
 
-    test('a member who is removed keeps nothing of the project (C-REV-1)', async () => {
+    test('the view of a removed member is emptied (C-REV-1)', async () => {
       const [ada, bob] = [await world.register(), await world.register()]
       const project = await write(ada, 'POST', '/api/projects', { name: 'Apollo' })
       await write(ada, 'POST', `/api/projects/${project.id}/members`, { email: bob.email, role: 'editor' })
@@ -116,7 +115,7 @@ for (const transport of ['socket', 'poll'] as const) {
   })
 }
 
-test('A task that moves leaves the one view and enters the other, the same one at a higher version (C-VER-4)', async () => {
+test('A task that moves to another project leaves one view and enters the other at a higher version (C-VER-4)', async () => {
   const ada = await world.register()
   const target = await write(ada, 'POST', '/api/projects', { name: 'Apollo' })
   const task = await write(ada, 'POST', '/api/tasks', { title: 'wanders' })
@@ -130,7 +129,7 @@ test('A task that moves leaves the one view and enters the other, the same one a
   expect(to.current.tasks[0]!.version).toBe(task.version + 2)
 })
 
-test('A project whose view is open is in the own view as it is there', async () => {
+test('The view of the user shows a project in the same state as its open view', async () => {
   const ada = await world.register()
   const project = await write(ada, 'POST', '/api/projects', { name: 'before' })
   using client = await clientOf(ada)

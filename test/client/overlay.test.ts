@@ -1,4 +1,4 @@
-// Unsettled writes on top of the server's tasks: what no server would keep must still be shown, and harmlessly.
+// Unsettled writes on top of the server's tasks, also writes that the server would refuse.
 import { expect, test } from 'bun:test'
 import { newId } from '../../packages/client/src/outbox/ids.ts'
 import { inOrder, overlay, type Change, type PendingWrite } from '../../packages/client/src/outbox/overlay.ts'
@@ -24,7 +24,7 @@ const write = (taskId: string, change: Change, order = 1): PendingWrite => ({
 const shown = (...writes: PendingWrite[]): string[] =>
   inOrder(overlay(base, writes, 'p').values()).map(({ id }) => id)
 
-test('A move is between its neighbours, also where one rank begins with the other', () => {
+test('A moved task is between its neighbours, also where one rank is a prefix of the other', () => {
   expect(shown()).toEqual(['a', 'b', 'c'])
   expect(shown(write('a', { kind: 'move', to: { after: 'b' } }))).toEqual(['b', 'a', 'c'])
   expect(shown(write('c', { kind: 'move', to: { before: 'a' } }))).toEqual(['c', 'a', 'b'])
@@ -32,7 +32,7 @@ test('A move is between its neighbours, also where one rank begins with the othe
   expect(shown(write('a', { kind: 'move', to: { projectId: 'q' } }))).toEqual(['b', 'c'])
 })
 
-test('A deletion takes subtasks along, and ends where writes have made a circle', () => {
+test('A deletion includes subtasks and terminates where writes have made a cycle', () => {
   const circle = [
     write('a', { kind: 'update', changes: { parentId: 'b' } }, 1),
     write('b', { kind: 'update', changes: { parentId: 'a' } }, 2),
@@ -40,7 +40,7 @@ test('A deletion takes subtasks along, and ends where writes have made a circle'
   expect(shown(...circle, write('a', { kind: 'delete' }, 3))).toEqual(['c'])
 })
 
-test('null sets the default, done sets the time, and what is created comes last in its order', () => {
+test('null sets the default, done sets the time, and created tasks are last in order of creation', () => {
   const tasks = overlay(
     base,
     [
@@ -69,7 +69,7 @@ test('Text is shown as the server will store it', () => {
     expect(tasks.get(id)).toMatchObject({ title: 'Réunion', description: 'é', tags: ['straße', 'a'] })
 })
 
-test('Ids made here are UUIDv7 that rise, also within a millisecond', () => {
+test('New ids are ascending UUIDv7, also within a millisecond', () => {
   const ids = Array.from({ length: 10_000 }, () => newId(1_795_000_000_000))
   expect(ids).toEqual([...new Set(ids)].sort())
   for (const id of ids)

@@ -1,5 +1,4 @@
-// The client as npm would deliver it: built, installed in a stranger's project, type-checked there with everything
-// strict, and run.
+// The client as an npm package: built, installed in another project, type-checked there with all strict options, and run.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import {
   cpSync,
@@ -84,7 +83,7 @@ const faultsOf = async (files: string[], options: object): Promise<string[]> => 
   const config = join(folder, `${crypto.randomUUID()}.json`)
   await Bun.write(config, JSON.stringify({ compilerOptions, files }))
   const { output } = await run([join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', config])
-  // The runtime's own declarations are not ours to judge.
+  // Errors in declarations of the runtime are not ours.
   return output
     .split('\n')
     .filter((line) => /error TS/.test(line) && !/node_modules\/(bun-types|@types)/.test(line))
@@ -100,7 +99,7 @@ for (const [kind, options] of Object.entries({
     typeRoots: [join(root, 'node_modules')],
   },
 })) {
-  test(`its declarations stand alone in ${kind}, with everything strict`, async () => {
+  test(`its declarations compile alone in ${kind} with all strict options`, async () => {
     await Bun.write(
       join(folder, 'page.ts'),
       (await Bun.file(join(folder, 'main.ts')).text()).replace('process.argv.slice(2) as', "['', '', ''] as"),
@@ -141,7 +140,7 @@ test('its types are those of the schemas', async () => {
   expect(await faultsOf([path], options)).toEqual([])
 }, 60_000)
 
-test('its public API is what api.md says: a change of it is a change of that file', async () => {
+test('its public API equals api.md: a change of it changes that file', async () => {
   const recorded = readFileSync(join(root, 'packages', 'client', 'api.md'), 'utf8')
   expect(await describeApi(join(installed, 'types'))).toBe(recorded)
   expect(recorded).toContain('export declare const createClient: (options: ClientOptions) => Client')
@@ -160,17 +159,17 @@ test('it depends on nothing', async () => {
   expect(faults).toEqual([])
 })
 
-test('its README says how large it is', async () => {
+test('its README states its size', async () => {
   const { outputs } = await Bun.build({
     entrypoints: [join(installed, 'client.js')],
     minify: true,
     target: 'browser',
   })
   const kilobytes = Bun.gzipSync(await outputs[0]!.arrayBuffer(), { level: 9 }).length / 1000
-  const said = Number(
+  const stated = Number(
     /about (\d+) KB minified and compressed/.exec(readFileSync(join(installed, 'README.md'), 'utf8'))![1],
   )
-  expect(Math.abs(said - kilobytes)).toBeLessThan(1)
+  expect(Math.abs(stated - kilobytes)).toBeLessThan(1)
 })
 
 test('it runs from node_modules', async () => {
@@ -212,7 +211,7 @@ test('the commands in its README build it in a checkout and install it in a proj
   writeFileSync(join(app, 'package.json'), '{ "type": "module", "private": true }')
   const [build, install, ...others] = installCommands()
   expect(others).toEqual([])
-  // The package has no dependencies: nothing is asked of a registry.
+  // The package has no dependencies: no request is sent to a registry.
   const env = {
     ...process.env,
     npm_config_offline: 'true',
@@ -229,7 +228,7 @@ test('the commands in its README build it in a checkout and install it in a proj
       new Response(child.stdout).text(),
       new Response(child.stderr).text(),
     ])
-    expect({ code, said: code === 0 ? '' : output + faults }).toEqual({ code: 0, said: '' })
+    expect({ code, output: code === 0 ? '' : output + faults }).toEqual({ code: 0, output: '' })
   }
   await Bun.write(
     join(app, 'main.js'),

@@ -1,5 +1,5 @@
-// Text of any kind in paths and queries: what arrives is for exactly the route of the method, or nothing is sent.
-// Generated over all methods of the client; the server is raw, since URL parsers hide what was on the wire.
+// Any text in paths and queries: a request reaches exactly the route of its method, or is not sent. Generated over all
+// methods of the client; the server reads raw bytes, since URL parsers normalise the path.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -88,7 +88,7 @@ const signedIn = async (): Promise<Client> => {
 
 type Method = (...args: unknown[]) => unknown
 
-/** Calls the method to its end; answers what it threw. A list is asked for its first page. */
+/** Calls the method to its end; returns what it threw. Of a list it reads the first page. */
 const outcome = async (call: () => unknown): Promise<unknown> => {
   try {
     const value = await call()
@@ -144,7 +144,7 @@ test('each method of the client sends any text as one segment or parameter of it
   expect(checked).toBeGreaterThan(500)
 })
 
-test('text in queries arrives as it is, or is refused', async () => {
+test('text in queries arrives unchanged, or is refused', async () => {
   using client = await signedIn()
   const queries: ((text: string) => unknown)[] = [
     (q) => client.users.search(q).page(),
@@ -168,7 +168,7 @@ test('text in queries arrives as it is, or is refused', async () => {
     }
 })
 
-test('a key that no header can carry is refused and not taken for a lost network', async () => {
+test('an invalid Idempotency-Key is refused and is no network error', async () => {
   using client = await signedIn()
   for (const key of ['', 'a b', 'a\nb', 'é', 'x'.repeat(256)]) {
     const result = await outcome(() => client.tasks.create({ title: 'one' }, { key }))
@@ -203,7 +203,7 @@ test('no id selects a route without parameters: the words of all routes are trie
     }
 })
 
-test('a view of what is no id ends with the reason, and a write of it is refused; neither sends another request', async () => {
+test('a view of an invalid id stops with the reason, and a write of it is refused; neither sends another request', async () => {
   using client = await signedIn()
   using view = client.project('..').live()
   await view.ready.catch(() => {})

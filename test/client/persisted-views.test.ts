@@ -1,5 +1,5 @@
-// The last state of a view, kept over the end of the program: shown at once and marked stale while the server is away,
-// continued from its cursor when it is back, and only for its owner.
+// The last state of a view, stored across runs of the program: shown at once and marked stale while the server is away,
+// resumed from its cursor when it is back, and only for its owner.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createClient, type Client, type ClientOptions } from '../../packages/client/src/client.ts'
 import type { Fetch } from '../../packages/client/src/http/request.ts'
@@ -67,7 +67,7 @@ const create = (person: Person, title: string, more: object = {}): Promise<any> 
   world.call('POST', '/api/tasks', { token: person.token, body: { title, ...more } })
 
 for (const transport of ['socket', 'poll'] as const)
-  test(`a project is shown while the server is away, stale, and goes on from its cursor, each event once (${transport})`, async () => {
+  test(`a project is shown while the server is away, marked stale, and resumes from its cursor, each event once (${transport})`, async () => {
     const ada = await world.register()
     const { start, network, asked, views } = program(ada)
     const { body: first } = await create(ada, 'first')
@@ -83,7 +83,7 @@ for (const transport of ['socket', 'poll'] as const)
     await eventually(async () =>
       expect(await views.loadView(`project:${ada.inboxId}`)).toContain('received live'),
     )
-    // Made while no program runs.
+    // Created while no program runs.
     await world.call('PATCH', `/api/tasks/${first.id}`, { token: ada.token, body: { title: 'changed' } })
     await world.call('DELETE', `/api/tasks/${gone.id}`, { token: ada.token })
     await create(ada, 'missed')
@@ -110,7 +110,7 @@ for (const transport of ['socket', 'poll'] as const)
     expect(asked.filter((one) => one.endsWith('/snapshot'))).toEqual([])
     const received = events.map(({ cursor }) => cursor)
     expect(received.length).toBe(new Set(received).size)
-    // What was received live may come again from the cursor; its effect does not.
+    // Events received live may be sent again after the cursor; they take effect once.
     const missed = events.filter(({ data }) => (data as Task | undefined)?.title !== 'received live')
     expect(missed.map(({ type }) => type).slice(0, 3)).toEqual([
       'task.updated',
@@ -119,7 +119,7 @@ for (const transport of ['socket', 'poll'] as const)
     ])
   })
 
-test('what concerns the person is kept too: projects, notifications and their number, each counted once', async () => {
+test('the view of the user is stored too: projects, notifications and their number, each counted once', async () => {
   const [ada, bob] = [await world.register(), await world.register()]
   const { start, network, views } = program(ada)
   const notify = async (): Promise<void> => {
@@ -150,7 +150,7 @@ test('what concerns the person is kept too: projects, notifications and their nu
   expect(own.current.staleSince).toBeNull()
 })
 
-test('a cursor that the server refuses is followed by a snapshot; the kept state is shown until then', async () => {
+test('after an expired cursor the snapshot is read; the stored state is shown until then', async () => {
   await using script = startScript()
   const views = memoryStorage()
   const storage = tokens()
@@ -182,7 +182,7 @@ test('a cursor that the server refuses is followed by a snapshot; the kept state
   expect(script.snapshots).toBe(1)
 })
 
-test('another person is never shown it, signing out removes it, and without a session nothing is shown', async () => {
+test('another user is not shown the stored state, signing out removes it, and without a session it is not shown', async () => {
   const [ada, bob] = [await world.register(), await world.register()]
   const { start, storage, views, network } = program()
   const key = `project:${ada.inboxId}`
@@ -206,7 +206,7 @@ test('another person is never shown it, signing out removes it, and without a se
   await eventually(() => expect(other.state).toBe('offline'))
   expect(other.current.tasks).toEqual([])
 
-  // No one is signed in.
+  // Without a session.
   storage.held = null
   using signedOut = await start()
   using unseen = signedOut.project(ada.inboxId).live()
@@ -219,7 +219,7 @@ test('another person is never shown it, signing out removes it, and without a se
   await eventually(async () => expect(await views.viewKeys()).toEqual([]))
 })
 
-test('with the cookie alone the last person is presumed; when it turns out to be another, nothing of it stays', async () => {
+test('with the cookie alone the last user is assumed; when it is another, the state is removed', async () => {
   await using script = startScript()
   const views = memoryStorage()
   const key = `project:${projectId}`
@@ -231,7 +231,7 @@ test('with the cookie alone the last person is presumed; when it turns out to be
   }
   const kept = {
     format: 1,
-    owner: 'somebody-else',
+    owner: 'another-user',
     scope,
     cursor: 'epoch.3.2',
     at: new Date().toISOString(),
@@ -251,7 +251,7 @@ test('with the cookie alone the last person is presumed; when it turns out to be
   await eventually(async () => expect(await views.viewKeys()).toEqual([]))
 })
 
-test('what is stored is ignored where it is of another format, of another shape, torn, or does not come', async () => {
+test('a stored state is ignored if its format or shape differs, it is truncated, or the storage does not answer', async () => {
   await using script = startScript()
   const good = {
     format: 1,
@@ -291,7 +291,7 @@ test('what is stored is ignored where it is of another format, of another shape,
   }
 })
 
-test('what is kept is bounded: a state too large is not kept, and of many views the latest', async () => {
+test('stored states are bounded: one too large is not stored, and of many views the latest are kept', async () => {
   await using script = startScript()
   const views = memoryStorage()
   using client = await script.client({ views, timing: soon })
@@ -306,7 +306,7 @@ test('what is kept is bounded: a state too large is not kept, and of many views 
   expect(view.current.tasks).toHaveLength(2)
 })
 
-test('the loss of the right to a project removes what was kept of it', async () => {
+test('the loss of the right to a project removes its stored state', async () => {
   await using script = startScript()
   const views = memoryStorage()
   using client = await script.client({ views, timing: soon })

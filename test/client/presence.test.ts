@@ -1,4 +1,4 @@
-// Who is here, and what they say, through the client against a real server.
+// Presence and signals through the client against a real server.
 import { expect, test } from 'bun:test'
 import { createClient, type Client } from '../../packages/client/src/client.ts'
 import { eventually } from '../support/eventually.ts'
@@ -11,7 +11,7 @@ const clientOf = async (world: World, person: Person): Promise<Client> => {
   return client
 }
 
-test('Users at a project see each other come and go, and receive ephemeral signals', async () => {
+test('Users at a project receive each other’s presence and ephemeral signals', async () => {
   await using world = await startWorld()
   const [ada, bob] = [await world.register(), await world.register()]
   const { body: project } = await world.call('POST', '/api/projects', {

@@ -1,5 +1,5 @@
-// What a refresh that fails says: the session is over only where the server says so. Everything else keeps the
-// tokens, and a refused origin is reported once and by its name.
+// Failures of a refresh: only certain responses of the server end the session. All others keep the tokens, and a
+// refused origin is reported once as OriginRefusedError.
 import { expect, test } from 'bun:test'
 import { createClient } from '../../packages/client/src/client.ts'
 import { OriginRefusedError, SignedOutError } from '../../packages/client/src/errors.ts'
@@ -20,7 +20,7 @@ const refuseRefresh = (script: Script, answer: () => Response): { count: number 
 const problem = (status: number, code: string, headers = {}): Response =>
   Response.json({ code, status, detail: code, title: code }, { status, headers })
 
-test('C-CON-3 a refused origin: requests throw it by name, the server is asked once, live data says so; the tokens stay', async () => {
+test('C-CON-3 a refused origin: requests throw OriginRefusedError, one refresh is sent, views stop with the reason; the tokens stay', async () => {
   await using script = startScript()
   using client = await script.client()
   using view = client.project(projectId).live()
@@ -42,14 +42,14 @@ test('C-CON-3 a refused origin: requests throw it by name, the server is asked o
   expect(stops).toHaveLength(1)
   expect(asked.count).toBe(1)
   expect(await client.session.tokens()).not.toBeNull()
-  // Once the server is configured, the person's next try goes through.
+  // Once the server is configured, the next attempt of the user succeeds.
   script.onRequest = null
   client.reconnect()
   using again = client.project(projectId).live()
   await eventually(() => expect(again.state).toBe('live'))
 })
 
-test('a refused origin at the start, with nothing held but the cookie: views and requests say so, by sockets and polls', async () => {
+test('a refused origin at the start, with the cookie alone: views and requests report it, by sockets and polls', async () => {
   await using script = startScript()
   const asked = refuseRefresh(script, () => problem(403, 'origin_refused'))
   for (const transport of ['socket', 'poll'] as const) {
@@ -65,7 +65,7 @@ test('a refused origin at the start, with nothing held but the cookie: views and
   }
 })
 
-test('a real server: sign-in works from a page of another origin, the refresh is refused, and the client says why', async () => {
+test('a real server: sign-in works from a page of another origin, the refresh is refused, and the client reports the reason', async () => {
   await using world = await startWorld()
   const { email } = await world.register()
   let cookie = ''
@@ -73,7 +73,7 @@ test('a real server: sign-in works from a page of another origin, the refresh is
     url: world.url,
     useCookie: true,
     timing: quick,
-    // What a browser adds by itself.
+    // A browser adds the header.
     fetch: async (url, init) => {
       const headers = {
         ...(init.headers as Record<string, string>),
@@ -112,7 +112,7 @@ for (const [name, answer, isOver] of [
     expect(failure instanceof SignedOutError).toBe(isOver)
     expect((await client.session.tokens()) === null).toBe(isOver)
     if (isOver) return eventually(() => expect(view.error).toMatchObject({ reason: 'signed_out' }))
-    // The server closes because the token expired, while it cannot be renewed: the view waits, and goes on later.
+    // The server closes because the token expired, while it cannot be renewed: the view waits, and continues later.
     script.peers.at(-1)!.close(4401, 'token_expired')
     await eventually(() => expect(asked.count).toBeGreaterThan(1))
     expect(view.state).not.toBe('stopped')

@@ -1,4 +1,4 @@
-// REST as programs use it: pages without counting, conflicts with both sides, repeats without second effects.
+// REST methods: iteration over pages, conflicts with both versions, retries without a second effect.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createClient, type Client } from '../../packages/client/src/client.ts'
 import { ApiError, ConflictError, NetworkError } from '../../packages/client/src/errors.ts'
@@ -22,7 +22,7 @@ const clientOf = async (person: Person, fetch?: Fetch): Promise<Client> => {
   return client
 }
 
-test('for await goes through every page, by cursor and by number', async () => {
+test('for await reads every page, by cursor and by number', async () => {
   const bob = await world.register()
   using client = await clientOf(bob)
   for (let n = 0; n < 23; n += 1)
@@ -46,7 +46,7 @@ test('for await goes through every page, by cursor and by number', async () => {
   expect(tooMany).toBeInstanceOf(RangeError)
 })
 
-test('A write on top of a version that is gone throws with both sides', async () => {
+test('A write based on an outdated version throws ConflictError with both versions', async () => {
   using client = await clientOf(ada)
   const task = await client.tasks.create({ title: 'before' })
   await client.tasks.update(task.id, { title: 'theirs' }, { ifVersion: 1 })
@@ -66,7 +66,7 @@ test('A write on top of a version that is gone throws with both sides', async ()
   })
 })
 
-test('A write whose answer is lost is repeated under its key, and happens once', async () => {
+test('A write whose response is lost is repeated under its key and takes effect once', async () => {
   let lost = 0
   using client = await clientOf(ada, async (url, init) => {
     const response = await fetch(url, init)
@@ -81,7 +81,7 @@ test('A write whose answer is lost is repeated under its key, and happens once',
   expect(await world.entryCount()).toBe(before + 1)
 })
 
-test('What cannot succeed is not repeated; what is away is given up after a few attempts', async () => {
+test('A permanent error is not retried; an unreachable server is retried a few times', async () => {
   let attempts = 0
   using client = await clientOf(ada, (url, init) => {
     attempts += 1
@@ -101,7 +101,7 @@ test('What cannot succeed is not repeated; what is away is given up after a few 
   expect(attempts).toBe(4)
 })
 
-test('A fault of the server is met with a few more attempts of what may be repeated', async () => {
+test('After an error 500 repeatable requests are retried a few times', async () => {
   let faults = 2
   using client = await clientOf(ada, (url, init) => {
     faults -= 1
@@ -114,7 +114,7 @@ test('A fault of the server is met with a few more attempts of what may be repea
   expect(faults).toBe(5)
 })
 
-test('429 is waited for as long as it says', async () => {
+test('After 429 the client waits for Retry-After', async () => {
   let refusals = 0
   using client = await clientOf(ada, (url, init) => {
     refusals += 1
@@ -127,7 +127,7 @@ test('429 is waited for as long as it says', async () => {
   expect(performance.now() - startedAt).toBeGreaterThanOrEqual(995)
 })
 
-test('Every endpoint there is, is typed, and answers so', async () => {
+test('Every endpoint is typed, and its responses match', async () => {
   const [eve, bob] = [await world.register('Eve'), await world.register('Bob')]
   const asked = new Set<string>()
   const noting: Fetch = (url, init) => {

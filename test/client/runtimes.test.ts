@@ -1,5 +1,5 @@
-// The client where it runs besides Bun: bundled into a real Chromium page, with IndexedDB and the refresh cookie,
-// and into a program for Node, which has no WebSocket before 22 and polls.
+// The client in other runtimes than Bun: bundled into a Chromium page, with IndexedDB and the refresh cookie, and into
+// a program for Node, which has no WebSocket before 22 and polls.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -43,7 +43,7 @@ const openPage = async (context: Awaited<ReturnType<Browser['newContext']>>): Pr
      globalThis.Tasktide = { createClient, indexedDbStorage }`,
   )
   const page = await context.newPage()
-  // Of the server itself: a page made up here would count as the open internet, which may open no socket to here.
+  // Served by the server itself: Chromium lets a page without a loopback origin open no socket to loopback.
   await page.goto(`${world.url}/livez`)
   await page.addScriptTag({ content: script, type: 'module' })
   await page.waitForFunction('globalThis.Tasktide')
@@ -103,7 +103,7 @@ test('In Chromium: a socket, optimistic writes, the cookie for the refresh, and 
   expect(entries.filter(({ op }) => op !== null)).toHaveLength(3)
 }, 60_000)
 
-test('In Chromium: a page reloaded while the server is away shows the last state, stale, and goes on when it is back', async () => {
+test('In Chromium: a page reloaded while the server is away shows the last state as stale and continues when it is back', async () => {
   const email = `ada-${Bun.randomUUIDv7()}@example.com`
   await using context = await browser.newContext({ bypassCSP: true })
   const page = await openPage(context)
@@ -180,7 +180,7 @@ test('In Chromium: a page reloaded while the server is away shows the last state
   expect(seen).toEqual({ before: ['stale', 'stale', 'Ada', 'kept'], after: [null, 'kept', 'missed'] })
 }, 60_000)
 
-test('In Chromium: a storage that is cleared under the page is no obstacle, and is created again', async () => {
+test('In Chromium: a storage that is cleared while the page is open is created again', async () => {
   await using context = await browser.newContext({ bypassCSP: true })
   const page = await openPage(context)
   const outcome = await page.evaluate(async () => {

@@ -1,4 +1,4 @@
-// Tokens: one refresh for all who need one, kept where they outlive the page, and over when the server says so.
+// Tokens: one shared refresh for concurrent requests, storage across pages, and the end of the session.
 import { expect, test } from 'bun:test'
 import { createClient } from '../../packages/client/src/client.ts'
 import { NetworkError, SignedOutError } from '../../packages/client/src/errors.ts'
@@ -37,7 +37,7 @@ const counting = (): { fetch: Fetch; count: (path: string) => number; lose: Set<
   }
 }
 
-test('However many requests find the token stale, it is refreshed once, and all of them succeed', async () => {
+test('Concurrent requests with a stale token share one refresh and succeed', async () => {
   await using world = await startWorld()
   const ada = await world.register()
   const { fetch, count } = counting()
@@ -53,7 +53,7 @@ test('However many requests find the token stale, it is refreshed once, and all 
   expect(count('/api/auth/refresh')).toBe(2)
 })
 
-test('A refresh whose answer is lost is repeated, and is no reuse', async () => {
+test('A refresh whose response is lost is repeated and does not count as reuse', async () => {
   await using world = await startWorld()
   const ada = await world.register()
   const { fetch, count, lose } = counting()
@@ -64,7 +64,7 @@ test('A refresh whose answer is lost is repeated, and is no reuse', async () => 
   expect(count('/api/auth/refresh')).toBe(2)
 })
 
-test('Two clients with one storage share what either refreshed', async () => {
+test('Two clients with one storage share a refreshed token', async () => {
   await using world = await startWorld()
   const ada = await world.register()
   const storage = memory()
@@ -78,7 +78,7 @@ test('Two clients with one storage share what either refreshed', async () => {
   expect(count('/api/auth/refresh')).toBe(1)
 })
 
-test('A session that was ended elsewhere is over here: SignedOutError, nothing is kept', async () => {
+test('A session that another client ended throws SignedOutError and removes the tokens', async () => {
   await using world = await startWorld()
   const storage = memory()
   using client = createClient({ url: world.url, storage, timing: quick })
@@ -89,14 +89,14 @@ test('A session that was ended elsewhere is over here: SignedOutError, nothing i
   using other = createClient({ url: world.url, timing: quick })
   await other.auth.signIn({ email, password: testPassword })
   await other.auth.signOutEverywhere()
-  // Within a second, everywhere.
+  // Revocation takes effect within a second on every server.
   await eventually(async () => {
     expect(await client.users.me().catch((error: unknown) => error)).toBeInstanceOf(SignedOutError)
   })
   expect(storage.held).toBeNull()
 })
 
-test('A fresh token reaches an open socket, which outlives the old one', async () => {
+test('A renewed token is sent on the open socket, which stays open past the old one’s expiry', async () => {
   await using world = await startWorld()
   const ada = await world.register()
   using client = createClient({ url: world.url, timing: quick })
@@ -108,7 +108,7 @@ test('A fresh token reaches an open socket, which outlives the old one', async (
   expect(client.connection.kind).toBe('socket')
 })
 
-test('The wrong password, a server that is away and a caller who gave up are distinguished', async () => {
+test('A wrong password, an unreachable server and an aborted call throw different errors', async () => {
   await using world = await startWorld()
   const ada = await world.register()
   using client = createClient({ url: world.url, timing: quick })

@@ -1,5 +1,5 @@
-// REST as a careful client speaks it: every write has an Idempotency-Key and is repeated, on another server if need
-// be, until a server acknowledges it.
+// A REST client that repeats every write under its Idempotency-Key, also on another server, until a server acknowledges
+// it.
 
 export interface Person {
   number: number
@@ -18,7 +18,7 @@ export interface Api {
   call(method: string, path: string, token: string | null, body?: unknown, key?: string): Promise<Answer>
   /** `hung`: attempts without an answer within 10 s. */
   readonly counts: { requests: number; retries: number; hung: number }
-  /** What happens to the next attempt of a write: its answer is lost, or it is sent twice at once. */
+  /** Disturbs the next attempt of a write: its response is lost, or it is sent twice concurrently. */
   interfere: (() => 'none' | 'lose' | 'twice') | null
   /** Milliseconds from the first request that failed until the next acknowledgement after it, largest. */
   readonly longestOutageMs: number
@@ -27,7 +27,7 @@ export interface Api {
 const attemptTimeoutMs = 10_000
 const giveUpMs = 60_000
 
-/** Who can be asked; a server that is away now may be back at the next attempt. */
+/** The servers in turn; one that is down may be up at the next attempt. */
 export interface Servers {
   servers: readonly { readonly url: string }[]
 }
@@ -96,7 +96,7 @@ export const createApi = ({ servers }: Servers): Api => {
   }
 }
 
-/** The body of an answer with the wanted status; throws what came instead. */
+/** The body of an answer with the wanted status; throws on another status. */
 export const expectStatus = ({ status, body }: Answer, wanted: number, what: string): any => {
   if (status !== wanted) throw new Error(`${what}: ${status} instead of ${wanted}: ${JSON.stringify(body)}`)
   return body

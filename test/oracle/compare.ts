@@ -1,5 +1,5 @@
-// The verdict: the client's ledger and every follower's state against PostgreSQL, and the log against itself. Each
-// check answers the differences it found, in words.
+// Compares the client's ledger and every follower's state with PostgreSQL, and checks that the log is contiguous. Each
+// check returns descriptions of the differences.
 import { isDeepStrictEqual } from 'node:util'
 import type { Database } from '../../src/db/client.ts'
 import type { Follower } from './follower.ts'
@@ -41,7 +41,7 @@ export const checkLog = async (db: Database): Promise<string[]> => {
     )
 }
 
-/** Every acknowledged write is there as it was answered, and nothing else is. */
+/** PostgreSQL has every acknowledged task as acknowledged, and no other. */
 export const checkTasks = (ledger: Ledger, rows: Map<string, any>): string[] => {
   const differences: string[] = []
   for (const { id, state } of ledger.tasks.values()) {
@@ -55,7 +55,7 @@ export const checkTasks = (ledger: Ledger, rows: Map<string, any>): string[] => 
   return differences
 }
 
-/** What the follower shows is what PostgreSQL has, and nothing it saw on the way was wrong. */
+/** The follower's state equals PostgreSQL, and it recorded no fault. */
 export const checkFollower = (
   follower: Follower,
   rows: Map<string, any>,
@@ -74,7 +74,7 @@ export const checkFollower = (
   return differences
 }
 
-/** The tasks of its project, as the follower shows them and as PostgreSQL has them. */
+/** Compares the follower's tasks of its project with PostgreSQL. */
 export const checkShown = ({ person, projectId, tasks }: Follower, rows: Map<string, any>): string[] => {
   const name = `user ${person.number}`
   const differences: string[] = []
@@ -130,7 +130,7 @@ export const checkNotifications = (ledger: Ledger, rows: NotificationRow[], now:
   return differences
 }
 
-/** Closing this near its due time, or later, may come before or after the worker looked. */
+/** A task closed this near its due time, or later, may have been closed before or after the worker's check. */
 const marginMs = 100
 
 const overdueDue = ({ dueAt, closedAt }: LedgerTask, now: number): { least: number; most: number } => {

@@ -1,6 +1,6 @@
-// A client that follows one project and its own scope over a socket, drops the connection at random, resumes with
-// its cursors, and keeps the state it would show. It trusts nothing: numbers must rise, versions must not jump, what
-// it did not ask for must not come, and a server that falls silent is left.
+// A client that follows one project and its user's scope over a socket, drops the connection at random, resumes with its
+// cursors, and keeps the state it would show. It records faults: numbers that do not ascend, skipped versions, events of
+// other scopes. It leaves a server that sends no frames.
 import type { Api, Person, Servers } from './api.ts'
 import { expectStatus } from './api.ts'
 import type { Random } from './random.ts'
@@ -26,13 +26,13 @@ export interface FollowerOptions {
   random: Random
   /** Milliseconds between two drops of the connection; null for none. */
   drops: { min: number; max: number } | null
-  /** From append to here, of live events. */
+  /** Milliseconds from append to receipt, of live events. */
   onLatency?(ms: number): void
 }
 
-interface Held {
+interface KnownTask {
   version: number
-  /** The number of its entry, or that of the snapshot it came with. */
+  /** The number of its entry, or of its snapshot. */
   seq: number
   task: any
 }
@@ -44,8 +44,8 @@ const silentMs = 5_000
 export class Follower {
   readonly person: Person
   readonly projectId: string
-  readonly tasks = new Map<string, Held>()
-  /** Notification ids by their kind and task, as they came. */
+  readonly tasks = new Map<string, KnownTask>()
+  /** Kinds of received notifications by id. */
   readonly notifications = new Map<string, string>()
   readonly faults: FollowerFault[] = []
   /** Keys of the project's writes that were received, and when (`performance.now()`). */
@@ -55,13 +55,13 @@ export class Follower {
   readonly userScope: string
   readonly #cursors = new Map<string, string>()
   readonly #synced = new Set<string>()
-  /** Cursors of the events that came. */
+  /** Cursors of received events. */
   readonly #seen = new Set<string>()
   #socket: WebSocket | null = null
   #stopped = false
   #failures = 0
   #isSettled = false
-  #heardAt = 0
+  #receivedAt = 0
   #waitMs: number | null = null
   #timer: Timer | undefined
   #pings: Timer | undefined
@@ -111,7 +111,7 @@ export class Follower {
     ])
     this.#socket = socket
     this.#synced.clear()
-    this.#heardAt = Date.now()
+    this.#receivedAt = Date.now()
     socket.onmessage = (event) => this.#frame(JSON.parse(String(event.data)), socket)
     socket.onerror = () => {}
     socket.onclose = (event) => {
@@ -141,9 +141,9 @@ export class Follower {
     setTimeout(() => this.#connect(), waitMs)
   }
 
-  /** Without a close frame, as when a network goes away; a peer that is gone does not end it either. */
+  /** Ends the socket without a close frame, as a lost network does; does not wait for the peer. */
   #leave(socket: WebSocket): void {
-    // Bun's own.
+    // Only Bun has it.
     ;(socket as unknown as { terminate(): void }).terminate()
     this.#again(socket)
   }
@@ -151,7 +151,7 @@ export class Follower {
   #ping(): void {
     const socket = this.#socket
     if (!socket) return
-    if (Date.now() - this.#heardAt > silentMs) return this.#leave(socket)
+    if (Date.now() - this.#receivedAt > silentMs) return this.#leave(socket)
     if (socket.readyState === WebSocket.OPEN) socket.send('{"t":"ping"}')
   }
 
@@ -165,7 +165,7 @@ export class Follower {
 
   #frame(frame: any, socket: WebSocket): void {
     if (socket !== this.#socket) return
-    this.#heardAt = Date.now()
+    this.#receivedAt = Date.now()
     switch (frame.t) {
       case 'welcome':
         this.#failures = 0
@@ -262,7 +262,7 @@ export class Follower {
       if (!page.nextAfter) break
       after = page.nextAfter
     }
-    // A task received before the snapshot that it does not list is gone: its deletion lies before the cursor (C-VER-5).
+    // A task received before the snapshot and not listed in it is deleted: the deletion precedes the cursor (C-VER-5).
     for (const [id, held] of this.tasks) {
       if (held.task && held.seq <= seq && !listed.has(id))
         this.tasks.set(id, { version: held.version + 1, seq, task: null })
@@ -279,5 +279,5 @@ export class Follower {
   }
 }
 
-/** The number in a cursor. Opaque to a real client; this one is here to check it. */
+/** The number in a cursor. Cursors are opaque to real clients; this one checks them. */
 export const numberOf = (cursor: string): number => Number(cursor.split('.')[2])

@@ -1,4 +1,4 @@
-// What the servers acknowledged, kept by the client: the oracle. Nothing in it is read back from the system.
+// The writes that servers acknowledged, recorded by the client as the test oracle. Nothing in it is read from the system.
 
 export interface LedgerTask {
   id: string
@@ -20,7 +20,7 @@ export interface Expected {
 
 export class Ledger {
   readonly tasks = new Map<string, LedgerTask>()
-  /** Notices that must have come once each, unless their task was deleted before the worker could look. */
+  /** Notifications due once each, unless their task was deleted before the worker handled it. */
   readonly expected: Expected[] = []
   writes = 0
   /** Idempotency-Keys of acknowledged writes by project. */

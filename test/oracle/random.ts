@@ -1,4 +1,4 @@
-// Numbers that a seed repeats.
+// Random numbers from a seed.
 
 export interface Random {
   /** In [0, 1). */

@@ -1,4 +1,4 @@
-// What PostgreSQL has at the end, in the shapes the clients hold.
+// Rows of PostgreSQL at the end, in the shapes of the clients.
 import type { Database } from '../../src/db/client.ts'
 import { taskColumns } from '../../src/db/tasks/task-columns.ts'
 import type { Task } from '../../src/model/task.ts'

@@ -1,4 +1,4 @@
-// One calm table.
+// Prints figures as a table.
 
 export const printTable = (rows: [string, string][]): void => {
   const width = Math.max(...rows.map(([name]) => name.length))

@@ -1,6 +1,6 @@
-// The whole story on real input: two servers, two workers, five projects, every item written through REST, fifty
-// clients that drop and resume, and in the middle a server and a worker killed, Redis emptied, both restarted. Then
-// everything is compared with everything, and any difference is an exit code.
+// An end-to-end run on real input: two servers, two workers, five projects, every item written through REST, fifty
+// clients that disconnect and resume. In the middle a server and a worker are killed, Redis is emptied, both are started
+// again. Then acknowledged writes, clients, log and PostgreSQL are compared; the exit code is 1 after any difference.
 //   bun run story [--seed N] [--data FILE] [--items N]
 import { parseArgs } from 'node:util'
 import { openDatabase } from '../../src/db/client.ts'
@@ -33,7 +33,7 @@ const report = (line: string): void => {
   console.error(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(6)} s  ${line}`)
 }
 
-/** Polls until it holds; the deadline names what did not. */
+/** Polls until the condition holds; the error at the deadline names it. */
 const eventually = async (what: string, holds: () => Promise<boolean> | boolean): Promise<number> => {
   const began = performance.now()
   while (!(await holds())) {
@@ -44,7 +44,7 @@ const eventually = async (what: string, holds: () => Promise<boolean> | boolean)
   return performance.now() - began
 }
 
-/** Kills one server and one worker, empties Redis, starts them again; answers what it took in milliseconds. */
+/** Kills one server and one worker, empties Redis, starts them again; returns the start times in milliseconds. */
 const disturb = async (
   cluster: Cluster,
   flush: () => Promise<unknown>,
@@ -134,7 +134,7 @@ const run = async (): Promise<boolean> => {
   const requests = api.counts.requests - requestsBefore
   const { serverMs, workerMs } = await (disturbance ?? disturb(cluster, () => redis.client.flushall()))
 
-  report('everything is written; waiting for what is still due and on its way')
+  report('everything is written; waiting for due times and deliveries')
   for (const follower of followers) follower.settle()
   const lastDue = Math.max(...[...ledger.tasks.values()].map((task) => task.dueAt ?? 0))
   await eventually('everything to fall due', () => Date.now() > lastDue)

@@ -1,5 +1,5 @@
-// The work: people sign up, projects get their members, and every item is written in its project's order, with a
-// deterministic share assigned, edited, completed and deleted. One lane a project, one write at a time in it.
+// The writes: users register, projects get their members, and every item is written in the order of its project, with a
+// deterministic share assigned, edited, completed and deleted. Each project has one lane with one write at a time.
 import type { Api, Person } from '../oracle/api.ts'
 import { expectStatus } from '../oracle/api.ts'
 import type { Ledger } from '../oracle/ledger.ts'
@@ -79,14 +79,14 @@ interface LaneOptions {
   onItem(): void
 }
 
-/** What follows from one item. Every write is keyed by its verb and `key`. */
+/** The writes for one item. Every write has its verb and `key` as Idempotency-Key. */
 interface Step extends LaneOptions {
   project: StoryProject
   random: Random
   key: string
 }
 
-/** Items become due between these many milliseconds after they are written. */
+/** Milliseconds from the write of an item to its due time. */
 const dueAfterMs = { min: 8_000, max: 15_000 }
 
 export const writeProject = async (
@@ -115,7 +115,7 @@ const create = async ({ api, ledger, people, project, random, key }: Step, item:
   const body = { projectId: project.id, title: item.title, tags: item.tags, ...(dueAt && { dueAt }) }
   const { token } = people.get(item.user)!
   const task = expectStatus(await api.call('POST', '/api/tasks', token, body, `create-${key}`), 201, 'create')
-  if (task.title !== item.title.trim()) throw new Error(`the title of ${task.id} changed on the way`)
+  if (task.title !== item.title.trim()) throw new Error(`the title of ${task.id} was changed`)
   ledger.created(task)
   return task.id
 }

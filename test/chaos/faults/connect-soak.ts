@@ -1,5 +1,5 @@
-// Connections come and go, a hundred thousand of them: what they leave behind is nothing. Every server is asked what it
-// still holds, and its heap is measured after a collection, early and late.
+// A hundred thousand connections open and close: no server may keep resources of them. Each server's resources are
+// counted, and its heap is measured after a garbage collection, after 10,000 connections and at the end.
 import { eventually } from '../../support/eventually.ts'
 import { variantEnvironment } from '../variants.ts'
 import type { Fault } from '../fault.ts'
@@ -8,23 +8,23 @@ import { inspect, type Inspection } from '../inspection.ts'
 const wave = 1_000
 const warmWaves = 10
 const allWaves = 100
-/** Handshakes under way, of all servers together; a server puts off more than 200. */
+/** Concurrent handshakes of all servers together; a server refuses more than 200. */
 const atOnce = 150
-/** What a hundred thousand connects may add to a heap, and to what the process holds. */
+/** Allowed growth of the heap and of resident memory, in bytes. */
 const maxHeapGrowth = 4 * 2 ** 20
 const maxResidentGrowth = 24 * 2 ** 20
 
 export const connectSoak: Fault = {
   name: 'connect-soak',
-  title: 'sockets connect, subscribe, watch and vanish, a hundred thousand of them',
+  title: 'a hundred thousand sockets connect, subscribe, watch and close',
   environment: variantEnvironment('inspected'),
   longSeconds: 600,
   writeEveryMs: 400,
   async disturb(arena, signal) {
     const { servers } = arena.cluster
     await using swarm = await arena.swarm(0, arena.options.projects, true)
-    /** Answers how many waves there were. */
-    const come = async (most: number): Promise<number> => {
+    /** Returns the number of waves. */
+    const connectWaves = async (most: number): Promise<number> => {
       let waves = 0
       for (; waves < most && !signal.aborted; waves += 1) {
         await swarm.tell({ do: 'open', count: wave, atOnce })
@@ -38,16 +38,16 @@ export const connectSoak: Fault = {
         async () => {
           last = await Promise.all(servers.map(inspect))
           if (last.some(({ sockets }) => sockets > arena.options.followers))
-            throw new Error('not all are gone')
+            throw new Error('not all sockets are closed')
         },
         { timeoutMs: 20_000, everyMs: 500 },
       )
       return last
     }
-    const warm = await come(warmWaves)
+    const warm = await connectWaves(warmWaves)
     const before = await measure()
     const beganAt = performance.now()
-    const counted = await come(allWaves - warmWaves)
+    const counted = await connectWaves(allWaves - warmWaves)
     const seconds = (performance.now() - beganAt) / 1_000
     arena.healed()
     const after = await measure()

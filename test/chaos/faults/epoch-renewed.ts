@@ -1,4 +1,4 @@
-// The log's numbers are declared void, as after a restore: every client reads a snapshot again and converges.
+// A new epoch makes all numbers of the log void, as after a restore: every client reads a snapshot again and converges.
 import { ensureEpoch } from '../../../src/db/log/epochs.ts'
 import { pause, type Fault } from '../fault.ts'
 
@@ -7,12 +7,12 @@ export const epochRenewed: Fault = {
   title: 'a new epoch every 2 s',
   resyncs: true,
   async disturb(arena, signal) {
-    let blows = 0
+    let injected = 0
     while (!signal.aborted) {
-      await pause(blows === 0 ? 500 : 2_000, signal)
+      await pause(injected === 0 ? 500 : 2_000, signal)
       await arena.db.transact((tx) => ensureEpoch(tx, true))
-      blows += 1
+      injected += 1
     }
-    return blows
+    return injected
   },
 }

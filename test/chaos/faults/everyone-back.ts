@@ -1,14 +1,14 @@
-// All servers die at once, and all their sockets come back at once.
+// All servers are killed at once, and all their sockets reconnect at once.
 import { eventually } from '../../support/eventually.ts'
 import type { Fault } from '../fault.ts'
 
 const allSockets = 10_000
-/** Who was put off backs off, up to 20 s. What a machine of its own takes is the business of the bench. */
+/** Refused clients back off up to 20 s. The time on a dedicated machine is measured by the bench. */
 const liveWithinMs = 60_000
 
 export const everyoneBack: Fault = {
   name: 'everyone-back',
-  title: 'kill -9 of every server under thousands of sockets, which come back at once',
+  title: 'kill -9 of every server under thousands of sockets, which reconnect at once',
   async disturb(arena) {
     const { servers } = arena.cluster
     const sockets = arena.options.isLong ? allSockets : arena.options.sockets
@@ -26,7 +26,7 @@ export const everyoneBack: Fault = {
     )
     const liveMs = performance.now() - beganAt
     if (liveMs > liveWithinMs) arena.violations.push(`all live only after ${liveMs.toFixed(0)} ms`)
-    const { closes, resumed } = await swarm.judge()
+    const { closes, resumed } = await swarm.check()
     arena.notes.push(
       `${sockets} sockets live again ${(liveMs / 1000).toFixed(1)} s after the servers, p99 ${(resumed.p99 / 1000).toFixed(1)} s after their loss; closes ${JSON.stringify(closes)}`,
     )

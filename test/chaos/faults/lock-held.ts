@@ -1,4 +1,4 @@
-// Another session holds the locks of rows that writers need, as a migration or an open console does.
+// Another session holds locks of rows that writers need, as a migration or an open console does.
 import { openDatabase } from '../../../src/db/client.ts'
 import { createLog } from '../../../src/log.ts'
 import { pause, type Fault } from '../fault.ts'
@@ -20,16 +20,16 @@ export const lockHeld: Fault = {
       deadlineMs,
       statementTimeoutMs: deadlineMs,
     })
-    let blows = 0
+    let injected = 0
     while (!signal.aborted) {
       await holder.transact(async (tx) => {
         await tx`select from feed_head where shard % 2 = 0 order by shard for update`
         await tx`select pg_sleep(${lasting / 1_000})`
       })
       arena.healed()
-      blows += 1
+      injected += 1
       await pause(3_000, signal)
     }
-    return blows
+    return injected
   },
 }

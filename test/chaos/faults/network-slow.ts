@@ -1,5 +1,5 @@
-// The ways to PostgreSQL and Redis are slow, break, and close late: delays that change, resets, closes that arrive
-// seconds after they were sent.
+// Connections to PostgreSQL and Redis are slow: changing delays, resets, and closes that arrive seconds after they were
+// sent.
 import { createRandom } from '../../oracle/random.ts'
 import { pause, type Fault } from '../fault.ts'
 
@@ -13,15 +13,15 @@ export const networkSlow: Fault = {
     const proxies = Object.values(arena.cluster.proxies!)
     const random = createRandom(arena.options.seed)
     for (const proxy of proxies) proxy.closeDelayMs = slowCloseMs
-    let blows = 0
+    let injected = 0
     while (!signal.aborted) {
       const proxy = random.pick(proxies)
       proxy.latencyMs = random.between(0, maxLatencyMs)
       if (random.next() < 0.2) proxy.reset()
-      blows += 1
+      injected += 1
       await pause(random.between(100, 500), signal)
     }
     for (const proxy of proxies) Object.assign(proxy, { latencyMs: 0, closeDelayMs: 0 })
-    return blows
+    return injected
   },
 }

@@ -3,14 +3,14 @@ import postgres from 'postgres'
 import { pause, type Fault } from '../fault.ts'
 
 const heldMs = 4_000
-/** More than there can be. */
+/** More than PostgreSQL's max_connections. */
 const attempts = 300
 
 export const postgresExhausted: Fault = {
   name: 'postgres-exhausted',
   title: 'half of the connections to PostgreSQL ended and all that are free taken, for 4 s at a time',
   async disturb(arena, signal) {
-    let blows = 0
+    let injected = 0
     while (!signal.aborted) {
       await arena.db.read(
         (sql) => sql`
@@ -24,10 +24,10 @@ export const postgresExhausted: Fault = {
       await pause(heldMs, signal)
       await Promise.all(takers.map((sql) => sql.end({ timeout: 1 })))
       arena.healed()
-      blows += 1
+      injected += 1
       if (taken.every(({ status }) => status === 'fulfilled')) arena.violations.push('nothing was exhausted')
       await pause(3_000, signal)
     }
-    return blows
+    return injected
   },
 }

@@ -1,5 +1,5 @@
-// The way to PostgreSQL swallows everything: no answer, no close. What was on its way stays lost, and the transactions
-// it belonged to keep their locks.
+// The network to PostgreSQL drops all packets: no answer, no close. Packets in flight stay lost, and their transactions
+// keep their locks.
 import { createRandom } from '../../oracle/random.ts'
 import { pause, type Fault } from '../fault.ts'
 
@@ -12,17 +12,17 @@ export const postgresHalfOpen: Fault = {
   async disturb(arena, signal) {
     const { postgres } = arena.cluster.proxies!
     const random = createRandom(arena.options.seed)
-    let blows = 0
-    const blow = async (ms: number): Promise<void> => {
+    let injected = 0
+    const dropPackets = async (ms: number): Promise<void> => {
       postgres.blackhole()
       await pause(ms, signal)
       postgres.heal()
       arena.healed()
-      blows += 1
+      injected += 1
       await pause(3_000, signal)
     }
-    if (arena.options.isLong) await blow(longMs)
-    while (!signal.aborted) await blow(random.between(300, 6_000))
-    return blows
+    if (arena.options.isLong) await dropPackets(longMs)
+    while (!signal.aborted) await dropPackets(random.between(300, 6_000))
+    return injected
   },
 }

@@ -5,13 +5,13 @@ export const postgresRestarted: Fault = {
   name: 'postgres-restarted',
   title: 'PostgreSQL restarted, fast and immediate in turn',
   async disturb(arena, signal) {
-    let blows = 0
+    let injected = 0
     while (!signal.aborted) {
-      await arena.cluster.postgres.restart(blows % 2 === 0 ? 'fast' : 'immediate')
-      blows += 1
+      await arena.cluster.postgres.restart(injected % 2 === 0 ? 'fast' : 'immediate')
+      injected += 1
       arena.healed()
       await pause(2_500, signal)
     }
-    return blows
+    return injected
   },
 }

@@ -5,16 +5,16 @@ export const postgresTerminated: Fault = {
   name: 'postgres-terminated',
   title: 'all backends of PostgreSQL terminated every second',
   async disturb(arena, signal) {
-    let blows = 0
+    let injected = 0
     while (!signal.aborted) {
       await arena.db.read(
         (sql) => sql`
           select pg_terminate_backend(pid) from pg_stat_activity
           where datname = current_database() and application_name <> 'chaos'`,
       )
-      blows += 1
+      injected += 1
       await pause(1_000, signal)
     }
-    return blows
+    return injected
   },
 }

@@ -1,21 +1,21 @@
-// Many sockets stop reading while large changes go on: memory stays bounded and the others receive events as before. Half of them
-// read on in time and catch up; the rest are closed with 4008 and resume. No socket misses an entry.
+// Many sockets stop reading during large changes: memory stays bounded and the others receive events without delay. Half
+// of them resume reading in time and catch up; the rest are closed with 4008 and resume. No socket misses an entry.
 import { pause, type Fault } from '../fault.ts'
 import { residentBytes } from '../resident.ts'
 
 /** A connection is parked at 256 KiB unsent, and a buffer grows by doubling. */
 const maxBytesEach = 512 * 1024
-/** Enough to fill what the kernel takes for a connection, and the buffer behind it. */
+/** Enough to fill the kernel's buffer of a connection and the server's. */
 const changes = 400
 const changesAtOnce = 8
 const changeBytes = 9_900
-/** A connection may be parked for 30 s, and is looked at every second; after 60 s without a ping it is dropped unsaid. */
-const pastPatienceMs = 33_000
+/** A connection may be parked for 30 s, checked every second; after 60 s without a ping it is dropped without a close frame. */
+const pastParkedMs = 33_000
 const maxOthersP99Ms = 500
 
 export const readersStopped: Fault = {
   name: 'readers-stopped',
-  title: 'a thousand sockets stop reading, half of them for longer than they may, one in six goes on',
+  title: 'a thousand sockets stop reading, half of them beyond the limit; one in six continues',
   async disturb(arena) {
     const stopped = Math.min(1_000, arena.options.sockets)
     await using swarm = await arena.swarm(Math.ceil(stopped * 1.2), 1)
@@ -24,24 +24,25 @@ export const readersStopped: Fault = {
     const before = total()
     let most = before
     const watch = setInterval(() => (most = Math.max(most, total())), 250)
-    const patience = AbortSignal.timeout(120_000)
+    const timeout = AbortSignal.timeout(120_000)
     await swarm.tell({ do: 'pause', count: stopped })
     const change = (): Promise<unknown> => arena.write({ description: 'x'.repeat(changeBytes) })
     for (let count = 0; count < changes; count += changesAtOnce)
       await Promise.all(Array.from({ length: changesAtOnce }, change))
     clearInterval(watch)
     await swarm.tell({ do: 'resume', count: stopped / 2 })
-    await pause(pastPatienceMs, patience)
+    await pause(pastParkedMs, timeout)
     const { ages } = await swarm.report()
     await swarm.tell({ do: 'resume' })
     arena.healed()
-    const { closes } = await swarm.judge()
-    // The close frame of one whose buffers were full may not have got through.
+    const { closes } = await swarm.check()
+    // The close frame to a socket with full buffers may be lost.
     const closed = (closes['4008'] ?? 0) + (closes['1006'] ?? 0)
     const each = (most - before) / stopped
     if (each > maxBytesEach) arena.violations.push(`${(each / 1024).toFixed(0)} KiB for each that stopped`)
     if (closed === 0) arena.violations.push('no socket was closed for not reading')
-    if (closed > stopped / 2) arena.violations.push(`${closed} were closed, more than stopped for too long`)
+    if (closed > stopped / 2)
+      arena.violations.push(`${closed} were closed, more than stopped beyond the limit`)
     if (ages.p99 > maxOthersP99Ms)
       arena.violations.push(`the others received events ${ages.p99} ms late (p99)`)
     arena.notes.push(

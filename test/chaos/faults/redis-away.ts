@@ -1,9 +1,9 @@
-// Redis is not there at all, for as long as the fault lasts.
+// Redis is down for the whole fault.
 import { pause, type Fault } from '../fault.ts'
 
 export const redisAway: Fault = {
   name: 'redis-away',
-  title: 'Redis away the whole time',
+  title: 'Redis down the whole time',
   longSeconds: 300,
   async disturb(arena, signal) {
     const { redis } = arena.cluster

@@ -1,4 +1,4 @@
-// Redis answers nothing while its connections stay open: its process stopped, then the network half-open.
+// Redis does not answer while its connections stay open: its process is stopped, then the network is half-open.
 import { pause, type Fault } from '../fault.ts'
 
 const frozenMs = 5_000
@@ -8,9 +8,9 @@ export const redisFrozen: Fault = {
   title: 'Redis stopped for 5 s and half-open for 5 s, in turn',
   async disturb(arena, signal) {
     const { redis, proxies } = arena.cluster
-    let blows = 0
+    let injected = 0
     while (!signal.aborted) {
-      if (blows % 2 === 0) {
+      if (injected % 2 === 0) {
         process.kill(redis.pid, 'SIGSTOP')
         await pause(frozenMs, signal)
         process.kill(redis.pid, 'SIGCONT')
@@ -19,10 +19,10 @@ export const redisFrozen: Fault = {
         await pause(frozenMs, signal)
         proxies!.redis.heal()
       }
-      blows += 1
+      injected += 1
       arena.healed()
       await pause(1_000, signal)
     }
-    return blows
+    return injected
   },
 }

@@ -1,4 +1,4 @@
-// A deploy: every server in turn is asked to stop (SIGTERM), drains, and comes back, while thousands of sockets follow
+// A deployment: every server in turn receives SIGTERM, drains and is started again, while thousands of sockets follow
 // and writers write. No client reads a snapshot again, no request fails, all are live again in time.
 import type { Fault } from '../fault.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -28,10 +28,10 @@ export const rollingRestart: Fault = {
     const liveMs = performance.now() - began - restartedMs
     if (liveMs > liveWithinMs)
       arena.violations.push(`all live only ${liveMs.toFixed(0)} ms after the last server was back`)
-    const { resumed, closes } = await swarm.judge()
+    const { resumed, closes } = await swarm.check()
     arena.notes.push(
       `${sockets} sockets, ${servers.length} servers restarted in ${(restartedMs / 1000).toFixed(1)} s, all live ${(liveMs / 1000).toFixed(1)} s after the last was back; ` +
-        `resumed within p99 ${(resumed.p99 / 1000).toFixed(1)} s of the close (${(resumed.p99AfterWait / 1000).toFixed(1)} s after the wait they were told), closes ${JSON.stringify(closes)}`,
+        `resumed within p99 ${(resumed.p99 / 1000).toFixed(1)} s of the close (${(resumed.p99AfterWait / 1000).toFixed(1)} s after the end of their retry window), closes ${JSON.stringify(closes)}`,
     )
     return servers.length
   },

@@ -6,12 +6,12 @@ export const serverKilled: Fault = {
   title: 'kill -9 of a server every half second',
   async disturb(arena, signal) {
     const { servers } = arena.cluster
-    let blows = 0
+    let injected = 0
     while (!signal.aborted) {
-      await arena.restart(servers[blows % servers.length]!)
-      blows += 1
+      await arena.restart(servers[injected % servers.length]!)
+      injected += 1
       await pause(500, signal)
     }
-    return blows
+    return injected
   },
 }

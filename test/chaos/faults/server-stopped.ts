@@ -1,4 +1,4 @@
-// A server process stands still, as on a machine that swaps or is moved, and goes on where it was.
+// A server process is stopped, as on a machine that swaps or is migrated, and continues.
 import { pause, type Fault } from '../fault.ts'
 
 const stoppedMs = 5_000
@@ -8,16 +8,16 @@ export const serverStopped: Fault = {
   title: 'a server stopped for 5 s, then continued, in turn',
   async disturb(arena, signal) {
     const { servers } = arena.cluster
-    let blows = 0
+    let injected = 0
     while (!signal.aborted) {
-      const server = servers[blows % servers.length]!
+      const server = servers[injected % servers.length]!
       server.signal('SIGSTOP')
       await pause(stoppedMs, signal)
       server.signal('SIGCONT')
       arena.healed()
-      blows += 1
+      injected += 1
       await pause(1_000, signal)
     }
-    return blows
+    return injected
   },
 }

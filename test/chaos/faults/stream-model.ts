@@ -1,5 +1,5 @@
-// What pushers may do to a stream, at length: each history is random, checked step by step against a model, and shrunk
-// where it fails. It goes on beside the real streams, which it leaves alone.
+// Random histories of pushes to a stream, each step checked against a model; failures are shrunk. Uses streams of its own
+// beside the real ones.
 import { checkStreamModel } from '../../changelog/stream-model.ts'
 import type { Fault } from '../fault.ts'
 
@@ -7,7 +7,7 @@ const historiesAtOnce = 20
 
 export const streamModel: Fault = {
   name: 'stream-model',
-  title: 'random histories of pushes, repeats, stale pushers, wipes and trimming against a model',
+  title: 'random histories of pushes, repeats, stale pushes, deletion and trimming against a model',
   longSeconds: 120,
   async disturb(arena, signal) {
     let histories = 0
@@ -20,9 +20,9 @@ export const streamModel: Fault = {
       trimmed += found.trimmed
     }
     arena.notes.push(
-      `${histories} histories, ${refused} pushes refused for a hole, ${trimmed} looks at a trimmed stream`,
+      `${histories} histories, ${refused} pushes refused for a gap, ${trimmed} reads of a trimmed stream`,
     )
-    if (refused === 0 || trimmed === 0) arena.violations.push('the histories met no hole or no trimming')
+    if (refused === 0 || trimmed === 0) arena.violations.push('the histories contained no gap or no trimming')
     return histories
   },
 }

@@ -1,4 +1,4 @@
-// The verdict on one run of a fault: the ledger, every follower, the log and the streams against each other.
+// Checks one run of a fault: compares the ledger, every follower, the log and the streams with each other.
 import type { Database } from '../../src/db/client.ts'
 import { readHeads } from '../../src/db/log/feed.ts'
 import type { Redis } from '../../src/redis/connection.ts'
@@ -11,28 +11,28 @@ import { selectStoryTasks } from '../oracle/rows.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Counts, Fault } from './fault.ts'
 
-export interface Evidence {
-  blows: number
+export interface RunRecord {
+  injected: number
   api: Api
   ledger: Ledger
   followers: Follower[]
   projects: { id: string }[]
   db: Database
   redis: Redis
-  patienceMs: number
-  /** Found already. */
+  timeoutMs: number
+  /** Found during the run. */
   violations: string[]
 }
 
-export const judge = async (
+export const checkRun = async (
   fault: Fault,
-  run: Evidence,
+  run: RunRecord,
 ): Promise<{ counts: Counts; violations: string[] }> => {
-  const { blows, api, ledger, followers, projects, db, redis } = run
+  const { injected, api, ledger, followers, projects, db, redis } = run
   const ids = new Set(projects.map(({ id }) => id))
   const rows = new Map([...(await selectStoryTasks(db))].filter(([, task]) => ids.has(task.projectId)))
   const wrongTasks = checkTasks(ledger, rows)
-  const unheard = followers.flatMap((follower) => {
+  const notReceived = followers.flatMap((follower) => {
     if (follower.counts.resyncs > 0) return []
     const { projectId, ops, person } = follower
     return (ledger.ops.get(projectId) ?? [])
@@ -44,13 +44,13 @@ export const judge = async (
     followers.flatMap(({ faults }) => faults.filter((one) => one.kind === kind).map(({ text }) => text))
   const resynced = followers.filter(({ counts }) => counts.resyncs > 0).length
   const isResyncWrong = fault.resyncs ? resynced !== followers.length : resynced > 0
-  const lost = [...wrongTasks, ...unheard, ...wrongShown, ...faultsOf('lost')]
+  const lost = [...wrongTasks, ...notReceived, ...wrongShown, ...faultsOf('lost')]
   const [repeated, reordered, leaked] = [faultsOf('repeated'), faultsOf('reordered'), faultsOf('leaked')]
   const other = [
     ...run.violations,
     ...faultsOf('refused'),
     ...(await checkLog(db)),
-    ...(await checkStreams(db, redis, run.patienceMs)),
+    ...(await checkStreams(db, redis, run.timeoutMs)),
     ...(api.counts.hung > 0 ? [`${api.counts.hung} requests hung for 10 s`] : []),
   ]
   const violations = [
@@ -59,10 +59,10 @@ export const judge = async (
     ...shorten('repeated', repeated),
     ...shorten('reordered', reordered),
     ...shorten('leaked', leaked),
-    ...(isResyncWrong ? [`${resynced} of ${followers.length} clients had to read a snapshot again`] : []),
+    ...(isResyncWrong ? [`${resynced} of ${followers.length} clients read a snapshot again`] : []),
   ]
   const counts = {
-    blows,
+    injected,
     writes: ledger.writes,
     lost: lost.length,
     repeated: repeated.length,
@@ -74,26 +74,27 @@ export const judge = async (
   return { counts, violations }
 }
 
-/** Every stream is a contiguous slice of the log that ends, a little later at most, where the log ends. */
-export const checkStreams = async (db: Database, redis: Redis, patienceMs: number): Promise<string[]> => {
+/** Waits until every stream is a contiguous slice of the log with the same end; returns the differences that remain. */
+export const checkStreams = async (db: Database, redis: Redis, timeoutMs: number): Promise<string[]> => {
   const { epoch, seqs } = await db.read(readHeads)
   const check = async (shard: number): Promise<string[]> => {
     const held = await readStream(redis, epoch, shard, 0, Number.MAX_SAFE_INTEGER, 30_000)
     const kept = held.map(({ seq }) => seq)
     const isSlice = kept.every((seq, index) => seq === kept[0]! + index)
-    if (!isSlice) return [`the stream of shard ${shard} has a hole`]
+    if (!isSlice) return [`the stream of shard ${shard} has a gap`]
     return kept.length > 0 && kept.at(-1)! < seqs[shard]!
       ? [`the stream of shard ${shard} ends at ${kept.at(-1)}, the log at ${seqs[shard]}`]
       : []
   }
-  const look = async (): Promise<string[]> => (await Promise.all(seqs.map((_, shard) => check(shard)))).flat()
+  const checkAll = async (): Promise<string[]> =>
+    (await Promise.all(seqs.map((_, shard) => check(shard)))).flat()
   let last: string[] = []
   await eventually(
     async () => {
-      last = await look()
-      if (last.length > 0) throw new Error('not yet')
+      last = await checkAll()
+      if (last.length > 0) throw new Error('streams differ from the log')
     },
-    { timeoutMs: Math.min(patienceMs, 10_000), everyMs: 100 },
+    { timeoutMs: Math.min(timeoutMs, 10_000), everyMs: 100 },
   ).catch((error: unknown) => last.push(...(last.length === 0 ? [String(error)] : [])))
   return last
 }

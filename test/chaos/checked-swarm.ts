@@ -3,15 +3,15 @@ import type { Database } from '../../src/db/client.ts'
 import { numberOf } from '../oracle/follower.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Seat, Swarm, SwarmReport } from '../support/swarm.ts'
-import { demand } from './recovery.ts'
+import { assertHolds } from './recovery.ts'
 
-export interface JudgedSwarm extends Swarm {
-  /** Ends the writing and makes each entry that a socket missed, received twice or out of order a violation. */
-  judge(): Promise<SwarmReport>
+export interface CheckedSwarm extends Swarm {
+  /** Ends the writing; each entry that a socket missed, received twice or out of order becomes a violation. */
+  check(): Promise<SwarmReport>
 }
 
-/** Waits until every socket of the swarm is level with the log; returns what it received, and the violations in it. */
-export const judgeSwarm = async (
+/** Waits until every socket of the swarm has reached the end of the log; returns what it received, and the violations. */
+export const checkSwarm = async (
   swarm: Swarm,
   seats: Seat[],
   db: Database,
@@ -29,7 +29,7 @@ export const judgeSwarm = async (
   const report = await eventually(
     async () => {
       const report = await swarm.report()
-      demand(late(report).length === 0)
+      assertHolds(late(report).length === 0)
       return report
     },
     { timeoutMs, everyMs: 100 },
