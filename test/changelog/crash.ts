@@ -14,7 +14,7 @@ export interface WriterOutput {
   uncommitted: string[]
 }
 
-const deadlineMs = 15_000
+const deadlineMs = 40_000
 
 /** Resolves when the writer has ended by its own SIGKILL. */
 export const crash = async (world: World, point: CrashPoint, seed: number): Promise<WriterOutput> => {
