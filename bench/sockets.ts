@@ -1,6 +1,6 @@
-// Thousands of sockets on one server process: what they cost idle, how fast they come, a change to all of them, how
-// old events are on arrival, what those who stop reading do to the others, and how all come back after kill -9.
-// The same load follows a raw Bun server in the same run: that is the limit.
+// Thousands of sockets on one server process: idle cost, connect rate, fan-out of one change, age of events on arrival,
+// the effect of clients that stop reading on the others, and the return of all after kill -9. The same load runs
+// against a raw Bun server in the same run, as the limit.
 import { join } from 'node:path'
 import { startCluster, type Cluster } from '../test/support/cluster.ts'
 import { eventually } from '../test/support/eventually.ts'
@@ -23,7 +23,7 @@ type Plan = typeof plans.whole
 
 const atOnce = 100
 const writesPerSecond = 200
-/** Changes before those that count, for the code to be compiled. */
+/** Changes before the measured ones, so that the code is compiled. */
 const warmUps = 20
 /** Longer than a fan-out takes. */
 const undisturbedMs = 100
@@ -78,7 +78,7 @@ const seatOf = ({ token, projectId }: Population['users'][number]): Seat => ({
 
 const kilobytes = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KB`
 
-/** Sockets of one project on either server: what one costs, how fast they come, how fast a change is with all. */
+/** Sockets of one project on either server: the cost of one, the connect rate, the fan-out time of a change. */
 const idleAndFanOut = async (
   cluster: Cluster,
   people: Population,
@@ -151,24 +151,24 @@ const idleAndFanOut = async (
 interface FanOut {
   /** From the first socket that received the change to the last. */
   spreadMs: number
-  /** What the change cost the server's process, request and all. */
+  /** CPU time of the server's process for the change, with its request. */
   cpuMs: number
 }
 
-/** Two in a row: what rested takes longer, the request that makes the change above all. */
+/** Two in a row: after a rest all takes longer, most of all the request that makes the change. */
 interface Pair {
   first: FanOut
   next: FanOut
 }
 
-/** One change, until `received` events have come in all. Meanwhile no process is queried: replies cost time too. */
+/** One change, until `received` events have arrived in all. No process is queried meanwhile: replies cost time too. */
 const fanOut = async (
   swarm: Swarm,
   pid: number,
   received: number,
   change: () => Promise<unknown>,
 ): Promise<FanOut> => {
-  await swarm.tell({ do: 'forget' })
+  await swarm.execute({ do: 'forget' })
   const before = cpuMs(pid)
   await change()
   await Bun.sleep(undisturbedMs)
@@ -193,17 +193,17 @@ const exampleFrame = async (
 
 const median = (numbers: number[]): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? NaN
 
-/** A tenth warms the process up, the rest is what is weighed and timed. */
+/** A tenth warms the process up, the rest is measured. */
 const fill = async (
   swarm: Swarm,
   pid: number,
   count: number,
 ): Promise<{ each: number; perSecond: number }> => {
   const first = Math.floor(count / 10)
-  await swarm.tell({ do: 'open', count: first, atOnce })
+  await swarm.execute({ do: 'open', count: first, atOnce })
   const before = await settledBytes(pid)
   const began = performance.now()
-  await swarm.tell({ do: 'open', count: count - first, atOnce })
+  await swarm.execute({ do: 'open', count: count - first, atOnce })
   const seconds = (performance.now() - began) / 1000
   return {
     each: ((await settledBytes(pid)) - before) / (count - first),
@@ -235,7 +235,7 @@ const createTask = async (
   return { status: response.status, data: await response.json() }
 }
 
-/** Writes at a fixed rate, whether or not answers come; answers how many were acknowledged. */
+/** Writes at a fixed rate, open loop; returns how many writes were acknowledged. */
 const write = async (
   url: string,
   users: Population['users'],
@@ -267,10 +267,10 @@ const latency = async (
 ): Promise<SocketFigure[]> => {
   const { url } = cluster.servers[0]!
   await using swarm = await startSwarm([url], people.users.map(seatOf))
-  await swarm.tell({ do: 'open', count: plan.followers, atOnce })
+  await swarm.execute({ do: 'open', count: plan.followers, atOnce })
   report(`${writesPerSecond} writes/s, ${plan.followers} sockets in ${people.users.length} projects`)
   await write(url, people.users, { seconds: 2, perSecond: writesPerSecond })
-  await swarm.tell({ do: 'forget' })
+  await swarm.execute({ do: 'forget' })
   const before = (await swarm.report()).events
   const written = await write(url, people.users, { seconds: plan.seconds, perSecond: writesPerSecond })
   const expected = before + (written * plan.followers) / people.users.length
@@ -295,17 +295,17 @@ const stalledReaders = async (
   const { url, pid } = cluster.servers[0]!
   const users = people.users.slice(0, 20)
   await using swarm = await startSwarm([url], users.map(seatOf))
-  await swarm.tell({ do: 'open', count: plan.stalled * 2, atOnce })
+  await swarm.execute({ do: 'open', count: plan.stalled * 2, atOnce })
   const before = await settledBytes(pid)
   report(`${plan.stalled} of ${plan.stalled * 2} sockets stop reading`)
-  await swarm.tell({ do: 'pause', count: plan.stalled })
+  await swarm.execute({ do: 'pause', count: plan.stalled })
   let most = 0
   const watch = setInterval(() => (most = Math.max(most, residentBytes(pid))), 250)
   const written = await write(url, users, { seconds: plan.seconds * 2, perSecond: 40, bytes: 9_900 })
   clearInterval(watch)
   const { ages } = await swarm.report()
   report('they read again')
-  await swarm.tell({ do: 'resume' })
+  await swarm.execute({ do: 'resume' })
   await untilReceived(swarm, (written * plan.stalled * 2) / users.length)
   const after = await swarm.report()
   const uneven = Object.values(after.scopes).reduce((sum, { least, most }) => sum + most - least, 0)
@@ -328,7 +328,7 @@ const reconnects = async (
 ): Promise<SocketFigure[]> => {
   const server = cluster.servers[0]!
   await using swarm = await startSwarm([server.url], people.users.map(seatOf))
-  await swarm.tell({ do: 'open', count: plan.returning, atOnce })
+  await swarm.execute({ do: 'open', count: plan.returning, atOnce })
   report(`kill -9 with ${plan.returning} sockets`)
   await server.kill()
   const began = performance.now()

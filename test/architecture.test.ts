@@ -248,23 +248,11 @@ test('No test is skipped, left for later or alone', () => {
   ).toEqual([])
 })
 
-/** Files whose sleeps are still to be replaced by signals. Only removals: a new test waits with a signal or `eventually`. */
-const sleeping = [
-  'test/ws/admission.test.ts',
-  'test/ws/drain.test.ts',
-  'test/ws/hand-off.test.ts',
-  'test/ws/protocol.test.ts',
-  'test/ws/restart.test.ts',
-  'test/ws/revocation.test.ts',
-  'test/ws/slow-consumers.test.ts',
-  'test/ws/subscriptions.test.ts',
-]
-
 test('Tests do not sleep', () => {
   const sleeps = /\bBun\.sleep(?:Sync)?\(|\bawait (?:setTimeout|pause)\(/
   const isTest = ({ path }: Source) => path.endsWith('.test.ts') && path !== 'test/architecture.test.ts'
   const found = naming(code, (source) => isTest(source) && sleeps.test(source.text))
-  expect(found.filter((path) => !sleeping.includes(path))).toEqual([])
+  expect(found).toEqual([])
 })
 
 test('No path of a developer’s machine is in the project', async () => {

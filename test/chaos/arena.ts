@@ -140,7 +140,7 @@ export class Arena implements AsyncDisposable {
       this.cluster.servers.map(({ url }) => url),
       seats,
     )
-    if (count > 0) await swarm.tell({ do: 'open', count, atOnce: 100 })
+    if (count > 0) await swarm.execute({ do: 'open', count, atOnce: 100 })
     const check = async () => {
       const { traffic } = this.#run!
       if (this.#healedAt > 0)

@@ -1,11 +1,11 @@
-// `bun run tail` as a process: replays from a cursor, outlives a restart, ends where waiting is useless.
+// `bun run tail` as a process: replays from a cursor, survives a restart, exits where reconnecting cannot help.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import type { Subprocess } from 'bun'
 import { eventLine } from '../../src/cli/event-line.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
-import { addMember, makeProject, sayMany, say, entry } from '../ws/voice.ts'
+import { addMember, makeProject, appendMany, appendEntries, entry } from '../ws/log-writes.ts'
 
 let world: World
 let anna: Person
@@ -26,7 +26,7 @@ interface Running extends AsyncDisposable {
 
 const linesOf = (text: string): string[] => text.split('\n').filter(Boolean)
 
-/** Starts it; what it says is read on all the time. */
+/** Starts the command; its output is read continuously. */
 const run = (args: string[], environment: Record<string, string> = {}): Running => {
   const child = Bun.spawn([process.execPath, main, 'tail', ...args], {
     stdout: 'pipe',
@@ -54,17 +54,17 @@ const run = (args: string[], environment: Record<string, string> = {}): Running 
 const cursorsIn = (lines: string[]): string[] =>
   lines.map((line) => (JSON.parse(line) as { cursor: string }).cursor)
 
-test('it replays from a cursor, follows, and tells on Ctrl-C where to go on (C-SUB-1)', async () => {
+test('it replays from a cursor, follows, and prints the cursor to resume from on Ctrl-C (C-SUB-1)', async () => {
   const project = await makeProject(world, anna)
   const log = async () =>
     (await world.entries(project.scope)).map(({ frame }) => (JSON.parse(frame!) as { cursor: string }).cursor)
   const [first] = await log()
-  await sayMany(world.server.deps, project.scope, 3)
+  await appendMany(world.server.deps, project.scope, 3)
   await using running = run(['--url', world.url, '--scope', project.scope, '--cursor', first!, '--json'], {
     TASKTIDE_TOKEN: anna.token,
   })
   await eventually(() => expect(running.out()).toHaveLength(3), { timeoutMs: 10_000 })
-  await say(world.server.deps, entry(project.scope))
+  await appendEntries(world.server.deps, entry(project.scope))
   await eventually(() => expect(running.out()).toHaveLength(4))
   expect(cursorsIn(running.out())).toEqual((await log()).slice(1))
   running.process.kill('SIGINT')
@@ -73,7 +73,7 @@ test('it replays from a cursor, follows, and tells on Ctrl-C where to go on (C-S
   expect(running.notes()).toContain('3 to catch up')
 }, 20_000)
 
-test('it outlives a restart of the server and shows what happened meanwhile, once (C-CLO-2)', async () => {
+test('it survives a restart of the server and shows what was written meanwhile, once (C-CLO-2)', async () => {
   const project = await makeProject(world, anna)
   const first = await world.another()
   const { port } = first
@@ -89,11 +89,11 @@ test('it outlives a restart of the server and shows what happened meanwhile, onc
     '--json',
   ])
   await eventually(() => expect(running.notes()).toContain('Following'), { timeoutMs: 10_000 })
-  await say(world.server.deps, entry(project.scope))
+  await appendEntries(world.server.deps, entry(project.scope))
   await eventually(() => expect(running.out()).toHaveLength(1))
-  // No grace for clients here: the window of `bye` is up to 10 s, which is what this waits for.
+  // The reconnect window of `bye` is up to 10 s, which this test waits for.
   await first[Symbol.asyncDispose]()
-  await sayMany(world.server.deps, project.scope, 5)
+  await appendMany(world.server.deps, project.scope, 5)
   await using _second = await world.another({ port })
   await eventually(() => expect(running.out()).toHaveLength(6), { timeoutMs: 30_000 })
   const log = (await world.entries(project.scope)).slice(1)
@@ -101,7 +101,7 @@ test('it outlives a restart of the server and shows what happened meanwhile, onc
   expect(running.notes()).toContain('Not connected (1012)')
 }, 60_000)
 
-test('it ends with 1 where waiting is useless, and says why (C-CLO-1)', async () => {
+test('it exits with 1 and a reason where reconnecting cannot help (C-CLO-1)', async () => {
   const bert = await world.register('Bert')
   const project = await makeProject(world, anna)
   for (const [args, why] of [
@@ -122,7 +122,7 @@ test('it ends with 1 where waiting is useless, and says why (C-CLO-1)', async ()
   await eventually(() => expect(member.notes()).toContain('no longer yours'))
 }, 30_000)
 
-test('it answers what it cannot read with the reason, then how to use it', async () => {
+test('it answers invalid arguments with the reason, then the usage', async () => {
   for (const [args, reason] of [
     [['--colour'], "Unknown option '--colour'."],
     [['--scope'], "Option '--scope <value>' argument missing."],
@@ -147,7 +147,7 @@ test('it answers what it cannot read with the reason, then how to use it', async
 const sessionsOf = async (person: Person): Promise<unknown[]> =>
   (await world.call('GET', '/api/auth/sessions', { token: person.token })).body.items
 
-test('it follows every project of the person and the person, new ones too, and signs out at the end', async () => {
+test('it follows every project of the user, new ones too, and the user, and signs out at the end', async () => {
   const carla = await world.register('Carla')
   const before = await makeProject(world, carla)
   const annas = await makeProject(world, anna)
@@ -167,7 +167,7 @@ test('it follows every project of the person and the person, new ones too, and s
   await addMember(world, annas, anna, carla)
   await following(after.scope)
   await following(annas.scope)
-  await say(world.server.deps, entry(after.scope), entry(annas.scope))
+  await appendEntries(world.server.deps, entry(after.scope), entry(annas.scope))
   await eventually(() => expect(scopes()).toEqual(expect.arrayContaining([after.scope, annas.scope])))
   await world.call('DELETE', `/api/projects/${annas.id}/members/${carla.id}`, { token: anna.token })
   await eventually(() => expect(running.notes()).toContain(`${annas.scope} is no longer yours to read`))
@@ -188,7 +188,7 @@ test('it follows as many scopes as a connection may have, and names the others',
   expect(running.notes()).not.toContain('Not connected')
 }, 60_000)
 
-test('it ends quietly when its reader is gone, and signs out', async () => {
+test('it exits quietly when its output is closed, and signs out', async () => {
   const dora = await world.register('Dora')
   const command = `"$0" "$1" tail --url ${world.url} --email ${dora.email} --json | head -1`
   const child = Bun.spawn(['sh', '-c', command, process.execPath, main], {
@@ -201,7 +201,7 @@ test('it ends quietly when its reader is gone, and signs out', async () => {
   // the command follows is not known here.
   await eventually(
     async () => {
-      if (child.exitCode === null) await say(world.server.deps, entry(`project:${dora.inboxId}`))
+      if (child.exitCode === null) await appendEntries(world.server.deps, entry(`project:${dora.inboxId}`))
       expect(child.exitCode).not.toBeNull()
     },
     { timeoutMs: 20_000, everyMs: 50 },
@@ -213,13 +213,13 @@ test('it ends quietly when its reader is gone, and signs out', async () => {
   expect(await sessionsOf(dora)).toHaveLength(1)
 }, 40_000)
 
-test('its own addresses are not asked of a proxy', async () => {
+test('it requests loopback addresses without a proxy', async () => {
   const proxy = { HTTP_PROXY: 'http://127.0.0.1:9', http_proxy: 'http://127.0.0.1:9' }
   await using running = run(['--url', world.url, '--email', anna.email, '--password', testPassword], proxy)
   await eventually(() => expect(running.notes()).toContain('Following user:'), { timeoutMs: 10_000 })
 }, 20_000)
 
-test('a line says when, what, which and where to go on, and no terminal obeys it', () => {
+test('a line has time, type, id and cursor, and no terminal control sequences', () => {
   const line = eventLine({
     cursor: 'k3v9x1q8.11.4711',
     version: 17,

@@ -1,8 +1,8 @@
-// One user whose calls are all held up, whatever way they come, and another who is served beside it.
+// Fairness between users: while the calls of one user wait, by REST, long poll, snapshot and socket, another is served.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
-import { makeProject } from '../ws/voice.ts'
+import { makeProject } from '../ws/log-writes.ts'
 
 let world: World
 let anna: Person
@@ -10,8 +10,7 @@ let bert: Person
 
 beforeAll(async () => {
   world = await startWorld()
-  anna = await world.register()
-  bert = await world.register()
+  ;({ anna, bert } = await world.people('anna', 'bert'))
 }, 30_000)
 afterAll(() => world[Symbol.asyncDispose]())
 

@@ -1,10 +1,10 @@
-// What a snapshot may cost: pages bounded in bytes, one at a time a person, and a bounded memory of what was read.
+// The bounds of snapshots: pages bounded in bytes, one read at a time for each user, memoised snapshots bounded in bytes.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createClient } from '../../packages/client/src/client.ts'
 import { pageBytes } from '../../src/domain/snapshot.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
-import { makeProject } from '../ws/voice.ts'
+import { makeProject } from '../ws/log-writes.ts'
 
 let world: World
 let anna: Person
@@ -70,7 +70,7 @@ test('text that is longer as JSON is counted as JSON', async () => {
   expect(seen).toBe(100)
 })
 
-test('of one person one snapshot is read at a time, of two two', async () => {
+test('one snapshot is read at a time for each user', async () => {
   const bert = await world.register()
   const { db } = world.server.deps
   const of = db.of.bind(db)
@@ -98,14 +98,14 @@ test('of one person one snapshot is read at a time, of two two', async () => {
   expect([most.get(anna.id), most.get(bert.id)]).toEqual([1, 1])
 }, 20_000)
 
-test('what is kept for equal requests is bounded in bytes', async () => {
+test('the snapshots memoised for equal requests are bounded in bytes', async () => {
   const { snapshots } = world.server.deps
   for (let limit = 1_000; limit < 1_008; limit += 1) await page(`limit=${limit}`)
   expect(snapshots.keptBytes).toBeGreaterThan(0)
   expect(snapshots.keptBytes).toBeLessThanOrEqual(8 * 1024 * 1024)
 }, 20_000)
 
-test('what is shared with a person is in the snapshot, with 4 MiB of descriptions and the rest named', async () => {
+test('tasks shared with the user are in the snapshot, with 4 MiB of descriptions and the ids of the rest', async () => {
   const carl = await world.register()
   await world.server.deps.db.transact(
     (tx) => tx`

@@ -1,10 +1,10 @@
-// The log over HTTP: pages of several scopes, waiting for what comes, and what ends the waiting.
+// The log over HTTP: pages of several scopes, the long poll, and everything that ends it.
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
 import { userScope, type Scope } from '../../src/model/scope.ts'
 import { durationOf, eventually, expectWithin } from '../support/eventually.ts'
 import { startWorld, type Answer, type Person, type World } from '../support/world.ts'
-import { addMember, entry, makeProject, say, sayMany } from '../ws/voice.ts'
+import { addMember, entry, makeProject, appendEntries, appendMany } from '../ws/log-writes.ts'
 
 let world: World
 let anna: Person
@@ -37,11 +37,11 @@ const sync = (
 const listening = (): Promise<void> =>
   eventually(() => expect(world.server.deps.follower.scopeCount).toBeGreaterThan(0))
 
-test('several scopes are answered in their order, each with its events and where it got to (P-HTTP-1)', async () => {
+test('several scopes are answered in their order, each with its events and cursor (P-HTTP-1)', async () => {
   const first = await makeProject(world, anna)
   const second = await makeProject(world, anna)
   const cursors = [await headOf(first.scope), await headOf(second.scope)]
-  await sayMany(world.server.deps, second.scope, 3)
+  await appendMany(world.server.deps, second.scope, 3)
   const { status, headers, body } = await sync([
     [second.scope, cursors[1]!],
     [first.scope, cursors[0]!],
@@ -70,7 +70,7 @@ test('a page is 500 events, an answer bounded in bytes, and nothing is lost betw
   let pairs: [Scope, string][] = await Promise.all(
     scopes.map(async (scope): Promise<[Scope, string]> => [scope, await headOf(scope)]),
   )
-  for (const scope of scopes) await sayMany(world.server.deps, scope, 600, 9_000)
+  for (const scope of scopes) await appendMany(world.server.deps, scope, 600, 9_000)
   const received = new Map<string, string[]>()
   let answers = 0
   for (let more = true; more; answers += 1) {
@@ -105,21 +105,21 @@ test('waiting ends at once with the first write, wherever it was written (P-HTTP
       const waiting = sync([[scope, from]], { wait: 25 })
       await listening()
       return durationOf(async () => {
-        await say(deps, entry(scope, { news: true }))
+        await appendEntries(deps, entry(scope, { news: true }))
         expect((await waiting).body.scopes[0].events).toHaveLength(1)
       })
     })
   }
 })
 
-test('waiting for what is there already does not wait; for what does not come it ends in time (P-HTTP-3)', async () => {
+test('a wait returns at once where entries exist already, and ends in time where none come (P-HTTP-3)', async () => {
   const { scope } = await makeProject(world, anna)
   const cursor = await headOf(scope)
   const startedAt = performance.now()
   const { body } = await sync([[scope, cursor]], { wait: 1 })
   expect(performance.now() - startedAt).toBeGreaterThan(950)
   expect(body.scopes[0]).toMatchObject({ events: [], more: false })
-  await say(world.server.deps, entry(scope))
+  await appendEntries(world.server.deps, entry(scope))
   await expectWithin(1_000, () =>
     durationOf(async () =>
       expect((await sync([[scope, cursor]], { wait: 25 })).body.scopes[0].events).toHaveLength(1),
@@ -127,11 +127,10 @@ test('waiting for what is there already does not wait; for what does not come it
   )
 })
 
-test('waiting ends when access is taken, with 404 (P-HTTP-3, P-REV-1)', async () => {
+test('waiting ends with 404 when the access is revoked (P-HTTP-3, P-REV-1)', async () => {
   await expectWithin(1_000, async () => {
-    const project = await makeProject(world, anna)
     const bert = await world.register()
-    await addMember(world, project, anna, bert)
+    const project = await makeProject(world, anna, { editor: bert })
     const waiting = sync([[project.scope, await headOf(project.scope)]], { wait: 25, token: bert.token })
     await listening()
     return durationOf(async () => {
@@ -178,7 +177,7 @@ test('the wait of a client that disconnects ends', async () => {
   await eventually(() => expect(world.server.deps.follower.scopeCount).toBe(0))
 })
 
-test('what does not fit together is refused (P-HTTP-5)', async () => {
+test('inconsistent parameters are refused (P-HTTP-5)', async () => {
   const { scope } = await makeProject(world, anna)
   const bert = await world.register()
   const foreign = await makeProject(world, bert)
@@ -230,7 +229,7 @@ test('of one user four polls wait, the longest waiting is answered for a fifth, 
   expect(first!.status).toBe(200)
   // Its cursor is the head of the shard, which other scopes move too.
   expect(first!.body.scopes).toEqual([{ scope, events: [], cursor: expect.any(String), more: false }])
-  await say(world.server.deps, entry(scope))
+  await appendEntries(world.server.deps, entry(scope))
   const answers = await Promise.all([polls[0]!, ...polls.slice(3)])
   for (const { body } of answers) expect(body.scopes[0].events).toHaveLength(1)
 })
@@ -249,7 +248,7 @@ test('64 scopes cost the statements of one, and only those that moved are read a
   await eventually(() => expect(world.server.deps.polls.waitingOf(anna.id)).toBe(1))
   expect(counted.statements).toBeLessThanOrEqual(2)
   counted.statements = 0
-  await say(world.server.deps, entry(projects[7]!))
+  await appendEntries(world.server.deps, entry(projects[7]!))
   const { body } = await poll
   expect(body.scopes.map(({ events }: { events: unknown[] }) => events.length)).toEqual(
     projects.map((_, index) => (index === 7 ? 1 : 0)),

@@ -1,5 +1,5 @@
-// The real thing: PostgreSQL, Redis, servers and workers, each a process of its own that can be killed and started
-// again on the same port, and none of which outlives this one.
+// A cluster of real processes: PostgreSQL, Redis, servers and workers. Each can be killed and started again on the same
+// port, and none outlives this process.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,9 +17,9 @@ export interface Role extends AsyncDisposable {
   readonly name: string
   readonly url: string
   readonly pid: number
-  /** kill -9; resolves when the process is gone. */
+  /** kill -9; resolves when the process has ended. */
   kill(): Promise<void>
-  /** SIGTERM; resolves with the exit code when the process is gone, whatever it still had to do. */
+  /** SIGTERM; resolves with the exit code when the process has ended. */
   stop(): Promise<number>
   signal(name: NodeJS.Signals): void
   /** Resolves with the exit code when the process ends, wanted or not. */
@@ -35,7 +35,7 @@ export interface Cluster extends AsyncDisposable {
   redisUrl: string
   postgres: Postgres
   redis: Redis
-  /** What the roles' connections go through, where it was asked for. */
+  /** The proxies of the roles' connections, with `isProxied`. */
   proxies: { postgres: TcpProxy; redis: TcpProxy } | null
   servers: Role[]
   workers: Role[]
@@ -48,7 +48,7 @@ export interface ClusterOptions {
   workers: number
   /** Over the settings of a bulk run. */
   environment?: Record<string, string>
-  /** Puts a proxy that can break before PostgreSQL and Redis. */
+  /** Puts a proxy that can fail in front of PostgreSQL and Redis. */
   isProxied?: boolean
   report: (line: string) => void
 }

@@ -1,4 +1,4 @@
-// Holds every answer that a test sees against the OpenAPI document the server itself gives: the status must be
+// Compares every answer that a test receives with the OpenAPI document of the server: the status must be
 // documented for the operation, the media type too, and the body must fit its schema; and a request that succeeded must
 // be one the document allows. What the document leaves out (its own page, paths that do not exist) must still answer
 // problems as problem+json.
@@ -29,14 +29,14 @@ export interface Seen {
   path: string
   status: number
   headers: Headers
-  /** As it came. */
+  /** The body as it was received. */
   text: string
   /** What was sent; undefined for none. */
   sent: string | undefined
 }
 
 export interface Contract {
-  /** @throws Error saying what differs from the document. */
+  /** @throws Error that names the difference from the document. */
   check(seen: Seen): void
 }
 

@@ -1,4 +1,4 @@
-// What work costs in CPU time of this process, which other work of the machine does not lengthen like a clock does.
+// The cost of work in CPU time of this process, which other load of the machine does not lengthen as it does clock time.
 
 /** Milliseconds of CPU that one of `times` runs of `work` takes, the least of up to three rounds. */
 export const cpuMsOf = async (

@@ -8,7 +8,7 @@ interface WaitOptions {
 /** Minimum number of attempts, also past the deadline: a stalled machine has given the program no time. */
 const minAttempts = 25
 
-/** Runs `assertion` until it no longer throws and answers its value; after `timeoutMs` throws what it threw last. */
+/** Runs `assertion` until it no longer throws and returns its value; after `timeoutMs` rethrows its last error. */
 export const eventually = async <T>(
   assertion: () => T | Promise<T>,
   { timeoutMs = 5_000, everyMs = 10 }: WaitOptions = {},
@@ -25,8 +25,8 @@ export const eventually = async <T>(
 }
 
 /**
- * Asserts that `measure` answers at most `limitMs` in one of three tries, so that a stall of a shared machine is
- * not taken for one of the product. `measure` asserts whatever else must hold in every try.
+ * Asserts that `measure` returns at most `limitMs` in one of three tries, so that a stall of a shared machine is
+ * not taken for one of the product. `measure` itself asserts everything that must hold in every try.
  */
 export const expectWithin = async (limitMs: number, measure: () => Promise<number>): Promise<void> => {
   const seen: number[] = []
@@ -38,7 +38,7 @@ export const expectWithin = async (limitMs: number, measure: () => Promise<numbe
   throw new Error(`should take at most ${limitMs} ms, took ${seen.join(', ')}`)
 }
 
-/** Runs `action` and answers how many milliseconds it took. */
+/** Runs `action` and returns how many milliseconds it took. */
 export const durationOf = async (action: () => unknown): Promise<number> => {
   const startedAt = performance.now()
   await action()

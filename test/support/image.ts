@@ -1,6 +1,6 @@
 // The image without an engine: a folder that holds exactly what Dockerfile and .dockerignore put into the last
-// stage, installed as the Dockerfile says. Programs start in it with the image's environment, without the right to
-// write to it, and as another user where the test runs as root.
+// stage, installed by the steps of the Dockerfile. Programs start in it with the image's environment, without the right
+// to write to it, and as another user where the test runs as root.
 import { chmod, chown, cp, mkdir, readdir, rm } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { parseDockerfile, readIgnore, variablesOf, wordsOf } from './dockerfile.ts'
@@ -20,7 +20,7 @@ export interface Image extends AsyncDisposable {
   readonly command: string[]
   readonly healthcheck: string[]
   readonly user: string
-  /** What stands before a command, so that it runs without the rights of the test; empty when it has none. */
+  /** Prefix of a command that drops the rights of the test; empty where it has none. */
   readonly drop: string[]
 }
 
@@ -135,7 +135,7 @@ const copy = async (stage: Stage, text: string, { isLetIn, named }: Context): Pr
     )
     const place = join(stage.dir, stage.workDir, target, isFolder ? '' : basename(path))
     const filter = (one: string): boolean => from !== undefined || isLetIn(relative(root, one))
-    // What is shut out is no error where a folder is copied, but a file that is named has to be there.
+    // An excluded file is no error where a folder is copied, but a file that is named must exist.
     if (!isFolder && !filter(path)) throw new Error(`.dockerignore leaves out ${source}, which is copied`)
     await cp(path, place, { recursive: true, filter, verbatimSymlinks: true })
   }

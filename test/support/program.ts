@@ -1,5 +1,5 @@
-// The program as people start it: `bun src/main.ts <args>`, a process of its own on a world's database and Redis, that
-// does not outlive the test.
+// The program as a process of its own, `bun src/main.ts <args>`, on a world's database and Redis. It does not outlive
+// the test.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -14,11 +14,11 @@ export interface Program extends AsyncDisposable {
   readonly url: string
   readonly pid: number
   readonly exited: Promise<number>
-  /** All it printed so far. */
+  /** Its output so far. */
   output(): Promise<string>
-  /** Processes it started, those that run now. */
+  /** Its running child processes. */
   children(): Promise<number[]>
-  /** Tells it to stop; the exit code. */
+  /** Sends the stop signal; resolves with the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number>
 }
 
@@ -85,14 +85,14 @@ export interface Ended {
   stderr: string
 }
 
-/** Runs the program to its end, which comes within `timeoutMs` or is made. Its environment is `environment` alone. */
+/** Runs the program to its end; kills it after `timeoutMs`. Its environment is `environment` alone. */
 export const runProgram = async (
   args: string[],
   environment: Record<string, string>,
   timeoutMs = 25_000,
 ): Promise<Ended> => {
   const child = Bun.spawn([process.execPath, join(root, 'src', 'main.ts'), ...args], {
-    cwd: tmpdir(), // without the .env of the person who runs the tests
+    cwd: tmpdir(), // without the .env of the checkout
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: timeoutMs,

@@ -1,5 +1,5 @@
-// A WebSocket client over plain TCP, for what a well-behaved client cannot do: stop reading, say nonsense, vanish.
-// It answers neither pings nor closes by itself.
+// A WebSocket client over plain TCP, for what a well-behaved client cannot do: stop reading, send malformed frames,
+// disconnect without a close. It answers neither pings nor closes by itself.
 import net from 'node:net'
 import { eventually } from './eventually.ts'
 import { faultOf, type Frame } from './socket.ts'
@@ -38,7 +38,7 @@ interface RawOptions {
   path?: string
 }
 
-/** Resolves with the answer to the handshake, whatever it is. */
+/** Resolves with the answer to the handshake, accepted or not. */
 export const openRaw = async (
   port: number,
   { token, protocols, headers = {}, path = '/api/ws' }: RawOptions = {},
@@ -52,7 +52,7 @@ export const openRaw = async (
   let unreadBytes = 0
   let over = false
 
-  /** Joins what is unread only when the next frame is complete, so that large streams stay linear. */
+  /** Joins unread bytes only when the next frame is complete, so that large streams cost linear time. */
   let wantedBytes = 0
   const read = (): void => {
     if (unreadBytes < wantedBytes) return
@@ -134,7 +134,7 @@ export const openRaw = async (
   return raw
 }
 
-/** Where the first frame starts and ends; null while not even that can be told. */
+/** Where the first frame starts and ends; null while the header is incomplete. */
 const parse = (bytes: Buffer): { opcode: number; start: number; bytes: number } | null => {
   if (bytes.length < 2) return null
   const opcode = bytes[0]! & 15

@@ -1,5 +1,5 @@
-// A TCP proxy that replaces one text in what a server answers by another of the same length: a real server that says
-// it is of another version.
+// A TCP proxy that replaces one text in what a server answers by another of the same length: a real server that
+// reports another version.
 import { connect, createServer, type Socket } from 'node:net'
 import type { AddressInfo } from 'node:net'
 

@@ -1,5 +1,5 @@
-// Every route of the application, from the application itself: what generated tests go through, so that they include
-// a new route without an edit.
+// Every route of the application, read from the application itself: generated tests iterate over it and include a new
+// route without an edit.
 import { createApp } from '../../src/app/http-app.ts'
 import type { RouteSchemas } from '../../src/http/violations.ts'
 import { traitsOf, type RouteTraits } from '../../src/http/route.ts'

@@ -1,5 +1,5 @@
 // A test's socket: keeps every frame in order and lets a scenario wait for the next one of a kind, with a deadline.
-// Each frame is held against its shape, strictly: what model/frames.ts does not say fails the test that hears it.
+// Each frame is checked strictly against its shape: a frame that model/frames.ts does not describe fails the test.
 import { EventEmitter, once } from 'node:events'
 import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
@@ -14,7 +14,7 @@ export interface TestSocket extends AsyncDisposable {
   frames: Frame[]
   /** Sends a frame, or text as it is. */
   send(frame: unknown): void
-  /** The first frame from now on, or already here and not yet taken, that fits. */
+  /** The first matching frame that was not taken yet, received already or later. */
   take(fits: string | ((frame: Frame) => boolean), timeoutMs?: number): Promise<Frame>
   /** The close code, once closed. */
   closed(timeoutMs?: number): Promise<number>
@@ -34,7 +34,7 @@ const checks = new Map(
   ]),
 )
 
-/** What is wrong with a frame of the server; null for nothing. */
+/** What is wrong with a frame of the server; null if it is valid. */
 export const faultOf = (frame: Frame): string | null => {
   const check = checks.get(frame.t)
   if (!check) return `no such frame: ${JSON.stringify(frame)}`

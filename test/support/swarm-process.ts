@@ -1,4 +1,4 @@
-// The process of a swarm: does what it is told over IPC and says what its sockets heard.
+// The process of a swarm: carries out the commands it receives over IPC and reports what its sockets received.
 import type { Seat, SwarmCommand, SwarmMessage, SwarmReport } from './swarm.ts'
 import { SwarmSocket } from './swarm-socket.ts'
 import { Tally } from './swarm-tally.ts'
@@ -23,7 +23,7 @@ const openMore = async (count: number, atOnce: number): Promise<void> => {
   await Promise.all(Array.from({ length: Math.min(atOnce, count) }, openNext))
 }
 
-const obey = async (command: SwarmCommand): Promise<SwarmReport | null> => {
+const carryOut = async (command: SwarmCommand): Promise<SwarmReport | null> => {
   if (command.do === 'report') return tally.report(sockets)
   switch (command.do) {
     case 'open':
@@ -52,6 +52,6 @@ process.on('message', (message: SwarmMessage) => {
   if ('urls' in message) {
     urls = message.urls.map((url) => new URL(url))
     seats = message.seats
-  } else void obey(message.command).then((report) => process.send!({ id: message.id, report }))
+  } else void carryOut(message.command).then((report) => process.send!({ id: message.id, report }))
 })
 process.on('disconnect', () => process.exit())

@@ -46,14 +46,14 @@ export class SwarmSocket {
 
   async #connect(): Promise<void> {
     const first = Math.floor(Math.random() * this.urls.length)
-    // What a balancer does: where nobody listens, somebody else is asked.
+    // As a balancer does: where no server listens, the next one is tried.
     for (let tries = 0; tries < this.urls.length; tries += 1) {
       if (this.#isGone || (await this.#try(this.urls[(first + tries) % this.urls.length]!))) return
     }
     this.#lost()
   }
 
-  /** Whether somebody listens there. */
+  /** Whether a server listens there. */
   async #try(url: URL): Promise<boolean> {
     this.#unread = Buffer.alloc(0)
     this.#isUpgraded = false

@@ -1,4 +1,4 @@
-// What the sockets of a swarm hear, counted: how much of it was wrong, how old it was, how long they were away.
+// Counts what the sockets of a swarm receive: wrong deliveries, the age of events, how long connections were lost.
 import type { SwarmReport } from './swarm.ts'
 
 const agesKept = 400_000
@@ -27,7 +27,7 @@ export class Tally {
     this.closes[code] = (this.closes[code] ?? 0) + 1
   }
 
-  /** @param waitedMs of `ms`, what it was told to wait */
+  /** @param waitedMs the part of `ms` that the reconnect window took */
   resumed(ms: number, waitedMs: number): void {
     this.#resumed.push({ ms, afterWaitMs: ms - waitedMs })
   }

@@ -1,5 +1,5 @@
-// Thousands of sockets in a process of their own: see `swarm-process.ts`. They resume with their cursors when they
-// lose a connection, wait as a client is told to, and keep count of what they hear.
+// Thousands of sockets in a process of their own: see `swarm-process.ts`. They resume with their cursors when they lose
+// a connection, wait for the reconnect window of `bye`, and count the events they receive.
 import { join } from 'node:path'
 
 export interface Seat {
@@ -7,7 +7,7 @@ export interface Seat {
   scope: string
   /** Where to begin; null for the scope's end at that moment. */
   cursor: string | null
-  /** Whether it watches who is there, too. */
+  /** Whether it watches the presence of the scope, too. */
   watches?: boolean
 }
 
@@ -53,8 +53,8 @@ export interface SwarmAnswer {
 }
 
 export interface Swarm extends AsyncDisposable {
-  /** Resolves when it is done. */
-  tell(command: SwarmCommand): Promise<void>
+  /** Resolves when the command has been carried out. */
+  execute(command: SwarmCommand): Promise<void>
   report(): Promise<SwarmReport>
 }
 
@@ -64,7 +64,7 @@ const stopTimeoutMs = 5_000
 export const startSwarm = async (urls: string[], seats: Seat[]): Promise<Swarm> => {
   const waiting = new Map<number, (report: SwarmReport | null) => void>()
   const failed = Promise.withResolvers<never>()
-  failed.promise.catch(() => {}) // whoever waits gets it
+  failed.promise.catch(() => {}) // the commands that wait receive the rejection
   const child = Bun.spawn([process.execPath, join(import.meta.dir, 'swarm-process.ts')], {
     stdio: ['ignore', 'inherit', 'inherit'],
     ipc: ({ id, report }: SwarmAnswer) => waiting.get(id)?.(report),
@@ -81,11 +81,13 @@ export const startSwarm = async (urls: string[], seats: Seat[]): Promise<Swarm> 
   }
   send({ urls, seats })
   return {
-    tell: async (command) => void (await ask(command)),
+    execute: async (command) => void (await ask(command)),
     report: async () => (await ask({ do: 'report' }))!,
     async [Symbol.asyncDispose]() {
       child.kill()
-      await Promise.race([child.exited, Bun.sleep(stopTimeoutMs).then(() => child.kill('SIGKILL'))])
+      const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
+      await child.exited
+      clearTimeout(timer)
     },
   }
 }

@@ -1,8 +1,8 @@
-// Lists of tasks as the contract words them, over plain objects: what the SQL is compared with.
+// The list rules of the contract over plain objects: the reference that the SQL is compared with.
 import { priorities, statuses, type Task } from '../../src/model/task.ts'
 import { searchWordsOf, tagKey, titleKey, wordsOf } from '../../src/model/text-form.ts'
 
-/** A task and what the list rules know beyond its fields. */
+/** A task and the facts beyond its fields that the list rules need. */
 export interface Known {
   task: Task
   isMember: boolean

@@ -8,7 +8,7 @@ import { createSemaphore } from './semaphore.ts'
 import type { Answer, Members, Person, World } from './world.ts'
 
 /**
- * Creations that prepare a scenario run eight at a time, however many it asks for at once: in one user's queue the last
+ * Creations that prepare a scenario run eight at a time, however many are started at once: in one user's queue the last
  * of 250 would wait longer than a call's deadline on a slow machine, and be answered 503.
  */
 export const prepared = createSemaphore(8)
@@ -20,13 +20,13 @@ export interface Problem {
   currentVersion?: number
 }
 
-/** One person's requests. */
+/** Requests of one user. */
 export const callsOf = (world: World, person: Person) => {
   const call = <T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) =>
     world.call<T>(method, path, { token: person.token, body, headers })
   return {
     call,
-    /** The answer to something that must fail. */
+    /** The answer to a request that must fail. */
     refused: (method: string, path: string, body?: unknown, headers?: Record<string, string>) =>
       call<Problem>(method, path, body, headers),
     task: async (fields: Record<string, unknown> = {}): Promise<Task> => {
@@ -55,7 +55,7 @@ export const entriesOf = async (world: World, task: Task, scope?: Scope): Promis
 
 export const frameOf = (entry: LogEntry | undefined) => JSON.parse(entry?.frame ?? 'null')
 
-/** Runs a write and answers it with the entries it left, in all scopes, as `scope type vN`. */
+/** Runs a write and returns its answer with the entries it appended, in all scopes, as `scope type vN`. */
 export const watching = async <T>(
   world: World,
   scopes: Scope[],

@@ -1,5 +1,5 @@
-// A TCP proxy that stands before a server and breaks the way networks do. `blackhole` swallows bytes in both
-// directions and answers nothing, without closing: what a client sees when a peer or a firewall is gone.
+// A TCP proxy in front of a server that fails the way networks do. `blackhole` swallows bytes in both
+// directions and answers nothing, without closing: what a client sees when a peer or a firewall has failed.
 import { connect, createServer, Socket } from 'node:net'
 import type { AddressInfo } from 'node:net'
 
@@ -13,7 +13,7 @@ export interface TcpProxy extends AsyncDisposable {
   reset(): void
   /** Delay of each chunk, in each direction; their order stays. */
   latencyMs: number
-  /** Delay of an end that one side said, beyond that of its bytes: the other still thinks it is there. */
+  /** Delay of the end of one side beyond that of its bytes: for that long the other takes it for connected. */
   closeDelayMs: number
   /** Open connections from clients. */
   readonly connections: number
@@ -57,14 +57,15 @@ export const tcpProxy = async (
     })
     from.on('error', () => whenAlive(() => to.destroy()))
     from.on('close', () => {
-      whenAlive(() => later(proxy.latencyMs + proxy.closeDelayMs, () => to.destroy())) // of a dead pair the other end hears nothing, and stays
+      // The other end of a dead pair is not notified and stays open.
+      whenAlive(() => later(proxy.latencyMs + proxy.closeDelayMs, () => to.destroy()))
       if (pair.server.pending) pair.server.destroy()
       if (pair.client.destroyed && pair.server.destroyed) pairs.delete(pair)
     })
   }
 
   const listener = createServer({ allowHalfOpen: true }, (client) => {
-    // Nobody behind a blackhole hears of a connection: it must not cost the server one.
+    // A connection into a blackhole does not reach the server, and must not cost it one.
     const server = isBlackhole ? new Socket() : connect({ ...target, allowHalfOpen: true })
     const pair: Pair = { client, server, isDead: isBlackhole }
     pairs.add(pair)

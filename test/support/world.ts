@@ -46,7 +46,7 @@ export interface World extends AsyncDisposable {
   redisUrl: string
   config: Config
   server: RunningServer
-  /** One request; the body is parsed where it is JSON. Throws where the answer is not as the OpenAPI document says. */
+  /** One request; the body is parsed where it is JSON. Throws where the answer differs from the OpenAPI document. */
   call<T = any>(method: string, path: string, options?: CallOptions): Promise<Answer<T>>
   /** A new user with a session. */
   register(name?: string): Promise<Person>
@@ -58,8 +58,8 @@ export interface World extends AsyncDisposable {
   ask<T = any>(person: Person, method: string, path: string, body?: unknown): Promise<T>
   /** A new project of `owner`, and its other members by role, added in the order of the object. */
   project(owner: Person, members?: Members, fields?: Record<string, unknown>): Promise<Project>
-  /** A socket of the person that has received `welcome`; `url` of another server than the world's own. */
-  socket(person: Person, url?: string): Promise<TestSocket>
+  /** A socket of the user that has received `welcome`; `url` of another server than the world's own. */
+  socket(person: Pick<Person, 'token'>, url?: string): Promise<TestSocket>
   /** The log of a scope, oldest first. */
   entries(scope: Scope): Promise<LogEntry[]>
   /** How many entries the whole log has: to show that nothing was written. */
@@ -68,7 +68,7 @@ export interface World extends AsyncDisposable {
   another(config?: Partial<Config>, timings?: Partial<SocketTimings>): Promise<RunningServer>
 }
 
-/** @param settings over the test defaults: rate limits off, a log that says nothing. */
+/** @param settings over the test defaults: rate limits off, no log output. */
 export const startWorld = async (settings: Partial<Config> = {}): Promise<World> => {
   await using stack = new AsyncDisposableStack()
   const database = stack.use(await testDatabase())
@@ -160,8 +160,8 @@ export const startWorld = async (settings: Partial<Config> = {}): Promise<World>
   }
 
   const sockets = stack.use(new AsyncDisposableStack())
-  const socket = async (person: Person, url = server.url): Promise<TestSocket> => {
-    const opened = sockets.use(await openSocket(url, { token: person.token }))
+  const socket = async ({ token }: Pick<Person, 'token'>, url = server.url): Promise<TestSocket> => {
+    const opened = sockets.use(await openSocket(url, { token }))
     await opened.take('welcome')
     return opened
   }

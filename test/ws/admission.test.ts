@@ -1,4 +1,4 @@
-// Who gets a socket and how the rest is told: the upgrade, the greeting, every close code of the way in.
+// Admission of sockets: the upgrade, the greeting, and every status and close code of a refusal.
 import { afterAll, beforeAll, expect, setSystemTime, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
 import { controlEntry } from '../../src/domain/users/sessions.ts'
@@ -11,11 +11,11 @@ import { openRaw, opcodes } from '../support/raw-socket.ts'
 import { openSocket } from '../support/socket.ts'
 import { startWorld, testPassword, type World } from '../support/world.ts'
 import { signToken } from './token.ts'
-import { caughtUp } from './voice.ts'
+import { untilCaughtUp } from './log-writes.ts'
 import type { Identity, Authenticator } from '../../src/auth/authenticator.ts'
 
 let world: World
-/** The same, in a hurry. */
+/** The same with short timings. */
 let hasty: RunningServer
 
 beforeAll(async () => {
@@ -60,8 +60,12 @@ test('a token in hello opens the socket (P-CON-2)', async () => {
 })
 
 test.each([
-  ['a token that is none', () => 'nonsense', 4401],
-  ['a token signed by another', () => signToken(world, {}, 'another-secret-that-is-32-bytes-long'), 4401],
+  ['a malformed token', () => 'nonsense', 4401],
+  [
+    'a token signed with another secret',
+    () => signToken(world, {}, 'another-secret-that-is-32-bytes-long'),
+    4401,
+  ],
   [
     'an expired token',
     async () => signToken(world, { person: await world.register(), expiresInMs: -60_000 }),
@@ -82,7 +86,7 @@ test.each([
 const endedToken = async (): Promise<string> => {
   const { token } = await world.register()
   await world.call('POST', '/api/auth/logout-all', { token })
-  await caughtUp(world.server) // until the log says so here, the token is known as good
+  await untilCaughtUp(world.server) // until its follower has the entry, the server takes the token for valid
   return token
 }
 
@@ -126,7 +130,7 @@ test('a listed app in a web view may connect, and in development any page of the
 })
 
 test.each(['wss', 'https', 'WSS', 'http, wss', ' wss '])(
-  'a page behind a trusted proxy that says X-Forwarded-Proto: %s is of the own origin (P-CON-7)',
+  'a page behind a trusted proxy that sends X-Forwarded-Proto: %s is of the own origin (P-CON-7)',
   async (proto) => {
     const { token } = await world.register()
     await using proxied = await world.another({ env: 'production', trustedProxies: 1 })
@@ -153,7 +157,7 @@ test.each([
   await eventually(() => expect(raw.closeCode()).toBe(code))
 })
 
-test('nothing of an offered token comes back, whatever else is offered (P-CON-8)', async () => {
+test('an offered token is never sent back, whatever else is offered (P-CON-8)', async () => {
   const { token } = await world.register()
   for (const [protocols, selected] of [
     [[`jwt.${token}`], null],
@@ -180,12 +184,12 @@ test('a plain request for the socket is 400 (P-CON-9)', async () => {
   expect([status, body.code]).toEqual([400, 'bad_request'])
 })
 
-test('a socket that does not greet in time is closed with 4012 (P-CON-5)', async () => {
+test('a socket without hello in time is closed with 4012 (P-CON-5)', async () => {
   await using socket = await openSocket(hasty.url)
   expect(await socket.closed()).toBe(4012)
 })
 
-test('whatever is not hello as the first frame is a violation (P-CON-6)', async () => {
+test('any first frame but hello is a protocol violation (P-CON-6)', async () => {
   for (const frame of [{ t: 'ping' }, 'nonsense', { t: 'hello' }]) {
     await using socket = await openSocket(world.url)
     socket.send(frame)
@@ -193,12 +197,11 @@ test('whatever is not hello as the first frame is a violation (P-CON-6)', async 
   }
 })
 
-test('a token that runs out closes the socket with 4401 after the grace, unless it is renewed (P-TOK-1, P-TOK-2)', async () => {
+test('a token that expires closes the socket with 4401 after the grace, unless it is renewed (P-TOK-1, P-TOK-2)', async () => {
   const person = await world.register()
   const token = await signToken(world, { person, expiresInMs: 1_500 })
   await using lapsing = await openSocket(hasty.url, { token })
-  await using renewed = await openSocket(hasty.url, { token })
-  await renewed.take('welcome')
+  await using renewed = await world.socket({ token }, hasty.url)
   renewed.send({ t: 'auth', rid: 'r', token: person.token })
   expect(await renewed.take('ok')).toEqual({ t: 'ok', rid: 'r' })
   const pinging = setInterval(() => {
@@ -213,9 +216,8 @@ test('a token that runs out closes the socket with 4401 after the grace, unless 
   clearInterval(pinging)
 })
 
-test('renewing takes a token of the same person only (P-TOK-1)', async () => {
-  const person = await world.register()
-  const other = await world.register()
+test('auth accepts only a token of the same user (P-TOK-1)', async () => {
+  const { person, other } = await world.people('person', 'other')
   await using socket = await openSocket(world.url, { token: person.token })
   for (const token of [other.token, 'nonsense', await endedToken()]) {
     socket.send({ t: 'auth', rid: 1, token })
@@ -225,27 +227,28 @@ test('renewing takes a token of the same person only (P-TOK-1)', async () => {
   await socket.take('pong')
 })
 
-test('a peer that falls silent is dropped (P-LIV-2)', async () => {
+test('a silent peer is disconnected (P-LIV-2)', async () => {
   const { token } = await world.register()
   await using socket = await openSocket(hasty.url, { token })
   expect(await socket.closed()).toBe(1006)
 })
 
-test('setting the clock closes no connection, refuses none and floods none', async () => {
+test('setting the clock closes and refuses no connection', async () => {
   const { token } = await world.register()
   await using own = await world.another(
     {},
-    { sweepIntervalMs: 20, silenceTimeoutMs: 30_000, positionIntervalMs: 30_000 },
+    { sweepIntervalMs: 20, helloTimeoutMs: 100, silenceTimeoutMs: 30_000, positionIntervalMs: 30_000 },
   )
-  await using socket = await openSocket(own.url, { token })
-  await socket.take('welcome')
+  await using socket = await world.socket({ token }, own.url)
   const minutes = 60_000
   try {
     for (const jump of [10 * minutes, -10 * minutes]) {
       setSystemTime(new Date(Date.now() + jump))
       socket.send({ t: 'ping', ts: jump })
       await socket.take((frame) => frame.t === 'pong' && frame.ts === jump)
-      await Bun.sleep(100) // five looks
+      // A socket that never greets is closed after 100 ms: five sweeps have passed by then.
+      await using ungreeted = await openSocket(own.url)
+      expect(await ungreeted.closed()).toBe(4012)
       socket.send({ t: 'ping', ts: jump + 1 })
       await socket.take((frame) => frame.t === 'pong' && frame.ts === jump + 1)
     }
@@ -257,10 +260,9 @@ test('setting the clock closes no connection, refuses none and floods none', asy
 test('logging out closes the sockets of that session with 4403, here and elsewhere (P-TOK-3)', async () => {
   const person = await world.register()
   const other = await signIn(person.email)
-  await using here = await openSocket(world.url, { token: person.token })
-  await using elsewhere = await openSocket(hasty.url, { token: person.token })
-  await using kept = await openSocket(world.url, { token: other })
-  await Promise.all([here, elsewhere, kept].map((socket) => socket.take('welcome')))
+  await using here = await world.socket(person)
+  await using elsewhere = await world.socket(person, hasty.url)
+  await using kept = await world.socket({ token: other })
   const { status } = await world.call('POST', '/api/auth/logout', {
     headers: { Origin: world.url },
     body: { refreshToken: person.session.refreshToken },
@@ -279,9 +281,8 @@ const signIn = async (email: string): Promise<string> => {
 
 test('logging out everywhere closes every socket with 4403 (P-TOK-3)', async () => {
   const person = await world.register()
-  await using first = await openSocket(world.url, { token: person.token })
-  await using second = await openSocket(hasty.url, { token: await signIn(person.email) })
-  await Promise.all([first, second].map((socket) => socket.take('welcome')))
+  await using first = await world.socket(person)
+  await using second = await world.socket({ token: await signIn(person.email) }, hasty.url)
   await world.call('POST', '/api/auth/logout-all', { token: person.token })
   expect(await first.closed(1_000)).toBe(4403)
   expect(await second.closed(1_000)).toBe(4403)
@@ -289,9 +290,8 @@ test('logging out everywhere closes every socket with 4403 (P-TOK-3)', async () 
 
 test('changing the password closes the sockets of all other sessions with 4403 (P-TOK-3)', async () => {
   const person = await world.register()
-  await using own = await openSocket(world.url, { token: person.token })
-  await using other = await openSocket(world.url, { token: await signIn(person.email) })
-  await Promise.all([own, other].map((socket) => socket.take('welcome')))
+  await using own = await world.socket(person)
+  await using other = await world.socket({ token: await signIn(person.email) })
   const { status } = await world.call('PUT', '/api/users/me/password', {
     token: person.token,
     body: { currentPassword: testPassword, password: 'another horse battery' },
@@ -302,7 +302,7 @@ test('changing the password closes the sockets of all other sessions with 4403 (
   await own.take('pong')
 })
 
-test('another role closes the sockets with 4010, a disabled account with 4403 (P-TOK-3, P-TOK-4)', async () => {
+test('a new role closes the sockets with 4010, a disabled account with 4403 (P-TOK-3, P-TOK-4)', async () => {
   const person = await world.register()
   const order = (control: Control) =>
     write(world.server.deps, systemWrite, async () => ({
@@ -313,24 +313,23 @@ test('another role closes the sockets with 4010, a disabled account with 4403 (P
     [{ kind: 'role' }, 4010],
     [{ kind: 'disabled' }, 4403],
   ] as const) {
-    await using socket = await openSocket(hasty.url, { token: person.token })
-    await socket.take('welcome')
+    await using socket = await world.socket(person, hasty.url)
     await order(control)
     expect(await socket.closed(1_000)).toBe(code)
   }
 })
 
-test('a session that ends while its token is looked at opens nothing', async () => {
+test('a session that ends while its token is checked opens no socket', async () => {
   const { deps } = world.server
   const person = await world.register()
   const { token } = person
   const identity = await deps.authenticator.authenticate(token)
-  let looks = 0
-  // The look is slow: the log tells of the end before the answer is here.
+  let lookups = 0
+  // The lookup is slow: the follower receives the end of the session before the lookup returns.
   const authenticator: Authenticator = {
     async authenticate() {
-      looks += 1
-      if (looks > 1) throw new AppError('unauthenticated', undefined, { extra: { reason: 'revoked' } })
+      lookups += 1
+      if (lookups > 1) throw new AppError('unauthenticated', undefined, { extra: { reason: 'revoked' } })
       const received = Promise.withResolvers<void>()
       const leave = deps.follower.onControl(() => received.resolve())
       await write(deps, systemWrite, async () => ({
@@ -345,29 +344,26 @@ test('a session that ends while its token is looked at opens nothing', async () 
   const opened: Identity[] = []
   const attempt = identify({ ...deps, authenticator }, token, (known) => opened.push(known))
   expect(await attempt.catch(closeReasonOf)).toBe('revoked')
-  expect([looks, opened]).toEqual([2, []])
+  expect([lookups, opened]).toEqual([2, []])
 })
 
-test('of too many sockets of one person the oldest goes with 4409 (P-LIM-2)', async () => {
+test('of too many sockets of one user the oldest is closed with 4409 (P-LIM-2)', async () => {
   const { token } = await world.register()
   await using stack = new AsyncDisposableStack()
   const sockets = []
   for (let n = 0; n < world.config.socketsPerUser + 1; n += 1) {
-    const socket = stack.use(await openSocket(world.url, { token }))
-    await socket.take('welcome')
-    sockets.push(socket)
+    sockets.push(stack.use(await world.socket({ token })))
   }
   expect(await sockets[0]!.closed()).toBe(4409)
   for (const socket of sockets.slice(1)) socket.send({ t: 'ping' })
   await Promise.all(sockets.slice(1).map((socket) => socket.take('pong')))
 })
 
-test('a full process answers 503, and takes the next once one has left (P-CON-11)', async () => {
+test('a full process answers 503, and accepts again once a socket has closed (P-CON-11)', async () => {
   const { token } = await world.register()
   await using full = await world.another({ maxConnections: 2 })
-  const first = await openSocket(full.url, { token })
-  await using second = await openSocket(full.url, { token })
-  await Promise.all([first, second].map((socket) => socket.take('welcome')))
+  const first = await world.socket({ token }, full.url)
+  await using _second = await world.socket({ token }, full.url)
   using refused = await openRaw(full.port, { token })
   expect(refused.status).toBe(503)
   expect(refused.headers.get('retry-after')).toBe('5')
@@ -381,7 +377,7 @@ test('a full process answers 503, and takes the next once one has left (P-CON-11
   for (const raw of crowd) raw[Symbol.dispose]()
 })
 
-test('an address that keeps trying without good credentials, and a person who keeps connecting, have to wait (P-CON-11)', async () => {
+test('an address without valid credentials and a user who keeps connecting are rate limited (P-CON-11)', async () => {
   const { token } = await world.register()
   await using strict = await world.another({ rateLimit: true, upgradesPerMinute: 3 })
   for (let n = 0; n < 3; n += 1) await (await openSocket(strict.url, { token }))[Symbol.asyncDispose]()
@@ -405,11 +401,10 @@ test('an address that keeps trying without good credentials, and a person who ke
     using raw = await openRaw(beside.port, { protocols })
     expect([raw.status, Number(raw.headers.get('retry-after')) > 0]).toEqual([429, true])
   }
-  await using neighbour = await openSocket(beside.url, { token })
-  await neighbour.take('welcome')
+  await using _neighbour = await world.socket({ token }, beside.url)
 })
 
-test('a handshake that is incomplete is 400 (P-CON-9)', async () => {
+test('an incomplete handshake is 400 (P-CON-9)', async () => {
   const { token } = await world.register()
   const response = await fetch(`${world.url}/api/ws`, {
     headers: { Upgrade: 'websocket', Connection: 'Upgrade', Authorization: `Bearer ${token}` },

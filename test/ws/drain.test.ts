@@ -1,14 +1,15 @@
-// A server that stops: it says so first, lets requests finish, closes sockets a few at a time, and is gone in time.
-// Clients of a cluster that is restarted process by process under writes miss nothing and start nothing anew.
+// The drain of a server: it is not ready first, finishes requests, closes sockets in slices and exits before its
+// deadline. Clients of a cluster that is restarted process by process under writes miss nothing and need no resync.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
 import { randomOf, seed } from '../changelog/seed.ts'
 import { eventually } from '../support/eventually.ts'
+import { startPacedLoad } from '../support/paced-load.ts'
 import { startProgram, type Program } from '../support/program.ts'
 import { openRaw } from '../support/raw-socket.ts'
 import { openSocket, type Frame, type TestSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
-import { entry, makeProject, say } from './voice.ts'
+import { entry, makeProject, appendEntries } from './log-writes.ts'
 
 let world: World
 let anna: Person
@@ -19,13 +20,13 @@ beforeAll(async () => {
 }, 30_000)
 afterAll(() => world[Symbol.asyncDispose]())
 
-/** Until it closes, when that was, in ms. */
+/** Resolves when it closes, with the time in ms. */
 const closedAt = async (socket: TestSocket): Promise<number> => {
   expect(await socket.closed(30_000)).toBe(1012)
   return performance.now()
 }
 
-test('first it is not ready, refuses upgrades and ends waits; requests and sockets go on for the delay', async () => {
+test('during the delay it is not ready, refuses upgrades and ends waits; requests and sockets go on', async () => {
   const draining = await world.another({ drainDelaySeconds: 0.4 })
   const { scope } = await makeProject(world, anna)
   await using socket = await openSocket(draining.url, { token: anna.token })
@@ -39,7 +40,7 @@ test('first it is not ready, refuses upgrades and ends waits; requests and socke
   expect(refused.status).toBe(503)
   expect((await waiting).status).toBe(200)
   expect((await fetch(`${draining.url}/api/users/me`, { headers })).status).toBe(200)
-  await say(world.server.deps, entry(scope))
+  await appendEntries(world.server.deps, entry(scope))
   await socket.take('event')
   expect(socket.frames.some(({ t }) => t === 'bye')).toBe(false)
   expect(await socket.closed()).toBe(1012)
@@ -47,7 +48,7 @@ test('first it is not ready, refuses upgrades and ends waits; requests and socke
   await stopped
 })
 
-test('a request under way is answered before the process is gone', async () => {
+test('a request under way is answered before the server has stopped', async () => {
   const draining = await world.another()
   const { port } = draining
   const body = JSON.stringify({ name: 'Late' })
@@ -73,7 +74,7 @@ test('a request under way is answered before the process is gone', async () => {
       body.slice(0, 5),
     ].join('\r\n'),
   )
-  // The server waits for the rest of the body when it is told to stop.
+  // The server is reading the rest of the body when it begins to stop.
   await eventually(async () => expect((await fetch(`${draining.url}/livez`)).status).toBe(200))
   const stopped = draining[Symbol.asyncDispose]()
   await eventually(() => expect(draining.deps.draining.aborted).toBe(true))
@@ -82,7 +83,7 @@ test('a request under way is answered before the process is gone', async () => {
   expect(answer).toStartWith('HTTP/1.1 201')
 })
 
-test('a few sockets are gone at once, many a slice at a time', async () => {
+test('a few sockets are closed at once, many in slices', async () => {
   const few = await world.another()
   const some = await Promise.all(Array.from({ length: 10 }, () => openSocket(few.url, { token: anna.token })))
   const startedAt = performance.now()
@@ -93,7 +94,7 @@ test('a few sockets are gone at once, many a slice at a time', async () => {
   const many = await world.another({ socketsPerUser: 1_000 })
   const sockets: TestSocket[] = []
   const openOne = () => openSocket(many.url, { token: anna.token })
-  // More than 200 at once would be told to come back later.
+  // More than 200 handshakes at once would be refused with 1013.
   while (sockets.length < 400) sockets.push(...(await Promise.all(Array.from({ length: 100 }, openOne))))
   const closing = Promise.all(sockets.map(closedAt))
   await many[Symbol.asyncDispose]()
@@ -105,47 +106,41 @@ test('a few sockets are gone at once, many a slice at a time', async () => {
 }, 30_000)
 
 interface Client {
-  cursors: string[]
-  resyncs: number
-  reconnects: number
+  /** The frames of each of its connections, in order. */
+  connections: Frame[][]
   stop(): void
   done: Promise<void>
 }
 
-/** Follows a scope as a client does: comes back with its cursor, to whichever server takes it. */
+const framesOf = ({ connections }: Client, t: string): Frame[] =>
+  connections.flatMap((frames) => frames.filter((frame) => frame.t === t))
+
+/** A socket on the first server that accepts one. */
+const openOnAny = (urls: () => string, random: () => number): Promise<TestSocket> =>
+  eventually(
+    async () => {
+      const socket = await openSocket(urls(), { token: anna.token })
+      expect(await Promise.race([socket.take('welcome').then(() => null), socket.closed()])).toBeNull()
+      return socket
+    },
+    { timeoutMs: 30_000, everyMs: 20 + random() * 80 },
+  )
+
+/** Follows a scope as a client does: reconnects with its last cursor, to any server that accepts it. */
 const followOver = (urls: () => string, scope: string, cursor: string, random: () => number): Client => {
   const over = new AbortController()
+  const stopped = new Promise<void>((resolve) => over.signal.addEventListener('abort', () => resolve()))
   const client: Client = {
-    cursors: [],
-    resyncs: 0,
-    reconnects: -1,
+    connections: [],
     stop: () => over.abort(),
     done: Promise.resolve(),
   }
   client.done = (async () => {
-    let held = cursor
     while (!over.signal.aborted) {
-      await using socket = await openSocket(urls(), { token: anna.token }).catch(() => null)
-      if (!socket) continue
-      client.reconnects += 1
-      let seen = 0
-      socket.send({ t: 'sub', rid: 1, scope, cursor: held })
-      const take = (frame: Frame): void => {
-        if (frame.t === 'resync') client.resyncs += 1
-        if (frame.t !== 'event') return
-        held = frame.cursor
-        client.cursors.push(frame.cursor)
-      }
-      const isClosed = socket.closed(60_000).then(
-        () => true,
-        () => true,
-      )
-      let closed = false
-      while (!closed && !over.signal.aborted) {
-        closed = await Promise.race([isClosed, Bun.sleep(20).then(() => false)])
-        for (; seen < socket.frames.length; seen += 1) take(socket.frames[seen]!)
-      }
-      await Bun.sleep(random() * 100)
+      await using socket = await openOnAny(urls, random)
+      socket.send({ t: 'sub', rid: 1, scope, cursor: framesOf(client, 'event').at(-1)?.cursor ?? cursor })
+      client.connections.push(socket.frames)
+      await Promise.race([socket.closed(90_000), stopped])
     }
   })()
   return client
@@ -164,40 +159,33 @@ test('a rolling restart of three processes under constant writes loses nothing a
     await world.call('GET', `/api/projects/${scope.slice('project:'.length)}/snapshot`, { token: anna.token })
   ).body.cursor
   const clients = Array.from({ length: 200 }, () => followOver(urlOf, scope, from, random))
-  await eventually(() => expect(clients.every(({ reconnects }) => reconnects >= 0)).toBe(true), {
+  await eventually(() => expect(clients.every(({ connections }) => connections.length > 0)).toBe(true), {
     timeoutMs: 15_000,
   })
-  const over = new AbortController()
-  const writing = (async () => {
-    while (!over.signal.aborted) {
-      await say(world.server.deps, entry(scope))
-      await Bun.sleep(5)
-    }
-  })()
+  const writing = startPacedLoad(5, () => appendEntries(world.server.deps, entry(scope)))
   for (const [n, server] of servers.entries()) {
     const { port } = new URL(server.url)
     expect(await server.stop()).toBe(0)
     servers[n] = await start(port)
   }
-  over.abort()
-  await writing
+  await writing.stop()
   const log = (await world.entries(scope)).map(({ seq }) => seq).slice(1)
   await eventually(
-    () => expect(clients.filter(({ cursors }) => cursors.length < log.length)).toHaveLength(0),
+    () => expect(clients.filter((client) => framesOf(client, 'event').length < log.length)).toHaveLength(0),
     { timeoutMs: 20_000, everyMs: 50 },
   )
   for (const client of clients) client.stop()
   await Promise.all(clients.map(({ done }) => done))
-  const reconnects = clients.reduce((sum, client) => sum + client.reconnects, 0)
+  const reconnects = clients.reduce((sum, { connections }) => sum + connections.length - 1, 0)
   console.log(`${log.length} writes, 200 sockets, ${reconnects} reconnects, seed ${seed}`)
   for (const client of clients) {
-    expect(client.resyncs).toBe(0)
-    expect(client.cursors.map((cursor) => Number(cursor.split('.')[2]))).toEqual(log)
+    expect(framesOf(client, 'resync')).toEqual([])
+    expect(framesOf(client, 'event').map(({ cursor }) => Number(cursor.split('.')[2]))).toEqual(log)
   }
   expect(reconnects).toBeGreaterThanOrEqual(clients.length)
 }, 90_000)
 
-test('a server that stops while PostgreSQL hangs is gone in time all the same', async () => {
+test('a server stops before its deadline also while PostgreSQL hangs', async () => {
   const server: RunningServer = await world.another()
   const hanging = server.deps.db
     .read((sql) => sql`select pg_sleep(60)`, { deadlineMs: 60_000 })

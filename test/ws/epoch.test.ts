@@ -1,4 +1,4 @@
-// What the log said just before a new epoch was made, no process may have heard. It counts all the same.
+// Entries just before a new epoch may not have been delivered to any process. Their effects hold all the same.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { append } from '../../src/db/log/append.ts'
 import { ensureEpoch } from '../../src/db/log/epochs.ts'
@@ -9,9 +9,8 @@ import type { Tx } from '../../src/db/client.ts'
 import { projectScope, shardOf, userScope } from '../../src/model/scope.ts'
 import { type Control, type Entry } from '../../src/model/event.ts'
 import { eventually } from '../support/eventually.ts'
-import { openSocket, type TestSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
-import { addMember, makeProject } from './voice.ts'
+import { makeProject } from './log-writes.ts'
 
 let world: World
 let anna: Person
@@ -22,27 +21,21 @@ beforeAll(async () => {
 }, 30_000)
 afterAll(() => world[Symbol.asyncDispose]())
 
-/** Commits a change with what it says, and a new epoch after it: followers go on behind both. */
-const lastWords = (change: (tx: Tx) => Promise<unknown>, entry: Entry): Promise<unknown> =>
+/** Commits a change, its entry and a new epoch in one transaction: followers continue after both. */
+const appendBeforeNewEpoch = (change: (tx: Tx) => Promise<unknown>, entry: Entry): Promise<unknown> =>
   world.server.deps.db.transact(async (tx) => {
     await change(tx)
     await append(tx, [entry])
     await ensureEpoch(tx, true)
   })
 
-const control = (userId: string, said: Control): Entry => ({
+const control = (userId: string, order: Control): Entry => ({
   scope: userScope(userId),
   type: 'control',
   id: null,
   actorId: null,
-  control: said,
+  control: order,
 })
-
-const open = async ({ token }: { token: string }): Promise<TestSocket> => {
-  const socket = await openSocket(world.url, { token })
-  await socket.take('welcome')
-  return socket
-}
 
 const login = async ({ email }: Person): Promise<{ token: string; sessionId: string }> => {
   const { body } = await world.call('POST', '/api/auth/login', {
@@ -53,11 +46,11 @@ const login = async ({ email }: Person): Promise<{ token: string; sessionId: str
   return { token: body.accessToken, sessionId: sid }
 }
 
-test('the sockets of a session that ended are closed, those of others live on', async () => {
+test('the sockets of an ended session are closed, those of other sessions stay open', async () => {
   const ended = await login(anna)
-  await using lost = await open(ended)
-  await using kept = await open(anna)
-  await lastWords(
+  await using lost = await world.socket(ended)
+  await using kept = await world.socket(anna)
+  await appendBeforeNewEpoch(
     (tx) => revokeSession(tx, anna.id, ended.sessionId),
     control(anna.id, { kind: 'session', sessionId: ended.sessionId }),
   )
@@ -66,25 +59,24 @@ test('the sockets of a session that ended are closed, those of others live on', 
   await kept.take('pong')
 })
 
-test('the sockets of a person whose role changed are closed to come back with the new one', async () => {
+test('the sockets of a user whose role changed are closed, to reconnect with the new role', async () => {
   const person = await world.registerAdmin()
-  await using socket = await open(person)
-  await lastWords(
+  await using socket = await world.socket(person)
+  await appendBeforeNewEpoch(
     (tx) => tx`update users set role = 'user' where id = ${person.id}`,
     control(person.id, { kind: 'role' }),
   )
   expect(await socket.closed()).toBe(4010)
 })
 
-test('a removed member watches nothing any more', async () => {
+test('the watches of a removed member end', async () => {
   const bert = await world.register()
-  const project = await makeProject(world, anna)
-  await addMember(world, project, anna, bert)
-  await using socket = await open(bert)
+  const project = await makeProject(world, anna, { editor: bert })
+  await using socket = await world.socket(bert)
   const key = `project:${project.id}`
   socket.send({ t: 'watch', rid: 1, key })
   expect(await socket.take((frame) => frame.rid === 1)).toMatchObject({ t: 'ok' })
-  await lastWords((tx) => deleteMember(tx, project.id, bert.id), {
+  await appendBeforeNewEpoch((tx) => deleteMember(tx, project.id, bert.id), {
     scope: projectScope(project.id),
     type: 'member.removed',
     id: bert.id,
@@ -94,7 +86,7 @@ test('a removed member watches nothing any more', async () => {
   expect(await socket.take('error')).toEqual({ t: 'error', key, code: 'not_found' })
 })
 
-test('a long poll ends at once, with the snapshot to read', async () => {
+test('a long poll ends at once and names the snapshot to read', async () => {
   const scope = projectScope(anna.inboxId)
   const shard = shardOf(scope)
   const { epoch, seq } = await world.server.deps.db.read((sql) => readHead(sql, shard))

@@ -1,4 +1,4 @@
-// The raw endpoint as somebody else's client sees it: the npm package `ws`, under Node where there is one.
+// The raw endpoint as a foreign client sees it: the npm package `ws`, under Node where there is one.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { startWorld, type Person, type World } from '../support/world.ts'
@@ -51,7 +51,7 @@ const see = async (scenario: Scenario): Promise<Seen> => {
 const signedIn = (): string[] => ['tasktide.v1', `jwt.${anna.token}`]
 const framesOf = ({ texts }: Seen): any[] => texts.map((text) => JSON.parse(text) as object)
 
-test('it opens, with our subprotocol selected and no extension, and follows a scope (P-CON-1, P-FRM-5)', async () => {
+test('it opens, with the subprotocol tasktide.v1 selected and no extension, and follows a scope (P-CON-1, P-FRM-5)', async () => {
   const seen = await see({
     protocols: signedIn(),
     options: { perMessageDeflate: true },
@@ -87,7 +87,7 @@ test.each([
   ['a message over 64 KiB', { send: 'x'.repeat(65_537) }, 1009],
   ['a binary message', { binary: 'AAEC' }, 4500],
 ])(
-  '%s closes with the code that says so (P-FRM-4)',
+  '%s closes with its own code (P-FRM-4)',
   async (_what, step, code) => {
     expect(
       await see({ protocols: signedIn(), steps: [{ await: 'text' }, step, { await: 'close' }] }),
@@ -103,14 +103,14 @@ test.each([
   ['no subprotocol', [], 4510, 'subprotocol_missing'],
   ['another version', ['tasktide.v9'], 4505, 'version_unsupported'],
 ])(
-  '%s is told by a code and its word (P-CON-4, P-CON-8)',
+  '%s closes with a code and a reason (P-CON-4, P-CON-8)',
   async (_what, protocols, code, reason) => {
     expect(await see({ protocols, steps: [{ await: 'close' }] })).toMatchObject({ status: 101, code, reason })
   },
   30_000,
 )
 
-test('a bad token in a header is a status (P-CON-3)', async () => {
+test('a bad token in a header is refused with 401 (P-CON-3)', async () => {
   const seen = await see({ protocols: ['tasktide.v1'], headers: { Authorization: 'Bearer nonsense' } })
   expect(seen).toMatchObject({ status: 401, protocol: null })
 }, 30_000)

@@ -1,5 +1,5 @@
-// What our sockets rely on in Bun and Elysia and no document promises. Run on every upgrade of either: a failure here
-// says that src/ws has to be thought over, not that the test is to be changed.
+// Undocumented behaviour of Bun and Elysia that src/ws relies on. Run on every upgrade of either: a failure here
+// means that the assumption in src/ws has to be reviewed, not that the test has to be changed.
 import { afterEach, expect, test } from 'bun:test'
 import type { Server, ServerWebSocket, WebSocketHandler } from 'bun'
 import { Elysia } from 'elysia'
@@ -52,7 +52,7 @@ const open = async (over: Partial<WebSocketHandler<null>> = {}): Promise<Platfor
   app.listen({ port: 0, hostname: '127.0.0.1', reusePort: false, websocket })
   const server = app.server as unknown as Server<null>
   const raw = await openRaw(server.port!)
-  // `open` runs within `upgrade`: no entry of the log can come between knowing a person and registering them.
+  // `open` runs within `upgrade`: no entry of the log can come between authenticating a user and registering the connection.
   expect(wasOpenedWithin).toBe(true)
   const platform: Platform = {
     port: server.port!,
@@ -85,14 +85,14 @@ const fill = async (
 
 const received = ({ raw }: Platform): number => raw.frames.filter(({ opcode }) => opcode === 1).length
 
-test('Elysia hands our handlers and limits to Bun', async () => {
+test('Elysia passes the handlers and limits to Bun', async () => {
   const platform = await open()
   platform.raw.sendFrame(1, Buffer.alloc(65_537, 0x61))
   await eventually(() => expect(platform.raw.closeCode()).toBe(1009))
   await eventually(() => expect(platform.closes).toEqual([{ code: 1006, reason: expect.any(String) }]))
 })
 
-test('send answers -1 once bytes wait, which getBufferedAmount counts, and drain tells when they have gone', async () => {
+test('send returns -1 once bytes wait, which getBufferedAmount counts, and drain is called once they are sent', async () => {
   const platform = await open()
   const { socket, raw } = platform
   expect(socket.send('first')).toBeGreaterThan(0)
@@ -104,7 +104,7 @@ test('send answers -1 once bytes wait, which getBufferedAmount counts, and drain
   await eventually(() => expect(received(platform)).toBe(sent + 1))
 })
 
-test('send answers 0 beyond the limit, drops that frame, and would go on after it', async () => {
+test('send returns 0 beyond the limit, drops that frame, and accepts later ones', async () => {
   const platform = await open()
   const sent = await fill(platform, (result) => result === 0)
   expect(platform.socket.getBufferedAmount()).toBeGreaterThanOrEqual(limitBytes)
@@ -115,11 +115,11 @@ test('send answers 0 beyond the limit, drops that frame, and would go on after i
   await eventually(() => expect(received(platform)).toBe(sent)) // all but the dropped one, and the last
 })
 
-test('a close sends what is buffered and its frame first, to a peer that reads on', async () => {
+test('a close first sends the buffered frames and the close frame, to a peer that reads again', async () => {
   const platform = await open()
   const sent = await fill(platform, (_result, buffered) => buffered > 300_000)
   platform.socket.close(4008, 'slow_consumer')
-  expect(platform.closes).toEqual([{ code: 4008, reason: 'slow_consumer' }]) // at once: nothing of ours waits for the peer
+  expect(platform.closes).toEqual([{ code: 4008, reason: 'slow_consumer' }]) // at once, without waiting for the peer
   expect([platform.socket.readyState, platform.socket.getBufferedAmount()]).toEqual([3, 0])
   platform.raw.resume()
   await eventually(() => expect(platform.raw.closeCode()).toBe(4008))
@@ -164,14 +164,14 @@ test('within cork frames keep their order, backpressure shows, and a close ends 
   expect(raw.frames.some(({ payload }) => payload.toString() === 'never')).toBe(false)
 })
 
-test('terminate tells the close handler at once', async () => {
+test('terminate calls the close handler at once', async () => {
   const platform = await open()
   platform.socket.terminate()
   expect(platform.closes).toEqual([{ code: 1006, reason: '' }])
   await eventually(() => expect(platform.raw.isOver()).toBe(true))
 })
 
-test('stop waits for ever while a socket is open, and not for one we have closed', async () => {
+test('stop waits without end while a socket is open, and not for a closed one', async () => {
   const platform = await open()
   const stopped = platform.server.stop(false).then(() => 'stopped')
   const turns = new Promise<string>((resolve) => setTimeout(resolve, 200, 'waiting'))

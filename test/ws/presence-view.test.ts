@@ -1,4 +1,4 @@
-// Who is at a place, on a clock of the test's own: leaving, expiring, and more people than are named.
+// The users present at a place, on a clock of the test: leaving, expiring, and more users than are listed.
 import { expect, test } from 'bun:test'
 import { maxListed, diffSince, PresenceView } from '../../src/ws/presence/presence-view.ts'
 import { randomOf, seed } from '../changelog/seed.ts'
@@ -7,7 +7,7 @@ const timings = { presenceLeaveDelayMs: 5_000, presenceTtlMs: 45_000 }
 const make = () => new PresenceView('task:a', timings)
 const names = (count: number, from = 0): string[] => Array.from({ length: count }, (_, n) => `u${from + n}`)
 
-test('a diff lists who came and who has been gone for five seconds, once', () => {
+test('a diff lists users who entered and users who left five seconds ago, once', () => {
   const view = make()
   expect(view.diff(0)).toBeNull()
   view.enter('anna')
@@ -23,12 +23,12 @@ test('a diff lists who came and who has been gone for five seconds, once', () =>
   expect(view.diff(2)).toBeNull()
   view.leave('bert', 1_000)
   expect(view.diff(5_999)).toBeNull()
-  expect(view.full('anna')).toMatchObject({ count: 2 }) // about to come back, perhaps
+  expect(view.full('anna')).toMatchObject({ count: 2 }) // bert may still return
   expect(view.diff(6_000)).toMatchObject({ users: ['anna'], joined: [], left: ['bert'], count: 1 })
   expect(view.diff(60_000)).toBeNull()
 })
 
-test('who came and went between two frames was never there', () => {
+test('a user who entered and left between two diffs is in neither', () => {
   const view = make()
   view.enter('anna')
   view.leave('anna', 10)
@@ -36,22 +36,22 @@ test('who came and went between two frames was never there', () => {
   expect(view.full('bert')).toMatchObject({ users: ['bert'], count: 1 })
 })
 
-test('a new watcher receives all users present, and of the next diff only what is new to it', () => {
+test('a new watcher receives all present users, and of the next diff only what it does not have', () => {
   const view = make()
   view.enter('anna')
   view.diff(0)
-  view.enter('bert') // the others have no news of him yet
+  view.enter('bert') // the other watchers have not received him yet
   view.enter('carl')
   const full = view.full('carl')
   expect(full).toMatchObject({ users: ['anna', 'bert', 'carl'], joined: [], left: [], count: 3 })
   view.enter('dora')
-  const news = view.diff(2)!
-  expect(news).toMatchObject({ joined: ['bert', 'carl', 'dora'], left: [] })
-  expect(diffSince(full, news)).toMatchObject({ users: news.users, joined: ['dora'], left: [], count: 4 })
-  expect(diffSince(view.full('dora'), news)).toBeNull()
+  const diff = view.diff(2)!
+  expect(diff).toMatchObject({ joined: ['bert', 'carl', 'dora'], left: [] })
+  expect(diffSince(full, diff)).toMatchObject({ users: diff.users, joined: ['dora'], left: [], count: 4 })
+  expect(diffSince(view.full('dora'), diff)).toBeNull()
 })
 
-test('one who was shown to a newcomer alone leaves for all with the delay, and once', () => {
+test('a user listed to a new watcher only leaves for all watchers with the delay, and once', () => {
   const view = make()
   view.enter('anna')
   view.diff(0)
@@ -59,14 +59,14 @@ test('one who was shown to a newcomer alone leaves for all with the delay, and o
   view.enter('carl')
   const full = view.full('carl')
   view.leave('bert', 1)
-  const news = view.diff(2)!
-  expect(news).toMatchObject({ joined: ['carl', 'bert'], left: [] })
-  expect(diffSince(full, news)).toBeNull()
+  const diff = view.diff(2)!
+  expect(diff).toMatchObject({ joined: ['carl', 'bert'], left: [] })
+  expect(diffSince(full, diff)).toBeNull()
   expect(view.diff(5_001)).toMatchObject({ users: ['anna', 'carl'], joined: [], left: ['bert'] })
   expect(view.diff(10_000)).toBeNull()
 })
 
-test('the report of another process counts for its time and no longer, and ends with an empty report', () => {
+test('the report of another process expires after its TTL, and ends with an empty report', () => {
   const view = make()
   view.receive('p', { users: ['anna'], count: 1 }, 0)
   view.receive('q', { users: ['anna', 'bert'], count: 2 }, 0)
@@ -74,11 +74,11 @@ test('the report of another process counts for its time and no longer, and ends 
   view.receive('q', { users: [], count: 0 }, 1_000)
   expect(view.diff(6_000)).toMatchObject({ left: ['bert'], users: ['anna'] })
   expect(view.diff(44_999)).toBeNull()
-  expect(view.diff(45_000)).toBeNull() // gone now, told after the leave
+  expect(view.diff(45_000)).toBeNull() // expired now, listed after the leave delay
   expect(view.diff(50_000)).toMatchObject({ left: ['anna'], count: 0 })
 })
 
-test('above 200 people there is a count only, and names again once there are fewer (P-PRE-4)', () => {
+test('above 200 users there is only a count, and a list again once there are fewer (P-PRE-4)', () => {
   const view = make()
   for (const user of names(maxListed)) view.enter(user)
   expect(view.diff(0)).toMatchObject({ count: 200, joined: names(maxListed) })
@@ -93,7 +93,7 @@ test('above 200 people there is a count only, and names again once there are few
   expect(view.diff(5)).toMatchObject({ count: 102, left: [] })
 })
 
-test('a process with too many to name is counted', () => {
+test('a process with too many users to list is counted', () => {
   const view = make()
   view.enter('anna')
   view.receive('p', { users: null, count: 500 }, 0)
@@ -102,33 +102,32 @@ test('a process with too many to name is counted', () => {
   expect(view.diff(2)).toMatchObject({ users: ['anna', 'u0', 'u1', 'u2'] })
 })
 
-test('whatever happens, adding up the news gives who is there', () => {
+test('the sum of the diffs is always the set of present users', () => {
   const random = randomOf(seed)
   const view = make()
   const people = names(8)
   const here = new Map<string, number>()
-  const said = new Map<string, { users: string[]; at: number }>()
-  const told = new Set<string>()
+  const listed = new Set<string>()
   let now = 0
-  /** Of one who came since the last news: that frame, and what it has told. */
-  let newcomer: ReturnType<typeof view.full> | null = null
-  const hear = (): void => {
-    const news = view.diff(now)
-    if (newcomer) {
-      const added = new Set(newcomer.users)
-      const own = news && diffSince(newcomer, news)
-      newcomer = null
+  /** The full frame of a watcher who came since the last diff. */
+  let newWatcher: ReturnType<typeof view.full> | null = null
+  const applyDiff = (): void => {
+    const diff = view.diff(now)
+    if (newWatcher) {
+      const added = new Set(newWatcher.users)
+      const own = diff && diffSince(newWatcher, diff)
+      newWatcher = null
       for (const user of own?.left ?? []) expect(added.delete(user)).toBe(true)
       for (const user of own?.joined ?? []) expect(added.has(user)).toBe(false)
       for (const user of own?.joined ?? []) added.add(user)
-      expect([...added].sort()).toEqual([...(news?.users ?? told)].sort())
+      expect([...added].sort()).toEqual([...(diff?.users ?? listed)].sort())
     }
-    if (!news) return
-    for (const user of news.left!) expect(told.delete(user)).toBe(true)
-    for (const user of news.joined!) expect(told.has(user)).toBe(false)
-    for (const user of news.joined!) told.add(user)
-    expect([...told].sort()).toEqual([...news.users!].sort())
-    expect(news.count).toBe(told.size)
+    if (!diff) return
+    for (const user of diff.left!) expect(listed.delete(user)).toBe(true)
+    for (const user of diff.joined!) expect(listed.has(user)).toBe(false)
+    for (const user of diff.joined!) listed.add(user)
+    expect([...listed].sort()).toEqual([...diff.users!].sort())
+    expect(diff.count).toBe(listed.size)
   }
   for (let step = 0; step < 3_000; step += 1) {
     now += Math.floor(random() * 2_000)
@@ -144,17 +143,16 @@ test('whatever happens, adding up the news gives who is there', () => {
       const users = people.filter(() => random() < 0.3)
       const process = random() < 0.5 ? 'p' : 'q'
       view.receive(process, { users, count: users.length }, now)
-      said.set(process, { users, at: now })
     }
-    if (random() < 0.3 && (here.get(people[0]!) ?? 0) > 0) newcomer = view.full(people[0]!)
-    if (random() < 0.7) hear()
+    if (random() < 0.3 && (here.get(people[0]!) ?? 0) > 0) newWatcher = view.full(people[0]!)
+    if (random() < 0.7) applyDiff()
   }
-  // Left alone, it comes to what is true.
-  hear()
+  // Without further reports it converges to the local users.
+  applyDiff()
   now += timings.presenceTtlMs
-  hear()
+  applyDiff()
   now += timings.presenceLeaveDelayMs
-  hear()
+  applyDiff()
   const present = people.filter((user) => (here.get(user) ?? 0) > 0)
-  expect([...told].sort()).toEqual(present.sort())
+  expect([...listed].sort()).toEqual(present.sort())
 })

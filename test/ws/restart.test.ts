@@ -1,5 +1,5 @@
-// A planned restart of one of two servers: its sockets go over to the other one within seconds, a few at a time, with
-// their cursors, while writes go on.
+// A planned restart of one of two servers: its sockets reconnect to the other one within seconds, in slices, with their
+// cursors, while writes go on.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openRedis } from '../../src/redis/connection.ts'
 import { ServerRegistry } from '../../src/changelog/servers.ts'
@@ -7,7 +7,7 @@ import { createLog } from '../../src/log.ts'
 import { startCluster, type Cluster } from '../support/cluster.ts'
 import { testRedis } from '../support/environment.ts'
 import { eventually, expectWithin } from '../support/eventually.ts'
-import { openSocket } from '../support/socket.ts'
+import { startPacedLoad } from '../support/paced-load.ts'
 import { startSwarm } from '../support/swarm.ts'
 import { startWorld, testPassword } from '../support/world.ts'
 
@@ -46,34 +46,29 @@ test('half of the sockets of a server that stops are back within 1 s, all within
   const { cursor } = await call('GET', `/api/projects/${projectId}/snapshot`, token)
   const [stopping, staying] = cluster.servers
   await using swarm = await startSwarm([stopping!.url, staying!.url], [{ token, scope, cursor }])
-  await swarm.tell({ do: 'open', count: sockets, atOnce: 40 })
+  await swarm.execute({ do: 'open', count: sockets, atOnce: 40 })
   let writes = 0
   let halfMs = Number.POSITIVE_INFINITY
   // Half of the time bounds a stall of the machine; the bounds of the product are asserted in one of three tries.
   await expectWithin(4_000, async () => {
-    await swarm.tell({ do: 'forget' })
-    const over = new AbortController()
-    const writing = (async () => {
-      while (!over.signal.aborted) {
-        await call('POST', '/api/tasks', token, { title: `task ${(writes += 1)}`, projectId })
-        await Bun.sleep(20)
-      }
-    })()
+    await swarm.execute({ do: 'forget' })
+    const writing = startPacedLoad(20, () =>
+      call('POST', '/api/tasks', token, { title: `task ${(writes += 1)}`, projectId }),
+    )
     const before = await swarm.report()
     expect(await stopping!.stop()).toBe(0)
     await eventually(async () => expect((await swarm.report()).live).toBe(sockets), {
       timeoutMs: 20_000,
       everyMs: 50,
     })
-    over.abort()
-    await writing
+    await writing.stop()
     const { resumed, closes, resyncs, repeated, reordered } = await swarm.report()
     console.log(
       `${resumed.count} of ${sockets} sockets away for p50 ${resumed.p50.toFixed(0)}, max ${resumed.max.toFixed(0)} ms; closes ${JSON.stringify(closes)}`,
     )
     expect(resumed.count).toBeGreaterThan(sockets / 10)
     expect({ resyncs, repeated, reordered }).toEqual({ resyncs: 0, repeated: 0, reordered: 0 })
-    // Turned away by the server that stops, some come once more; the one that stays turns none away.
+    // Refused by the server that stops, some connect once more; the one that stays refuses none.
     expect((closes[1013] ?? 0) - (before.closes[1013] ?? 0)).toBe(0)
     await eventually(async () => {
       const { least, most } = (await swarm.report()).scopes[scope]!
@@ -81,9 +76,9 @@ test('half of the sockets of a server that stops are back within 1 s, all within
     })
     halfMs = resumed.p50
     await stopping!.start()
-    // Sockets that stay where they are would leave the server that was restarted without any.
-    await swarm.tell({ do: 'close', count: sockets })
-    await swarm.tell({ do: 'open', count: sockets, atOnce: 40 })
+    // Otherwise all sockets would stay on the other server, and the next try would restart one without any.
+    await swarm.execute({ do: 'close', count: sockets })
+    await swarm.execute({ do: 'open', count: sockets, atOnce: 40 })
     return halfMs < 1_000 ? resumed.max : Number.POSITIVE_INFINITY
   })
 }, 120_000)
@@ -93,8 +88,7 @@ test('a server that stops alone keeps its sockets away for the long window, one 
   const anna = await world.register()
   const another = await world.another()
   const windowOf = async (url: string, stop: () => PromiseLike<void>): Promise<unknown> => {
-    await using socket = await openSocket(url, { token: anna.token })
-    await socket.take('welcome')
+    await using socket = await world.socket(anna, url)
     await stop()
     return (await socket.take('bye'))['reconnectAfter']
   }
@@ -103,7 +97,7 @@ test('a server that stops alone keeps its sockets away for the long window, one 
   expect(last).toEqual([0, 10_000])
 }, 30_000)
 
-test('servers count while they report, and not once they left or were killed', async () => {
+test('servers are counted while they report, and no longer once they left or were killed', async () => {
   await using redis = await testRedis()
   await using connection = openRedis(redis.url, 'request', createLog('test', 'silent'))
   const { client } = connection
@@ -114,7 +108,7 @@ test('servers count while they report, and not once they left or were killed', a
   await eventually(async () => expect(await count()).toBe(2))
   expect(await first.leave()).toBe(1)
   expect(await first.leave()).toBe(1)
-  // One that was killed: its time is over.
+  // The record of a killed server has expired.
   await client.zadd('tide-servers', 1, 'killed')
   expect(await second.leave()).toBe(0)
   await redis.stop()

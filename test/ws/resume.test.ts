@@ -1,5 +1,5 @@
-// Resuming from every kind of cursor, over sockets and over HTTP: what follows is what the log has after it, or a
-// plain word that it cannot be told.
+// Resuming from every kind of cursor, over sockets and over HTTP: either exactly the entries of the log after it, or a
+// resync with its reason.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
 import { projectScope, shardOf, type Scope } from '../../src/model/scope.ts'
@@ -7,10 +7,10 @@ import { dropStream, streamKey } from '../../src/changelog/stream.ts'
 import { randomOf, seed } from '../changelog/seed.ts'
 import { openSocket, type Frame } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
-import { caughtUp, entry, makeProject, say } from './voice.ts'
+import { untilCaughtUp, entry, makeProject, appendEntries } from './log-writes.ts'
 
 let world: World
-/** Started after everything was written: its memory is empty, it reads the stream. */
+/** Started after everything was written: its ring is empty, it reads the stream. */
 let late: RunningServer
 let anna: Person
 let scope: Scope
@@ -20,10 +20,10 @@ let log: Frame[]
 let head: number
 
 const random = randomOf(seed)
-const loudEntries = 3_000
+const totalEntries = 3_000
 const ringEntries = 2_000
 
-/** A scope nobody reads, numbered in the same shard. */
+/** A scope without readers, numbered in the same shard. */
 const neighbourOf = (scope: Scope): Scope => {
   for (;;) {
     const other = projectScope(Bun.randomUUIDv7())
@@ -37,11 +37,11 @@ beforeAll(async () => {
   ;({ scope } = await makeProject(world, anna))
   shard = shardOf(scope)
   const neighbour = neighbourOf(scope)
-  for (let said = 0; said < loudEntries; said += 50) {
+  for (let written = 0; written < totalEntries; written += 50) {
     const of = () => (random() < 0.2 ? scope : neighbour)
-    await say(world.server.deps, ...Array.from({ length: 50 }, () => entry(of(), { n: said })))
+    await appendEntries(world.server.deps, ...Array.from({ length: 50 }, () => entry(of(), { n: written })))
   }
-  await caughtUp(world.server)
+  await untilCaughtUp(world.server)
   late = await world.another()
   log = (await world.entries(scope)).map(({ frame }) => JSON.parse(frame!) as Frame)
   epoch = log[0]!.cursor.split('.')[0]
@@ -56,7 +56,7 @@ const cursorAt = (seq: number): string => `${epoch}.${shard}.${seq}`
 const seqOf = (frame: Frame): number => Number(frame.cursor.split('.')[2])
 const after = (seq: number): Frame[] => log.filter((frame) => seqOf(frame) > seq)
 
-/** Everything a socket tells about a cursor, up to `synced` or the refusal. */
+/** The events a socket receives from a cursor up to `synced`, or the refusal. */
 const overSocket = async (url: string, cursor: string): Promise<Frame[] | Frame> => {
   await using socket = await openSocket(url, { token: anna.token })
   socket.send({ t: 'sub', rid: 1, scope, cursor })
@@ -103,7 +103,7 @@ const expectEverywhere = async (url: string): Promise<void> => {
   }
 }
 
-test('from memory, where the process has it (P-CUR-2)', () => expectEverywhere(world.url))
+test('from the ring, where the process has the entries (P-CUR-2)', () => expectEverywhere(world.url))
 
 test('from the stream, then from what is left of it, then from the log alone (P-RES-3, P-CUR-3)', async () => {
   const { redis } = late.deps.follower.history.sources
@@ -124,7 +124,7 @@ test('over HTTP, a page at a time (P-CUR-2, P-EVT-1)', async () => {
 test.each([
   ['ahead of the head', () => cursorAt(world.server.deps.follower.positions[shard]! + 1), 'ahead'],
   ['of another epoch', () => `zzzzzzzz.${shard}.${head}`, 'epoch'],
-])('a cursor %s has to begin anew (P-RES-1, P-HTTP-4)', async (_what, cursorOf, reason) => {
+])('a cursor %s gets a resync (P-RES-1, P-HTTP-4)', async (_what, cursorOf, reason) => {
   const snapshot = `/api/projects/${scope.slice('project:'.length)}/snapshot`
   for (const { url } of [world, late])
     expect(await overSocket(url, cursorOf())).toEqual({
@@ -141,7 +141,7 @@ test.each([
 test.each([
   ['of a foreign shard', () => `${epoch}.${(shard + 1) % 16}.1`],
   ['that is garbage', () => 'garbage'],
-  ['with a number beyond all', () => cursorAt(1e17)],
+  ['with a number beyond the head', () => cursorAt(1e17)],
 ])('a cursor %s is refused (P-CUR-1, P-SUB-8, P-HTTP-5)', async (_what, cursorOf) => {
   expect(await overSocket(world.url, cursorOf())).toEqual({ t: 'error', rid: 1, code: 'bad_frame' })
   const { status, body } = await askSync(cursorOf())
@@ -153,12 +153,12 @@ test('a cursor at the edge of the log resumes, one before it gets a resync (P-RE
   const person = await alone.register()
   const project = await makeProject(alone, person)
   const own = shardOf(project.scope)
-  await say(alone.server.deps, ...Array.from({ length: 20 }, () => entry(project.scope)))
+  await appendEntries(alone.server.deps, ...Array.from({ length: 20 }, () => entry(project.scope)))
   const entries = await alone.entries(project.scope)
   const at = (seq: number): string => `${JSON.parse(entries[0]!.frame!).cursor.split('.')[0]}.${own}.${seq}`
   const edge = entries[10]!.seq
   await alone.server.deps.db.transact((tx) => tx`delete from feed where shard = ${own} and seq <= ${edge}`)
-  // A process that has it in memory must not know more than the log.
+  // A process that still has the entries in memory must answer as the log does.
   await using socket = await openSocket(alone.url, { token: person.token })
   const subscribe = (cursor: string) => {
     socket.send({ t: 'sub', rid: cursor, scope: project.scope, cursor })
@@ -175,15 +175,15 @@ test('a cursor at the edge of the log resumes, one before it gets a resync (P-RE
   expect(await subscribe(at(entries.at(-1)!.seq))).toMatchObject({ t: 'sub', mode: 'resume', replay: 0 })
 })
 
-test('a day of the log that goes while somebody is catching up is not passed over in silence', async () => {
+test('dropping a partition during a catch-up closes the socket instead of skipping entries', async () => {
   await using alone = await startWorld()
   const person = await alone.register()
   const { token } = person
   const { scope } = await makeProject(alone, person)
-  // Few of many are of the scope: it is read by itself.
+  // Few of the entries are of the scope: it is read by itself.
   const neighbour = neighbourOf(scope)
-  for (let said = 0; said < 2_400; said += 200)
-    await say(
+  for (let written = 0; written < 2_400; written += 200)
+    await appendEntries(
       alone.server.deps,
       ...Array.from({ length: 200 }, (_, n) => entry(n % 20 === 0 ? scope : neighbour)),
     )
@@ -211,12 +211,12 @@ test('a day of the log that goes while somebody is catching up is not passed ove
   expect(await next.take('resync')).toMatchObject({ reason: 'too_old' })
 })
 
-test('a socket more than 5,000 entries behind reads the snapshot, HTTP goes on page by page (P-RES-1, P-HTTP-2)', async () => {
+test('a socket more than 5,000 entries behind reads the snapshot, HTTP continues page by page (P-RES-1, P-HTTP-2)', async () => {
   const project = await makeProject(world, anna)
-  for (let said = 0; said < 5_001; said += 200)
-    await say(
+  for (let written = 0; written < 5_001; written += 200)
+    await appendEntries(
       world.server.deps,
-      ...Array.from({ length: Math.min(200, 5_001 - said) }, () => entry(project.scope)),
+      ...Array.from({ length: Math.min(200, 5_001 - written) }, () => entry(project.scope)),
     )
   const entries = await world.entries(project.scope)
   const at = (index: number): string => JSON.parse(entries[index]!.frame!).cursor
@@ -228,8 +228,8 @@ test('a socket more than 5,000 entries behind reads the snapshot, HTTP goes on p
   expect(await subscribe(at(0))).toMatchObject({ t: 'resync', reason: 'gap' })
   expect(await subscribe(at(1))).toMatchObject({ t: 'sub', mode: 'resume', replay: 5_000 })
   await socket.take('synced', 20_000)
-  const heard = socket.frames.filter(({ t }) => t === 'event')
-  expect(heard).toEqual(entries.slice(2).map(({ frame }) => JSON.parse(frame!) as Frame))
+  const received = socket.frames.filter(({ t }) => t === 'event')
+  expect(received).toEqual(entries.slice(2).map(({ frame }) => JSON.parse(frame!) as Frame))
   let pages = 0
   let events = 0
   for (let cursor = at(0), more = true; more; pages += 1) {

@@ -6,7 +6,7 @@ import { eventually } from '../support/eventually.ts'
 import { openRaw } from '../support/raw-socket.ts'
 import { openSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
-import { caughtUp, entry, makeProject, say, sayMany } from './voice.ts'
+import { untilCaughtUp, entry, makeProject, appendEntries, appendMany } from './log-writes.ts'
 
 let world: World
 let anna: Person
@@ -20,7 +20,7 @@ afterAll(() => world[Symbol.asyncDispose]())
 const numberOf = (cursor: string): number => Number(cursor.split('.')[2])
 const at = (cursor: string, seq: number): string => cursor.replace(/\d+$/, String(seq))
 
-/** Subscribes and hears everything; what the server answered first. */
+/** Subscribes and receives everything up to `synced`; returns the first answer and the number of events. */
 const follow = async ({ url }: RunningServer, scope: Scope, cursor: string | null) => {
   await using socket = await openSocket(url, { token: anna.token })
   socket.send({ t: 'sub', rid: 1, scope, cursor })
@@ -29,16 +29,16 @@ const follow = async ({ url }: RunningServer, scope: Scope, cursor: string | nul
   return { answer, events: socket.frames.filter(({ t }) => t === 'event').length }
 }
 
-test('replays are counted by where they came from, and frames as they are sent', async () => {
+test('replays are counted by their source, and frames as they are sent', async () => {
   const { scope } = await makeProject(world, anna)
   const { answer } = await follow(world.server, scope, null)
-  await say(world.server.deps, entry(scope), entry(scope))
-  await caughtUp(world.server)
+  await appendEntries(world.server.deps, entry(scope), entry(scope))
+  await untilCaughtUp(world.server)
   const { stats } = world.server.deps
   const [ring, sent] = [stats.replays.ring, stats.sent]
   expect((await follow(world.server, scope, answer.cursor)).events).toBe(2)
   expect([stats.replays.ring - ring, stats.sent - sent]).toEqual([1, 2])
-  // Another process has nothing in memory: the stream has it, and the log what nobody pushed any more.
+  // Another process has an empty ring: it reads the stream, and the log where the stream was lost.
   await using other = await world.another()
   await follow(other, scope, answer.cursor)
   expect(other.deps.stats.replays).toEqual({ ring: 0, stream: 1, log: 0, shared: 0 })
@@ -66,7 +66,7 @@ test('resyncs are counted by reason, over HTTP too', async () => {
   })
 })
 
-test('sockets that are open, parked, and dropped', async () => {
+test('open, parked and dropped sockets are counted', async () => {
   await using hasty = await world.another({}, { sweepIntervalMs: 20, parkedTimeoutMs: 200 })
   const { stats } = hasty.deps
   const { scope } = await makeProject(world, anna)
@@ -75,7 +75,7 @@ test('sockets that are open, parked, and dropped', async () => {
   await eventually(() => expect(slow.texts().some(({ t }) => t === 'synced')).toBe(true))
   expect(stats).toMatchObject({ sockets: 1, parked: 0, dropped: 0 })
   slow.pause()
-  await sayMany(world.server.deps, scope, 1_500, 8_000)
+  await appendMany(world.server.deps, scope, 1_500, 8_000)
   await eventually(() => expect(stats.dropped).toBe(1), { timeoutMs: 10_000 })
   expect(stats.parked).toBeGreaterThan(0)
   slow.resume()

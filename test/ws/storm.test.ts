@@ -1,5 +1,5 @@
-// Everybody coming at once: so many handshakes are served at a time and the rest is told to come back; equal snapshots
-// cost one read; and whoever comes and goes leaves nothing behind.
+// Many clients at once: a bounded number of handshakes is served, the others are refused with a time to retry; equal
+// snapshots cost one read; connections that come and go leak nothing.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
 import { FrameRateLimiter } from '../../src/ws/frame-rate-limiter.ts'
@@ -7,7 +7,7 @@ import { HandshakeLimiter } from '../../src/limits/handshake-limiter.ts'
 import { eventually } from '../support/eventually.ts'
 import { openSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
-import { addMember, makeProject } from './voice.ts'
+import { addMember, makeProject } from './log-writes.ts'
 
 let world: World
 let anna: Person
@@ -15,15 +15,14 @@ let bert: Person
 
 beforeAll(async () => {
   world = await startWorld({ socketsPerUser: 1_000 })
-  anna = await world.register()
-  bert = await world.register()
+  ;({ anna, bert } = await world.people('anna', 'bert'))
 }, 30_000)
 afterAll(() => world[Symbol.asyncDispose]())
 
 const snapshot = (person: Person, projectId: string, query = '') =>
   world.call('GET', `/api/projects/${projectId}/snapshot${query}`, { token: person.token })
 
-test('past 200 handshakes at once a socket is told when to come back and closed with 1013, and the next one is served (P-CLO-4)', async () => {
+test('past the limit of handshakes a socket receives when to retry and is closed with 1013, and the next one is served (P-CLO-4)', async () => {
   const narrow = await world.another({ socketsPerUser: 1_000 }, { maxHandshakes: 20 })
   const before = narrow.deps.stats.overloaded
   const sockets = await Promise.all(
@@ -33,7 +32,7 @@ test('past 200 handshakes at once a socket is told when to come back and closed 
     sockets.map((socket) => Promise.race([socket.take('welcome').then(() => null), socket.closed()])),
   )
   const served = codes.filter((code) => code === null).length
-  console.log(`${served} of 300 sockets served at once, ${300 - served} told to come back`)
+  console.log(`${served} of 300 sockets served at once, ${300 - served} refused`)
   expect(new Set(codes)).toEqual(new Set([null, 1013]))
   expect(served).toBeGreaterThanOrEqual(20)
   expect(narrow.deps.stats.overloaded - before).toBe(300 - served)
@@ -42,20 +41,17 @@ test('past 200 handshakes at once a socket is told when to come back and closed 
       { t: 'bye', code: 1013, reconnectAfter: [expect.any(Number), expect.any(Number)] },
     ])
   }
-  await using later = await openSocket(narrow.url, { token: anna.token })
-  await later.take('welcome')
+  await using _later = await world.socket(anna, narrow.url)
   await Promise.all(sockets.map((socket) => socket[Symbol.asyncDispose]()))
   await narrow[Symbol.asyncDispose]()
 }, 30_000)
 
-test('subscriptions being joined count as well (P-CLO-4)', async () => {
+test('subscriptions being joined count as handshakes (P-CLO-4)', async () => {
   const narrow = await world.another({ socketsPerUser: 1_000 }, { maxHandshakes: 1 })
   const { scope } = await makeProject(world, anna)
   const sockets = []
   for (let n = 0; n < 20; n += 1) {
-    const socket = await openSocket(narrow.url, { token: anna.token })
-    await socket.take('welcome')
-    sockets.push(socket)
+    sockets.push(await world.socket(anna, narrow.url))
   }
   for (const socket of sockets) socket.send({ t: 'sub', rid: 1, scope })
   const outcomes = await Promise.all(
@@ -79,7 +75,7 @@ test('the limiter admits up to its limit, and again once slots are freed', () =>
   expect(limiter.inProgress).toBe(1)
 })
 
-test('who is turned away comes back behind those before and within 10 s, until they were due (P-CLO-4)', () => {
+test('retry windows line up one behind the other, within 10 s, and start over when they are past (P-CLO-4)', () => {
   let now = 0
   const limiter = new HandshakeLimiter(10, () => now)
   const windows = Array.from({ length: 12_000 }, () => limiter.nextRetryWindow())
@@ -95,12 +91,11 @@ test('who is turned away comes back behind those before and within 10 s, until t
   expect(limiter.nextRetryWindow()).toEqual([1, 500])
 })
 
-test('equal snapshots share one read, each with the role of who asks', async () => {
-  const project = await makeProject(world, anna)
-  await addMember(world, project, anna, bert)
+test('equal snapshots share one read, each with the role of its reader', async () => {
+  const project = await makeProject(world, anna, { editor: bert })
   const { stats } = world.server.deps
   const before = { ...stats }
-  // Of one person one is read at a time: few enough of each to come within the two seconds.
+  // The reads of one user run one at a time: few enough to finish within the two seconds.
   const people = Array.from({ length: 6 }, (_, n) => (n % 2 === 0 ? anna : bert))
   const answers = await Promise.all(people.map((person) => snapshot(person, project.id)))
   expect(answers.map(({ body }) => body.project.role)).toEqual(
@@ -114,9 +109,8 @@ test('equal snapshots share one read, each with the role of who asks', async () 
   expect(stats.snapshotsRead - before.snapshotsRead).toBe(2)
 })
 
-test('a shared snapshot is never from before what its reader did, nor from before they were let in', async () => {
-  const project = await makeProject(world, anna)
-  await addMember(world, project, anna, bert)
+test('a shared snapshot is never older than the last write of its reader or than its membership', async () => {
+  const project = await makeProject(world, anna, { editor: bert })
   const titles = async (person: Person): Promise<string[]> =>
     (await snapshot(person, project.id)).body.tasks.map(({ title }: { title: string }) => title)
   for (let n = 0; n < 5; n += 1) {
@@ -138,15 +132,14 @@ test('a shared snapshot is never from before what its reader did, nor from befor
   expect(await socket.take((frame) => frame.rid === 1)).toMatchObject({ t: 'sub', mode: 'resume' })
 })
 
-test('whoever was removed gets no shared snapshot, at once', async () => {
-  const project = await makeProject(world, anna)
-  await addMember(world, project, anna, bert)
+test('a removed member gets no shared snapshot, at once', async () => {
+  const project = await makeProject(world, anna, { editor: bert })
   expect((await snapshot(bert, project.id)).status).toBe(200)
   await world.call('DELETE', `/api/projects/${project.id}/members/${bert.id}`, { token: anna.token })
   expect((await snapshot(bert, project.id)).status).toBe(404)
 })
 
-test('strikes are forgiven with time, and close who goes on being too fast', () => {
+test('strikes are forgiven with time, and close a connection that stays too fast', () => {
   const patientOne = new FrameRateLimiter()
   let now = 1_000_000
   const burst = (allowance: FrameRateLimiter, frames: number): string[] =>
@@ -171,7 +164,7 @@ test('signals and frames have allowances of their own, and share the bytes', () 
 
 const megabyte = 1024 * 1024
 
-test('five thousand that come and go leave nothing behind', async () => {
+test('five thousand connections that come and go leak no subscription and no memory', async () => {
   const server: RunningServer = await world.another({ socketsPerUser: 1_000 })
   const { id, scope } = await makeProject(world, anna)
   const visit = async (): Promise<void> => {

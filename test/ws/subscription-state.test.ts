@@ -11,7 +11,7 @@ const states = Object.keys(transitions) as SubscriptionState[]
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of a row are the events
 const events = Object.keys(transitions.waiting) as SubscriptionEvent[]
 
-test('nothing leaves over, and end leads there from every state', () => {
+test('the state over is final, and the event end leads to it from every state', () => {
   for (const event of events) expect(transitions.over[event]).toBe('over')
   for (const state of states) expect(transitions[state].end).toBe('over')
 })

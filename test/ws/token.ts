@@ -6,7 +6,7 @@ interface Wanted {
   expiresInMs?: number
 }
 
-/** By default for nobody and of the usual lifetime. Times of tokens are whole seconds: it may live up to one longer. */
+/** By default of no user and of the usual lifetime. Token times are whole seconds: it may live up to one longer. */
 export const signToken = async (
   { config }: World,
   { person, expiresInMs = 900_000 }: Wanted,

@@ -1,12 +1,12 @@
-// `server --workers N`: several processes on one port, of one mind, kept by their parent.
+// `server --workers N`: several processes on one port with the same state, restarted by their parent.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { controlEntry } from '../../src/domain/users/sessions.ts'
 import { systemWrite, write } from '../../src/domain/write.ts'
 import { eventually } from '../support/eventually.ts'
 import { startProgram, type Program } from '../support/program.ts'
-import { openSocket, type TestSocket } from '../support/socket.ts'
+import type { TestSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
-import { addMember, entry, makeProject, say } from './voice.ts'
+import { entry, makeProject, appendEntries } from './log-writes.ts'
 
 const count = 3
 /** Enough for the kernel to deal some of them to each process. */
@@ -20,19 +20,14 @@ let bert: Person
 beforeAll(async () => {
   world = await startWorld()
   program = await startProgram(world, { args: ['server', '--workers', String(count)] })
-  anna = await world.register()
-  bert = await world.register()
+  ;({ anna, bert } = await world.people('anna', 'bert'))
 }, 60_000)
 afterAll(async () => {
   await program[Symbol.asyncDispose]()
   await world[Symbol.asyncDispose]()
 }, 60_000)
 
-const open = async (person: Person): Promise<TestSocket> => {
-  const socket = await openSocket(program.url, { token: person.token })
-  await socket.take('welcome')
-  return socket
-}
+const open = (person: Person): Promise<TestSocket> => world.socket(person, program.url)
 
 const openCrowd = async (stack: AsyncDisposableStack, person: Person): Promise<TestSocket[]> =>
   (await Promise.all(Array.from({ length: crowd }, () => open(person)))).map((socket) => stack.use(socket))
@@ -43,7 +38,7 @@ const running = async (): Promise<number[]> => {
   return children
 }
 
-test('one ready line, N processes, and every one of them serves', async () => {
+test('one ready line, N processes, and each of them serves', async () => {
   await running()
   const lines = (await program.output()).split('\n').filter((line) => line.startsWith('{"ready"'))
   expect(lines).toHaveLength(1)
@@ -53,8 +48,7 @@ test('one ready line, N processes, and every one of them serves', async () => {
 })
 
 test('a removed member receives nothing after its removal on any of them, by subscription or by watch', async () => {
-  const project = await makeProject(world, anna)
-  await addMember(world, project, anna, bert)
+  const project = await makeProject(world, anna, { editor: bert })
   const key = `project:${project.id}`
   await using stack = new AsyncDisposableStack()
   const sockets = await openCrowd(stack, bert)
@@ -66,7 +60,8 @@ test('a removed member receives nothing after its removal on any of them, by sub
   await Promise.all(sockets.map((socket) => socket.take((frame) => frame.t === 'ok' && frame.rid === 2)))
   const over = new AbortController()
   const writing = (async () => {
-    while (!over.signal.aborted) await say(world.server.deps, entry(project.scope), entry(project.scope))
+    while (!over.signal.aborted)
+      await appendEntries(world.server.deps, entry(project.scope), entry(project.scope))
   })()
   await Promise.all(sockets.map((socket) => socket.take('event')))
   const { status } = await world.call('DELETE', `/api/projects/${project.id}/members/${bert.id}`, {
@@ -85,9 +80,8 @@ test('a removed member receives nothing after its removal on any of them, by sub
   }
 }, 30_000)
 
-test('presence is one room over all of them', async () => {
-  const project = await makeProject(world, anna)
-  await addMember(world, project, anna, bert)
+test('presence spans all processes', async () => {
+  const project = await makeProject(world, anna, { editor: bert })
   const key = `project:${project.id}`
   await using stack = new AsyncDisposableStack()
   const sockets = await openCrowd(stack, anna)
@@ -109,7 +103,7 @@ test('an ended session closes its sockets on all of them', async () => {
   expect(await Promise.all(sockets.map((socket) => socket.closed()))).toEqual(sockets.map(() => 4403))
 }, 30_000)
 
-test('a disabled person has no socket and gets none, whichever process is asked', async () => {
+test('a disabled user has no socket and gets none on any process', async () => {
   const carl = await world.register()
   await using stack = new AsyncDisposableStack()
   const sockets = await openCrowd(stack, carl)
@@ -152,7 +146,7 @@ test('a process that is killed takes only its own sockets along and is started a
   expect(kept).toBeLessThan(crowd)
 }, 30_000)
 
-test('a port that is taken is an error, not half of the traffic', async () => {
+test('a port in use is an error, not a share of the traffic', async () => {
   const port = new URL(program.url).port
   await using second = await startProgram(world, {
     args: ['server', '--workers', '2'],
@@ -163,19 +157,18 @@ test('a port that is taken is an error, not half of the traffic', async () => {
   expect(await second.output()).toContain(`PORT is ${port}`)
 }, 30_000)
 
-test.each(['0', 'many', '65', ''])('--workers %p is refused with what it takes', async (text) => {
+test.each(['0', 'many', '65', ''])('--workers %p is refused with the accepted range', async (text) => {
   await using refused = await startProgram(world, { args: ['server', `--workers=${text}`], isReady: false })
   expect(await refused.exited).toBe(78)
   expect(await refused.output()).toContain('from 1 to 64')
 })
 
 test.each(['SIGTERM', 'SIGINT'] as const)(
-  '%s stops all in order, with 0, and says goodbye',
+  '%s stops all in order, with exit code 0 and bye to every socket',
   async (signal) => {
     await using one = await startProgram(world, { args: ['server', '--workers', '2'] })
     const children = await one.children()
-    await using socket = await openSocket(one.url, { token: anna.token })
-    await socket.take('welcome')
+    await using socket = await world.socket(anna, one.url)
     expect(await one.stop(signal)).toBe(0)
     expect(await socket.closed()).toBe(1012)
     expect(socket.frames.at(-1)).toMatchObject({ t: 'bye', code: 1012 })

@@ -27,8 +27,8 @@ export const connectSoak: Fault = {
     const connectWaves = async (most: number): Promise<number> => {
       let waves = 0
       for (; waves < most && !signal.aborted; waves += 1) {
-        await swarm.tell({ do: 'open', count: wave, atOnce })
-        await swarm.tell({ do: 'close', count: wave })
+        await swarm.execute({ do: 'open', count: wave, atOnce })
+        await swarm.execute({ do: 'close', count: wave })
       }
       return waves
     }

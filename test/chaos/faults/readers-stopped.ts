@@ -25,15 +25,15 @@ export const readersStopped: Fault = {
     let most = before
     const watch = setInterval(() => (most = Math.max(most, total())), 250)
     const timeout = AbortSignal.timeout(120_000)
-    await swarm.tell({ do: 'pause', count: stopped })
+    await swarm.execute({ do: 'pause', count: stopped })
     const change = (): Promise<unknown> => arena.write({ description: 'x'.repeat(changeBytes) })
     for (let count = 0; count < changes; count += changesAtOnce)
       await Promise.all(Array.from({ length: changesAtOnce }, change))
     clearInterval(watch)
-    await swarm.tell({ do: 'resume', count: stopped / 2 })
+    await swarm.execute({ do: 'resume', count: stopped / 2 })
     await pause(pastParkedMs, timeout)
     const { ages } = await swarm.report()
-    await swarm.tell({ do: 'resume' })
+    await swarm.execute({ do: 'resume' })
     arena.healed()
     const { closes } = await swarm.check()
     // The close frame to a socket with full buffers may be lost.
