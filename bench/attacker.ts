@@ -1,5 +1,5 @@
-// One greedy caller in a process of its own: `attacker.ts <AttackRequest as JSON>` asks for as much as it can for so
-// long, and prints the statuses it was answered.
+// One greedy caller in a process of its own: `attacker.ts <AttackRequest as JSON>` sends as many requests as it can for
+// the given time, and prints the statuses of the answers.
 import { connect } from 'node:net'
 import type { AttackKind, AttackRequest, AttackResult } from './fairness.ts'
 
@@ -30,7 +30,7 @@ const ask = async (method: string, path: string, body?: unknown): Promise<any> =
   }
 }
 
-/** So many loops of one request, without a pause. */
+/** Concurrent loops of one request, without a pause. */
 const loops = async (parallel: number, once: (n: number) => Promise<unknown>): Promise<void> => {
   const loop = async (_: unknown, n: number): Promise<void> => {
     while (performance.now() < endsAt) await once(n)

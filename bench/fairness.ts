@@ -1,5 +1,5 @@
-// What another user feels beside one that asks for as much as it can, and what the server's memory does meanwhile. Each
-// attack is measured beside the same server at rest just before it, so that the figures are ratios of one run.
+// The latency of another user during an attack by one user, and the growth of the server's memory meanwhile. Each attack
+// is compared with the same server at rest just before it, so that the figures are ratios of one run.
 import { SQL } from 'bun'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ export interface AttackRequest {
 export const attackKinds = ['bodies', 'polls', 'bulk', 'repeated', 'words', 'pages', 'snapshots'] as const
 export type AttackKind = (typeof attackKinds)[number]
 
-/** Each status and how often it came; `closed` are connections the server ended. */
+/** The count of each status; `closed` are connections the server ended. */
 export type AttackResult = Record<string, number>
 
 export interface FairnessRow {
@@ -43,7 +43,7 @@ const everyMs = 20
 const warmUpRequests = 100
 const largeTasks = 2_000
 
-/** @param only these attacks; all for none. */
+/** @param only the attacks to run; all when empty. */
 export const measureFairness = async (
   seconds: number,
   only: string[],
@@ -85,7 +85,7 @@ export const measureFairness = async (
   return rows
 }
 
-/** A read and a write in turn at a fixed rate, whatever became of those before: what waits counts. */
+/** A read and a write in turn at a fixed rate, open loop: the time spent waiting counts. */
 const measure = async (
   url: string,
   { token }: Person,
@@ -138,7 +138,7 @@ const prepare = async (
     const { cursor } = await call(url, 'GET', `/api/projects/${id}/snapshot?limit=1`, attacker.token)
     pairs.push(`scope=project:${id}&cursor=${cursor}`)
   }
-  // What a search of a user without tasks would go through.
+  // The rows a search of a user without tasks would scan.
   for (let n = 0; n < 20; n += 1) await makeTasks(url, other, other.projectId, 100)
   const largeProjectId = await makeProject(url, attacker)
   if (kinds.includes('snapshots')) {

@@ -18,7 +18,7 @@ interface LatencyOptions {
 }
 
 const settleMs = 2_000
-/** A server takes 200 handshakes at once and asks the rest to come back. */
+/** A server accepts 200 handshakes at once and refuses the rest with a time to retry. */
 const openedAtOnce = 100
 
 export const measureLatency = async (

@@ -1,5 +1,5 @@
 // Measures one server process against the limits of the machine it runs on, in one run, interleaved in rounds, so
-// that every figure is a ratio that outlives the machine. Load comes from processes of its own.
+// that every figure is a ratio that does not depend on the machine. Load comes from processes of its own.
 //   bun run bench [sockets | fairness [attack …]] [--quick]
 import { mkdir } from 'node:fs/promises'
 import { cpus, totalmem } from 'node:os'
@@ -40,7 +40,7 @@ const load = async (request: LoadRequest): Promise<LoadResult> => {
 
 interface Figure {
   name: string
-  /** What it is measured against and the least ratio performance.md asks for; none for the limits themselves. */
+  /** The reference and the least ratio of performance.md; none for the limits themselves. */
   against?: { name: string; target: number }
   run(seconds: number): Promise<LoadResult>
 }
@@ -165,7 +165,7 @@ const run = async (): Promise<void> => {
   if (failed > 0) throw new Error(`${failed} requests failed or events were lost`)
 }
 
-/** Writes what was measured, and on what, below `results`. */
+/** Writes the figures and the facts of the machine below `results`. */
 const keep = async (file: string, measured: object): Promise<void> => {
   const machine = {
     cpu: cpus()[0]?.model,

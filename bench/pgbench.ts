@@ -1,5 +1,5 @@
-// What PostgreSQL alone does with the statement a created task comes to: a row, its entry and the two heads, in one
-// prepared statement, 16 clients. The tool is not required: without it the figure is left out, with a note.
+// The throughput of PostgreSQL alone with the statement of a created task: a row, its entry and the two heads, in one
+// prepared statement, 16 clients. The tool is optional: without it the figure is left out, with a note.
 import { readdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-// People, projects and tasks for a measurement, made through REST.
+// Users, projects and tasks for a measurement, created through REST.
 
 export interface Population {
   users: { token: string; projectId: string; userId: string }[]
@@ -8,7 +8,7 @@ export interface Population {
 
 const userCount = 50
 const batchSize = 100
-/** More would be refused: hashing is bounded on purpose. */
+/** More would be refused: password hashing is bounded. */
 const registrationsAtOnce = 4
 
 const call = async (

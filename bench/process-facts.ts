@@ -1,4 +1,4 @@
-// What the system knows of a process: memory and CPU time.
+// Memory and CPU time of a process, read from the system.
 import { readFileSync } from 'node:fs'
 
 /** Resident memory in bytes. */
@@ -20,7 +20,7 @@ export const cpuMs = (pid: number): number => {
 const rounds = 4
 const settleMs = 400
 
-/** Resident memory of a process with `collect.ts` in it, once its garbage is gone. */
+/** Resident memory of a process with `collect.ts` in it, after a garbage collection. */
 export const settledBytes = async (pid: number): Promise<number> => {
   let least = Infinity
   for (let round = 0; round < rounds; round += 1) {

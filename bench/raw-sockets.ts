@@ -1,4 +1,4 @@
-// The limit of the runtime: a Bun server that says just enough of tasktide.v1 for the load to follow it, and sends
+// The limit of the runtime: a Bun server that implements just enough of tasktide.v1 for the load to follow it, and sends
 // whatever is posted to it to every socket, one by one.
 import type { ServerWebSocket } from 'bun'
 

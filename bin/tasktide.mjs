@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The launcher: plain Node (>= 20) or Bun, no dependencies. It makes sure that Bun and the locked packages are
 // there, then hands over to Bun and becomes a relay: signals go down, the exit code comes up, and Bun never
-// outlives it. Everything it says goes to standard error; standard output belongs to the command.
+// outlives it. Its own messages go to standard error; standard output belongs to the command.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
@@ -33,7 +33,7 @@ const entries = {
   script: [],
 }
 
-const say = (text) => process.stderr.write(`${text}\n`)
+const printLine = (text) => process.stderr.write(`${text}\n`)
 
 class Unusable extends Error {}
 
@@ -134,7 +134,7 @@ const ensureBun = (env) => {
   const npm = onPath('npm')
   const wanted = `Bun ${oldestBun.join('.')} or later`
   if (!npm) throw new Unusable(`${wanted} is needed and npm is not here to install it: run \`bun upgrade\``)
-  say('Installing Bun (once, below tools/bun) …')
+  printLine('Installing Bun (once, below tools/bun) …')
   quietly('Bun', npm, ['ci', ...npmOptions], env, join(root, 'tools', 'bun'))
   const fresh = installedBun()
   if (fresh) return fresh
@@ -165,7 +165,7 @@ const ensurePackages = (bun, env) => {
   const stamp = join(root, 'node_modules', '.tasktide-lock')
   const wanted = fingerprint()
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return
-  say('Installing the locked packages …')
+  printLine('Installing the locked packages …')
   quietly('The packages', bun, ['install', '--frozen-lockfile'], env)
   writeFileSync(stamp, wanted)
 }
@@ -194,7 +194,7 @@ const relay = (bun, args, env) => {
     setInterval(() => process.ppid !== parent && forward('SIGTERM'), parentPollMs).unref()
   }
   child.on('error', (error) => {
-    say(`Bun does not start: ${error.message}`)
+    printLine(`Bun does not start: ${error.message}`)
     process.exit(1)
   })
   child.on('exit', (code, signal) => process.exit(code ?? 128 + (system.signals[signal] ?? 0)))
@@ -203,7 +203,7 @@ const relay = (bun, args, env) => {
 const [command = '', ...rest] = process.argv.slice(2)
 const entry = entries[command]
 if (!entry) {
-  say('usage: tasktide.mjs up [--fresh] [--json] | test [path…] | run <role> … | script <file> …')
+  printLine('usage: tasktide.mjs up [--fresh] [--json] | test [path…] | run <role> … | script <file> …')
   process.exit(2)
 }
 try {
@@ -213,6 +213,6 @@ try {
   relay(bun, [...entry, ...rest], { ...env, PATH: `${dirname(bun)}${delimiter}${env.PATH ?? ''}` })
 } catch (error) {
   const cause = causes.find(([pattern]) => pattern.test(error.code ?? ''))?.[1]
-  say(error instanceof Unusable ? error.message : cause ? `${root}: ${cause}` : error.stack)
+  printLine(error instanceof Unusable ? error.message : cause ? `${root}: ${cause}` : error.stack)
   process.exit(1)
 }

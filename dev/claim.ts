@@ -1,4 +1,4 @@
-// A file that says which process owns a data folder and which child works in it. After any crash it tells what
+// A file that says which process owns a data folder and which child works in it. After any crash it shows what
 // is left over: a live owner means hands off, a live child without an owner is an orphan to be ended.
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { end } from './guarded.ts'
@@ -7,7 +7,7 @@ import { identify, isAlive, type ProcessIdentity } from './process-identity.ts'
 export interface Claim {
   owner: ProcessIdentity
   child?: ProcessIdentity
-  /** Where the owner can be found by people. */
+  /** The address the owner serves. */
   url?: string
 }
 
@@ -30,7 +30,7 @@ const read = (path: string): Claim | undefined => {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- only this module writes the file
     return JSON.parse(readFileSync(path, 'utf8')) as Claim
   } catch {
-    return undefined // absent, or cut off by a crash: it says nothing either way
+    return undefined // absent, or cut off by a crash: it names no owner
   }
 }
 
@@ -44,7 +44,7 @@ const tryCreate = (path: string): boolean => {
     return true
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
-    throw error // a full disk or a missing right is no other owner
+    throw error // a full disk or a missing permission is no other owner
   }
 }
 

@@ -18,7 +18,7 @@ export interface GuardedOptions {
 
 export interface Guarded {
   readonly process: ProcessIdentity
-  /** The exit code, once the child is gone for whatever reason. */
+  /** The exit code, once the child has ended for any reason. */
   readonly exited: Promise<number>
   isRunning(): boolean
   /** Undefined once `isReady`; else why it will not be: the end of its log, or `timeoutMs`, after which it is stopped. */
@@ -50,7 +50,7 @@ export const send = (pid: number, signal: NodeJS.Signals): void => {
   try {
     process.kill(pid, signal)
   } catch {
-    // Gone already, which is what every signal sent from here is for.
+    // It has ended already, which every signal sent from here aims at.
   }
 }
 

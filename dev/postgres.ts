@@ -1,6 +1,6 @@
 // A real PostgreSQL 18 in a folder of its own, on a port of 127.0.0.1. `dataDir` holds the cluster, its
 // password and its log; one live process at a time owns it, and whatever crashed before, `startPostgres` ends
-// with a server that accepts connections or an error that says why not.
+// with a server that accepts connections or an error with the reason.
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { claim, note, release } from './claim.ts'

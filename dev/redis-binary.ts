@@ -42,7 +42,7 @@ const unpacked = (home: string): RedisBinary | undefined => {
 const step = async (command: string[]): Promise<boolean> =>
   (await Bun.spawn(command, { stdio: ['ignore', 'ignore', 'ignore'], timeout: stepTimeoutMs }).exited) === 0
 
-/** Private state folders, so that neither root nor anybody's lock is needed. */
+/** Private state folders, so that neither root nor a lock of the system's package manager is needed. */
 const unpack = async (home: string): Promise<void> => {
   const work = `${home}.${process.pid}`
   const archives = join(work, 'archives')

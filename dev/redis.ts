@@ -11,7 +11,7 @@ import { partFailure } from './part-failure.ts'
 import { redisBinary } from './redis-binary.ts'
 
 export interface RedisOptions {
-  /** Default: a temporary folder that goes with the server. */
+  /** Default: a temporary folder that is removed with the server. */
   dataDir?: string
   /** Keep what was written over a restart. */
   appendOnly: boolean

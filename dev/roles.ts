@@ -1,5 +1,5 @@
 // A role of the program (`bun src/main.ts <role>`) as a guarded child: a command that is run to its end, or a
-// service that is ready once it says so on its log and that is started again when it ends by itself.
+// service that is ready once its log has the ready line and that is started again when it ends by itself.
 import { join, resolve } from 'node:path'
 import { readFileSync } from 'node:fs'
 import { withoutBrackets } from '../src/config.ts'

@@ -32,7 +32,7 @@ const outputPollMs = 40
 const stopTimeoutMs = 5_000
 
 /**
- * Where tests put temporary files, so that what a killed one leaves goes too. Outside the work tree, because git
+ * Where tests put temporary files, so that the files of a killed test are removed too. Outside the work tree, because git
  * below it takes paths for the repository's; `dir` keeps a link to it for the run that clears up.
  */
 const ownTemporaryFolder = (dir: string): string => {
@@ -45,7 +45,7 @@ const temporaryFolderOf = (dir: string): string | undefined => {
   try {
     return readlinkSync(join(dir, 'tmp'))
   } catch {
-    return undefined // it died before it made one
+    return undefined // it was killed before it created one
   }
 }
 
@@ -157,7 +157,7 @@ const runInside = async (
   stack.defer(() => rmSync(tmp, { recursive: true, force: true }))
   const seed = `--seed=${crypto.getRandomValues(new Uint32Array(1))[0]}` // one in `args` comes later and wins
   const workers = Math.max(2, availableParallelism())
-  // Tests use the servers above, never the databases of the person who runs them.
+  // Tests use the servers above, never those that the caller's environment names.
   const rest = Object.fromEntries(
     Object.entries(env).filter(([name]) => !secretSettings.includes(name.replace(/_FILE$/, ''))),
   )

@@ -5,7 +5,7 @@
 import { chownSync } from 'node:fs'
 
 export interface Runner {
-  /** What stands before the command; starts with an absolute path. */
+  /** Prefix of the command; starts with an absolute path. */
   prefix: string[]
   /** Hands a file or folder to the user the command runs as. */
   own(path: string): void

@@ -21,7 +21,7 @@ import { keepAlive, runRole, startService, type Environment } from './roles.ts'
 const root = resolve(import.meta.dir, '..')
 const usualPort = 3000
 
-const say = (line: string): void => void process.stderr.write(`${line}\n`)
+const printLine = (line: string): void => void process.stderr.write(`${line}\n`)
 
 /** A part that runs: where it is, and what rejects when it cannot be kept alive. */
 interface Part {
@@ -41,7 +41,7 @@ const jwtSecrets = (dataDir: string): string => {
 
 const embedPostgres = async (stack: AsyncDisposableStack, dataDir: string): Promise<Part> => {
   const postgres = stack.use(
-    await startPostgres({ dataDir: join(dataDir, 'postgres'), durable: true, log: say }),
+    await startPostgres({ dataDir: join(dataDir, 'postgres'), durable: true, log: printLine }),
   )
   const kept = keepAlive('PostgreSQL', postgres)
   stack.defer(kept.release)
@@ -49,7 +49,9 @@ const embedPostgres = async (stack: AsyncDisposableStack, dataDir: string): Prom
 }
 
 const embedRedis = async (stack: AsyncDisposableStack, dataDir: string): Promise<Part> => {
-  const redis = stack.use(await startRedis({ dataDir: join(dataDir, 'redis'), appendOnly: true, log: say }))
+  const redis = stack.use(
+    await startRedis({ dataDir: join(dataDir, 'redis'), appendOnly: true, log: printLine }),
+  )
   const kept = keepAlive('Redis', redis)
   stack.defer(kept.release)
   return { url: redis.url, failed: kept.failed }
@@ -135,7 +137,7 @@ const checkGiven = async (given: Environment, dataDir: string): Promise<void> =>
   const set = Object.entries(given).filter(([, value]) => value !== '')
   readConfig({ ...embedded, ...Object.fromEntries(set) })
   const { DATABASE_URL, REDIS_URL } = given
-  const log = { warn: (_fields: object, message: string) => say(message) }
+  const log = { warn: (_fields: object, message: string) => printLine(message) }
   if (DATABASE_URL) {
     await ensureDatabase(DATABASE_URL)
     await checkDatabase({ url: DATABASE_URL, log, migrations: 'any' })
@@ -166,18 +168,18 @@ const clear = async (dataDir: string, isSure: boolean): Promise<boolean> => {
 export const up = async (args: string[], env: Environment): Promise<number> => {
   const unknown = args.find((arg) => !['--json', '--fresh', '--yes'].includes(arg))
   if (unknown !== undefined) {
-    say(`up takes --json, --fresh (start from empty data) and --yes (do not ask), not ${unknown}`)
+    printLine(`up takes --json, --fresh (start from empty data) and --yes (do not ask), not ${unknown}`)
     return 2
   }
   const files = readSecretFiles(env, secretSettings) // an address in a file replaces an embedded part too
-  for (const [name, fault] of files.problems) say(`${files.source(name)} ${fault}`)
+  for (const [name, fault] of files.problems) printLine(`${files.source(name)} ${fault}`)
   if (files.problems.size > 0) return 78
   const dataDir = resolve(root, env['TIDE_DATA'] || '.data')
   try {
     return await run(args, files.environment, dataDir)
   } catch (error) {
     const failure = fileFailure(error, 'TIDE_DATA', dataDir) ?? startFailureOf(error)
-    say(failure.message)
+    printLine(failure.message)
     return failure.exitCode
   }
 }
@@ -193,13 +195,13 @@ const run = async (args: string[], env: Environment, dataDir: string): Promise<n
   } catch (error) {
     if (!(error instanceof ClaimedError)) throw error
     const { owner: holder, url = 'still starting' } = error.holder
-    say(`Tasktide is already running with this data: ${url} (process ${holder.pid})`)
+    printLine(`Tasktide is already running with this data: ${url} (process ${holder.pid})`)
     return 1
   }
   await using stack = new AsyncDisposableStack()
   stack.defer(() => release(owner))
   if (args.includes('--fresh') && !(await clear(dataDir, args.includes('--yes')))) {
-    say('Nothing was changed.')
+    printLine('Nothing was changed.')
     return 1
   }
   const interrupted = interruption.first.then(() => undefined)
@@ -208,9 +210,9 @@ const run = async (args: string[], env: Environment, dataDir: string): Promise<n
   note(owner, { url: started.url })
   if (args.includes('--json')) {
     console.log(JSON.stringify({ ready: true, url: started.url, pid: process.pid }))
-    say(started.block)
+    printLine(started.block)
   } else console.log(started.block)
   await Promise.race([interrupted, started.failed])
-  say('Stopping …')
+  printLine('Stopping …')
   return 0
 }

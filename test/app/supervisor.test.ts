@@ -9,7 +9,7 @@ import { createLog } from '../../src/log.ts'
 import { openServers, type Servers } from '../../src/app/supervisor.ts'
 import { eventually } from '../support/eventually.ts'
 
-/** Each child notes that it started, and the port it was given, then does this. */
+/** Each child records its start and its port, then runs this code. */
 const openWith = async (
   behaviour: string,
   count = 2,
@@ -43,7 +43,7 @@ const openWith = async (
   }
 }
 
-test('the first process chooses the port, and all others are given it', async () => {
+test('the first process chooses the port, and all others receive it', async () => {
   await using one = await openWith('ready()', 3)
   const { port, url } = await one.servers
   expect([port, url]).toEqual([4711, 'http://127.0.0.1:4711'])
@@ -51,13 +51,13 @@ test('the first process chooses the port, and all others are given it', async ()
   expect(ports.sort()).toEqual(['0', '4711', '4711'])
 })
 
-test('a process that ends before it is ready is an error that says how', async () => {
+test('a process that ends before it is ready is an error with its exit code', async () => {
   await using one = await openWith('process.exit(7)')
   const error = await one.servers.catch(messageOf)
   expect(error).toBe('server process 1 ended with 7 before it was ready')
 })
 
-test('a process that ends is started again; when that leads nowhere the parent gives up', async () => {
+test('a process that ends is started again; after repeated ends the parent fails', async () => {
   await using one = await openWith('ready(); setTimeout(() => process.exit(3), 20)')
   const servers = await one.servers
   const error = await servers.failed.catch(messageOf)
@@ -65,19 +65,19 @@ test('a process that ends is started again; when that leads nowhere the parent g
   expect((await one.starts()).length).toBeGreaterThanOrEqual(11)
 }, 30_000)
 
-test('a stop is a stop: nothing is started again, also not one that was about to be', async () => {
+test('after a stop no process is started again, also not one that was about to be', async () => {
   await using one = await openWith('ready(); setTimeout(() => process.exit(3), 50)')
   const servers = await one.servers
   await eventually(async () => expect((await one.starts()).length).toBeGreaterThan(2))
   await servers[Symbol.asyncDispose]()
   const starts = (await one.starts()).length
-  // A process that were started again would note its start before these two, which start one after the other.
+  // A process started again would record its start before these two, which start one after the other.
   await using later = await openWith('ready()')
   await later.servers
   expect((await one.starts()).length).toBe(starts)
 }, 20_000)
 
-test('a stop in the pause before a new start starts nothing', async () => {
+test('a stop in the pause before a restart prevents it', async () => {
   await using one = await openWith('ready(); setTimeout(() => process.exit(3), 50)', 2, {
     first: 60_000,
     most: 60_000,
@@ -91,7 +91,7 @@ test('a stop in the pause before a new start starts nothing', async () => {
   expect((await one.starts()).length).toBe(2)
 }, 20_000)
 
-test('a stop waits for what the processes have to finish', async () => {
+test('a stop waits until the processes have finished their work', async () => {
   await using one = await openWith(
     "process.on('SIGTERM', () => setTimeout(() => process.exit(0), 300)); ready()",
   )

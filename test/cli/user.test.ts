@@ -7,7 +7,7 @@ import { startProgram } from '../support/program.ts'
 import { openSocket } from '../support/socket.ts'
 import { startWorld, testPassword, type World } from '../support/world.ts'
 
-/** With the data that `up` starts with. */
+/** A world with the seed data of `up`. */
 const startSeeded = async (): Promise<World> => {
   const world = await startWorld()
   await seedDemo(world.server.deps)
@@ -48,10 +48,10 @@ test('production on data of `up` does not start, and names the accounts and the 
   for (const role of ['server', 'worker', 'all']) {
     await using program = await start(world, role, false)
     expect([role, await program.exited]).toEqual([role, 78])
-    const said = await program.output()
-    expect(said).toContain('admin@example.com, user@example.com')
-    expect(said).toContain('`bun src/main.ts user disable admin@example.com user@example.com`')
-    expect(said).not.toContain('admin123')
+    const output = await program.output()
+    expect(output).toContain('admin@example.com, user@example.com')
+    expect(output).toContain('`bun src/main.ts user disable admin@example.com user@example.com`')
+    expect(output).not.toContain('admin123')
   }
 }, 60_000)
 
@@ -65,9 +65,9 @@ test('it starts when each demo account is disabled or has another password; sess
   expect(changed.status).toBe(204)
   await using refused = await start(world, 'worker', false)
   expect(await refused.exited).toBe(78)
-  const said = await refused.output()
-  expect(said).toContain('user disable admin@example.com`')
-  expect(said).not.toContain('user@example.com')
+  const output = await refused.output()
+  expect(output).toContain('user disable admin@example.com`')
+  expect(output).not.toContain('user@example.com')
 
   const { body: admin } = await signIn(world, 'admin@example.com', 'admin123')
   await using socket = await openSocket(world.url, { token: admin.accessToken })
@@ -95,19 +95,19 @@ test('it starts when each demo account is disabled or has another password; sess
   expect((await fetch(`${server.url}/livez`)).status).toBe(200)
 }, 60_000)
 
-test('it needs neither a server nor Redis, and says where an account is not there', async () => {
+test('it needs neither a server nor Redis, and reports a missing account', async () => {
   await using world = await startWorld()
   const person = await world.register()
   const away = { REDIS_URL: `redis://127.0.0.1:${freePort()}`, LOG_LEVEL: 'silent' }
-  expect(await user(world, ['disable', 'nobody@example.com', person.email], away)).toEqual({
+  expect(await user(world, ['disable', 'no-account@example.com', person.email], away)).toEqual({
     code: 1,
     out: `${person.email} is disabled.\n`,
-    err: 'There is no account nobody@example.com.\n',
+    err: 'There is no account no-account@example.com.\n',
   })
   expect(await signIn(world, person.email, testPassword)).toMatchObject({ status: 403 })
 }, 30_000)
 
-test('what it cannot read is answered with the reason, then the usage', async () => {
+test('invalid arguments are answered with the reason, then the usage', async () => {
   for (const [args, reason] of [
     [[], 'Say what to do'],
     [['remove', 'a@example.com'], 'There is no command user remove.'],

@@ -63,7 +63,7 @@ test('the only owner of a project with other members gets its id and keeps the a
   })
 })
 
-test('the account, its Inbox and what it owned alone go, and its tokens with them', async () => {
+test('the account, its Inbox, the projects without other members and its tokens are deleted', async () => {
   const project = await post(ada, '/api/projects', { name: 'Alone' })
   const task = await post<Task>(ada, '/api/tasks', { title: 'In the Inbox' })
   await post(ada, `/api/tasks/${task.id}/shares`, { userId: bob.id, permission: 'edit' })

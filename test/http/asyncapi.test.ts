@@ -75,8 +75,7 @@ test('its examples fit', () => {
 })
 
 test('events of real writes fit their schema, with their data (P-EVT-2, P-EVT-5)', async () => {
-  const anna = await world.register()
-  const bert = await world.register()
+  const { anna, bert } = await world.people('anna', 'bert')
   const as = async (method: string, path: string, body?: unknown, token = anna.token): Promise<any> => {
     const answer = await world.call(method, path, { token, ...(body !== undefined && { body }) })
     expect([path, answer.status < 300]).toEqual([path, true])

@@ -65,7 +65,7 @@ test('registering makes the account, its Inbox and a session', async () => {
   expect(me.body).toEqual(body.user)
 })
 
-test('an address registers once, in whatever case', async () => {
+test('an address registers once, in any case', async () => {
   const email = freshEmail()
   await register({ email })
   const [users, entries] = [await countUsers(), await world.entryCount()]
@@ -102,14 +102,14 @@ test.each([
   expect((await login(email, `${password} `)).status).toBe(401)
 })
 
-test('the same password composed differently is the same', async () => {
+test('a password in another Unicode form is the same password', async () => {
   const email = freshEmail()
   await register({ email, password: 'caf\u00e9 au lait' })
   expect((await login(email, 'cafe\u0301 au lait')).status).toBe(200)
 })
 
 test.each([
-  [{ email: 'nobody' }, '/email'],
+  [{ email: 'no-address' }, '/email'],
   [{ email: `${'x'.repeat(250)}@example.com` }, '/email'],
   [{ name: '  ' }, '/name'],
   [{ timeZone: 'Mars/Olympus' }, '/timeZone'],
@@ -180,7 +180,7 @@ test('a bcrypt hash verifies and is upgraded by the sign-in', async () => {
   expect((await login(ada.email, 'an old password')).status).toBe(200)
 })
 
-test('a hash that cannot be read matches nothing', async () => {
+test('an unreadable hash matches no password', async () => {
   const ada = await world.register()
   await world.server.deps.db.transact(
     (tx) => tx`update users set password_hash = 'junk' where id = ${ada.id}`,

@@ -50,7 +50,7 @@ const expectOfAll = async (
   expect(await world.entryCount()).toBe(before)
 }
 
-describe('a body that is no JSON', () => {
+describe('a body that is not JSON', () => {
   for (const body of [
     '{',
     '{"a":1,}',
@@ -152,7 +152,7 @@ describe('a body that is too large', () => {
   })
 })
 
-describe('a body with more than it should have', () => {
+describe('a body with unknown members', () => {
   test('is refused at the field, whatever the field is called', async () => {
     for (const route of writing)
       for (const name of ['nobodyKnowsThis', '__proto__', 'constructor', 'toString', 'a/b~c']) {
@@ -227,7 +227,7 @@ describe('a body with more than it should have', () => {
   }, 30_000)
 })
 
-describe('a value that cannot be', () => {
+describe('an invalid value', () => {
   const values: [string, unknown][] = [
     ['NUL', 'a\0b'],
     ['a lone surrogate', 'a\ud800b'],
@@ -250,13 +250,13 @@ describe('a value that cannot be', () => {
       })
     })
 
-  test('is judged by code points, so that a hundred emoji are a name', async () => {
+  test('is counted in code points, so that a hundred emoji are a name', async () => {
     const name = '🦊'.repeat(100)
     const answer = await world.call('POST', '/api/projects', { token: person.token, body: { name } })
     expect({ status: answer.status, name: answer.body.name }).toEqual({ status: 201, name })
   })
 
-  test('is refused as a date: what no calendar has', async () => {
+  test('is refused as a date that no calendar has', async () => {
     for (const dueAt of [
       '2026-02-30T10:00:00Z',
       '2026-11-20',
@@ -279,7 +279,7 @@ describe('a value that cannot be', () => {
     expect(answer.status).toBe(422)
   })
 
-  test('lists at most twenty of what is wrong', async () => {
+  test('lists at most twenty errors', async () => {
     const body = Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`field${n}`, n]))
     const answer = await world.call<Problem>('POST', '/api/projects', { token: person.token, body })
     expect(answer.body.errors?.length).toBe(20)

@@ -113,7 +113,7 @@ test('a body of a type that is not read is refused before it arrives', async () 
   expect([sender.status(), taken()]).toEqual([415, 0])
 })
 
-test('a body of unknown length is counted as it comes', async () => {
+test('a body of unknown length is counted as it arrives', async () => {
   const chunk = `${(100_000).toString(16)}\r\n${' '.repeat(100_000)}\r\n`
   const sender = send(['POST /api/auth/login HTTP/1.1', 'Transfer-Encoding: chunked'], chunk)
   await eventually(() => expect(taken()).toBe(100_000))
@@ -128,7 +128,7 @@ test('a body of unknown length is counted as it comes', async () => {
   expect([reading.status(), taken()]).toEqual([400, 0])
 })
 
-test('whatever a body ends in, its bytes are free again and only one that was read keeps its connection', async () => {
+test('after every ending of a body its bytes are free again, and only a body that was read keeps its connection', async () => {
   const login = JSON.stringify({ email: hanna.email, password: 'not the password' })
   const read = posting(login.length, login, undefined, '/api/auth/login', hasty)
   await eventually(() => expect(read.status()).toBe(401))

@@ -1,4 +1,4 @@
-// Whose bucket, session and log line a request belongs to, whatever the proxies in front write.
+// The client address of a request in limits, sessions and logs, whatever the proxies in front of the server send.
 import { expect, test } from 'bun:test'
 import { clientAddress } from '../../src/http/client-address.ts'
 import { cpuMsOf } from '../support/cpu-time.ts'
@@ -29,7 +29,7 @@ test.each([
   ['"203.0.113.6"', peer],
   ['localhost', peer],
   ['x'.repeat(5_000), peer],
-])('one trusted proxy that says %p means %p', (forwardedFor, address) => {
+])('with one trusted proxy, %p gives the address %p', (forwardedFor, address) => {
   expect(clientAddress(forwardedFor, peer, 1)).toBe(address)
 })
 

@@ -1,4 +1,4 @@
-// Pages of other origins get permission headers only where the origin is listed exactly.
+// Pages of other origins receive CORS headers only where the origin is listed exactly.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { startWorld, type World } from '../support/world.ts'
 

@@ -47,7 +47,7 @@ beforeAll(async () => {
 // Connections that were swallowed are waited for until their deadline.
 afterAll(() => stack.disposeAsync(), 20_000)
 
-describe('a server whose parts are there', () => {
+describe('a server with all its parts', () => {
   test('is alive, ready, and reports its version', async () => {
     expect(await get('/livez')).toMatchObject({ status: 200, body: { status: 'up' } })
     expect(await get('/readyz')).toMatchObject({
@@ -91,8 +91,8 @@ describe('a server whose parts are there', () => {
   })
 })
 
-describe('a server that lost a part', () => {
-  test('is degraded without Redis, takes requests all the same, and recovers', async () => {
+describe('a server that has lost a part', () => {
+  test('is degraded without Redis, still serves requests, and recovers', async () => {
     await redis.stop()
     await eventually(async () => {
       expect(await get('/readyz')).toMatchObject({
@@ -106,7 +106,7 @@ describe('a server that lost a part', () => {
     })
   })
 
-  test('is not ready while PostgreSQL swallows everything, within the deadline, and is again after', async () => {
+  test('is not ready while PostgreSQL does not answer, within the deadline, and is ready again afterwards', async () => {
     proxy.blackhole()
     await eventually(
       async () => {
@@ -155,7 +155,7 @@ test('A server that drains is alive and not ready', async () => {
 })
 
 describe('a server whose PostgreSQL refuses writes', () => {
-  test('is degraded with the reason, and takes requests', async () => {
+  test('is degraded with the reason, and serves requests', async () => {
     await using world = await startWorld()
     const { token, inboxId } = await world.register()
     const { db } = world.server.deps

@@ -1,5 +1,5 @@
-// Repeats of a write with its Idempotency-Key: the stored answer word for word, to who may still read what it is about,
-// for every route that takes a key; and what keeping the answers costs.
+// Repeats of a write with its Idempotency-Key get the stored response word for word, while the caller may still read its
+// subject, on every route that takes a key; and the cost of storing the responses.
 import { projectScope } from '../../src/model/scope.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Project } from '../../src/model/project.ts'
@@ -16,8 +16,7 @@ let editors: Calls
 
 beforeAll(async () => {
   world = await startWorld()
-  owner = await world.register()
-  editor = await world.register()
+  ;({ owner, editor } = await world.people('owner', 'editor'))
   owners = callsOf(world, owner)
   editors = callsOf(world, editor)
 })
@@ -122,7 +121,7 @@ describe('long texts', () => {
     expect(body.items.map(({ description }: Task) => description)).toEqual([short, 'newer'])
   })
 
-  test('of a task that was made and deleted are those of the request', async () => {
+  test('of a task that was created and deleted are those of the request', async () => {
     const made = keyed<Task>(owners, 'POST', '/api/tasks', { title: 'x', description: long })
     const first = await made.first
     await owners.call('DELETE', `/api/tasks/${first.body.id}`)
@@ -141,7 +140,7 @@ describe('long texts', () => {
   })
 })
 
-describe('a person who was removed since', () => {
+describe('a user who has been removed since', () => {
   /** Each route that takes a key: a write by a member who is then removed. Null: about the caller's own things only. */
   type Scene = (project: Project, task: Task) => [path: string, body?: unknown]
   const scenes: Record<string, Scene | null> = {
@@ -192,8 +191,7 @@ describe('a person who was removed since', () => {
   let viewer: Person
 
   test('is answered 404 in place of the stored answer, by every route', async () => {
-    stranger = await world.register()
-    sharee = await world.register()
+    ;({ stranger, sharee } = await world.people('stranger', 'sharee'))
     viewer = await world.register()
     const taking = (await routesOf(world))
       .filter(

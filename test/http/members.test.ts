@@ -77,11 +77,11 @@ test('a user is added by e-mail at once, counted, and receives an entry', async 
   )
 })
 
-test('who is unknown, named twice or not at all is refused with a pointer', async () => {
+test('an unknown user, one named twice and a missing one are refused with a pointer', async () => {
   const { path } = await make()
   const before = await world.entryCount()
   const refused = [
-    await add(path, { email: 'nobody@example.com', role: 'viewer' }),
+    await add(path, { email: 'no-account@example.com', role: 'viewer' }),
     await add(path, { userId: newId(), role: 'viewer' }),
     await add(path, { userId: bob.id, email: bob.email, role: 'viewer' }),
     await add(path, { role: 'viewer' }),
@@ -97,7 +97,7 @@ test('who is unknown, named twice or not at all is refused with a pointer', asyn
   expect(await world.entryCount()).toBe(before)
 })
 
-test('of parallel additions of one person one succeeds, and the count is right', async () => {
+test('of parallel additions of one user one succeeds, and the count is right', async () => {
   const { project, path } = await make()
   const answers = await Promise.all(
     Array.from({ length: 8 }, () => add(path, { email: bob.email, role: 'viewer' })),
@@ -272,7 +272,7 @@ test('a repeated removal with the same Idempotency-Key answers the same and appe
   expect(await world.entryCount()).toBe(before)
 })
 
-test('an id names only a person the owner shares a project with, and is otherwise as unknown', async () => {
+test('an id is accepted only of a user the owner shares a project with, and is otherwise unknown', async () => {
   const { path } = await make()
   const carol = await world.register('Carol')
   const refused = [

@@ -139,7 +139,7 @@ describe('the routes', () => {
     )
   })
 
-  test('describe what they answer when all goes well', () => {
+  test('describe their successful answers', () => {
     expectOfEach(({ responses }) => {
       const successes = Object.keys(responses).filter((status) => /^[12]/.test(status))
       return (

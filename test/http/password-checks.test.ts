@@ -1,5 +1,5 @@
-// Every check of a password is limited like a sign-in, also of people who are signed in; what is right counts nowhere,
-// and strangers lock no owner out.
+// Every password check is limited like a sign-in, also for signed-in users; correct passwords are not counted, and the
+// attempts of others do not lock the owner out.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 
@@ -88,7 +88,7 @@ test('a live session checks passwords at an address where strangers have used up
   expect((await checks[0]![1](ada, testPassword, cafe)).status).toBe(204)
 })
 
-test('strangers at eleven addresses lock the owner out nowhere it signed in lately', async () => {
+test('failures from eleven addresses lock the owner out of no address it signed in from recently', async () => {
   const ada = await personAt()
   const statuses = []
   for (let count = 0; count < 11; count += 1)
@@ -102,7 +102,7 @@ test('strangers at eleven addresses lock the owner out nowhere it signed in late
   expect((await signIn(ada.email, testPassword, ada.ip)).status).toBe(429)
 })
 
-test('25 people behind one address who sign in at once all get in, wherever they signed in before', async () => {
+test('25 users behind one address who sign in at once all succeed, wherever they signed in before', async () => {
   const office = freshAddress()
   const people = await Promise.all(Array.from({ length: 25 }, () => personAt()))
   for (let round = 0; round < 2; round += 1) {
@@ -124,7 +124,7 @@ test('what checks no password is not limited with it, and right passwords do not
   }
 })
 
-test('signed-in people who check passwords all the time use up no turn of sign-ins', async () => {
+test('password checks of signed-in users take no turn from sign-ins', async () => {
   const people = await Promise.all(Array.from({ length: 12 }, () => personAt()))
   const [checkPassword] = checks.map(([, check]) => check)
   const over = new AbortController()

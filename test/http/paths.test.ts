@@ -108,7 +108,7 @@ describe('a path written in another way', () => {
       })
   })
 
-  test('that is no path of ours at all has no right one', async () => {
+  test('that is not a path of the API has no suggestion', async () => {
     for (const path of ['/', '/api', '/api/', '/none/livez', '/aaa/api/projects', '/livez/more', '/.env'])
       expect({ path, detail: problemOf(await ask('GET', path)).detail }).toEqual({
         path,
@@ -243,7 +243,7 @@ describe('methods', () => {
     }
   })
 
-  test('TRACE, CONNECT and other rare ones reach nothing', async () => {
+  test('TRACE, CONNECT and other rare ones reach no route', async () => {
     for (const method of ['TRACE', 'CONNECT', 'OPTIONS', 'PROPFIND']) {
       const { status, body } = await sendRaw(
         world.url,

@@ -1,5 +1,5 @@
-// What every request passes through, shown on every route there is: authentication before anything else, one
-// shape of error, the security headers, request ids, and paths that lead to exactly one place.
+// The request pipeline on every route: authentication before anything else, one shape of error, the security headers,
+// request ids, and paths that lead to exactly one route.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import type { ErrorCode } from '../../src/errors.ts'
@@ -27,7 +27,7 @@ const expectProblem = (answer: Answer<Problem>, status: number, code: ErrorCode,
   expect(answer.body.requestId).toBe(answer.headers.get('x-request-id')!)
 }
 
-describe('without good credentials', () => {
+describe('without valid credentials', () => {
   const credentials: [string, Record<string, string>][] = [
     ['no token', {}],
     ['another scheme', { Authorization: 'Basic YTpi' }],
@@ -160,7 +160,7 @@ describe('X-Request-Id', () => {
     }
   })
 
-  test('is made where it is none', async () => {
+  test('is generated where it is invalid', async () => {
     for (const id of ['', 'a'.repeat(129), 'with space', '<script>', 'é', '"quoted"', 'a,b']) {
       const answer = await world.call('GET', '/none', { headers: { 'X-Request-Id': id } })
       expect(answer.headers.get('x-request-id')).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/)

@@ -1,4 +1,4 @@
-// What logs hold of people: nothing. A server and a PostgreSQL of their own, planted values, and then both logs read.
+// Logs hold no personal data. A server and a PostgreSQL of their own, planted values, and then both logs read.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,5 @@
-// Who may do what with projects, members and shares, as one table: each cell is one request by one person in a
-// project of its own. What is refused leaves nothing in the log, and 404 is the 404 of a random id.
+// The permission matrix of projects, members and shares: each cell is one request by one user in a project of its own.
+// A refused request appends no entry, and its 404 equals the 404 of a random id.
 import { projectScope } from '../../src/model/scope.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Project } from '../../src/model/project.ts'
@@ -8,7 +8,7 @@ import type { Task } from '../../src/model/task.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 
 const roles = [
-  'nobody',
+  'anonymous',
   'stranger',
   'viewSharee',
   'editSharee',
@@ -167,7 +167,7 @@ const makeScene = async (): Promise<Scene> => {
 const ask = ({ method, path, body }: Row, scene: Scene, role: Role) => {
   const caller = person(role)
   return world.call(method, path(scene, caller), {
-    ...(role !== 'nobody' && { token: caller.token }),
+    ...(role !== 'anonymous' && { token: caller.token }),
     ...(body && { body: body(caller) }),
   })
 }

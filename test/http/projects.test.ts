@@ -80,7 +80,7 @@ test('a new project answers 201 with its Location and is logged for itself and i
   })
 })
 
-test('a repeated creation answers the same project and makes nothing', async () => {
+test('a repeated creation answers the same project and creates no other', async () => {
   const once = { token: ada.token, body: { name: 'Once' }, headers: { 'Idempotency-Key': 'once' } }
   const first = await world.call('POST', '/api/projects', once)
   const before = await world.entryCount()
@@ -322,7 +322,7 @@ test('an Inbox can be renamed, but not deleted, archived or given members', asyn
   expect((await world.call('PATCH', path, { token: ada.token, body: { name: 'Mine' } })).status).toBe(200)
 })
 
-test('a deletion takes everything along, ends every access, and is the last entry of its scope', async () => {
+test('a deletion removes all content, ends every access, and is the last entry of its scope', async () => {
   const project = await world.project(ada, { editor: bob })
   const carol = await world.register('Carol')
   const parent = await plantTask(project.id)

@@ -17,8 +17,7 @@ const from = (ip: string) => ({ headers: { 'X-Forwarded-For': ip } })
 
 test('one user reaches its limit and no other user does', async () => {
   await using world = await limitedWorld()
-  const ada = await world.register()
-  const bob = await world.register()
+  const { ada, bob } = await world.people('ada', 'bob')
   const answers = await Promise.all(
     Array.from({ length: 40 }, () => world.call('GET', '/api/users/me', { token: ada.token })),
   )
@@ -61,8 +60,7 @@ test('an address registers so often an hour, a /64 as one', async () => {
 
 test('11 wrong passwords for one account from 11 addresses are 429, and its session works on', async () => {
   await using world = await limitedWorld()
-  const ada = await world.register()
-  const bob = await world.register()
+  const { ada, bob } = await world.people('ada', 'bob')
   const login = (ip: string, password: string, email = ada.email) =>
     world.call('POST', '/api/auth/login', { ...from(ip), body: { email, password } })
   // Right ones do not count.

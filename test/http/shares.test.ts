@@ -119,9 +119,9 @@ test('the sharee receives entries of the task while it is shared, and none after
   await share(path, { userId: carol.id, permission: 'view' })
   const rename = (title: string) =>
     world.call('PATCH', `/api/tasks/${task.id}`, { token: ada.token, body: { title } })
-  await rename('Heard')
+  await rename('Shared')
   await world.call('DELETE', `${path}/${carol.id}`, { token: ada.token })
-  await rename('Unheard')
+  await rename('Not shared')
   const types = (await world.entries(userScope(carol.id))).map((entry) => entry.type)
   expect(types.slice(-3)).toEqual(['share.added', 'task.updated', 'share.removed'])
 })
@@ -167,7 +167,7 @@ test('a second share with one person, an unknown person and an unknown task are 
   const refused = [
     await share(path, { userId: bob.id, permission: 'edit' }),
     await share(path, { userId: newId(), permission: 'view' }),
-    await share(path, { email: 'nobody@example.com', permission: 'view' }),
+    await share(path, { email: 'no-account@example.com', permission: 'view' }),
     await share(path, { permission: 'view' }),
     await share(path, { userId: bob.id, permission: 'owner' }),
     await share(`/api/tasks/${newId()}/shares`, { userId: bob.id, permission: 'view' }),

@@ -29,14 +29,14 @@ beforeAll(async () => {
 
 afterAll(() => world[Symbol.asyncDispose]())
 
-const everybody = ['owner', 'editor', 'viewer', 'stranger', 'admin', 'watcher', 'helper']
+const callers = ['owner', 'editor', 'viewer', 'stranger', 'admin', 'watcher', 'helper']
 
 /** What each person is answered, by status. */
 const statuses = async (
   act: (calls: Calls, name: string) => Promise<number>,
 ): Promise<Record<string, number>> => {
   const found: Record<string, number> = {}
-  for (const name of everybody) found[name] = await act(as[name]!, name)
+  for (const name of callers) found[name] = await act(as[name]!, name)
   return found
 }
 

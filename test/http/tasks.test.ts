@@ -136,7 +136,7 @@ describe('creating', () => {
     expect(logged).toEqual([])
   })
 
-  test('odd text comes back as it went in, in NFC', async () => {
+  test('unusual text is returned as it was sent, in NFC', async () => {
     const titles = [
       'שלום עולם ‮reversed‬',
       '👩‍👩‍👧‍👦'.repeat(36) + 'abc', // 36 x 7 + 3 = 255 code points
@@ -172,7 +172,7 @@ describe('reading', () => {
     expect([again.status, again.body as string]).toEqual([304, ''])
   })
 
-  test('what does not exist, what is not yours and what is no id are all 404', async () => {
+  test('an unknown id, a foreign id and a malformed id are all 404', async () => {
     const theirs = await callsOf(world, bob).task()
     const answers = await Promise.all(
       [theirs.id, Bun.randomUUIDv7(), 'no-id', '%00'].map((id) => mine.refused('GET', `/api/tasks/${id}`)),
@@ -378,7 +378,7 @@ describe('deleting', () => {
     expect((await mine.refused('PATCH', `/api/tasks/${task.id}`, { title: 'x' })).status).toBe(404)
   })
 
-  test('takes the subtasks along, an entry each', async () => {
+  test('deletes the subtasks too, with an entry each', async () => {
     const root = await mine.task()
     const child = await mine.task({ parentId: root.id })
     const leaf = await mine.task({ parentId: child.id })

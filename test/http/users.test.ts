@@ -1,4 +1,4 @@
-// One's own account and other people over HTTP: each rule as its answer and the entries it leaves in the log.
+// The own account and other users over HTTP: each rule as its answer and the entries it leaves in the log.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Tx } from '../../src/db/client.ts'
 import { selectUsersByText } from '../../src/db/users/users.ts'
@@ -140,7 +140,7 @@ test('no plain digest of a password is kept for repeats', async () => {
   expect(Buffer.from(row!.fingerprint).toString('hex')).not.toBe(plain)
 })
 
-test('deleting an account refuses what is no Idempotency-Key', async () => {
+test('deleting an account refuses a malformed Idempotency-Key', async () => {
   const bob = await world.register('Bob')
   const headers = { 'Idempotency-Key': 'a b' }
   const answer = await world.call('DELETE', '/api/users/me', {
@@ -187,7 +187,7 @@ test('others see name and picture; the address is shown to oneself and to admins
   expect((await get(ada, Bun.randomUUIDv7())).status).toBe(404)
 })
 
-test('people of a common project are found by the beginning of their name, others by their whole address', async () => {
+test('users of a common project are found by the beginning of their name, others by their whole address', async () => {
   const grace = await world.register('Grace_100% Hopper')
   const murray = await world.register('Grace_100% Murray')
   await world.project(ada, { viewer: grace })
@@ -211,7 +211,7 @@ test('people of a common project are found by the beginning of their name, other
   }
 })
 
-test('searching people among 5,000 scans no table', async () => {
+test('searching users among 5,000 scans no table', async () => {
   const { db } = world.server.deps
   const search = async (tx: Tx) => {
     await tx`

@@ -1,5 +1,5 @@
-// Details of refused requests: every detail is in this server's own words, for every schema of every route, and a cursor
-// that is none has one code everywhere.
+// Details of refused requests: every detail is a text of this API, for every schema of every route, and a malformed
+// cursor has one code everywhere.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { Kind, type TSchema } from '@sinclair/typebox'
 import { violationsIn } from '../../src/http/violations.ts'
@@ -67,7 +67,7 @@ const expectOurWords = (where: string, details: string[]): void => {
 }
 
 describe('the details of a 422', () => {
-  test('are in our own words for every broken rule of every body', async () => {
+  test('have a text of the API for every broken rule of every body', async () => {
     const writing = routes.filter(({ takesBody }) => takesBody)
     expect(writing.length).toBeGreaterThan(15)
     for (const route of writing) {
@@ -87,7 +87,7 @@ describe('the details of a 422', () => {
     }
   }, 60_000)
 
-  test('are in our own words for every broken rule of every query', () => {
+  test('have a text of the API for every broken rule of every query', () => {
     for (const { method, template, schemas } of routes)
       if (schemas.query)
         for (const value of wrongValues(schemas.query))
@@ -157,7 +157,7 @@ test('a colour is read in either case and kept in one', async () => {
   expect({ color: other.body.color, version: other.body.version }).toEqual({ color: '#abcdef', version: 2 })
 })
 
-describe('a cursor that is none', () => {
+describe('a malformed cursor', () => {
   const cursors = ['cursor=', `cursor=${'x'.repeat(9_000)}`, 'cursor=x', 'cursor=a&cursor=b']
 
   test('is 400 bad_cursor on every list', async () => {

@@ -1,9 +1,9 @@
-// What one user's writes may store in a day: counted with their log, over all processes, refused beyond it.
+// The bytes one user's writes may store in a day: counted with their entries, over all processes, refused beyond it.
 import { expect, test } from 'bun:test'
 import { eventually } from '../support/eventually.ts'
 import { startWorld } from '../support/world.ts'
 
-test('a user whose writes stored too much today reads on and writes no more, on any server', async () => {
+test('a user whose writes stored too much today may still read but not write, on any server', async () => {
   await using world = await startWorld({ rateLimit: true, writtenMebibytesPerDay: 1 })
   await using other = await world.another()
   const [ada, bob] = [await world.register(), await world.register()]
@@ -37,7 +37,7 @@ test('a user whose writes stored too much today reads on and writes no more, on 
   expect((await world.call('POST', '/api/auth/logout-all', { token: ada.token })).status).toBe(204)
 }, 60_000)
 
-test('what changes nothing counts nothing', async () => {
+test('a write without a change counts no bytes', async () => {
   await using world = await startWorld({ rateLimit: true, writtenMebibytesPerDay: 1 })
   const { id, token } = await world.register()
   const remaining = () => world.server.deps.writtenBytes.stateOf(id).remaining

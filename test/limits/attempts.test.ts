@@ -1,4 +1,4 @@
-// Failed attempts: only failures count, what is in flight is waited for, and the limit holds across processes and
+// Failed attempts: only failures count, attempts in flight are waited for, and the limit holds across processes and
 // without Redis.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { setImmediate } from 'node:timers/promises'
@@ -37,8 +37,8 @@ beforeEach(() => {
 })
 
 /**
- * Tries so often at once; the first attempts end once `room` of them are in flight. Answers how many began and the most
- * that were in flight together.
+ * Makes `count` attempts at once; the first attempts end once `room` of them are in flight. Returns how many began and
+ * the most that were in flight together.
  */
 const tryMany = async (count: number, isFailure: boolean, room: number, processes = [attempts]) => {
   const full = Promise.withResolvers<void>()
@@ -59,7 +59,7 @@ const tryMany = async (count: number, isFailure: boolean, room: number, processe
   return { begun, most }
 }
 
-test('25 right attempts at once all get in, at most 10 in flight', async () => {
+test('25 right attempts at once all pass, at most 10 in flight', async () => {
   expect(await tryMany(25, false, 10)).toEqual({ begun: 25, most: 10 })
   expect(await tryMany(25, false, 10)).toEqual({ begun: 25, most: 10 })
 })
@@ -83,7 +83,7 @@ test('a counted failure of another key takes room, and begins nothing', async ()
   expect((await tryMany(5, true, 1)).begun).toBe(1)
 })
 
-test('beyond 256 that wait for one key an attempt is refused at once, and may come back in a second', async () => {
+test('beyond 256 that wait for one key an attempt is refused at once, with a retry after one second', async () => {
   const held = await Promise.all(Array.from({ length: 10 }, () => attempts.begin(policy, key)))
   const waiting = Array.from({ length: 256 }, () => attempts.begin(policy, key))
   await eventually(async () => {
@@ -96,7 +96,7 @@ test('beyond 256 that wait for one key an attempt is refused at once, and may co
   expect(refused.filter(({ end }) => end !== null)).toEqual([])
 }, 15_000)
 
-test('without Redis the failures of its last reply still count, and Redis is sent the later ones', async () => {
+test('without Redis the failures of its last reply still count, and later ones are sent to it afterwards', async () => {
   await using own = await testRedis()
   await using link = openRedis(own.url, 'request', log)
   await eventually(() => expect(link.client.status).toBe('ready'))
@@ -107,11 +107,11 @@ test('without Redis the failures of its last reply still count, and Redis is sen
   await cut.fail(policy, key)
   await cut.fail(policy, key)
   await eventually(async () => {
-    await (await cut.begin(policy, key)).end?.(false) // after the pause it carries what is owed
+    await (await cut.begin(policy, key)).end?.(false) // after the pause it carries the unsent failures
     expect(await link.client.hget(`tide:rate:test:${key}`, 'failed')).toBe('6')
   })
   expect((await tryMany(25, true, 4, [attemptsOn(link.client)])).begun).toBe(4)
   await link.client.flushall()
-  // This process knows of six failures, whatever Redis forgot.
+  // This process counts six failures, although Redis lost them.
   expect((await tryMany(25, true, 4, [cut])).begun).toBe(4)
 })

@@ -1,4 +1,4 @@
-// Bytes that are taken and given back: bounded in all and for each holder, and nothing kept of who holds none.
+// Reserved and released bytes: bounded in total and for each holder, without state for holders that have none.
 import { expect, test } from 'bun:test'
 import { ByteBudget, type Reservation, type Shortage } from '../../src/limits/byte-budget.ts'
 
@@ -7,7 +7,7 @@ const granted = (taken: Reservation | Shortage): Reservation => {
   return taken
 }
 
-test('a holder takes its share, all together the total, and what is given back is free again', () => {
+test('a holder reserves up to its share, all holders up to the total, and released bytes are free again', () => {
   const budget = new ByteBudget({ total: 100, perHolder: 60 })
   const first = granted(budget.take('a', 60))
   expect(budget.take('a', 1)).toBe('holder')
@@ -22,7 +22,7 @@ test('a holder takes its share, all together the total, and what is given back i
   expect(budget.taken).toBe(60)
 })
 
-test('a reservation grows while there is room, and gives back all of it', () => {
+test('a reservation grows while there is room, and releases all of it', () => {
   const budget = new ByteBudget({ total: 100, perHolder: 50 })
   const held = granted(budget.take('a', 10))
   expect([held.grow(40), held.grow(1), held.bytes]).toEqual([true, false, 50])

@@ -1,10 +1,10 @@
-// Turns between callers: bounded for each, fair between them, and nothing kept of callers that are gone.
+// The fair queue: bounded for each caller, round robin between callers, without state for callers that have left.
 import { expect, test } from 'bun:test'
 import { setImmediate } from 'node:timers/promises'
 import { AppError } from '../../src/errors.ts'
 import { FairQueue, type Turn } from '../../src/limits/fair-queue.ts'
 
-/** Notes callers in the order in which their turns begin. */
+/** Records callers in the order in which their turns begin. */
 const noting = (queue: FairQueue) => {
   const begun: string[] = []
   const enter = (caller: string): Turn => {
@@ -18,7 +18,7 @@ const noting = (queue: FairQueue) => {
 /** Every promise that was resolved has run its continuations. */
 const settled = (): Promise<void> => setImmediate()
 
-test('a caller holds at most its share, and others are served beside it', async () => {
+test('a caller has at most its share of turns, and others are served beside it', async () => {
   const queue = new FairQueue({ atOnce: 4, perCaller: 2, maxWaiting: 10 })
   const { begun, enter } = noting(queue)
   const own = ['a', 'a', 'a', 'a'].map(enter)
@@ -33,7 +33,7 @@ test('a caller holds at most its share, and others are served beside it', async 
   expect([queue.running, queue.size]).toEqual([0, 0])
 })
 
-test('a free turn goes round the callers that wait, however many one of them has waiting', async () => {
+test('free turns go round robin to waiting callers, however many calls one of them has waiting', async () => {
   const queue = new FairQueue({ atOnce: 1, perCaller: 1, maxWaiting: 100 })
   const { begun, enter } = noting(queue)
   const turns = [...Array<string>(20).fill('a'), 'b', 'b', 'c'].map(enter)
@@ -48,7 +48,7 @@ test('a free turn goes round the callers that wait, however many one of them has
   expect(begun.slice(0, 6)).toEqual(['a', 'b', 'c', 'a', 'b', 'a'])
 })
 
-test('a full queue refuses with 429, and giving up a place makes room', () => {
+test('a full queue refuses with 429, and an abandoned place is free again', () => {
   const queue = new FairQueue({ atOnce: 1, perCaller: 1, maxWaiting: 2 })
   const turns = [queue.enter('a'), queue.enter('a'), queue.enter('a')]
   const refusal = (() => {
@@ -68,7 +68,7 @@ test('a full queue refuses with 429, and giving up a place makes room', () => {
   expect([queue.running, queue.size]).toEqual([0, 0])
 })
 
-test('who waits too long for a turn gets 503 and takes no turn later', async () => {
+test('a call that waits too long gets 503 and takes no turn later', async () => {
   const queue = new FairQueue({ atOnce: 1, perCaller: 1, maxWaiting: 2 })
   const held = queue.enter('a')
   let ran = false
@@ -79,7 +79,7 @@ test('who waits too long for a turn gets 503 and takes no turn later', async () 
   expect([ran, queue.size]).toEqual([false, 0])
 })
 
-test('a failure gives the turn back', async () => {
+test('a failed call releases its turn', async () => {
   const queue = new FairQueue({ atOnce: 1, perCaller: 1, maxWaiting: 2 })
   const failing = queue.run('a', () => Promise.reject(new Error('no')), 1_000)
   expect(await failing.catch((error: unknown) => error)).toMatchObject({ message: 'no' })
@@ -87,7 +87,7 @@ test('a failure gives the turn back', async () => {
   expect(queue.size).toBe(0)
 })
 
-test('heavy turns count for several of their caller, and wait for no other caller', async () => {
+test('a heavy call counts as several turns of its caller, and waits for no other caller', async () => {
   const queue = new FairQueue({ atOnce: 6, perCaller: 8, maxWaiting: 10 })
   const started: string[] = []
   const enter = (name: string, caller: string, weight: number) => {
@@ -107,7 +107,7 @@ test('heavy turns count for several of their caller, and wait for no other calle
   expect(started).toEqual(['heavy 1', 'heavy 2', 'other', 'all'])
   turns[0]!.leave()
   await settled()
-  expect(started.slice(4)).toEqual(['heavy 3']) // in the order they came: what is light waits behind it
+  expect(started.slice(4)).toEqual(['heavy 3']) // FIFO: a light call waits behind it
   for (const turn of turns.slice(1, 3)) turn.leave()
   await settled()
   expect(started.slice(5)).toEqual(['light'])

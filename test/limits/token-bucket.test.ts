@@ -1,4 +1,4 @@
-// The token bucket: a burst of its capacity, then its rate, whatever the time between two looks.
+// The token bucket: a burst of its capacity, then its rate, whatever the time between two takes.
 import { expect, test } from 'bun:test'
 import { TokenBucket } from '../../src/limits/token-bucket.ts'
 

@@ -1,8 +1,8 @@
-// Those who wait: at most so many of each caller, the longest waiting released for the next.
+// Waiters: a limit for each caller; past it the longest waiting is released.
 import { expect, test } from 'bun:test'
 import { Waiters } from '../../src/limits/waiters.ts'
 
-test('one more than the limit releases the longest waiting of the same caller alone', () => {
+test('one more than the limit releases the longest waiting of that caller, and no other', () => {
   const waiters = new Waiters(2)
   const released: string[] = []
   const enter = (caller: string, name: string) => waiters.enter(caller, () => released.push(name))

@@ -58,7 +58,7 @@ test('exactly the limit passes over three processes', async () => {
   expect(await takeMany(600, policy(100), [limiter, ...others])).toBe(100)
 })
 
-test('each take tells what is left and when the window ends', async () => {
+test('each take returns what is left and when the window ends', async () => {
   for (const remaining of [2, 1, 0]) {
     expect(await limiter.take(policy(3), key)).toEqual({
       allowed: true,
@@ -70,7 +70,7 @@ test('each take tells what is left and when the window ends', async () => {
   expect(await limiter.take(policy(3), key)).toMatchObject({ allowed: false, remaining: 0 })
 })
 
-test('a window that ended gives way to a new one', async () => {
+test('a window that has ended is followed by a new one', async () => {
   const brief = policy(1, { windowSeconds: 0.05 })
   expect((await limiter.take(brief, key)).allowed).toBe(true)
   expect((await limiter.take(brief, key)).allowed).toBe(false)
@@ -113,20 +113,20 @@ test('a Redis that hangs costs 100 ms once, then nothing; limits hold in the pro
   await frozen[Symbol.asyncDispose]()
 })
 
-/** Nothing else of this process runs meanwhile. */
+/** Blocks this process. */
 const stall = (ms: number): void => {
   const until = performance.now() + ms
   while (performance.now() < until);
 }
 
-/** What Redis answers during the stall is read after it, at times only after the timers that became due. */
+/** Replies of Redis during the stall are read after it, at times only after the timers that became due. */
 const takeAndStall = async (takes: number, name: string, stallMs: number): Promise<number> => {
   const states = Promise.all(Array.from({ length: takes }, () => limiter.take(policy(10), name)))
   stall(stallMs)
   return (await states).filter(({ allowed }) => allowed).length
 }
 
-test('a stall of the own process is not Redis being away: exactly the limit passes', async () => {
+test('a stall of the process is not taken for a lost Redis: exactly the limit passes', async () => {
   let brief = 0
   for (let count = 0; count < 14; count += 1) brief += await takeAndStall(1, key, 60)
   expect(brief).toBe(10)
@@ -144,7 +144,7 @@ const proxied = async (stack: AsyncDisposableStack) => {
   return { proxy, limiter: limiterOn(slow.client) }
 }
 
-test('without Redis the window goes on from what was left of it, and Redis learns of it afterwards', async () => {
+test('without Redis the window continues from its remaining takes, which are sent to Redis afterwards', async () => {
   await using stack = new AsyncDisposableStack()
   const { proxy, limiter: cut } = await proxied(stack)
   expect(await takeMany(3, policy(10), [cut])).toBe(3)
@@ -153,7 +153,7 @@ test('without Redis the window goes on from what was left of it, and Redis learn
   expect(cut.misses).toBe(5)
   proxy.heal()
   proxy.reset()
-  // Its first take after the pause and the new connection carries what is owed.
+  // Its first take after the pause and the new connection carries the unsent takes.
   await eventually(async () => {
     const before = cut.misses
     await cut.take(policy(1_000), `${key} other`)
@@ -164,7 +164,7 @@ test('without Redis the window goes on from what was left of it, and Redis learn
   expect(await takeMany(5, policy(10), [cut])).toBe(0)
 })
 
-test('what Redis forgets this process remembers: an emptied Redis does not grant the limit again', async () => {
+test('the process keeps its own count: an emptied Redis does not grant the limit again', async () => {
   expect(await takeMany(4, policy(10))).toBe(4)
   await connection.client.flushall()
   expect(await takeMany(20, policy(10))).toBe(6)

@@ -1,4 +1,4 @@
-// Redis in trouble under running roles: what is logged and how often, what never is, and what readiness says.
+// Failures of Redis under running roles: what is logged and how often, what is never logged, and what readiness answers.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { openRedis, type RedisConnection } from '../../src/redis/connection.ts'
 import { createLog } from '../../src/log.ts'
@@ -122,13 +122,13 @@ describe('a Redis that refuses writes degrades server and worker, with the reaso
 
 test('a Redis that is away or evicts keys is a warning, and the server starts', async () => {
   await using program = await start(['server'], { REDIS_URL: `redis://127.0.0.1:${freePort()}` })
-  const warnings = (await linesOf(program)).filter(({ level }) => level === 'warn')
-  expect(warnings[0]!.msg).toMatch(/^REDIS_URL: nothing listens at 127\.0\.0\.1:\d+: .*; starting without it/)
+  const refused = (await linesOf(program)).filter(({ level }) => level === 'warn')
+  expect(refused[0]!.msg).toMatch(/^REDIS_URL: nothing listens at 127\.0\.0\.1:\d+: .*; starting without it/)
   await admin.client.config('SET', 'maxmemory-policy', 'allkeys-lru')
   await using evicting = await start(['worker'])
   await admin.client.config('SET', 'maxmemory-policy', 'noeviction')
-  const said = (await linesOf(evicting)).filter(({ level }) => level === 'warn')
-  expect(said).toEqual([
+  const warnings = (await linesOf(evicting)).filter(({ level }) => level === 'warn')
+  expect(warnings).toEqual([
     expect.objectContaining({
       policy: 'allkeys-lru',
       msg: expect.stringContaining('set maxmemory-policy noeviction'),

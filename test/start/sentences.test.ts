@@ -56,7 +56,7 @@ test('a privileged port and folders that cannot be written name their setting', 
   expect(fileFailure(coded('EMFILE'), 'TIDE_DATA', '/data')).toBeNull()
 })
 
-test('what no sentence exists for says its message, without credentials, and exits with 1', () => {
+test('an error without a sentence of its own shows its message, without credentials, and exits with 1', () => {
   expect(startFailureOf(new Error('odd: redis://:s3cret-word@cache'))).toMatchObject({
     exitCode: 1,
     message: 'odd: redis://[redacted]@cache',

@@ -168,7 +168,7 @@ describe('a start that fails', () => {
 })
 
 test.each(['server', 'worker', 'all', 'server --workers 2'])(
-  'the role %s says it in one line of JSON',
+  'the role %s logs it as one line of JSON',
   async (role) => {
     const start = database(changed(databaseUrl, { password: 's3cret-word' }))
     const { code, stdout, stderr } = await runProgram(role.split(' '), environmentOf(start))
@@ -187,7 +187,7 @@ test.each(['server', 'worker', 'all', 'server --workers 2'])(
 )
 
 test.each(['migrate', 'migrate status', 'seed', 'tail --dead'])(
-  'the command %s says it in one plain sentence',
+  'the command %s prints it as one plain sentence',
   async (command) => {
     const start = database(changed(databaseUrl, { password: 's3cret-word' }))
     const { code, stdout, stderr } = await runProgram(command.split(' '), environmentOf(start))

@@ -77,7 +77,7 @@ test('a data folder that is a file is one sentence', async () => {
   })
 }, 60_000)
 
-test('a port of the server that is in use is one sentence, as the role says it', async () => {
+test('a port of the server that is in use is the same sentence as that of the role', async () => {
   const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
   stack.defer(() => listener.stop(true))
   const { code, lines } = await up({
