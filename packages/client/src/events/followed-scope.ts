@@ -73,6 +73,7 @@ export class FollowedScope implements Subscriber {
     if (reason === 'bad_frame') return this.stopped('refused', null, cause)
     const { scope, latest: cursor } = this
     callGuarded(() => this.listener.onGap?.({ scope, cursor, reason }))
+    if (this.error) return // the listener has unfollowed it
     this.#sequence = new EventSequence()
     this.#delivered.clear()
     this.#isResubscribing = false

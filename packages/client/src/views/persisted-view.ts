@@ -5,6 +5,7 @@ import type { PersistedState, PersistedViews } from './persisted-views.ts'
 export class PersistedView {
   /** Runs while a change is not saved. */
   readonly #saveTimer = new Timers()
+  #isEnded = false
 
   /** @param dump the state as it is; null while it is incomplete. */
   constructor(
@@ -22,7 +23,7 @@ export class PersistedView {
   }
 
   changed(): void {
-    if (!this.views.isEnabled || !this.#saveTimer.isIdle) return
+    if (this.#isEnded || !this.views.isEnabled || !this.#saveTimer.isIdle) return
     this.#saveTimer.after(this.views.timing.persistDelayMs, () => {
       if (!this.#save()) this.changed()
     })
@@ -36,6 +37,7 @@ export class PersistedView {
 
   /** Ends without saving. */
   stop(): void {
+    this.#isEnded = true
     this.#saveTimer.clear()
   }
 

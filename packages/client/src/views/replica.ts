@@ -162,7 +162,7 @@ export class Replica implements Subscriber {
     if (this.#isResubscribing) return this.resync()
     this.#isResubscribing = true
     this.#setPhase('joining')
-    this.deps.connection.subscribe(this)
+    this.#subscribe()
   }
 
   #confirm(cursor: string): void {
@@ -173,7 +173,7 @@ export class Replica implements Subscriber {
   }
 
   #setPhase(phase: Phase): void {
-    if (phase === this.#phase) return
+    if (phase === this.#phase || this.#phase === 'stopped') return
     this.#phase = phase
     if (phase === 'live') {
       this.staleSince = null
@@ -200,11 +200,11 @@ export class Replica implements Subscriber {
 
   /** Shows the state that an earlier run stored and resumes from its cursor; without one, reads the snapshot. */
   async #restoreOrReload(): Promise<void> {
-    const kept = await this.#persisted.load()
+    const stored = await this.#persisted.load()
     if (this.#phase === 'stopped') return
-    if (!kept || !this.deps.model.restore(kept.state)) return this.#reload()
-    this.staleSince = kept.at
-    this.#resumeFrom(kept)
+    if (!stored || !this.deps.model.restore(stored.state)) return this.#reload()
+    this.staleSince = stored.at
+    this.#resumeFrom(stored)
   }
 
   #dump(): PersistedState | null {
@@ -224,6 +224,7 @@ export class Replica implements Subscriber {
   }
 
   #resumeFrom({ scope, cursor }: { scope: string; cursor: string }): void {
+    if (this.lifetime.signal.aborted) return
     this.scope = scope
     this.#sequence.restart(cursor)
     this.#phase = 'joining'
@@ -231,7 +232,12 @@ export class Replica implements Subscriber {
     this.#isResubscribing = false
     this.lifetime.loaded()
     this.deps.changed()
-    this.deps.connection.subscribe(this)
+    this.#subscribe()
+  }
+
+  /** Not where a listener has closed the view meanwhile: nothing would end the subscription. */
+  #subscribe(): void {
+    if (!this.lifetime.signal.aborted) this.deps.connection.subscribe(this)
   }
 
   #setSnapshotFailing(isFailing: boolean): void {
