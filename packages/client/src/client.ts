@@ -121,8 +121,8 @@ export const createClient = (options: ClientOptions): Client => {
     onRefused: options.onRefused,
   })
   const persisted = new PersistedViews(options.views ?? null, session, timing)
-  let mine: UserView | null = null
-  let person: string | null = null
+  let userView: UserView | null = null
+  let lastUserId: string | null = null
   const deps: LiveViewDeps & ProjectModelDeps = {
     http,
     connection,
@@ -130,11 +130,11 @@ export const createClient = (options: ClientOptions): Client => {
     persisted,
     session,
     timing,
-    onProject: (project) => mine?.onProject(project),
+    onProject: (project) => userView?.onProject(project),
   }
   const views = new Map<string, ProjectView>()
 
-  const awake = (): void => {
+  const wakeAll = (): void => {
     session.clearRefusal()
     for (const one of connections) one.wake()
     // If the storage cannot be read, the first write rejects with that error.
@@ -146,14 +146,15 @@ export const createClient = (options: ClientOptions): Client => {
     }),
     session.onChange(() => {
       // Views opened for one user are not shown to the next.
-      const shown = person ?? persisted.owner
+      const shown = lastUserId ?? persisted.owner
       if (session.userId === null || (shown !== null && session.userId !== shown)) persisted.clear()
       if (shown !== null && session.userId !== shown) for (const one of connections) one.signOut()
-      person = session.userId
-      for (const one of connections) if (person !== null && one.stopped?.reason === 'signed_out') one.wake()
+      lastUserId = session.userId
+      for (const one of connections)
+        if (lastUserId !== null && one.stopped?.reason === 'signed_out') one.wake()
       outbox.wake().catch(() => {})
     }),
-    onNetwork(awake, () => {
+    onNetwork(wakeAll, () => {
       for (const one of connections) one.probe()
     }),
   ]
@@ -179,8 +180,8 @@ export const createClient = (options: ClientOptions): Client => {
     }),
     task: (id) => ({ presence: ({ signal } = {}) => new Presence(`task:${id}`, connection, signal) }),
     live: ({ signal } = {}) => {
-      mine = mine && mine.state !== 'stopped' ? mine : new UserView(deps)
-      return mine.retain(signal)
+      userView = userView && userView.state !== 'stopped' ? userView : new UserView(deps)
+      return userView.retain(signal)
     },
     events: (listener) => {
       if (!open) throw new TypeError(noSocketText)
@@ -195,7 +196,7 @@ export const createClient = (options: ClientOptions): Client => {
     connection,
     outbox,
     session,
-    reconnect: awake,
+    reconnect: wakeAll,
     close,
     [Symbol.dispose]: close,
   }

@@ -1,5 +1,5 @@
 // How long to wait before the next attempt: the only random waits of the client, which runs without the server's sources
-// and therefore has its own. Invariant: clients that failed together do not come back together.
+// and therefore has its own. Invariant: clients that failed together do not return together.
 import type { Timing } from '../timing.ts'
 
 /** A duration from a window, each as likely. */

@@ -1,4 +1,4 @@
-// Detects that the peer of a socket is gone: a dead network closes no socket. Pings at an interval, and reports the socket
+// Detects that the peer of a socket no longer answers: a dead network closes no socket. Pings at an interval, and reports the socket
 // dead when nothing has been received for too long, or not soon after a probe.
 import type { Timers } from '../async/timers.ts'
 import type { Timing } from '../timing.ts'

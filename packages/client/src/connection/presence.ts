@@ -73,10 +73,10 @@ export class Presence {
 
   #onFrame(frame: PresenceFrame | SignalFrame | null): void {
     if (frame?.t === 'signal') return this.#signalListeners.emit(frame)
-    const gone = new Set(idsOf(frame?.left))
+    const left = new Set(idsOf(frame?.left))
     const isNews = frame?.joined !== undefined || frame?.left !== undefined
     const before = frame?.users ? idsOf(frame.users) : isNews ? this.#users : []
-    this.#users = [...new Set([...before, ...idsOf(frame?.joined)])].filter((id) => !gone.has(id))
+    this.#users = [...new Set([...before, ...idsOf(frame?.joined)])].filter((id) => !left.has(id))
     this.#count = frame?.count ?? 0
     this.#listeners.emit()
   }

@@ -1,4 +1,4 @@
-// Lists, a page at a time or all of it: `for await (const task of client.tasks.list({…}))` reads pages as it goes.
+// Lists, a page at a time or all of it: `for await (const task of client.tasks.list({…}))` reads pages as needed.
 import type { Query } from './request.ts'
 import type { HttpClient } from './http-client.ts'
 import type { Path } from './path.ts'

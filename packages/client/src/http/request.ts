@@ -110,7 +110,7 @@ const queryOf = (query: Query | undefined): string => {
   return text && `?${text}`
 }
 
-/** Of 1 to 255 visible ASCII characters: `fetch` throws on others as if the network were away. */
+/** Of 1 to 255 visible ASCII characters: for others `fetch` throws the error of a lost network. */
 const validKey = (key: string): string => {
   if (!/^[!-~]{1,255}$/.test(key))
     throw new InvalidArgumentError('a key has 1 to 255 visible ASCII characters')

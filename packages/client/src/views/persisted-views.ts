@@ -59,10 +59,10 @@ export class PersistedViews {
       .finally(() => deadline.clear())
   }
 
-  save(key: string, kept: PersistedState): void {
+  save(key: string, stored: PersistedState): void {
     const owner = this.session.userId
     if (owner === null) return // the owner of a personal access token is unknown
-    const text = JSON.stringify({ format, owner, ...kept })
+    const text = JSON.stringify({ format, owner, ...stored })
     if (text.length > maxStateLength) return this.remove(key)
     this.#enqueue(async (storage) => {
       if (this.session.userId !== owner) return
@@ -78,8 +78,8 @@ export class PersistedViews {
     const owner = this.session.userId ?? this.owner
     this.#enqueue(async (storage) => {
       const text = await storage.loadView(key)
-      const kept = text === null ? null : parsePersisted(text)
-      if (!kept || kept.owner === owner) await storage.removeView(key)
+      const stored = text === null ? null : parsePersisted(text)
+      if (!stored || stored.owner === owner) await storage.removeView(key)
     })
   }
 
@@ -94,14 +94,14 @@ export class PersistedViews {
   async #read(storage: ViewStorage, key: string): Promise<PersistedState | null> {
     const text = await storage.loadView(key)
     if (text === null) return null
-    const kept = parsePersisted(text)
-    if (!kept) return null
+    const stored = parsePersisted(text)
+    if (!stored) return null
     const held = await this.session.tokens()
     // Without a token the user is unknown; the browser's cookie then belongs to the last sign-in.
-    const isOwn = held ? held.userId === kept.owner : this.session.isCookiePossible
+    const isOwn = held ? held.userId === stored.owner : this.session.isCookiePossible
     if (!isOwn) return null
-    this.owner ??= kept.owner
-    return this.owner === kept.owner ? kept : null
+    this.owner ??= stored.owner
+    return this.owner === stored.owner ? stored : null
   }
 
   /** Ignores failures of the storage: the older state, or none, is correct too. */
