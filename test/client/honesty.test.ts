@@ -364,6 +364,7 @@ test('Closing a presence twice does not end a later one of the same key', async 
 test('A socket that opens after its deadline is not used', async () => {
   await using script = startScript()
   const sockets: EventTarget[] = []
+  const sent: string[] = []
   /** Stays open: its peer does not answer the close frame. */
   class Silent extends EventTarget {
     readyState = 1
@@ -371,13 +372,16 @@ test('A socket that opens after its deadline is not used', async () => {
       super()
       sockets.push(this)
     }
-    send(): void {}
+    send(text: string): void {
+      sent.push(text)
+    }
     close(): void {}
   }
   using _ = halfJitter()
   const timing = { openMs: 50, backOffBaseMs: 20_000, backOffMaxMs: 20_000 }
   using client = await script.client({ WebSocket: Silent as never, timing })
   const view = client.project(projectId).live()
+  await view.ready // it would subscribe at once
   await eventually(() => expect(client.connection.state).toBe('waiting'))
   const heartbeat = { ping: 25_000, position: 15_000, dead: 40_000 }
   const data = JSON.stringify({ t: 'welcome', heartbeat, limits: {} })
@@ -385,6 +389,7 @@ test('A socket that opens after its deadline is not used', async () => {
   sockets[0]!.dispatchEvent(new MessageEvent('message', { data }))
   expect(client.connection.state).toBe('waiting')
   expect(view.state).not.toBe('live')
+  expect(sent).toEqual([])
 })
 
 test('close ends loading views, writes, and views opened later', async () => {
