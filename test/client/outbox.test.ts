@@ -381,12 +381,15 @@ test('A move to another project settles with the task of the target, also if the
     body: { name: 'P' },
   })
   const { id } = await task(ada, 'wanders')
-  const echo = Promise.withResolvers<void>()
+  const [echo, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   using client = await clientOf(ada, {
     fetch: async (url, init) => {
       const response = await fetch(url, init)
-      if (url.endsWith('/move')) await echo.promise
-      return response
+      if (!url.endsWith('/move')) return response
+      const body = await response.arrayBuffer()
+      await echo.promise
+      answered.resolve()
+      return new Response(body, response)
     },
   })
   using view = client.project(ada.inboxId).live()
@@ -397,6 +400,9 @@ test('A move to another project settles with the task of the target, also if the
   await eventually(() => expect(view.state).toBe('live'))
   const write = view.move(id, { projectId: target.id })
   expect(view.current.tasks).toEqual([])
+  await answered.promise
+  await client.users.me() // by then the response is processed, long before the next position
+  expect(client.outbox.pending).toEqual([])
   expect(await write.settled).toMatchObject({ id, projectId: target.id, version: 3 })
   expect(view.current.pending.size).toBe(0)
 })
