@@ -1,23 +1,19 @@
-// One socket: its identity, subscriptions, watches, rate limits and unsent bytes. Invariants: frames are handled one
-// after another; every frame of a client is answered, bounded or closes the socket; `closed` is final.
+// One socket: its state from greeting to closed, its deadlines and its unsent bytes. Invariants: only an open connection
+// has an identity; `closed` is final; a connection with more than `parkBytes` unsent sends nothing but answers.
 import type { ServerWebSocket } from 'bun'
 import type { Identity } from '../auth/authenticator.ts'
 import type { Scope } from '../model/scope.ts'
-import { isTransient } from '../errors.ts'
 import type { LogEntry } from '../model/event.ts'
 import { closeCodes, type CloseReason, type Rid } from '../model/frames.ts'
 import { newId } from '../model/scalar.ts'
-import type { ConnectionHandle, SocketDeps } from './connection-handle.ts'
-import { FrameRateLimiter } from './frame-rate-limiter.ts'
-import { closeReasonOf, identify, closeReasonForControl } from './identify.ts'
+import { ClientFrames, type IdentifiedConnection } from './client-frames.ts'
+import type { SocketDeps } from './connection-handle.ts'
+import { closeReasonForControl } from './identify.ts'
 import { ConnectionPresence } from './presence/connection-presence.ts'
 import {
   heartbeat,
   limits,
   parkBytes,
-  parseFrame,
-  type BadFrame,
-  type ClientFrame,
   type ErrorFrameCode,
   type SocketTimings,
   type ServerFrame,
@@ -35,7 +31,7 @@ export interface ConnectionRegistry {
 /** `greeting` until `hello` or the upgrade names the user. Only an open connection has an identity. */
 type State = { is: 'greeting' } | { is: 'open'; identity: Identity } | { is: 'closed' }
 
-export class Connection implements ConnectionHandle {
+export class Connection implements IdentifiedConnection {
   readonly id = newId()
   // Times are of `performance.now()`: setting the system clock must not end or flood connections.
   readonly #openedAt = performance.now()
@@ -45,11 +41,9 @@ export class Connection implements ConnectionHandle {
   #lastReceivedAt = performance.now()
   #lastPositionAt = performance.now()
   #parkedAt: number | null = null
-  #queuedFrames = 0
-  #frameQueue: Promise<void> = Promise.resolve()
-  readonly #rateLimiter = new FrameRateLimiter()
   readonly #subscriptions: Subscriptions
   readonly #presence: ConnectionPresence
+  readonly #frames: ClientFrames
 
   /** @param greeting the decision of the upgrade: an identity, a reason to close, or null to wait for `hello`. */
   constructor(
@@ -60,6 +54,7 @@ export class Connection implements ConnectionHandle {
   ) {
     this.#subscriptions = new Subscriptions(this, deps)
     this.#presence = new ConnectionPresence(this, deps)
+    this.#frames = new ClientFrames(this, this.#subscriptions, this.#presence, deps)
   }
 
   /** Empty until the user is known; kept after the connection closed. */
@@ -87,37 +82,21 @@ export class Connection implements ConnectionHandle {
   onOpen(socket: Socket): void {
     this.#socket = socket
     if (typeof this.greeting === 'string') this.close(this.greeting)
-    else if (this.greeting) this.#welcome(this.greeting)
+    else if (this.greeting) this.welcome(this.greeting)
   }
 
-  /** Queues a frame: Bun starts a message handler before the last has ended. The queue is bounded. */
+  /** Bun starts a handler before the last one has ended: `ClientFrames` queues. */
   onMessage(message: string | Buffer): void {
     this.#lastReceivedAt = performance.now()
     if (this.#state.is === 'closed') return
     if (typeof message !== 'string') return this.close('protocol_violation')
-    const frame = parseFrame(message)
-    const kind = frame.t === 'signal' ? 'signal' : 'frame'
-    const verdict = this.#rateLimiter.take(kind, Buffer.byteLength(message), this.#lastReceivedAt)
-    if (verdict === 'close') return this.close('too_fast')
-    if (verdict === 'refuse') return this.error('rate', 'rid' in frame ? frame.rid : null, 1)
-    this.#queuedFrames += 1
-    if (this.#queuedFrames > limits.frameBurst + limits.subscriptions) return this.close('too_fast')
-    this.#frameQueue = this.#frameQueue
-      .then(() => this.#handle(frame))
-      .catch((error: unknown) => {
-        this.deps.log.error(
-          { err: error, connection: this.id },
-          'socket frame failed, closing the connection',
-        )
-        this.close('server_error')
-      })
-      .finally(() => (this.#queuedFrames -= 1))
+    this.#frames.receive(message, this.#lastReceivedAt)
   }
 
   /** A WebSocket ping, which Bun has answered. */
   onPing(): void {
     this.#lastReceivedAt = performance.now()
-    if (this.#rateLimiter.take('frame', 0, this.#lastReceivedAt) === 'close') this.close('too_fast')
+    this.#frames.onPing(this.#lastReceivedAt)
   }
 
   /** The kernel took unsent bytes: once few are left, every subscription continues from its position. */
@@ -130,6 +109,26 @@ export class Connection implements ConnectionHandle {
 
   catchUp(): void {
     this.#subscriptions.catchUp()
+  }
+
+  /** A token of `hello` or of the upgrade named the user. */
+  welcome(identity: Identity): void {
+    this.#state = { is: 'open', identity }
+    this.#userId = identity.actor.userId
+    this.registry.onIdentified(this)
+    this.send({
+      t: 'welcome',
+      connection: this.id,
+      user: identity.actor.userId,
+      expiresAt: new Date(identity.expiresAt).toISOString(),
+      heartbeat,
+      limits,
+    })
+  }
+
+  /** A later token of the same user replaces the first. */
+  renew(identity: Identity): void {
+    this.#state = { is: 'open', identity }
   }
 
   onClose(): void {
@@ -210,78 +209,5 @@ export class Connection implements ConnectionHandle {
   #terminate(): void {
     this.onClose()
     this.#socket?.terminate()
-  }
-
-  #welcome(identity: Identity): void {
-    this.#state = { is: 'open', identity }
-    this.#userId = identity.actor.userId
-    this.registry.onIdentified(this)
-    this.send({
-      t: 'welcome',
-      connection: this.id,
-      user: identity.actor.userId,
-      expiresAt: new Date(identity.expiresAt).toISOString(),
-      heartbeat,
-      limits,
-    })
-  }
-
-  async #handle(frame: ClientFrame | BadFrame): Promise<void> {
-    if (this.#state.is === 'closed') return
-    if (this.#state.is === 'open') {
-      if (frame.t === 'bad') return this.error(frame.code, frame.rid)
-      return this.#answer(frame, this.#state.identity).catch((error: unknown) => {
-        if (!isTransient(error)) throw error
-        this.error(
-          error.kind === 'rate_limited' ? 'rate' : 'unavailable',
-          'rid' in frame ? frame.rid : null,
-          1,
-        )
-      })
-    }
-    if (frame.t !== 'hello') return this.close('protocol_violation')
-    try {
-      await identify(this.deps, frame.token, (identity) => {
-        // The connection may have closed during the lookup.
-        if (!this.isClosed) this.#welcome(identity)
-      })
-    } catch (error) {
-      this.close(closeReasonOf(error))
-    }
-  }
-
-  async #answer(frame: ClientFrame, identity: Identity): Promise<void> {
-    switch (frame.t) {
-      case 'ping':
-        return this.send({ t: 'pong', ts: frame.ts, now: Date.now() })
-      case 'hello':
-        return this.error('bad_frame', null)
-      case 'sub':
-        return this.#subscriptions.join(frame.rid, frame.scope, frame.cursor, identity)
-      case 'unsub':
-        return this.#subscriptions.leave(frame.rid, frame.scope, identity)
-      case 'watch':
-        return this.#presence.watch(frame.rid, frame.key, identity)
-      case 'unwatch':
-        return this.#presence.unwatch(frame.rid, frame.key)
-      case 'signal':
-        return this.#presence.signal(frame, identity)
-      case 'auth':
-        return this.#renew(frame.rid, frame.token)
-    }
-  }
-
-  async #renew(rid: Rid, token: string): Promise<void> {
-    try {
-      await identify(this.deps, token, (identity) => {
-        if (this.isClosed) return
-        if (identity.actor.userId !== this.#userId) return this.error('token', rid)
-        this.#state = { is: 'open', identity }
-        this.send({ t: 'ok', rid })
-      })
-    } catch (error) {
-      const isUnavailable = closeReasonOf(error) === 'overloaded'
-      this.error(isUnavailable ? 'unavailable' : 'token', rid, isUnavailable ? 1 : undefined)
-    }
   }
 }

@@ -1,23 +1,20 @@
-// The sockets of this process, mounted beside Elysia: the checks of an upgrade, Bun's handlers and the drain. Elysia's
-// own wrapper parses frames, leaks its per-hook objects and costs three times the memory (docs/decisions.md).
+// The sockets of this process, mounted beside Elysia: Bun's handlers, the connections of each user, and the drain.
+// Invariant: every open connection is known here until Bun reports its close. Elysia's own wrapper parses frames, leaks
+// its per-hook objects and costs three times the memory (docs/decisions.md).
 import type { Server, WebSocketHandler } from 'bun'
-import type { Identity } from '../auth/authenticator.ts'
-import { bearerTokenOf } from '../auth/bearer.ts'
-import { isAllowedOrigin } from '../auth/origin.ts'
 import { selectLiveSessions } from '../db/users/sessions.ts'
 import { AppError, messageOf } from '../errors.ts'
 import { ConnectRateLimiter } from '../limits/connect-rate-limiter.ts'
-import { policiesOf } from '../limits/policies.ts'
 import { HandshakeLimiter } from '../limits/handshake-limiter.ts'
 import { idOf, isUserScope } from '../model/scope.ts'
 import { sessionIdOf } from '../model/actor.ts'
 import type { LogEntry } from '../model/event.ts'
-import { closeCodes, subprotocol, type CloseReason } from '../model/frames.ts'
+import { closeCodes } from '../model/frames.ts'
 import type { SocketDeps, SocketsDeps } from './connection-handle.ts'
 import { Connection, type ConnectionRegistry } from './connection.ts'
-import { closeReasonOf, identify } from './identify.ts'
 import { Presence } from './presence/presence.ts'
 import { limits, socketTimings, sendBufferBytes, type SocketTimings } from './protocol.ts'
+import { Upgrades } from './upgrades.ts'
 
 /**
  * When clients of a drained process may reconnect. With other servers the drain itself spreads them: closing at most
@@ -44,6 +41,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
 
   readonly #timings: SocketTimings
   readonly #deps: SocketDeps
+  readonly #upgrades: Upgrades
 
   constructor(deps: SocketsDeps, over: Partial<SocketTimings> = {}) {
     this.#timings = { ...socketTimings, ...over }
@@ -52,6 +50,10 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
       handshakes: new HandshakeLimiter(this.#timings.maxHandshakes),
       presence: new Presence(deps, this.#timings),
     }
+    this.#upgrades = new Upgrades(this.#deps, {
+      requireCapacity: () => this.#requireCapacity(),
+      connect: (greeting) => new Connection(this.#deps, this, greeting, this.#timings),
+    })
     this.#timer = setInterval(() => this.#tick(), this.#timings.sweepIntervalMs)
     this.#stopListening = [
       deps.follower.onControl((entry) => this.#onControl(entry)),
@@ -92,18 +94,8 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
    * Switches the protocol of an upgrade request.
    * @param address of the caller, as limits count it. @throws AppError for a problem response.
    */
-  async upgrade(request: Request, server: Server<Connection>, address: string): Promise<undefined> {
-    if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
-      throw new AppError('bad_request', 'This path speaks WebSocket only')
-    this.#requireCapacity()
-    try {
-      await this.#authenticateUpgrade(request, server, address)
-    } catch (error) {
-      if (error instanceof AppError && error.kind !== 'unavailable' && error.kind !== 'rate_limited')
-        await this.#limitRefusedUpgrades(address)
-      throw error
-    }
-    return undefined
+  upgrade(request: Request, server: Server<Connection>, address: string): Promise<undefined> {
+    return this.#upgrades.upgrade(request, server, address)
   }
 
   onIdentified(connection: Connection): void {
@@ -179,62 +171,6 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
       throw new AppError('unavailable', undefined, { retryAfter: 5 })
   }
 
-  /** @throws AppError 429 where the address has had too many upgrades refused in this minute. */
-  async #limitRefusedUpgrades(address: string): Promise<void> {
-    const { config, limiter } = this.#deps
-    if (!config.rateLimit) return
-    const { allowed, resetSeconds } = await limiter.take(policiesOf(config).refusedUpgrades, address)
-    if (!allowed) throw new AppError('rate_limited', undefined, { retryAfter: resetSeconds })
-  }
-
-  /** Switches with an identity, with a reason to close, or to wait for `hello`. */
-  async #authenticateUpgrade(request: Request, server: Server<Connection>, address: string): Promise<void> {
-    const origin = request.headers.get('origin')
-    if (origin !== null && !isAllowedOrigin(origin, request, this.#deps.config))
-      throw new AppError('origin_refused')
-    const offered = (request.headers.get('sec-websocket-protocol') ?? '')
-      .split(',')
-      .map((name) => name.trim())
-      .filter(Boolean)
-    const accept = (greeting: Identity | CloseReason | null): void => {
-      this.#requireCapacity()
-      const connection = new Connection(this.#deps, this, greeting, this.#timings)
-      const headers = offered.length > 0 ? { 'Sec-WebSocket-Protocol': selectedOf(offered) } : {}
-      if (!server.upgrade(request, { data: connection, headers }))
-        throw new AppError('bad_request', 'The WebSocket handshake is incomplete')
-    }
-    const acceptUnidentified = async (greeting: CloseReason | null): Promise<void> => {
-      await this.#limitRefusedUpgrades(address)
-      accept(greeting)
-    }
-    using slot = this.#deps.handshakes.tryEnter()
-    if (!slot) return accept('overloaded')
-    const isSpoken = offered.includes(subprotocol)
-    const header = request.headers.get('authorization')
-    if (header !== null) {
-      const token = bearerTokenOf(header)
-      // Only programs can set this header, and they see the status; browsers cannot.
-      if (!token) throw new AppError('unauthenticated')
-      await identify(this.#deps, token, (identity) => isSpoken && accept(identity))
-      if (isSpoken) return
-    }
-    if (!isSpoken) return acceptUnidentified(missingProtocol(offered))
-    const token = offered.find((name) => !isNoToken(name))?.slice(tokenPrefix.length)
-    if (!token) return acceptUnidentified(null)
-    let wasAccepted = false
-    try {
-      await identify(this.#deps, token, (identity) => {
-        wasAccepted = true
-        accept(identity)
-      })
-    } catch (error) {
-      // Browsers hide the status of a refused handshake: accept, then close with the reason.
-      if (wasAccepted) throw error
-      const reason = closeReasonOf(error)
-      return reason === 'overloaded' ? accept(reason) : acceptUnidentified(reason)
-    }
-  }
-
   #onControl(entry: LogEntry): void {
     if (!isUserScope(entry.scope)) return
     const own = this.#ofUser.get(idOf(entry.scope))
@@ -253,18 +189,3 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
     for (const connection of this.#connections) connection.tick(now)
   }
 }
-
-const tokenPrefix = 'jwt.'
-const isNoToken = (name: string): boolean => !name.startsWith(tokenPrefix)
-
-/**
- * The subprotocol to answer with: `tasktide.v1`, or the first that is plainly a name, so that browsers open the socket
- * and see why it is closed. Empty selects none: without a value Bun answers the first one offered, perhaps a token.
- */
-const selectedOf = (offered: string[]): string =>
-  offered.find((name) => name === subprotocol) ??
-  offered.find((name) => /^[a-z][\w.-]{0,31}$/i.test(name) && !/^jwt\b/i.test(name)) ??
-  ''
-
-const missingProtocol = (offered: string[]): CloseReason =>
-  offered.some((name) => name.startsWith('tasktide.')) ? 'version_unsupported' : 'subprotocol_missing'

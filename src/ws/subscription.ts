@@ -7,34 +7,18 @@
 // ignores live entries and reads what it lacks in pages from the ring, the stream or the log. The follower advances only
 // in the tick in which it publishes, so a subscription that has reached the follower's position becomes live in the
 // same tick and misses nothing. `subscription-state.ts` has the states.
-import type { Scope } from '../model/scope.ts'
 import type { LogEntry } from '../model/event.ts'
 import { formatCursor } from '../model/event.ts'
 import type { Framed } from '../db/log/feed.ts'
 import { isTransient } from '../errors.ts'
-import type { Gap } from '../changelog/follower/history.ts'
 import type { DeferrableSubscriber } from '../changelog/follower/hub.ts'
 import { backOffMs } from '../async/back-off.ts'
 import { transitions, type SubscriptionEvent, type SubscriptionState } from './subscription-state.ts'
 import { snapshotPath } from '../domain/sync.ts'
 import type { RawSocket, ConnectionHandle, SocketDeps } from './connection-handle.ts'
+import { gapAbove, type ReplayStart } from './replay-gap.ts'
 
-/** Above this many numbers of the shard, when few of them are of the scope, reading by the scope's index is cheaper. */
-const maxShardReplay = 2_000
-const sparseShare = 1 / 8
 const maxBackoffMs = 2_000
-
-interface Start {
-  scope: Scope
-  shard: number
-  epoch: string
-  /** The client has everything up to this number. */
-  from: number
-  /** Everything up to this number is visible in PostgreSQL: catching up has to reach it. */
-  head: number
-  /** Events of the scope in (from, head]. */
-  events: number
-}
 
 export class Subscription implements DeferrableSubscriber {
   /** While live, and the connection is not parked. */
@@ -46,7 +30,7 @@ export class Subscription implements DeferrableSubscriber {
   readonly #leave: () => void
 
   constructor(
-    readonly start: Start,
+    readonly start: ReplayStart,
     private readonly connection: ConnectionHandle,
     private readonly deps: SocketDeps,
   ) {
@@ -128,7 +112,9 @@ export class Subscription implements DeferrableSubscriber {
     let failures = 0
     while (this.#is('catching-up') && !this.#reachedTail()) {
       try {
-        const { entries, upTo } = await this.deps.follower.history.page(this.#gap, this.connection.userId)
+        const { history, positions } = this.deps.follower
+        const gap = gapAbove(this.#position, positions, this.start)
+        const { entries, upTo } = await history.page(gap, this.connection.userId)
         if (!this.#is('catching-up')) return
         this.#send(entries)
         if (this.#is('catching-up')) this.#position = Math.max(this.#position, upTo)
@@ -191,14 +177,6 @@ export class Subscription implements DeferrableSubscriber {
       this.connection.send({ t: 'synced', scope: this.start.scope, cursor: this.#cursor(this.#position) })
     }
     return true
-  }
-
-  get #gap(): Gap {
-    const { scope, shard, epoch, from, head, events } = this.start
-    const after = this.#position
-    const upTo = Math.max(head, this.deps.follower.positions[shard]!)
-    const isSparse = upTo - after > maxShardReplay && events < sparseShare * (head - from)
-    return { scope, shard, epoch, after, upTo, isSparse }
   }
 
   /** Sends the entries of this scope above the position, until the connection is parked. */
