@@ -69,12 +69,12 @@ export const variants: Record<string, Edit[]> = {
   /** A shard's next entry without a number check: entries missing from a wiped stream are never delivered. */
   'contiguity-unchecked': [
     {
-      file: 'changelog/follower/tail.ts',
+      file: 'changelog/follower/admission.ts',
       from: 'while (to < entries.length && entries[to]!.seq === position + 1 + to - from) to += 1',
       to: 'to = entries.length',
     },
     {
-      file: 'changelog/follower/tail.ts',
+      file: 'changelog/follower/admission.ts',
       from: 'this.#positions[shard] = position + next.length\n',
       to: 'this.#positions[shard] = next.at(-1)!.seq\n',
     },

@@ -1,12 +1,12 @@
-// Following the log: every entry of every shard after the start, in order, once. Invariant: only `#admit` moves a
-// position, and only by the next numbers of its shard.
+// Following the log: every entry of every shard after the start, in order, once. Invariant: entries reach the receiver
+// only through `Admission`, which moves a position by the next numbers of its shard.
 //
 // Problem: entries have to arrive within milliseconds of their commit, in order and without loss, although Redis may
 // drop, delay, repeat or forget anything. The naive ways each give up one of these: consuming the streams alone loses
 // what a failed push, FLUSHALL or MAXLEN removed, without an error; polling PostgreSQL alone is complete, but costs
 // every process a query per shard and tick, and latency of the poll interval. The way chosen reads both. One loop blocks
 // on the streams, the other reads all heads every 250 ms with one query and fetches from PostgreSQL only shards that
-// are behind. Neither trusts its source: each passes its entries to `#admit`, which drops numbers it has and refuses
+// are behind. Neither trusts its source: each passes its entries to `Admission`, which drops numbers it has and refuses
 // numbers after a gap, and a gap starts one fill per shard from PostgreSQL. So Redis decides the latency and never the
 // result, and a process that receives everything by stream does four small queries a second.
 import { setImmediate } from 'node:timers/promises'
@@ -18,6 +18,7 @@ import type { LogEntry } from '../../model/event.ts'
 import { backOffMs } from '../../async/back-off.ts'
 import { pause } from '../../async/pause.ts'
 import type { RedisConnection } from '../../redis/connection.ts'
+import { Admission } from './admission.ts'
 import { isContiguous } from './read-log.ts'
 import { StreamReader } from './stream-reader.ts'
 
@@ -59,11 +60,8 @@ const sliceMs = 4
 
 export class Tail implements AsyncDisposable {
   readonly stats: TailStats = { fromStream: 0, fromLog: 0, gapFills: 0, contiguityViolations: 0 }
-  #epoch = ''
-  #positions: number[] = []
+  readonly #admission = new Admission()
   #confirmedAt = 0
-  /** Per shard the last number read from the stream, admitted or after a gap. */
-  #seen: number[] = []
   /** Per shard the last number known to be committed, and the running fill up to it. */
   #targets: number[] = []
   #fills: (Promise<void> | undefined)[] = []
@@ -77,12 +75,12 @@ export class Tail implements AsyncDisposable {
   }
 
   get epoch(): string {
-    return this.#epoch
+    return this.#admission.epoch
   }
 
   /** Per shard the number of the last entry admitted. */
   get positions(): readonly number[] {
-    return this.#positions
+    return this.#admission.positions
   }
 
   /** When (ms since 1970) the last read of the heads began that found everything before it admitted. */
@@ -108,7 +106,7 @@ export class Tail implements AsyncDisposable {
    */
   async awaitEpoch(epoch: string): Promise<void> {
     // A read that is in flight may have begun before the epoch did; the next one has not.
-    for (let reads = 0; reads < 2 && epoch !== this.#epoch; reads += 1) await this.#readHeadsShared()
+    for (let reads = 0; reads < 2 && epoch !== this.epoch; reads += 1) await this.#readHeadsShared()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -139,9 +137,9 @@ export class Tail implements AsyncDisposable {
 
   #followStreams(): Promise<void> {
     return this.#retrying(0, async () => {
-      const epoch = this.#epoch
-      const batches = await this.#reader.read(epoch, this.#seen).catch((error: unknown) => {
-        if (epoch !== this.#epoch) return [] // interrupted for the new epoch
+      const epoch = this.epoch
+      const batches = await this.#reader.read(epoch, this.#admission.seen).catch((error: unknown) => {
+        if (epoch !== this.epoch) return [] // interrupted for the new epoch
         throw error
       })
       let sliceEndsAt = performance.now() + sliceMs
@@ -150,7 +148,7 @@ export class Tail implements AsyncDisposable {
           await setImmediate()
           sliceEndsAt = performance.now() + sliceMs
         }
-        if (epoch !== this.#epoch) break
+        if (epoch !== this.epoch) break
         this.#admitStreamed(shard, entries)
       }
       return 'again'
@@ -160,9 +158,9 @@ export class Tail implements AsyncDisposable {
   #admitStreamed(shard: number, entries: LogEntry[]): void {
     const last = entries.at(-1)!.seq
     if (!isContiguous(entries, entries[0]!.seq - 1)) this.#violation(shard, 'stream', entries)
-    this.#seen[shard] = Math.max(this.#seen[shard]!, last)
+    this.#admission.noteSeen(shard, last)
     this.#admit(shard, entries, 'fromStream')
-    if (this.#positions[shard]! >= last) return
+    if (this.positions[shard]! >= last) return
     if (!this.#fills[shard]) this.stats.gapFills += 1
     this.#catchUp(shard, last).catch(() => {}) // the next read of the heads finds the gap again
   }
@@ -170,7 +168,7 @@ export class Tail implements AsyncDisposable {
   #followLog(): Promise<void> {
     return this.#retrying(confirmEveryMs, async () => {
       const { heads, startedAt } = await this.#readHeadsShared()
-      const behind = () => heads.seqs.flatMap((seq, shard) => (this.#positions[shard]! < seq ? [shard] : []))
+      const behind = () => heads.seqs.flatMap((seq, shard) => (this.positions[shard]! < seq ? [shard] : []))
       if (behind().length > 0) await pause(graceMs, this.#stop.signal)
       await Promise.all(behind().map((shard) => this.#catchUp(shard, heads.seqs[shard]!)))
       if (behind().length === 0) this.#confirmedAt = startedAt
@@ -186,7 +184,7 @@ export class Tail implements AsyncDisposable {
   async #readHeads(): Promise<HeadsReading> {
     const startedAt = Date.now()
     const heads = await this.#heads()
-    if (heads.epoch !== this.#epoch) {
+    if (heads.epoch !== this.epoch) {
       this.options.log.warn({ epoch: heads.epoch }, 'the log has a new epoch')
       this.#moveToHeads(heads)
       this.#reader.interrupt()
@@ -199,12 +197,10 @@ export class Tail implements AsyncDisposable {
     return this.options.db.read(readHeads, { deadlineMs: headsDeadlineMs })
   }
 
-  #moveToHeads({ epoch, seqs }: Heads): void {
-    this.#epoch = epoch
-    this.#positions = [...seqs]
-    this.#seen = [...seqs]
-    this.#targets = [...seqs]
-    this.#fills = seqs.map(() => undefined)
+  #moveToHeads(heads: Heads): void {
+    this.#admission.moveToHeads(heads)
+    this.#targets = [...heads.seqs]
+    this.#fills = heads.seqs.map(() => undefined)
   }
 
   /** Admits entries from the log until the shard is at `upTo` or beyond. Concurrent calls share one fill per shard. */
@@ -214,16 +210,16 @@ export class Tail implements AsyncDisposable {
   }
 
   async #fill(shard: number, fills: (Promise<void> | undefined)[]): Promise<void> {
-    const epoch = this.#epoch
+    const epoch = this.epoch
     try {
-      while (this.#positions[shard]! < this.#targets[shard]! && !this.#stop.signal.aborted) {
-        const [after, upTo] = [this.#positions[shard]!, this.#targets[shard]!]
+      while (this.positions[shard]! < this.#targets[shard]! && !this.#stop.signal.aborted) {
+        const [after, upTo] = [this.positions[shard]!, this.#targets[shard]!]
         const entries = await this.options.db.read((sql) => readShard(sql, shard, after, upTo, stepEntries))
-        if (epoch !== this.#epoch) return
+        if (epoch !== this.epoch) return
         if (entries.length === 0) return // committed entries are missing: the sweeper detects it and logs an error
         if (!isContiguous(entries, after)) {
           this.#violation(shard, 'log', entries)
-          this.#positions[shard] = Math.max(this.#positions[shard]!, entries[0]!.seq - 1) // past retention
+          this.#admission.skipTo(shard, entries[0]!.seq - 1) // past retention
         }
         this.#admit(shard, entries, 'fromLog')
       }
@@ -232,17 +228,9 @@ export class Tail implements AsyncDisposable {
     }
   }
 
-  /** Admits the entries that continue the shard; drops those at or below its position and those after a gap. */
   #admit(shard: number, entries: LogEntry[], source: 'fromStream' | 'fromLog'): void {
-    const position = this.#positions[shard]!
-    let from = 0
-    while (from < entries.length && entries[from]!.seq <= position) from += 1
-    let to = from
-    while (to < entries.length && entries[to]!.seq === position + 1 + to - from) to += 1
-    if (to === from) return
-    const next = from === 0 && to === entries.length ? entries : entries.slice(from, to)
-    this.#positions[shard] = position + next.length
-    this.#seen[shard] = Math.max(this.#seen[shard]!, position + next.length)
+    const next = this.#admission.admit(shard, entries)
+    if (next.length === 0) return
     this.stats[source] += next.length
     try {
       this.options.onEntries(shard, next)
@@ -255,7 +243,7 @@ export class Tail implements AsyncDisposable {
     this.stats.contiguityViolations += 1
     const seqs = { first: entries[0]!.seq, last: entries.at(-1)!.seq, count: entries.length }
     this.options.log.error(
-      { shard, source, position: this.#positions[shard], ...seqs },
+      { shard, source, position: this.positions[shard], ...seqs },
       'entries are not contiguous',
     )
   }
