@@ -1,62 +1,29 @@
-// Snapshots: the full state of a scope and the cursor at which it is exact. The first page fixes the cursor in one
-// REPEATABLE READ read. Later pages are read later under the same cursor: changes between are in the log after the
-// cursor, and by the version rule applying one twice has no effect. One snapshot of a user is read at a time, and a page
-// is bounded in bytes.
+// Who may read a snapshot, when, and which read answers it. Invariant: one snapshot of a user is read at a time, and a
+// shared one is never older than the caller's own last write or last change of access. snapshot-pages.ts reads them.
 import { BoundedCache } from '../async/bounded-cache.ts'
-import type { CallerDatabase } from '../db/client.ts'
-import { readHead } from '../db/log/feed.ts'
-import { selectMembers } from '../db/projects/members.ts'
-import { countNotifications, selectNotifications } from '../db/notifications/notifications.ts'
-import { selectProject, selectProjects } from '../db/projects/projects.ts'
-import {
-  isOutdatedFor,
-  selectSharedTasks,
-  selectTasksAfter,
-  type PagedTask,
-  type TaskPlace,
-} from '../db/log/snapshot.ts'
-import { selectUser } from '../db/users/users.ts'
-import { projectScope, shardOf, userScope } from '../model/scope.ts'
-import { notFound } from '../errors.ts'
 import type { LiveStats } from '../changelog/live-stats.ts'
+import type { CallerDatabase } from '../db/client.ts'
+import { isOutdatedFor } from '../db/log/snapshot.ts'
+import { notFound } from '../errors.ts'
 import { FairQueue } from '../limits/fair-queue.ts'
-import { formatCursor, parseCursor } from '../model/event.ts'
-import type { ProjectSnapshot, UserSnapshot } from '../model/snapshot.ts'
-import type { Slice } from '../model/page.ts'
+import type { Actor } from '../model/actor.ts'
+import { parseCursor } from '../model/event.ts'
+import { projectScope } from '../model/scope.ts'
+import type { UserSnapshot } from '../model/snapshot.ts'
 import { authorizeProject } from './access.ts'
 import { effectiveRole } from './actor.ts'
-import { toMember } from './projects/members.ts'
-import { toNotification } from './notifications/entries.ts'
-import { toProject } from './projects/projects.ts'
-import type { Actor } from '../model/actor.ts'
-
-/** For the whole call, waiting included: a snapshot is read completely before its first byte is sent. */
-const deadlineMs = 10_000
-const newestNotifications = 100
-const unpaged: Slice = { limit: 10_000, after: null, page: null }
-
-/** Where the next page starts: the cursor of the first page and the last task. */
-export interface SnapshotPlace extends TaskPlace {
-  cursor: string
-}
-
-export interface SnapshotPage extends Omit<ProjectSnapshot, 'tasks' | 'nextAfter'> {
-  /** Each task as JSON. */
-  tasks: string[]
-  /** Of the tasks, in UTF-8. */
-  bytes: number
-  next: SnapshotPlace | null
-}
+import {
+  readProjectPage,
+  readUserSnapshot,
+  snapshotDeadlineMs,
+  type SnapshotPage,
+  type SnapshotPlace,
+} from './snapshot-pages.ts'
 
 interface Read {
   startedAt: number
   page: Promise<SnapshotPage>
 }
-
-/** A page as JSON is no longer than this, unless its first task makes it so. */
-export const pageBytes = 4 * 1024 * 1024
-/** Reserved in a page for what is neither project, member nor task. */
-const frameBytes = 1024
 
 const sharedForMs = 2_000
 /** Cached reads, and bytes of tasks in all of them. */
@@ -102,12 +69,16 @@ export class Snapshots {
     place: SnapshotPlace | null,
     limit: number,
   ): Promise<SnapshotPage> {
-    return this.#turns.run(actor.userId, () => this.#ofProject(actor, projectId, place, limit), deadlineMs)
+    return this.#turns.run(
+      actor.userId,
+      () => this.#ofProject(actor, projectId, place, limit),
+      snapshotDeadlineMs,
+    )
   }
 
   /** @throws AppError as `ofProject`. */
   ofUser(actor: Actor): Promise<UserSnapshot> {
-    return this.#turns.run(actor.userId, () => readUserSnapshot(this.deps, actor), deadlineMs)
+    return this.#turns.run(actor.userId, () => readUserSnapshot(this.deps.db, actor), snapshotDeadlineMs)
   }
 
   async #ofProject(
@@ -148,7 +119,7 @@ export class Snapshots {
     stats.snapshotsRead += 1
     const read: Read = {
       startedAt: Date.now(),
-      page: readPage(db, actor.userId, projectId, place, limit),
+      page: readProjectPage(db, actor.userId, projectId, place, limit),
     }
     this.#reads.set(key, read)
     try {
@@ -161,91 +132,3 @@ export class Snapshots {
     }
   }
 }
-
-const readPage = (
-  db: CallerDatabase,
-  userId: string,
-  projectId: string,
-  place: SnapshotPlace | null,
-  limit: number,
-): Promise<SnapshotPage> =>
-  db.of(userId).snapshot(
-    async (tx) => {
-      const shard = shardOf(projectScope(projectId))
-      const { epoch, seq } = await readHead(tx, shard)
-      const row = await selectProject(tx, userId, projectId)
-      if (!row) throw notFound()
-      const members = await selectMembers(tx, projectId, unpaged)
-      const rows = await selectTasksAfter(tx, projectId, place, { limit, maxBytes: pageBytes })
-      const cursor = place?.cursor ?? formatCursor({ epoch, shard, seq })
-      const head = {
-        project: toProject(row, 'viewer'), // replaced for each reader
-        members: members.map(toMember), // one read is shared by all readers, so it has no e-mail addresses
-      }
-      const { tasks, bytes, last } = fitting(rows, pageBytes - frameBytes - jsonBytesOf(head))
-      return {
-        ...head,
-        tasks,
-        bytes,
-        cursor,
-        next: last && { cursor, ...last },
-      }
-    },
-    { deadlineMs },
-  )
-
-const jsonBytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))
-
-/** As many tasks as fit into `room`, and the position of the last where more follow. */
-const fitting = (
-  rows: PagedTask[],
-  room: number,
-): { tasks: string[]; bytes: number; last: TaskPlace | null } => {
-  const tasks: string[] = []
-  let bytes = 0
-  for (const [index, { hasNext, ...task }] of rows.entries()) {
-    const json = JSON.stringify(task)
-    const size = Buffer.byteLength(json) + 1 // and a comma
-    if (index > 0 && bytes + size > room) return { tasks, bytes, last: placeOf(rows[index - 1]!) }
-    tasks.push(json)
-    bytes += size
-    if (index === rows.length - 1 && hasNext) return { tasks, bytes, last: placeOf(task) }
-  }
-  return { tasks, bytes, last: null }
-}
-
-const placeOf = ({ createdAt, id }: TaskPlace): TaskPlace => ({ createdAt, id })
-
-const readUserSnapshot = ({ db }: { db: CallerDatabase }, actor: Actor): Promise<UserSnapshot> =>
-  db.of(actor.userId).snapshot(
-    async (tx) => {
-      const { userId } = actor
-      const shard = shardOf(userScope(userId))
-      const { epoch, seq } = await readHead(tx, shard)
-      const user = await selectUser(tx, userId)
-      if (!user) throw notFound()
-      const projects = [
-        ...(await selectProjects(tx, userId, false, unpaged)),
-        ...(await selectProjects(tx, userId, true, unpaged)),
-      ]
-      const notifications = await selectNotifications(tx, userId, null, {
-        ...unpaged,
-        limit: newestNotifications,
-      })
-      const sharedTasks = await selectSharedTasks(tx, userId, {
-        limit: unpaged.limit,
-        maxBytes: pageBytes,
-      })
-      return {
-        user,
-        projects: projects.map((row) => toProject(row, effectiveRole(actor, { member: row.role })!)),
-        sharedTasks: sharedTasks.map(({ isCut, ...task }) =>
-          isCut ? { ...task, omitted: ['description'] } : task,
-        ),
-        notifications: notifications.slice(0, newestNotifications).map(toNotification),
-        unreadCount: await countNotifications(tx, userId, true),
-        cursor: formatCursor({ epoch, shard, seq }),
-      }
-    },
-    { deadlineMs },
-  )

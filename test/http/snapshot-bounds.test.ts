@@ -1,7 +1,7 @@
 // The bounds of snapshots: pages bounded in bytes, one read at a time for each user, memoised snapshots bounded in bytes.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createClient } from '../../packages/client/src/client.ts'
-import { pageBytes } from '../../src/domain/snapshot.ts'
+import { pageBytes } from '../../src/domain/snapshot-pages.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { makeProject } from '../ws/log-writes.ts'

@@ -1,7 +1,8 @@
 // Snapshots: the full state of a project or of the user, with the cursor from which a client follows the log.
 import { Type } from '@sinclair/typebox'
 import { Elysia } from 'elysia'
-import type { SnapshotPlace, Snapshots } from '../../domain/snapshot.ts'
+import type { SnapshotPlace } from '../../domain/snapshot-pages.ts'
+import type { Snapshots } from '../../domain/snapshot.ts'
 import { AppError } from '../../errors.ts'
 import { signedIn } from '../guard.ts'
 import { Cursor, Whole } from '../query.ts'
