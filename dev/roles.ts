@@ -2,10 +2,10 @@
 // service that is ready once its log has the ready line and that is started again when it ends by itself.
 import { join, resolve } from 'node:path'
 import { readFileSync } from 'node:fs'
-import { withoutBrackets } from '../src/config.ts'
 import { claim, note, release } from './claim.ts'
 import { isFree } from '../src/app/free-port.ts'
 import { supervisorDeadlineMs } from '../src/app/shutdown.ts'
+import { withoutBrackets } from '../src/settings/table.ts'
 import { startGuarded, type Guarded } from './guarded.ts'
 import { freshLog, tailOf } from './log-tail.ts'
 import { roleFailure } from './part-failure.ts'

@@ -1,0 +1,189 @@
+// Every setting: its variable, what it is for, its default and bounds. Invariant: one row is all there is of a setting
+// (parsing, messages, .env.example), and `Config` has the field it is read into.
+import { readDatabaseUrl } from './database-url.ts'
+import { jwtSecrets } from './jwt-secrets.ts'
+import { originFault } from './origin.ts'
+import { readRedisUrl } from './redis-url.ts'
+import { oneOf, secret, text, whole, wholeIn, type Key } from './setting-kinds.ts'
+
+/** `[::1]`, as URLs write it, is the address `::1`. */
+export const withoutBrackets = (host: string): string => host.replace(/^\[(.*)\]$/, '$1')
+
+const origins: Key<string[]> = {
+  name: 'ALLOWED_ORIGINS',
+  about:
+    "Origins of web clients that may use cookies and sockets, comma list, also of apps such as capacitor://localhost; the server's own is always allowed, in development also those of loopback and private networks",
+  example: 'https://tasks.example.com',
+  read(value, fail) {
+    const list = (value ?? '')
+      .split(',')
+      .map((origin) => origin.trim())
+      .filter(Boolean)
+    for (const origin of list) {
+      const fault = originFault(origin)
+      if (fault) fail(`lists ${origin.replace(/\/\/.*@/, '//…@')}, which ${fault}`)
+    }
+    return list
+  },
+}
+
+/** By the field of `Config` it is read into. */
+export const settings = {
+  env: oneOf(
+    'TIDE_ENV',
+    'What the process may assume; production refuses weak settings',
+    'development',
+    'development',
+    'production',
+  ),
+  databaseUrl: secret(
+    text(
+      'DATABASE_URL',
+      'PostgreSQL 15 or later, UTF-8; `up` embeds one when unset',
+      'postgres://user:password@localhost:5432/tasktide',
+      null,
+      (value) => readDatabaseUrl(value).problems,
+    ),
+  ),
+  redisUrl: secret(
+    text(
+      'REDIS_URL',
+      'Redis 6.2 or Valkey 7.2 or later; `up` starts one when unset',
+      'redis://localhost:6379',
+      null,
+      (value) => readRedisUrl(value).problems,
+    ),
+  ),
+  host: {
+    ...text('HOST', 'Address the server listens on (default 127.0.0.1)', '127.0.0.1', null),
+    read: (value = '127.0.0.1') => withoutBrackets(value),
+  },
+  port: whole('PORT', 'Port the server listens on; 0 takes a free one', 3000, 0, 65_535),
+  workerPort: whole(
+    'WORKER_PORT',
+    "Loopback port of the worker's health routes; 0 takes a free one",
+    3001,
+    0,
+    65_535,
+  ),
+  dataDir: text('TIDE_DATA', 'Folder of embedded databases and files (default .data)', '.data', '.data'),
+  logLevel: oneOf(
+    'LOG_LEVEL',
+    'Least severe log line that is written',
+    'info',
+    'trace',
+    'debug',
+    'info',
+    'warn',
+    'error',
+    'silent',
+  ),
+  jwtKeys: secret(jwtSecrets),
+  allowedOrigins: origins,
+  rateLimit: oneOf(
+    'RATE_LIMIT',
+    'off exists for benchmarks and bulk runs and is refused in production',
+    'on',
+    'on',
+    'off',
+  ),
+  registrationsPerHour: whole('RATE_LIMIT_REGISTRATIONS', 'Registrations an hour per IP', 10, 1, 1_000_000),
+  writtenMebibytesPerDay: whole(
+    'RATE_LIMIT_WRITTEN_MIB',
+    'MiB a day that the writes of one user may store, with their log',
+    1024,
+    1,
+    1_000_000,
+  ),
+  requestsPerMinute: whole('RATE_LIMIT_REQUESTS', 'Requests a minute per user', 6000, 1, 10_000_000),
+  failedSignInsPer15Minutes: whole(
+    'RATE_LIMIT_SIGN_INS',
+    'Failed sign-ins in 15 minutes per IP and per account',
+    10,
+    1,
+    1_000_000,
+  ),
+  passwordHashesAtOnce: whole(
+    'PASSWORD_HASHES_AT_ONCE',
+    'Password hashes computed at once, so that sign-in floods starve nothing',
+    2,
+    1,
+    64,
+  ),
+  databasePool: whole('DATABASE_POOL', 'PostgreSQL connections a process opens', 16, 2, 200),
+  databaseCallsPerUser: whole(
+    'DATABASE_CALLS_PER_USER',
+    'Database calls one user has in flight on a process, at most half of the pool; the rest waits',
+    8,
+    1,
+    100,
+  ),
+  bodyMemoryMib: whole(
+    'BODY_MEMORY_MIB',
+    'MiB of request bodies a process takes at once; a quarter for one user, a quarter for all without a session',
+    32,
+    16,
+    4_096,
+  ),
+  bodyDeadlineSeconds: whole('BODY_DEADLINE', 'Seconds in which a request body has to arrive', 8, 1, 60),
+  feedRetentionDays: whole('FEED_RETENTION_DAYS', 'Days the change log is kept', 7, 1, 365),
+  maxConnections: whole('MAX_CONNECTIONS', 'Sockets a process accepts', 10_000, 1, 1_000_000),
+  sessionsPerUser: whole(
+    'SESSIONS_PER_USER',
+    'Live sessions a person has at most; the oldest ends when another begins',
+    50,
+    1,
+    1_000,
+  ),
+  sessionRetentionDays: whole(
+    'SESSION_RETENTION_DAYS',
+    'Days that ended sessions and refresh tokens are kept',
+    30,
+    1,
+    3_650,
+  ),
+  notificationRetentionDays: whole(
+    'NOTIFICATION_RETENTION_DAYS',
+    'Days that read notifications are kept',
+    90,
+    1,
+    3_650,
+  ),
+  deadLetterRetentionDays: whole(
+    'DEAD_LETTER_RETENTION_DAYS',
+    'Days that entries a consumer gave up on are kept',
+    90,
+    1,
+    3_650,
+  ),
+  idempotencyRetentionHours: whole(
+    'IDEMPOTENCY_RETENTION_HOURS',
+    'Hours that answers are kept for repeats of their Idempotency-Key',
+    24,
+    1,
+    24,
+  ),
+  socketsPerUser: whole('SOCKETS_PER_USER', 'Sockets one user may hold on a process', 20, 1, 100_000),
+  upgradesPerMinute: whole('UPGRADES_PER_MINUTE', 'Socket upgrades a minute per user', 120, 1, 1_000_000),
+  drainDelaySeconds: wholeIn(
+    'DRAIN_DELAY',
+    'Seconds a stopping server waits for balancers to notice',
+    { development: 0, production: 5 },
+    0,
+    20,
+  ),
+  trustedProxies: whole(
+    'TRUSTED_PROXIES',
+    'Reverse proxies in front, whose X-Forwarded-For entries are believed',
+    0,
+    0,
+    10,
+  ),
+  overdueIntervalMs: whole(
+    'OVERDUE_INTERVAL_MS',
+    'Milliseconds between looks for overdue tasks',
+    15_000,
+    100,
+    3_600_000,
+  ),
+}
