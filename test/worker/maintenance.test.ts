@@ -199,7 +199,8 @@ test('every purge finds the oldest by an index, and ids of deleted tasks stay', 
       return row!.scans
     }
     const before = await scans()
-    for (const purge of [purges.sessions, purges.refreshTokens, purges.notifications]) await purge(tx, 30)
+    for (const purge of [purges.sessions, purges.refreshTokens, purges.notifications])
+      await purge.deleteOldest(tx, 30)
     expect((await scans()) - before).toBe(0)
   })
   await run()

@@ -1,6 +1,7 @@
 // Deleting what is past its retention: days of the log, stored responses, ended sessions, read notifications, dead
 // letters. Invariant: each call is bounded and does not block others: it skips locked rows or gives up after 200 ms, and
 // leaves the rest to the next call.
+import type postgres from 'postgres'
 import type { Queryable, Tx } from '../client.ts'
 
 /** Whether the log's default partition has entries, which means that partitions were not created in time. */
@@ -36,62 +37,51 @@ export const dropPartition = async (tx: Tx, name: string): Promise<void> => {
   await tx`drop table ${tx(name)}`
 }
 
-/**
- * Statements that delete rows older than `keep`, in days, for keys in hours. The limits are literals: with a parameter
- * the planner does not know that few rows match and ignores the index over the oldest.
- */
+type Fragment = postgres.PendingQuery<postgres.Row[]>
+
+/** Deletes the rows of one kind that are past retention. */
+export interface Purge {
+  /** Rows that one statement deletes at most. */
+  batchSize: keyof typeof limits
+  /** @param keep younger rows stay: in days, for `keys` in hours. */
+  deleteOldest: (sql: Queryable, keep: number) => Fragment
+}
+
+/** Literals: with a parameter the planner does not know that few rows match and ignores the index over the oldest. */
+const limits = {
+  100: (sql: Queryable) => sql`limit 100`,
+  1000: (sql: Queryable) => sql`limit 1000`,
+}
+
+const days = (sql: Queryable, keep: number) => sql`make_interval(days => ${keep})`
+const hours = (sql: Queryable, keep: number) => sql`make_interval(hours => ${keep})`
+
+/** @param time an expression with an index; null for rows that are kept. */
+const purgeOf = (
+  table: string,
+  time: (sql: Queryable) => Fragment,
+  { batchSize = 1000, interval = days }: { batchSize?: Purge['batchSize']; interval?: typeof days } = {},
+): Purge => ({
+  batchSize,
+  deleteOldest: (sql, keep) => sql`
+    delete from ${sql(table)}
+    where ctid = any(array(
+      select ctid from ${sql(table)}
+      where ${time(sql)} < now() - ${interval(sql, keep)}
+      order by ${time(sql)}
+      ${limits[batchSize](sql)}
+      for update skip locked
+    ))`,
+})
+
 export const purges = {
   /** After the time in which their request may be repeated. */
-  keys: (sql: Queryable, keep: number) => sql`
-    delete from idempotency_keys
-    where ctid = any(array(
-      select ctid from idempotency_keys
-      where created_at < now() - make_interval(hours => ${keep})
-      order by created_at
-      limit 1000
-      for update skip locked
-    ))`,
-
+  keys: purgeOf('idempotency_keys', (sql) => sql`created_at`, { interval: hours }),
   /** Revoked or expired, with their refresh tokens: up to some 700 per session. */
-  sessions: (sql: Queryable, keep: number) => sql`
-    delete from sessions
-    where ctid = any(array(
-      select ctid from sessions
-      where least(revoked_at, expires_at) < now() - make_interval(days => ${keep})
-      order by least(revoked_at, expires_at)
-      limit 100
-      for update skip locked
-    ))`,
-
+  sessions: purgeOf('sessions', (sql) => sql`least(revoked_at, expires_at)`, { batchSize: 100 }),
   /** Expired, of sessions that go on. */
-  refreshTokens: (sql: Queryable, keep: number) => sql`
-    delete from refresh_tokens
-    where ctid = any(array(
-      select ctid from refresh_tokens
-      where expires_at < now() - make_interval(days => ${keep})
-      order by expires_at
-      limit 1000
-      for update skip locked
-    ))`,
-
+  refreshTokens: purgeOf('refresh_tokens', (sql) => sql`expires_at`),
   /** Read notifications. */
-  notifications: (sql: Queryable, keep: number) => sql`
-    delete from notifications
-    where ctid = any(array(
-      select ctid from notifications
-      where read_at < now() - make_interval(days => ${keep})
-      order by read_at
-      limit 1000
-      for update skip locked
-    ))`,
-
-  deadLetters: (sql: Queryable, keep: number) => sql`
-    delete from dead_letter
-    where ctid = any(array(
-      select ctid from dead_letter
-      where failed_at < now() - make_interval(days => ${keep})
-      order by failed_at
-      limit 1000
-      for update skip locked
-    ))`,
+  notifications: purgeOf('notifications', (sql) => sql`read_at`),
+  deadLetters: purgeOf('dead_letter', (sql) => sql`failed_at`),
 }

@@ -10,6 +10,7 @@ import {
   purges,
   selectExpiredPartitions,
   selectLateConsumers,
+  type Purge,
 } from '../../db/log/retention.ts'
 import type { Log } from '../../log.ts'
 
@@ -39,7 +40,7 @@ export const maintain = async (deps: MaintenanceDeps): Promise<void> => {
   await db.transact((tx) => ensureFeedPartitions(tx))
   if (await db.read(hasStrayEntries))
     log.error('entries in the default partition of the log: a daily partition was missing')
-  await purge(deps)
+  await purgeAll(deps)
   while (!signal.aborted && (await dropOldest(deps)));
 }
 
@@ -59,20 +60,20 @@ const dropOldest = ({ db, log, config }: MaintenanceDeps): Promise<boolean> =>
     return consumers.length === 0
   })
 
-/** What is purged, its setting, and the rows deleted in one transaction (the limits in `purges`). */
-const purgeSteps: { name: keyof typeof purges; keep: keyof Retention; batchSize: number }[] = [
-  { name: 'keys', keep: 'idempotencyRetentionHours', batchSize: 1_000 },
-  { name: 'sessions', keep: 'sessionRetentionDays', batchSize: 100 },
-  { name: 'refreshTokens', keep: 'sessionRetentionDays', batchSize: 1_000 },
-  { name: 'notifications', keep: 'notificationRetentionDays', batchSize: 1_000 },
-  { name: 'deadLetters', keep: 'deadLetterRetentionDays', batchSize: 1_000 },
+/** What is deleted, and the setting that says how long it is kept. */
+const purgeSteps: { purge: Purge; keep: keyof Retention }[] = [
+  { purge: purges.keys, keep: 'idempotencyRetentionHours' },
+  { purge: purges.sessions, keep: 'sessionRetentionDays' },
+  { purge: purges.refreshTokens, keep: 'sessionRetentionDays' },
+  { purge: purges.notifications, keep: 'notificationRetentionDays' },
+  { purge: purges.deadLetters, keep: 'deadLetterRetentionDays' },
 ]
 
-const purge = async ({ db, config, signal }: MaintenanceDeps): Promise<void> => {
-  for (const { name, keep, batchSize } of purgeSteps) {
+const purgeAll = async ({ db, config, signal }: MaintenanceDeps): Promise<void> => {
+  for (const { purge, keep } of purgeSteps) {
     for (let step = 0; step < maxSteps && !signal.aborted; step += 1) {
-      const { count } = await db.transact((tx) => purges[name](tx, config[keep]))
-      if (count < batchSize) break
+      const { count } = await db.transact((tx) => purge.deleteOldest(tx, config[keep]))
+      if (count < purge.batchSize) break
     }
   }
 }
