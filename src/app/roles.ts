@@ -2,6 +2,7 @@
 import { describeAllowedOrigins } from '../auth/origin.ts'
 import { ConfigError, readConfig, type Config } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
+import { program } from '../start/executable.ts'
 import { checkParts, openServer, openWorker, type Running } from './compose.ts'
 import { stopWhenAsked, type Stoppable } from './shutdown.ts'
 import { openServers } from './supervisor.ts'
@@ -38,9 +39,6 @@ const childFlag = '--shares-port'
 
 /** Whether this process is one server among several, started by a parent. */
 export const isChild = (args: string[]): boolean => args.includes(childFlag) && process.send !== undefined
-
-/** The command of this program: one executable, or the runtime and its main file. */
-const program = Bun.main.includes('$bunfs') ? [process.execPath] : [process.execPath, Bun.main]
 
 const maxWorkers = 64
 

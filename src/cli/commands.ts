@@ -9,6 +9,7 @@ import { checkDatabase } from '../db/server-check.ts'
 import { dumpSchema } from '../db/migrations/schema-dump.ts'
 import { seedDemo } from '../domain/seed.ts'
 import { createLog } from '../log.ts'
+import { isExecutable } from '../start/executable.ts'
 
 type Environment = Record<string, string | undefined>
 
@@ -35,6 +36,12 @@ export const migrateCommand = async (environment: Environment, args: string[]): 
       return rows.every((row) => row.state === 'applied' || isNewer(row)) ? 0 : 1
     }
     case 'dump': {
+      if (isExecutable) {
+        console.error(
+          'migrate dump writes a file of the source: run it there, as `bun src/main.ts migrate dump`.',
+        )
+        return 2
+      }
       await checkDatabase({ url, log, migrations: 'current' })
       await using db = openDatabase({ url, max: 1, applicationName: 'tasktide migrate', log })
       const schema = await db.read(dumpSchema)

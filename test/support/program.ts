@@ -27,19 +27,29 @@ interface ProgramOptions {
   environment?: Record<string, string>
   /** Whether to wait for the ready line. */
   isReady?: boolean
+  /** Default: the source, run by Bun in the folder of the project. */
+  executable?: Executable
 }
+
+/** The program in another form than the source. */
+export interface Executable {
+  path: string
+  cwd: string
+}
+
+const source = [process.execPath, join(root, 'src', 'main.ts')]
 
 export const startProgram = async (
   { config }: Pick<World, 'config'>,
-  { args, environment = {}, isReady = true }: ProgramOptions,
+  { args, environment = {}, isReady = true, executable }: ProgramOptions,
 ): Promise<Program> => {
   const dir = await mkdtemp(join(tmpdir(), 'tide-program-'))
   const logFile = join(dir, 'output.log')
   const child = await startGuarded({
-    command: [process.execPath, join(root, 'src', 'main.ts'), ...args, '--json'],
+    command: [...(executable ? [executable.path] : source), ...args, '--json'],
     logFile,
     stopSignal: 'SIGTERM',
-    cwd: root,
+    cwd: executable?.cwd ?? root,
     env: {
       PATH: process.env['PATH'],
       HOME: process.env['HOME'],
@@ -90,8 +100,9 @@ export const runProgram = async (
   args: string[],
   environment: Record<string, string>,
   timeoutMs = 25_000,
+  command = source,
 ): Promise<Ended> => {
-  const child = Bun.spawn([process.execPath, join(root, 'src', 'main.ts'), ...args], {
+  const child = Bun.spawn([...command, ...args], {
     cwd: tmpdir(), // without the .env of the checkout
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,7 +1,7 @@
-// The migrations the program brings along: sql/NNNN_noun.sql, from disk or, in an executable made by
-// `bun build --compile`, from its inside. A checksum ignores how a checkout ends its lines.
-import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+// The migrations of the program: sql/NNNN_noun.sql from disk, or from the inside of the single executable. Invariant: a
+// checksum does not depend on how a checkout ends its lines.
+import { isExecutable } from '../../start/executable.ts'
+import { readTexts } from './migration-texts.ts'
 
 export interface Migration {
   version: number
@@ -16,39 +16,21 @@ export interface Migration {
   inTransaction: boolean
 }
 
-const fileName = /^\d{4}_[a-z0-9_]+\.sql$/
 /** A line of its own among the comments at the top. */
 const phaseLine = /^-- phase: (expand|contract)\n/m
-const ownFolder = join(import.meta.dir, '../../../sql')
 
 /** By version. @throws Error when two files have one number. */
 export const readMigrations = async (folder?: string): Promise<Migration[]> => {
-  const inside = folder === undefined ? embedded() : []
-  const files = inside.length > 0 ? inside : await onDisk(folder ?? ownFolder)
-  const migrations = await Promise.all(files.map(async ({ name, read }) => migrationOf(name, await read())))
+  const isEmbedded = isExecutable && folder === undefined
+  const texts = isEmbedded
+    ? (await import('./embedded-migrations.ts')).embeddedTexts
+    : await readTexts(folder)
+  const migrations = texts.map(({ file, text }) => migrationOf(file, text))
   migrations.sort((a, b) => a.version - b.version)
   const twice = migrations.find(({ version }, index) => migrations[index + 1]?.version === version)
   if (twice) throw new Error(`Two migrations have the number of ${twice.name}`)
   return migrations
 }
-
-interface Source {
-  name: string
-  read: () => Promise<string>
-}
-
-/** Needs the build to name its assets `[name].[ext]`. */
-const embedded = (): Source[] =>
-  Bun.embeddedFiles.flatMap((file) => {
-    const path: unknown = Reflect.get(file, 'name')
-    const name = typeof path === 'string' ? path.slice(path.lastIndexOf('/') + 1) : ''
-    return fileName.test(name) ? [{ name, read: () => file.text() }] : []
-  })
-
-const onDisk = async (folder: string): Promise<Source[]> =>
-  (await readdir(folder))
-    .filter((name) => fileName.test(name))
-    .map((name) => ({ name, read: () => Bun.file(join(folder, name)).text() }))
 
 const migrationOf = (file: string, content: string): Migration => {
   const text = content.replaceAll('\r\n', '\n')
