@@ -119,9 +119,9 @@ test('the sharee receives entries of the task while it is shared, and none after
   await share(path, { userId: carol.id, permission: 'view' })
   const rename = (title: string) =>
     world.call('PATCH', `/api/tasks/${task.id}`, { token: ada.token, body: { title } })
-  await rename('Shared')
+  await rename('While shared')
   await world.call('DELETE', `${path}/${carol.id}`, { token: ada.token })
-  await rename('Not shared')
+  await rename('After the share')
   const types = (await world.entries(userScope(carol.id))).map((entry) => entry.type)
   expect(types.slice(-3)).toEqual(['share.added', 'task.updated', 'share.removed'])
 })
