@@ -1,8 +1,11 @@
 // Structured JSON logs on standard output, one line per event. Secrets, tokens and e-mail addresses are
 // redacted by name here, and of an error only what cannot hold one is written, so that no call site has to
-// remember it.
+// remember it. Every line of a process goes through one output, so that request lines, which wait to be written together,
+// keep their place among the others.
+import { hostname } from 'node:os'
 import pino from 'pino'
 import { withoutCredentials } from './errors.ts'
+import { LineOutput } from './line-output.ts'
 
 export type Log = pino.Logger
 
@@ -31,17 +34,77 @@ const limitMs = 60_000
 /** Keys are literals in the code, so there are few; the bound keeps a mistake from growing. */
 const maxKeys = 1_000
 
+let output: LineOutput | null = null
+
+/** Standard output of this process: there is one, whatever logs are made. */
+const standardOutput = (): LineOutput => {
+  if (output) return output
+  const made = new LineOutput(1, {
+    describeDropped: (lines) =>
+      `${JSON.stringify({ level: 'warn', time: new Date().toISOString(), pid: process.pid, lines, msg: 'standard output is behind, lines dropped' })}\n`,
+  })
+  process.on('exit', () => made.finish())
+  return (output = made)
+}
+
 /** @param name of the role; @param level a pino level, `silent` for none. */
 export const createLog = (name: string, level: string): Log =>
-  pino({
-    name,
-    level,
-    redact: { paths: secret.flatMap((key) => [key, `*.${key}`]), censor: '[redacted]' },
-    timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
-    serializers: { err: describeError },
-    hooks: { logMethod: limiting() },
-  })
+  pino(
+    {
+      name,
+      level,
+      redact: { paths: secret.flatMap((key) => [key, `*.${key}`]), censor: '[redacted]' },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: describeError },
+      hooks: { logMethod: limiting() },
+    },
+    { write: (line: string) => standardOutput().write(line) },
+  )
+
+/** One answered request. None of these fields can hold a secret, so that they are not redacted. */
+export interface RequestLine {
+  /** Without characters that JSON escapes. */
+  requestId: string
+  method: string
+  path: string
+  /** Undefined for an upgrade. */
+  status: number | undefined
+  userId: string | undefined
+  durationMs: number
+}
+
+/**
+ * Writes the line of a request as `log.info(line, 'request')` would, for a tenth of its cost: the text is joined by hand
+ * and written together with others, at most 50 ms later.
+ */
+export const createRequestLog = (log: Log): ((line: RequestLine) => void) => {
+  if (!log.isLevelEnabled('info')) return () => {}
+  const { name } = log.bindings()
+  const destination = standardOutput()
+  const head = '{"level":"info","time":"'
+  const process = `","pid":${String(globalThis.process.pid)},"hostname":${JSON.stringify(hostname())},"name":${JSON.stringify(name)},"requestId":"`
+  return ({ requestId, method, path, status, userId, durationMs }) => {
+    const ofStatus = status === undefined ? '' : `,"status":${status}`
+    const ofUser = userId === undefined ? '' : `,"userId":"${userId}"`
+    destination.add(
+      `${head}${isoTime()}${process}${requestId}","method":${JSON.stringify(method)},"path":${JSON.stringify(path)}${ofStatus}${ofUser},"durationMs":${durationMs},"msg":"request"}\n`,
+    )
+  }
+}
+
+let lastMs = 0
+let lastTime = ''
+
+/** The time as pino writes it; made once a millisecond. */
+const isoTime = (): string => {
+  const now = Date.now()
+  if (now !== lastMs) {
+    lastMs = now
+    lastTime = new Date(now).toISOString()
+  }
+  return lastTime
+}
 
 interface ErrorDescription {
   type: string

@@ -83,7 +83,7 @@ test('a refusal for want of room or time is one warning a minute without a stack
     import { problemAnswer } from './src/http/errors.ts'
     import { createLog } from './src/log.ts'
     const log = createLog('test', 'info')
-    const request = new Request('http://localhost/api/tasks')
+    const request = { id: 'one', path: '/api/tasks' }
     for (let n = 0; n < 100; n += 1) {
       problemAnswer(overloaded('A body did not arrive in time'), request, log)
       problemAnswer(new AppError('rate_limited'), request, log)

@@ -1,17 +1,13 @@
-// The whole HTTP server on one Elysia instance, not listening: the request pipeline first, then every route group, then
-// the WebSocket upgrade. Bun's socket handlers are passed to `listen`, not to Elysia.
+// The whole HTTP server on one Elysia instance, not listening: every route group, and the WebSocket upgrade. Bun's socket
+// handlers are passed to `listen`, not to Elysia.
 import { Type } from '@sinclair/typebox'
 import type { Server } from 'bun'
-import { Elysia } from 'elysia'
 import type { Deps } from './deps.ts'
 import { asyncApiRoutes } from '../http/openapi/asyncapi.ts'
-import { crossOrigin } from '../http/cors.ts'
-import { remainingRoutes } from '../http/exact-path.ts'
-import { requestPipeline } from '../http/pipeline.ts'
+import { mountRoutes } from '../http/mount.ts'
 import { openApiRoutes } from '../http/openapi/openapi.ts'
-import { contextOf } from '../http/request-context.ts'
 import { describedIn } from '../http/route.ts'
-import { createRouteTable } from '../http/route-table.ts'
+import { RouteGroup, type DeclaredRoute } from '../http/route-group.ts'
 import { authRoutes } from '../http/routes/auth.ts'
 import { docsRoutes } from '../http/routes/docs.ts'
 import { healthRoutes } from '../http/routes/health.ts'
@@ -29,36 +25,15 @@ import { addressKey } from '../limits/address-key.ts'
 import type { Connection } from '../ws/connection.ts'
 import type { Sockets } from '../ws/sockets.ts'
 
-/** @returns an app for `listen` with `sockets.handlers`. */
+/** @returns an app for `listen` with `sockets.handlers`, and its routes. */
 export const createApp = (deps: Deps, sockets: Sockets) => {
-  const app = new Elysia({
-    normalize: false,
-    // Without this a short Host header shifts routing by its length.
-    handler: { standardHostname: false },
-  })
-  app.use(crossOrigin(deps.config))
-  const routes = createRouteTable(() => app.routes)
-  app.use(requestPipeline(deps, routes))
-  app.use(healthRoutes(deps))
-  app.use(openApiRoutes(() => app.routes))
-  app.use(asyncApiRoutes())
-  app.use(docsRoutes())
-  app.use(authRoutes(deps))
-  app.use(userRoutes(deps))
-  app.use(syncRoutes(deps))
-  app.use(snapshotRoutes(deps))
-  app.use(projectRoutes(deps))
-  app.use(taskRoutes(deps))
-  app.use(taskListRoutes(deps))
-  app.use(taskBatchRoutes(deps))
-  app.use(memberRoutes(deps))
-  app.use(shareRoutes(deps))
-  app.use(notificationRoutes(deps))
-  app.get(
+  const groups: RouteGroup[] = []
+  const routesOf = (): DeclaredRoute[] => groups.flatMap(({ routes }) => routes)
+  const socketRoute = new RouteGroup().get(
     '/api/ws',
-    ({ request, server }) =>
+    ({ request, ip }) =>
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Elysia types the server by its own sockets; these are the handlers of Sockets
-      sockets.upgrade(request, server as unknown as Server<Connection>, addressKey(contextOf(request).ip)),
+      sockets.upgrade(request, app.server as unknown as Server<Connection>, addressKey(ip)),
     {
       response: { 101: Type.Void() },
       detail: describedIn('Log')('Upgrade to a WebSocket speaking tasktide.v1 (docs/protocol.md)', {
@@ -67,6 +42,24 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
       }),
     },
   )
-  app.config.serve = { routes: remainingRoutes(routes, app.fetch) }
-  return app
+  groups.push(
+    healthRoutes(deps),
+    openApiRoutes(routesOf),
+    asyncApiRoutes(),
+    docsRoutes(),
+    authRoutes(deps),
+    userRoutes(deps),
+    syncRoutes(deps),
+    snapshotRoutes(deps),
+    projectRoutes(deps),
+    taskRoutes(deps),
+    taskListRoutes(deps),
+    taskBatchRoutes(deps),
+    memberRoutes(deps),
+    shareRoutes(deps),
+    notificationRoutes(deps),
+    socketRoute,
+  )
+  const app = mountRoutes(deps, groups)
+  return { app, routes: routesOf() }
 }

@@ -15,7 +15,7 @@ export interface Listening {
 
 /** @throws StartFailure where the port cannot be bound. */
 export const listen = (deps: Deps, sockets: Sockets, { sharesPort }: Listening): Server<Connection> => {
-  const app = createApp(deps, sockets)
+  const { app } = createApp(deps, sockets)
   const { host, port } = deps.config
   const options = {
     port,

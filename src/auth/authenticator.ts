@@ -20,6 +20,8 @@ export interface Identity {
 
 /** Resolves tokens to actors; memoised while revocations are known to arrive. */
 export interface Authenticator {
+  /** The identity of a token that is known to be good; null for any other, which `authenticate` decides. */
+  memoised(token: string): Identity | null
   /** 401 for a bad or expired token, with `reason: 'revoked'` for an ended session; 503 if PostgreSQL does not answer. */
   authenticate(token: string): Promise<Identity>
 }
@@ -167,6 +169,19 @@ export const createAuthenticator = ({
     lookups.clear()
   }
 
+  const memoised = (token: string): Identity | null => {
+    const entry = known.get(token)
+    if (!entry || !isFollowing()) return null
+    const now = Date.now()
+    if (entry.identity.expiresAt <= now) return null
+    if (entry.touchAt <= now) {
+      entry.touchAt = now + touchEveryMs
+      const sessionId = sessionIdOf(entry.identity.actor)
+      if (sessionId !== null) touch(sessionId)
+    }
+    return entry.identity
+  }
+
   const stopListening = [
     follower.onControl(({ scope, control }) => {
       if (!isUserScope(scope)) return
@@ -180,20 +195,15 @@ export const createAuthenticator = ({
   return {
     forget,
 
+    memoised,
+
     async authenticate(token) {
-      const memoised = known.get(token)
-      if (!memoised || !isFollowing()) return lookUp(token)
-      const now = Date.now()
-      if (memoised.identity.expiresAt <= now) {
-        known.delete(token)
-        throw new AppError('token_expired')
-      }
-      if (memoised.touchAt <= now) {
-        memoised.touchAt = now + touchEveryMs
-        const sessionId = sessionIdOf(memoised.identity.actor)
-        if (sessionId !== null) touch(sessionId)
-      }
-      return memoised.identity
+      const identity = memoised(token)
+      if (identity) return identity
+      const expired = known.peek(token)
+      if (!expired || !isFollowing()) return lookUp(token)
+      known.delete(token)
+      throw new AppError('token_expired')
     },
 
     async [Symbol.asyncDispose]() {

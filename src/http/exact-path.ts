@@ -2,58 +2,86 @@
 // folded already, so that Elysia's own router would answer `/x/../livez` and `/livez/` like `/livez`. Therefore every
 // template is registered in Bun's router with every method, and a request that still falls through has no exact path.
 import { AppError } from '../errors.ts'
-import { pathOf } from './request-context.ts'
+import { hasHost } from './request-context.ts'
 import type { FoundPath, RouteTable } from './route-table.ts'
 
 /** Methods that Bun's router distinguishes; any other one falls through on every path. */
 const routedMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
-type Fetch = (request: Request) => Response | Promise<Response>
+type Answering = (request: Request) => Response | Promise<Response>
 
-const unrouted = new WeakSet<Request>()
-
-/** Entries of Bun's router besides the routes that Elysia registers: other methods, and every other path. */
+/**
+ * Entries of Bun's router besides the routes that Elysia registers: other methods, and every other path.
+ * @param refuse answers a request without a route, whose path Bun's router knows or not.
+ */
 export const remainingRoutes = (
   { items }: RouteTable,
-  fetch: Fetch,
-): Record<string, Fetch | Record<string, Fetch>> => ({
+  refuse: (request: Request, isRouted: boolean) => Response | Promise<Response>,
+): Record<string, Answering | Record<string, Answering>> => ({
   ...Object.fromEntries(
     items.map(({ template, methods }) => [
       template,
       Object.fromEntries(
-        routedMethods.filter((method) => !methods.includes(method)).map((method) => [method, fetch]),
+        routedMethods
+          .filter((method) => !methods.includes(method))
+          .map((method) => [method, (request: Request) => refuse(request, true)]),
       ),
     ]),
   ),
-  '/*': (request) => {
-    unrouted.add(request)
-    return fetch(request)
-  },
+  '/*': (request) => refuse(request, false),
 })
 
 /**
- * 404 `not_found` where the path is not exactly one of the table, with the path it resembles; 405 `method_not_allowed`
- * with the methods of the path.
+ * The error of a request without a route: 404 `not_found` where the path is not exactly one of the table, with the path
+ * it resembles; 405 `method_not_allowed` with the methods of the path.
  */
-export const requireRoute = (request: Request, found: FoundPath | null, routes: RouteTable): void => {
-  const isRouted = !unrouted.has(request)
+export const missingRoute = (
+  { request, path }: { request: Request; path: string },
+  found: FoundPath | null,
+  routes: RouteTable,
+  isRouted: boolean,
+): AppError => {
   if (!found || (isRouted ? !isAsSent(request, found) : routedMethods.includes(request.method))) {
-    const suggested = routes.suggestPath(pathOf(request))
-    throw new AppError(
+    const suggested = routes.suggestPath(path)
+    return new AppError(
       'not_found',
       suggested === null ? undefined : `Paths are exact: this one is ${suggested}`,
     )
   }
-  const { methods } = found.item
-  if (!isRouted || !methods.includes(request.method))
-    throw new AppError('method_not_allowed', undefined, { extra: { allow: methods } })
+  return new AppError('method_not_allowed', undefined, { extra: { allow: found.item.methods } })
+}
+
+/** The parameters as Bun's router read them; undefined for a request that it did not route. */
+export const paramsOf = (request: Request): Record<string, string> | undefined =>
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Bun's router adds them; its type is a subclass
+  (request as Request & { params?: Record<string, string> }).params
+
+/**
+ * Whether the path is the template of the route, filled with what Bun's router read. Most requests are decided by
+ * comparing text; a parameter that is sent in an encoded form needs the pattern.
+ */
+export const exactPathOf = (template: string, routes: RouteTable) => {
+  const [head = '', ...others] = template.split(/:\w+/)
+  const names = [...template.matchAll(/:(\w+)/g)].map(([, name]) => name!)
+  return (request: Request, path: string): boolean => {
+    const params = paramsOf(request)
+    if (!params) return false
+    if (names.length === 0) return path === template
+    // Without a Host header Bun folds nothing, so that equal text proves nothing.
+    if (hasHost(request.url)) {
+      let filled = head
+      for (let index = 0; index < names.length; index += 1) filled += params[names[index]!]! + others[index]!
+      if (filled === path) return true
+    }
+    const found = routes.find(path)
+    return found?.item.template === template && isAsSent(request, found)
+  }
 }
 
 /** Whether Bun's router, which compared the path as sent, read the same parameters, none of them a dot segment. */
 const isAsSent = (request: Request, { item, values }: FoundPath): boolean => {
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Bun's router adds them; its type is a subclass
-  const { params } = request as Request & { params: Record<string, string> }
-  if (Object.keys(params).length !== item.parameters.length) return false
+  const params = paramsOf(request)
+  if (!params || Object.keys(params).length !== item.parameters.length) return false
   return item.parameters.every(({ name, isText }, index) => {
     const value = params[name]
     const isPlain = value !== '.' && value !== '..' && (isText || !/[/\\]/.test(value ?? ''))

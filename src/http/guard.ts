@@ -1,22 +1,23 @@
 // Authenticates requests. The pipeline calls it for every route that does not declare `access: 'public'`, so that a new
 // route is closed until it declares otherwise.
-import { Elysia } from 'elysia'
-import type { Authenticator } from '../auth/authenticator.ts'
+import type { Authenticator, Identity } from '../auth/authenticator.ts'
 import { bearerTokenOf } from '../auth/bearer.ts'
 import { AppError } from '../errors.ts'
-import { contextOf } from './request-context.ts'
+import type { RequestContext } from './request-context.ts'
 
-/** Stores the identity in the request's context. 401 without valid credentials. */
-export const authenticate = async (request: Request, authenticator: Authenticator): Promise<void> => {
-  const header = request.headers.get('authorization')
-  const token = header && bearerTokenOf(header)
-  if (!token) throw new AppError('unauthenticated')
-  contextOf(request).identity = await authenticator.authenticate(token)
+/**
+ * The identity of the bearer token: at once where it is memoised. The caller stores it in the context.
+ * @throws AppError 401 without a token; the promise rejects as the authenticator does.
+ */
+export const authenticate = (
+  { request }: RequestContext,
+  authenticator: Authenticator,
+): Identity | Promise<Identity> => {
+  const header = request.headers.get('authorization') ?? ''
+  // A memoised token is a token: only others are parsed.
+  const known = header.startsWith('Bearer ') ? authenticator.memoised(header.slice('Bearer '.length)) : null
+  if (known) return known
+  const token = bearerTokenOf(header)
+  if (token === null) throw new AppError('unauthenticated')
+  return authenticator.authenticate(token)
 }
-
-/** Provides handlers with `actor`. On a public route it answers 401. */
-export const signedIn = new Elysia({ name: 'signed-in' }).derive({ as: 'scoped' }, ({ request }) => {
-  const { identity } = contextOf(request)
-  if (!identity) throw new AppError('unauthenticated')
-  return { actor: identity.actor }
-})

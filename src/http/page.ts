@@ -5,9 +5,9 @@ import type { Config } from '../config.ts'
 import type { JwtKey } from '../settings/jwt-secrets.ts'
 import { AppError, invalid } from '../errors.ts'
 import { maxPagedItems, type Listed, type Slice, type SortKey } from '../model/page.ts'
-import { bodyTag, ok, respond } from './response.ts'
+import { bodyTag, ok, type Answer } from './response.ts'
 import { Cursor, Whole } from './query.ts'
-import { pathOf, searchOf } from './request-context.ts'
+import type { RequestContext } from './request-context.ts'
 import { lowerCaseIds } from '../model/scalar.ts'
 
 /** The query parameters of every list, besides its own. */
@@ -39,13 +39,16 @@ export const pageOf = <T extends TSchema>(item: T) =>
     totalPages: Type.Optional(Type.Integer({ minimum: 0 })),
   })
 
+/** The context of a list request, with its validated query. */
+export type ListContext = RequestContext<unknown, Query>
+
 export interface Pager {
   /**
    * Answers a list request with the items that `read` returns for a slice: `{items, nextCursor}`, for numbered pages
    * also `page, total, totalPages`, then further members of `read`; with `Link` and `ETag`. 400 `bad_cursor`, 422 for
    * a page that is too deep.
    */
-  answer(request: Request, query: Query, read: (slice: Slice) => Promise<Listed<unknown>>): Promise<Response>
+  answer(context: ListContext, read: (slice: Slice) => Promise<Listed<unknown>>): Promise<Answer>
 }
 
 const purpose = 'tasktide list cursor v1'
@@ -74,12 +77,13 @@ export const openPager = ({ jwtKeys }: Pick<Config, 'jwtKeys'>): Pager => {
     return key
   }
 
-  const sliceOf = (request: Request, query: Query): Slice => {
+  const sliceOf = (context: ListContext): Slice => {
+    const { query } = context
     const limit = Number(query['limit'] ?? 20)
     const page = query['page'] === undefined ? null : Number(query['page'])
     const cursor = query['cursor']
     if (page === null)
-      return { limit, page, after: typeof cursor === 'string' ? unseal(bindingOf(request), cursor) : null }
+      return { limit, page, after: typeof cursor === 'string' ? unseal(bindingOf(context), cursor) : null }
     if (cursor !== undefined) throw invalid({ pointer: '/cursor', detail: 'cannot be combined with page' })
     if (page * limit > maxPagedItems)
       throw invalid({ pointer: '/page', detail: `is too deep: page x limit is at most ${maxPagedItems}` })
@@ -87,17 +91,17 @@ export const openPager = ({ jwtKeys }: Pick<Config, 'jwtKeys'>): Pager => {
   }
 
   return {
-    async answer(request, query, read) {
-      const slice = sliceOf(request, query)
+    async answer(context, read) {
+      const slice = sliceOf(context)
       const { limit, page } = slice
       const { items, next, total, ...more } = await read(slice)
-      const nextCursor = next && seal(bindingOf(request), next)
+      const nextCursor = next && seal(bindingOf(context), next)
       const totals =
         page !== null && total !== null ? { page, total, totalPages: Math.ceil(total / limit) } : null
       const hasNextPage = totals && page! < totals.totalPages && (page! + 1) * limit <= maxPagedItems
       const following = hasNextPage ? { page: String(page! + 1) } : nextCursor && { cursor: nextCursor }
-      const link = following ? { Link: `<${pathWith(request, following)}>; rel="next"` } : {}
-      return respond(bodyTag(ok({ items, nextCursor, ...totals, ...more }, link)), request)
+      const link = following ? { Link: `<${pathWith(context, following)}>; rel="next"` } : {}
+      return bodyTag(ok({ items, nextCursor, ...totals, ...more }, link))
     },
   }
 }
@@ -110,15 +114,13 @@ const hmac = (key: Uint8Array, text: string): Buffer =>
 const pageParameterNames = new Set(['limit', 'cursor', 'page'])
 
 /** The query a cursor is valid for: the path and every parameter that filters or sorts. */
-const bindingOf = (request: Request): string => {
-  const parts = [...new URLSearchParams(searchOf(request))].filter(([name]) => !pageParameterNames.has(name))
-  return lowerCaseIds(
-    JSON.stringify([pathOf(request), ...parts.map(([name, value]) => `${name}=${value}`).sort()]),
-  )
+const bindingOf = ({ path, search }: RequestContext): string => {
+  const parts = [...new URLSearchParams(search)].filter(([name]) => !pageParameterNames.has(name))
+  return lowerCaseIds(JSON.stringify([path, ...parts.map(([name, value]) => `${name}=${value}`).sort()]))
 }
 
-const pathWith = (request: Request, changed: Record<string, string>): string => {
-  const parameters = new URLSearchParams(searchOf(request))
+const pathWith = ({ path, search }: RequestContext, changed: Record<string, string>): string => {
+  const parameters = new URLSearchParams(search)
   for (const [name, value] of Object.entries(changed)) parameters.set(name, value)
-  return `${pathOf(request)}?${parameters.toString()}`
+  return `${path}?${parameters.toString()}`
 }

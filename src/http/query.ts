@@ -2,13 +2,11 @@
 // the last of repeated names and parses JSON in values, and each of these can widen a query.
 import { Kind, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
 import { AppError } from '../errors.ts'
-import { searchOf } from './request-context.ts'
 
 const maxParameters = 200
 
 /** 400 `bad_request` for a query with more parameters than any route reads; counted before anything is decoded. */
-export const requireFewParameters = (request: Request): void => {
-  const search = searchOf(request)
+export const requireFewParameters = (search: string): void => {
   let parameters = 1
   for (let at = search.indexOf('&'); at >= 0; at = search.indexOf('&', at + 1)) {
     parameters += 1
@@ -17,10 +15,9 @@ export const requireFewParameters = (request: Request): void => {
   }
 }
 
-/** The parameters of a request: a name that occurs once is a string, a repeated one a list. Linear in the length. */
-export const readQuery = (request: Request): Record<string, string | string[]> => {
+/** The parameters of a query: a name that occurs once is a string, a repeated one a list. Linear in the length. */
+export const readQuery = (search: string): Record<string, string | string[]> => {
   const query: Record<string, string | string[]> = Object.create(null)
-  const search = searchOf(request)
   if (search === '') return query
   for (const [name, value] of new URLSearchParams(search)) {
     const known = query[name]

@@ -1,11 +1,11 @@
-// Applies rate limits to requests: chooses the bucket, sets the RateLimit headers, throws the 429.
+// Applies rate limits to requests: chooses the bucket, notes what the RateLimit headers say, throws the 429.
 import type { PasswordCheck, Passwords } from '../auth/passwords.ts'
 import type { Config } from '../config.ts'
 import type { CallerDatabase } from '../db/client.ts'
 import { recentAddresses } from '../domain/users/sessions.ts'
 import { AppError } from '../errors.ts'
 import { sessionIdOf } from '../model/actor.ts'
-import { contextOf, pathOf } from './request-context.ts'
+import type { RequestContext } from './request-context.ts'
 import { addressKey } from '../limits/address-key.ts'
 import type { Attempts } from '../limits/attempts.ts'
 import { policiesOf, type RatePolicy, type RateState } from '../limits/policies.ts'
@@ -23,36 +23,33 @@ interface PasswordCheckDeps {
   passwords: Passwords
 }
 
-/** Answer headers, as Elysia collects them in `set`. */
-export type Headers = Record<string, string | number>
-
-/** Counts one request against a policy and sets the headers. 429 `rate_limited`. */
-export const takeRateLimit = async (
+/**
+ * Counts one request against a policy; the RateLimit headers of the answer describe it. 429 `rate_limited`.
+ * @returns a promise only where the limiter has to wait for Redis.
+ */
+export const takeRateLimit = (
   { config, limiter }: LimitDeps,
-  headers: Headers,
+  context: RequestContext,
   policy: RatePolicy,
   key: string,
-): Promise<void> => {
-  if (!config.rateLimit) return
-  const state = await limiter.take(policy, key)
-  setHeaders(headers, policy, state)
-  if (!state.allowed) throw rateLimited(state)
+): undefined | Promise<undefined> => {
+  if (!config.rateLimit) return undefined
+  const state = limiter.tryTake(policy, key)
+  if (state) return apply(context, policy, state)
+  return limiter.take(policy, key).then((later) => apply(context, policy, later))
 }
 
-const setHeaders = (headers: Headers, policy: RatePolicy, { limit, remaining, resetSeconds }: RateState) => {
-  headers['RateLimit-Policy'] = `"${policy.name}";q=${limit};w=${policy.windowSeconds}`
-  headers['RateLimit'] = `"${policy.name}";r=${remaining};t=${resetSeconds}`
+const apply = (context: RequestContext, policy: RatePolicy, state: RateState): undefined => {
+  context.rateLimit = { policy, state }
+  if (!state.allowed) throw rateLimited(state)
 }
 
 const rateLimited = ({ resetSeconds }: RateState): AppError =>
   new AppError('rate_limited', undefined, { retryAfter: resetSeconds })
 
-/** Counts a request in the bucket of its user, or of its address where there is no user. */
-export const limitRequest = (deps: LimitDeps, request: Request, headers: Headers): Promise<void> => {
-  const { identity, ip } = contextOf(request)
-  const key = identity ? identity.actor.userId : addressKey(ip)
-  return takeRateLimit(deps, headers, policiesOf(deps.config).requests, key)
-}
+/** The bucket of a request: that of its user, or of its address where there is no user. */
+export const limitKeyOf = ({ identity, ip }: Pick<RequestContext, 'identity' | 'ip'>): string =>
+  identity ? identity.actor.userId : addressKey(ip)
 
 const reading = new Set(['GET', 'HEAD', 'OPTIONS'])
 
@@ -61,17 +58,14 @@ const reading = new Set(['GET', 'HEAD', 'OPTIONS'])
  * possible.
  */
 export const requireWritable = (
-  { config, writtenBytes }: { config: Config; writtenBytes: WrittenBytes },
-  request: Request,
-  headers: Headers,
+  { writtenBytes }: { writtenBytes: WrittenBytes },
+  context: RequestContext,
+  policy: RatePolicy,
 ): void => {
-  const { identity } = contextOf(request)
-  if (!config.rateLimit || !identity || reading.has(request.method)) return
-  if (pathOf(request).startsWith('/api/auth/')) return
+  const { identity, method, path } = context
+  if (!identity || reading.has(method) || path.startsWith('/api/auth/')) return
   const state = writtenBytes.stateOf(identity.actor.userId)
-  if (state.allowed) return
-  setHeaders(headers, policiesOf(config).writtenBytes, state)
-  throw rateLimited(state)
+  if (!state.allowed) apply(context, policy, state)
 }
 
 /**
@@ -80,9 +74,9 @@ export const requireWritable = (
  * and is not rejected for failures of others from its address: attackers cannot lock an owner out.
  */
 export const passwordCheck =
-  (deps: PasswordCheckDeps, request: Request, headers: Headers): PasswordCheck =>
+  (deps: PasswordCheckDeps, context: RequestContext): PasswordCheck =>
   async (account, password, hash) => {
-    const { identity, ip } = contextOf(request)
+    const { identity, ip } = context
     const verify = () => deps.passwords.verify(password, hash, identity?.actor.userId)
     if (!deps.config.rateLimit) return verify()
     const { signInsOfAddress, signInsOfAccount } = policiesOf(deps.config)
@@ -95,9 +89,9 @@ export const passwordCheck =
     const ends: ((isFailure: boolean) => Promise<void>)[] = []
     let isFailure = false
     try {
-      if (device === null) ends.push(await beginAttempt(deps, headers, signInsOfAddress, address))
+      if (device === null) ends.push(await beginAttempt(deps, context, signInsOfAddress, address))
       const key = accountKey(account, device)
-      ends.push(await beginAttempt(deps, headers, signInsOfAccount, key))
+      ends.push(await beginAttempt(deps, context, signInsOfAccount, key))
       const verdict = await verify()
       isFailure = !verdict.valid
       return verdict
@@ -110,12 +104,12 @@ export const passwordCheck =
 /** Begins an attempt; the returned function ends it. 429 `rate_limited`. */
 const beginAttempt = async (
   { attempts }: { attempts: Attempts },
-  headers: Headers,
+  context: RequestContext,
   policy: RatePolicy,
   key: string,
 ): Promise<(isFailure: boolean) => Promise<void>> => {
   const { state, end } = await attempts.begin(policy, key)
-  setHeaders(headers, policy, state)
+  context.rateLimit = { policy, state }
   if (!end) throw rateLimited(state)
   return end
 }

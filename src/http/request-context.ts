@@ -1,77 +1,125 @@
-// Everything the pipeline knows about a request beyond the request itself, in one record per request.
+// Everything the server knows about a request, in one record that every step and the handler receive.
 import type { Identity } from '../auth/authenticator.ts'
 import { AppError } from '../errors.ts'
 import type { Reservation } from '../limits/byte-budget.ts'
-import { traitsOfUnknown, type RouteTraits } from './route.ts'
-import { routeOf, type FoundPath, type RouteTable } from './route-table.ts'
-import type { RouteSchemas } from './violations.ts'
+import type { RatePolicy, RateState } from '../limits/policies.ts'
+import type { Actor } from '../model/actor.ts'
+import type { RouteTraits } from './route.ts'
 
-export interface RequestContext {
+/** The client address of a request; it must be called before the first await, while the connection is known. */
+export type AddressOf = (request: Request) => string
+
+/** `Params`, `Query` and `Body` are as the route's schemas describe them, once they are checked. */
+export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
+  /** `performance.now()` at the start. */
+  readonly startedAt = performance.now()
   /** `X-Request-Id`, sent by the client or generated. */
   readonly id: string
-  /** `performance.now()` at the start. */
-  readonly startedAt: number
-  /** Client address, from the peer or a trusted proxy. */
-  readonly ip: string
-  /** The path in the route table; null for a path that is not in it. */
-  readonly found: FoundPath | null
-  readonly schemas: RouteSchemas
-  readonly traits: RouteTraits
-  identity: Identity | null
-  /** The body as a `value` reader returned it; undefined for none. */
-  body: unknown
+  /** The path alone, as the router sees it. */
+  readonly path: string
+  /** The query as it was sent, with its question mark; empty for none. */
+  readonly search: string
+  /** Whether the request has a body, by its headers. */
+  readonly hasBody: boolean
+  identity: Identity | null = null
+  /** Why authentication failed; thrown after the limits and 404. */
+  rejection: unknown = null
+  // oxlint-disable-next-line typescript/no-non-null-assertion -- set by the checks of the route before its handler runs
+  params!: Params
+  query!: Query
+  body!: Body
   /** Bytes of the body in the body budget, until the request is answered. */
-  bodyReservation?: Reservation
+  bodyReservation: Reservation | null = null
   /** Bytes the request stored, for the daily limit. */
-  writtenBytes?: number
-  /** Status of a problem answer, for the access log. */
-  problemStatus?: number
-}
+  writtenBytes = 0
+  /** The limit that the RateLimit headers of the answer describe, the last one that was counted. */
+  rateLimit: { policy: RatePolicy; state: RateState } | null = null
+  /** Whether the answer closes the connection: Bun goes on buffering a body that nobody reads. */
+  closesConnection = false
+  #ip: string | null = null
+  readonly #addressOf: AddressOf
 
-const contexts = new WeakMap<Request, RequestContext>()
-
-export const createContext = (request: Request, ip: string, routes?: RouteTable): RequestContext => {
-  const given = request.headers.get('x-request-id')
-  const path = pathOf(request)
-  const found = routes?.find(path) ?? null
-  // A method that the path does not have is treated like the first one it has, until it is refused with 405.
-  const route = found && (routeOf(found.item, request.method) ?? found.item.routes.values().next().value)
-  const context: RequestContext = {
-    id: given && /^[\w.:@/+=-]{1,128}$/.test(given) ? given : Bun.randomUUIDv7(),
-    startedAt: performance.now(),
-    ip,
-    found,
-    schemas: route?.schemas ?? {},
-    traits: route?.traits ?? traitsOfUnknown(path),
-    identity: null,
-    body: undefined,
+  constructor(
+    readonly request: Request,
+    readonly traits: RouteTraits,
+    addressOf: AddressOf,
+  ) {
+    this.#addressOf = addressOf
+    const { headers, url } = request
+    const given = headers.get('x-request-id')
+    this.id = given !== null && isRequestId(given) ? given : Bun.randomUUIDv7()
+    const start = pathStartOf(url)
+    const end = pathEndOf(url, start)
+    this.path = url.slice(start, end)
+    this.search = url.charCodeAt(end) === questionMark ? searchFrom(url, end) : ''
+    this.hasBody = headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0
   }
-  contexts.set(request, context)
-  return context
+
+  /** Whether the body is read before the handler runs: bodies of GET and HEAD are not. */
+  get readsBody(): boolean {
+    return (this.hasBody || this.traits.body.kind === 'stream') && !this.isRead
+  }
+
+  /** GET or HEAD. */
+  get isRead(): boolean {
+    return this.method === 'GET' || this.method === 'HEAD'
+  }
+
+  get method(): string {
+    return this.request.method
+  }
+
+  /** Client address, from the peer or a trusted proxy. */
+  get ip(): string {
+    return (this.#ip ??= this.#addressOf(this.request))
+  }
+
+  /** The authenticated actor. 401 on a public route without credentials. */
+  get actor(): Actor {
+    if (!this.identity) throw new AppError('unauthenticated')
+    return this.identity.actor
+  }
 }
 
-/** The record of a request; an empty one where the pipeline has not started. */
-export const contextOf = (request: Request): RequestContext =>
-  contexts.get(request) ?? createContext(request, '')
+const questionMark = 63
 
-/** 400 where the Host header does not name one host. It may be absent: HTTP/1.0 health checks send none. */
-export const requireValidHost = ({ url, headers }: Request): void => {
-  const host = headers.get('host')?.trim() ?? ''
-  if (host !== '' && (!/^https?:/.test(url) || host.includes(',')))
-    throw new AppError('bad_request', 'The Host header must name one host')
+const isRequestId = (text: string): boolean => /^[\w.:@/+=-]{1,128}$/.test(text)
+
+/** Where the path begins: after the host, or at 0 where the request has none. */
+const pathStartOf = (url: string): number => {
+  if (!hasHost(url)) return 0
+  const slash = url.indexOf('/', 8)
+  return slash < 0 ? url.length : slash
 }
 
-/** The query as it was sent, with its question mark; empty for none. */
-export const searchOf = ({ url }: Request): string => {
-  const start = url.indexOf('?')
-  if (start < 0) return ''
+/** The path alone, as the router sees it. */
+export const pathOf = ({ url }: Request): string => {
+  const start = pathStartOf(url)
+  return url.slice(start, pathEndOf(url, start))
+}
+
+/** The first question mark or number sign from `start`, or the end of the text. */
+const pathEndOf = (url: string, start: number): number => {
+  const query = url.indexOf('?', start)
+  const fragment = url.indexOf('#', start)
+  const end = query < 0 || (fragment >= 0 && fragment < query) ? fragment : query
+  return end < 0 ? url.length : end
+}
+
+const searchFrom = (url: string, start: number): string => {
   const end = url.indexOf('#', start)
   return url.slice(start, end < 0 ? undefined : end)
 }
 
-/** The path alone, as the router sees it. */
-export const pathOf = (request: Request): string =>
-  /^(?:https?:\/\/[^/]*)?([^?#]*)/.exec(request.url)?.[1] ?? '/'
+/** Whether Bun made the URL from one valid host. It is the path alone without a Host header, or with an invalid one. */
+export const hasHost = (url: string): boolean => url.startsWith('http://') || url.startsWith('https://')
+
+/** 400 where the Host header does not name one host. It may be absent: HTTP/1.0 health checks send none. */
+export const requireValidHost = ({ url, headers }: Request): void => {
+  const host = headers.get('host')
+  if (host === null || (hasHost(url) && !host.includes(','))) return
+  if (host.trim() !== '') throw new AppError('bad_request', 'The Host header must name one host')
+}
 
 /** The request's Idempotency-Key: 1 to 255 visible ASCII characters, or none. */
 export const idempotencyKeyOf = (request: Request): string | null => {

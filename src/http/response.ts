@@ -1,8 +1,8 @@
-// Builds answers. JSON is serialised once: the text that is sent is the text that is stored under an Idempotency-Key.
+// What handlers return. JSON is serialised once: the text that is sent is the text that is stored under an
+// Idempotency-Key. `send.ts` makes the one Response of a request from it.
 import type { WriteResult, WriteRequest } from '../domain/write.ts'
 import { fingerprintOf, longTextsIn } from './body/fingerprint.ts'
-import { contextOf, idempotencyKeyOf, pathOf, tagsIn } from './request-context.ts'
-import type { Actor } from '../model/actor.ts'
+import { idempotencyKeyOf, tagsIn, type RequestContext } from './request-context.ts'
 import { lowerCaseIds } from '../model/scalar.ts'
 import type { StoredResponse } from '../model/stored-response.ts'
 
@@ -58,15 +58,15 @@ export const bodyTag = (response: StoredResponse): StoredResponse => ({
   headers: { ...response.headers, ETag: `W/"${Bun.hash(response.body ?? '').toString(36)}"` },
 })
 
-/** @param request where given, `If-None-Match` turns a 200 with the same tag into 304. */
-export const respond = ({ status, headers, body }: Answer, request?: Request): Response => {
+/** The answer of a read: `If-None-Match` turns a 200 with the same tag into 304. */
+export const unlessKnown = (answer: Answer, request: Request): Answer => {
+  const { status, headers } = answer
   const tag = headers['ETag']
-  const known = tag && request?.headers.get('if-none-match')
-  if (known && status === 200 && matches(known, tag)) {
-    const { 'Content-Type': _, ...kept } = headers
-    return new Response(null, { status: 304, headers: kept })
-  }
-  return new Response(body, { status, headers })
+  if (tag === undefined || status !== 200) return answer
+  const known = request.headers.get('if-none-match')
+  if (known === null || !matches(known, tag)) return answer
+  const { 'Content-Type': _, ...kept } = headers
+  return { status: 304, headers: kept, body: null }
 }
 
 const matches = (header: string, tag: string): boolean => {
@@ -76,33 +76,32 @@ const matches = (header: string, tag: string): boolean => {
 
 /**
  * Runs a write for a request: its Idempotency-Key in, its answer (also a repeated one) with `Tide-Cursor` out.
- * @param context `fingerprintKey` for bodies with passwords.
+ * @param fingerprintKey for bodies with passwords.
  */
 export const mutate = async <T>(
-  { request, actor, fingerprintKey }: { request: Request; actor: Actor; fingerprintKey?: Uint8Array },
+  context: RequestContext,
   toResponse: (value: T) => StoredResponse,
   run: (request: WriteRequest<T>) => Promise<WriteResult<T>>,
-): Promise<Response> => {
-  const key = idempotencyKeyOf(request)
-  const { body } = contextOf(request)
+  fingerprintKey?: Uint8Array,
+): Promise<Answer> => {
+  const { actor, body } = context
+  const key = idempotencyKeyOf(context.request)
   const claim =
     key === null
       ? null
       : {
           key,
-          method: request.method,
-          path: lowerCaseIds(pathOf(request)),
+          method: context.method,
+          path: lowerCaseIds(context.path),
           fingerprint: fingerprintOf(body, fingerprintKey),
           texts: () => longTextsIn(body),
           toResponse,
         }
   const result = await run({ actor, claim })
-  if (result.kind === 'replayed') return respond(result.response)
+  if (result.kind === 'replayed') return result.response
   const { value, cursor, loggedBytes } = result
   const response = result.response ?? toResponse(value)
   // The response is also what was written to rows; the log holds it again.
-  if (loggedBytes > 0) contextOf(request).writtenBytes = loggedBytes + (response.body?.length ?? 0)
-  return respond(
-    cursor === null ? response : { ...response, headers: { ...response.headers, 'Tide-Cursor': cursor } },
-  )
+  if (loggedBytes > 0) context.writtenBytes = loggedBytes + (response.body?.length ?? 0)
+  return cursor === null ? response : { ...response, headers: { ...response.headers, 'Tide-Cursor': cursor } }
 }

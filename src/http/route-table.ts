@@ -1,22 +1,7 @@
 // Maps a path to its route. Paths are exact: nothing is decoded, folded, lower-cased or trimmed before they are compared,
 // and a literal segment wins over a parameter, so that `/api/tasks/bulk` is never the task `bulk`.
 import { Kind, type TSchema } from '@sinclair/typebox'
-import type { RouteSchemas } from './violations.ts'
-import { traitsOf, type RouteTraits } from './route.ts'
-
-/** A route as Elysia lists it. */
-export interface ListedRoute {
-  method: string
-  path: string
-  hooks: RouteSchemas & { detail?: object }
-}
-
-/** What a route declares. */
-export interface Route {
-  method: string
-  schemas: RouteSchemas
-  traits: RouteTraits
-}
+import type { DeclaredRoute } from './route-group.ts'
 
 export interface Parameter {
   name: string
@@ -30,7 +15,7 @@ export interface PathItem {
   /** Its parameters, in order. */
   readonly parameters: readonly Parameter[]
   /** By method; GET answers HEAD. */
-  readonly routes: ReadonlyMap<string, Route>
+  readonly routes: ReadonlyMap<string, DeclaredRoute>
   /** The value of `Allow`. */
   readonly methods: readonly string[]
 }
@@ -50,21 +35,17 @@ export interface RouteTable {
 }
 
 /** The route of a method on a path. */
-export const routeOf = (item: PathItem, method: string): Route | undefined =>
+export const routeOf = (item: PathItem, method: string): DeclaredRoute | undefined =>
   item.routes.get(method === 'HEAD' ? 'GET' : method)
 
-/** @param routesOf called at the first use, when all routes of the application exist. */
-export const createRouteTable = (routesOf: () => ListedRoute[]): RouteTable => {
-  let compiled: Compiled | null = null
-  const table = (): Compiled => (compiled ??= compile(routesOf()))
+export const createRouteTable = (routes: readonly DeclaredRoute[]): RouteTable => {
+  const { all, exact, folded } = compile(routes)
   return {
-    get items() {
-      return table().all.map(({ item }) => item)
-    },
-    find: (path) => lookUp(table().exact, path, path),
+    items: all.map(({ item }) => item),
+    find: (path) => lookUp(exact, path, path),
     suggestPath(path) {
       const tidy = normalized(path)
-      const found = lookUp(table().folded, tidy.toLowerCase(), tidy)
+      const found = lookUp(folded, tidy.toLowerCase(), tidy)
       return found && fill(found.item, found.values)
     },
   }
@@ -88,7 +69,7 @@ interface Compiled {
   folded: Index
 }
 
-const compile = (routes: ListedRoute[]): Compiled => {
+const compile = (routes: readonly DeclaredRoute[]): Compiled => {
   const byTemplate = Map.groupBy(routes, ({ path }) => path)
   const all = [...byTemplate].map(([template, ofTemplate]) => patternOf(template, ofTemplate))
   // A colon sorts before letters in ASCII: the highest character puts parameters after every literal.
@@ -101,7 +82,7 @@ const compile = (routes: ListedRoute[]): Compiled => {
   }
 }
 
-const patternOf = (template: string, routes: ListedRoute[]): Pattern => {
+const patternOf = (template: string, routes: DeclaredRoute[]): Pattern => {
   if (/[*?]|.\/$/.test(template)) throw new Error(`${template} matches more than one path`)
   const methods = routes.map(({ method }) => method)
   const source = template.replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`).replaceAll(/:\w+/g, '([^/]+)')
@@ -112,9 +93,7 @@ const patternOf = (template: string, routes: ListedRoute[]): Pattern => {
         name: name!,
         isText: routes.every(({ hooks }) => kindOf(hooks.params, name!) === 'Text'),
       })),
-      routes: new Map(
-        routes.map(({ method, hooks }) => [method, { method, schemas: hooks, traits: traitsOf({ hooks }) }]),
-      ),
+      routes: new Map(routes.map((route) => [route.method, route])),
       methods: methods.includes('GET') ? [...methods, 'HEAD'] : methods,
     },
     pattern: new RegExp(`^${source}$`),

@@ -2,7 +2,7 @@
 // value and at `maxViolations` of a body, and lengths are checked before content, so that the cost of a rejection is
 // bounded by the limits and not by the size of the value. Every schema of a route is of a kind listed here.
 import { Kind, OptionalKind, Type, TypeRegistry, type TSchema } from '@sinclair/typebox'
-import { AppError, invalid, notFound, type Violation } from '../errors.ts'
+import { AppError, invalid, type Violation } from '../errors.ts'
 import { textFault } from '../model/text.ts'
 
 /** Violations listed in one answer. */
@@ -189,28 +189,25 @@ export interface RouteSchemas {
   body?: TSchema
 }
 
-interface RequestParts {
-  params: unknown
-  query: Record<string, unknown>
-  body: unknown
-}
+/** Whether a value matches its schema, without saying why not. */
+export const matches = (schema: TSchema, value: unknown): boolean =>
+  violationsIn(schema, value, '', 1).length === 0
 
-/** 404 for invalid path parameters, 400 or 422 for the query, 422 for the body, in this order. */
-export const checkRequest = (schemas: RouteSchemas, { params, query, body }: RequestParts): void => {
-  if (schemas.params && violationsIn(schemas.params, params, '', 1).length > 0) throw notFound()
-  if (schemas.query) checkQuery(schemas.query, query)
-  if (body === undefined && (!schemas.body || schemas.body[OptionalKind] !== undefined)) return
+/** 422 for the body; undefined is no body. */
+export const checkBody = (schema: TSchema | undefined, body: unknown): void => {
+  if (body === undefined && (!schema || schema[OptionalKind] !== undefined)) return
   const violations =
     body === undefined
       ? [{ pointer: '', detail: 'is required: send a JSON object' }]
-      : violationsIn(schemas.body ?? noBody, body)
+      : violationsIn(schema ?? noBody, body)
   if (violations.length > 0) throw invalid(...violations)
 }
 
 /** The schema of a route without a `body` schema: an object without members. */
 const noBody = Type.Object({}, { additionalProperties: false })
 
-const checkQuery = (schema: TSchema, query: Record<string, unknown>): void => {
+/** 400 or 422 for a query. */
+export const checkQuery = (schema: TSchema, query: Record<string, unknown>): void => {
   const violations = violationsIn(schema, query)
   if (violations.length === 0) return
   if (violations.some(({ detail }) => detail === unknownMember))

@@ -12,6 +12,8 @@ import takeScript from '../redis/scripts/take-from-window.lua' with { type: 'tex
 
 /** Counts requests per key in a window: in Redis, or in the process while Redis is away. */
 export interface RateLimiter {
+  /** Takes one of `limit` per window where that needs no reply of Redis; null where it does, and nothing was taken. */
+  tryTake(policy: RatePolicy, key: string): RateState | null
   /** Takes one of `limit` per window. Never throws; waits for Redis at most 100 ms in which the process was running. */
   take(policy: RatePolicy, key: string): Promise<RateState>
   /** How many decisions of all limiters were made without Redis, for the metrics. */
@@ -93,21 +95,27 @@ export const createWindowLimiter = (counters: RedisCounters): RateLimiter => {
     return stateOf(policy, bucket, true)
   }
 
+  const tryTake = (policy: RatePolicy, bucket: Bucket): RateState | null => {
+    if (counters.isPaused) return takeLocally(policy, bucket)
+    if (performance.now() >= bucket.endsAt || bucket.waiting.length > 0) return null
+    if (bucket.held > 0) {
+      bucket.held -= 1
+      return stateOf(policy, bucket, true)
+    }
+    return bucket.left === 0 && bucket.owed === 0 ? stateOf(policy, bucket, false) : null
+  }
+
   return {
     get misses() {
       return counters.misses
     },
 
+    tryTake: (policy, key) => tryTake(policy, buckets.get(policy.name, key, newBucket)),
+
     async take(policy, key) {
       const bucket = buckets.get(policy.name, key, newBucket)
-      if (counters.isPaused) return takeLocally(policy, bucket)
-      if (performance.now() < bucket.endsAt && bucket.waiting.length === 0) {
-        if (bucket.held > 0) {
-          bucket.held -= 1
-          return stateOf(policy, bucket, true)
-        }
-        if (bucket.left === 0 && bucket.owed === 0) return stateOf(policy, bucket, false)
-      }
+      const state = tryTake(policy, bucket)
+      if (state) return state
       return new Promise((resolve) => {
         bucket.waiting.push(resolve)
         if (!bucket.isAsking) void ask(policy, key, bucket)

@@ -2,14 +2,12 @@
 // reader of its own shows that another kind of body needs no change of the pipeline.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { Type } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import { AppError } from '../../src/errors.ts'
 import type { BodyReader } from '../../src/http/body/reader.ts'
-import { remainingRoutes } from '../../src/http/exact-path.ts'
+import { mountRoutes } from '../../src/http/mount.ts'
 import { describe as openApiOf } from '../../src/http/openapi/openapi.ts'
-import { requestPipeline } from '../../src/http/pipeline.ts'
 import { describedIn } from '../../src/http/route.ts'
-import { createRouteTable } from '../../src/http/route-table.ts'
+import { RouteGroup } from '../../src/http/route-group.ts'
 import { Id } from '../../src/model/scalar.ts'
 import { eventually } from '../support/eventually.ts'
 import { routesOf, type Route } from '../support/routes.ts'
@@ -95,26 +93,24 @@ describe('a body', () => {
   const detail = describedIn('Tasks')
   const bytesOf = (body: unknown) => new Response(body as ReadableStream).bytes()
 
-  const application = () => {
-    const app = new Elysia({ normalize: false, handler: { standardHostname: false } })
-    const table = createRouteTable(() => app.routes)
-    app
-      .use(requestPipeline(world.server.deps, table))
-      .post('/api/things', () => new Response('{}'), { detail: detail('Takes no body') })
-      .post('/api/things/:id/content', async ({ body }) => new Response(await bytesOf(body)), {
-        params: Type.Object({ id: Id() }),
-        response: { 200: Type.String() },
-        detail: detail('Consume a stream and answer its bytes', {
-          body: rawBody,
-          produces: 'application/octet-stream',
-        }),
-      })
-    app.config.serve = { routes: remainingRoutes(table, app.fetch) }
-    return app
-  }
+  const things = () =>
+    new RouteGroup('/api/things')
+      .post('', () => ({ status: 200, headers: {}, body: '{}' }), { detail: detail('Takes no body') })
+      .post(
+        '/:id/content',
+        async ({ body }) => ({ status: 200, headers: {}, body: new Blob([await bytesOf(body)]) }),
+        {
+          params: Type.Object({ id: Id() }),
+          response: { 200: Type.String() },
+          detail: detail('Consume a stream and answer its bytes', {
+            body: rawBody,
+            produces: 'application/octet-stream',
+          }),
+        },
+      )
 
   const open = () => {
-    const app = application().listen({ port: 0, hostname: '127.0.0.1' })
+    const app = mountRoutes(world.server.deps, [things()]).listen({ port: 0, hostname: '127.0.0.1' })
     const url = `http://127.0.0.1:${app.server!.port}`
     return {
       send: (path: string, type: string, body: RequestInit['body'], token: string | null = person.token) =>
@@ -175,7 +171,7 @@ describe('a body', () => {
   })
 
   test('is in the document with the media types of its reader, and the answer with its own', async () => {
-    const document: any = await openApiOf(application().routes)
+    const document: any = await openApiOf(things().routes)
     const { requestBody, responses } = document.paths['/api/things/{id}/content'].post
     expect(Object.keys(requestBody.content)).toEqual(['application/octet-stream'])
     expect(Object.keys(responses['200'].content)).toEqual(['application/octet-stream'])

@@ -2,7 +2,7 @@
 // route without an edit.
 import { createApp } from '../../src/app/http-app.ts'
 import type { RouteSchemas } from '../../src/http/violations.ts'
-import { traitsOf, type RouteTraits } from '../../src/http/route.ts'
+import type { RouteTraits } from '../../src/http/route.ts'
 import { Sockets } from '../../src/ws/sockets.ts'
 import type { World } from './world.ts'
 
@@ -23,8 +23,7 @@ const unknownId = '01933b6e-7c4a-7d3e-8f21-000000000000'
 
 export const routesOf = async ({ server }: World): Promise<Route[]> => {
   await using sockets = new Sockets(server.deps)
-  return createApp(server.deps, sockets).routes.map(({ method, path: template, hooks }) => {
-    const traits = traitsOf({ hooks })
+  return createApp(server.deps, sockets).routes.map(({ method, path: template, hooks, traits }) => {
     const path = template.replaceAll(/:\w+/g, unknownId).replace(/(.)\/$/, '$1')
     return {
       method,
@@ -33,7 +32,7 @@ export const routesOf = async ({ server }: World): Promise<Route[]> => {
       isGuarded: traits.access === 'bearer',
       takesBody: hooks.body !== undefined,
       takesQuery: hooks.query !== undefined,
-      schemas: { params: hooks.params, query: hooks.query, body: hooks.body },
+      schemas: hooks,
       traits,
     }
   })

@@ -327,6 +327,7 @@ test('a session that ends while its token is checked opens no socket', async () 
   let lookups = 0
   // The lookup is slow: the follower receives the end of the session before the lookup returns.
   const authenticator: Authenticator = {
+    memoised: () => null,
     async authenticate() {
       lookups += 1
       if (lookups > 1) throw new AppError('unauthenticated', undefined, { extra: { reason: 'revoked' } })

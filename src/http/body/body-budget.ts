@@ -4,7 +4,7 @@
 import { AppError, overloaded } from '../../errors.ts'
 import { ByteBudget } from '../../limits/byte-budget.ts'
 import { addressKey } from '../../limits/address-key.ts'
-import { contextOf } from '../request-context.ts'
+import type { RequestContext } from '../request-context.ts'
 
 /** What a body of unknown length reserves before any of it is read; reading reserves the rest. */
 const unknownLengthBytes = 64 * 1024
@@ -29,10 +29,9 @@ export class BodyBudget {
    * @throws AppError 503 where the budget is used up, 429 where one address with credentials has used its share; 400
    * for a GET with a body of unknown length.
    */
-  reserve(request: Request): void {
-    const context = contextOf(request)
-    const bytes = bytesOf(request, context.traits.body.maxBytes)
-    const isSignedIn = request.headers.has('authorization')
+  reserve(context: RequestContext): void {
+    const bytes = bytesOf(context.request, context.traits.body.maxBytes)
+    const isSignedIn = context.request.headers.has('authorization')
     const budget = isSignedIn ? this.#signedIn : this.#anonymous
     const taken = budget.take(`address:${addressKey(context.ip)}`, bytes)
     // Requests of one user that arrive together count under their address until the user is known.
@@ -45,11 +44,10 @@ export class BodyBudget {
    * Moves the reservation from the address to the user.
    * @throws AppError 429 where the user has used its share, 503 where the budget is used up.
    */
-  assignToUser(request: Request, userId: string): void {
-    const context = contextOf(request)
+  assignToUser(context: RequestContext, userId: string): void {
     if (!context.bodyReservation) return
     const { bytes } = context.bodyReservation
-    this.release(request)
+    this.release(context)
     const taken = this.#signedIn.take(userId, bytes)
     if (taken === 'holder') throw tooMany()
     if (taken === 'total') throw noRoom()
@@ -57,23 +55,18 @@ export class BodyBudget {
   }
 
   /** Reserves more for a body that has grown to `length` bytes. @throws AppError 503 where the budget is used up. */
-  extend(request: Request, length: number): void {
-    const { bodyReservation } = contextOf(request)
+  extend({ bodyReservation }: RequestContext, length: number): void {
     if (!bodyReservation || length <= bodyReservation.bytes) return
     if (!bodyReservation.grow(length - bodyReservation.bytes)) throw noRoom()
   }
 
   /** Returns the bytes of an answered request. */
-  release(request: Request): void {
-    const context = contextOf(request)
-    context.bodyReservation?.[Symbol.dispose]()
-    delete context.bodyReservation
+  release(context: RequestContext): void {
+    if (!context.bodyReservation) return
+    context.bodyReservation[Symbol.dispose]()
+    context.bodyReservation = null
   }
 }
-
-/** Whether a request has a body, by its headers. */
-export const hasBody = ({ headers }: Request): boolean =>
-  headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) > 0
 
 const tooMany = (): AppError =>
   new AppError('rate_limited', 'Your requests in progress have too many body bytes', { retryAfter: 1 })

@@ -1,15 +1,15 @@
 // The AsyncAPI 3 document of the socket at /api/asyncapi.json, built from the schemas of the frames at the first request:
 // a message for each frame and each event type, and the replies to each frame.
 import type { TSchema } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import packageJson from '../../../package.json' with { type: 'json' }
 import { eventTypes } from '../../model/event.ts'
 import { clientFrames, closeCodes, eventData, serverFrames, subprotocol } from '../../model/frames.ts'
 import { Word } from '../../model/scalar.ts'
 import { exampleOf, objectOf, plain, schemas, type Json, type JsonObject } from './components.ts'
 import { withReferences } from './openapi.ts'
-import { bodyTag, ok, respond } from '../response.ts'
+import { bodyTag, ok } from '../response.ts'
 import { undocumented } from '../route.ts'
+import { RouteGroup } from '../route-group.ts'
 
 const info = {
   title: `Tasktide, ${subprotocol}`,
@@ -51,10 +51,9 @@ const unsolicited: ServerType[] = [
 /** Serves the document. */
 export const asyncApiRoutes = () => {
   let document: JsonObject | undefined
-  return new Elysia({ name: 'asyncapi' }).get(
+  return new RouteGroup().get(
     '/api/asyncapi.json',
-    ({ request }) =>
-      respond(bodyTag(ok((document ??= describeSocket()), { 'Cache-Control': 'no-cache' })), request),
+    () => bodyTag(ok((document ??= describeSocket()), { 'Cache-Control': 'no-cache' })),
     { detail: undocumented({ access: 'public' }) },
   )
 }

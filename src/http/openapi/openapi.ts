@@ -3,10 +3,10 @@
 // once, at the first request, when all routes exist.
 import { swagger } from '@elysiajs/swagger'
 import { OptionalKind } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import packageJson from '../../../package.json' with { type: 'json' }
 import { codes, statusOf } from '../../errors.ts'
 import { traitsKey, traitsOf, undocumented, type RouteTraits } from '../route.ts'
+import { RouteGroup, type DeclaredRoute } from '../route-group.ts'
 import {
   headerRef,
   headers,
@@ -21,10 +21,9 @@ import {
   type Json,
   type JsonObject,
 } from './components.ts'
-import { bodyTag, ok, respond } from '../response.ts'
+import { bodyTag, ok } from '../response.ts'
 
-/** As Elysia lists them. */
-type Routes = Elysia['routes']
+type Routes = readonly DeclaredRoute[]
 
 const info = {
   title: 'Tasktide',
@@ -46,11 +45,11 @@ const tags = [
 /** Serves /api/openapi.json. @param routesOf called at the first request. */
 export const openApiRoutes = (routesOf: () => Routes) => {
   let document: Promise<JsonObject> | undefined
-  return new Elysia({ name: 'openapi' }).get(
+  return new RouteGroup().get(
     '/api/openapi.json',
-    async ({ request }) => {
+    async () => {
       document ??= describe(routesOf())
-      return respond(bodyTag(ok(await document, { 'Cache-Control': 'no-cache' })), request)
+      return bodyTag(ok(await document, { 'Cache-Control': 'no-cache' }))
     },
     { detail: undocumented({ access: 'public' }) },
   )

@@ -1,6 +1,5 @@
 // /api/auth: registration, sign-in and sessions. No answer is cached and no response is stored under a key.
 import { Type } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import type { Authenticator } from '../../auth/authenticator.ts'
 import type { Passwords } from '../../auth/passwords.ts'
 import type { Tokens } from '../../auth/tokens.ts'
@@ -19,9 +18,10 @@ import { register, signIn } from '../../domain/users/sign-in.ts'
 import { AppError } from '../../errors.ts'
 import { takeRateLimit, passwordCheck } from '../rate-limit.ts'
 import { refreshCookie, refreshTokenOfCookie } from '../cookies.ts'
-import { authenticate, signedIn } from '../guard.ts'
-import { contextOf } from '../request-context.ts'
-import { created, noContent, ok, respond } from '../response.ts'
+import { authenticate } from '../guard.ts'
+import type { RequestContext } from '../request-context.ts'
+import { created, noContent, ok } from '../response.ts'
+import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { addressKey } from '../../limits/address-key.ts'
 import type { Attempts } from '../../limits/attempts.ts'
@@ -42,12 +42,12 @@ const open = (summary: string) =>
   detail(summary, { access: 'public', errors: ['invalid_credentials', 'origin_refused'] })
 
 /** The caller of a request without a user, for the caller queue: its address. */
-const callerOf = (request: Request): string => `address:${addressKey(contextOf(request).ip)}`
+const callerOf = ({ ip }: RequestContext): string => `address:${addressKey(ip)}`
 
-const deviceOf = (request: Request) => ({
-  userAgent: request.headers.get('user-agent') ?? '',
-  ip: contextOf(request).ip,
-  caller: callerOf(request),
+const deviceOf = (context: RequestContext) => ({
+  userAgent: context.request.headers.get('user-agent') ?? '',
+  ip: context.ip,
+  caller: callerOf(context),
 })
 
 const Sessions = Type.Object({ items: Type.Array(Session), nextCursor: Type.Null() })
@@ -75,31 +75,31 @@ export const authRoutes = (deps: AuthRouteDeps) => {
   const sessionReply = (answer: SessionAnswer, request: Request): StoredResponse =>
     ok(answer, keepToken(request, answer.refreshToken))
 
-  return new Elysia({ prefix: '/api/auth' })
+  return new RouteGroup('/api/auth')
     .post(
       '/register',
-      async ({ body, request, set }) => {
-        await takeRateLimit(deps, set.headers, registrations, addressKey(contextOf(request).ip))
-        const answer = await register(deps, body, deviceOf(request))
-        return respond(created(answer, '/api/users/me', keepToken(request, answer.refreshToken)))
+      async (context) => {
+        await takeRateLimit(deps, context, registrations, addressKey(context.ip))
+        const answer = await register(deps, context.body, deviceOf(context))
+        return created(answer, '/api/users/me', keepToken(context.request, answer.refreshToken))
       },
       { body: Registration, response: { 201: SessionAnswer }, detail: open('Create an account and sign in') },
     )
     .post(
       '/login',
-      async ({ body, request, set }) => {
-        const checkPassword = passwordCheck(deps, request, set.headers)
-        const answer = await signIn({ ...deps, checkPassword }, body, deviceOf(request))
-        return respond(sessionReply(answer, request))
+      async (context) => {
+        const checkPassword = passwordCheck(deps, context)
+        const answer = await signIn({ ...deps, checkPassword }, context.body, deviceOf(context))
+        return sessionReply(answer, context.request)
       },
       { body: SignIn, response: { 200: SessionAnswer }, detail: open('Sign in') },
     )
     .post(
       '/refresh',
-      async ({ body, request }) => {
-        const token = body?.refreshToken ?? refreshTokenOfCookie(request, deps.config)
+      async (context) => {
+        const token = context.body?.refreshToken ?? refreshTokenOfCookie(context.request, deps.config)
         if (token === null) throw new AppError('unauthenticated')
-        return respond(sessionReply(await refreshSession(deps, token, callerOf(request)), request))
+        return sessionReply(await refreshSession(deps, token, callerOf(context)), context.request)
       },
       {
         body: Type.Optional(Refresh),
@@ -109,9 +109,9 @@ export const authRoutes = (deps: AuthRouteDeps) => {
     )
     .post(
       '/logout',
-      async ({ body, request }) => {
-        await endCurrent(deps, request, body?.refreshToken)
-        return respond({ ...noContent(), headers: keepToken(request, null) })
+      async (context) => {
+        await endCurrent(deps, context, context.body?.refreshToken)
+        return { ...noContent(), headers: keepToken(context.request, null) }
       },
       {
         body: Type.Optional(Refresh),
@@ -119,25 +119,24 @@ export const authRoutes = (deps: AuthRouteDeps) => {
         detail: open('End the session of the refresh token, the access token or the cookie'),
       },
     )
-    .use(signedIn)
     .post(
       '/logout-all',
-      async ({ actor, request }) => {
-        await endAllSessions(deps, actor)
-        return respond({ ...noContent(), headers: keepToken(request, null) })
+      async (context) => {
+        await endAllSessions(deps, context.actor)
+        return { ...noContent(), headers: keepToken(context.request, null) }
       },
       { response: { 204: Type.Void() }, detail: detail('End all sessions, including this one') },
     )
     .get(
       '/sessions',
-      async ({ actor }) => respond(ok({ items: await listSessions(deps, actor), nextCursor: null }, noStore)),
+      async ({ actor }) => ok({ items: await listSessions(deps, actor), nextCursor: null }, noStore),
       { response: { 200: Sessions }, detail: detail('List the active sessions') },
     )
     .delete(
       '/sessions/:id',
       async ({ actor, params }) => {
         await endSession(deps, actor, params.id)
-        return respond({ ...noContent(), headers: noStore })
+        return { ...noContent(), headers: noStore }
       },
       {
         params: Type.Object({ id: Id() }),
@@ -150,15 +149,16 @@ export const authRoutes = (deps: AuthRouteDeps) => {
 /** Ends the session of the first credential in the request. 401 without any. */
 const endCurrent = async (
   deps: AuthRouteDeps,
-  request: Request,
+  context: RequestContext,
   refreshToken: string | undefined,
 ): Promise<void> => {
-  if (refreshToken !== undefined) return endSessionOfToken(deps, refreshToken, callerOf(request))
+  if (refreshToken !== undefined) return endSessionOfToken(deps, refreshToken, callerOf(context))
+  const { request } = context
   if (request.headers.has('authorization')) {
-    await authenticate(request, deps.authenticator)
-    return endCurrentSession(deps, contextOf(request).identity!.actor)
+    context.identity = await authenticate(context, deps.authenticator)
+    return endCurrentSession(deps, context.actor)
   }
   const token = refreshTokenOfCookie(request, deps.config)
   if (token === null) throw new AppError('unauthenticated')
-  return endSessionOfToken(deps, token, callerOf(request))
+  return endSessionOfToken(deps, token, callerOf(context))
 }

@@ -1,10 +1,10 @@
 // The interactive page of the API at /api/docs. The server serves everything it loads: Swagger UI from the dependency
 // and one start script; nothing is inline and nothing comes from another host.
-import { Elysia } from 'elysia'
 import bundlePath from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
 import stylePath from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
-import { file, respond } from '../response.ts'
+import { file } from '../response.ts'
 import { undocumented } from '../route.ts'
+import { RouteGroup } from '../route-group.ts'
 
 // `data:` because the style sheet of Swagger UI embeds its icons.
 const policy =
@@ -40,11 +40,11 @@ const start = `SwaggerUIBundle({
 `
 
 export const docsRoutes = () =>
-  new Elysia({ prefix: '/api/docs', detail: undocumented({ access: 'public' }) })
-    .get('', () => respond({ status: 200, headers: headersOf('text/html'), body: page }))
-    .get('/start.js', () => respond({ status: 200, headers: headersOf('text/javascript'), body: start }))
-    .get('/swagger-ui.js', () => respond(file(bundlePath, headersOf('text/javascript'))))
-    .get('/swagger-ui.css', () => respond(file(stylePath, headersOf('text/css'))))
+  new RouteGroup('/api/docs', { detail: undocumented({ access: 'public' }) })
+    .get('', () => ({ status: 200, headers: headersOf('text/html'), body: page }))
+    .get('/start.js', () => ({ status: 200, headers: headersOf('text/javascript'), body: start }))
+    .get('/swagger-ui.js', () => file(bundlePath, headersOf('text/javascript')))
+    .get('/swagger-ui.css', () => file(stylePath, headersOf('text/css')))
 
 const headersOf = (type: string): Record<string, string> => ({
   'Content-Type': `${type}; charset=utf-8`,

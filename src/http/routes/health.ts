@@ -1,7 +1,6 @@
 // Liveness, readiness, health and version for load balancers, supervisors and people. A process is unready without
 // PostgreSQL or its migrations and while it drains, because no request works without them; every other fault only
 // degrades it. Concurrent probes share one database read, at most two a second, and each ends at its deadline.
-import { Elysia } from 'elysia'
 import packageJson from '../../../package.json' with { type: 'json' }
 import type { DatabaseCalls } from '../../db/client.ts'
 import { readMigrations } from '../../db/migrations/migration-files.ts'
@@ -11,7 +10,8 @@ import { AppError, messageOf } from '../../errors.ts'
 import type { RedisProbe } from '../../redis/redis-check.ts'
 import type { Log } from '../../log.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
-import { ok, respond } from '../response.ts'
+import { ok } from '../response.ts'
+import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 
 /** Sources of the probes, read at each request. */
@@ -69,8 +69,8 @@ export const healthRoutes = (deps: HealthDeps) => {
     return health
   }
 
-  return new Elysia({ name: 'health' })
-    .get('/livez', () => respond(ok({ status: 'up' }, fresh)), {
+  return new RouteGroup()
+    .get('/livez', () => ok({ status: 'up' }, fresh), {
       response: { 200: Liveness },
       detail: { ...detail('Whether the process answers at all', traits), operationId: 'livez' },
     })
@@ -80,7 +80,7 @@ export const healthRoutes = (deps: HealthDeps) => {
         const { status, parts } = await requireReady()
         const reasons = reasonsOf(parts)
         const body: Readiness = { status, parts: statusesOf(parts), ...(reasons && { reasons }) }
-        return respond(ok(body, fresh))
+        return ok(body, fresh)
       },
       {
         response: { 200: Readiness },
@@ -90,14 +90,14 @@ export const healthRoutes = (deps: HealthDeps) => {
         },
       },
     )
-    .get('/health', async () => respond(ok(await requireReady(), fresh)), {
+    .get('/health', async () => ok(await requireReady(), fresh), {
       response: { 200: Health },
       detail: {
         ...detail('The state of each part; 503 names the part that is down', traits),
         operationId: 'health',
       },
     })
-    .get('/version', () => respond(ok(version, fresh)), {
+    .get('/version', () => ok(version, fresh), {
       response: { 200: Version },
       detail: { ...detail('What is running', traits), operationId: 'version' },
     })

@@ -1,13 +1,12 @@
 // /api/projects/:id/members: the members of a project and their roles.
 import { Type } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import { addMember, changeMember, listMembers, removeMember } from '../../domain/projects/members.ts'
-import { signedIn } from '../guard.ts'
 import { openPager, pageOf, pageQuery } from '../page.ts'
 import { bodyTag, created, mutate, noContent, ok } from '../response.ts'
+import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { Member, MemberPatch, NewMember } from '../../model/project.ts'
 import { Id } from '../../model/scalar.ts'
@@ -27,12 +26,11 @@ interface MemberDeps {
 
 export const memberRoutes = (deps: MemberDeps) => {
   const pager = openPager(deps.config)
-  return new Elysia({ prefix: '/api/projects/:id/members' })
-    .use(signedIn)
+  return new RouteGroup('/api/projects/:id/members')
     .get(
       '',
-      ({ actor, request, params, query }) =>
-        pager.answer(request, query, (slice) => listMembers(deps, actor, params.id, slice)),
+      (context) =>
+        pager.answer(context, (slice) => listMembers(deps, context.actor, context.params.id, slice)),
       {
         params,
         query: pageQuery,
@@ -42,11 +40,12 @@ export const memberRoutes = (deps: MemberDeps) => {
     )
     .post(
       '',
-      ({ actor, request, params, body }) =>
+      (context) =>
         mutate(
-          { request, actor },
-          (member: Member) => bodyTag(created(member, `/api/projects/${params.id}/members/${member.userId}`)),
-          (write) => addMember(deps, write, params.id, body),
+          context,
+          (member: Member) =>
+            bodyTag(created(member, `/api/projects/${context.params.id}/members/${member.userId}`)),
+          (write) => addMember(deps, write, context.params.id, context.body),
         ),
       {
         params,
@@ -57,9 +56,9 @@ export const memberRoutes = (deps: MemberDeps) => {
     )
     .patch(
       '/:userId',
-      ({ actor, request, params, body }) =>
-        mutate({ request, actor }, render, (write) =>
-          changeMember(deps, write, params.id, params.userId, body.role),
+      (context) =>
+        mutate(context, render, (write) =>
+          changeMember(deps, write, context.params.id, context.params.userId, context.body.role),
         ),
       {
         params: memberParams,
@@ -70,8 +69,10 @@ export const memberRoutes = (deps: MemberDeps) => {
     )
     .delete(
       '/:userId',
-      ({ actor, request, params }) =>
-        mutate({ request, actor }, noContent, (write) => removeMember(deps, write, params.id, params.userId)),
+      (context) =>
+        mutate(context, noContent, (write) =>
+          removeMember(deps, write, context.params.id, context.params.userId),
+        ),
       {
         params: memberParams,
         response: { 204: Type.Void() },

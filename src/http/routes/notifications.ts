@@ -1,6 +1,5 @@
 // /api/notifications: the caller's inbox.
 import { Type } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
@@ -10,10 +9,10 @@ import {
   readNotification,
   type AllRead,
 } from '../../domain/notifications/inbox.ts'
-import { signedIn } from '../guard.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
 import { mutate, ok } from '../response.ts'
+import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { Notification } from '../../model/notification.ts'
 import { Id, Instant, Nullable } from '../../model/scalar.ts'
@@ -40,13 +39,12 @@ interface NotificationDeps {
 
 export const notificationRoutes = (deps: NotificationDeps) => {
   const pager = openPager(deps.config)
-  return new Elysia({ prefix: '/api/notifications' })
-    .use(signedIn)
+  return new RouteGroup('/api/notifications')
     .get(
       '',
-      ({ actor, request, query }) => {
-        const isUnread = query.unread === undefined ? null : query.unread === 'true'
-        return pager.answer(request, query, (slice) => listNotifications(deps, actor, isUnread, slice))
+      (context) => {
+        const isUnread = context.query.unread === undefined ? null : context.query.unread === 'true'
+        return pager.answer(context, (slice) => listNotifications(deps, context.actor, isUnread, slice))
       },
       {
         query: listQuery,
@@ -56,11 +54,11 @@ export const notificationRoutes = (deps: NotificationDeps) => {
     )
     .post(
       '/:id/read',
-      ({ actor, request, params }) =>
+      (context) =>
         mutate(
-          { request, actor },
+          context,
           (notification: Notification) => ok(notification),
-          (write) => readNotification(deps, write, params.id),
+          (write) => readNotification(deps, write, context.params.id),
         ),
       {
         params: Type.Object({ id: Id() }),
@@ -70,9 +68,9 @@ export const notificationRoutes = (deps: NotificationDeps) => {
     )
     .post(
       '/read-all',
-      ({ actor, request }) =>
+      (context) =>
         mutate(
-          { request, actor },
+          context,
           (all: AllRead) => ok(all),
           (write) => readAllNotifications(deps, write),
         ),

@@ -1,6 +1,5 @@
 // /api/projects: the projects. Their members are in members.ts.
 import { Type } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
@@ -12,11 +11,11 @@ import {
   setArchived,
   updateProject,
 } from '../../domain/projects/projects.ts'
-import { signedIn } from '../guard.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
 import { ifMatchOf } from '../request-context.ts'
-import { created, etag, mutate, noContent, ok, respond } from '../response.ts'
+import { created, etag, mutate, noContent, ok } from '../response.ts'
+import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { NewProject, Project, ProjectPatch } from '../../model/project.ts'
 import { Id } from '../../model/scalar.ts'
@@ -43,12 +42,13 @@ interface ProjectDeps {
 
 export const projectRoutes = (deps: ProjectDeps) => {
   const pager = openPager(deps.config)
-  return new Elysia({ prefix: '/api/projects' })
-    .use(signedIn)
+  return new RouteGroup('/api/projects')
     .get(
       '',
-      ({ actor, request, query }) =>
-        pager.answer(request, query, (slice) => listProjects(deps, actor, query.archived === 'true', slice)),
+      (context) =>
+        pager.answer(context, (slice) =>
+          listProjects(deps, context.actor, context.query.archived === 'true', slice),
+        ),
       {
         query: listQuery,
         response: { 200: pageOf(Project) },
@@ -57,11 +57,11 @@ export const projectRoutes = (deps: ProjectDeps) => {
     )
     .post(
       '',
-      ({ actor, request, body }) =>
+      (context) =>
         mutate(
-          { request, actor },
+          context,
           (project: Project) => created(project, `/api/projects/${project.id}`, tagOf(project)),
-          (write) => createProject(deps, write, body),
+          (write) => createProject(deps, write, context.body),
         ),
       {
         body: NewProject,
@@ -69,17 +69,16 @@ export const projectRoutes = (deps: ProjectDeps) => {
         detail: detail('Create a project; the caller owns it', { idempotent: true }),
       },
     )
-    .get(
-      '/:id',
-      async ({ actor, request, params }) =>
-        respond(render(await getProject(deps, actor, params.id)), request),
-      { params, response: { 200: Project }, detail: detail('Read a project') },
-    )
+    .get('/:id', async ({ actor, params }) => render(await getProject(deps, actor, params.id)), {
+      params,
+      response: { 200: Project },
+      detail: detail('Read a project'),
+    })
     .patch(
       '/:id',
-      ({ actor, request, params, body }) =>
-        mutate({ request, actor }, render, (write) =>
-          updateProject(deps, write, params.id, body, ifMatchOf(request)),
+      (context) =>
+        mutate(context, render, (write) =>
+          updateProject(deps, write, context.params.id, context.body, ifMatchOf(context.request)),
         ),
       {
         params,
@@ -90,9 +89,9 @@ export const projectRoutes = (deps: ProjectDeps) => {
     )
     .delete(
       '/:id',
-      ({ actor, request, params }) =>
-        mutate({ request, actor }, noContent, (write) =>
-          deleteProject(deps, write, params.id, ifMatchOf(request)),
+      (context) =>
+        mutate(context, noContent, (write) =>
+          deleteProject(deps, write, context.params.id, ifMatchOf(context.request)),
         ),
       {
         params,
@@ -105,8 +104,7 @@ export const projectRoutes = (deps: ProjectDeps) => {
     )
     .post(
       '/:id/archive',
-      ({ actor, request, params }) =>
-        mutate({ request, actor }, render, (write) => setArchived(deps, write, params.id, true)),
+      (context) => mutate(context, render, (write) => setArchived(deps, write, context.params.id, true)),
       {
         params,
         response: { 200: Project },
@@ -117,8 +115,7 @@ export const projectRoutes = (deps: ProjectDeps) => {
     )
     .post(
       '/:id/unarchive',
-      ({ actor, request, params }) =>
-        mutate({ request, actor }, render, (write) => setArchived(deps, write, params.id, false)),
+      (context) => mutate(context, render, (write) => setArchived(deps, write, context.params.id, false)),
       {
         params,
         response: { 200: Project },

@@ -1,13 +1,12 @@
 // /api/tasks/:id/shares: the users a single task is shared with.
 import { Type } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import { addShare, changeShare, listShares, removeShare } from '../../domain/shares/shares.ts'
-import { signedIn } from '../guard.ts'
 import { openPager, pageOf, pageQuery } from '../page.ts'
 import { bodyTag, created, mutate, noContent, ok } from '../response.ts'
+import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { Id } from '../../model/scalar.ts'
 import { NewShare, Share, SharePatch } from '../../model/task.ts'
@@ -27,12 +26,11 @@ interface ShareDeps {
 
 export const shareRoutes = (deps: ShareDeps) => {
   const pager = openPager(deps.config)
-  return new Elysia({ prefix: '/api/tasks/:id/shares' })
-    .use(signedIn)
+  return new RouteGroup('/api/tasks/:id/shares')
     .get(
       '',
-      ({ actor, request, params, query }) =>
-        pager.answer(request, query, (slice) => listShares(deps, actor, params.id, slice)),
+      (context) =>
+        pager.answer(context, (slice) => listShares(deps, context.actor, context.params.id, slice)),
       {
         params,
         query: pageQuery,
@@ -42,11 +40,11 @@ export const shareRoutes = (deps: ShareDeps) => {
     )
     .post(
       '',
-      ({ actor, request, params, body }) =>
+      (context) =>
         mutate(
-          { request, actor },
-          (share: Share) => bodyTag(created(share, `/api/tasks/${params.id}/shares/${share.userId}`)),
-          (write) => addShare(deps, write, params.id, body),
+          context,
+          (share: Share) => bodyTag(created(share, `/api/tasks/${context.params.id}/shares/${share.userId}`)),
+          (write) => addShare(deps, write, context.params.id, context.body),
         ),
       {
         params,
@@ -57,9 +55,9 @@ export const shareRoutes = (deps: ShareDeps) => {
     )
     .patch(
       '/:userId',
-      ({ actor, request, params, body }) =>
-        mutate({ request, actor }, render, (write) =>
-          changeShare(deps, write, params.id, params.userId, body.permission),
+      (context) =>
+        mutate(context, render, (write) =>
+          changeShare(deps, write, context.params.id, context.params.userId, context.body.permission),
         ),
       {
         params: shareParams,
@@ -70,8 +68,10 @@ export const shareRoutes = (deps: ShareDeps) => {
     )
     .delete(
       '/:userId',
-      ({ actor, request, params }) =>
-        mutate({ request, actor }, noContent, (write) => removeShare(deps, write, params.id, params.userId)),
+      (context) =>
+        mutate(context, noContent, (write) =>
+          removeShare(deps, write, context.params.id, context.params.userId),
+        ),
       {
         params: shareParams,
         response: { 204: Type.Void() },

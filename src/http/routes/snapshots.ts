@@ -1,12 +1,11 @@
 // Snapshots: the full state of a project or of the user, with the cursor from which a client follows the log.
 import { Type } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import type { SnapshotPlace } from '../../domain/snapshot-pages.ts'
 import type { Snapshots } from '../../domain/snapshot.ts'
 import { AppError } from '../../errors.ts'
-import { signedIn } from '../guard.ts'
 import { Cursor, Whole } from '../query.ts'
-import { jsonText, ok, respond } from '../response.ts'
+import { jsonText, ok } from '../response.ts'
+import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { projectScope, shardOf } from '../../model/scope.ts'
 import { formatCursor, parseCursor } from '../../model/event.ts'
@@ -18,8 +17,7 @@ const defaultLimit = 1_000
 const detail = describedIn('Log')
 
 export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
-  new Elysia()
-    .use(signedIn)
+  new RouteGroup()
     .get(
       '/api/projects/:id/snapshot',
       async ({ actor, params, query }) => {
@@ -31,7 +29,7 @@ export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
           ...snapshot
         } = await deps.snapshots.ofProject(actor, params.id, place, Number(query.limit ?? defaultLimit))
         const nextAfter = next && formatPlace(next)
-        return respond(jsonText(withTasks({ ...snapshot, nextAfter }, tasks)))
+        return jsonText(withTasks({ ...snapshot, nextAfter }, tasks))
       },
       {
         params: Type.Object({ id: Id() }),
@@ -53,7 +51,7 @@ export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
         detail: detail('A project, its members and tasks, and the cursor to follow it from'),
       },
     )
-    .get('/api/users/me/snapshot', async ({ actor }) => respond(ok(await deps.snapshots.ofUser(actor))), {
+    .get('/api/users/me/snapshot', async ({ actor }) => ok(await deps.snapshots.ofUser(actor)), {
       response: { 200: UserSnapshot },
       detail: detail('Your projects, shared tasks and notifications, and the cursor to follow user:me from'),
     })

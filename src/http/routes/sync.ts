@@ -1,7 +1,6 @@
 // The log over HTTP, for clients whose network blocks WebSockets: the same entries under the same cursors, in pages, with
 // long polling. Frames are sent as they are stored in the log, without parsing.
 import { Type } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import type { Authenticator } from '../../auth/authenticator.ts'
 import type { LogFollower } from '../../changelog/follower/log-follower.ts'
 import type { LiveStats } from '../../changelog/live-stats.ts'
@@ -10,11 +9,10 @@ import { parseScope } from '../../model/scope.ts'
 import { readScopePage } from '../../db/log/sync.ts'
 import { joinScopes, snapshotPath, type Joined } from '../../domain/sync.ts'
 import { AppError, notFound } from '../../errors.ts'
-import { authenticate, signedIn } from '../guard.ts'
+import { authenticate } from '../guard.ts'
 import { LongPoll } from '../long-poll.ts'
 import { Cursors, listOf, Repeatable, Whole } from '../query.ts'
-import { contextOf } from '../request-context.ts'
-import { respond } from '../response.ts'
+import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import type { Waiters } from '../../limits/waiters.ts'
 import { shardOf, type Scope } from '../../model/scope.ts'
@@ -39,24 +37,24 @@ interface SyncDeps {
 }
 
 export const syncRoutes = (deps: SyncDeps) =>
-  new Elysia({ prefix: '/api/sync' }).use(signedIn).get(
+  new RouteGroup('/api/sync').get(
     '',
-    async ({ actor, query, request }) => {
-      const wanted = pair(actor, listOf(query.scope), listOf(query.cursor))
-      const waitMs = Number(query.wait ?? 0) * 1000
-      using poll = new LongPoll(deps, actor.userId, wanted)
-      let pages = await readPages(deps, actor, wanted)
+    async (context) => {
+      const wanted = pair(context.actor, listOf(context.query.scope), listOf(context.query.cursor))
+      const waitMs = Number(context.query.wait ?? 0) * 1000
+      using poll = new LongPoll(deps, context.actor.userId, wanted)
+      let pages = await readPages(deps, context.actor, wanted)
       if (waitMs > 0 && !pages.some((page) => page.hasEntries)) {
-        await waitForEntries(deps.polls, actor, poll, waitMs, request.signal)
+        await waitForEntries(deps.polls, context.actor, poll, waitMs, context.request.signal)
         // The session may have ended, or the role changed, during the wait.
-        await authenticate(request, deps.authenticator)
-        pages = await readChanged(deps, contextOf(request).identity!.actor, wanted, pages, poll)
+        context.identity = await authenticate(context, deps.authenticator)
+        pages = await readChanged(deps, context.actor, wanted, pages, poll)
       }
-      return respond({
+      return {
         status: 200,
         headers: { 'Content-Type': 'application/json; charset=utf-8', 'Cache-Control': 'no-store' },
         body: `{"scopes":[${pages.map((page) => page.json).join(',')}]}`,
-      })
+      }
     },
     {
       query: Type.Object(

@@ -1,14 +1,13 @@
 // Writes of several tasks in one request, and moving: PATCH /api/tasks/bulk, POST /api/tasks/batch, POST …/:id/move.
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import { runBatch, updateTasksInBulk, type Operation } from '../../domain/tasks/task-batch.ts'
 import { moveTask } from '../../domain/tasks/task-move.ts'
 import { invalid, type Violation } from '../../errors.ts'
 import { violationsIn, maxViolations } from '../violations.ts'
-import { signedIn } from '../guard.ts'
 import { mutate, ok } from '../response.ts'
+import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { renderTask } from './tasks.ts'
 import { toCanonical } from '../../model/canonical.ts'
@@ -87,13 +86,12 @@ const detail = describedIn('Tasks')
 const renderItems = (items: (Task | null)[]) => ok({ items })
 
 export const taskBatchRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =>
-  new Elysia({ prefix: '/api/tasks' })
-    .use(signedIn)
+  new RouteGroup('/api/tasks')
     .patch(
       '/bulk',
-      ({ actor, request, body }) =>
-        mutate({ request, actor }, renderItems, (write) =>
-          updateTasksInBulk(deps, write, body.ids, body.changes),
+      (context) =>
+        mutate(context, renderItems, (write) =>
+          updateTasksInBulk(deps, write, context.body.ids, context.body.changes),
         ),
       {
         body: Bulk,
@@ -103,9 +101,9 @@ export const taskBatchRoutes = (deps: { db: CallerDatabase; publisher: Publisher
     )
     .post(
       '/batch',
-      ({ actor, request, body }) => {
-        const operations = operationsOf(body)
-        return mutate({ request, actor }, renderItems, (write) => runBatch(deps, write, operations))
+      (context) => {
+        const operations = operationsOf(context.body)
+        return mutate(context, renderItems, (write) => runBatch(deps, write, operations))
       },
       {
         body: Batch,
@@ -118,8 +116,8 @@ export const taskBatchRoutes = (deps: { db: CallerDatabase; publisher: Publisher
     )
     .post(
       '/:id/move',
-      ({ actor, request, params, body }) =>
-        mutate({ request, actor }, renderTask, (write) => moveTask(deps, write, params.id, body)),
+      (context) =>
+        mutate(context, renderTask, (write) => moveTask(deps, write, context.params.id, context.body)),
       {
         params: Type.Object({ id: Id() }),
         body: TaskMove,

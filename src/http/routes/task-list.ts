@@ -1,13 +1,12 @@
 // GET /api/tasks: translates the query string to a filter, an order and a page.
 import { Type, type Static } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import { taskSorts, type Range, type TaskOrder } from '../../db/tasks/task-list.ts'
 import { listTasks, type TaskSearch } from '../../domain/tasks/task-list.ts'
-import { signedIn } from '../guard.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag, listOf, Repeatable, Words } from '../query.ts'
+import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { Id, Instant, toInstant, Word } from '../../model/scalar.ts'
 import { priorities, statuses, Task } from '../../model/task.ts'
@@ -94,18 +93,22 @@ const orderOf = (sort = '-createdAt'): TaskOrder => {
 
 export const taskListRoutes = (deps: { config: Config; db: CallerDatabase }) => {
   const pager = openPager(deps.config)
-  return new Elysia({ prefix: '/api/tasks' })
-    .use(signedIn)
-    .get(
-      '',
-      ({ actor, request, query }) =>
-        pager.answer(request, query, (slice) =>
-          listTasks(deps, actor, filterOf(query, actor.userId), orderOf(query.sort), slice),
+  return new RouteGroup('/api/tasks').get(
+    '',
+    (context) =>
+      pager.answer(context, (slice) =>
+        listTasks(
+          deps,
+          context.actor,
+          filterOf(context.query, context.actor.userId),
+          orderOf(context.query.sort),
+          slice,
         ),
-      {
-        query: listQuery,
-        response: { 200: pageOf(Task) },
-        detail: describedIn('Tasks')('List, filter and search tasks'),
-      },
-    )
+      ),
+    {
+      query: listQuery,
+      response: { 200: pageOf(Task) },
+      detail: describedIn('Tasks')('List, filter and search tasks'),
+    },
+  )
 }

@@ -1,6 +1,5 @@
 // /api/tasks, one task at a time. Lists are in task-list.ts, writes of several tasks and moving in task-batch.ts.
 import { Type } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import {
@@ -12,9 +11,9 @@ import {
   replaceTask,
   updateTask,
 } from '../../domain/tasks/tasks.ts'
-import { signedIn } from '../guard.ts'
 import { ifMatchOf } from '../request-context.ts'
-import { created, etag, mutate, noContent, ok, respond } from '../response.ts'
+import { created, etag, mutate, noContent, ok } from '../response.ts'
+import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { Id } from '../../model/scalar.ts'
 import { NewTask, Tag, Tags, Task, TaskPatch, TaskReplacement } from '../../model/task.ts'
@@ -28,15 +27,14 @@ const detail = describedIn('Tasks')
 export const renderTask = (task: Task) => ok(task, etag(task.version))
 
 export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =>
-  new Elysia({ prefix: '/api/tasks' })
-    .use(signedIn)
+  new RouteGroup('/api/tasks')
     .post(
       '',
-      ({ actor, request, body }) =>
+      (context) =>
         mutate(
-          { request, actor },
+          context,
           (task: Task) => created(task, `/api/tasks/${task.id}`, etag(task.version)),
-          (write) => createTask(deps, write, body),
+          (write) => createTask(deps, write, context.body),
         ),
       {
         body: NewTask,
@@ -44,17 +42,16 @@ export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =
         detail: detail('Create a task at the end of its project', { idempotent: true }),
       },
     )
-    .get(
-      '/:id',
-      async ({ actor, request, params }) =>
-        respond(renderTask(await getTask(deps, actor, params.id)), request),
-      { params, response: { 200: Task }, detail: detail('Read a task') },
-    )
+    .get('/:id', async ({ actor, params }) => renderTask(await getTask(deps, actor, params.id)), {
+      params,
+      response: { 200: Task },
+      detail: detail('Read a task'),
+    })
     .patch(
       '/:id',
-      ({ actor, request, params, body }) =>
-        mutate({ request, actor }, renderTask, (write) =>
-          updateTask(deps, write, params.id, body, ifMatchOf(request)),
+      (context) =>
+        mutate(context, renderTask, (write) =>
+          updateTask(deps, write, context.params.id, context.body, ifMatchOf(context.request)),
         ),
       {
         params,
@@ -65,9 +62,9 @@ export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =
     )
     .put(
       '/:id',
-      ({ actor, request, params, body }) =>
-        mutate({ request, actor }, renderTask, (write) =>
-          replaceTask(deps, write, params.id, body, ifMatchOf(request)),
+      (context) =>
+        mutate(context, renderTask, (write) =>
+          replaceTask(deps, write, context.params.id, context.body, ifMatchOf(context.request)),
         ),
       {
         params,
@@ -81,9 +78,9 @@ export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =
     )
     .delete(
       '/:id',
-      ({ actor, request, params }) =>
-        mutate({ request, actor }, noContent, (write) =>
-          deleteTask(deps, write, params.id, ifMatchOf(request)),
+      (context) =>
+        mutate(context, noContent, (write) =>
+          deleteTask(deps, write, context.params.id, ifMatchOf(context.request)),
         ),
       {
         params,
@@ -93,15 +90,15 @@ export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =
     )
     .post(
       '/:id/tags',
-      ({ actor, request, params, body }) =>
-        mutate({ request, actor }, renderTask, (write) => addTags(deps, write, params.id, body.tags)),
+      (context) =>
+        mutate(context, renderTask, (write) => addTags(deps, write, context.params.id, context.body.tags)),
       { params, body: TagList, response: { 200: Task }, detail: detail('Add tags', { idempotent: true }) },
     )
     .delete(
       '/:id/tags/:tag',
-      ({ actor, request, params }) =>
-        mutate({ request, actor }, noContent, (write) =>
-          removeTag(deps, write, params.id, params.tag, ifMatchOf(request)),
+      (context) =>
+        mutate(context, noContent, (write) =>
+          removeTag(deps, write, context.params.id, context.params.tag, ifMatchOf(context.request)),
         ),
       {
         params: Type.Object({ id: Id(), tag: Tag }),

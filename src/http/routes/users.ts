@@ -1,6 +1,5 @@
 // /api/users: the account of the caller, and public data of other users.
 import { Type } from '@sinclair/typebox'
-import { Elysia } from 'elysia'
 import type { Passwords } from '../../auth/passwords.ts'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
@@ -9,11 +8,11 @@ import { deleteAccount } from '../../domain/users/account-deletion.ts'
 import { changePassword, getMe, getUser, searchUsers, updateMe } from '../../domain/users/users.ts'
 import { passwordCheck } from '../rate-limit.ts'
 import { fingerprintKeyOf } from '../body/fingerprint.ts'
-import { signedIn } from '../guard.ts'
 import { pageOf } from '../page.ts'
 import { Whole } from '../query.ts'
-import { idempotencyKeyOf } from '../request-context.ts'
-import { bodyTag, mutate, noContent, ok, respond } from '../response.ts'
+import { idempotencyKeyOf, type RequestContext } from '../request-context.ts'
+import { bodyTag, mutate, noContent, ok } from '../response.ts'
+import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import type { Attempts } from '../../limits/attempts.ts'
 import { AccountDeletion, PasswordChange, UserPatch } from '../../model/credentials.ts'
@@ -48,22 +47,16 @@ export interface UserRouteDeps {
 export const userRoutes = (deps: UserRouteDeps) => {
   const fingerprintKey = fingerprintKeyOf(deps.config)
   /** The same with every password check under the limits of this request's address and account. */
-  const checked = (request: Request, headers: Record<string, string | number>) => ({
-    ...deps,
-    checkPassword: passwordCheck(deps, request, headers),
-  })
-  return new Elysia({ prefix: '/api/users' })
-    .use(signedIn)
-    .get('/me', async ({ actor, request }) => respond(render(await getMe(deps, actor)), request), {
+  const checked = (context: RequestContext) => ({ ...deps, checkPassword: passwordCheck(deps, context) })
+  return new RouteGroup('/api/users')
+    .get('/me', async ({ actor }) => render(await getMe(deps, actor)), {
       response: { 200: User },
       detail: detail('Read your account'),
     })
     .patch(
       '/me',
-      ({ actor, request, body, set }) =>
-        mutate({ request, actor, fingerprintKey }, render, (write) =>
-          updateMe(checked(request, set.headers), write, body),
-        ),
+      (context) =>
+        mutate(context, render, (write) => updateMe(checked(context), write, context.body), fingerprintKey),
       {
         body: UserPatch,
         response: { 200: User },
@@ -72,10 +65,10 @@ export const userRoutes = (deps: UserRouteDeps) => {
     )
     .delete(
       '/me',
-      async ({ actor, request, body, set }) => {
-        idempotencyKeyOf(request) // read to be refused where it is none: the stored answer would go with the account
-        await deleteAccount(checked(request, set.headers), actor, body.password)
-        return respond(noContent())
+      async (context) => {
+        idempotencyKeyOf(context.request) // read to be refused where it is none: the stored answer would go with the account
+        await deleteAccount(checked(context), context.actor, context.body.password)
+        return noContent()
       },
       {
         body: AccountDeletion,
@@ -85,9 +78,12 @@ export const userRoutes = (deps: UserRouteDeps) => {
     )
     .put(
       '/me/password',
-      ({ actor, request, body, set }) =>
-        mutate({ request, actor, fingerprintKey }, noContent, (write) =>
-          changePassword(checked(request, set.headers), write, body),
+      (context) =>
+        mutate(
+          context,
+          noContent,
+          (write) => changePassword(checked(context), write, context.body),
+          fingerprintKey,
         ),
       {
         body: PasswordChange,
@@ -97,9 +93,9 @@ export const userRoutes = (deps: UserRouteDeps) => {
     )
     .get(
       '/search',
-      async ({ actor, request, query }) => {
+      async ({ actor, query }) => {
         const items = await searchUsers(deps, actor, query.q, Number(query.limit ?? 20))
-        return respond(bodyTag(ok({ items, nextCursor: null })), request)
+        return bodyTag(ok({ items, nextCursor: null }))
       },
       {
         query: search,
@@ -107,14 +103,9 @@ export const userRoutes = (deps: UserRouteDeps) => {
         detail: detail('Find users by the beginning of their name or by e-mail address'),
       },
     )
-    .get(
-      '/:id',
-      async ({ actor, request, params }) =>
-        respond(bodyTag(ok(await getUser(deps, actor, params.id))), request),
-      {
-        params: Type.Object({ id: Id() }),
-        response: { 200: PublicUser },
-        detail: detail('Read the public data of a user'),
-      },
-    )
+    .get('/:id', async ({ actor, params }) => bodyTag(ok(await getUser(deps, actor, params.id))), {
+      params: Type.Object({ id: Id() }),
+      response: { 200: PublicUser },
+      detail: detail('Read the public data of a user'),
+    })
 }

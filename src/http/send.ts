@@ -1,0 +1,72 @@
+// Makes the one Response of a request, with every header, and ends the request: memory released, bytes counted, line
+// logged. Invariant: each request passes here exactly once, whatever happened to it.
+import type { Config } from '../config.ts'
+import type { WrittenBytes } from '../limits/written-bytes.ts'
+import type { RequestLine } from '../log.ts'
+import type { BodyBudget } from './body/body-budget.ts'
+import type { CorsHeadersOf } from './cors.ts'
+import type { RequestContext } from './request-context.ts'
+import type { Answer } from './response.ts'
+
+export interface SendDeps {
+  config: Config
+  bodies: BodyBudget
+  writtenBytes: WrittenBytes
+  corsHeadersOf: CorsHeadersOf
+  logRequest: (line: RequestLine) => void
+}
+
+export type Send = (context: RequestContext, answer: Answer) => Response
+
+export const createSend = (
+  deps: SendDeps,
+): { send: Send; end: (context: RequestContext, status?: number) => void } => {
+  const standard = standardHeaders(deps.config)
+
+  /** The headers of the answer win over the standard ones. */
+  const headersOf = (context: RequestContext, own: Record<string, string>): Record<string, string> => {
+    const headers: Record<string, string> = { ...standard, 'X-Request-Id': context.id }
+    const { rateLimit } = context
+    if (rateLimit !== null) {
+      const { policy, state } = rateLimit
+      headers['RateLimit-Policy'] = `"${policy.name}";q=${state.limit};w=${policy.windowSeconds}`
+      headers['RateLimit'] = `"${policy.name}";r=${state.remaining};t=${state.resetSeconds}`
+    }
+    if (context.closesConnection) headers['Connection'] = 'close'
+    const permissions = deps.corsHeadersOf(context.request)
+    if (permissions !== null) Object.assign(headers, permissions)
+    return Object.assign(headers, own)
+  }
+
+  /** @param status undefined for an upgrade. */
+  const end = (context: RequestContext, status?: number): void => {
+    const userId = context.identity?.actor.userId
+    deps.bodies.release(context)
+    if (userId !== undefined && context.writtenBytes > 0) deps.writtenBytes.add(userId, context.writtenBytes)
+    deps.logRequest({
+      requestId: context.id,
+      method: context.method,
+      path: context.path,
+      status,
+      userId,
+      durationMs: Math.round((performance.now() - context.startedAt) * 100) / 100,
+    })
+  }
+
+  return {
+    send(context, { status, headers, body }) {
+      const response = new Response(body, { status, headers: headersOf(context, headers) })
+      end(context, status)
+      return response
+    },
+    end,
+  }
+}
+
+const standardHeaders = ({ env }: Config): Record<string, string> => ({
+  'X-Content-Type-Options': 'nosniff',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'Referrer-Policy': 'no-referrer',
+  Vary: 'Origin',
+  ...(env === 'production' && { 'Strict-Transport-Security': 'max-age=31536000' }),
+})
