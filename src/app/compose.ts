@@ -5,6 +5,7 @@ import type { Config } from '../config.ts'
 import { openDatabase, type Database } from '../db/client.ts'
 import { ensureEpoch } from '../db/log/epochs.ts'
 import { ensureFeedPartitions } from '../db/log/partitions.ts'
+import { openReads } from '../db/reads.ts'
 import { checkDatabase } from '../db/server-check.ts'
 import type { Deps } from './deps.ts'
 import { createAuthenticator } from '../auth/authenticator.ts'
@@ -21,6 +22,7 @@ import { ServerRegistry } from '../changelog/servers.ts'
 import { newLiveStats } from '../changelog/live-stats.ts'
 import { startSweeper } from '../changelog/sweeper.ts'
 import { BodyBudget } from '../http/body/body-budget.ts'
+import { KeptAnswers } from '../http/kept-answers.ts'
 import { createAttempts } from '../limits/attempts.ts'
 import { policiesOf } from '../limits/policies.ts'
 import { RedisCounters } from '../limits/redis-counters.ts'
@@ -124,11 +126,14 @@ export const openServer = async (
   const authenticator = stack.use(createAuthenticator({ db, systemDb: db, tokens, follower, log }))
   const counters = new RedisCounters({ redis: redis.client, log })
   const drain = new AbortController()
+  const reads = openReads(db)
   const deps = {
     config,
     log,
     db,
     systemDb: db,
+    reads,
+    kept: new KeptAnswers(reads),
     publisher,
     follower,
     bus,

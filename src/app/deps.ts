@@ -10,8 +10,10 @@ import type { Publisher } from '../changelog/publisher.ts'
 import type { ServerRegistry } from '../changelog/servers.ts'
 import type { Config } from '../config.ts'
 import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
+import type { Reads } from '../db/reads.ts'
 import type { Snapshots } from '../domain/snapshot.ts'
 import type { BodyBudget } from '../http/body/body-budget.ts'
+import type { KeptAnswers } from '../http/kept-answers.ts'
 import type { Attempts } from '../limits/attempts.ts'
 import type { Waiters } from '../limits/waiters.ts'
 import type { RateLimiter } from '../limits/window.ts'
@@ -27,6 +29,10 @@ export interface Deps {
   db: CallerDatabase
   /** For calls of the process itself, none of which a request or a frame causes. */
   systemDb: DatabaseCalls
+  /** Reads that share statements, each in the queue of its caller. */
+  reads: Reads
+  /** Answers of lists that are sent again while nothing they show has changed. */
+  kept: KeptAnswers
   publisher: Publisher
   /** Positions in the log, subscriptions to its entries, and the history they catch up from. */
   follower: LogFollower

@@ -2,13 +2,16 @@
 // query, so that it is valid for no other query and cannot be forged.
 import { Type, type TSchema } from '@sinclair/typebox'
 import type { Config } from '../config.ts'
+import type { ListedAt } from '../domain/list.ts'
 import type { JwtKey } from '../settings/jwt-secrets.ts'
 import { AppError, invalid } from '../errors.ts'
 import { maxPagedItems, type Listed, type Slice, type SortKey } from '../model/page.ts'
 import { bodyTag, ok, type Answer } from './response.ts'
+import type { KeptAnswers } from './kept-answers.ts'
 import { Cursor, Whole } from './query.ts'
 import type { RequestContext } from './request-context.ts'
 import { lowerCaseIds } from '../model/scalar.ts'
+import type { StoredResponse } from '../model/stored-response.ts'
 
 /** The query parameters of every list, besides its own. */
 export const pageParameters = {
@@ -45,16 +48,21 @@ export type ListContext = RequestContext<unknown, Query>
 export interface Pager {
   /**
    * Answers a list request with the items that `read` returns for a slice: `{items, nextCursor}`, for numbered pages
-   * also `page, total, totalPages`, then further members of `read`; with `Link` and `ETag`. 400 `bad_cursor`, 422 for
-   * a page that is too deep.
+   * also `page, total, totalPages`, then further members of `read`; with `Link` and `ETag`. An answer is kept, and sent
+   * again while nothing it shows has changed. 400 `bad_cursor`, 422 for a page that is too deep.
    */
-  answer(context: ListContext, read: (slice: Slice) => Promise<Listed<unknown>>): Promise<Answer>
+  answer(context: ListContext, read: (slice: Slice) => Promise<ListedAt<unknown>>): Promise<Answer>
 }
 
 const purpose = 'tasktide list cursor v1'
 const macBytes = 16
 
-export const openPager = ({ jwtKeys }: Pick<Config, 'jwtKeys'>): Pager => {
+interface PagerDeps {
+  config: Pick<Config, 'jwtKeys'>
+  kept: KeptAnswers
+}
+
+export const openPager = ({ config: { jwtKeys }, kept }: PagerDeps): Pager => {
   const keys = jwtKeys.map(cursorKey)
 
   const sign = (key: Uint8Array, binding: string, payload: string): string =>
@@ -90,19 +98,24 @@ export const openPager = ({ jwtKeys }: Pick<Config, 'jwtKeys'>): Pager => {
     return { limit, page, after: null }
   }
 
+  const render = (context: ListContext, { limit, page }: Slice, list: Listed<unknown>): StoredResponse => {
+    const { items, next, total, ...more } = list
+    const nextCursor = next && seal(bindingOf(context), next)
+    const totals =
+      page !== null && total !== null ? { page, total, totalPages: Math.ceil(total / limit) } : null
+    const hasNextPage = totals && page! < totals.totalPages && (page! + 1) * limit <= maxPagedItems
+    const following = hasNextPage ? { page: String(page! + 1) } : nextCursor && { cursor: nextCursor }
+    const link = following ? { Link: `<${pathWith(context, following)}>; rel="next"` } : {}
+    return bodyTag(ok({ items, nextCursor, ...totals, ...more }, link))
+  }
+
   return {
-    async answer(context, read) {
-      const slice = sliceOf(context)
-      const { limit, page } = slice
-      const { items, next, total, ...more } = await read(slice)
-      const nextCursor = next && seal(bindingOf(context), next)
-      const totals =
-        page !== null && total !== null ? { page, total, totalPages: Math.ceil(total / limit) } : null
-      const hasNextPage = totals && page! < totals.totalPages && (page! + 1) * limit <= maxPagedItems
-      const following = hasNextPage ? { page: String(page! + 1) } : nextCursor && { cursor: nextCursor }
-      const link = following ? { Link: `<${pathWith(context, following)}>; rel="next"` } : {}
-      return bodyTag(ok({ items, nextCursor, ...totals, ...more }, link))
-    },
+    answer: (context, read) =>
+      kept.answer(context.actor, context.request.url, async () => {
+        const slice = sliceOf(context)
+        const { heads, ...list } = await read(slice)
+        return { response: render(context, slice, list), heads }
+      }),
   }
 }
 

@@ -4,6 +4,7 @@ import type { Notification, NotificationKind } from '../../model/notification.ts
 import { offsetOf, type Slice } from '../../model/page.ts'
 import { newId } from '../../model/scalar.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { userHead } from '../log/scope-heads.ts'
 
 export interface NotificationRow extends Notification {
   userId: string
@@ -115,10 +116,10 @@ export const selectNotifications = async (
   userId: string,
   isUnread: boolean | null,
   slice: Slice,
-): Promise<NotificationRow[]> => {
+): Promise<(NotificationRow & { userHead: string })[]> => {
   const [createdAt = null, id = null] = slice.after ?? []
   return sql`
-    select ${columns(sql)}
+    select ${columns(sql)}, ${userHead(sql, sql`n.actor_id`)}
     from notifications n
     left join users a on a.id = n.actor_id
     where n.user_id = ${userId} ${readFilter(sql, isUnread)}

@@ -3,6 +3,7 @@
 import type { Member, MemberRole } from '../../model/project.ts'
 import { offsetOf, type Slice } from '../../model/page.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { userHead } from '../log/scope-heads.ts'
 
 /** A member with its address, which is for admins alone (`memberFor`). */
 export type MemberRow = Member & { email: string }
@@ -72,10 +73,10 @@ export const selectMembers = async (
   sql: Queryable,
   projectId: string,
   slice: Slice,
-): Promise<MemberRow[]> => {
+): Promise<(MemberRow & { userHead: string })[]> => {
   const [createdAt = null, userId = null] = slice.after ?? []
   return sql`
-    select ${columns(sql)}
+    select ${columns(sql)}, ${userHead(sql, sql`m.user_id`)}
     from members m
     join users u on u.id = m.user_id
     where m.project_id = ${projectId}

@@ -76,6 +76,26 @@ export const selectProject = async (
   return row ?? null
 }
 
+/**
+ * One project for each pair of user and id, in the order of the pairs; null where it does not exist. `role` is null
+ * for a user who is no member. `offset 0` keeps each part a look-up by key.
+ */
+export const selectProjectForEach = async (
+  sql: Queryable,
+  pairs: { userId: string; id: string }[],
+): Promise<(ProjectRowFor | null)[]> => {
+  const rows = await sql<(ProjectRowFor & { n: number })[]>`
+    select ${columns(sql)}, m.role, wanted.n::int as n
+    from unnest(string_to_array(${pairs.map(({ userId }) => userId).join()}, ',')::uuid[],
+      string_to_array(${pairs.map(({ id }) => id).join()}, ',')::uuid[]) with ordinality as wanted (user_id, id, n)
+    cross join lateral (select * from projects where id = wanted.id offset 0) p
+    left join lateral (
+      select role from members where project_id = p.id and user_id = wanted.user_id offset 0) m on true`
+  const found = Array.from(pairs, (): ProjectRowFor | null => null)
+  for (const { n, ...project } of rows) found[n - 1] = project
+  return found
+}
+
 /** One person's projects, the Inbox first, then by creation: sorted by kind, createdAt, id. One past the limit. */
 export const selectProjects = async (
   sql: Queryable,

@@ -3,6 +3,7 @@ import type { MemberRole } from '../../model/project.ts'
 import { offsetOf, type Slice } from '../../model/page.ts'
 import type { Share } from '../../model/task.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { userHead } from '../log/scope-heads.ts'
 
 export interface TaskAccessRow {
   taskId: string
@@ -58,10 +59,14 @@ export const selectShare = async (sql: Queryable, taskId: string, userId: string
 }
 
 /** Sorted by createdAt, userId. One more than the limit where there are more. */
-export const selectShares = async (sql: Queryable, taskId: string, slice: Slice): Promise<Share[]> => {
+export const selectShares = async (
+  sql: Queryable,
+  taskId: string,
+  slice: Slice,
+): Promise<(Share & { userHead: string })[]> => {
   const [createdAt = null, userId = null] = slice.after ?? []
   return sql`
-    select ${columns(sql)}
+    select ${columns(sql)}, ${userHead(sql, sql`s.user_id`)}
     from shares s
     join users u on u.id = s.user_id
     where s.task_id = ${taskId}

@@ -76,6 +76,17 @@ export const selectUser = async (sql: Queryable, id: string): Promise<User | nul
   return row ?? null
 }
 
+/** The account of each id, in the order of the ids; null where there is none. `offset 0` keeps it a look-up by key. */
+export const selectUserForEach = async (sql: Queryable, ids: string[]): Promise<(User | null)[]> => {
+  const rows = await sql<(User & { n: number })[]>`
+    select ${columns(sql)}, wanted.n::int as n
+    from unnest(string_to_array(${ids.join()}, ',')::uuid[]) with ordinality as wanted (id, n)
+    cross join lateral (select * from users where id = wanted.id offset 0) u`
+  const found = Array.from(ids, (): User | null => null)
+  for (const { n, ...user } of rows) found[n - 1] = user
+  return found
+}
+
 /** @param email trimmed and lower-case. */
 export const selectCredentials = async (sql: Queryable, email: string): Promise<Credentials | null> => {
   const [row] = await sql<CredentialsRow[]>`
@@ -140,16 +151,6 @@ const publicColumns = (sql: Queryable, viewer: { userId: string; role: Role }) =
 
 const publicUser = ({ email, ...user }: PublicUser & { email: string | null }): PublicUser =>
   email === null ? user : { ...user, email }
-
-export const selectPublicUser = async (
-  sql: Queryable,
-  viewer: { userId: string; role: Role },
-  id: string,
-): Promise<PublicUser | null> => {
-  const [row] = await sql<(PublicUser & { email: string | null })[]>`
-    select ${publicColumns(sql, viewer)} from users u where u.id = ${id}`
-  return row ? publicUser(row) : null
-}
 
 /**
  * People who share a project with `viewer` and whose name begins with `text`, in any case, and the person whose e-mail

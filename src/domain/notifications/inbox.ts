@@ -6,36 +6,61 @@ import {
   selectNotifications,
   updateAllRead,
   updateRead,
+  type NotificationRow,
 } from '../../db/notifications/notifications.ts'
 import { notFound } from '../../errors.ts'
-import { userScope } from '../../model/scope.ts'
+import { userScope, type Scope } from '../../model/scope.ts'
 import type { Notification } from '../../model/notification.ts'
-import { listed, type Listed, type Slice } from '../../model/page.ts'
+import { headsOf, withHeads, type ListDeps, type ListedAt } from '../list.ts'
+import { listed, type Slice } from '../../model/page.ts'
 import { ownSubject } from '../subject.ts'
 import { toNotification } from './entries.ts'
 import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
 import type { Actor } from '../../model/actor.ts'
 
-export interface Inbox extends Listed<Notification> {
+export type Inbox = ListedAt<Notification> & {
   /** Of all notifications, not only those listed. */
   unreadCount: number
 }
 
 /** Newest first; `isUnread` null lists both. List and counts come from one snapshot. */
-export const listNotifications = (
-  { db }: Pick<WriteDeps, 'db'>,
-  { userId }: Actor,
+export const listNotifications = async (
+  deps: InboxDeps,
+  actor: Actor,
   isUnread: boolean | null,
   slice: Slice,
-): Promise<Inbox> =>
-  db.of(userId).snapshot(async (tx) => {
+): Promise<Inbox> => {
+  const { userId } = actor
+  // Notifications change with `notification.*` in the user's scope, names of actors with `user.updated` in theirs.
+  const before = await headsOf(deps, actor, [])
+  return deps.db.of(userId).snapshot(async (tx) => {
     const rows = await selectNotifications(tx, userId, isUnread, slice)
+    const isStable = isUnread === true || (slice.page === null && !rows.some(isNearRetention(deps.config)))
     return {
       ...listed(rows, slice.limit, { item: toNotification, key: (row) => [row.createdAt, row.id] }),
       total: slice.page === null ? null : await countNotifications(tx, userId, isUnread),
       unreadCount: await countNotifications(tx, userId, true),
+      heads: isStable ? withHeads(before, rows.flatMap(actorHead)) : null,
     }
   })
+}
+
+interface InboxDeps extends ListDeps {
+  config: { notificationRetentionDays: number }
+}
+
+type InboxRow = NotificationRow & { userHead: string }
+
+const actorHead = ({ actor, userHead }: InboxRow): [Scope, string][] =>
+  actor ? [[userScope(actor.id), userHead]] : []
+
+const dayMs = 24 * 60 * 60_000
+
+/** Read notifications are deleted after their retention without an entry: a list with one that is a day from it changes. */
+const isNearRetention =
+  ({ notificationRetentionDays: days }: InboxDeps['config']) =>
+  ({ readAt }: InboxRow): boolean =>
+    readAt !== null && Date.parse(readAt) < Date.now() - (days - 1) * dayMs
 
 /** 404 for a notification of another user. A read one keeps its `readAt`, without an entry. */
 export const readNotification = (

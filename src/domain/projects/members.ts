@@ -13,14 +13,14 @@ import {
   type MemberRow,
 } from '../../db/projects/members.ts'
 import { updateMemberCount, type ProjectRow } from '../../db/projects/projects.ts'
-import { projectScope } from '../../model/scope.ts'
+import { projectScope, userScope } from '../../model/scope.ts'
 import { AppError, notFound } from '../../errors.ts'
 import { type Entry, type EventType } from '../../model/event.ts'
 import type { Member, MemberRole, NewMember } from '../../model/project.ts'
-import type { Listed, Slice } from '../../model/page.ts'
+import type { Slice } from '../../model/page.ts'
 import { requireNotArchived, requireNotInbox, authorizeProject, lockProjectFor } from '../access.ts'
 import { findUser, userNotFound } from '../users/find-user.ts'
-import { readList } from '../list.ts'
+import { headsOf, readList, type ListDeps, type ListedAt } from '../list.ts'
 import { accessGranted, accessRevoked, projectUpdated } from './project-entries.ts'
 import { removeSharesOfPerson } from '../shares/shares.ts'
 import { ownSubject, projectSubject } from '../subject.ts'
@@ -29,12 +29,16 @@ import type { Actor } from '../../model/actor.ts'
 
 /** In the order they joined. */
 export const listMembers = (
-  deps: Pick<WriteDeps, 'db'>,
+  deps: ListDeps,
   actor: Actor,
   projectId: string,
   slice: Slice,
-): Promise<Listed<Member>> =>
+): Promise<ListedAt<Member>> =>
   readList(deps, actor.userId, slice, {
+    // Members and roles change with `member.*` in the project's scope, the caller's access also with `access.*` in the
+    // caller's own. Name, avatar and address change with `user.updated` in the scope of each member.
+    heads: () => headsOf(deps, actor, [projectScope(projectId)]),
+    rowHead: ({ userId, userHead }: MemberRow & { userHead: string }) => [userScope(userId), userHead],
     select: async (sql) => {
       await authorizeProject(sql, actor, projectId, 'read')
       return selectMembers(sql, projectId, slice)
@@ -174,7 +178,7 @@ const findMemberToBe = async (tx: Tx, actor: Actor, input: NewMember): Promise<s
 
 /** The row as an actor may see it: `email` is for admins. */
 export const memberFor = (actor: Pick<Actor, 'role'>, row: MemberRow): Member =>
-  actor.role === 'admin' ? row : toMember(row)
+  actor.role === 'admin' ? { ...toMember(row), email: row.email } : toMember(row)
 
 /** The row as all members may see it, and so the log. */
 export const toMember = ({ userId, name, avatarUrl, role, createdAt }: MemberRow): Member => ({

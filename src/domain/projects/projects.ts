@@ -2,11 +2,12 @@
 // deletion is the last entry of its scope.
 import type { Tx } from '../../db/client.ts'
 import { insertMember, selectMemberIds } from '../../db/projects/members.ts'
+import { selectReadableHeads } from '../../db/log/scope-heads.ts'
+import type { Reads } from '../../db/reads.ts'
 import {
   countProjects,
   deleteProject as deleteProjectRows,
   insertProject,
-  selectProject,
   selectProjects,
   updateArchived,
   updateProject as updateProjectRow,
@@ -22,12 +23,12 @@ import {
   type Project,
   type ProjectPatch,
 } from '../../model/project.ts'
-import type { Listed, Slice } from '../../model/page.ts'
+import type { Slice } from '../../model/page.ts'
 import { newId } from '../../model/scalar.ts'
 import { canonicalText } from '../../model/text-form.ts'
 import { requireNotArchived, requireNotInbox, lockProjectFor } from '../access.ts'
 import { authorize, effectiveRole } from '../actor.ts'
-import { readList } from '../list.ts'
+import { maxScopes, readList, type ListedAt } from '../list.ts'
 import {
   accessGranted,
   accessRevoked,
@@ -47,11 +48,11 @@ import type { Actor } from '../../model/actor.ts'
 const deletionDeadlineMs = 25_000
 
 export const getProject = async (
-  { db }: Pick<WriteDeps, 'db'>,
+  { reads }: { reads: Pick<Reads, 'project'> },
   actor: Actor,
   id: string,
 ): Promise<Project> => {
-  const row = await db.of(actor.userId).read((sql) => selectProject(sql, actor.userId, id))
+  const row = await reads.project(actor.userId, id)
   authorize(actor, row && { member: row.role }, 'read')
   return toProject(row!, effectiveRole(actor, { member: row!.role })!)
 }
@@ -62,8 +63,10 @@ export const listProjects = (
   actor: Actor,
   isArchived: boolean,
   slice: Slice,
-): Promise<Listed<Project>> =>
+): Promise<ListedAt<Project>> =>
   readList(deps, actor.userId, slice, {
+    // Each field changes with a `project.*` entry in the project's scope, `role` and which projects with `access.*`.
+    heads: (sql) => selectReadableHeads(sql, actor.userId, maxScopes),
     select: (sql) => selectProjects(sql, actor.userId, isArchived, slice),
     count: (sql) => countProjects(sql, actor.userId, isArchived),
     item: (row) => toProject(row, effectiveRole(actor, { member: row.role })!),

@@ -17,11 +17,11 @@ import type { Tx } from '../../db/client.ts'
 import { projectScope, userScope, type Scope } from '../../model/scope.ts'
 import { AppError, invalid, notFound } from '../../errors.ts'
 import type { Entry } from '../../model/event.ts'
-import type { Listed, Slice } from '../../model/page.ts'
+import type { Slice } from '../../model/page.ts'
 import type { NewShare, Share } from '../../model/task.ts'
 import { requireNotArchived, authorizeTask } from '../access.ts'
 import { findUser } from '../users/find-user.ts'
-import { readList } from '../list.ts'
+import { headsOf, readList, type ListDeps, type ListedAt } from '../list.ts'
 import { movedConcurrently } from '../tasks/task-steps.ts'
 import { taskSubject, type Subject } from '../subject.ts'
 import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
@@ -32,20 +32,36 @@ export const maxShares = 20
 
 /** In the order of creation, for all who may read the task. */
 export const listShares = (
-  deps: Pick<WriteDeps, 'db'>,
+  deps: ListDeps,
   actor: Actor,
   taskId: string,
   slice: Slice,
-): Promise<Listed<Share>> =>
-  readList(deps, actor.userId, slice, {
+): Promise<ListedAt<Share>> => {
+  let seen: TaskAccessRow
+  let now: TaskAccessRow
+  return readList(deps, actor.userId, slice, {
+    // Shares change with `share.*` in the scope of the task's project, which changes with `task.deleted` there. Name and
+    // avatar change with `user.updated` in the scope of each user.
+    heads: async (sql) => {
+      seen = await authorizeTask(sql, actor, taskId, 'read')
+      return headsOf(deps, actor, [projectScope(seen.projectId)])
+    },
+    rowHead: ({ userId, userHead }) => [userScope(userId), userHead],
     select: async (sql) => {
-      await authorizeTask(sql, actor, taskId, 'read')
+      now = await authorizeTask(sql, actor, taskId, 'read')
       return selectShares(sql, taskId, slice)
     },
+    isExact: () => now.projectId === seen.projectId,
     count: (sql) => countShares(sql, taskId),
-    item: (row) => row,
+    item: toShare,
     key: (row) => [row.createdAt, row.userId],
   })
+}
+
+const toShare = (row: Share & { userHead: string }): Share => {
+  const { userHead: _, ...share } = row
+  return share
+}
 
 /** 422 `user_not_found` or past `maxShares`, 409 `already_member`, `already_shared`, `project_archived`. */
 export const addShare = (

@@ -1,5 +1,6 @@
 // Lists and search over tasks.
-import { heavy } from '../../db/client.ts'
+import { heavy, type Queryable } from '../../db/client.ts'
+import { selectReadableHeads, type ScopeHeads } from '../../db/log/scope-heads.ts'
 import { selectProjectAccess } from '../../db/projects/projects.ts'
 import {
   countTasks,
@@ -11,11 +12,12 @@ import {
 } from '../../db/tasks/task-list.ts'
 import { documentQuery, hasTasksWithoutWords } from '../../db/tasks/task-words.ts'
 import { invalid } from '../../errors.ts'
-import { listed, type Listed, type Slice } from '../../model/page.ts'
+import { listed, type Slice } from '../../model/page.ts'
 import type { Task } from '../../model/task.ts'
 import { searchWordsOf } from '../../model/text-form.ts'
+import { projectScope } from '../../model/scope.ts'
 import { authorize } from '../actor.ts'
-import type { WriteDeps } from '../write.ts'
+import { headsOf, maxScopes, type ListDeps, type ListedAt } from '../list.ts'
 import type { Actor } from '../../model/actor.ts'
 
 /** A filter with the search text as it was typed. */
@@ -31,15 +33,16 @@ const withoutKey = (row: ListedTask): Task => {
  * shares the actor may read. 422 where `search` has no word.
  */
 export const listTasks = (
-  { db }: Pick<WriteDeps, 'db'>,
+  deps: ListDeps,
   actor: Actor,
   query: TaskSearch,
   order: TaskOrder,
   slice: Slice,
-): Promise<Listed<Task>> =>
-  db.of(actor.userId).read(
+): Promise<ListedAt<Task>> =>
+  deps.db.of(actor.userId).read(
     async (sql) => {
       const { projectId } = query
+      const heads = await headsFor(deps, sql, actor, query)
       if (projectId !== undefined)
         authorize(actor, await selectProjectAccess(sql, actor.userId, projectId), 'read')
       const { search, ...rest } = query
@@ -48,13 +51,34 @@ export const listTasks = (
         filter.words = searchWordsOf(search)
         if (filter.words.length === 0) throw invalid({ pointer: '/search', detail: 'must contain a word' })
       }
-      if ((filter.words ?? filter.tags) && (await hasTasksWithoutWords(sql)))
-        filter.document = documentQuery(search ?? '')
+      const isSearch = (filter.words ?? filter.tags) !== undefined
+      // The words and the sort key of a title are added later to tasks that a previous version wrote, without entries.
+      const isIncomplete = (isSearch || order.by === 'title') && (await hasTasksWithoutWords(sql))
+      if (isSearch && isIncomplete) filter.document = documentQuery(search ?? '')
       const [rows, total] = await Promise.all([
         selectTaskPage(sql, actor.userId, filter, order, slice),
         slice.page === null ? null : countTasks(sql, actor.userId, filter),
       ])
-      return { ...listed(rows, slice.limit, { item: withoutKey, key: sortKeyOf }), total }
+      const page = listed(rows, slice.limit, { item: withoutKey, key: sortKeyOf })
+      return { ...page, total, heads: isIncomplete ? null : heads }
     },
     query.search !== undefined || slice.page !== null ? heavy : {},
   )
+
+/**
+ * Heads of the scopes on which the list depends, read before anything else of it. Each field of a task changes with a
+ * `task.*` entry in its project's scope. Which tasks are covered changes with `access.*` and `share.*` entries in the
+ * user's own scope, and with `project.updated` (archived) in the scope of each project, that of a shared task too.
+ * `overdue` changes with the clock.
+ */
+const headsFor = async (
+  deps: ListDeps,
+  sql: Queryable,
+  actor: Actor,
+  { projectId, overdue }: TaskSearch,
+): Promise<ScopeHeads | null> => {
+  if (overdue !== undefined) return null
+  return projectId === undefined
+    ? selectReadableHeads(sql, actor.userId, maxScopes)
+    : headsOf(deps, actor, [projectScope(projectId)])
+}

@@ -1,5 +1,5 @@
 // Single tasks: read, create, change, tag and delete.
-import { selectTasks } from '../../db/tasks/tasks.ts'
+import type { Reads } from '../../db/reads.ts'
 import { invalid, notFound } from '../../errors.ts'
 import type { NewTask, Task, TaskPatch, TaskReplacement } from '../../model/task.ts'
 import { tagKey } from '../../model/text-form.ts'
@@ -11,9 +11,13 @@ import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../w
 import type { Actor } from '../../model/actor.ts'
 
 /** 404 for a task the actor may not read. */
-export const getTask = async ({ db }: Pick<WriteDeps, 'db'>, actor: Actor, id: string): Promise<Task> => {
-  const [row] = await db.of(actor.userId).read((sql) => selectTasks(sql, actor.userId, [id]))
-  authorize(actor, row ?? null, 'read')
+export const getTask = async (
+  { reads }: { reads: Pick<Reads, 'task'> },
+  actor: Actor,
+  id: string,
+): Promise<Task> => {
+  const row = await reads.task(actor.userId, id)
+  authorize(actor, row, 'read')
   return row!.task
 }
 

@@ -2,11 +2,10 @@
 // requires is checked against the row that is then changed.
 import { rejectCommonPassword, type PasswordCheck, type Passwords } from '../../auth/passwords.ts'
 import type { Tx, CallerDatabase } from '../../db/client.ts'
+import type { Reads } from '../../db/reads.ts'
 import {
   lockUser,
   selectCredentialsById,
-  selectPublicUser,
-  selectUser,
   selectUsersByText,
   updatePasswordHash,
   updateUser,
@@ -28,20 +27,23 @@ export type UserDeps = WriteDeps & { passwords: Passwords } & { checkPassword: P
 
 const writable = ['email', 'name', 'timeZone'] as const
 
-export const getMe = async ({ db }: { db: CallerDatabase }, { userId }: Actor): Promise<User> => {
-  const user = await db.of(userId).read((sql) => selectUser(sql, userId))
+export const getMe = async ({ reads }: { reads: Pick<Reads, 'user'> }, { userId }: Actor): Promise<User> => {
+  const user = await reads.user(userId, userId)
   if (!user) throw notFound()
   return user
 }
 
+/** The address only of oneself, or for admins. */
 export const getUser = async (
-  { db }: { db: CallerDatabase },
+  { reads }: { reads: Pick<Reads, 'user'> },
   actor: Actor,
   id: string,
 ): Promise<PublicUser> => {
-  const user = await db.of(actor.userId).read((sql) => selectPublicUser(sql, actor, id))
+  const user = await reads.user(actor.userId, id)
   if (!user) throw notFound()
-  return user
+  const { name, avatarUrl, email } = user
+  const seesEmail = actor.role === 'admin' || user.id === actor.userId
+  return { id: user.id, name, avatarUrl, ...(seesEmail && { email }) }
 }
 
 /** Users whose name begins with the text or whose address equals it, at most `limit`, by name. */

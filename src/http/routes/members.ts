@@ -3,7 +3,9 @@ import { Type } from '@sinclair/typebox'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
+import type { Reads } from '../../db/reads.ts'
 import { addMember, changeMember, listMembers, removeMember } from '../../domain/projects/members.ts'
+import type { KeptAnswers } from '../kept-answers.ts'
 import { openPager, pageOf, pageQuery } from '../page.ts'
 import { bodyTag, created, mutate, noContent, ok } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
@@ -21,11 +23,13 @@ const render = (member: Member) => bodyTag(ok(member))
 interface MemberDeps {
   config: Config
   db: CallerDatabase
+  reads: Pick<Reads, 'heads'>
+  kept: KeptAnswers
   publisher: Publisher
 }
 
 export const memberRoutes = (deps: MemberDeps) => {
-  const pager = openPager(deps.config)
+  const pager = openPager(deps)
   return new RouteGroup('/api/projects/:id/members')
     .get(
       '',

@@ -3,12 +3,14 @@ import { Type } from '@sinclair/typebox'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
+import type { Reads } from '../../db/reads.ts'
 import {
   listNotifications,
   readAllNotifications,
   readNotification,
   type AllRead,
 } from '../../domain/notifications/inbox.ts'
+import type { KeptAnswers } from '../kept-answers.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
 import { mutate, ok } from '../response.ts'
@@ -34,11 +36,13 @@ const detail = describedIn('Notifications')
 interface NotificationDeps {
   config: Config
   db: CallerDatabase
+  reads: Pick<Reads, 'heads'>
+  kept: KeptAnswers
   publisher: Publisher
 }
 
 export const notificationRoutes = (deps: NotificationDeps) => {
-  const pager = openPager(deps.config)
+  const pager = openPager(deps)
   return new RouteGroup('/api/notifications')
     .get(
       '',

@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
+import type { Reads } from '../../db/reads.ts'
 import {
   createProject,
   deleteProject,
@@ -11,6 +12,7 @@ import {
   setArchived,
   updateProject,
 } from '../../domain/projects/projects.ts'
+import type { KeptAnswers } from '../kept-answers.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
 import { ifMatchOf } from '../request-context.ts'
@@ -37,11 +39,13 @@ const render = (project: Project) => ok(project, tagOf(project))
 interface ProjectDeps {
   config: Config
   db: CallerDatabase
+  reads: Reads
+  kept: KeptAnswers
   publisher: Publisher
 }
 
 export const projectRoutes = (deps: ProjectDeps) => {
-  const pager = openPager(deps.config)
+  const pager = openPager(deps)
   return new RouteGroup('/api/projects')
     .get(
       '',

@@ -2,8 +2,10 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
+import type { Reads } from '../../db/reads.ts'
 import { taskSorts, type Range, type TaskOrder } from '../../db/tasks/task-list.ts'
 import { listTasks, type TaskSearch } from '../../domain/tasks/task-list.ts'
+import type { KeptAnswers } from '../kept-answers.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag, listOf, Repeatable, Words } from '../query.ts'
 import { RouteGroup } from '../route-group.ts'
@@ -91,8 +93,15 @@ const orderOf = (sort = '-createdAt'): TaskOrder => {
   return { by, descending }
 }
 
-export const taskListRoutes = (deps: { config: Config; db: CallerDatabase }) => {
-  const pager = openPager(deps.config)
+interface TaskListDeps {
+  config: Config
+  db: CallerDatabase
+  reads: Pick<Reads, 'heads'>
+  kept: KeptAnswers
+}
+
+export const taskListRoutes = (deps: TaskListDeps) => {
+  const pager = openPager(deps)
   return new RouteGroup('/api/tasks').get(
     '',
     (context) =>

@@ -2,6 +2,7 @@
 import { Type } from '@sinclair/typebox'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { CallerDatabase } from '../../db/client.ts'
+import type { Reads } from '../../db/reads.ts'
 import {
   addTags,
   createTask,
@@ -26,7 +27,13 @@ const detail = describedIn('Tasks')
 
 export const renderTask = (task: Task) => ok(task, etag(task.version))
 
-export const taskRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =>
+interface TaskDeps {
+  db: CallerDatabase
+  reads: Pick<Reads, 'task'>
+  publisher: Publisher
+}
+
+export const taskRoutes = (deps: TaskDeps) =>
   new RouteGroup('/api/tasks')
     .post(
       '',

@@ -4,6 +4,7 @@ import type { Passwords } from '../../auth/passwords.ts'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
+import type { Reads } from '../../db/reads.ts'
 import { deleteAccount } from '../../domain/users/account-deletion.ts'
 import { changePassword, getMe, getUser, searchUsers, updateMe } from '../../domain/users/users.ts'
 import { passwordCheck } from '../rate-limit.ts'
@@ -39,6 +40,7 @@ const search = Type.Object(
 export interface UserRouteDeps {
   config: Config
   db: CallerDatabase
+  reads: Pick<Reads, 'user'>
   publisher: Publisher
   passwords: Passwords
   attempts: Attempts

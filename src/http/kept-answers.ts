@@ -1,0 +1,132 @@
+// Answers of lists, kept in the process for as long as nothing they show has changed. Invariant: an answer is sent only
+// after the heads of its scopes were read during the request and are those it was built at.
+import { BoundedCache } from '../async/bounded-cache.ts'
+import type { ScopeHeads } from '../db/log/scope-heads.ts'
+import type { Reads } from '../db/reads.ts'
+import type { Actor } from '../model/actor.ts'
+import type { StoredResponse } from '../model/stored-response.ts'
+
+/** A new answer, and the scopes that announce every change of it; null where the clock or something else changes it. */
+export interface BuiltAnswer {
+  response: StoredResponse
+  heads: ScopeHeads | null
+}
+
+export interface KeptAnswersOptions {
+  /** Bytes of all answers (32 MiB). */
+  maxBytes?: number
+  /** Bytes of the answers of one user (4 MiB). */
+  maxBytesPerUser?: number
+  /** Answers of one user (128). */
+  maxPerUser?: number
+}
+
+interface Kept extends ScopeHeads {
+  readonly id: string
+  readonly response: StoredResponse
+  readonly role: Actor['role']
+  readonly expiresAt: number
+}
+
+const maxUsers = 10_000
+/** Rows past their retention are deleted without entries; an answer with a row near that age is not kept (domain). */
+const keptForMs = 60 * 60_000
+/** What an entry weighs besides its texts, and one of its scopes. */
+const [entryBytes, scopeBytes] = [500, 100]
+/** How often a request waits for an equal one that builds the same answer. */
+const maxJoins = 2
+
+/*
+ * Problem: a page of 20 tasks costs PostgreSQL some 200 µs and this process as much, although most reads of a list find
+ * what the read before found. The naive way, a cache with a time to live, is stale for that time; one that writes
+ * invalidate has to reach every process before the write is answered, also a process that is partitioned from Redis.
+ * The way chosen asks PostgreSQL, but for less: every write appends to the scopes of what it changes in its own
+ * transaction, so an answer is as fresh as a new one if no scope it depends on has another head than when it was
+ * built. Heads of all requests of a turn are read by one statement of one row (`Reads.heads`).
+ *
+ * The heads are read before the access and the rows of an answer, or in the statement of the rows. Then a change
+ * between the two reads makes the kept heads too old, which costs a rebuild; read after the rows they would be too
+ * new, and the answer stale for good. `domain/` decides for each list which scopes these are.
+ *
+ * Equal requests that arrive while an answer is built wait for it and then read the heads, as for a kept one: a write
+ * that was answered before they arrived is seen. Each user has room of its own, so that one who reads a thousand
+ * different lists does not displace the answers of the others.
+ */
+export class KeptAnswers {
+  /** By user, then by URL. */
+  readonly #users: BoundedCache<string, BoundedCache<string, Kept>>
+  readonly #building = new Map<string, Promise<Kept | null>>()
+  #built = 0
+  #hits = 0
+
+  constructor(
+    private readonly reads: Pick<Reads, 'heads'>,
+    private readonly options: KeptAnswersOptions = {},
+  ) {
+    const { maxBytes = 32 * 1024 * 1024 } = options
+    this.#users = new BoundedCache({ maxEntries: maxUsers, maxWeight: maxBytes })
+  }
+
+  /** Of everything kept. */
+  get bytes(): number {
+    return this.#users.weight
+  }
+
+  /** Answers that were built, and those that were sent again. */
+  get counts(): { built: number; hits: number } {
+    return { built: this.#built, hits: this.#hits }
+  }
+
+  /** @param url what the answer depends on besides the actor. @param build reads and renders the answer, and authorizes. */
+  async answer(actor: Actor, url: string, build: () => Promise<BuiltAnswer>): Promise<StoredResponse> {
+    const { userId, role } = actor
+    for (let joins = 0; joins < maxJoins; joins += 1) {
+      const building = this.#building.get(userId + url)
+      const kept = building ? await building : this.#users.get(userId)?.get(url)
+      if (kept && kept.role === role && performance.now() < kept.expiresAt) {
+        const heads = await this.reads.heads(userId, kept.scopes, kept.id)
+        if (heads === kept.heads) {
+          this.#hits += 1
+          return kept.response
+        }
+      }
+      if (!this.#building.has(userId + url)) break
+    }
+    return this.#build(actor, url, build)
+  }
+
+  async #build(actor: Actor, url: string, build: () => Promise<BuiltAnswer>): Promise<StoredResponse> {
+    const key = actor.userId + url
+    const { promise, resolve } = Promise.withResolvers<Kept | null>()
+    this.#building.set(key, promise)
+    let kept: Kept | null = null
+    try {
+      this.#built += 1
+      const { response, heads } = await build()
+      kept = heads && this.#keep(actor, url, response, heads)
+      return response
+    } finally {
+      resolve(kept) // null where it failed: those who waited build it themselves
+      if (this.#building.get(key) === promise) this.#building.delete(key)
+    }
+  }
+
+  #keep({ userId, role }: Actor, url: string, response: StoredResponse, heads: ScopeHeads): Kept {
+    const { maxBytesPerUser = 4 * 1024 * 1024, maxPerUser = 128 } = this.options
+    const ofUser = this.#users.getOrCreate(
+      userId,
+      () => new BoundedCache({ maxEntries: maxPerUser, maxWeight: maxBytesPerUser }),
+    )
+    const kept: Kept = {
+      ...heads,
+      id: String(this.#built),
+      response,
+      role,
+      expiresAt: performance.now() + keptForMs,
+    }
+    const texts = 2 * ((response.body?.length ?? 0) + url.length)
+    ofUser.set(url, kept, texts + entryBytes + heads.scopes.length * scopeBytes)
+    this.#users.reweigh(userId, ofUser, ofUser.weight)
+    return kept
+  }
+}
