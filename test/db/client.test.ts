@@ -444,6 +444,16 @@ test('a statement with a bad parameter fails alone, and no other statement gets 
   expect(results).toEqual([null, expect.objectContaining({ code: 'UNDEFINED_VALUE' }), null])
 })
 
+test('a statement that fails after its first rows does not shift the rows of the next', async () => {
+  await using database = open({ max: 1 })
+  const late = database.read((sql) => sql`select 10 / (3 - n) as tenth from generate_series(1, 3) as n`)
+  expect(await failure(late)).toMatchObject({ code: '22012' })
+  expect([...(await database.read((sql) => sql`select n from generate_series(1, 2) as n`))]).toEqual([
+    { n: 1 },
+    { n: 2 },
+  ])
+})
+
 test('a transaction that is the 101st in a pipeline owns its connection', async () => {
   await using database = open({ max: 1 })
   const pid = await database.read(pidOf)
