@@ -33,6 +33,8 @@ export interface Cluster extends AsyncDisposable {
   databaseUrl: string
   /** Straight to Redis, past a proxy. */
   redisUrl: string
+  /** What the roles were started with. */
+  environment: Record<string, string>
   postgres: Postgres
   redis: Redis
   /** The proxies of the roles' connections, with `isProxied`. */
@@ -107,6 +109,7 @@ export const startCluster = async ({
     ...opened,
     databaseUrl,
     redisUrl: redis.url,
+    environment: env,
     postgres,
     redis,
     proxies,

@@ -36,13 +36,27 @@ const carryOut = async (command: SwarmCommand): Promise<SwarmReport | null> => {
       for (const client of sockets.filter(({ isPaused }) => isPaused).slice(0, command.count)) client.resume()
       break
     case 'forget':
-      tally.forget()
+      tally.forget(command.traces)
+      break
+    case 'cut':
+      cutting.everyMs = command.everyMs
+      cutting.awayMs = command.awayMs
       break
     case 'close':
       for (const client of sockets.splice(0, command.count)) client.close()
   }
   return null
 }
+
+/** Each socket is cut with the same probability at each tick: exponential times, as networks fail. */
+const cutting: { everyMs: number | null; awayMs: number } = { everyMs: null, awayMs: 0 }
+const cutTickMs = 50
+
+setInterval(() => {
+  const { everyMs, awayMs } = cutting
+  if (everyMs === null) return
+  for (const client of sockets) if (Math.random() < cutTickMs / everyMs) client.cut(awayMs)
+}, cutTickMs)
 
 setInterval(() => {
   for (const client of sockets) client.ping()

@@ -7,6 +7,8 @@ type Tcp = Awaited<ReturnType<typeof Bun.connect>>
 
 const backoffMs = { least: 500, most: 20_000 }
 const connectTimeoutMs = 15_000
+/** Of an event: what comes before the title of a task, and the beginning of that. */
+const startLength = 560
 const scopeAt = '{"t":"event","scope":"'.length
 
 export class SwarmSocket {
@@ -21,6 +23,7 @@ export class SwarmSocket {
   #isUpgraded = false
   #failures = 0
   #lostAt = 0
+  #connectingAt = 0
   #waitedMs = 0
   #wait: [number, number] | null = null
   #closeCode = 1006
@@ -58,11 +61,13 @@ export class SwarmSocket {
     this.#unread = Buffer.alloc(0)
     this.#isUpgraded = false
     this.#closeCode = 1006
+    this.#connectingAt = performance.now()
     let timer: Timer | undefined
     try {
       this.#tcp = await Bun.connect({
         hostname: url.hostname,
-        port: Number(url.port),
+        port: Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
+        tls: url.protocol === 'https:',
         socket: {
           data: (_, bytes) => this.#read(bytes),
           close: () => this.#lost(),
@@ -135,7 +140,8 @@ export class SwarmSocket {
     }
     if (opcode !== 1) return
     // {"t":"event"…
-    if (payload[6] === 101 && payload[7] === 118) return this.#event(payload.toString('latin1', 0, 400))
+    if (payload[6] === 101 && payload[7] === 118)
+      return this.#event(payload.toString('latin1', 0, startLength))
     const frame = JSON.parse(payload.toString())
     switch (frame.t) {
       case 'welcome':
@@ -179,7 +185,11 @@ export class SwarmSocket {
     this.#number = number
     this.#cursor = cursor
     tally.arrived(seat.scope, number)
+    if (!this.live) tally.replayed(performance.now() - this.#connectingAt)
     if (!this.live || this.everPaused) return
+    const dueAt = start.indexOf('"title":"due ')
+    if (dueAt > 0)
+      tally.wasDue(performance.timeOrigin + performance.now() - Number.parseFloat(start.slice(dueAt + 13)))
     const at = start.indexOf('"at":"') + 6
     tally.aged(Date.now() - Date.parse(start.slice(at, at + 24)))
   }
@@ -206,6 +216,13 @@ export class SwarmSocket {
   resume(): void {
     this.isPaused = false
     this.#tcp?.resume()
+  }
+
+  /** Ends the TCP connection without a word, and comes back after `awayMs`. */
+  cut(awayMs: number): void {
+    if (!this.live) return
+    this.#wait = [awayMs, awayMs]
+    this.#tcp?.terminate()
   }
 
   close(): void {

@@ -19,9 +19,12 @@ export class Tally {
   resyncs = 0
   readonly closes: Record<string, number> = {}
   #ages: number[] = []
+  #replayed: number[] = []
+  #dues: number[] = []
+  #traces = false
   #resumed: { ms: number; afterWaitMs: number }[] = []
   /** By scope and number: when it arrived first and last, and how often. */
-  #arrivals = new Map<string, { first: number; last: number; count: number }>()
+  #arrivals = new Map<string, { first: number; last: number; count: number; all: number[] }>()
 
   closed(code: number): void {
     this.closes[code] = (this.closes[code] ?? 0) + 1
@@ -36,10 +39,11 @@ export class Tally {
     const now = performance.now()
     const key = `${scope}${number}`
     const arrival = this.#arrivals.get(key)
-    if (!arrival) this.#arrivals.set(key, { first: now, last: now, count: 1 })
+    if (!arrival) this.#arrivals.set(key, { first: now, last: now, count: 1, all: this.#traces ? [0] : [] })
     else {
       arrival.last = now
       arrival.count += 1
+      if (this.#traces) arrival.all.push(now - arrival.first)
     }
   }
 
@@ -47,8 +51,20 @@ export class Tally {
     if (this.#ages.length < agesKept) this.#ages.push(ms)
   }
 
+  /** @param ms since the connect began that brought it */
+  replayed(ms: number): void {
+    if (this.#replayed.length < agesKept) this.#replayed.push(ms)
+  }
+
+  wasDue(ms: number): void {
+    if (this.#dues.length < agesKept) this.#dues.push(ms)
+  }
+
   /** Forgets ages, resumes and arrivals; not what was wrong. */
-  forget(): void {
+  forget(traces = false): void {
+    this.#traces = traces
+    this.#replayed = []
+    this.#dues = []
     this.#ages = []
     this.#resumed = []
     this.#arrivals = new Map()
@@ -74,15 +90,14 @@ export class Tally {
       resyncs,
       scopes,
       closes,
-      ages: {
-        count: this.#ages.length,
-        p50: percentile(this.#ages, 0.5),
-        p99: percentile(this.#ages, 0.99),
-        max: percentile(this.#ages, 1),
-      },
+      ages: summary(this.#ages),
+      replayed: summary(this.#replayed),
+      dues: summary(this.#dues),
+      trace: [...this.#arrivals.values()].at(-1)?.all ?? [],
       resumed: {
         p50: percentile(away, 0.5),
         count: away.length,
+        p95: percentile(away, 0.95),
         p99: percentile(away, 0.99),
         max: percentile(away, 1),
         p99AfterWait: percentile(
@@ -105,6 +120,14 @@ export class Tally {
     }
   }
 }
+
+const summary = (values: number[]): SwarmReport['ages'] => ({
+  count: values.length,
+  p50: percentile(values, 0.5),
+  p90: percentile(values, 0.9),
+  p99: percentile(values, 0.99),
+  max: percentile(values, 1),
+})
 
 const percentile = (values: number[], share: number): number =>
   values.length === 0

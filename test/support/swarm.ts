@@ -18,8 +18,10 @@ export type SwarmCommand =
   | { do: 'pause'; count: number }
   /** All of them, or the first `count`. */
   | { do: 'resume'; count?: number }
-  /** Forgets the counts below, not the positions. */
-  | { do: 'forget' }
+  /** Forgets the counts below, not the positions. `traces`: keeps when each socket receives an event, from now on. */
+  | { do: 'forget'; traces?: boolean }
+  /** From now on cuts each TCP connection after `everyMs` on average; the socket stays away for `awayMs`. Null stops. */
+  | { do: 'cut'; everyMs: number | null; awayMs: number }
   | { do: 'report' }
   /** Closes the first `count` sockets for good. */
   | { do: 'close'; count: number }
@@ -38,9 +40,15 @@ export interface SwarmReport {
   /** Connections lost, by close code; 1006 for none. */
   closes: Record<string, number>
   /** Age of events on arrival, ms, of sockets that never paused. */
-  ages: { count: number; p50: number; p99: number; max: number }
+  ages: { count: number; p50: number; p90: number; p99: number; max: number }
   /** From losing a connection to being live again, the reconnect window included and without it, ms. */
-  resumed: { count: number; p50: number; p99: number; max: number; p99AfterWait: number }
+  resumed: { count: number; p50: number; p95: number; p99: number; max: number; p99AfterWait: number }
+  /** From the beginning of the connect that succeeded to the arrival of an event that was missed, ms. */
+  replayed: { count: number; p50: number; p90: number; p99: number; max: number }
+  /** From when a write was due, which its title `due <epoch ms>` says, to its arrival, ms. */
+  dues: { count: number; p50: number; p90: number; p99: number; max: number }
+  /** With `traces`: ms from the first arrival of an event to each arrival, of the last event. */
+  trace: number[]
   /** From the first arrival of an event to the last, of the events since `forget`: mean of ms, and frames a second. */
   fanOut: { events: number; meanMs: number; framesPerSecond: number }
 }

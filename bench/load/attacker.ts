@@ -1,7 +1,7 @@
 // One greedy caller in a process of its own: `attacker.ts <AttackRequest as JSON>` sends as many requests as it can for
 // the given time, and prints the statuses of the answers.
 import { connect } from 'node:net'
-import type { AttackKind, AttackRequest, AttackResult } from './fairness.ts'
+import type { AttackKind, AttackRequest, AttackResult } from '../sections/attacks.ts'
 
 const request: AttackRequest = JSON.parse(process.argv[2]!)
 const { url, token, seconds, pairs, taskIds, largeProjectId } = request

@@ -14,4 +14,5 @@ const server = Bun.serve({
   routes: { '/bun': () => new Response(body, { headers }) },
   fetch: (request) => app.handle(request),
 })
-console.log(server.url.origin)
+process.send!({ url: server.url.origin })
+process.on('disconnect', () => process.exit())

@@ -31,4 +31,5 @@ const server = Bun.serve({
     close: (socket) => void sockets.delete(socket),
   },
 })
-console.log(server.url.origin)
+process.send!({ url: server.url.origin })
+process.on('disconnect', () => process.exit())

@@ -1,0 +1,99 @@
+// Claims against a report: a figure that got worse by more than its tolerance fails; a better one is named, so that the
+// documents can be brought up to date by `--write`.
+import { cp, mkdir } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import type { Report } from '../report/report.ts'
+import { verdictOf, type Row, type Verdict } from '../row.ts'
+import { allRows } from '../sections/all.ts'
+import {
+  claimText,
+  documentPaths,
+  manifestFile,
+  root,
+  withMarks,
+  type Claim,
+  type Manifest,
+} from './manifest.ts'
+
+export interface Compared extends Claim {
+  /** NaN where the run has no such figure. */
+  measured: number
+  verdict: 'same' | 'better' | 'worse' | 'not measured'
+}
+
+export const rowOfClaim = ({ id }: Pick<Claim, 'id'>): string => id.slice(0, id.indexOf('.'))
+export const figureOfClaim = ({ id }: Pick<Claim, 'id'>): string => id.slice(id.indexOf('.') + 1)
+
+/** Whether a higher value is better: as the row's target says, otherwise as the name of the figure does. */
+const risesWithQuality = (row: Row | undefined, figure: string): boolean => {
+  const target = row?.targets.find((one) => one.figure === figure)
+  return target ? target.atLeast !== undefined : /(?:PerSecond|perSecond|Percent|^ratio)$/.test(figure)
+}
+
+export const compareClaims = ({ claims }: Manifest, { rows }: Pick<Report, 'rows'>): Compared[] =>
+  claims.map((claim) => {
+    const [name, figure] = [rowOfClaim(claim), figureOfClaim(claim)]
+    const measured = rows.find(({ row }) => row === name)?.figures[figure] ?? Number.NaN
+    if (Number.isNaN(measured)) return { ...claim, measured, verdict: 'not measured' }
+    const isHigher = measured > claim.value
+    const isBetter =
+      risesWithQuality(
+        allRows.find(({ id }) => id === name),
+        figure,
+      ) === isHigher
+    const isSame = Math.abs(measured - claim.value) <= Math.abs(claim.value) * claim.tolerance
+    return { ...claim, measured, verdict: isSame ? 'same' : isBetter ? 'better' : 'worse' }
+  })
+
+export const comparisonText = (compared: readonly Compared[]): string => {
+  const wide = Math.max(...compared.map(({ id }) => id.length))
+  return compared
+    .map(
+      ({ id, value, measured, tolerance, verdict }) =>
+        `${id.padEnd(wide)}  claimed ${String(value).padStart(9)}  measured ${String(measured).padStart(9)}  ± ${Math.round(tolerance * 100)} %  ${verdict}`,
+    )
+    .join('\n')
+}
+
+/** The verdict of a row by what the manifest claims. */
+export const claimedVerdict = (row: Row, { claims }: Pick<Manifest, 'claims'>): Verdict => {
+  const own = claims.filter((claim) => rowOfClaim(claim) === row.id)
+  const figures = Object.fromEntries(own.map((claim) => [figureOfClaim(claim), claim.value]))
+  return verdictOf(row, own.length === 0 ? undefined : { row: row.id, figures, failed: 0, notes: [] })
+}
+
+export const factsText = ({ machine, plan, startedAt }: Report): string =>
+  `${machine.cpu}, ${machine.cores} cores shared by load, server, worker, PostgreSQL and Redis, ${machine.memoryGiB} GiB, Bun ${machine.bun}, ${startedAt.slice(0, 10)}, commit ${machine.commit}, load of the machine before the run ${machine.loadAverage}${plan.isQuick ? ', a quick run (smaller sizes, rougher figures)' : ''}`
+
+/** Puts the figures of a report into the manifest and all documents, and its plots beside docs/performance.md. */
+export const writeClaims = async (manifest: Manifest, report: Report, folder: string): Promise<void> => {
+  const compared = compareClaims(manifest, report)
+  const claims = compared.map(({ id, value, tolerance, command, measured }) => ({
+    id,
+    value: Number.isNaN(measured) ? value : measured,
+    tolerance,
+    command,
+  }))
+  const written = { measured: factsText(report), claims }
+  await Bun.write(manifestFile, `${JSON.stringify(written, null, 2)}\n`)
+  for (const path of await documentPaths()) {
+    const file = join(root, path)
+    const text = await Bun.file(file).text()
+    const next = withMarks(text, (mark) => textOfMark(written, mark))
+    if (next !== text) await Bun.write(file, next)
+  }
+  await mkdir(join(root, 'docs', 'plots'), { recursive: true })
+  for await (const plot of new Bun.Glob('*.svg').scan({ cwd: folder, absolute: true }))
+    await cp(plot, join(root, 'docs', 'plots', basename(plot)))
+}
+
+/** What a mark has to say by the manifest; null for one that the manifest does not know. */
+export const textOfMark = (manifest: Manifest, { kind, id }: { kind: string; id: string }): string | null => {
+  if (kind === 'facts') return manifest.measured
+  if (kind === 'claim') {
+    const claim = manifest.claims.find((one) => one.id === id)
+    return claim ? claimText(claim) : null
+  }
+  const row = allRows.find((one) => one.id === id)
+  return row ? claimedVerdict(row, manifest) : null
+}

@@ -1,0 +1,36 @@
+// What Redis alone does: `redis-benchmark` where it is installed, or beside the embedded server's own binary.
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { redisBinary } from '../../dev/redis-binary.ts'
+
+interface Program {
+  path: string
+  env: Record<string, string>
+}
+
+export const findRedisBenchmark = async (): Promise<Program | null> => {
+  const onPath = Bun.which('redis-benchmark')
+  if (onPath) return { path: onPath, env: {} }
+  const server = await redisBinary()
+  const path = join(dirname(server.path), 'redis-benchmark')
+  return existsSync(path) ? { path, env: server.env } : null
+}
+
+/** Commands per second of 16 connections without pipelining, as many as the server has for PostgreSQL. */
+export const runRedisBenchmark = async (
+  program: Program,
+  redisUrl: string,
+  requests: number,
+): Promise<number> => {
+  const { hostname, port, password } = new URL(redisUrl)
+  const child = Bun.spawn(
+    [program.path, '-h', hostname, '-p', port, '-c', '16', '-n', String(requests), '-t', 'set', '--csv'],
+    { env: { ...program.env, ...(password && { REDISCLI_AUTH: password }) }, stdout: 'pipe', stderr: 'pipe' },
+  )
+  const [text, fault] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ])
+  if ((await child.exited) !== 0) throw new Error(`redis-benchmark failed: ${fault}`)
+  return Number(/^"SET","([\d.]+)"/m.exec(text)?.[1] ?? Number.NaN)
+}

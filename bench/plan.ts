@@ -1,0 +1,80 @@
+// Sizes of a run: how many rounds, how long, how many sockets. `--quick` is the same rows in under two minutes; its
+// figures are rougher and its sizes smaller, and the report says so.
+
+export interface Plan {
+  isQuick: boolean
+  /** Measurements of each row, interleaved with those of its limit; the report has their medians. */
+  rounds: number
+  /** Of one measurement. */
+  seconds: number
+  /** Tasks in the project that is listed. */
+  tasks: number
+  /** Tasks of the large list. */
+  manyTasks: number
+  /** Measurements of each list at each size. */
+  listSeconds: number
+  sockets: number
+  changes: number
+  followers: number
+  socketSeconds: number
+  stalled: number
+  returning: number
+  league: { clients: number; messages: number; everyMs: number; cutEveryMs: number; awayMs: number }
+  deploySockets: number
+  /** Of one rate of the open loop. */
+  rateSeconds: number
+  entries: number
+  overdue: number
+  starts: number
+  fairnessSeconds: number
+}
+
+const whole: Plan = {
+  isQuick: false,
+  rounds: 5,
+  seconds: 5,
+  tasks: 10_000,
+  manyTasks: 1_000_000,
+  listSeconds: 4,
+  sockets: 5_000,
+  changes: 100,
+  followers: 1_000,
+  socketSeconds: 15,
+  stalled: 1_000,
+  returning: 10_000,
+  league: { clients: 2_000, messages: 120, everyMs: 1_000, cutEveryMs: 15_000, awayMs: 2_000 },
+  deploySockets: 5_000,
+  rateSeconds: 5,
+  entries: 50_000,
+  overdue: 100_000,
+  starts: 5,
+  fairnessSeconds: 10,
+}
+
+const quick: Plan = {
+  isQuick: true,
+  rounds: 3,
+  seconds: 0.7,
+  tasks: 10_000,
+  manyTasks: 50_000,
+  listSeconds: 0.7,
+  sockets: 500,
+  changes: 20,
+  followers: 200,
+  socketSeconds: 3,
+  stalled: 100,
+  returning: 500,
+  league: { clients: 200, messages: 24, everyMs: 250, cutEveryMs: 4_000, awayMs: 500 },
+  deploySockets: 300,
+  rateSeconds: 1,
+  entries: 4_000,
+  overdue: 2_000,
+  starts: 3,
+  fairnessSeconds: 2,
+}
+
+/** @param rounds null for the plan's own. */
+export const planOf = (isQuick: boolean, rounds: number | null): Plan => ({
+  ...(isQuick ? quick : whole),
+  ...(rounds !== null && { rounds }),
+})
