@@ -150,8 +150,8 @@ const follow = async (
   seconds: number,
 ): Promise<RowResult> => {
   await using swarm = await startSwarm([url], [seatOf(place)])
-  await swarm.tell({ do: 'open', count: followers, atOnce: followers })
-  await swarm.tell({ do: 'forget' })
+  await swarm.execute({ do: 'open', count: followers, atOnce: followers })
+  await swarm.execute({ do: 'forget' })
   const rate = { seconds, perSecond: writesPerSecond }
   const { answered, failed } = await writeAtRate(context, url, dueRequests([place]), rate)
   await untilReceived(swarm, answered * followers)

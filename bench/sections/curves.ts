@@ -49,11 +49,11 @@ const growthOfListeners = async (context: Context): Promise<void> => {
   let open = 0
   for (const count of sizesOf(listeners, context)) {
     context.report(`one change to ${count} sockets`)
-    await swarm.tell({ do: 'open', count: count - open, atOnce })
+    await swarm.execute({ do: 'open', count: count - open, atOnce })
     open = count
     const spreads: number[] = []
     for (let repeat = 0; repeat < repeats; repeat += 1) {
-      await swarm.tell({ do: 'forget' })
+      await swarm.execute({ do: 'forget' })
       const { events } = await swarm.report()
       await createTask(url, person, repeat)
       await untilReceived(swarm, events + count)

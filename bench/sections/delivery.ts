@@ -74,12 +74,12 @@ const commitToSocket = async (
 ): Promise<void> => {
   const { plan } = context
   await using swarm = await startSwarm([url], places.map(seatOf))
-  await swarm.tell({ do: 'open', count: sockets, atOnce })
+  await swarm.execute({ do: 'open', count: sockets, atOnce })
   context.report(`${perSecond} writes/s, ${sockets} sockets in ${places.length} projects`)
   const requests = dueRequests(places)
   await writeAtRate(context, url, requests, { seconds: 2, perSecond: Math.min(200, perSecond) })
   await Bun.sleep(500) // what is still on its way belongs to the warm-up
-  await swarm.tell({ do: 'forget' })
+  await swarm.execute({ do: 'forget' })
   const before = (await swarm.report()).events
   const written = await writeAtRate(context, url, requests, { seconds: plan.socketSeconds, perSecond })
   const readers = sockets / places.length
@@ -129,7 +129,7 @@ const knee = async (context: Context, { url, people }: Workbench): Promise<void>
   ) {
     // New sockets for each rate: what an overloaded one left on its way would count for the next.
     await using swarm = await startSwarm([url], places.map(seatOf))
-    await swarm.tell({ do: 'open', count: kneeReaders, atOnce })
+    await swarm.execute({ do: 'open', count: kneeReaders, atOnce })
     context.report(`open loop: ${rate} writes/s`)
     const written = await writeAtRate(context, url, requests, { seconds: plan.rateSeconds, perSecond: rate })
     const expected = (written.answered * kneeReaders) / kneeProjects
@@ -160,10 +160,10 @@ const stalled = async (context: Context, { url, cluster, people }: Workbench): P
   const { pid } = cluster.servers[0]!
   const users = people.users.slice(0, 20)
   await using swarm = await startSwarm([url], users.map(seatOf))
-  await swarm.tell({ do: 'open', count: plan.stalled * 2, atOnce })
+  await swarm.execute({ do: 'open', count: plan.stalled * 2, atOnce })
   const before = await settledBytes(pid)
   report(`${plan.stalled} of ${plan.stalled * 2} sockets stop reading`)
-  await swarm.tell({ do: 'pause', count: plan.stalled })
+  await swarm.execute({ do: 'pause', count: plan.stalled })
   let most = before
   const watch = setInterval(() => (most = Math.max(most, residentBytes(pid))), 250)
   const written = await writeAtRate(context, url, dueRequests(users, 9_900), {
@@ -173,7 +173,7 @@ const stalled = async (context: Context, { url, cluster, people }: Workbench): P
   clearInterval(watch)
   const { ages } = await swarm.report()
   report('they read again')
-  await swarm.tell({ do: 'resume' })
+  await swarm.execute({ do: 'resume' })
   await untilReceived(swarm, Math.floor((written.answered * plan.stalled * 2) / users.length))
   const after = await swarm.report()
   const uneven = Object.values(after.scopes).reduce((sum, one) => sum + one.most - one.least, 0)

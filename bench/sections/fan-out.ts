@@ -150,7 +150,7 @@ const fanOut = async (
   received: number,
   change: () => Promise<unknown>,
 ): Promise<FanOut> => {
-  await swarm.tell({ do: 'forget', traces: true })
+  await swarm.execute({ do: 'forget', traces: true })
   const before = cpuMs(pid)
   await change()
   await Bun.sleep(undisturbedMs)
@@ -192,10 +192,10 @@ const fill = async (
   count: number,
 ): Promise<{ eachBytes: number; perSecond: number }> => {
   const first = Math.floor(count / 10)
-  await swarm.tell({ do: 'open', count: first, atOnce })
+  await swarm.execute({ do: 'open', count: first, atOnce })
   const before = await settledBytes(pid)
   const began = performance.now()
-  await swarm.tell({ do: 'open', count: count - first, atOnce })
+  await swarm.execute({ do: 'open', count: count - first, atOnce })
   const seconds = (performance.now() - began) / 1000
   return {
     eachBytes: ((await settledBytes(pid)) - before) / (count - first),

@@ -78,10 +78,10 @@ const league = async (context: Context, row: 'league' | 'league-kill'): Promise<
   const { owner, projectId } = await openChannel(server.url, people.users)
   const seats = people.users.map(({ token }) => seatOf({ token, projectId }))
   await using swarm = await startSwarm([server.url], seats)
-  await swarm.tell({ do: 'open', count: clients, atOnce })
+  await swarm.execute({ do: 'open', count: clients, atOnce })
   report(`${clients} clients, cut every ${cutEveryMs / 1000} s on average, ${messages} messages`)
-  await swarm.tell({ do: 'forget' })
-  await swarm.tell({ do: 'cut', everyMs: cutEveryMs, awayMs })
+  await swarm.execute({ do: 'forget' })
+  await swarm.execute({ do: 'cut', everyMs: cutEveryMs, awayMs })
   let restarted = Promise.resolve(0)
   const restart = async (): Promise<number> => {
     const began = performance.now()
@@ -100,7 +100,7 @@ const league = async (context: Context, row: 'league' | 'league-kill'): Promise<
     },
   })
   const awayFor = await restarted
-  await swarm.tell({ do: 'cut', everyMs: null, awayMs: 0 })
+  await swarm.execute({ do: 'cut', everyMs: null, awayMs: 0 })
   await untilLive(swarm, clients)
   await untilReceived(swarm, clients * messages).catch(() => {})
   const seen = await swarm.report()
@@ -145,7 +145,7 @@ const returnOfAll = async (context: Context): Promise<void> => {
   const { cluster, people } = await context.workbench()
   const server = cluster.servers[0]!
   await using swarm = await startSwarm([server.url], people.users.map(seatOf))
-  await swarm.tell({ do: 'open', count: plan.returning, atOnce })
+  await swarm.execute({ do: 'open', count: plan.returning, atOnce })
   report(`kill -9 with ${plan.returning} sockets`)
   await server.kill()
   const began = performance.now()
@@ -184,8 +184,8 @@ const deploy = async (context: Context): Promise<void> => {
   const urls = cluster.servers.map(({ url }) => url)
   const { users } = await registerPeople(urls[0]!, deployUsers)
   await using swarm = await startSwarm(urls, users.map(seatOf))
-  await swarm.tell({ do: 'open', count: plan.deploySockets, atOnce })
-  await swarm.tell({ do: 'forget' })
+  await swarm.execute({ do: 'open', count: plan.deploySockets, atOnce })
+  await swarm.execute({ do: 'forget' })
   const before = (await swarm.report()).closes
   const over = new AbortController()
   const { token, projectId } = users[0]!
