@@ -1,5 +1,10 @@
 // Deadlines: the only place that races work against a timer. Each error names what took too long. A deadline ends the
-// wait, never the work: where the work holds a connection, the caller closes that.
+// wait, never the work: where the work holds a connection, the caller closes that. Invariant: time in which this process
+// did not run does not count, so that a stall is not taken for the absence of PostgreSQL, Redis or a client.
+
+/** A step that fires late counts as its planned length: a stall costs at most one step. */
+const steps = 10
+const maxStepMs = 250
 
 /** A time after which every `race` rejects. Dispose it as soon as the work is done. */
 export class Deadline implements Disposable {
@@ -9,7 +14,15 @@ export class Deadline implements Disposable {
   /** @param toError makes the rejection when the time is up; effects of being late belong here too. */
   constructor(timeoutMs: number, toError: () => Error) {
     this.#expiry.promise.catch(() => {}) // it may expire between two races
-    this.#timer = setTimeout(() => this.#expiry.reject(toError()), timeoutMs)
+    const stepMs = Math.max(1, Math.min(Math.ceil(timeoutMs / steps), maxStepMs))
+    let left = Math.ceil(timeoutMs / stepMs)
+    // Between two steps the event loop reads its sockets: an answer that arrived during a stall is seen.
+    const step = (): void => {
+      left -= 1
+      if (left > 0) this.#timer = setTimeout(step, stepMs)
+      else this.#expiry.reject(toError())
+    }
+    this.#timer = setTimeout(step, stepMs)
   }
 
   /** Settles as `work` does, or rejects when the time is up or `fail` is called. */
@@ -50,32 +63,6 @@ export const settledWithin = async (timeoutMs: number, work: Promise<unknown>): 
   const timer = setTimeout(resolve, timeoutMs)
   try {
     await Promise.race([work, expired])
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-/**
- * As `withTimeout`, but time in which this process did not run does not count: the deadline advances in steps, and a
- * step that fires late counts as its planned length. Between two steps the event loop reads its sockets, so an answer
- * that arrived during a stall is seen before the deadline expires.
- */
-export const withinOwnTime = async <T>(
-  timeoutMs: number,
-  what: string,
-  work: Promise<T>,
-  stepMs = 5,
-): Promise<T> => {
-  const late = Promise.withResolvers<never>()
-  let leftMs = timeoutMs
-  const step = (): void => {
-    leftMs -= stepMs
-    if (leftMs > 0) timer = setTimeout(step, Math.min(stepMs, leftMs))
-    else late.reject(tooLong(what, timeoutMs))
-  }
-  let timer = setTimeout(step, Math.min(stepMs, leftMs))
-  try {
-    return await Promise.race([work, late.promise])
   } finally {
     clearTimeout(timer)
   }

@@ -2,7 +2,7 @@
 // waits at most `answerDeadlineMs` in which this process runs, so a stall of this process does not count as an absent
 // Redis; after a failure no call waits for `pauseMs`.
 import { BoundedCache } from '../async/bounded-cache.ts'
-import { withinOwnTime } from '../async/timeout.ts'
+import { withTimeout } from '../async/timeout.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 
@@ -37,7 +37,7 @@ export class RedisCounters {
     try {
       const answer = this.deps.redis.eval(script, 1, `tide:rate:${key}`, ...args)
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what every script here returns
-      return (await withinOwnTime(answerDeadlineMs, 'Redis', answer)) as [number, number, number]
+      return (await withTimeout(answerDeadlineMs, 'Redis', answer)) as [number, number, number]
     } catch (error) {
       if (!this.isPaused)
         this.deps.log.warn(

@@ -8,6 +8,7 @@ import { openDatabase, type Database } from '../../src/db/client.ts'
 import { createLog } from '../../src/log.ts'
 import { testDatabase } from '../support/environment.ts'
 import { durationOf, eventually, expectWithin } from '../support/eventually.ts'
+import { blockEventLoop, stopFor } from '../support/stall.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 
 const log = createLog('test', 'silent')
@@ -100,6 +101,14 @@ test('a slow statement is not interrupted, nor is a statement that waits for it'
   expect((await backends('slow')).filter(({ pid }) => pid === before!.pid)).toHaveLength(1)
 }, 15_000)
 
+test('a slow statement closes no idle connection', async () => {
+  await using database = openDatabase({ url: world.url, max: 3, applicationName: 'idle', log, deadlineMs })
+  await Promise.all([1, 2, 3].map(() => database.read((sql) => sql`select pg_sleep(0.01)`)))
+  const before = await backends('idle')
+  await database.read((sql) => sql`select pg_sleep(2)`)
+  expect(await backends('idle')).toEqual(before)
+}, 15_000)
+
 test('a statement that waits for the lock of another session keeps waiting', async () => {
   await using database = openDatabase({ url: world.url, max: 1, applicationName: 'waiter', log, deadlineMs })
   const { promise: locked, resolve: isLocked } = Promise.withResolvers<void>()
@@ -111,6 +120,76 @@ test('a statement that waits for the lock of another session keeps waiting', asy
   await locked
   await database.transact((tx) => tx`insert into marks values (3)`) // and does not run twice
   await holding
+}, 15_000)
+
+test('a statement that waits for the lock of a slow one of the same pool is not interrupted', async () => {
+  await using database = openDatabase({ url: world.url, max: 3, applicationName: 'queue', log, deadlineMs })
+  await Promise.all([1, 2, 3].map(() => database.read((sql) => sql`select pg_sleep(0.01)`)))
+  const before = await backends('queue')
+  const { promise: locked, resolve: isLocked } = Promise.withResolvers<void>()
+  const holding = database.transact(async (tx) => {
+    await tx`lock table marks`
+    isLocked()
+    await tx`select pg_sleep(1.7)`
+  })
+  await locked
+  // The third waits for the second, which waits for the first.
+  await Promise.all([4, 5].map((n) => database.transact((tx) => tx`insert into marks values (${n})`)))
+  await holding
+  expect(await backends('queue')).toEqual(before)
+}, 15_000)
+
+const stallMs = 2_000
+
+test('a stall of this process closes no connection', async () => {
+  await using database = openDatabase({ url: world.url, max: 4, applicationName: 'stalled', log, deadlineMs })
+  await Promise.all([1, 2, 3, 4].map(() => database.read((sql) => sql`select pg_sleep(0.01)`)))
+  const before = await backends('stalled')
+  // Two statements are answered during the stall, one runs longer, and one leaves the process only after it: its
+  // backend, idle in a transaction until then, needs 300 ms to get a CPU.
+  const ready = Promise.withResolvers<void>()
+  const late = database.transact(async (tx) => {
+    const [row] = await tx<{ pid: number }[]>`select pg_backend_pid() as pid`
+    await admin.read((sql) => sql`select pg_sleep(0.6)`) // longer than a probe takes for an answer on its way
+    const answer = tx`select 1`.execute()
+    const others = [0.001, 1, 2.5].map((seconds) => database.read((sql) => sql`select pg_sleep(${seconds})`))
+    process.kill(row!.pid, 'SIGSTOP')
+    ready.resolve()
+    blockEventLoop(stallMs)
+    const backend = stopFor(row!.pid, 300)
+    await answer
+    await Promise.all([...others, backend])
+  })
+  await ready.promise
+  await late
+  expect(await backends('stalled')).toEqual(before)
+}, 15_000)
+
+test('SIGSTOP of this process closes no connection', async () => {
+  const stopper = Bun.spawn([
+    'sh',
+    '-c',
+    `sleep 0.2; kill -STOP ${process.pid}; sleep 2; kill -CONT ${process.pid}`,
+  ])
+  await using database = openDatabase({
+    url: world.url,
+    max: 4,
+    applicationName: 'stopped',
+    log,
+    deadlineMs: 1_500,
+  })
+  await Promise.all([1, 2, 3, 4].map(() => database.read((sql) => sql`select pg_sleep(0.01)`)))
+  const before = await backends('stopped')
+  const ask = async (): Promise<void> => {
+    while (stopper.exitCode === null && stopper.signalCode === null)
+      await database.transact(async (tx) => {
+        await tx`select pg_sleep(0.02)`
+        await tx`select 1`
+      })
+  }
+  await Promise.all(Array.from({ length: 4 }, ask))
+  await stopper.exited
+  expect(await backends('stopped')).toEqual(before)
 }, 15_000)
 
 /** Reports other pids than PostgreSQL's to clients, as poolers do. */
