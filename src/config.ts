@@ -38,6 +38,7 @@ export interface Config {
   passwordHashesAtOnce: number
   databasePool: number
   databaseCallsPerUser: number
+  writeCoalescing: boolean
   bodyMemoryMib: number
   bodyDeadlineSeconds: number
   feedRetentionDays: number
@@ -54,8 +55,12 @@ export interface Config {
   overdueIntervalMs: number
 }
 
-/** Each row of the table reads the type of its field; `rateLimit` is a word there and a boolean here. */
-type Keys = { [K in keyof typeof settings]: Key<K extends 'rateLimit' ? 'on' | 'off' : Config[K]> }
+/** Settings that are words in the table and booleans here. */
+const switches = ['rateLimit', 'writeCoalescing'] as const
+type Switch = (typeof switches)[number]
+
+/** Each row of the table reads the type of its field. */
+type Keys = { [K in keyof typeof settings]: Key<K extends Switch ? 'on' | 'off' : Config[K]> }
 const keys: Keys & Record<keyof Config, object> = settings
 
 /**
@@ -88,7 +93,7 @@ export const readConfig = <K extends keyof Config = keyof Config>(
   )
   if (production && read['rateLimit'] === 'off') problems.push('RATE_LIMIT must not be off in production')
   if (problems.length > 0) throw new ConfigError(problems)
-  if ('rateLimit' in read) read['rateLimit'] = read['rateLimit'] === 'on'
+  for (const name of switches) if (name in read) read[name] = read[name] === 'on'
   if ('dataDir' in read) read['dataDir'] = resolve(String(read['dataDir']))
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each key of the table reads its own type
   return read as Pick<Config, K>

@@ -13,6 +13,7 @@ import { refuseDemoAccounts } from '../domain/users/demo-accounts.ts'
 import { createPasswords } from '../auth/passwords.ts'
 import { Snapshots } from '../domain/snapshot.ts'
 import type { WriteDeps } from '../domain/write.ts'
+import { WriteCoalescer } from '../domain/write-coalescer.ts'
 import { Bus } from '../changelog/bus.ts'
 import { LogFollower } from '../changelog/follower/log-follower.ts'
 import { createPublisher } from '../changelog/publisher.ts'
@@ -135,6 +136,7 @@ export const openServer = async (
     reads,
     kept: new KeptAnswers(reads),
     publisher,
+    writes: stack.use(new WriteCoalescer({ db, publisher, isOn: config.writeCoalescing })),
     follower,
     bus,
     servers: stack.use(new ServerRegistry(redis.client)),

@@ -12,6 +12,7 @@ import type { Config } from '../config.ts'
 import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
 import type { Reads } from '../db/reads.ts'
 import type { Snapshots } from '../domain/snapshot.ts'
+import type { TaskWrites } from '../domain/write-coalescer.ts'
 import type { BodyBudget } from '../http/body/body-budget.ts'
 import type { KeptAnswers } from '../http/kept-answers.ts'
 import type { Attempts } from '../limits/attempts.ts'
@@ -34,6 +35,8 @@ export interface Deps {
   /** Answers of lists that are sent again while nothing they show has changed. */
   kept: KeptAnswers
   publisher: Publisher
+  /** Runs writes to tasks, those of several requests in one transaction. */
+  writes: TaskWrites
   /** Positions in the log, subscriptions to its entries, and the history they catch up from. */
   follower: LogFollower
   /** Pub/sub between processes; nothing is stored. */

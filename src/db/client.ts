@@ -10,6 +10,7 @@ import type { Log } from '../log.ts'
 import { addressOf, driverOptions } from './address.ts'
 import { codeOf, isConflict, isConnectionLost, translate } from './errors.ts'
 import { HalfOpenWatch } from './half-open.ts'
+import { runPipelined, type Call, type Pipelined } from './pipelined.ts'
 import { types } from './types.ts'
 
 declare const inTransaction: unique symbol
@@ -45,6 +46,16 @@ export interface DatabaseCalls {
   refusedWrite(): string | null
 }
 
+/** Transactions that hold the writes of many callers. */
+export interface BatchDatabase {
+  /**
+   * Runs `work` once, on a connection of its own kind: a few, with a short lock timeout, beside the pool and the queue of
+   * callers. BEGIN and COMMIT are sent with the statements of `work` instead of waiting for an answer each. Throws
+   * `RolledBack` where nothing was committed, and AppError 503 where the outcome is unknown.
+   */
+  batch<T>(work: (tx: Tx) => Promise<Pipelined<T>>): Promise<T>
+}
+
 /** The caller of the process's own work: its calls bypass the queue. */
 export const systemCaller = Symbol('system')
 
@@ -55,7 +66,7 @@ export interface CallerDatabase {
 }
 
 /** Its own verbs have no caller and bypass the queue: for work of the process itself. */
-export interface Database extends DatabaseCalls, CallerDatabase, AsyncDisposable {
+export interface Database extends DatabaseCalls, CallerDatabase, BatchDatabase, AsyncDisposable {
   /** Callers with a call in flight or waiting; for metrics and tests. */
   readonly calls: Pick<FairQueue, 'size' | 'running' | 'waitingOf'>
 }
@@ -74,14 +85,14 @@ export interface DatabaseOptions {
   connectTimeoutMs?: number
 }
 
-/** One call of read, transact or snapshot. */
-interface Call {
-  expired: boolean
-}
-
 const maxTries = 3
 const defaultStatementTimeoutMs = 10_000
 const maxEndSeconds = 5
+const defaultLockTimeoutMs = 2_000
+/** Batches at once. Their connections are opened when they are needed. */
+export const batchConnections = 4
+/** A batch that waits longer, for a shard's head or a key, is rolled back, and its members wait alone. */
+const batchLockTimeoutMs = 200
 /** Longest queue of one caller, in calls. */
 const maxWaitingCalls = 512
 /** Connections that callers cannot use, for the process itself: health checks, replays for sockets. */
@@ -107,7 +118,10 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   const pool = openPool(options, options.max)
   const { statementTimeoutMs = defaultStatementTimeoutMs } = options
   const openOne = (): postgres.Sql => openPool(options, 1)
-  const watch = new HalfOpenWatch({ pool, openOne, statementTimeoutMs, log })
+  const batchPool = openPool(options, batchConnections, batchLockTimeoutMs)
+  const watches = [pool, batchPool].map(
+    (watched) => new HalfOpenWatch({ pool: watched, openOne, statementTimeoutMs, log }),
+  )
 
   let refused = { reason: '', at: -Infinity }
   const withDeadline = async <T>(
@@ -200,15 +214,25 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   return {
     ...verbsOf(null),
     of: (caller) => verbsOf(caller === systemCaller ? null : caller),
+    batch: (work) =>
+      withDeadline(null, {}, (call) =>
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand exists for the compiler only
+        runPipelined(batchPool, call, (sql) => work(sql as unknown as Tx)),
+      ),
     calls,
     [Symbol.asyncDispose]: async () => {
-      await watch[Symbol.asyncDispose]()
-      await pool.end({ timeout: Math.min(defaultDeadlineMs / 1000, maxEndSeconds) })
+      await Promise.all(watches.map((watch) => watch[Symbol.asyncDispose]()))
+      const timeout = Math.min(defaultDeadlineMs / 1000, maxEndSeconds)
+      await Promise.all([pool.end({ timeout }), batchPool.end({ timeout })])
     },
   }
 }
 
-const openPool = (options: DatabaseOptions, max: number): postgres.Sql => {
+const openPool = (
+  options: DatabaseOptions,
+  max: number,
+  lockTimeoutMs = defaultLockTimeoutMs,
+): postgres.Sql => {
   const { applicationName, connectTimeoutMs = 2_000 } = options
   const given = driverOptions(addressOf(options.url), { applicationName, connectTimeoutMs })
   return postgres({
@@ -223,7 +247,7 @@ const openPool = (options: DatabaseOptions, max: number): postgres.Sql => {
       default_transaction_isolation: 'read committed',
       plan_cache_mode: 'force_generic_plan', // statements are prepared once and planned once (docs/decisions.md)
       statement_timeout: options.statementTimeoutMs ?? defaultStatementTimeoutMs,
-      lock_timeout: 2_000,
+      lock_timeout: lockTimeoutMs,
       idle_in_transaction_session_timeout: 5_000,
       client_connection_check_interval: 1_000, // a statement without its client ends within a second
     },

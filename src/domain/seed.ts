@@ -9,7 +9,7 @@ import { createUser, type AuthDeps } from './users/sign-in.ts'
 import { demoAccounts } from './users/demo-accounts.ts'
 import { addMember } from './projects/members.ts'
 import { createProject } from './projects/projects.ts'
-import { createTask } from './tasks/tasks.ts'
+import { createTask, type TaskDeps } from './tasks/tasks.ts'
 import { write, type WriteResult, type WriteRequest } from './write.ts'
 import { systemActorFor, type Actor } from '../model/actor.ts'
 
@@ -19,8 +19,11 @@ const caller = 'seed'
 const minute = 60_000
 const day = 24 * 60 * minute
 
+/** What seeding needs. */
+export type SeedDeps = AuthDeps & TaskDeps
+
 /** Returns false, and does nothing, where the accounts exist already. Throws `ConfigError` in production. */
-export const seedDemo = async (deps: AuthDeps): Promise<boolean> => {
+export const seedDemo = async (deps: SeedDeps): Promise<boolean> => {
   if (deps.config.env === 'production')
     throw new ConfigError(['TIDE_ENV is production: the passwords of demo accounts are public'])
   const [admin, user] = [
@@ -47,7 +50,7 @@ const ensureAccount = async (
   return { userId: user.id, role, credential: { kind: 'system' } }
 }
 
-const makeProject = async (deps: AuthDeps, owner: Actor, guest: Actor): Promise<void> => {
+const makeProject = async (deps: SeedDeps, owner: Actor, guest: Actor): Promise<void> => {
   const project = await as<Project>(owner, (write) =>
     createProject(deps, write, {
       name: 'Launch',

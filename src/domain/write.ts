@@ -3,11 +3,10 @@
 // that follows from a write (sockets, notifications, caches) is derived from the log.
 import type { Publisher } from '../changelog/publisher.ts'
 import { systemCaller, type CallerDatabase, type CallOptions, type Tx } from '../db/client.ts'
-import { append, cursorOf, type Appended } from '../db/log/append.ts'
+import { append, type Appended } from '../db/log/append.ts'
 import {
   claimIdempotencyKey,
   selectStoredResponse,
-  updateClaimedResponse,
   type ClaimedResponse,
   type CompactResponse,
   type IdempotencyKey,
@@ -33,7 +32,8 @@ export interface WriteRequest<T> {
   claim: IdempotencyClaim<T> | null
 }
 
-interface KeyedWrite<T> {
+/** A write with a key. */
+export interface KeyedWrite<T> {
   actor: Actor
   claim: IdempotencyClaim<T>
 }
@@ -118,21 +118,16 @@ export async function write<T>(
       const { value, entries, cursorScope = null, subject } = await work(tx)
       const response = keyed && keyed.claim.toResponse(value)
       const claimed = response && claimedResponse(keyed, response, subject!)
-      const written = { kind: 'written', value, response } as const
-      if (entries.length === 0) {
-        if (claimed) await updateClaimedResponse(tx, claimed)
-        return { result: { ...written, cursor: null, loggedBytes: 0 }, appended: null }
-      }
       const appended = await append(tx, entries, { op: keyed?.claim.key ?? null, cursorScope, claimed })
-      const cursor = cursorOf(appended, cursorScope)
-      return { result: { ...written, cursor, loggedBytes: bytesOf(appended) }, appended }
+      const { cursor, loggedBytes } = appended
+      return { result: { kind: 'written', value, response, cursor, loggedBytes }, appended }
     }, options)
   if (appended) publisher.publish(appended)
   return result
 }
 
 /** The row to store: the claimed key and the response without its long texts. */
-const claimedResponse = <T>(
+export const claimedResponse = <T>(
   { actor, claim }: KeyedWrite<T>,
   response: StoredResponse,
   subject: Subject,
@@ -149,14 +144,8 @@ const claimedResponse = <T>(
   }
 }
 
-const callerOf = (actor: Actor | SystemActor): string | typeof systemCaller =>
+export const callerOf = (actor: Actor | SystemActor): string | typeof systemCaller =>
   actor.userId ?? actor.caller ?? systemCaller
-
-const bytesOf = ({ entries }: Appended): number =>
-  entries.reduce(
-    (sum, { frame, changes }) => sum + (frame?.length ?? 0) + (changes ? JSON.stringify(changes).length : 0),
-    0,
-  )
 
 /**
  * Runs a write that checks something before its transaction which an equal request cannot pass again, such as the
@@ -187,7 +176,7 @@ export const withEarlyReplay = async <T>(
 }
 
 /** 404 where the actor may no longer read what the stored response is about. */
-const replay = async <T>(
+export const replay = async <T>(
   tx: Tx,
   { actor, claim }: KeyedWrite<T>,
   stored: CompactResponse,

@@ -118,6 +118,13 @@ export const settings = {
     1,
     100,
   ),
+  writeCoalescing: oneOf(
+    'WRITE_COALESCING',
+    'on: writes to tasks that arrive together share a transaction; off exists for measurements',
+    'on',
+    'on',
+    'off',
+  ),
   bodyMemoryMib: whole(
     'BODY_MEMORY_MIB',
     'MiB of request bodies a process takes at once; a quarter for one user, a quarter for all without a session',

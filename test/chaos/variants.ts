@@ -22,8 +22,19 @@ export const variants: Record<string, Edit[]> = {
   failpoints: [
     {
       file: 'domain/write.ts',
-      from: 'const cursor = cursorOf(appended, cursorScope)',
-      to: `${point('uncommitted')}; const cursor = cursorOf(appended, cursorScope)`,
+      from: 'const { cursor, loggedBytes } = appended',
+      to: `${point('uncommitted')}; const { cursor, loggedBytes } = appended`,
+    },
+    {
+      // A batch sends COMMIT with its last statement: here it first waits for that.
+      file: 'domain/write-batch.ts',
+      from: 'const appending = append(tx, members, steps)',
+      to: `const appending = append(tx, members, steps); await Promise.all([appending, storing.sent]); ${point('uncommitted')}`,
+    },
+    {
+      file: 'domain/write-coalescer.ts',
+      from: '      if (appended) this.deps.publisher.publish(appended)\n',
+      to: `      if (appended) { ${point('committed')}; this.deps.publisher.publish(appended) }\n`,
     },
     {
       file: 'domain/write.ts',
@@ -64,6 +75,19 @@ export const variants: Record<string, Edit[]> = {
       file: 'ws/sockets.ts',
       from: 'presence: new Presence(',
       to: 'presence: globalThis.presence = new Presence(',
+    },
+  ],
+  /** The members of a batch are answered before its COMMIT, which follows 20 ms later. */
+  'batch-answered-early': [
+    {
+      file: 'db/pipelined.ts',
+      from: 'await Promise.allSettled([sent, connection`commit`])',
+      to: "await Promise.allSettled([sent, Promise.resolve({ command: 'COMMIT' })]); Reflect.set(connection, 'early', true); setTimeout(() => connection`commit`.finally(() => connection.release()), 20)",
+    },
+    {
+      file: 'db/pipelined.ts',
+      from: '  } finally {\n    connection.release()',
+      to: "  } finally {\n    if (!Reflect.get(connection, 'early')) connection.release()",
     },
   ],
   /** A shard's next entry without a number check: entries missing from a wiped stream are never delivered. */

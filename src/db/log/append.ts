@@ -6,6 +6,7 @@ import {
   formatCursor,
   maxLoudEntries,
   withoutLongTexts,
+  type Changes,
   type Entry,
   type LogEntry,
 } from '../../model/event.ts'
@@ -26,91 +27,238 @@ export interface Appended {
  * chosen: the append is the last statement of its transaction. It increments the head row of each shard, whose row lock
  * lasts until COMMIT, so writers of a shard wait for each other only from here to COMMIT, a rollback returns its
  * numbers, and numbers become visible in order. One statement numbers the entries, inserts them with their encoded
- * frames, moves the heads of scopes and fills the idempotency row: the lock is held for two round trips.
+ * frames, moves the heads of scopes and fills the idempotency rows. The writes of a batch share it, and a batch sends COMMIT
+ * together with it: the lock is then held for the statement and the COMMIT, and for no round trip.
  */
 
+/** What one write appends, and the response it stores. */
+export interface WriteAppend {
+  entries: Entry[]
+  /** The Idempotency-Key of the write. */
+  op?: string | null
+  /** The scope whose last number is the `Tide-Cursor` of the response, null for none. */
+  cursorScope?: Scope | null
+  /** The response to store, without `Tide-Cursor`. Null where the write claimed no key. */
+  claimed?: ClaimedResponse | null
+}
+
+/** What became of one write of an append. */
+export interface WriteAppended {
+  /** Null where the write appended nothing to its `cursorScope`. */
+  cursor: string | null
+  /** Bytes of its frames and changes. */
+  loggedBytes: number
+}
+
+export interface AppendedWrites extends Appended {
+  /** In the order of the writes. */
+  writes: WriteAppended[]
+}
+
+/** Separates values of one parameter. JSON, ids and scopes contain no control characters. */
+const separator = '\u001f'
+
+const joined = <T>(
+  rows: readonly T[],
+  value: (row: T) => string | number | boolean | null | undefined,
+): string => rows.map((row) => value(row) ?? '').join(separator)
+
+interface InputRow {
+  entry: Entry
+  shard: number
+  /** Position among the entries of its shard, from 1. */
+  n: number
+  op: string | null
+  quiet: boolean
+  changes: Changes | null
+  changesText: string | null
+  /** The end of the frame; null for an entry without one. */
+  body: string | null
+}
+
 /**
- * Appends entries and stores the response, with its cursor, in the claimed idempotency row. Must be the last statement of its transaction. If one scope has
- * more than `maxLoudEntries`, sockets receive one `scope.refetch` in place of them.
- * @param cursorScope the scope whose last number is the `Tide-Cursor` of the response, null for none.
+ * Appends the entries of one or more writes, and stores each response, with its cursor, in its claimed idempotency row.
+ * Must be the last statement of its transaction. If one scope has more than `maxLoudEntries` of one write, sockets
+ * receive one `scope.refetch` in place of them.
+ *
+ * PostgreSQL returns only where each shard begins: numbers, frames and cursors follow from that and are computed here as
+ * in the statement, because returning the rows would send each frame back and parse it. Columns are sent as joined texts
+ * (`string_to_array`): a frame is JSON, and inside a JSON parameter each of its quotes would be escaped and unescaped.
  */
-export const append = async (
-  tx: Tx,
-  entries: Entry[],
-  options: { op?: string | null; cursorScope?: Scope | null; claimed?: ClaimedResponse | null } = {},
-): Promise<Appended> => {
-  const { op = null, cursorScope = null, claimed = null } = options
-  const rows = markQuiet(entries).map(({ entry, quiet }) => ({
-    shard: shardOf(entry.scope),
-    scope: entry.scope,
-    type: entry.type,
-    entity_id: entry.id,
-    version: entry.version ?? null,
-    actor_id: entry.actorId,
-    control: entry.control ?? null,
-    changes: entry.changes ? withoutLongTexts(entry.changes) : null,
-    quiet,
-    body: quiet || entry.type === 'control' ? null : encodeBody(entry, op),
-  }))
-  const shards = [...new Set(rows.map((row) => row.shard))].sort((a, b) => a - b)
-  // A single update locks rows in unspecified order; two appends to the same shards could deadlock.
-  if (shards.length > 1) {
-    await tx`
-      select from feed_head
-      where shard in ${tx(shards)}
-      order by shard
-      for update`
-  }
-  const written = await tx<(LogEntry & { epoch: string })[]>`
+export const appendWrites = async (tx: Tx, writes: WriteAppend[]): Promise<AppendedWrites> => {
+  const counts = new Map<number, number>()
+  const rowsOf = writes.map(({ entries, op = null }) => inputRows(entries, op, counts))
+  const rows = rowsOf.flat()
+  const claims = writes.flatMap(({ claimed, cursorScope = null }, index) => {
+    const last =
+      cursorScope === null ? undefined : rowsOf[index]!.findLast(({ entry }) => entry.scope === cursorScope)
+    return claimed ? [claimRow(claimed, last)] : []
+  })
+  const shards = [...counts.keys()].sort((a, b) => a - b)
+  const [, heads] = await Promise.all([
+    // A single update locks rows in unspecified order; two appends to the same shards could deadlock.
+    shards.length > 1 ? lockHeads(tx, shards) : null,
+    shards.length > 0 || claims.length > 0 ? insertEntries(tx, rows, claims) : [],
+  ])
+  return numbered(writes, rowsOf, heads)
+}
+
+const lockHeads = async (tx: Tx, shards: number[]): Promise<void> => {
+  await tx`
+    select from feed_head
+    where shard = any(${shards}::smallint[])
+    order by shard
+    for update`
+}
+
+/** A shard before the append. */
+interface Head {
+  shard: number
+  epoch: string
+  base: number
+  at: string
+}
+
+const insertEntries = (tx: Tx, rows: InputRow[], claims: object[]): Promise<Head[]> => tx<Head[]>`
     with input as (
-      select *
-      from rows from (json_to_recordset(${JSON.stringify(rows)}::text::json) as (
-        shard smallint, scope text, type text, entity_id uuid, version bigint, actor_id uuid,
-        control jsonb, changes jsonb, quiet boolean, body text
-      )) with ordinality as i (
-        shard, scope, type, entity_id, version, actor_id, control, changes, quiet, body, n)
+      select
+        i.shard::smallint, i.n::bigint, i.scope, i.type, nullif(i.entity_id, '')::uuid as entity_id,
+        nullif(i.version, '')::bigint as version, nullif(i.actor_id, '')::uuid as actor_id, nullif(i.op, '') as op,
+        nullif(i.control, '')::jsonb as control, nullif(i.changes, '')::jsonb as changes, i.quiet::boolean,
+        nullif(i.body, '') as body
+      from unnest(
+        string_to_array(${joined(rows, ({ shard }) => shard)}, ${separator}),
+        string_to_array(${joined(rows, ({ n }) => n)}, ${separator}),
+        string_to_array(${joined(rows, ({ entry }) => entry.scope)}, ${separator}),
+        string_to_array(${joined(rows, ({ entry }) => entry.type)}, ${separator}),
+        string_to_array(${joined(rows, ({ entry }) => entry.id)}, ${separator}),
+        string_to_array(${joined(rows, ({ entry }) => entry.version)}, ${separator}),
+        string_to_array(${joined(rows, ({ entry }) => entry.actorId)}, ${separator}),
+        string_to_array(${joined(rows, ({ op }) => op)}, ${separator}),
+        string_to_array(${joined(rows, ({ entry }) => entry.control && JSON.stringify(entry.control))}, ${separator}),
+        string_to_array(${joined(rows, ({ changesText }) => changesText)}, ${separator}),
+        string_to_array(${joined(rows, ({ quiet }) => quiet)}, ${separator}),
+        string_to_array(${joined(rows, ({ body }) => body)}, ${separator})
+      ) as i (shard, n, scope, type, entity_id, version, actor_id, op, control, changes, quiet, body)
     ), head as (
       update feed_head h set seq = h.seq + c.n
       from (select shard, count(*) as n from input group by shard) c
       where h.shard = c.shard
       returning h.shard, h.epoch, h.seq - c.n as base, clock_timestamp()::timestamptz(3) as at
     ), numbered as (
-      select i.*, h.epoch, h.at, h.base + row_number() over (partition by i.shard order by i.n) as seq
+      select i.*, h.epoch, h.at, h.base + i.n as seq
       from input i join head h using (shard)
     ), written as (
       insert into feed (
         shard, seq, at, scope, type, entity_id, version, actor_id, op, control, changes, quiet, frame)
       select
-        shard, seq, at, scope, type, entity_id, coalesce(version, seq), actor_id, ${op}::text, control, changes, quiet,
+        shard, seq, at, scope, type, entity_id, coalesce(version, seq), actor_id, op, control, changes, quiet,
         '{"t":"event","scope":"' || scope || '","cursor":"' || epoch || '.' || shard || '.' || seq
           || '","version":' || coalesce(version, seq)
           || ',"at":"' || to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '",' || body
       from numbered
-      returning *
     ), scope_heads as (
       insert into scope_head (scope, seq)
       select scope, max(seq) from numbered group by scope
       on conflict (scope) do update set seq = excluded.seq
     ), filled as (
-      update idempotency_keys set
-        status = ${claimed?.status ?? null}::smallint,
-        body = ${claimed?.body ?? null}::text,
-        subject = ${JSON.stringify(claimed?.subject ?? null)}::text::jsonb,
-        texts = ${JSON.stringify(claimed?.texts ?? [])}::text::jsonb,
-        headers = ${JSON.stringify(claimed?.headers ?? {})}::text::jsonb || coalesce((
-          select jsonb_build_object('Tide-Cursor', epoch || '.' || shard || '.' || seq)
-          from numbered where scope = ${cursorScope}::text order by seq desc limit 1), '{}')
-      where user_id = ${claimed?.userId ?? null}::uuid and method = ${claimed?.method ?? null}::text
-        and path = ${claimed?.path ?? null}::text and key = ${claimed?.key ?? null}::text
+      ${claims.length > 0 ? fillClaims(tx, claims) : tx`select`}
     )
-    select w.shard, w.seq, w.at, w.scope, w.type, w.entity_id as "entityId", w.version, w.actor_id as "actorId",
-      w.op, w.control, w.changes, w.quiet, w.frame, h.epoch
-    from written w join head h using (shard)
-    order by w.shard, w.seq`
-  return { epoch: written[0]?.epoch ?? '', entries: written.map(withoutEpoch) }
+    select shard, epoch, base, at from head`
+
+/** The end of `append`'s statement: stores responses, with the cursor of each that has one. */
+const fillClaims = (tx: Tx, claims: object[]) => tx`
+      update idempotency_keys k set
+        status = i.status, body = i.body, subject = i.subject, texts = i.texts,
+        headers = i.headers || case when h.shard is null then '{}' else
+          jsonb_build_object('Tide-Cursor', h.epoch || '.' || h.shard || '.' || (h.base + i.n)) end
+      from json_to_recordset(${JSON.stringify(claims)}::text::json) as i (
+        user_id uuid, method text, path text, key text, status smallint, headers jsonb, body text, subject jsonb,
+        texts jsonb, shard smallint, n bigint)
+      left join head h using (shard)
+      where k.user_id = i.user_id and k.method = i.method and k.path = i.path and k.key = i.key`
+
+const claimRow = (claimed: ClaimedResponse, last: InputRow | undefined): object => {
+  const { userId, method, path, key, status, headers, body, subject, texts } = claimed
+  const place = { shard: last?.shard ?? null, n: last?.n ?? null }
+  return { user_id: userId, method, path, key, status, headers, body, subject, texts, ...place }
 }
 
-const withoutEpoch = ({ epoch: _epoch, ...entry }: LogEntry & { epoch: string }): LogEntry => entry
+/** @param counts entries so far by shard; the entries of this write are added. */
+const inputRows = (entries: Entry[], op: string | null, counts: Map<number, number>): InputRow[] =>
+  markQuiet(entries).map(({ entry, quiet }) => {
+    const shard = shardOf(entry.scope)
+    const n = (counts.get(shard) ?? 0) + 1
+    counts.set(shard, n)
+    const changes = entry.changes ? withoutLongTexts(entry.changes) : null
+    const hasFrame = !quiet && entry.type !== 'control'
+    return {
+      entry,
+      shard,
+      n,
+      op,
+      quiet,
+      changes,
+      changesText: changes && JSON.stringify(changes),
+      body: hasFrame ? encodeBody(entry, op) : null,
+    }
+  })
+
+/** The entries as the statement wrote them. */
+const numbered = (writes: WriteAppend[], rowsOf: InputRow[][], heads: Head[]): AppendedWrites => {
+  const byShard = new Map(heads.map((head) => [head.shard, head]))
+  const entries: LogEntry[] = []
+  const appended = writes.map(({ cursorScope = null }, index): WriteAppended => {
+    let cursor: string | null = null
+    let loggedBytes = 0
+    for (const row of rowsOf[index]!) {
+      const entry = logEntry(row, byShard.get(row.shard)!)
+      entries.push(entry)
+      loggedBytes += (entry.frame?.length ?? 0) + (row.changesText?.length ?? 0)
+      if (entry.scope === cursorScope) cursor = formatCursor({ ...byShard.get(row.shard)!, seq: entry.seq })
+    }
+    return { cursor, loggedBytes }
+  })
+  entries.sort((a, b) => a.shard - b.shard || a.seq - b.seq)
+  return { epoch: heads[0]?.epoch ?? '', entries, writes: appended }
+}
+
+const logEntry = (
+  { entry, shard, n, op, quiet, changes, body }: InputRow,
+  { epoch, base, at }: Head,
+): LogEntry => {
+  const seq = base + n
+  const version = entry.version ?? seq
+  const cursor = formatCursor({ epoch, shard, seq })
+  return {
+    shard,
+    seq,
+    at,
+    scope: entry.scope,
+    type: entry.type,
+    entityId: entry.id,
+    version,
+    actorId: entry.actorId,
+    op,
+    control: entry.control ?? null,
+    changes,
+    quiet,
+    frame:
+      body === null
+        ? null
+        : `{"t":"event","scope":"${entry.scope}","cursor":"${cursor}","version":${version},"at":"${at}",${body}`,
+  }
+}
+
+/** Appends the entries of one write: `appendWrites` for a list of one. */
+export const append = async (
+  tx: Tx,
+  entries: Entry[],
+  options: Omit<WriteAppend, 'entries'> = {},
+): Promise<Appended & WriteAppended> => {
+  const { writes, ...appended } = await appendWrites(tx, [{ entries, ...options }])
+  return { ...appended, ...writes[0]! }
+}
 
 const markQuiet = (entries: Entry[]): { entry: Entry; quiet: boolean }[] => {
   const perScope = Map.groupBy(entries, (entry) => entry.scope)
@@ -122,10 +270,4 @@ const markQuiet = (entries: Entry[]): { entry: Entry; quiet: boolean }[] => {
     ...entries.map((entry) => ({ entry, quiet: !loud(entry.scope) && entry.type !== 'control' })),
     ...refetches.map((entry) => ({ entry, quiet: false })),
   ]
-}
-
-/** The cursor of the last of these entries in a scope, or null. */
-export const cursorOf = ({ epoch, entries }: Appended, scope: Scope | null): string | null => {
-  const last = entries.findLast((entry) => entry.scope === scope)
-  return last ? formatCursor({ epoch, shard: last.shard, seq: last.seq }) : null
 }

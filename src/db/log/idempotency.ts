@@ -36,6 +36,54 @@ export interface ClaimedResponse extends IdempotencyKey, CompactResponse {
   userId: string
 }
 
+/** A key with the user whose request carries it. */
+export interface KeyOfUser extends IdempotencyKey {
+  userId: string
+}
+
+/** Equal for the keys that exclude each other. */
+export const keyText = ({ userId, method, path, key }: Omit<KeyOfUser, 'fingerprint'>): string =>
+  `${userId} ${method} ${path} ${key}`
+
+/** A record of `json_to_recordset`. */
+const keyRow = ({ userId, method, path, key }: KeyOfUser) => ({ user_id: userId, method, path, key })
+
+/**
+ * Claims keys, all different, for this transaction. Returns the texts of those it claimed; the others have the response
+ * of an earlier request, or were used with another body. Waits for transactions that hold one of them:
+ * 409 `idempotency_in_flight` after the connection's lock timeout.
+ */
+export const claimIdempotencyKeys = async (tx: Tx, claims: KeyOfUser[]): Promise<Set<string>> => {
+  const rows = claims.map((claim) => ({
+    ...keyRow(claim),
+    fingerprint: Buffer.from(claim.fingerprint).toString('base64'),
+  }))
+  // In one order, or two batches with the same keys could deadlock.
+  const claimed = await tx<Omit<KeyOfUser, 'fingerprint'>[]>`
+    insert into idempotency_keys (user_id, method, path, key, fingerprint)
+    select user_id, method, path, key, decode(fingerprint, 'base64')
+    from json_to_recordset(${JSON.stringify(rows)}::text::json) as i (
+      user_id uuid, method text, path text, key text, fingerprint text)
+    order by user_id, method, path, key
+    on conflict on constraint idempotency_keys_pkey do update
+      set fingerprint = excluded.fingerprint, status = null, created_at = now()
+      where idempotency_keys.created_at < now() - interval '24 hours'
+    returning user_id as "userId", method, path, key`.catch((error: unknown) => {
+    if (codeOf(error) !== '55P03') throw error
+    throw new AppError('idempotency_in_flight', undefined, { retryAfter: 1, cause: error })
+  })
+  return new Set(claimed.map(keyText))
+}
+
+/** Gives up keys that this transaction claimed: the requests failed and keep nothing under them. */
+export const unclaimIdempotencyKeys = async (tx: Tx, claims: KeyOfUser[]): Promise<void> => {
+  await tx`
+    delete from idempotency_keys k
+    using json_to_recordset(${JSON.stringify(claims.map(keyRow))}::text::json) as i (
+      user_id uuid, method text, path text, key text)
+    where k.user_id = i.user_id and k.method = i.method and k.path = i.path and k.key = i.key`
+}
+
 /**
  * Claims the key for this transaction and returns null, or returns the stored response of an earlier request.
  * 422 `idempotency_key_reused` for another body; 409 `idempotency_in_flight` when the first still runs after the
@@ -46,18 +94,8 @@ export const claimIdempotencyKey = async (
   userId: string,
   claim: IdempotencyKey,
 ): Promise<CompactResponse | null> => {
-  const { method, path, key, fingerprint } = claim
-  const claimed = await tx`
-    insert into idempotency_keys (user_id, method, path, key, fingerprint)
-    values (${userId}, ${method}, ${path}, ${key}, ${fingerprint})
-    on conflict on constraint idempotency_keys_pkey do update
-      set fingerprint = excluded.fingerprint, status = null, created_at = now()
-      where idempotency_keys.created_at < now() - interval '24 hours'
-    returning key`.catch((error: unknown) => {
-    if (codeOf(error) !== '55P03') throw error
-    throw new AppError('idempotency_in_flight', undefined, { retryAfter: 1, cause: error })
-  })
-  if (claimed.length > 0) return null
+  const claimed = await claimIdempotencyKeys(tx, [{ ...claim, userId }])
+  if (claimed.size > 0) return null
   const stored = await selectStoredResponse(tx, userId, claim)
   if (!stored) throw new AppError('idempotency_key_reused')
   return stored
@@ -81,16 +119,6 @@ export const selectStoredResponse = async (
   if (!stored.isSameRequest) throw new AppError('idempotency_key_reused')
   const { status, headers, body, texts, subject } = stored
   return { status, headers: { ...headers, 'Idempotency-Replayed': 'true' }, body, texts, subject }
-}
-
-/** Stores the response of a request that appended nothing; otherwise `append` stores it with the cursor. */
-export const updateClaimedResponse = async (tx: Tx, claimed: ClaimedResponse): Promise<void> => {
-  const { userId, method, path, key, status, headers, body, subject, texts } = claimed
-  await tx`
-    update idempotency_keys set
-      status = ${status}, headers = ${JSON.stringify(headers)}::text::jsonb, body = ${body},
-      subject = ${JSON.stringify(subject)}::text::jsonb, texts = ${JSON.stringify(texts)}::text::jsonb
-    where user_id = ${userId} and method = ${method} and path = ${path} and key = ${key}`
 }
 
 /** How many numbers below the cursor are searched for the frames of one transaction. */

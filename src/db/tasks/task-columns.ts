@@ -1,7 +1,6 @@
 // The column lists of `tasks`, made once from the description of the fields, so that no statement can forget one.
 // Only lists are made: they are constant texts, and statements that contain them are prepared and planned as before.
 import {
-  contentFields,
   fieldNames,
   insertedFields,
   searchedFields,
@@ -74,10 +73,6 @@ export const otherAssignments = constant(
     assignment,
   ),
 )
-
-/** The fields of the content version in the row `t` and in the record `i`. */
-export const contentOfTask = constant(listOf(contentFields, (column) => `t.${column}`))
-export const contentOfUpdate = constant(listOf(contentFields, (column) => `i.${column}`))
 
 /** The bytes of all texts of `tasks t`, read without the texts. */
 export const textBytes = constant(

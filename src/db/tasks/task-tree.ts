@@ -19,33 +19,3 @@ export const selectSubtree = async (tx: Tx, ids: string[]): Promise<string[]> =>
     select id from below group by id order by max(depth), id`
   return rows.map((row) => row.id)
 }
-
-export interface Placement {
-  /** Level of the parent, a root being 1; null where the project has no such task. */
-  parentDepth: number | null
-  /** Levels of the task with its subtasks; 1 for a task without subtasks and for a new one. */
-  height: number
-  /** Whether the parent is the task itself or one of its subtasks. */
-  isCycle: boolean
-}
-
-/** The facts that decide whether the task can be put under the parent. The trees must be locked. */
-export const selectPlacement = async (
-  tx: Tx,
-  { projectId, taskId, parentId }: { projectId: string; taskId: string | null; parentId: string },
-): Promise<Placement> => {
-  const [row] = await tx<Placement[]>`
-    with recursive above as (
-      select id, parent_id, 1 as depth from tasks where id = ${parentId} and project_id = ${projectId}
-      union all
-      select t.id, t.parent_id, above.depth + 1 from above join tasks t on t.id = above.parent_id
-    ), below as (
-      select id, 1 as height from tasks where id = ${taskId}
-      union all
-      select t.id, below.height + 1 from below join tasks t on t.parent_id = below.id
-    )
-    select (select max(depth) from above) as "parentDepth",
-      coalesce((select max(height) from below), 1) as height,
-      exists (select from above where id = ${taskId}) as "isCycle"`
-  return row!
-}

@@ -1,17 +1,10 @@
 // Rows of tasks, many at a time: one row is a list of one. A write takes `lockTasks` first and reads members, shares and
 // project in a later statement (`selectLockedTasks`); read together with the lock they may be stale.
 import type { MemberRole } from '../../model/project.ts'
-import {
-  insertedFields,
-  updatedFields,
-  type InsertedField,
-  type UpdatedField,
-} from '../../model/task-fields.ts'
+import { insertedFields, updatedFields } from '../../model/task-fields.ts'
 import type { Task } from '../../model/task.ts'
 import type { Queryable, Tx } from '../client.ts'
 import {
-  contentOfTask,
-  contentOfUpdate,
   insertedColumns,
   insertedTypes,
   insertedValues,
@@ -34,9 +27,19 @@ export interface TaskRow {
   share: 'view' | 'edit' | null
 }
 
-export interface LockedTaskRow extends TaskRow {
+/** A task with what its row keeps beside the fields that are shown. */
+export interface StoredTask {
+  task: Task
+  contentVersion: number
+  /** Rises with a new due time and when the task is reopened: each value can be notified as overdue once. */
+  dueRev: number
+}
+
+export interface LockedTaskRow extends TaskRow, StoredTask {
   /** The users the task is shared with, by id. */
   sharees: string[]
+  /** When the row was read, by the database's clock: what the write that follows sets `updatedAt` to. */
+  readAt: string
 }
 
 type Flat = Task & Omit<LockedTaskRow, 'task'>
@@ -49,14 +52,10 @@ const accessJoins = (sql: Queryable, userId: string) => sql`
   left join members m on m.project_id = t.project_id and m.user_id = ${userId}
   left join shares s on s.task_id = t.id and s.user_id = ${userId}`
 
-const toRow = ({ contentVersion, archivedAt, member, share, sharees, ...task }: Flat): LockedTaskRow => ({
-  task,
-  contentVersion,
-  archivedAt,
-  member,
-  share,
-  sharees,
-})
+const toRow = (flat: Flat): LockedTaskRow => {
+  const { contentVersion, dueRev, archivedAt, member, share, sharees, readAt, ...task } = flat
+  return { task, contentVersion, dueRev, archivedAt, member, share, sharees, readAt }
+}
 
 /** The tasks that exist, in no order. The caller decides whether the user may read them. */
 export const selectTasks = async (sql: Queryable, userId: string, ids: string[]): Promise<TaskRow[]> => {
@@ -97,7 +96,8 @@ export const selectTaskForEach = async (
 export const selectLockedTasks = async (tx: Tx, userId: string, ids: string[]): Promise<LockedTaskRow[]> => {
   const rows = await tx<Flat[]>`
     select ${taskColumns(tx)}, ${accessColumns(tx)},
-      array(select user_id from shares where task_id = t.id order by user_id) as sharees
+      array(select user_id from shares where task_id = t.id order by user_id) as sharees,
+      t.due_rev as "dueRev", statement_timestamp()::timestamptz(3) as "readAt"
     from tasks t ${accessJoins(tx, userId)}
     where t.id = any(${ids}::uuid[])`
   return rows.map(toRow)
@@ -115,29 +115,6 @@ export const lockProjectForInsert = async (tx: Tx, projectId: string): Promise<v
     select from projects where id = ${projectId} for key share`
 }
 
-export interface ProjectPlacement {
-  projectId: string
-  archivedAt: string | null
-  member: MemberRole | null
-  /** The rank of the project's last task. */
-  lastRank: string | null
-}
-
-/** A user's role in a project, and the last rank of its tasks. @param projectId null for that user's Inbox. */
-export const selectProjectPlacement = async (
-  sql: Queryable,
-  userId: string,
-  projectId: string | null,
-): Promise<ProjectPlacement | null> => {
-  const [row] = await sql<ProjectPlacement[]>`
-    select p.id as "projectId", p.archived_at as "archivedAt", m.role as member,
-      (select t.rank from tasks t where t.project_id = p.id order by t.rank desc, t.id desc limit 1) as "lastRank"
-    from projects p
-    left join members m on m.project_id = p.id and m.user_id = ${userId}
-    where ${projectId === null ? sql`p.inbox_of = ${userId}` : sql`p.id = ${projectId}`}`
-  return row ?? null
-}
-
 /** Which of these users can read the task: members of its project, and users it is shared with. */
 export const selectReaders = async (
   sql: Queryable,
@@ -151,79 +128,86 @@ export const selectReaders = async (
   return rows.map((row) => row.userId)
 }
 
-export type TaskInsert = Pick<Task, InsertedField>
+const serverValues = ({ task, contentVersion, dueRev }: StoredTask) => ({
+  version: task.version,
+  content_version: contentVersion,
+  due_rev: dueRev,
+  completed_at: task.completedAt,
+  updated_at: task.updatedAt,
+})
 
-/** Inserts the tasks whose id is free; the others are absent from the result. */
-export const insertTasks = (tx: Tx, tasks: TaskInsert[]): Promise<Task[]> => {
-  const rows = tasks.map((task) => ({ ...toColumns(insertedFields, task), ...wordColumns(task) }))
-  return tx<Task[]>`
-    insert into tasks as t (${insertedColumns(tx)}, title_key, words, words_version, completed_at)
-    select ${insertedValues(tx)}, i.title_key, array_to_tsvector(i.words), 1, case when i.status = 'done' then now() end
+/** Inserts tasks as they are given; the caller has computed every value. Fails where an id is taken. */
+export const insertTasks = async (tx: Tx, tasks: StoredTask[]): Promise<void> => {
+  const rows = tasks.map((stored) => ({
+    ...toColumns(insertedFields, stored.task),
+    ...serverValues(stored),
+    created_at: stored.task.createdAt,
+    ...wordColumns(stored.task),
+  }))
+  await tx`
+    insert into tasks (${insertedColumns(tx)}, version, content_version, due_rev, completed_at, updated_at, created_at,
+      title_key, words, words_version)
+    select ${insertedValues(tx)}, i.version, i.content_version, i.due_rev, i.completed_at, i.updated_at, i.created_at,
+      i.title_key, array_to_tsvector(i.words), i.version
     from json_to_recordset(${JSON.stringify(rows)}::text::json) as i (
-      ${insertedTypes(tx)}, title_key text, words text[])
-    on conflict on constraint tasks_pkey do nothing
-    returning ${taskColumns(tx)}`
+      ${insertedTypes(tx)}, version bigint, content_version bigint, due_rev integer, completed_at timestamptz(3),
+      updated_at timestamptz(3), created_at timestamptz(3), title_key text, words text[])`
 }
 
 /**
- * Whether a task with this id was deleted. Call it after the insert, which waits for a concurrent deletion, in a
- * statement of its own.
+ * Which of these ids belong to a task or belonged to one that was deleted. A creation with an id of the client calls it
+ * before and, in a statement of its own, after the insert, which waits for a concurrent deletion.
  */
-export const isTombstone = async (tx: Tx, id: string): Promise<boolean> => {
-  const rows = await tx`select from task_tombstones where id = ${id}`
-  return rows.length > 0
+export const selectTakenIds = async (sql: Queryable, ids: string[]): Promise<string[]> => {
+  const rows = await sql<{ id: string }[]>`
+    select id from tasks where id = any(${ids}::uuid[])
+    union all
+    select id from task_tombstones where id = any(${ids}::uuid[])`
+  return rows.map(({ id }) => id)
+}
+
+/** Which of these ids are of deleted tasks. */
+export const selectTombstones = async (sql: Queryable, ids: string[]): Promise<string[]> => {
+  const rows = await sql<{ id: string }[]>`
+    select id from task_tombstones where id = any(${ids}::uuid[])`
+  return rows.map(({ id }) => id)
 }
 
 const recordFields = ['id', ...updatedFields] as const
 
-/** All a write can change. `steps`: how much the version rises. */
-export type TaskUpdate = Pick<Task, 'id' | UpdatedField> & { steps: number }
-
 /**
- * Writes tasks that are locked. `completedAt` follows the status; `due_rev` rises with a new due time and when
- * the task is reopened; the content version follows the version where one of its fields changed.
- * @param options `hasText` false: no searched field and no project changes, so that these columns, `words` and their
- * indexes are not written.
+ * Writes locked tasks as they are given; the caller has computed every value.
+ * @param hasText false where no searched field and no project changed, so that these columns, `words` and their generated
+ *   column are not computed again.
  */
-export const updateTasks = async (
-  tx: Tx,
-  updates: TaskUpdate[],
-  { hasText = true } = {},
-): Promise<Task[]> => {
+export const updateTasks = async (tx: Tx, tasks: StoredTask[], hasText: boolean): Promise<void> => {
+  if (tasks.length === 0) return
   const text = hasText
     ? tx`${searchedAssignments(tx)}, title_key = i.title_key, words = array_to_tsvector(i.words),
-      words_version = t.version + i.steps,`
+      words_version = i.version,`
     : tx``
-  const rows = updates.map((task) => ({
-    ...toColumns(recordFields, task),
-    steps: task.steps,
-    ...(hasText && wordColumns(task)),
+  const rows = tasks.map((stored) => ({
+    ...toColumns(recordFields, stored.task),
+    ...serverValues(stored),
+    ...(hasText && wordColumns(stored.task)),
   }))
-  return tx<Task[]>`
+  await tx`
     update tasks t set
-      ${text} ${otherAssignments(tx)},
-      completed_at = case when i.status = 'done' then coalesce(t.completed_at, statement_timestamp()) end,
-      due_rev = t.due_rev + (
-        t.due_at is distinct from i.due_at
-        or t.status in ('done', 'cancelled') and i.status in ('todo', 'in_progress'))::int,
-      version = t.version + i.steps,
-      content_version = case
-        when (${contentOfTask(tx)}) is distinct from (${contentOfUpdate(tx)})
-        then t.version + i.steps else t.content_version end,
-      updated_at = statement_timestamp()
+      ${text} ${otherAssignments(tx)}, version = i.version, content_version = i.content_version, due_rev = i.due_rev,
+      completed_at = i.completed_at, updated_at = i.updated_at
     from json_to_recordset(${JSON.stringify(rows)}::text::json) as i (
-      ${updatedTypes(tx)}, steps int, title_key text, words text[])
-    where t.id = i.id
-    returning ${taskColumns(tx)}`
+      ${updatedTypes(tx)}, version bigint, content_version bigint, due_rev integer, completed_at timestamptz(3),
+      updated_at timestamptz(3), title_key text, words text[])
+    where t.id = i.id`
 }
 
 /** Deletes locked tasks with the rows that reference them; a tombstone keeps each id taken. */
 export const deleteTasks = async (tx: Tx, ids: string[]): Promise<void> => {
   await tx`
     with gone as (
-      delete from tasks where id = any(${ids}::uuid[]) returning id
+      delete from tasks where id = any(${ids}::uuid[])
     )
     insert into task_tombstones (id)
-    select id from gone
+    select unnest(${ids}::uuid[])
     on conflict do nothing`
 }

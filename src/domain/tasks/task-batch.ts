@@ -1,158 +1,163 @@
 // Many tasks in one transaction, all or nothing: one patch for many tasks (bulk), or many operations in order (batch).
 // Invariant: the pointer of an error names the id or the operation it belongs to.
-import { heavy, type Tx } from '../../db/client.ts'
-import { translate } from '../../db/errors.ts'
-import { lockTrees, selectSubtree } from '../../db/tasks/task-tree.ts'
-import { lockTasks, selectProjectPlacement, selectTasks } from '../../db/tasks/tasks.ts'
 import { AppError } from '../../errors.ts'
 import type { Entry } from '../../model/event.ts'
 import type { NewTask, Task, TaskPatch } from '../../model/task.ts'
-import { can } from '../actor.ts'
+import type { Actor } from '../../model/actor.ts'
+import { taskSubject } from '../subject.ts'
+import type { Effect, WriteResult, WriteRequest } from '../write.ts'
 import { cursorScopeOf } from './task-entries.ts'
 import { patched } from './task-fields.ts'
 import {
-  changeTaskIn,
-  createTaskIn,
+  applyFields,
+  authorizeChange,
+  changeNeeds,
+  creationNeeds,
+  decideChange,
+  decideCreation,
+  decideDeletion,
+  deletionNeeds,
+  isTreeOfHomeWanted,
   requireAllowedFields,
-  authorizeLockedTask,
-  lockAndReadTasks,
-  lockTreesFor,
-  deleteTaskIn,
-  saveTasks,
-  type EditedTask,
-} from './task-steps.ts'
-import { taskSubject } from '../subject.ts'
-import { write, type Effect, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
-import type { Actor } from '../../model/actor.ts'
+  type Change,
+} from './task-decisions.ts'
+import { sumOfNeeds, type TaskNeeds } from './task-needs.ts'
+import type { TaskState } from './task-state.ts'
+import type { TaskDeps } from './tasks.ts'
 
 export type Operation =
   | { op: 'create'; data: NewTask }
   | { op: 'update'; id: string; data: TaskPatch; ifVersion: number | null }
-  | { op: 'delete'; id: string; ifVersion: number | null }
+  | { op: 'delete'; id: string; ifVersion: number | null; data?: undefined }
 
 /** Of more tasks than this a write is a heavy call of the database. */
 const manyTasks = 20
 
+const extentOf = (count: number): 'several' | 'many' => (count > manyTasks ? 'many' : 'several')
+
+const changeOf = (id: string, patch: TaskPatch, ifVersion: number | null = null): Change => ({
+  id,
+  edit: (task) => patched(task, patch),
+  ifMatch: ifVersion === null ? null : [ifVersion],
+  assigneeId: patch.assigneeId,
+  parentId: patch.parentId,
+})
+
 /** Applies one patch to every task; returns the tasks in the order of `ids`. */
 export const updateTasksInBulk = (
-  deps: WriteDeps,
+  { writes }: TaskDeps,
   request: WriteRequest<Task[]>,
   ids: string[],
   changes: TaskPatch,
-): Promise<WriteResult<Task[]>> =>
-  write(
-    deps,
-    request,
-    async (tx) => {
-      const { actor } = request
-      const edit = (task: Task) => patched(task, changes)
-      const unique = [...new Set(ids)]
-      const lockedProjects = changes.parentId === undefined ? [] : await lockTreesFor(tx, actor, unique, edit)
-      const locked = await lockAndReadTasks(tx, actor, unique)
-      const edited: EditedTask[] = []
-      for (const id of unique) {
-        const row = await withPointer(`/ids/${ids.indexOf(id)}`, '', () =>
-          authorizeLockedTask(actor, locked.get(id), 'write'),
-        )
-        const fields = await withPointer('/changes', '', async () => {
-          const wanted = edit(row.task)
-          await requireAllowedFields(tx, actor, row, wanted, lockedProjects)
-          return wanted
-        })
-        edited.push({ before: row, fields })
-      }
-      const { value, entries } = await saveTasks(tx, actor, edited)
-      const byId = new Map(value.map((task) => [task.id, task]))
-      return {
-        value: ids.map((id) => byId.get(id)!),
-        entries,
-        cursorScope: cursorScopeOf(entries),
-        subject: taskSubject(...value),
-      }
-    },
-    ids.length > manyTasks ? heavy : {},
-  )
-
-/** Runs the operations in order, each seeing the effects of those before it; returns the tasks, null for a deletion. */
-export const runBatch = (
-  deps: WriteDeps,
-  request: WriteRequest<(Task | null)[]>,
-  operations: Operation[],
-): Promise<WriteResult<(Task | null)[]>> =>
-  write(
-    deps,
-    request,
-    async (tx) => {
-      const { actor } = request
-      await lockForOperations(tx, actor, operations)
-      const value: (Task | null)[] = []
-      const entries: Entry[] = []
-      const tasks: Record<string, string> = {}
-      for (const [index, operation] of operations.entries()) {
-        const done = await withPointer(`/operations/${index}`, '/data', () =>
-          runOperation(tx, actor, operation),
-        )
-        value.push(done.value)
-        entries.push(...done.entries)
-        Object.assign(tasks, done.subject.tasks)
-      }
-      return { value, entries, cursorScope: cursorScopeOf(entries), subject: { tasks, projects: [] } }
-    },
-    operations.length > manyTasks ? heavy : {},
-  )
-
-const runOperation = (tx: Tx, actor: Actor, operation: Operation): Promise<Effect<Task | null>> => {
-  if (operation.op === 'create') return createTaskIn(tx, actor, operation.data)
-  const { id, ifVersion } = operation
-  const ifMatch = ifVersion === null ? null : [ifVersion]
-  if (operation.op === 'delete') return deleteTaskIn(tx, actor, id, ifMatch)
-  const { data } = operation
-  const mayReparent = data.parentId !== undefined
-  return changeTaskIn(tx, actor, id, (task) => patched(task, data), { ifMatch, mayReparent })
+): Promise<WriteResult<Task[]>> => {
+  const { actor } = request
+  const unique = [...new Set(ids)].map((id) => changeOf(id, changes))
+  return writes.write(request, {
+    needs: sumOfNeeds(unique.map((change) => changeNeeds(actor, change))),
+    decide: (state) => decideBulk(state, actor, ids, unique),
+    bytes: 0,
+    extent: extentOf(ids.length),
+  })
 }
 
-/**
- * Takes every lock the operations need before the first of them runs: trees, then tasks by ascending id. Locking as
- * each operation runs would let two batches wait for each other (a deadlock that PostgreSQL ends after a second).
- */
-const lockForOperations = async (tx: Tx, actor: Actor, operations: Operation[]): Promise<void> => {
-  const known = operations.filter((operation) => operation.op !== 'create')
-  const rows = await selectTasks(
-    tx,
-    actor.userId,
-    known.map(({ id }) => id),
-  )
-  const writable = new Map(
-    rows.filter((row) => can(actor, row, 'write')).map(({ task }) => [task.id, task.projectId]),
-  )
-  const trees = new Set<string>()
-  for (const operation of operations) {
-    const { op } = operation
-    if (op === 'delete' || (op === 'update' && operation.data.parentId !== undefined))
-      trees.add(writable.get(operation.id) ?? '')
-    if (op === 'create' && operation.data.parentId) {
-      const home = await selectProjectPlacement(tx, actor.userId, operation.data.projectId ?? null)
-      if (home && can(actor, home, 'write')) trees.add(home.projectId)
-    }
+/** Every task is authorized and checked before the first is changed. */
+const decideBulk = (state: TaskState, actor: Actor, ids: string[], changes: Change[]): Effect<Task[]> => {
+  const edited = changes.map(({ id, edit }) => {
+    const access = withPointer(`/ids/${ids.indexOf(id)}`, '', () =>
+      authorizeChange(actor, state.access(actor.userId, id), 'write'),
+    )
+    const fields = withPointer('/changes', '', () => {
+      const wanted = edit(access.task)
+      requireAllowedFields(state, actor, access, wanted)
+      return wanted
+    })
+    return { access, fields }
+  })
+  const done = edited.map(({ access, fields }) => applyFields(state, actor, access, fields))
+  const entries = done.flatMap((effect) => effect.entries)
+  const byId = new Map(done.map(({ value }) => [value.id, value]))
+  return {
+    value: ids.map((id) => byId.get(id)!),
+    entries,
+    cursorScope: cursorScopeOf(entries),
+    subject: taskSubject(...byId.values()),
   }
-  trees.delete('')
-  if (trees.size > 0) await lockTrees(tx, [...trees])
-  const deleted = known.filter(({ op, id }) => op === 'delete' && writable.has(id)).map(({ id }) => id)
-  const below = deleted.length > 0 ? await selectSubtree(tx, deleted) : []
-  if (writable.size > 0) await lockTasks(tx, [...new Set([...writable.keys(), ...below])])
+}
+
+/** Runs the operations in order, each seeing the effects of those before it; returns the tasks, null for a deletion. */
+export const runOperations = (
+  { writes }: TaskDeps,
+  request: WriteRequest<(Task | null)[]>,
+  operations: Operation[],
+): Promise<WriteResult<(Task | null)[]>> => {
+  const { actor } = request
+  return writes.write(request, {
+    needs: operationNeeds(actor, operations),
+    decide: (state) => decideOperations(state, actor, operations),
+    bytes: 0,
+    extent: extentOf(operations.length),
+  })
+}
+
+/** An operation may change a task that one before it creates: what it needs there is asked for of its project. */
+const operationNeeds = (actor: Actor, operations: Operation[]): TaskNeeds => {
+  const needs = sumOfNeeds(operations.map((operation) => needsOf(actor, operation)))
+  const created = new Map(
+    operations.flatMap(({ op, data }): [string, TaskNeeds][] =>
+      op === 'create' && data.id !== undefined ? [[data.id, creationNeeds(actor, data)]] : [],
+    ),
+  )
+  for (const operation of operations) {
+    const home = operation.op === 'create' ? undefined : created.get(operation.id)?.homes[0]
+    if (!home) continue
+    const { op, data } = operation
+    if (op === 'update' && data.assigneeId) needs.homeUsers.push({ home, userId: data.assigneeId })
+    if (op === 'delete' || (op === 'update' && data.parentId !== undefined))
+      needs.homes.unshift({ ...home, isTreeWanted: isTreeOfHomeWanted(actor) })
+  }
+  return needs
+}
+
+const needsOf = (actor: Actor, operation: Operation): TaskNeeds => {
+  if (operation.op === 'create') return creationNeeds(actor, operation.data)
+  const { op, id, ifVersion, data } = operation
+  return op === 'delete' ? deletionNeeds(actor, id) : changeNeeds(actor, changeOf(id, data, ifVersion))
+}
+
+const decideOperations = (
+  state: TaskState,
+  actor: Actor,
+  operations: Operation[],
+): Effect<(Task | null)[]> => {
+  const value: (Task | null)[] = []
+  const entries: Entry[] = []
+  const tasks: Record<string, string> = {}
+  for (const [index, operation] of operations.entries()) {
+    const done = withPointer(`/operations/${index}`, '/data', () => decideOperation(state, actor, operation))
+    value.push(done.value)
+    entries.push(...done.entries)
+    Object.assign(tasks, done.subject.tasks)
+  }
+  return { value, entries, cursorScope: cursorScopeOf(entries), subject: { tasks, projects: [] } }
+}
+
+const decideOperation = (state: TaskState, actor: Actor, operation: Operation): Effect<Task | null> => {
+  if (operation.op === 'create') return decideCreation(state, actor, operation.data)
+  const { op, id, ifVersion, data } = operation
+  return op === 'delete'
+    ? decideDeletion(state, actor, id, ifVersion === null ? null : [ifVersion])
+    : decideChange(state, actor, changeOf(id, data, ifVersion))
 }
 
 /**
  * Runs one part of many. An AppError of it is thrown again with `pointer` before its own pointers, and `within` between
  * the two: `/operations/3` + `/data` + `/title`.
  */
-const withPointer = async <T>(pointer: string, within: string, part: () => T | Promise<T>): Promise<T> => {
+const withPointer = <T>(pointer: string, within: string, part: () => T): T => {
   try {
-    return await part()
-  } catch (thrown) {
-    const error = translate(thrown)
-    // Deadlocks and lost connections are retried with the whole transaction.
-    if (!(error instanceof AppError) || error.status >= 500) throw thrown
+    return part()
+  } catch (error) {
+    if (!(error instanceof AppError) || error.status >= 500) throw error
     const { errors = [], ...rest } = error.details
     const inside = errors.map((violation) => ({
       ...violation,

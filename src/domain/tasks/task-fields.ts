@@ -47,15 +47,16 @@ const requireTagLengths = (tags: readonly string[]): void => {
 export const changesBetween = (before: Task, after: Task): Changes =>
   Object.fromEntries(
     trackedFields
-      .filter((name) => !isSame(before[name], after[name]))
+      .filter((name) => !isSameValue(before[name], after[name]))
       .map((name) => [name, { from: before[name], to: after[name] }]),
   )
 
 /** The writable fields whose values differ from the task's. */
 export const changedFields = (task: Task, fields: TaskFields): WritableField[] =>
-  writableFields.filter((name) => !isSame(task[name], fields[name]))
+  writableFields.filter((name) => !isSameValue(task[name], fields[name]))
 
-const isSame = (a: Task[keyof Task], b: Task[keyof Task]): boolean =>
+/** Whether two values of a field are equal. */
+export const isSameValue = (a: Task[keyof Task], b: Task[keyof Task]): boolean =>
   a === b ||
   (Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((tag, index) => tag === b[index]))
 

@@ -2,15 +2,17 @@
 // ranks do not change; then the tasks that are written, by ascending id.
 import type { Tx } from '../../db/client.ts'
 import { selectAfter, selectBefore, selectPlace, type RankedTask } from '../../db/tasks/task-order.ts'
+import { selectProjectAccess } from '../../db/projects/projects.ts'
 import { deleteSharesWith } from '../../db/tasks/shares.ts'
 import { lockTrees, selectSubtree } from '../../db/tasks/task-tree.ts'
 import {
-  selectProjectPlacement,
+  lockTasks,
+  selectLockedTasks,
   selectReaders,
   selectTasks,
   updateTasks,
   type LockedTaskRow,
-  type TaskUpdate,
+  type StoredTask,
 } from '../../db/tasks/tasks.ts'
 import { projectScope, userScope } from '../../model/scope.ts'
 import { AppError, invalid } from '../../errors.ts'
@@ -21,7 +23,8 @@ import { authorize, can } from '../actor.ts'
 import { makeRoom, maxFollowers } from './rank.ts'
 import { shareRemoved } from '../shares/shares.ts'
 import { taskMoved, taskUpdated } from './task-entries.ts'
-import { authorizeLockedTask, lockAndReadTasks, movedConcurrently, unusableReference } from './task-steps.ts'
+import { nextState } from './next-state.ts'
+import { authorizeChange, movedConcurrently, unusableReference } from './task-decisions.ts'
 import { taskSubject } from '../subject.ts'
 import { write, type Effect, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
 import type { Actor } from '../../model/actor.ts'
@@ -56,7 +59,7 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
   const pushed = new Map(room.pushed.map((rank, index) => [followers[index]!.id, rank]))
 
   const locked = await lockAndReadTasks(tx, actor, [...moving, ...pushed.keys()])
-  const root = authorizeLockedTask(actor, locked.get(id), 'move')
+  const root = authorizeChange(actor, locked.get(id), 'move')
   if (root.task.projectId !== source) throw movedConcurrently()
   const cursorScope = projectScope(destination)
   if (isThere) return { value: root.task, entries: [], cursorScope, subject: taskSubject(root.task) }
@@ -65,26 +68,27 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
   const removed = destination === source ? [] : await removeSharesWithMembers(tx, destination, locked, moving)
   const othersOf = (taskId: string, sharees: string[]): string[] =>
     sharees.filter((sharee) => !removed.some((share) => share.taskId === taskId && share.userId === sharee))
-  const arriving = moving.map((member): TaskUpdate => {
-    const { task, sharees } = locked.get(member)!
-    if (destination === source) return { ...task, rank: room.rank, steps: 1 }
+  const arriving = moving.map((member): StoredTask => {
+    const row = locked.get(member)!
+    const { task, sharees } = row
+    if (destination === source) return nextState(row, { rank: room.rank }, { at: row.readAt })
     const staysAssigned = task.assigneeId !== null && [...readers, ...sharees].includes(task.assigneeId)
-    return {
-      ...task,
+    const fields = {
       projectId: destination,
       assigneeId: staysAssigned ? task.assigneeId : null,
       ...(member === id && { parentId: null, rank: room.rank }),
-      steps: 2,
     }
+    return nextState(row, fields, { at: row.readAt, steps: 2 })
   })
-  const making = [...pushed].map(([follower, rank]): TaskUpdate => {
-    return { ...locked.get(follower)!.task, rank, steps: 1 }
+  const making = [...pushed].map(([follower, rank]): StoredTask => {
+    const row = locked.get(follower)!
+    return nextState(row, { rank }, { at: row.readAt })
   })
   const updates = [...arriving, ...making]
-  const saved = await updateTasks(tx, updates, { hasText: destination !== source })
-  const now = new Map(saved.map((task) => [task.id, task]))
-  const entries = updates.flatMap((update): Entry[] => {
-    const [{ task, sharees }, after] = [locked.get(update.id)!, now.get(update.id)!]
+  await updateTasks(tx, updates, destination !== source)
+  const now = new Map(updates.map(({ task }) => [task.id, task]))
+  const entries = updates.flatMap(({ task: after }): Entry[] => {
+    const { task, sharees } = locked.get(after.id)!
     return task.projectId === after.projectId
       ? taskUpdated(task, after, sharees, actor.userId)
       : taskMoved(task, after, othersOf(task.id, sharees), actor.userId)
@@ -96,8 +100,15 @@ const move = async (tx: Tx, actor: Actor, id: string, target: TaskMove): Promise
   return { value, entries: [...entries, ...ended], cursorScope, subject: taskSubject(value) }
 }
 
+/** Locks tasks and reads them under the locks, by id. Tasks that do not exist are absent. */
+const lockAndReadTasks = async (tx: Tx, actor: Actor, ids: string[]): Promise<Map<string, LockedTaskRow>> => {
+  // Sent together and run in order: the second statement takes its snapshot after the locks are acquired.
+  const [, rows] = await Promise.all([lockTasks(tx, ids), selectLockedTasks(tx, actor.userId, ids)])
+  return new Map(rows.map((row) => [row.task.id, row]))
+}
+
 const requireDestination = async (tx: Tx, actor: Actor, projectId: string): Promise<void> => {
-  const placement = await selectProjectPlacement(tx, actor.userId, projectId)
+  const placement = await selectProjectAccess(tx, actor.userId, projectId)
   if (!placement || !can(actor, placement, 'read')) throw unusableReference('/projectId')
   authorize(actor, placement, 'move')
   requireNotArchived(placement)

@@ -2,9 +2,9 @@
 // change that members can see is an entry of the same transaction; adding words alone appends none and keeps the version.
 import type { Tx } from '../../db/client.ts'
 import { lockTasksWithoutWords, updateTaskWords } from '../../db/tasks/task-words.ts'
-import { selectLockedTasks } from '../../db/tasks/tasks.ts'
-import type { EditedTask } from './task-steps.ts'
-import { saveTasksAs } from './task-steps.ts'
+import { selectLockedTasks, updateTasks } from '../../db/tasks/tasks.ts'
+import { nextState } from './next-state.ts'
+import { taskUpdated } from './task-entries.ts'
 import { changedFields, patched } from './task-fields.ts'
 import type { UnclaimedEffect } from '../write.ts'
 
@@ -24,15 +24,26 @@ const noUserId = '00000000-0000-0000-0000-000000000000'
 export const backfillTaskWords = async (tx: Tx, limit: number): Promise<UnclaimedEffect<BackfilledTasks>> => {
   const ids = await lockTasksWithoutWords(tx, limit)
   const locked = await selectLockedTasks(tx, noUserId, ids)
-  const edited = locked.map((before): EditedTask => ({ before, fields: patched(before.task, {}) }))
+  const edited = locked.map((before) => ({ before, fields: patched(before.task, {}) }))
   const changed = edited.filter(({ before, fields }) => changedFields(before.task, fields).length > 0)
   const same = locked.filter((row) => !changed.some(({ before }) => before === row))
   await updateTaskWords(
     tx,
     same.map(({ task }) => task),
   )
-  const { entries } = await saveTasksAs(tx, null, changed)
-  const tagCount = (of: (one: EditedTask) => string[]): number =>
+  const saved = changed.map(({ before, fields }) => ({
+    before,
+    after: nextState(before, fields, { at: before.readAt }),
+  }))
+  await updateTasks(
+    tx,
+    saved.map(({ after }) => after),
+    true,
+  )
+  const entries = saved.flatMap(({ before: { task, sharees }, after }) =>
+    taskUpdated(task, after.task, sharees, null),
+  )
+  const tagCount = (of: (one: (typeof changed)[number]) => string[]): number =>
     changed.reduce((sum, one) => sum + of(one).length, 0)
   const mergedTags = tagCount(({ before }) => before.task.tags) - tagCount(({ fields }) => fields.tags)
   return { value: { tasks: locked.length, changed: changed.length, mergedTags }, entries }

@@ -5,9 +5,10 @@ import type { NewTask, Task, TaskPatch, TaskReplacement } from '../../model/task
 import { tagKey } from '../../model/text-form.ts'
 import { authorize } from '../actor.ts'
 import { canonicalTags, fieldsOf, maxTags, patched } from './task-fields.ts'
-import { changeTaskIn, createTaskIn, deleteTaskIn } from './task-steps.ts'
+import { changePlan, creationPlan, deletionPlan } from './task-plan.ts'
 import type { SeenVersions } from '../version.ts'
-import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
+import type { TaskWrites } from '../write-coalescer.ts'
+import type { WriteResult, WriteRequest, WriteDeps } from '../write.ts'
 import type { Actor } from '../../model/actor.ts'
 
 /** 404 for a task the actor may not read. */
@@ -21,89 +22,81 @@ export const getTask = async (
   return row!.task
 }
 
+/** What writes of tasks need. */
+export interface TaskDeps {
+  writes: TaskWrites
+}
+
 export const createTask = (
-  deps: WriteDeps,
+  { writes }: TaskDeps,
   request: WriteRequest<Task>,
   input: NewTask,
-): Promise<WriteResult<Task>> => write(deps, request, (tx) => createTaskIn(tx, request.actor, input))
+): Promise<WriteResult<Task>> => writes.write(request, creationPlan(request.actor, input))
 
 /** A merge patch. @param ifMatch the versions the caller has seen: 412 when a writable field changed after them. */
 export const updateTask = (
-  deps: WriteDeps,
+  { writes }: TaskDeps,
   request: WriteRequest<Task>,
   id: string,
   patch: TaskPatch,
   ifMatch: SeenVersions,
-): Promise<WriteResult<Task>> =>
-  write(deps, request, (tx) =>
-    changeTaskIn(tx, request.actor, id, (task) => patched(task, patch), {
-      ifMatch,
-      mayReparent: patch.parentId !== undefined,
-    }),
-  )
+): Promise<WriteResult<Task>> => {
+  const { assigneeId, parentId, description } = patch
+  const edit = (task: Task) => patched(task, patch)
+  const change = { id, edit, ifMatch, assigneeId, parentId }
+  return writes.write(request, changePlan(request.actor, change, description?.length))
+}
 
 /** Replaces every writable field. */
 export const replaceTask = (
-  deps: WriteDeps,
+  { writes }: TaskDeps,
   request: WriteRequest<Task>,
   id: string,
   replacement: TaskReplacement,
   ifMatch: SeenVersions,
 ): Promise<WriteResult<Task>> => {
+  const { assigneeId, parentId = null, description } = replacement
   const fields = fieldsOf(replacement)
-  return write(deps, request, (tx) =>
-    changeTaskIn(tx, request.actor, id, () => fields, { ifMatch, mayReparent: true }),
-  )
+  const change = { id, edit: () => fields, ifMatch, assigneeId, parentId }
+  return writes.write(request, changePlan(request.actor, change, description?.length))
 }
 
 /** Adds tags. 422 where the task would have more than 20. */
 export const addTags = (
-  deps: WriteDeps,
+  { writes }: TaskDeps,
   request: WriteRequest<Task>,
   id: string,
   tags: string[],
-): Promise<WriteResult<Task>> =>
-  write(deps, request, (tx) =>
-    changeTaskIn(
-      tx,
-      request.actor,
-      id,
-      (task) => {
-        const all = canonicalTags([...task.tags, ...tags])
-        if (all.length > maxTags)
-          throw invalid({ pointer: '/tags', detail: `would be more than ${maxTags} on the task` })
-        return { ...task, tags: all }
-      },
-      { ifMatch: null, mayReparent: false },
-    ),
-  )
+): Promise<WriteResult<Task>> => {
+  const edit = (task: Task) => {
+    const all = canonicalTags([...task.tags, ...tags])
+    if (all.length > maxTags)
+      throw invalid({ pointer: '/tags', detail: `would be more than ${maxTags} on the task` })
+    return { ...task, tags: all }
+  }
+  return writes.write(request, changePlan(request.actor, { id, edit, ifMatch: null }))
+}
 
 /** Removes the tag with the same folding. 404 where the task has none. */
 export const removeTag = (
-  deps: WriteDeps,
+  { writes }: TaskDeps,
   request: WriteRequest<Task>,
   id: string,
   tag: string,
   ifMatch: SeenVersions,
-): Promise<WriteResult<Task>> =>
-  write(deps, request, (tx) =>
-    changeTaskIn(
-      tx,
-      request.actor,
-      id,
-      (task) => {
-        const rest = task.tags.filter((own) => tagKey(own) !== tagKey(tag))
-        if (rest.length === task.tags.length) throw notFound()
-        return { ...task, tags: rest }
-      },
-      { ifMatch, mayReparent: false },
-    ),
-  )
+): Promise<WriteResult<Task>> => {
+  const edit = (task: Task) => {
+    const rest = task.tags.filter((own) => tagKey(own) !== tagKey(tag))
+    if (rest.length === task.tags.length) throw notFound()
+    return { ...task, tags: rest }
+  }
+  return writes.write(request, changePlan(request.actor, { id, edit, ifMatch }))
+}
 
 /** Deletes a task with its subtasks. */
 export const deleteTask = (
-  deps: WriteDeps,
+  { writes }: TaskDeps,
   request: WriteRequest<null>,
   id: string,
   ifMatch: SeenVersions,
-): Promise<WriteResult<null>> => write(deps, request, (tx) => deleteTaskIn(tx, request.actor, id, ifMatch))
+): Promise<WriteResult<null>> => writes.write(request, deletionPlan(request.actor, id, ifMatch))

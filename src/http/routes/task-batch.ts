@@ -1,9 +1,9 @@
 // Writes of several tasks in one request, and moving: PATCH /api/tasks/bulk, POST /api/tasks/batch, POST …/:id/move.
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import type { Publisher } from '../../changelog/publisher.ts'
-import type { CallerDatabase } from '../../db/client.ts'
-import { runBatch, updateTasksInBulk, type Operation } from '../../domain/tasks/task-batch.ts'
+import { runOperations, updateTasksInBulk, type Operation } from '../../domain/tasks/task-batch.ts'
 import { moveTask } from '../../domain/tasks/task-move.ts'
+import type { TaskDeps } from '../../domain/tasks/tasks.ts'
+import type { WriteDeps } from '../../domain/write.ts'
 import { invalid, type Violation } from '../../errors.ts'
 import { violationsIn, maxViolations } from '../violations.ts'
 import { mutate, ok } from '../response.ts'
@@ -85,7 +85,7 @@ const detail = describedIn('Tasks')
 
 const renderItems = (items: (Task | null)[]) => ok({ items })
 
-export const taskBatchRoutes = (deps: { db: CallerDatabase; publisher: Publisher }) =>
+export const taskBatchRoutes = (deps: TaskDeps & WriteDeps) =>
   new RouteGroup('/api/tasks')
     .patch(
       '/bulk',
@@ -103,7 +103,7 @@ export const taskBatchRoutes = (deps: { db: CallerDatabase; publisher: Publisher
       '/batch',
       (context) => {
         const operations = operationsOf(context.body)
-        return mutate(context, renderItems, (write) => runBatch(deps, write, operations))
+        return mutate(context, renderItems, (write) => runOperations(deps, write, operations))
       },
       {
         body: Batch,

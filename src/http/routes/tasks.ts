@@ -1,6 +1,5 @@
 // /api/tasks, one task at a time. Lists are in task-list.ts, writes of several tasks and moving in task-batch.ts.
 import { Type } from '@sinclair/typebox'
-import type { Publisher } from '../../changelog/publisher.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import type { Reads } from '../../db/reads.ts'
 import {
@@ -11,6 +10,7 @@ import {
   removeTag,
   replaceTask,
   updateTask,
+  type TaskDeps,
 } from '../../domain/tasks/tasks.ts'
 import { ifMatchOf } from '../request-context.ts'
 import { created, etag, mutate, noContent, ok } from '../response.ts'
@@ -27,13 +27,7 @@ const detail = describedIn('Tasks')
 
 export const renderTask = (task: Task) => ok(task, etag(task.version))
 
-interface TaskDeps {
-  db: CallerDatabase
-  reads: Pick<Reads, 'task'>
-  publisher: Publisher
-}
-
-export const taskRoutes = (deps: TaskDeps) =>
+export const taskRoutes = (deps: TaskDeps & { db: CallerDatabase; reads: Pick<Reads, 'task'> }) =>
   new RouteGroup('/api/tasks')
     .post(
       '',
