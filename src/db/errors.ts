@@ -11,6 +11,8 @@ const constraints: Record<string, () => AppError> = {
   users_email_key: () => new AppError('email_taken'),
   users_email_is_lower_case: () =>
     invalid({ pointer: '/email', detail: 'has letters that are unsafe in an address' }),
+  // Created by another request since the id was looked up.
+  tasks_pkey: () => new AppError('id_taken'),
   // The row existed in an earlier statement of the transaction and was deleted since.
   tasks_project_fkey: () => unusable('/projectId'),
   tasks_parent_fkey: () => unusable('/parentId'),
@@ -82,8 +84,12 @@ export const isConnectionLost = (error: unknown): boolean => {
   return lost.has(code) || code.startsWith('08') || /^57P0[123]$/.test(code)
 }
 
-/** Whether PostgreSQL rolled the transaction back because of a concurrent one, so that a retry is correct. */
-export const isConflict = (error: unknown): boolean => /^40(?:001|P01)$/.test(codeOf(error))
+/**
+ * Whether PostgreSQL rolled the transaction back because of a concurrent one, so that a retry is correct: a deadlock, or a
+ * task that another request created under the same id, which the retry sees.
+ */
+export const isConflict = (error: unknown): boolean =>
+  /^40(?:001|P01)$/.test(codeOf(error)) || textAt(error, 'constraint_name') === 'tasks_pkey'
 
 /** The AppError for an error of a statement, a transaction or a connection; other errors are returned unchanged. */
 export const translate = (error: unknown): unknown => {

@@ -29,8 +29,7 @@ export interface TaskWrites {
   write<T>(request: WriteRequest<T>, plan: TaskPlan<T>): Promise<WriteResult<T>>
 }
 
-/** Age of the youngest batch in flight from which another may start. */
-const besideAfterMs = 40
+const defaultBesideAfterMs = 40
 /** A write alone that waits longer for its rows waits for another process: batches try these rows again. */
 const aloneHoldsMs = 50
 /** Writes of one caller that wait for a batch. */
@@ -49,6 +48,14 @@ interface Pending extends QueuedWrite {
   settle: PromiseWithResolvers<WriteResult<unknown>>
 }
 
+export interface CoalescerDeps extends WriteDeps {
+  db: CallerDatabase & BatchDatabase
+  /** False: every write runs alone. */
+  isOn: boolean
+  /** Age of the youngest batch in flight from which another may start (40 ms). */
+  besideAfterMs?: number
+}
+
 export class WriteCoalescer implements TaskWrites, AsyncDisposable {
   readonly #queue = new WriteQueue<Pending>()
   /** Waiting, or in a batch. */
@@ -62,10 +69,9 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
   #retryTimer: Timer | null = null
   #sweepTimer: Timer | null = null
 
-  /** @param deps `isOn` false: every write runs alone. */
-  constructor(private readonly deps: WriteDeps & { db: CallerDatabase & BatchDatabase; isOn: boolean }) {}
+  constructor(private readonly deps: CoalescerDeps) {}
 
-  write<T>(request: WriteRequest<T>, plan: TaskPlan<T>): Promise<WriteResult<T>> {
+  async write<T>(request: WriteRequest<T>, plan: TaskPlan<T>): Promise<WriteResult<T>> {
     const member: BatchMember<T> = { request, plan }
     if (!this.deps.isOn || plan.extent !== 'one') return this.#runAlone(member, deadlineMs)
     const caller = request.actor.userId
@@ -105,6 +111,7 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
   /** Starts a batch where one may start and something waits. */
   #pump(): void {
     if (this.#queue.isEmpty || this.#inFlight >= batchConnections) return
+    const { besideAfterMs = defaultBesideAfterMs } = this.deps
     const leftMs = this.#inFlight === 0 ? 0 : this.#startedAt + besideAfterMs - performance.now()
     if (leftMs > 0) {
       this.#retryTimer ??= setTimeout(() => {

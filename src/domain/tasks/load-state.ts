@@ -119,7 +119,7 @@ const load = async (
   for (const { projectId, userId, member } of homeRows) memberships.set(memberKey(projectId, userId), member)
   for (const { projectId, userId, role } of [...ofTasks, ...ofHomes])
     memberships.set(memberKey(projectId, userId), role)
-  const held: Locks = {
+  const held: Omit<Locks, 'mode'> = {
     projects: new Set(lockedProjects),
     trees: trees.projects,
     tasks: new Set(lockedTasks),
@@ -139,7 +139,7 @@ const load = async (
     newIds: new Set(newIds),
     takenIds: new Set(taken),
     roots,
-    locks: mode === null ? null : held,
+    locks: mode === null ? null : { mode, ...held },
   })
 }
 

@@ -70,7 +70,7 @@ export const decideCreation = (state: TaskState, actor: Actor, input: NewTask): 
   requireNotArchived(home)
   const { projectId } = home
   if (fields.parentId !== null) {
-    if (!state.hasTree(projectId)) throw movedConcurrently()
+    if (!state.hasTree(projectId, null)) throw movedConcurrently()
     requirePlacement(state, { projectId, taskId: null, parentId: fields.parentId })
   }
   if (fields.assigneeId !== null) requireReader(state, { projectId, taskId: null }, fields.assigneeId)
@@ -149,7 +149,7 @@ export const requireAllowedFields = (
   for (const right of new Set(changedFields(access.task, fields).map(rightFor)))
     if (right !== undefined) authorize(actor, access, right) // a person it is shared with has no right to move it
   if (fields.parentId !== parentId) {
-    if (!state.hasTree(projectId)) throw movedConcurrently()
+    if (!state.hasTree(projectId, id)) throw movedConcurrently()
     if (fields.parentId !== null)
       requirePlacement(state, { projectId, taskId: id, parentId: fields.parentId })
   }
@@ -197,7 +197,7 @@ export const decideDeletion = (
 ): Effect<null> => {
   const access = authorizeChange(actor, state.access(actor.userId, id), 'delete')
   const { projectId } = access.task
-  if (!state.hasTree(projectId)) throw movedConcurrently()
+  if (!state.hasTree(projectId, id)) throw movedConcurrently()
   requireSeen(ifMatch, { ...access.task, contentVersion: access.contentVersion })
   const ids = state.subtree(id)
   const entries = ids.toReversed().flatMap((gone) => {

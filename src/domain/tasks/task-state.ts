@@ -1,7 +1,7 @@
 // The state of the database as a batch of writes sees it: rows that were locked and read, with the effects of the
 // requests that were decided before. Invariant: what was not read is never taken for absent: asking for it throws
 // `NotLoaded`; so does what another transaction has locked, because its writer decides first.
-import type { Home, LoadedTask, Membership, TreeNode } from '../../db/tasks/task-loads.ts'
+import type { Home, LoadedTask, LockMode, Membership, TreeNode } from '../../db/tasks/task-loads.ts'
 import type { StoredTask } from '../../db/tasks/tasks.ts'
 import type { MemberRole } from '../../model/project.ts'
 import { searchedFields } from '../../model/task-fields.ts'
@@ -33,6 +33,7 @@ export interface Placement {
 
 /** The locks a batch holds. */
 export interface Locks {
+  mode: LockMode
   projects: ReadonlySet<string>
   /** Projects whose trees the batch set out to lock; one that is not in `projects` is locked elsewhere. */
   trees: ReadonlySet<string>
@@ -151,10 +152,14 @@ export class TaskState {
     return this.rows.takenIds.has(id)
   }
 
-  /** Whether the batch has locked the tree of the project. */
-  hasTree(projectId: string): boolean {
+  /** Whether the batch has locked the tree of the project. @param taskId the task whose place changes; null for a new one. */
+  hasTree(projectId: string, taskId: string | null): boolean {
     const { locks } = this.rows
-    if (!locks?.trees.has(projectId)) return false
+    if (!locks?.trees.has(projectId)) {
+      // Which trees to lock was decided before another request of this batch changed the task.
+      if (locks?.mode === 'skip' && taskId !== null && this.#written.has(taskId)) throw new NotLoaded()
+      return false
+    }
     if (!locks.projects.has(projectId)) throw new NotLoaded()
     return true
   }
