@@ -170,6 +170,9 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
     if (outcome.kind === 'done') this.#finish(pending)?.resolve(outcome.result)
     else if (outcome.kind === 'failed') this.#finish(pending)?.reject(outcome.error)
     else this.#goAlone(pending)
+    // Equal requests are replays from now on: each on its own, not one a batch.
+    if (outcome.kind === 'done' || outcome.kind === 'alone')
+      for (const equal of this.#queue.removeEqual(pending)) this.#goAlone(equal)
   }
 
   /** Ends the part of the coalescer in a write; undefined where it has ended, at its deadline. */

@@ -38,6 +38,8 @@ interface Turn<W> {
 export class WriteQueue<W extends QueuedWrite> {
   /** By caller; the callers in the order of their next turn. */
   readonly #waiting = new Map<string, W[]>()
+  /** How many waiting writes claim a key, by key. */
+  readonly #keys = new Map<string, number>()
   /** Callers of the present and of the last period of `activeForMs`. */
   #active = { since: 0, now: new Set<string>(), before: new Set<string>() }
 
@@ -51,6 +53,7 @@ export class WriteQueue<W extends QueuedWrite> {
 
   add(write: W): void {
     this.#noteActive(write.caller)
+    this.#countKey(write, 1)
     const queue = this.#waiting.get(write.caller)
     if (queue) queue.push(write)
     else this.#waiting.set(write.caller, [write])
@@ -58,13 +61,17 @@ export class WriteQueue<W extends QueuedWrite> {
 
   /** Puts a write before the others of its caller. */
   putBack(write: W): void {
+    this.#countKey(write, 1)
     this.#waiting.set(write.caller, [write, ...(this.#waiting.get(write.caller) ?? [])])
   }
 
   remove(write: W): void {
-    const queue = this.#waiting.get(write.caller)?.filter((other) => other !== write) ?? []
-    if (queue.length > 0) this.#waiting.set(write.caller, queue)
-    else this.#waiting.delete(write.caller)
+    this.#filter(write.caller, (other) => other !== write)
+  }
+
+  /** Removes the writes that claim the key of this one, and returns them. */
+  removeEqual({ caller, key }: W): W[] {
+    return key !== null && this.#keys.has(key) ? this.#filter(caller, (other) => other.key !== key) : []
   }
 
   /** The next batch, in the order of arrival. @param isHeld whether a task or key is in flight. */
@@ -86,6 +93,7 @@ export class WriteQueue<W extends QueuedWrite> {
         return true
       })
     }
+    for (const write of taken) this.#countKey(write, -1)
     for (const { caller, queue, at, rest } of turns) {
       const left = [...rest, ...queue.slice(at)]
       // The next turn of a caller that was served comes after those of the others.
@@ -93,6 +101,25 @@ export class WriteQueue<W extends QueuedWrite> {
       if (left.length > 0) this.#waiting.set(caller, left)
     }
     return taken.sort((a, b) => a.order - b.order)
+  }
+
+  /** Removes a caller's writes that fail the test, and returns them. */
+  #filter(caller: string, test: (write: W) => boolean): W[] {
+    const { true: stay = [], false: removed = [] } = Object.groupBy(
+      this.#waiting.get(caller) ?? [],
+      (write) => `${test(write)}`,
+    )
+    for (const write of removed) this.#countKey(write, -1)
+    if (stay.length > 0) this.#waiting.set(caller, stay)
+    else this.#waiting.delete(caller)
+    return removed
+  }
+
+  #countKey({ key }: W, by: 1 | -1): void {
+    if (key === null) return
+    const count = (this.#keys.get(key) ?? 0) + by
+    if (count > 0) this.#keys.set(key, count)
+    else this.#keys.delete(key)
   }
 
   #noteActive(caller: string): void {

@@ -75,6 +75,17 @@ test('a batch ends at a mebibyte of text', () => {
   expect(queue.take(free)).toHaveLength(21)
 })
 
+test('writes with the key of another are removed together, and only they', () => {
+  const equal = many('ada', 3, { key: 'k' })
+  const [other, unclaimed] = [write('ada', { key: 'l' }), write('ada')]
+  const queue = queueOf(equal[0]!, other, equal[1]!, unclaimed, equal[2]!)
+  expect(queue.removeEqual(write('ada', { key: 'm' }))).toEqual([])
+  expect(queue.removeEqual(write('ada', { key: 'k' }))).toEqual(equal)
+  expect(queue.removeEqual(write('ada'))).toEqual([])
+  expect(queue.take(free)).toEqual([other, unclaimed])
+  expect(queue.removeEqual(write('ada', { key: 'l' }))).toEqual([])
+})
+
 test('what is put back is first, what is removed is never taken', () => {
   const [one, two, three] = [write('ada'), write('ada'), write('ada')]
   const queue = queueOf(one, two, three)

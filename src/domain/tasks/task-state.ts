@@ -246,7 +246,11 @@ export class TaskState {
     const written = this.#written.get(id)
     if (written !== undefined) return written
     const loaded = this.#loaded.get(id)
-    if (loaded && this.rows.locks?.tasks.has(id) === false) throw new NotLoaded()
+    if (loaded && this.rows.locks?.tasks.has(id) === false) {
+      // After waiting for locks, what was not locked did not exist then: the creation comes after this write.
+      if (this.rows.locks.mode === 'wait') return null
+      throw new NotLoaded()
+    }
     if (!loaded && !this.rows.taskIds.has(id)) throw new NotLoaded()
     return loaded ?? null
   }

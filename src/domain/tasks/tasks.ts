@@ -8,7 +8,7 @@ import { canonicalTags, fieldsOf, maxTags, patched } from './task-fields.ts'
 import { changePlan, creationPlan, deletionPlan } from './task-plan.ts'
 import type { SeenVersions } from '../version.ts'
 import type { TaskWrites } from '../write-coalescer.ts'
-import type { WriteResult, WriteRequest, WriteDeps } from '../write.ts'
+import type { WriteResult, WriteRequest } from '../write.ts'
 import type { Actor } from '../../model/actor.ts'
 
 /** 404 for a task the actor may not read. */
