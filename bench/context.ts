@@ -1,6 +1,6 @@
 // What a section gets: the plan, the load process, and where it puts its rows. Also the way every comparison is made:
 // subjects in turn, round by round, so that what disturbs the machine disturbs a row and its limit alike.
-import type { Cluster } from '../test/support/cluster.ts'
+import type { Cluster, ClusterOptions } from '../test/support/cluster.ts'
 import { cpuOf, cpuPerRequest, type PartTimes } from './installation.ts'
 import type { Generator } from './load/generator.ts'
 import type { LoadJob } from './load/job.ts'
@@ -20,6 +20,8 @@ export interface Context {
   plan: Plan
   generator: Generator
   report: (line: string) => void
+  /** An installation of the section's own; the report states its settings. */
+  install: (options?: Partial<ClusterOptions>) => Promise<Cluster>
   /** The installation that sections share; it opens with the first that needs it. */
   workbench(): Promise<Workbench>
   /** Whether any of the rows is wanted. */
@@ -99,6 +101,12 @@ const medianCpu = (samples: readonly Sample[]): PartTimes | undefined => {
   return { server: of('server'), worker: of('worker'), postgresql: of('postgresql'), redis: of('redis') }
 }
 
+/** Without what the tool does not measure. */
+const known = (figures: Record<string, number>): Record<string, number> =>
+  Object.fromEntries(Object.entries(figures).filter(([, value]) => !Number.isNaN(value)))
+
+const sumOf = (times: PartTimes): number => rounded(Object.values(times).reduce((sum, one) => sum + one, 0))
+
 /** The medians of a subject as a row; with `against`, the median of the ratios of each round. */
 export const rowOf = (
   samples: Samples,
@@ -113,15 +121,15 @@ export const rowOf = (
   const middle = own.toSorted((a, b) => a.perSecond - b.perSecond)[Math.floor(own.length / 2)]!
   return {
     row: id,
-    figures: {
+    figures: known({
       perSecond: rounded(perSecond),
       p50Ms: rounded(latency.p50),
       p99Ms: rounded(latency.p99),
       ...(limit.length > 0 && {
         ratio: rounded(median(own.map((sample, round) => sample.perSecond / limit[round]!.perSecond))),
       }),
-      ...(cpuUs && cpuUs.server > 0 && { serverCpuUs: cpuUs.server }),
-    },
+      ...(cpuUs && cpuUs.server > 0 && { serverCpuUs: cpuUs.server, allCpuUs: sumOf(cpuUs) }),
+    }),
     ...(limit.length > 0 && { against: against! }),
     latency,
     series: middle.series,

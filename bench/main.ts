@@ -40,7 +40,8 @@ const claims = async (options: Options): Promise<boolean> => {
   const compared = compareClaims(manifest, report)
   console.log(comparisonText(compared))
   if (options.writes) await writeClaims(manifest, report, folder)
-  return options.writes || compared.every(({ verdict }) => verdict === 'same' || verdict === 'better')
+  const isWorse = compared.some(({ verdict }) => verdict === 'worse' || verdict === 'not measured')
+  return options.writes || !isWorse
 }
 
 /** @returns whether every request succeeded. */

@@ -20,9 +20,15 @@ export interface Plan {
   stalled: number
   returning: number
   league: { clients: number; messages: number; everyMs: number; cutEveryMs: number; awayMs: number }
+  /** The same shape with more clients; only in a whole run, or where it is named. */
+  leagueLarge: Plan['league']
   deploySockets: number
   /** Of one rate of the open loop. */
   rateSeconds: number
+  /** From one rate to the next. */
+  rateGrowth: number
+  /** Before a rate of writes counts. */
+  warmSeconds: number
   entries: number
   overdue: number
   starts: number
@@ -43,8 +49,11 @@ const whole: Plan = {
   stalled: 1_000,
   returning: 10_000,
   league: { clients: 2_000, messages: 120, everyMs: 1_000, cutEveryMs: 15_000, awayMs: 2_000 },
+  leagueLarge: { clients: 10_000, messages: 60, everyMs: 1_000, cutEveryMs: 15_000, awayMs: 2_000 },
   deploySockets: 5_000,
   rateSeconds: 5,
+  rateGrowth: 1.3,
+  warmSeconds: 2,
   entries: 50_000,
   overdue: 100_000,
   starts: 5,
@@ -54,22 +63,25 @@ const whole: Plan = {
 const quick: Plan = {
   isQuick: true,
   rounds: 3,
-  seconds: 0.7,
+  seconds: 0.4,
   tasks: 10_000,
   manyTasks: 50_000,
-  listSeconds: 0.7,
+  listSeconds: 0.4,
   sockets: 500,
-  changes: 20,
+  changes: 10,
   followers: 200,
-  socketSeconds: 3,
+  socketSeconds: 2,
   stalled: 100,
   returning: 500,
-  league: { clients: 200, messages: 24, everyMs: 250, cutEveryMs: 4_000, awayMs: 500 },
+  league: { clients: 200, messages: 16, everyMs: 200, cutEveryMs: 2_000, awayMs: 300 },
+  leagueLarge: { clients: 500, messages: 16, everyMs: 200, cutEveryMs: 2_000, awayMs: 300 },
   deploySockets: 300,
-  rateSeconds: 1,
+  rateSeconds: 0.7,
+  rateGrowth: 1.6,
+  warmSeconds: 0.5,
   entries: 4_000,
   overdue: 2_000,
-  starts: 3,
+  starts: 2,
   fairnessSeconds: 2,
 }
 

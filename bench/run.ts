@@ -2,7 +2,7 @@
 import type { Context, Curve } from './context.ts'
 import { startGenerator } from './load/generator.ts'
 import { databaseSettings, machineFacts } from './machine.ts'
-import { benchEnvironment } from './installation.ts'
+import { benchEnvironment, startInstallation } from './installation.ts'
 import type { Options } from './options.ts'
 import { planOf } from './plan.ts'
 import type { Report } from './report/report.ts'
@@ -31,6 +31,8 @@ export const measure = async ({
   const curves: Curve[] = []
   const errors: Report['errors'] = []
   const opened: Promise<Workbench>[] = []
+  const { BUN_OPTIONS: _, ...environment } = benchEnvironment
+  let settings: Report['settings'] = environment
   const wanted = new Set(only.flatMap((name) => groups[name] ?? [name]))
   const isWanted = (row: string): boolean => {
     const section = sections.find(({ rows }) => rows.some(({ id }) => id === row))
@@ -41,6 +43,11 @@ export const measure = async ({
     generator: stack.use(startGenerator()),
     report,
     hasCurves,
+    install: async (options = {}) => {
+      const cluster = await startInstallation({ report, ...options })
+      settings = { ...(await databaseSettings(cluster.databaseUrl)), ...environment }
+      return cluster
+    },
     workbench: () => opened[0] ?? (opened[0] = openWorkbench(context).then((bench) => stack.use(bench))),
     wants: (...rows) => rows.some(isWanted),
     isNamed: (...names) => names.some((name) => wanted.has(name)),
@@ -60,9 +67,6 @@ export const measure = async ({
       errors.push({ section: section.name, message })
     })
   }
-  const bench = await opened[0]
-  const { BUN_OPTIONS: _, ...environment } = benchEnvironment
-  const settings = { ...(bench && (await databaseSettings(bench.cluster.databaseUrl))), ...environment }
   return {
     startedAt: at,
     seconds: (performance.now() - began) / 1000,

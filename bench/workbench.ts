@@ -9,7 +9,6 @@ import { projectScope, shardOf } from '../src/model/scope.ts'
 import type { Cluster } from '../test/support/cluster.ts'
 import type { Context } from './context.ts'
 import { copyUsers, fillTasks } from './fill.ts'
-import { startInstallation } from './installation.ts'
 import { findPgbench, type PgbenchTarget } from './load/pgbench.ts'
 import { registerPeople, type People, type Person } from './people.ts'
 
@@ -49,12 +48,12 @@ export const startHelper = async (
   return { url: await address.promise, pid: child.pid }
 }
 
-export const openWorkbench = async ({
-  plan,
-  report,
-}: Pick<Context, 'plan' | 'report'>): Promise<Workbench> => {
+export const openWorkbench = async (
+  context: Pick<Context, 'plan' | 'report' | 'install'>,
+): Promise<Workbench> => {
+  const { plan, report } = context
   await using stack = new AsyncDisposableStack()
-  const cluster = stack.use(await startInstallation({ report }))
+  const cluster = stack.use(await context.install())
   const { url } = cluster.servers[0]!
   report(`making ${userCount} users with ${tasksEach} tasks each, and a list of ${plan.tasks}`)
   const people = await registerPeople(url, userCount, { tasksEach })

@@ -18,7 +18,7 @@ import {
 export interface Compared extends Claim {
   /** NaN where the run has no such figure. */
   measured: number
-  verdict: 'same' | 'better' | 'worse' | 'not measured'
+  verdict: 'same' | 'better' | 'worse' | 'new' | 'not measured'
 }
 
 export const rowOfClaim = ({ id }: Pick<Claim, 'id'>): string => id.slice(0, id.indexOf('.'))
@@ -35,6 +35,7 @@ export const compareClaims = ({ claims }: Manifest, { rows }: Pick<Report, 'rows
     const [name, figure] = [rowOfClaim(claim), figureOfClaim(claim)]
     const measured = rows.find(({ row }) => row === name)?.figures[figure] ?? Number.NaN
     if (Number.isNaN(measured)) return { ...claim, measured, verdict: 'not measured' }
+    if (claim.value === null) return { ...claim, measured, verdict: 'new' }
     const isHigher = measured > claim.value
     const isBetter =
       risesWithQuality(
@@ -58,7 +59,7 @@ export const comparisonText = (compared: readonly Compared[]): string => {
 /** The verdict of a row by what the manifest claims. */
 export const claimedVerdict = (row: Row, { claims }: Pick<Manifest, 'claims'>): Verdict => {
   const own = claims.filter((claim) => rowOfClaim(claim) === row.id)
-  const figures = Object.fromEntries(own.map((claim) => [figureOfClaim(claim), claim.value]))
+  const figures = Object.fromEntries(own.map((claim) => [figureOfClaim(claim), claim.value ?? Number.NaN]))
   return verdictOf(row, own.length === 0 ? undefined : { row: row.id, figures, failed: 0, notes: [] })
 }
 

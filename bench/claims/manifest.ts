@@ -6,7 +6,8 @@ import { join } from 'node:path'
 export interface Claim {
   /** `<row>.<figure>` of the bench. */
   id: string
-  value: number
+  /** Null until a run has measured it. */
+  value: number | null
   /** Share of the value by which a new measurement may differ to the worse. */
   tolerance: number
   command: string
@@ -53,4 +54,5 @@ export const withMarks = (text: string, textOf: (mark: Mark) => string | null): 
     return next === null ? whole : `<!--${kind}${id === undefined ? '' : ` ${id}`}-->${next}<!--/-->`
   })
 
-export const claimText = ({ value }: Pick<Claim, 'value'>): string => value.toLocaleString('en-US')
+export const claimText = ({ value }: Pick<Claim, 'value'>): string =>
+  value === null ? '–' : value.toLocaleString('en-US')

@@ -28,6 +28,7 @@ const runAutocannon = async (job: LoadJob): Promise<LoadResult> => {
     connections,
     duration: seconds,
     timeout: timeoutSeconds,
+    sampleInt: Math.min(1_000, seconds * 1_000), // it ends with a sample
     setupClient(client: unknown) {
       // @types/autocannon does not know that the requests of a client may be set here.
       const own = client as { setRequests(requests: LoadJob['requests']): void }
@@ -55,6 +56,7 @@ const runAutocannon = async (job: LoadJob): Promise<LoadResult> => {
     answered,
     perSecond: answered / duration,
     failed: others + result.errors + result.timeouts,
+    late: 0,
     statuses,
     latency: percentilesOf(times),
     series: series.slice(0, Math.floor(seconds)), // without a part of a second at the end

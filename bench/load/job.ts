@@ -28,8 +28,10 @@ export interface LoadResult {
   /** Expected answers. */
   answered: number
   perSecond: number
-  /** Other answers, errors, and requests of an open loop that were due and not answered within `lateMs` of the end. */
+  /** Other answers, and connections that ended without one. */
   failed: number
+  /** Of an open loop: requests that were due and not answered two seconds after the end. */
+  late: number
   statuses: Record<string, number>
   /** Milliseconds, of an open loop from when the request was due. */
   latency: Percentiles

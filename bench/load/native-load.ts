@@ -69,7 +69,7 @@ export const runNative = async (job: LoadJob): Promise<LoadResult> => {
   const endsAt = startedAt + job.seconds * 1000
   const counts = new Counts(job.expect, startedAt)
   const sweep = setInterval(() => lanes.forEach(({ connection }) => connection.sweep(performance.now())), 500)
-  const unsent = await (job.perSecond === undefined
+  const late = await (job.perSecond === undefined
     ? closedLoop(lanes, endsAt, counts)
     : openLoop(lanes, startedAt, endsAt, job.perSecond, counts))
   clearInterval(sweep)
@@ -79,7 +79,8 @@ export const runNative = async (job: LoadJob): Promise<LoadResult> => {
   return {
     answered: counts.answered,
     perSecond: counts.answered / seconds,
-    failed: counts.other + unsent,
+    failed: counts.other,
+    late,
     statuses: counts.statuses,
     latency: percentilesOf(counts.times),
     series: Array.from(counts.series, (count) => count ?? 0).slice(0, Math.floor(job.seconds)),

@@ -3,6 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { rounded } from '../statistics.ts'
 import type { HttpRequest } from './job.ts'
 
 export const findWrk = (): string | null => Bun.which('wrk')
@@ -55,4 +56,18 @@ export const runWrk = async (
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** What wrk measures of the same load, as a note beside the row; what is missing where it is not installed. */
+export const wrkNote = async (
+  { seconds }: { seconds: number },
+  url: string,
+  request: HttpRequest,
+  connections: number,
+): Promise<string> => {
+  const program = findWrk()
+  if (program === null) return 'no second generator: wrk is not installed (Debian: wrk)'
+  const { perSecond, generatorCpuMs, failed } = await runWrk(program, { url, connections, seconds, request })
+  const share = rounded(generatorCpuMs / 1000 / Math.max(1, Math.round(seconds)))
+  return `wrk: ${Math.round(perSecond)}/s at ${share} of a core, ${failed} failed`
 }

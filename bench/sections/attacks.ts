@@ -3,7 +3,6 @@
 import { SQL } from 'bun'
 import { join } from 'node:path'
 import type { Context, Section } from '../context.ts'
-import { startInstallation } from '../installation.ts'
 import { call, makeProject, makeTasks, registerPeople, type Person } from '../people.ts'
 import { residentBytes } from '../processes.ts'
 import type { Row } from '../row.ts'
@@ -42,8 +41,7 @@ const largeTasks = 2_000
 const run = async (context: Context): Promise<void> => {
   const { plan, report } = context
   const kinds = attackKinds.filter((kind) => context.wants(kind))
-  await using cluster = await startInstallation({
-    report,
+  await using cluster = await context.install({
     // Without rate limits, so that what protects the others is the server's queues and budgets alone.
     environment: { RATE_LIMIT: 'off', LOG_LEVEL: 'warn' },
   })

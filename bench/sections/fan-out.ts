@@ -32,7 +32,7 @@ export const fanOutRows = [
 ] as const satisfies Row[]
 
 /** Changes before those that count, for the code to be compiled. */
-const warmUps = 20
+const warmUps = 10
 /** Longer than a fan-out takes; with the sampling around it, half a second of rest between two pairs. */
 const undisturbedMs = 100
 

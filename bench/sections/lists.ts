@@ -3,7 +3,6 @@
 import { SQL } from 'bun'
 import type { Context, Section } from '../context.ts'
 import { fillTasks } from '../fill.ts'
-import { startInstallation } from '../installation.ts'
 import { call, registerPeople, type Person } from '../people.ts'
 import type { Row } from '../row.ts'
 import { median, rounded } from '../statistics.ts'
@@ -32,7 +31,7 @@ const between = 100_000
 
 const run = async (context: Context): Promise<void> => {
   const { plan, report } = context
-  await using cluster = await startInstallation({ report })
+  await using cluster = await context.install()
   const { url } = cluster.servers[0]!
   const people = await registerPeople(url, 1)
   const owner = people.users[0]!
@@ -97,7 +96,7 @@ const latencyOf = async (
 ): Promise<{ p50Ms: number; p99Ms: number; failed: number }> => {
   const request = { method: 'GET', path, headers: { authorization: `Bearer ${token}` } } as const
   const job = { with: 'native', url, connections, perSecond, requests: [request], expect: 200 } as const
-  await generator.run({ ...job, seconds: 1 }) // warms the pages and the plans
+  await generator.run({ ...job, seconds: Math.min(1, plan.listSeconds) }) // warms the pages and the plans
   const rounds = []
   for (let round = 0; round < plan.rounds; round += 1)
     rounds.push(await generator.run({ ...job, seconds: plan.listSeconds }))

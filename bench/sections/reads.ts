@@ -2,9 +2,8 @@
 // list of 10,000, the same with If-None-Match, other things a client reads, and the request pipeline alone.
 import { interleave, rowOf, sampleOf, type Context, type Section, type Subject } from '../context.ts'
 import type { HttpRequest, LoadJob } from '../load/job.ts'
-import { findWrk, runWrk } from '../load/wrk.ts'
+import { wrkNote } from '../load/wrk.ts'
 import type { Row } from '../row.ts'
-import { rounded } from '../statistics.ts'
 import { startHelper, type Workbench } from '../workbench.ts'
 import { benchEnvironment } from '../installation.ts'
 
@@ -121,7 +120,17 @@ const run = async (context: Context, bench: Workbench): Promise<void> => {
   const samples = await interleave(context, 'reads', subjects)
   for (const { id } of subjects) {
     const against = id.startsWith('bare') ? undefined : 'bare-elysia'
-    const notes = id === 'list' ? [await secondGenerator(context, bench)] : []
+    const notes =
+      id === 'list'
+        ? [
+            await wrkNote(
+              plan,
+              bench.url,
+              get(`/api/tasks?projectId=${bench.first.projectId}`, bench.first.token),
+              connections,
+            ),
+          ]
+        : []
     context.add(rowOf(samples, id, { against, notes }))
   }
 }
@@ -130,20 +139,6 @@ const startPipeline = (stack: AsyncDisposableStack, { cluster }: Workbench) =>
   startHelper(stack, 'pipeline.ts', {
     env: { ...cluster.environment, ...benchEnvironment, BUN_OPTIONS: '', PORT: '0' },
   })
-
-const secondGenerator = async ({ plan }: Context, { url, first }: Workbench): Promise<string> => {
-  const program = findWrk()
-  if (program === null) return 'no second generator: wrk is not installed (Debian: wrk)'
-  const request = get(`/api/tasks?projectId=${first.projectId}`, first.token)
-  const { perSecond, generatorCpuMs } = await runWrk(program, {
-    url,
-    connections,
-    seconds: plan.seconds,
-    request,
-  })
-  const share = rounded(generatorCpuMs / 1000 / Math.max(1, Math.round(plan.seconds)))
-  return `wrk: ${Math.round(perSecond)}/s at ${share} of a core`
-}
 
 export const readSection: Section = {
   name: 'reads',

@@ -4,7 +4,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Context, Section } from '../context.ts'
-import { startInstallation } from '../installation.ts'
 import { residentBytes } from '../processes.ts'
 import type { Row } from '../row.ts'
 import { median, rounded } from '../statistics.ts'
@@ -37,8 +36,8 @@ const run = async (context: Context): Promise<void> => {
 }
 
 const server = async (context: Context): Promise<void> => {
-  const { plan, report } = context
-  await using cluster = await startInstallation({ report, environment: { BUN_OPTIONS: '' } })
+  const { plan } = context
+  await using cluster = await context.install({ environment: { BUN_OPTIONS: '' } })
   const [one, worker] = [cluster.servers[0]!, cluster.workers[0]!]
   await Bun.sleep(idleMs)
   const [ofServer, ofWorker] = [residentBytes(one.pid) / 1e6, residentBytes(worker.pid) / 1e6]

@@ -4,7 +4,6 @@ import { SQL } from 'bun'
 import { eventually } from '../../test/support/eventually.ts'
 import type { Cluster } from '../../test/support/cluster.ts'
 import type { Context, Section } from '../context.ts'
-import { startInstallation } from '../installation.ts'
 import { makeTasks, registerPeople, type Person } from '../people.ts'
 import { familyCpuMs } from '../processes.ts'
 import type { Row } from '../row.ts'
@@ -27,7 +26,7 @@ const userCount = 16
 const timeoutMs = 180_000
 
 const run = async (context: Context): Promise<void> => {
-  await using cluster = await startInstallation({ report: context.report })
+  await using cluster = await context.install()
   const { users } = await registerPeople(cluster.servers[0]!.url, userCount)
   if (context.wants('worker')) await entries(context, cluster, users)
   if (context.wants('overdue')) await overdue(context, cluster, users)

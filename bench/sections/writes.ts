@@ -10,18 +10,18 @@ import {
   type Section,
   type Subject,
 } from '../context.ts'
-import { cpuPerRequest, parts, type PartTimes } from '../installation.ts'
 import type { HttpRequest, LoadJob } from '../load/job.ts'
-import { runPgbench, type PgbenchScript } from '../load/pgbench.ts'
+import { wrkNote } from '../load/wrk.ts'
 import type { Person } from '../people.ts'
-import { familyCpuMs } from '../processes.ts'
 import type { Row } from '../row.ts'
 import { median, rounded } from '../statistics.ts'
 import type { Workbench } from '../workbench.ts'
+import { limitSubjects, noPgbench } from './write-limits.ts'
 
 export const writeRows = [
   { id: 'pgbench-create', title: 'pgbench: the statement of a create, 16 clients', targets: [] },
   { id: 'pgbench-change', title: 'pgbench: the statement of a change, 16 clients', targets: [] },
+  { id: 'redis', title: 'redis-benchmark: `SET`, 16 clients without pipelining', targets: [] },
   { id: 'pgbench-alone', title: 'pgbench: the statement of a create, one client', targets: [] },
   {
     id: 'create',
@@ -58,7 +58,6 @@ export const writeRows = [
 ] as const satisfies Row[]
 
 const connections = 64
-const poolSize = 16
 /** Drawn before a load, 64 for each connection: drawing during it would be the generator's time. */
 const drawn = connections * 64
 const zipfExponent = 1.5
@@ -128,7 +127,7 @@ const run = async (context: Context, bench: Workbench): Promise<void> => {
   })
   const [first] = people.users
   const subjects: Subject[] = [
-    ...limitSubjects(bench, plan.seconds),
+    ...(await limitSubjects(bench, plan)),
     load('create', () => job(createRequests(people.users))),
     load('create-one-user', () => job(createRequests([first!]))),
     load('create-alone', () => job(createRequests([first!]), { connections: 1, with: 'native' })),
@@ -148,13 +147,16 @@ const run = async (context: Context, bench: Workbench): Promise<void> => {
   }
   const needed = (id: string): boolean =>
     context.wants(id, ...Object.keys(limits).filter((row) => limits[row] === id))
+  const secondGenerator = (id: string): Promise<string>[] =>
+    id === 'create-one-user' ? [wrkNote(plan, bench.url, createRequests([first!])[0]!, connections)] : []
   const samples = await interleave(
     context,
     'writes',
     subjects.filter(({ id }) => needed(id)),
   )
   for (const id of samples.keys()) {
-    const notes = bench.pgbench === null && limits[id]?.startsWith('pgbench') ? [noPgbench] : []
+    const notes = await Promise.all(secondGenerator(id))
+    if (bench.pgbench === null && limits[id]?.startsWith('pgbench')) notes.push(noPgbench)
     const row = rowOf(samples, id, { against: limits[id], notes })
     const alone = samples.get('pgbench-alone')
     if (id === 'create-alone' && alone)
@@ -162,40 +164,6 @@ const run = async (context: Context, bench: Workbench): Promise<void> => {
         median(samples.get(id)!.map(({ latency }, round) => latency.p50 / alone[round]!.latency.p50)),
       )
     context.add(row)
-  }
-}
-
-const noPgbench = 'no limit: pgbench is not installed (Debian: postgresql-contrib)'
-
-const limitSubjects = (bench: Workbench, seconds: number): Subject[] => {
-  if (bench.pgbench === null) return []
-  const subject = (id: string, script: PgbenchScript, clients: number): Subject => ({
-    id,
-    run: () => samplePgbench(bench, script, clients, seconds),
-  })
-  return [
-    subject('pgbench-create', 'create', poolSize),
-    subject('pgbench-change', 'change', poolSize),
-    subject('pgbench-alone', 'create', 1),
-  ]
-}
-
-const samplePgbench = async (
-  { cluster, pgbench }: Workbench,
-  script: PgbenchScript,
-  clients: number,
-  seconds: number,
-): Promise<Sample> => {
-  const none = Object.fromEntries(parts.map((part) => [part, 0])) as PartTimes
-  const before = { ...none, postgresql: familyCpuMs(cluster.postgres.pid) }
-  const result = await runPgbench(pgbench!, script, { clients, seconds })
-  const after = { ...none, postgresql: familyCpuMs(cluster.postgres.pid) }
-  const took = result.answered / result.perSecond
-  return {
-    ...result,
-    series: [],
-    cpuUs: cpuPerRequest(before, after, result.answered),
-    generatorCpu: result.generatorCpuMs / 1000 / took,
   }
 }
 
