@@ -34,7 +34,7 @@ type State = { is: 'greeting' } | { is: 'open'; identity: Identity } | { is: 'cl
 export class Connection implements IdentifiedConnection {
   readonly id = newId()
   // Times are of `performance.now()`: setting the system clock must not end or flood connections.
-  readonly #openedAt = performance.now()
+  #openedAt = performance.now()
   #state: State = { is: 'greeting' }
   #userId = ''
   #socket: Socket | null = null
@@ -137,9 +137,16 @@ export class Connection implements IdentifiedConnection {
     this.#presence.end()
   }
 
-  /** Called every second: deadlines and positions. @param now of `performance.now()`. */
-  tick(now: number): void {
+  /**
+   * Called every second: deadlines and positions.
+   * @param now of `performance.now()`.
+   * @param stalledMs in which this process could not read its sockets, since the last call: no deadline counts them.
+   */
+  tick(now: number, stalledMs: number): void {
     const state = this.#state
+    this.#openedAt += stalledMs
+    this.#lastReceivedAt += stalledMs
+    if (this.#parkedAt !== null) this.#parkedAt += stalledMs
     const { helloTimeoutMs, silenceTimeoutMs, parkedTimeoutMs, tokenGraceMs, positionIntervalMs } =
       this.timings
     if (state.is === 'closed') return

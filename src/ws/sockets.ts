@@ -1,6 +1,7 @@
 // The sockets of this process, mounted beside Elysia: Bun's handlers, the connections of each user, and the drain.
 // Invariant: every open connection is known here until Bun reports its close. Elysia's own wrapper parses frames, leaks
 // its per-hook objects and costs three times the memory (docs/decisions.md).
+import { StallMeter } from '../async/stall-meter.ts'
 import type { Server, WebSocketHandler } from 'bun'
 import { selectLiveSessions } from '../db/users/sessions.ts'
 import { AppError, messageOf } from '../errors.ts'
@@ -39,6 +40,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
   readonly #timer: Timer
   readonly #stopListening: (() => void)[]
 
+  readonly #stalls: StallMeter
   readonly #timings: SocketTimings
   readonly #deps: SocketDeps
   readonly #upgrades: Upgrades
@@ -54,6 +56,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
       requireCapacity: () => this.#requireCapacity(),
       connect: (greeting) => new Connection(this.#deps, this, greeting, this.#timings),
     })
+    this.#stalls = new StallMeter(this.#timings.sweepIntervalMs)
     this.#timer = setInterval(() => this.#tick(), this.#timings.sweepIntervalMs)
     this.#stopListening = [
       deps.follower.onControl((entry) => this.#onControl(entry)),
@@ -185,7 +188,8 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
 
   #tick(): void {
     const now = performance.now()
+    const stalledMs = this.#stalls.tick(now)
     this.#connectLimiter.tick(now)
-    for (const connection of this.#connections) connection.tick(now)
+    for (const connection of this.#connections) connection.tick(now, stalledMs)
   }
 }

@@ -9,6 +9,7 @@ import { closeReasonOf, identify } from '../../src/ws/identify.ts'
 import { eventually } from '../support/eventually.ts'
 import { openRaw, opcodes } from '../support/raw-socket.ts'
 import { openSocket } from '../support/socket.ts'
+import { blockEventLoop } from '../support/stall.ts'
 import { startWorld, testPassword, type World } from '../support/world.ts'
 import { signToken } from './token.ts'
 import { untilCaughtUp } from './log-writes.ts'
@@ -187,6 +188,18 @@ test('a plain request for the socket is 400 (P-CON-9)', async () => {
 test('a socket without hello in time is closed with 4012 (P-CON-5)', async () => {
   await using socket = await openSocket(hasty.url)
   expect(await socket.closed()).toBe(4012)
+})
+
+test('a stall of the server closes neither a socket whose hello arrived during it nor one that pings', async () => {
+  const { token } = await world.register()
+  await using greeting = await openSocket(hasty.url)
+  await using open = await openSocket(hasty.url, { token })
+  await open.take('welcome')
+  greeting.send({ t: 'hello', token })
+  open.send({ t: 'ping' })
+  blockEventLoop(1_000)
+  await greeting.take('welcome')
+  await open.take('pong')
 })
 
 test('any first frame but hello is a protocol violation (P-CON-6)', async () => {
