@@ -53,6 +53,6 @@ for (const point of crashPoints) {
       expect(uncommitted.filter((id) => received.has(id))).toEqual([])
       if (point === 'uncommitted') expect(uncommitted).toHaveLength(rounds * 8)
       expect(follower.tail.stats.contiguityViolations).toBe(0)
-    }, 60_000)
+    }, 180_000)
   }
 }

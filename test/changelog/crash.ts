@@ -14,7 +14,8 @@ export interface WriterOutput {
   uncommitted: string[]
 }
 
-const deadlineMs = 40_000
+/** Between two lines of its output: it prints every write. */
+const silenceMs = 20_000
 
 /** Resolves when the writer has ended by its own SIGKILL. */
 export const crash = async (world: World, point: CrashPoint, seed: number): Promise<WriterOutput> => {
@@ -23,8 +24,14 @@ export const crash = async (world: World, point: CrashPoint, seed: number): Prom
     [process.execPath, script, world.databaseUrl, world.server.url, point, String(seed)],
     { stdout: 'pipe', stderr: 'ignore', env: process.env },
   )
-  const deadline = setTimeout(() => child.kill('SIGTERM'), deadlineMs)
-  const output = await new Response(child.stdout).text()
+  const end = (): void => child.kill('SIGTERM')
+  let deadline = setTimeout(end, silenceMs)
+  let output = ''
+  for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+    output += chunk
+    clearTimeout(deadline)
+    deadline = setTimeout(end, silenceMs)
+  }
   await child.exited
   clearTimeout(deadline)
   expect(child.signalCode).toBe('SIGKILL')

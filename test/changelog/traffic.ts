@@ -87,7 +87,7 @@ export const follow = async (
         const late = seqs.filter((seq, shard) => tail.positions[shard]! < seq).length
         if (late > 0) throw new Error(`${late} shards are late`)
       }
-      await eventually(requireHeads, { timeoutMs })
+      await eventually(requireHeads, { timeoutMs, progress: () => tail.positions.join() })
       return received.compareWith(await expected())
     },
     [Symbol.asyncDispose]: () => tail[Symbol.asyncDispose](),

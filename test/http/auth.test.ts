@@ -138,7 +138,13 @@ test('an unknown address and a wrong password cannot be distinguished', async ()
   const ada = await world.register()
   const times: Record<string, number[]> = { [ada.email]: [], [freshEmail()]: [] }
   const answers: string[] = []
-  for (let round = 0; round < 30; round += 1) {
+  // What else the machine does only ever adds to a time: the fastest of each tell the work apart. Under load it takes
+  // more rounds until both have met a quiet moment; a difference in the work stays however many there are.
+  const differs = (): boolean => {
+    const [known, unknown] = Object.values(times).map((taken) => Math.min(...taken))
+    return Math.abs(known! - unknown!) >= Math.max(5, known! * 0.25)
+  }
+  for (let round = 0; round < 30 || (round < 150 && differs()); round += 1) {
     for (const [email, taken] of Object.entries(times)) {
       const startedAt = performance.now()
       const { status, headers, body } = await login(email, 'not the password')
@@ -151,10 +157,8 @@ test('an unknown address and a wrong password cannot be distinguished', async ()
   }
   expect(new Set(answers).size).toBe(1)
   expect(answers[0]).toContain('invalid_credentials')
-  // What else the machine does only ever adds to a time: the fastest of each tell the work apart.
-  const [known, unknown] = Object.values(times).map((taken) => Math.min(...taken))
-  expect(Math.abs(known! - unknown!)).toBeLessThan(Math.max(5, known! * 0.25))
-}, 120_000)
+  expect(differs()).toBe(false)
+}, 240_000)
 
 test('a disabled account gets its code only after the right password', async () => {
   const ada = await world.register()
@@ -201,7 +205,7 @@ test('200 sign-ins at once: the excess is 503 with Retry-After, and other reques
   expect(statuses.get(503)![0]!.headers.get('retry-after')).toBe('1')
   // Had it waited for the hashes, it would have come last.
   expect(meanwhileMs).toBeLessThan(floodMs / 2)
-})
+}, 120_000)
 
 test('no answer carries a password or a hash', async () => {
   const answers = [

@@ -3,6 +3,8 @@
 interface WaitOptions {
   timeoutMs?: number
   everyMs?: number
+  /** The deadline starts again whenever this value changes: a slow machine needs longer, a hang makes no progress. */
+  progress?: () => string | number
 }
 
 /** Minimum number of attempts, also past the deadline: a stalled machine has given the program no time. */
@@ -11,13 +13,17 @@ const minAttempts = 25
 /** Runs `assertion` until it no longer throws and returns its value; after `timeoutMs` rethrows its last error. */
 export const eventually = async <T>(
   assertion: () => T | Promise<T>,
-  { timeoutMs = 5_000, everyMs = 10 }: WaitOptions = {},
+  { timeoutMs = 5_000, everyMs = 10, progress = () => 0 }: WaitOptions = {},
 ): Promise<T> => {
-  const endsAt = performance.now() + timeoutMs
+  let endsAt = performance.now() + timeoutMs
+  let seen = progress()
   for (let attempts = 1; ; attempts += 1) {
     try {
       return await assertion()
     } catch (error) {
+      const now = progress()
+      if (now !== seen) endsAt = performance.now() + timeoutMs
+      seen = now
       if (performance.now() > endsAt && attempts >= minAttempts) throw error
       await Bun.sleep(everyMs)
     }

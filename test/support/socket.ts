@@ -107,7 +107,7 @@ export const openSocket = async (
     close: () => socket.close(),
     async [Symbol.asyncDispose]() {
       socket.close()
-      await until(() => code, 'close', 2_000)
+      await until(() => code, 'close', 20_000) // the frames that are on their way arrive before
     },
   }
 }

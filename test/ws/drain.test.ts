@@ -27,7 +27,7 @@ const closedAt = async (socket: TestSocket): Promise<number> => {
 }
 
 test('during the delay it is not ready, refuses upgrades and ends waits; requests and sockets go on', async () => {
-  const draining = await world.another({ drainDelaySeconds: 0.4 })
+  const draining = await world.another({ drainDelaySeconds: 3 }) // all that follows happens within it
   const { scope } = await makeProject(world, anna)
   await using socket = await openSocket(draining.url, { token: anna.token })
   socket.send({ t: 'sub', rid: 1, scope })

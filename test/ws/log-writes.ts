@@ -20,11 +20,15 @@ export const entry = (scope: Scope, data: Record<string, unknown> = {}): Entry =
 export const appendEntries = (deps: WriteDeps, ...entries: Entry[]): Promise<unknown> =>
   write(deps, systemWrite, async () => ({ value: null, entries }))
 
-/** Appends `count` entries of a scope, a hundred a transaction, each with `bytes` of text. */
+/** Small enough for the deadline of a call on a slow machine. */
+const maxTransactionBytes = 200_000
+
+/** Appends `count` entries of a scope, up to a hundred a transaction, each with `bytes` of text. */
 export const appendMany = async (deps: WriteDeps, scope: Scope, count: number, bytes = 10): Promise<void> => {
   const text = 'x'.repeat(bytes)
-  for (let first = 0; first < count; first += 100) {
-    const length = Math.min(100, count - first)
+  const perTransaction = Math.min(100, Math.ceil(maxTransactionBytes / bytes))
+  for (let first = 0; first < count; first += perTransaction) {
+    const length = Math.min(perTransaction, count - first)
     await appendEntries(deps, ...Array.from({ length }, (_, n) => entry(scope, { n: first + n, text })))
   }
 }
