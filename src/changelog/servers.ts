@@ -3,8 +3,10 @@
 // clock, a killed process after `ttlMs`. While Redis is away no other process is known.
 import { newId } from '../model/scalar.ts'
 import type { Redis } from '../redis/connection.ts'
-import script from '../redis/scripts/register-server.lua' with { type: 'text' }
+import { scriptOf } from '../redis/script.ts'
+import text from '../redis/scripts/register-server.lua' with { type: 'text' }
 
+const script = scriptOf(text)
 const key = 'tide-servers'
 const beatMs = 2_000
 /** Three beats, so that losing one does not remove the process. */
@@ -40,6 +42,6 @@ export class ServerRegistry implements Disposable {
   }
 
   async #register(ms: number): Promise<number> {
-    return Number(await this.redis.eval(script, 1, key, this.#id, ms))
+    return Number(await script.run(this.redis, key, this.#id, ms))
   }
 }

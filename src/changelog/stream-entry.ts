@@ -58,8 +58,11 @@ class StreamedEntry implements LogEntry {
     return this.#rest!
   }
 
+  /** Without parsing: consumers skip most entries by their type. The JSON text begins with it. */
   get type() {
-    return this.rest[0]
+    if (!this.json.startsWith('["')) return this.rest[0]
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- written by `encodeEntry`
+    return this.json.slice(2, this.json.indexOf('"', 2)) as Rest[0]
   }
   get entityId() {
     return this.rest[1]

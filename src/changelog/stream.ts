@@ -4,7 +4,10 @@
 import type { LogEntry } from '../model/event.ts'
 import type { Redis } from '../redis/connection.ts'
 import { bytesOf, decodeEntry, encodeEntry, type RawEntry } from './stream-entry.ts'
-import pushScript from '../redis/scripts/push-entries.lua' with { type: 'text' }
+import { scriptOf } from '../redis/script.ts'
+import pushText from '../redis/scripts/push-entries.lua' with { type: 'text' }
+
+const pushScript = scriptOf(pushText)
 
 /** The braces keep a shard's keys in one slot of a Redis Cluster. */
 export const streamKey = (epoch: string, shard: number): string => `tide:{${shard}}:${epoch}`
@@ -38,7 +41,7 @@ export const pushEntries = async (
   const after = entries.length === 0 ? 0 : entries[0]!.seq - 1
   const fields = entries.flatMap(encodeEntry)
   const key = streamKey(epoch, shard)
-  return Number(await redis.eval(pushScript, 1, key, after, maxEntries, maxBytes, idleSeconds, ...fields))
+  return Number(await pushScript.run(redis, key, after, maxEntries, maxBytes, idleSeconds, ...fields))
 }
 
 /** The last number in a shard's stream, 0 when it is empty. */

@@ -15,6 +15,8 @@ export interface IdentifiedConnection extends ConnectionHandle {
   readonly id: string
   /** Null until the user is known, and after the connection closed. */
   readonly identity: Identity | null
+  /** Watches and signals, made when the first is asked for. */
+  readonly presence: ConnectionPresence
   /** The user is known: the connection is open. */
   welcome(identity: Identity): void
   /** A newer token of the same user. */
@@ -22,18 +24,18 @@ export interface IdentifiedConnection extends ConnectionHandle {
 }
 
 export class ClientFrames {
-  #queued = 0
-  #queue: Promise<void> = Promise.resolve()
+  /** The frames that wait for the one in progress, oldest first. */
+  #waiting: (ClientFrame | BadFrame)[] | null = null
+  #isBusy = false
   readonly #rateLimiter = new FrameRateLimiter()
 
   constructor(
     private readonly connection: IdentifiedConnection,
     private readonly subscriptions: Subscriptions,
-    private readonly presence: ConnectionPresence,
     private readonly deps: SocketDeps,
   ) {}
 
-  /** Queues a frame of an unclosed connection. @param now of `performance.now()`. */
+  /** Handles or queues a frame of an unclosed connection. @param now of `performance.now()`. */
   receive(message: string, now: number): void {
     const { connection } = this
     const frame = parseFrame(message)
@@ -41,18 +43,9 @@ export class ClientFrames {
     const verdict = this.#rateLimiter.take(kind, Buffer.byteLength(message), now)
     if (verdict === 'close') return connection.close('too_fast')
     if (verdict === 'refuse') return connection.error('rate', 'rid' in frame ? frame.rid : null, 1)
-    this.#queued += 1
-    if (this.#queued > limits.frameBurst + limits.subscriptions) return connection.close('too_fast')
-    this.#queue = this.#queue
-      .then(() => this.#handle(frame))
-      .catch((error: unknown) => {
-        this.deps.log.error(
-          { err: error, connection: connection.id },
-          'socket frame failed, closing the connection',
-        )
-        connection.close('server_error')
-      })
-      .finally(() => (this.#queued -= 1))
+    if (!this.#isBusy) return this.#start(frame)
+    this.#waiting ??= []
+    if (this.#waiting.push(frame) >= limits.frameBurst + limits.subscriptions) connection.close('too_fast')
   }
 
   /** A WebSocket ping counts as a frame. */
@@ -60,28 +53,60 @@ export class ClientFrames {
     if (this.#rateLimiter.take('frame', 0, now) === 'close') this.connection.close('too_fast')
   }
 
-  async #handle(frame: ClientFrame | BadFrame): Promise<void> {
+  /** Handles the frame, and the waiting ones up to the next that has to wait for something. */
+  #start(first: ClientFrame | BadFrame): void {
+    for (let frame: typeof first | undefined = first; frame; frame = this.#waiting?.shift()) {
+      const pending = this.#handle(frame)
+      if (!pending) continue
+      this.#isBusy = true
+      void pending.then(() => this.#continue())
+      return
+    }
+  }
+
+  #continue(): void {
+    this.#isBusy = false
+    const next = this.#waiting?.shift()
+    if (this.#waiting?.length === 0) this.#waiting = null
+    if (next) this.#start(next)
+  }
+
+  /** Never throws or rejects. Frames that need no look-up are handled in this tick, without a promise. */
+  #handle(frame: ClientFrame | BadFrame): Promise<void> | void {
     const { connection } = this
     if (connection.isClosed) return
-    const { identity } = connection
-    if (identity === null) return this.#greet(frame)
-    if (frame.t === 'bad') return connection.error(frame.code, frame.rid)
-    return this.#answer(frame, identity).catch((error: unknown) => {
-      if (!isTransient(error)) throw error
-      connection.error(
-        error.kind === 'rate_limited' ? 'rate' : 'unavailable',
-        'rid' in frame ? frame.rid : null,
-        1,
-      )
-    })
+    try {
+      const { identity } = connection
+      const pending = identity === null ? this.#greet(frame) : this.#answer(frame, identity)
+      if (pending instanceof Promise) return pending.catch((error: unknown) => this.#refuse(frame, error))
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #refuse(frame: ClientFrame | BadFrame, error: unknown): void {
+    if (!isTransient(error)) return this.#fail(error)
+    const code = error.kind === 'rate_limited' ? 'rate' : 'unavailable'
+    this.connection.error(code, 'rid' in frame ? frame.rid : null, 1)
+  }
+
+  #fail(error: unknown): void {
+    const { connection } = this
+    const fields = { err: error, connection: connection.id }
+    this.deps.log.error(fields, 'socket frame failed, closing the connection')
+    connection.close('server_error')
   }
 
   /** Before the user is known there is no other frame than `hello`. */
-  async #greet(frame: ClientFrame | BadFrame): Promise<void> {
+  #greet(frame: ClientFrame | BadFrame): Promise<void> | void {
+    if (frame.t === 'hello') return this.#identify(frame.token)
+    return this.connection.close('protocol_violation')
+  }
+
+  async #identify(token: string): Promise<void> {
     const { connection } = this
-    if (frame.t !== 'hello') return connection.close('protocol_violation')
     try {
-      await identify(this.deps, frame.token, (identity) => {
+      await identify(this.deps, token, (identity) => {
         // The connection may have closed during the lookup.
         if (!connection.isClosed) connection.welcome(identity)
       })
@@ -90,22 +115,25 @@ export class ClientFrames {
     }
   }
 
-  async #answer(frame: ClientFrame, identity: Identity): Promise<void> {
+  #answer(frame: ClientFrame | BadFrame, identity: Identity): Promise<void> | void {
+    const { connection } = this
     switch (frame.t) {
       case 'ping':
-        return this.connection.send({ t: 'pong', ts: frame.ts, now: Date.now() })
+        return connection.send({ t: 'pong', ts: frame.ts, now: Date.now() })
       case 'hello':
-        return this.connection.error('bad_frame', null)
+        return connection.error('bad_frame', null)
       case 'sub':
         return this.subscriptions.join(frame.rid, frame.scope, frame.cursor, identity)
       case 'unsub':
         return this.subscriptions.leave(frame.rid, frame.scope, identity)
       case 'watch':
-        return this.presence.watch(frame.rid, frame.key, identity)
+        return connection.presence.watch(frame.rid, frame.key, identity)
       case 'unwatch':
-        return this.presence.unwatch(frame.rid, frame.key)
+        return connection.presence.unwatch(frame.rid, frame.key)
       case 'signal':
-        return this.presence.signal(frame, identity)
+        return connection.presence.signal(frame, identity)
+      case 'bad':
+        return connection.error(frame.code, frame.rid)
       case 'auth':
         return this.#renew(frame.rid, frame.token)
     }

@@ -42,7 +42,8 @@ export class Connection implements IdentifiedConnection {
   #lastPositionAt = performance.now()
   #parkedAt: number | null = null
   readonly #subscriptions: Subscriptions
-  readonly #presence: ConnectionPresence
+  /** Null until the first watch or signal, which most connections never send. */
+  #presence: ConnectionPresence | null = null
   readonly #frames: ClientFrames
 
   /** @param greeting the decision of the upgrade: an identity, a reason to close, or null to wait for `hello`. */
@@ -53,8 +54,7 @@ export class Connection implements IdentifiedConnection {
     private readonly timings: SocketTimings,
   ) {
     this.#subscriptions = new Subscriptions(this, deps)
-    this.#presence = new ConnectionPresence(this, deps)
-    this.#frames = new ClientFrames(this, this.#subscriptions, this.#presence, deps)
+    this.#frames = new ClientFrames(this, this.#subscriptions, deps)
   }
 
   /** Empty until the user is known; kept after the connection closed. */
@@ -65,6 +65,10 @@ export class Connection implements IdentifiedConnection {
   /** Null until the user is known, and after the connection closed. */
   get identity(): Identity | null {
     return this.#state.is === 'open' ? this.#state.identity : null
+  }
+
+  get presence(): ConnectionPresence {
+    return (this.#presence ??= new ConnectionPresence(this, this.deps))
   }
 
   get isParked(): boolean {
@@ -103,7 +107,7 @@ export class Connection implements IdentifiedConnection {
   onDrain(): void {
     if (this.#parkedAt === null || (this.#socket?.getBufferedAmount() ?? 0) > parkBytes) return
     this.#parkedAt = null
-    this.#presence.onDrain()
+    this.#presence?.onDrain()
     this.catchUp()
   }
 
@@ -134,7 +138,7 @@ export class Connection implements IdentifiedConnection {
   onClose(): void {
     this.#state = { is: 'closed' }
     this.#subscriptions.end()
-    this.#presence.end()
+    this.#presence?.end()
   }
 
   /**

@@ -7,14 +7,18 @@ const forgiveEveryMs = 10_000
 
 export class FrameRateLimiter {
   readonly #frames = new TokenBucket(limits.frameBurst, limits.framesPerSecond)
-  readonly #signals = new TokenBucket(limits.signalsPerSecond, limits.signalsPerSecond)
+  /** Most connections never signal. */
+  #signals: TokenBucket | null = null
   readonly #bytes = new TokenBucket(limits.bytesPerSecond, limits.bytesPerSecond)
   #strikes = 0
   #struckAtMs = 0
 
   /** @param nowMs of `performance.now()`. @returns `refuse` counts a strike; `close` when none is left. */
   take(kind: 'frame' | 'signal', bytes: number, nowMs: number): 'pass' | 'refuse' | 'close' {
-    const messages = kind === 'frame' ? this.#frames : this.#signals
+    const messages =
+      kind === 'frame'
+        ? this.#frames
+        : (this.#signals ??= new TokenBucket(limits.signalsPerSecond, limits.signalsPerSecond))
     if (messages.refill(nowMs) >= 1 && this.#bytes.refill(nowMs) >= bytes) {
       messages.spend(1)
       this.#bytes.spend(bytes)

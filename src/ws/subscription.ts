@@ -27,7 +27,6 @@ export class Subscription implements DeferrableSubscriber {
   #count = 0
   #state: SubscriptionState = 'waiting'
   #synced = false
-  readonly #leave: () => void
 
   constructor(
     readonly start: ReplayStart,
@@ -35,7 +34,7 @@ export class Subscription implements DeferrableSubscriber {
     private readonly deps: SocketDeps,
   ) {
     this.#position = start.from
-    this.#leave = deps.follower.subscribe(start.scope, this, 'deferrable')
+    deps.follower.subscribe(start.scope, this, 'deferrable')
   }
 
   /** Whether `catchUp` has to be called once the connection is not parked. */
@@ -141,7 +140,7 @@ export class Subscription implements DeferrableSubscriber {
   /** Ends the subscription: no further frame of the scope is sent. */
   end(): void {
     this.#apply('end')
-    this.#leave()
+    this.deps.follower.unsubscribe(this.start.scope, this)
   }
 
   /** The cursor is void: ends the subscription and names the snapshot to read. */

@@ -14,6 +14,7 @@ import type { LogEntry } from '../../src/model/event.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { newStats, type Consumer, type ConsumerStats } from '../../src/worker/engine/consumer.ts'
 import type { LogSource } from '../../src/worker/engine/log-source.ts'
+import { PositionStore } from '../../src/worker/engine/position-store.ts'
 import { ShardConsumer } from '../../src/worker/engine/shard-consumer.ts'
 import { testDatabase, type TestDatabase } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
@@ -26,11 +27,13 @@ const shard = shardOf(scope)
 
 let database: TestDatabase
 let db: Database
+let positions: PositionStore
 let stats: ConsumerStats
 
 beforeEach(async () => {
   database = await testDatabase()
   db = openDatabase({ url: database.url, max: 8, applicationName: 'consumers', log })
+  positions = new PositionStore(db)
   stats = newStats()
   await db.transact(async (tx) => {
     await tx`create table effects (consumer text, seq bigint)`
@@ -61,6 +64,7 @@ const openSource = (): LogSource & Disposable => {
     head,
     read: (shard, after, limit) => db.read((sql) => readShard(sql, shard, after, head(shard), limit)),
     wait: () => looked.promise,
+    wake: () => looked.resolve(),
     [Symbol.dispose]() {
       clearInterval(timer)
       looked.resolve()
@@ -99,7 +103,7 @@ const runTo = async (seq: number, consumer: Consumer, count = 1): Promise<void> 
   using source = openSource()
   const stop = new AbortController()
   const runs = Array.from({ length: count }, () =>
-    new ShardConsumer({ db, publisher, source, log }, consumer, shard, stats).run(stop.signal),
+    new ShardConsumer({ db, publisher, source, positions, log }, consumer, shard, stats).run(stop.signal),
   )
   try {
     await eventually(async () => expect(await position()).toBe(seq), { timeoutMs: 15_000 })
@@ -192,12 +196,13 @@ test('after a failover that lost commits, entries that only the stream still has
   const { epoch } = await db.read(readHeads)
   const [lost] = await db.read((sql) => readShard(sql, shard, 1, 2, 1))
   const ghosts = [2, 3].map((seq): LogEntry => ({ ...lost!, seq, entityId: newId() }))
+  const wakes: (() => void)[] = []
   let followed: LogSource = {
     epoch,
     head: () => 3,
     read: async (_, after) => ghosts.filter(({ seq }) => seq > after),
-    wait: (_shard, _after, _ms, signal) =>
-      new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+    wait: () => new Promise((resolve) => wakes.push(resolve)),
+    wake: () => wakes.splice(0).forEach((resolve) => resolve()),
   }
   const source: LogSource = {
     get epoch() {
@@ -205,7 +210,8 @@ test('after a failover that lost commits, entries that only the stream still has
     },
     head: (of) => followed.head(of),
     read: (of, after, limit) => followed.read(of, after, limit),
-    wait: (...args) => followed.wait(...args),
+    wait: (of, after) => followed.wait(of, after),
+    wake: (of) => followed.wake(of),
   }
   const made: (string | null)[] = []
   const recording: Consumer = {
@@ -225,7 +231,9 @@ test('after a failover that lost commits, entries that only the stream still has
   await append(2)
 
   const stop = new AbortController()
-  const running = new ShardConsumer({ db, publisher, source, log }, recording, shard, stats).run(stop.signal)
+  const running = new ShardConsumer({ db, publisher, source, positions, log }, recording, shard, stats).run(
+    stop.signal,
+  )
   await eventually(() => expect(made.length).toBeGreaterThan(4))
   expect(await effects()).toEqual([])
   await db.transact((tx) => ensureEpoch(tx, epoch))
@@ -248,9 +256,12 @@ test('a new epoch makes an idle shard consumer load its position again', async (
   using real = openSource()
   await eventually(() => expect(real.head(shard)).toBe(3))
   const stop = new AbortController()
-  const running = new ShardConsumer({ db, publisher, source: real, log }, consumer(), shard, stats).run(
-    stop.signal,
-  )
+  const running = new ShardConsumer(
+    { db, publisher, source: real, positions, log },
+    consumer(),
+    shard,
+    stats,
+  ).run(stop.signal)
   await eventually(async () => expect(await effects()).toEqual([1, 2, 3]))
   await db.transact(async (tx) => {
     await tx`delete from effects where seq > 1`

@@ -17,6 +17,7 @@ import { newId } from '../../src/model/scalar.ts'
 import { consumers, installConsumers } from '../../src/worker/all-consumers.ts'
 import { newStats } from '../../src/worker/engine/consumer.ts'
 import type { LogSource } from '../../src/worker/engine/log-source.ts'
+import { PositionStore } from '../../src/worker/engine/position-store.ts'
 import { ShardConsumer } from '../../src/worker/engine/shard-consumer.ts'
 import { createRandom } from '../oracle/random.ts'
 import { testDatabase, type TestDatabase } from '../support/environment.ts'
@@ -89,7 +90,7 @@ const previousWorker = async (limit = 100): Promise<void> => {
       update consumer_cursor set seq = ${to}
       where consumer = 'notifications' and shard = ${shard} and seq = ${from}
       returning seq`
-    if (moved.length === 0) throw new PositionMoved('moved')
+    if (moved.length === 0) throw new PositionMoved({ consumer: 'notifications', epoch: '', shard, from, to })
     return { value: null, entries: made }
   })
 }
@@ -107,6 +108,7 @@ const openSource = async (): Promise<LogSource> => {
     wait: async () => {
       await heads()
     },
+    wake() {},
   }
 }
 
@@ -115,7 +117,12 @@ const consuming = async (which: typeof consumers, work: () => Promise<unknown>):
   const source = await openSource()
   const stop = new AbortController()
   const runs = which.map((consumer) =>
-    new ShardConsumer({ db, publisher, source, log }, consumer, shard, newStats()).run(stop.signal),
+    new ShardConsumer(
+      { db, publisher, source, positions: new PositionStore(db), log },
+      consumer,
+      shard,
+      newStats(),
+    ).run(stop.signal),
   )
   try {
     await work()

@@ -27,6 +27,9 @@ export interface DeferrableSubscriber extends Subscriber {
   onBacklog(first: LogEntry): void
 }
 
+/** In the tick of the publish, or perhaps in a later turn of the event loop. */
+export type Delivery = 'immediate' | 'deferrable'
+
 export type ControlListener = (entry: LogEntry) => void
 
 /** Subscribers between two reads of the clock. */
@@ -50,22 +53,20 @@ export class Hub {
     private readonly sliceMs = 4,
   ) {}
 
-  /** Returns the way to unsubscribe; calling it twice does nothing. */
+  /** Returns the way to unsubscribe; calling it twice does nothing. `unsubscribe` does the same. */
   subscribe(scope: Scope, subscriber: Subscriber, delivery: 'immediate'): () => void
-  subscribe(scope: Scope, subscriber: DeferrableSubscriber, delivery: 'deferrable'): () => void
-  subscribe(scope: Scope, subscriber: DeferrableSubscriber, delivery: 'immediate' | 'deferrable'): () => void
-  subscribe(
-    scope: Scope,
-    subscriber: DeferrableSubscriber,
-    delivery: 'immediate' | 'deferrable',
-  ): () => void {
+  subscribe(scope: Scope, subscriber: DeferrableSubscriber, delivery: Delivery): () => void
+  subscribe(scope: Scope, subscriber: DeferrableSubscriber, delivery: Delivery): () => void {
     const audience = this.#scopes.get(scope) ?? new ScopeSubscribers()
     this.#scopes.set(scope, audience)
     audience[delivery].add(subscriber)
-    return () => {
-      audience[delivery].delete(subscriber)
-      if (audience.isEmpty && this.#scopes.get(scope) === audience) this.#scopes.delete(scope)
-    }
+    return () => this.unsubscribe(scope, subscriber, delivery)
+  }
+
+  /** For subscribers that are too many to keep a function each. */
+  unsubscribe(scope: Scope, subscriber: DeferrableSubscriber, delivery: Delivery): void {
+    const audience = this.#scopes.get(scope)
+    if (audience?.[delivery].delete(subscriber) && audience.isEmpty) this.#scopes.delete(scope)
   }
 
   /** The listener receives every entry with a `control`, before the subscribers of its scope. */

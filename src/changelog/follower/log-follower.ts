@@ -3,6 +3,7 @@
 // Invariant: when a listener or subscriber receives an entry, the positions and the ring include it already.
 import type { Scope } from '../../model/scope.ts'
 import type { CallerDatabase, Database, DatabaseCalls } from '../../db/client.ts'
+import type { Appended } from '../../db/log/append.ts'
 import type { Log } from '../../log.ts'
 import type { LogEntry } from '../../model/event.ts'
 import type { Redis, RedisConnection } from '../../redis/connection.ts'
@@ -28,6 +29,8 @@ export interface LogFollowerOptions {
   ring?: RingBounds
   /** How long the hub publishes in one turn of the event loop. */
   fanOutSliceMs?: number | undefined
+  /** Between a read of the streams that had entries and the next one, milliseconds (0): see `Tail`. */
+  paceMs?: number | undefined
 }
 
 export class LogFollower implements AsyncDisposable {
@@ -39,6 +42,7 @@ export class LogFollower implements AsyncDisposable {
   readonly #advanceListeners = new Set<(shard: number) => void>()
   readonly #epochListeners = new Set<() => void>()
   readonly #failureListeners = new Set<() => void>()
+  #offered: Appended[] = []
   /** TypeScript-private: tests publish entries that the log would not hold. */
   private readonly hub: Hub
 
@@ -52,6 +56,7 @@ export class LogFollower implements AsyncDisposable {
       connect,
       db: tailDb,
       log,
+      paceMs: options.paceMs,
       onEntries: (shard, entries) => this.#onEntries(shard, entries),
       onEpochChange: () => this.#onEpochChange(),
     })
@@ -80,6 +85,29 @@ export class LogFollower implements AsyncDisposable {
     return this.#tail.stats
   }
 
+  /**
+   * Entries that this process has committed: admitted in the next turn of the event loop, where they continue their shards,
+   * without waiting for their way through Redis. Those of one turn are one batch, so that a socket receives them in one
+   * write. Never throws.
+   */
+  offer({ epoch, entries }: Appended): void {
+    if (this.#offered.length === 0) setImmediate(() => this.#admitOffered())
+    this.#offered.push({ epoch, entries })
+  }
+
+  #admitOffered(): void {
+    const offered = this.#offered
+    this.#offered = []
+    for (const [epoch, ofEpoch] of Map.groupBy(offered, (one) => one.epoch)) {
+      const entries = ofEpoch.flatMap((one) => one.entries)
+      for (const [shard, own] of Map.groupBy(entries, (entry) => entry.shard)) {
+        // Transactions of one shard commit in order, but their results may be read out of order.
+        own.sort((a, b) => a.seq - b.seq)
+        this.#tail.offer(epoch, shard, own)
+      }
+    }
+  }
+
   /** Scopes with at least one subscriber. */
   get scopeCount(): number {
     return this.hub.scopeCount
@@ -103,6 +131,11 @@ export class LogFollower implements AsyncDisposable {
     delivery: 'immediate' | 'deferrable',
   ): () => void {
     return this.hub.subscribe(scope, subscriber, delivery)
+  }
+
+  /** As the result of `subscribe` does, for subscribers that are too many to keep a function each. */
+  unsubscribe(scope: Scope, subscriber: DeferrableSubscriber): void {
+    this.hub.unsubscribe(scope, subscriber, 'deferrable')
   }
 
   /** Whether entries of the scope are admitted that a deferrable subscriber has not received. */

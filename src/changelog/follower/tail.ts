@@ -9,6 +9,14 @@
 // are behind. Neither trusts its source: each passes its entries to `Admission`, which drops numbers it has and refuses
 // numbers after a gap, and a gap starts one fill per shard from PostgreSQL. So Redis decides the latency and never the
 // result, and a process that receives everything by stream does four small queries a second.
+//
+// A server has a third source: what it committed itself (`offer`). It passes `Admission` as well, so it may come early,
+// late or not at all, and saves the way to Redis and back for sockets of the process that wrote.
+//
+// The cost of reading streams is per read, not per entry: an XREAD names the streams of all shards, and Redis registers and
+// unregisters the blocked client with each. Reading again at once makes every push a read of its own (750 pushes/s: 750
+// reads/s by each process). So after a read with entries the next one begins `paceMs` later and collects what was
+// pushed meanwhile; the first entry after a quiet time is not delayed.
 import { setImmediate } from 'node:timers/promises'
 import type { Database } from '../../db/client.ts'
 import { readHeads, readShard, type Heads } from '../../db/log/feed.ts'
@@ -32,11 +40,17 @@ export interface TailOptions {
   onEntries(shard: number, entries: LogEntry[]): void
   /** The log has another epoch (a restore, a failover): positions are at its heads, former numbers are void. */
   onEpochChange?(epoch: string): void
+  /** Between the end of a read with entries and the next read, milliseconds (0). */
+  paceMs?: number | undefined
 }
 
 export interface TailStats {
   fromStream: number
   fromLog: number
+  /** Entries that this process committed and admitted before a stream had them. */
+  fromCommit: number
+  /** Reads of the streams that had entries. */
+  streamReads: number
   /** Gaps before a stream's next entry, as after FLUSHALL; filled from the log. */
   gapFills: number
   /** Gaps within one answer of a stream or of the log: an error, these must not exist. */
@@ -59,7 +73,14 @@ const stepEntries = 500
 const sliceMs = 4
 
 export class Tail implements AsyncDisposable {
-  readonly stats: TailStats = { fromStream: 0, fromLog: 0, gapFills: 0, contiguityViolations: 0 }
+  readonly stats: TailStats = {
+    fromStream: 0,
+    fromLog: 0,
+    fromCommit: 0,
+    streamReads: 0,
+    gapFills: 0,
+    contiguityViolations: 0,
+  }
   readonly #admission = new Admission()
   #confirmedAt = 0
   /** Per shard the last number known to be committed, and the running fill up to it. */
@@ -76,6 +97,10 @@ export class Tail implements AsyncDisposable {
 
   get epoch(): string {
     return this.#admission.epoch
+  }
+
+  get #paceMs(): number {
+    return this.options.paceMs ?? 0
   }
 
   /** Per shard the number of the last entry admitted. */
@@ -107,6 +132,14 @@ export class Tail implements AsyncDisposable {
   async awaitEpoch(epoch: string): Promise<void> {
     // A read that is in flight may have begun before the epoch did; the next one has not.
     for (let reads = 0; reads < 2 && epoch !== this.epoch; reads += 1) await this.#readHeadsShared()
+  }
+
+  /**
+   * Admits entries of one shard that this process has committed, ascending. Those that do not continue the shard, because
+   * another process committed what is before them, arrive by stream.
+   */
+  offer(epoch: string, shard: number, entries: LogEntry[]): void {
+    if (epoch === this.epoch && !this.#stop.signal.aborted) this.#admit(shard, entries, 'fromCommit')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -151,6 +184,10 @@ export class Tail implements AsyncDisposable {
         if (epoch !== this.epoch) break
         this.#admitStreamed(shard, entries)
       }
+      if (batches.length > 0) {
+        this.stats.streamReads += 1
+        if (this.#paceMs > 0) await Bun.sleep(this.#paceMs)
+      }
       return 'again'
     })
   }
@@ -169,7 +206,7 @@ export class Tail implements AsyncDisposable {
     return this.#retrying(confirmEveryMs, async () => {
       const { heads, startedAt } = await this.#readHeadsShared()
       const behind = () => heads.seqs.flatMap((seq, shard) => (this.positions[shard]! < seq ? [shard] : []))
-      if (behind().length > 0) await pause(graceMs, this.#stop.signal)
+      if (behind().length > 0) await pause(graceMs + 2 * this.#paceMs, this.#stop.signal)
       await Promise.all(behind().map((shard) => this.#catchUp(shard, heads.seqs[shard]!)))
       if (behind().length === 0) this.#confirmedAt = startedAt
       return 'again'
@@ -228,7 +265,7 @@ export class Tail implements AsyncDisposable {
     }
   }
 
-  #admit(shard: number, entries: LogEntry[], source: 'fromStream' | 'fromLog'): void {
+  #admit(shard: number, entries: LogEntry[], source: 'fromStream' | 'fromLog' | 'fromCommit'): void {
     const next = this.#admission.admit(shard, entries)
     if (next.length === 0) return
     this.stats[source] += next.length

@@ -4,9 +4,22 @@ import type { LogEntry } from '../../model/event.ts'
 import type { Queryable, Tx } from '../client.ts'
 import { isEpochGood } from './epochs.ts'
 
+/** One move of a position past entries that were read in `epoch`. */
+export interface PositionMove {
+  consumer: string
+  epoch: string
+  shard: number
+  from: number
+  to: number
+}
+
 /** Another worker moved the position, or the entries belong to a void epoch: the transaction must roll back. */
 export class PositionMoved extends Error {
   override readonly name = 'PositionMoved'
+
+  constructor({ consumer, epoch, shard, from }: PositionMove) {
+    super(`${consumer} is no longer at ${epoch}.${shard}.${from}`)
+  }
 }
 
 /** Inserts positions of a new consumer at the heads of one snapshot; existing positions stay. */
@@ -31,16 +44,35 @@ export const selectPosition = async (sql: Queryable, consumer: string, shard: nu
  * @throws PositionMoved unless the position is at `from` and the entries up to `to`, read in `epoch`, are still in the
  * log: a stream may have more than a PostgreSQL that failed over.
  */
-export const updatePosition = async (
-  tx: Tx,
-  at: { consumer: string; epoch: string; shard: number; from: number; to: number },
-): Promise<void> => {
-  const { consumer, epoch, shard, from, to } = at
+export const updatePosition = async (tx: Tx, move: PositionMove): Promise<void> => {
+  const { consumer, epoch, shard, from, to } = move
   const moved = await tx`
     update consumer_cursor set seq = ${to}, moves = moves + 1
-    where consumer = ${consumer} and shard = ${shard} and seq = ${from} and ${isEpochGood(tx, shard, epoch)}
+    where consumer = ${consumer} and shard = ${shard} and seq = ${from} and ${isEpochGood(tx, tx`${shard}`, tx`${epoch}`)}
     returning seq`
-  if (moved.length === 0) throw new PositionMoved(`${consumer} is no longer at ${epoch}.${shard}.${from}`)
+  if (moved.length === 0) throw new PositionMoved(move)
+}
+
+/** Moves many positions, locked in one order. Returns which of them moved; the same rules as `updatePosition`. */
+export const updatePositions = async (tx: Tx, moves: readonly PositionMove[]): Promise<boolean[]> => {
+  const consumers = moves.map(({ consumer }) => consumer)
+  const shards = moves.map(({ shard }) => shard)
+  await tx`
+    select from consumer_cursor
+    where (consumer, shard) in (select * from unnest(${consumers}::text[], ${shards}::int[]))
+    order by consumer, shard
+    for update`
+  const moved = await tx<{ place: number }[]>`
+    update consumer_cursor set seq = move.until, moves = moves + 1
+    from unnest(
+      ${consumers}::text[], ${shards}::int[], ${moves.map(({ epoch }) => epoch)}::text[],
+      ${moves.map(({ from }) => from)}::bigint[], ${moves.map(({ to }) => to)}::bigint[])
+      with ordinality as move (consumer, shard, epoch, start, until, place)
+    where consumer_cursor.consumer = move.consumer and consumer_cursor.shard = move.shard
+      and consumer_cursor.seq = move.start and ${isEpochGood(tx, tx`move.shard`, tx`move.epoch`)}
+    returning move.place::int as place`
+  const places = new Set(moved.map(({ place }) => place))
+  return moves.map((_, index) => places.has(index + 1))
 }
 
 const maxErrorLength = 2_000

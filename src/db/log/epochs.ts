@@ -42,11 +42,13 @@ export const isEpochVoid = async (sql: Queryable): Promise<boolean> => {
   return row!.isVoid
 }
 
-/** Whether the epoch is current and PostgreSQL is still on the timeline in which it began. */
-export const isEpochGood = (sql: Queryable, shard: number, epoch: string) => sql`
+/** Whether the epoch, an expression, is current and PostgreSQL is still on the timeline in which it began. */
+export const isEpochGood = (sql: Queryable, shard: Fragment, epoch: Fragment) => sql`
   exists (
     select from feed_head, feed_origin
-    where shard = ${shard} and epoch = ${epoch} and timeline = ${timeline(sql)})`
+    where feed_head.shard = ${shard} and feed_head.epoch = ${epoch} and timeline = ${timeline(sql)})`
+
+type Fragment = ReturnType<Queryable>
 
 /** The timeline of the current WAL; the control file shows a failover only after the next checkpoint. */
 const timeline = (sql: Queryable) => sql`

@@ -23,7 +23,12 @@ export const causesOf = (entry: LogEntry): Cause[] => {
   }))
 }
 
-const kindsOf = ({ type, scope, version, changes, entityId }: LogEntry): NotificationKind[] => {
+/** Types of entries that may be causes: of all others a worker does not parse more than the type. */
+const causing = new Set<LogEntry['type']>(['task.created', 'task.updated', 'share.added', 'member.added'])
+
+const kindsOf = (entry: LogEntry): NotificationKind[] => {
+  if (!causing.has(entry.type)) return []
+  const { type, scope, version, changes, entityId } = entry
   if (entityId === null || !changes) return []
   const isOfProject = isProjectScope(scope)
   // A moved task is logged as `task.created` in its new project, with a version above 1: its assignee is not new.

@@ -37,5 +37,8 @@ export const memberUpdates = async (tx: Tx, profileChanges: LogEntry[]): Promise
   })
 }
 
-const changedFields = ({ type, changes }: LogEntry): string[] =>
-  type === 'user.updated' && changes ? memberFields.filter((field) => field in changes) : []
+const changedFields = (entry: LogEntry): string[] => {
+  // Other properties than the type are parsed on first access.
+  const changes = entry.type === 'user.updated' ? entry.changes : null
+  return changes ? memberFields.filter((field) => field in changes) : []
+}

@@ -1,5 +1,5 @@
 // The log as consumers read it: known up to the follower's positions, read from memory, the stream or PostgreSQL, and
-// awaited without polling.
+// awaited without polling. Invariant: a wait ends with the next entry of its shard, or after a second.
 import { shardCount } from '../../model/scope.ts'
 import type { LogFollower } from '../../changelog/follower/log-follower.ts'
 import type { LogEntry } from '../../model/event.ts'
@@ -11,36 +11,44 @@ export interface LogSource {
   head(shard: number): number
   /** Entries (after, head], ascending, at most `limit`. */
   read(shard: number, after: number, limit: number): Promise<LogEntry[]>
-  /** Resolves when the shard's head is above `after`, after `ms`, or when `signal` aborts. */
-  wait(shard: number, after: number, ms: number, signal: AbortSignal): Promise<void>
+  /** Resolves when the shard's head is above `after`, at the next whole second, or with `wake`. */
+  wait(shard: number, after: number): Promise<void>
+  /** Ends the waits of a shard. */
+  wake(shard: number): void
 }
 
 export type Followed = Pick<LogFollower, 'epoch' | 'onAdvance' | 'positions' | 'read'>
 
+const wakeEveryMs = 1_000
+
+/** One timer wakes all: a timer and an abort listener for each wait cost more than reading the entry it waits for. */
 export const createLogSource = (follower: Followed): LogSource & Disposable => {
-  const waiting = Array.from({ length: shardCount }, () => new Set<() => void>())
+  const waiting = Array.from({ length: shardCount }, (): (() => void)[] => [])
   const head = (shard: number): number => follower.positions[shard] ?? 0
-  const stopListening = follower.onAdvance((shard) => {
-    for (const wake of waiting[shard]!) wake()
-  })
+  const wake = (shard: number): void => {
+    const woken = waiting[shard]!
+    if (woken.length === 0) return
+    waiting[shard] = []
+    for (const resolve of woken) resolve()
+  }
+  const stopListening = follower.onAdvance(wake)
+  const timer = setInterval(() => {
+    for (let shard = 0; shard < shardCount; shard += 1) wake(shard)
+  }, wakeEveryMs)
   return {
     get epoch() {
       return follower.epoch
     },
     head,
     read: (shard, after, limit) => follower.read(shard, after, limit),
-    async wait(shard, after, ms, signal) {
-      if (signal.aborted || head(shard) > after) return
-      const { promise, resolve } = Promise.withResolvers<void>()
-      const wake = () => resolve()
-      const timer = setTimeout(wake, ms)
-      waiting[shard]!.add(wake)
-      signal.addEventListener('abort', wake)
-      await promise
-      clearTimeout(timer)
-      waiting[shard]!.delete(wake)
-      signal.removeEventListener('abort', wake)
+    wait(shard, after) {
+      if (head(shard) > after) return Promise.resolve()
+      return new Promise((resolve) => waiting[shard]!.push(resolve))
     },
-    [Symbol.dispose]: stopListening,
+    wake,
+    [Symbol.dispose]() {
+      clearInterval(timer)
+      stopListening()
+    },
   }
 }

@@ -12,11 +12,13 @@ import type { Log } from '../../log.ts'
 import type { Entry, LogEntry } from '../../model/event.ts'
 import type { Consumer, ConsumerStats } from './consumer.ts'
 import type { LogSource } from './log-source.ts'
+import type { PositionStore } from './position-store.ts'
 
 export interface ShardConsumerDeps {
   db: Database
   publisher: Publisher
   source: LogSource
+  positions: PositionStore
   log: Log
 }
 
@@ -24,11 +26,11 @@ const readEntries = 500
 /** Entries handled in one transaction: each makes at most two entries for one scope, of which sockets receive 200. */
 const maxHandled = 100
 const maxAttempts = 5
-const waitMs = 1_000
-/** Collects a steady trickle of entries into small batches instead of one transaction each. */
-const batchDelayMs = 20
-/** How often a position that moved past entries without effect is stored. */
+/** Before the next try after another worker moved the position. */
+const movedDelayMs = 20
+/** How often a position that moved past entries without effect is stored: at the same time for all, in one transaction. */
 const storeEveryMs = 1_000
+const storePeriod = (): number => Math.floor(performance.now() / storeEveryMs)
 
 /*
  * The problem: each entry must have its effect exactly once, in log order, although workers crash, leases pass to
@@ -58,7 +60,8 @@ export class ShardConsumer {
   #epoch = ''
   /** The position in the database; null while unknown. */
   #stored: number | null = null
-  #storedAt = 0
+  /** The period of `storeEveryMs` in which the position was stored or loaded. */
+  #storedIn = 0
   /** Every entry up to here is handled or without effect. */
   #position = 0
   /** Entries that the next transaction may handle. */
@@ -82,6 +85,7 @@ export class ShardConsumer {
 
   /** Continues from the stored position until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
+    signal.addEventListener('abort', () => this.deps.source.wake(this.shard), { once: true })
     while (!signal.aborted) {
       try {
         await this.#step(signal)
@@ -102,7 +106,7 @@ export class ShardConsumer {
     const entries = await source.read(this.shard, this.#position, readEntries)
     if (entries.length === 0) {
       if (this.#isStoreDue()) await this.#store()
-      return source.wait(this.shard, this.#position, waitMs, signal)
+      return signal.aborted ? undefined : source.wait(this.shard, this.#position)
     }
     if (entries[0]!.seq !== this.#position + 1) {
       const missing = {
@@ -114,7 +118,6 @@ export class ShardConsumer {
       this.deps.log.error(missing, 'the log no longer keeps these entries, their effects are missing')
     }
     await this.#handleAll(entries, signal)
-    if (entries.length < readEntries) await pause(batchDelayMs, signal)
   }
 
   /** Handles the entries that concern the consumer, at most `#batch` in a transaction. */
@@ -181,28 +184,39 @@ export class ShardConsumer {
     this.stats.transactions += 1
     this.stats.entries += to - from
     this.#stored = this.#position = to
-    this.#storedAt = performance.now()
+    this.#storedIn = storePeriod()
   }
 
   #isStoreDue(): boolean {
-    return this.#position > this.#stored! && performance.now() - this.#storedAt >= storeEveryMs
+    return this.#position > this.#stored! && storePeriod() > this.#storedIn
   }
 
   async #store(): Promise<void> {
-    if (this.#stored !== null && this.#position > this.#stored)
-      await this.#commit(this.#position, async () => [])
+    if (this.#stored === null || this.#position === this.#stored) return
+    const { shard } = this
+    const move = {
+      consumer: this.consumer.name,
+      epoch: this.#epoch,
+      shard,
+      from: this.#stored,
+      to: this.#position,
+    }
+    await this.deps.positions.move(move)
+    this.stats.entries += move.to - move.from
+    this.#stored = move.to
+    this.#storedIn = storePeriod()
   }
 
   async #load(): Promise<void> {
     this.#stored = this.#position = await this.deps.db.read((sql) =>
       selectPosition(sql, this.consumer.name, this.shard),
     )
-    this.#storedAt = performance.now()
+    this.#storedIn = storePeriod()
   }
 
   /** Milliseconds to wait before the next try. */
   #backoff(error: unknown): number {
-    if (error instanceof PositionMoved) return batchDelayMs
+    if (error instanceof PositionMoved) return movedDelayMs
     const { attempts } = this.#failing
     if (!isInterruption(error)) return attempts === 0 ? 0 : backOffMs(attempts, 100, 5_000)
     this.#interruptions += 1

@@ -4,6 +4,7 @@ import { LogFollower } from '../../../src/changelog/follower/log-follower.ts'
 import { newLiveStats } from '../../../src/changelog/live-stats.ts'
 import { ensureEpoch } from '../../../src/db/log/epochs.ts'
 import { shardOf } from '../../../src/model/scope.ts'
+import { openRedis } from '../../../src/redis/connection.ts'
 import { eventually } from '../../support/eventually.ts'
 import { commit, entryOf, log, openWorld, scopeOf, type World } from '../world.ts'
 
@@ -96,4 +97,40 @@ test('a subscriber that throws is reported to every failure listener, and follow
   await eventually(() => expect(received).toBe(1))
   expect(failures).toHaveLength(2)
   expect(follower.scopeCount).toBe(1)
+})
+
+test('entries of this process are received without Redis, in order and once', async () => {
+  const { redis, db, tailDb } = world
+  const connect = () => openRedis('redis://127.0.0.1:1', 'blocking', log) // no stream is ever read
+  await using follower = new LogFollower({ connect, redis, db, tailDb, log })
+  await follower.start()
+  const received: number[] = []
+  follower.subscribe(
+    scope,
+    { onEntries: (entries) => received.push(...entries.map(({ seq }) => seq)) },
+    'immediate',
+  )
+  const [first, second, third] = [await append(), await append(), await append()]
+  const seqs = [first, second, third].map(({ entries }) => entries[0]!.seq)
+  // Offered in another order than committed, twice, and with one that does not belong to this epoch.
+  for (const one of [second, first, second, { epoch: 'other', entries: third.entries }]) follower.offer(one)
+  expect(received).toEqual([])
+  await eventually(() => expect(received.length).toBeGreaterThan(1), { everyMs: 1 })
+  expect(received).toEqual(seqs.slice(0, received.length))
+  expect(follower.stats.fromCommit).toBe(2)
+  await eventually(() => expect(received).toEqual(seqs)) // the last one from the log
+})
+
+test('an entry that does not continue its shard waits for the one before it', async () => {
+  await using follower = await open()
+  const received: number[] = []
+  follower.subscribe(
+    scope,
+    { onEntries: (entries) => received.push(...entries.map(({ seq }) => seq)) },
+    'immediate',
+  )
+  const [first, second] = [await append(), await append()] // the first as if by another process
+  follower.offer(second)
+  await eventually(() => expect(received.length).toBe(2))
+  expect(received).toEqual([first, second].map(({ entries }) => entries[0]!.seq))
 })
