@@ -17,6 +17,7 @@ import type { WrittenBytes } from '../limits/written-bytes.ts'
 import { createRequestLog, type Log } from '../log.ts'
 import type { BodyBudget } from './body/body-budget.ts'
 import { crossOrigin, isPreflight } from './cors.ts'
+import { encode, represented } from './encode.ts'
 import { problemAnswer } from './errors.ts'
 import { exactPathOf, missingRoute } from './exact-path.ts'
 import { authenticate } from './guard.ts'
@@ -80,12 +81,22 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     }
   }
 
-  const answered = (context: RequestContext, answer: Answer | undefined): Response | undefined => {
+  const answered = (context: RequestContext, answer: Answer | undefined): Served => {
     if (answer === undefined) {
       end(context)
       return undefined
     }
-    return send(context, context.isRead ? unlessKnown(answer, context.request) : answer)
+    const shown = represented(answer, context.request)
+    const encoded = encode(context.isRead ? unlessKnown(shown, context.request) : shown)
+    return encoded instanceof Promise ? sentLater(context, encoded) : send(context, encoded)
+  }
+
+  const sentLater = async (context: RequestContext, answer: Promise<Answer>): Promise<Response> => {
+    try {
+      return send(context, await answer)
+    } catch (error) {
+      return failed(context, error)
+    }
   }
 
   const answeredLater = async (
@@ -93,7 +104,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     answer: Promise<Answer | undefined>,
   ): Promise<Response | undefined> => {
     try {
-      return answered(context, await answer)
+      return await answered(context, await answer)
     } catch (error) {
       return failed(context, error)
     }

@@ -10,8 +10,8 @@ import type { StoredResponse } from '../model/stored-response.ts'
 export interface Answer {
   status: number
   headers: Record<string, string>
-  /** Text, a file (which Bun reads as it sends), or a stream. */
-  body: string | Blob | ReadableStream<Uint8Array> | null
+  /** Text, a file (which Bun reads as it sends), a stream, or bytes (encoded text). */
+  body: string | Blob | ReadableStream<Uint8Array> | Uint8Array<ArrayBuffer> | null
 }
 
 const jsonType = { 'Content-Type': 'application/json; charset=utf-8' }
@@ -65,7 +65,7 @@ export const unlessKnown = (answer: Answer, request: Request): Answer => {
   if (tag === undefined || status !== 200) return answer
   const known = request.headers.get('if-none-match')
   if (known === null || !matches(known, tag)) return answer
-  const { 'Content-Type': _, ...kept } = headers
+  const { 'Content-Type': _type, 'Content-Encoding': _encoding, ...kept } = headers
   return { status: 304, headers: kept, body: null }
 }
 
