@@ -11,6 +11,8 @@
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
 
 const flushEveryMs = 50
+/** After a pipe was full: a reader that takes 64 KiB at a time still gets 12 MiB a second. */
+const retryEveryMs = 5
 const flushBytes = 64 * 1024
 const maxWaitingBytes = 4 * 1024 * 1024
 /** What a pipe takes in one piece (PIPE_BUF). */
@@ -67,7 +69,7 @@ export class LineOutput implements Disposable {
     this.#timer = null
     this.#rest = this.#write(this.#rest ?? this.#take())
     if (this.#rest === null && this.#lines.length > 0) this.#rest = this.#write(this.#take())
-    if (this.#rest !== null) this.#timer = setTimeout(() => this.flush(), flushEveryMs).unref()
+    if (this.#rest !== null) this.#timer = setTimeout(() => this.flush(), retryEveryMs).unref()
   }
 
   /** Writes everything that waits, for the last tick of a process: waits for a slow reader `exitDeadlineMs` at most. */

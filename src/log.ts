@@ -88,10 +88,14 @@ export const createRequestLog = (log: Log): ((line: RequestLine) => void) => {
     const ofStatus = status === undefined ? '' : `,"status":${status}`
     const ofUser = userId === undefined ? '' : `,"userId":"${userId}"`
     destination.add(
-      `${head}${isoTime()}${process}${requestId}","method":${JSON.stringify(method)},"path":${JSON.stringify(path)}${ofStatus}${ofUser},"durationMs":${durationMs},"msg":"request"}\n`,
+      `${head}${isoTime()}${process}${requestId}","method":${quoted(method)},"path":${quoted(path)}${ofStatus}${ofUser},"durationMs":${durationMs},"msg":"request"}\n`,
     )
   }
 }
+
+/** The text in quotes. Paths and methods have nothing to escape, unless a client makes them up. */
+const quoted = (text: string): string =>
+  /^[\w/.:%~!$&'()*+,;=@-]*$/.test(text) ? `"${text}"` : JSON.stringify(text)
 
 let lastMs = 0
 let lastTime = ''

@@ -11,9 +11,23 @@ export interface BoundedCacheOptions<K, V> {
   onDrop?: (key: K, value: V) => void
 }
 
+/** Entries are linked from the least to the most recently used one. */
+interface Entry<K, V> {
+  readonly key: K
+  readonly value: V
+  weight: number
+  older: Entry<K, V> | null
+  newer: Entry<K, V> | null
+}
+
+/**
+ * Using an entry moves it to the end of a linked list. Deleting and setting it again in the map, whose own order would
+ * do, leaves a hole at each use, for which the runtime rebuilds the map over and over.
+ */
 export class BoundedCache<K, V> {
-  /** Least recently used first. */
-  readonly #entries = new Map<K, { value: V; weight: number }>()
+  readonly #entries = new Map<K, Entry<K, V>>()
+  #oldest: Entry<K, V> | null = null
+  #newest: Entry<K, V> | null = null
   #weight = 0
 
   constructor(private readonly options: BoundedCacheOptions<K, V>) {}
@@ -31,8 +45,10 @@ export class BoundedCache<K, V> {
   get(key: K): V | undefined {
     const entry = this.#entries.get(key)
     if (!entry) return undefined
-    this.#entries.delete(key)
-    this.#entries.set(key, entry)
+    if (entry !== this.#newest) {
+      this.#unlink(entry)
+      this.#append(entry)
+    }
     return entry.value
   }
 
@@ -51,7 +67,9 @@ export class BoundedCache<K, V> {
 
   set(key: K, value: V, weight = 0): void {
     this.delete(key)
-    this.#entries.set(key, { value, weight })
+    const entry = { key, value, weight, older: null, newer: null }
+    this.#entries.set(key, entry)
+    this.#append(entry)
     this.#weight += weight
     const { ttlMs } = this.options
     if (ttlMs !== undefined) setTimeout(() => this.delete(key, value), ttlMs).unref()
@@ -70,26 +88,42 @@ export class BoundedCache<K, V> {
   /** Removes the entry, if its value still is `expected` where that is given. */
   delete(key: K, expected?: V): void {
     const entry = this.#entries.get(key)
-    if (entry && (expected === undefined || entry.value === expected)) this.#remove(key, entry)
+    if (entry && (expected === undefined || entry.value === expected)) this.#remove(entry)
   }
 
   /** Drops everything without `onDrop`. */
   clear(): void {
     this.#entries.clear()
+    this.#oldest = null
+    this.#newest = null
     this.#weight = 0
   }
 
   #enforceBounds(): void {
     const { maxEntries, maxWeight = Infinity } = this.options
-    for (const [oldest, entry] of this.#entries) {
-      if (this.#entries.size <= maxEntries && this.#weight <= maxWeight) return
-      this.#remove(oldest, entry)
-    }
+    while (this.#oldest && (this.#entries.size > maxEntries || this.#weight > maxWeight))
+      this.#remove(this.#oldest)
   }
 
-  #remove(key: K, { value, weight }: { value: V; weight: number }): void {
-    this.#entries.delete(key)
-    this.#weight -= weight
-    this.options.onDrop?.(key, value)
+  #remove(entry: Entry<K, V>): void {
+    this.#entries.delete(entry.key)
+    this.#unlink(entry)
+    this.#weight -= entry.weight
+    this.options.onDrop?.(entry.key, entry.value)
+  }
+
+  #append(entry: Entry<K, V>): void {
+    entry.older = this.#newest
+    entry.newer = null
+    if (this.#newest) this.#newest.newer = entry
+    else this.#oldest = entry
+    this.#newest = entry
+  }
+
+  #unlink(entry: Entry<K, V>): void {
+    if (entry.older) entry.older.newer = entry.newer
+    else this.#oldest = entry.newer
+    if (entry.newer) entry.newer.older = entry.older
+    else this.#newest = entry.older
   }
 }

@@ -48,8 +48,8 @@ const rateLimited = ({ resetSeconds }: RateState): AppError =>
   new AppError('rate_limited', undefined, { retryAfter: resetSeconds })
 
 /** The bucket of a request: that of its user, or of its address where there is no user. */
-export const limitKeyOf = ({ identity, ip }: Pick<RequestContext, 'identity' | 'ip'>): string =>
-  identity ? identity.actor.userId : addressKey(ip)
+export const limitKeyOf = (context: RequestContext): string =>
+  context.identity ? context.identity.actor.userId : addressKey(context.ip)
 
 const reading = new Set(['GET', 'HEAD', 'OPTIONS'])
 

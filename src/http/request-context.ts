@@ -15,6 +15,7 @@ export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
   readonly startedAt = performance.now()
   /** `X-Request-Id`, sent by the client or generated. */
   readonly id: string
+  readonly method: string
   /** The path alone, as the router sees it. */
   readonly path: string
   /** The query as it was sent, with its question mark; empty for none. */
@@ -46,6 +47,7 @@ export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
   ) {
     this.#addressOf = addressOf
     const { headers, url } = request
+    this.method = request.method
     const given = headers.get('x-request-id')
     this.id = given !== null && isRequestId(given) ? given : Bun.randomUUIDv7()
     const start = pathStartOf(url)
@@ -63,10 +65,6 @@ export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
   /** GET or HEAD. */
   get isRead(): boolean {
     return this.method === 'GET' || this.method === 'HEAD'
-  }
-
-  get method(): string {
-    return this.request.method
   }
 
   /** Client address, from the peer or a trusted proxy. */

@@ -14,10 +14,10 @@ export interface Answer {
   body: string | Blob | ReadableStream<Uint8Array> | Uint8Array<ArrayBuffer> | null
 }
 
-const jsonType = { 'Content-Type': 'application/json; charset=utf-8' }
-
 /** Private data is revalidated, never served from a shared cache. */
 const revalidate = { 'Cache-Control': 'private, no-cache' }
+
+const jsonHeaders = { 'Content-Type': 'application/json; charset=utf-8', ...revalidate }
 
 export const ok = (value: unknown, headers: Record<string, string> = {}): StoredResponse =>
   jsonText(JSON.stringify(value), headers)
@@ -25,7 +25,7 @@ export const ok = (value: unknown, headers: Record<string, string> = {}): Stored
 /** 200 with a body that is JSON text already. */
 export const jsonText = (body: string, headers: Record<string, string> = {}): StoredResponse => ({
   status: 200,
-  headers: { ...jsonType, ...revalidate, ...headers },
+  headers: { ...jsonHeaders, ...headers },
   body,
 })
 

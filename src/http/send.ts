@@ -5,6 +5,7 @@ import type { WrittenBytes } from '../limits/written-bytes.ts'
 import type { RequestLine } from '../log.ts'
 import type { BodyBudget } from './body/body-budget.ts'
 import type { CorsHeadersOf } from './cors.ts'
+import { HeaderSheet } from './header-sheet.ts'
 import type { RequestContext } from './request-context.ts'
 import type { Answer } from './response.ts'
 
@@ -21,21 +22,23 @@ export type Send = (context: RequestContext, answer: Answer) => Response
 export const createSend = (
   deps: SendDeps,
 ): { send: Send; end: (context: RequestContext, status?: number) => void } => {
-  const standard = standardHeaders(deps.config)
+  const sheet = new HeaderSheet(standardHeaders(deps.config))
 
   /** The headers of the answer win over the standard ones. */
-  const headersOf = (context: RequestContext, own: Record<string, string>): Record<string, string> => {
-    const headers: Record<string, string> = { ...standard, 'X-Request-Id': context.id }
+  const headersOf = (context: RequestContext, own: Record<string, string>): Headers => {
+    sheet.begin()
+    sheet.set('X-Request-Id', context.id)
     const { rateLimit } = context
     if (rateLimit !== null) {
       const { policy, state } = rateLimit
-      headers['RateLimit-Policy'] = `"${policy.name}";q=${state.limit};w=${policy.windowSeconds}`
-      headers['RateLimit'] = `"${policy.name}";r=${state.remaining};t=${state.resetSeconds}`
+      sheet.set('RateLimit-Policy', `"${policy.name}";q=${state.limit};w=${policy.windowSeconds}`)
+      sheet.set('RateLimit', `"${policy.name}";r=${state.remaining};t=${state.resetSeconds}`)
     }
-    if (context.closesConnection) headers['Connection'] = 'close'
+    if (context.closesConnection) sheet.set('Connection', 'close')
     const permissions = deps.corsHeadersOf(context.request)
-    if (permissions !== null) Object.assign(headers, permissions)
-    return Object.assign(headers, own)
+    for (const name in permissions) sheet.set(name, permissions[name]!)
+    for (const name in own) sheet.set(name, own[name]!)
+    return sheet.finish()
   }
 
   /** @param status undefined for an upgrade. */

@@ -191,7 +191,12 @@ export interface RouteSchemas {
 
 /** Whether a value matches its schema, without saying why not. */
 export const matches = (schema: TSchema, value: unknown): boolean =>
-  violationsIn(schema, value, '', 1).length === 0
+  branches.has(schema[Kind])
+    ? violationsIn(schema, value, '', 1).length === 0
+    : leafViolation(schema, value) === null
+
+/** The kinds of schema with schemas inside. */
+const branches = new Set<unknown>(['Object', 'Array', 'Union', 'Unknown'])
 
 /** 422 for the body; undefined is no body. */
 export const checkBody = (schema: TSchema | undefined, body: unknown): void => {

@@ -24,7 +24,12 @@ export class RedisCounters {
 
   /** Redis failed less than `pauseMs` ago and is not called. */
   get isPaused(): boolean {
-    return performance.now() < this.#resumesAt
+    return this.isPausedAt(performance.now())
+  }
+
+  /** The same at a time of `performance.now()` that the caller has read already. */
+  isPausedAt(now: number): boolean {
+    return now < this.#resumesAt
   }
 
   /** @returns what the script answers; null, and a pause, when Redis does not answer in time. */
@@ -51,7 +56,8 @@ export class RedisCounters {
 }
 
 /** Seconds until a time of `performance.now()`, at least 1. */
-export const secondsUntil = (at: number): number => Math.max(1, Math.ceil((at - performance.now()) / 1000))
+export const secondsUntil = (at: number, now = performance.now()): number =>
+  Math.max(1, Math.ceil((at - now) / 1000))
 
 /** What this process knows per policy and key: one bounded cache a policy. */
 export class KeyMemory<T> {
@@ -61,8 +67,11 @@ export class KeyMemory<T> {
   constructor(private readonly maxKeys: number) {}
 
   get(policy: string, key: string, create: () => T): T {
-    const values = this.#policies.get(policy) ?? new BoundedCache<string, T>({ maxEntries: this.maxKeys })
-    this.#policies.set(policy, values)
+    let values = this.#policies.get(policy)
+    if (!values) {
+      values = new BoundedCache<string, T>({ maxEntries: this.maxKeys })
+      this.#policies.set(policy, values)
+    }
     return values.getOrCreate(key, create)
   }
 }

@@ -96,13 +96,14 @@ export const createWindowLimiter = (counters: RedisCounters): RateLimiter => {
   }
 
   const tryTake = (policy: RatePolicy, bucket: Bucket): RateState | null => {
-    if (counters.isPaused) return takeLocally(policy, bucket)
-    if (performance.now() >= bucket.endsAt || bucket.waiting.length > 0) return null
+    const now = performance.now()
+    if (counters.isPausedAt(now)) return takeLocally(policy, bucket)
+    if (now >= bucket.endsAt || bucket.waiting.length > 0) return null
     if (bucket.held > 0) {
       bucket.held -= 1
-      return stateOf(policy, bucket, true)
+      return stateOf(policy, bucket, true, now)
     }
-    return bucket.left === 0 && bucket.owed === 0 ? stateOf(policy, bucket, false) : null
+    return bucket.left === 0 && bucket.owed === 0 ? stateOf(policy, bucket, false, now) : null
   }
 
   return {
@@ -124,9 +125,14 @@ export const createWindowLimiter = (counters: RedisCounters): RateLimiter => {
   }
 }
 
-const stateOf = ({ limit }: RatePolicy, bucket: Bucket, allowed: boolean): RateState => ({
+const stateOf = (
+  { limit }: RatePolicy,
+  bucket: Bucket,
+  allowed: boolean,
+  now = performance.now(),
+): RateState => ({
   allowed,
   limit,
   remaining: bucket.held + bucket.left,
-  resetSeconds: secondsUntil(bucket.endsAt),
+  resetSeconds: secondsUntil(bucket.endsAt, now),
 })
