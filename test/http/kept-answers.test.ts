@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
 import { createNotifications } from '../../src/domain/notifications/entries.ts'
 import { systemWrite, write } from '../../src/domain/write.ts'
+import { KeptAnswers } from '../../src/http/kept-answers.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 
 let world: World
@@ -243,4 +244,185 @@ describe('a list is fresh on another server right after', () => {
       expect((await read(server, bert, '/api/tasks')).text).not.toContain('secret')
     }
   })
+})
+
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9))
+
+const randomOf = (from: number) => {
+  let state = from >>> 0
+  const below = (limit: number): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * limit)
+  }
+  return { below, any: <T>(list: readonly T[]): T => list[below(list.length)]! }
+}
+
+/** Requests in random order; those that are refused (403, 404, 409, 422) are writes that change nothing. */
+const randomWrites = (people: Person[], projectIds: string[], taskIds: string[], from: number) => {
+  const { any, below } = randomOf(from)
+  const project = () => any(projectIds)
+  const task = () => any(taskIds)
+  const userId = () => any(people).id
+  const kinds: (() => [string, string, unknown?])[] = [
+    () => ['POST', '/api/tasks', { title: `t${below(99)}`, projectId: project(), tags: [`g${below(3)}`] }],
+    () => ['PATCH', `/api/tasks/${task()}`, { title: `t${below(99)}`, status: any(['todo', 'done']) }],
+    () => ['PATCH', `/api/tasks/${task()}`, { assigneeId: userId() }],
+    () => ['POST', `/api/tasks/${task()}/tags`, { tags: [`g${below(3)}`] }],
+    () => ['POST', `/api/tasks/${task()}/move`, { projectId: project() }],
+    () => ['POST', `/api/tasks/${task()}/shares`, { userId: userId(), permission: 'view' }],
+    () => ['DELETE', `/api/tasks/${task()}/shares/${userId()}`],
+    () => [
+      'POST',
+      `/api/projects/${project()}/members`,
+      { userId: userId(), role: any(['editor', 'viewer']) },
+    ],
+    () => ['DELETE', `/api/projects/${project()}/members/${userId()}`],
+    () => ['POST', `/api/projects/${project()}/${any(['archive', 'unarchive', 'unarchive'])}`],
+    () => ['PATCH', '/api/users/me', { name: `Name ${below(99)}` }],
+  ]
+  return { any, below, next: () => ({ person: any(people), request: any(kinds)() }) }
+}
+
+const scene = async () => {
+  const people = Object.values(await world.people('anna', 'bert', 'cleo'))
+  const [anna, bert, cleo] = people as [Person, Person, Person]
+  const projects = [await world.project(anna, { owner: bert }), await world.project(bert, { owner: cleo })]
+  const projectIds = projects.map(({ id }) => id)
+  const taskIds: string[] = []
+  for (const projectId of projectIds)
+    for (let n = 0; n < 5; n += 1)
+      taskIds.push((await world.ask(bert, 'POST', '/api/tasks', { title: `t${n}`, projectId })).id)
+  const lists = [
+    '/api/tasks?limit=50',
+    '/api/tasks?search=t1&sort=title',
+    '/api/tasks?shared=true',
+    '/api/tasks?tag=g1&sort=-updatedAt',
+    '/api/tasks?assigneeId=me&page=1',
+    ...projectIds.flatMap((id) => [`/api/tasks?projectId=${id}&sort=rank`, `/api/projects/${id}/members`]),
+    '/api/projects',
+    '/api/projects?archived=true',
+    ...taskIds.slice(3, 7).map((id) => `/api/tasks/${id}/shares`),
+  ]
+  return { people, projectIds, taskIds, lists }
+}
+
+const send = (server: { url: string }, person: Person, [method, path, body]: [string, string, unknown?]) =>
+  fetch(server.url + path, {
+    method,
+    headers: { Authorization: `Bearer ${person.token}`, 'Content-Type': 'application/json' },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  })
+
+test(`after any writes, wherever, both servers answer as a new read, SEED=${seed}`, async () => {
+  const { people, projectIds, taskIds, lists } = await scene()
+  const { any, next, below } = randomWrites(people, projectIds, taskIds, seed)
+  let done = 0
+  const hitsBefore = other.deps.kept.counts.hits
+  for (let step = 0; step < 120; step += 1) {
+    const { person, request } = next()
+    const { status } = await send(any([world.server, other]), person, request)
+    expect(status).toBeLessThan(500)
+    if (status < 300) done += 1
+    await Promise.all(Array.from({ length: 1 + below(3) }, () => expectFresh(any(people), any(lists))))
+  }
+  expect(done).toBeGreaterThan(30)
+  expect(other.deps.kept.counts.hits).toBeGreaterThan(hitsBefore)
+}, 60_000)
+
+test(`a list that is read beside writes shows each answered one, SEED=${seed}`, async () => {
+  const { people, projectIds, taskIds, lists } = await scene()
+  const id = projectIds[0]!
+  const isDone = { now: false }
+  // Others write whatever they like, except to who may read the project.
+  const { next, any } = randomWrites(people, projectIds, taskIds, seed + 1)
+  const noise = async () => {
+    while (!isDone.now) {
+      const { person, request } = next()
+      if (!/members|archive/.test(request[1])) await send(any([world.server, other]), person, request)
+      await read(any([world.server, other]), any(people), any(lists))
+    }
+  }
+  const writer = async (person: Person, [here, there]: { url: string }[]) => {
+    for (let n = 0; n < 25; n += 1) {
+      const title = `mine ${person.id} ${n}`
+      expect((await send(here!, person, ['POST', '/api/tasks', { title, projectId: id }])).status).toBe(201)
+      for (const path of [`/api/tasks?projectId=${id}`, '/api/tasks?limit=20'])
+        expect((await read(there!, person, path)).text).toContain(title)
+    }
+  }
+  const running = [noise(), noise()]
+  const [anna, bert] = people as [Person, Person]
+  await Promise.all([writer(anna, [world.server, other]), writer(bert, [other, world.server])]).finally(
+    () => {
+      isDone.now = true
+    },
+  )
+  await Promise.all(running)
+  for (const person of people) for (const path of lists) await expectFresh(person, path)
+}, 60_000)
+
+test('64 requests at once are few statements', async () => {
+  const { people, projectIds, taskIds } = await scene()
+  const { db } = world.server.deps
+  const original = db.read.bind(db)
+  const of = db.of.bind(db)
+  let statements = 0
+  const paths = [
+    (n: number) => `/api/tasks/${taskIds[n % taskIds.length]}`,
+    (n: number) => `/api/projects/${projectIds[n % 2]}`,
+    () => '/api/users/me',
+    () => '/api/tasks?limit=3',
+  ]
+  for (const person of people) await read(world.server, person, '/api/tasks?limit=3')
+  db.read = async (work, options) => {
+    statements += 1
+    return original(work, options)
+  }
+  db.of = (caller) => {
+    statements += 1
+    return of(caller)
+  }
+  try {
+    for (const path of paths) {
+      statements = 0
+      const answers = await Promise.all(
+        Array.from({ length: 64 }, (_, n) => read(world.server, people[n % 3]!, path(n))),
+      )
+      expect(answers.every(({ status }) => status < 500)).toBe(true)
+      expect(statements).toBeWithin(1, 17) // one for each turn of the event loop in which some of them arrive
+    }
+  } finally {
+    Object.assign(db, { read: original, of })
+  }
+})
+
+test('answers are kept within a bound for each user and one for all', async () => {
+  const { reads } = world.server.deps
+  const kept = new KeptAnswers(reads, { maxBytes: 100_000, maxBytesPerUser: 30_000, maxPerUser: 10 })
+  const anna = await world.register()
+  const actorOf = (userId: string) => ({ userId, role: 'user', credential: { kind: 'system' } }) as const
+  const read = (userId: string, url: string, length: number) =>
+    kept.answer(actorOf(userId), url, async () => {
+      const scopes = [`user:${userId}`] as const
+      const response = { status: 200, headers: {}, body: 'x'.repeat(length) }
+      return { response, heads: { scopes, heads: await reads.heads(userId, scopes) } }
+    })
+  const builds = async (userId: string, url: string): Promise<number> => {
+    const { built } = kept.counts
+    await read(userId, url, 100)
+    return kept.counts.built - built
+  }
+  for (let n = 0; n < 20; n += 1) await read(anna.id, `/${n}`, 100)
+  expect([await builds(anna.id, '/19'), await builds(anna.id, '/9')]).toEqual([0, 1])
+  for (let n = 0; n < 20; n += 1) {
+    await read(anna.id, `/large/${n}`, 3_000)
+    expect(kept.bytes).toBeLessThanOrEqual(30_000)
+  }
+  for (let n = 0; n < 30; n += 1) {
+    const userId = Bun.randomUUIDv7()
+    for (let m = 0; m < 5; m += 1) await read(userId, `/${m}`, 3_000)
+    expect(kept.bytes).toBeLessThanOrEqual(100_000)
+  }
+  await read(anna.id, '/huge', 200_000)
+  expect(kept.bytes).toBeLessThanOrEqual(100_000)
 })
