@@ -1,6 +1,6 @@
 // The shared headers hold exactly those of one answer: nothing of an answer before is left, whatever the two were like.
 import { expect, test } from 'bun:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { HeaderSheet } from '../../src/http/header-sheet.ts'
 
 const standard = { 'X-Content-Type-Options': 'nosniff', 'Content-Security-Policy': "default-src 'none'" }
