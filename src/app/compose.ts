@@ -145,7 +145,7 @@ export const openServer = async (
   }
   const bus = stack.use(new Bus({ redisUrl: config.redisUrl, redis: redis.client, log }))
   const tokens = createTokens(config)
-  const authenticator = stack.use(createAuthenticator({ db, systemDb: db, tokens, follower, log }))
+  const authenticator = stack.use(createAuthenticator({ systemDb: db, tokens, follower, log }))
   const counters = new RedisCounters({ redis: redis.client, log })
   const drain = new AbortController()
   const reads = openReads(db)

@@ -3,8 +3,9 @@
 // memoised. Otherwise the session's row is read.
 import { BoundedCache } from '../async/bounded-cache.ts'
 import type { Tokens, AccessClaims } from './tokens.ts'
-import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
-import { selectSessionHolder, touchSessions } from '../db/users/sessions.ts'
+import type { DatabaseCalls } from '../db/client.ts'
+import { CoalescedRead } from '../db/coalesced-read.ts'
+import { selectSessionHolders, touchSessions } from '../db/users/sessions.ts'
 import { AppError, messageOf } from '../errors.ts'
 import type { LogFollower } from '../changelog/follower/log-follower.ts'
 import { idOf, isUserScope } from '../model/scope.ts'
@@ -27,8 +28,7 @@ export interface Authenticator {
 }
 
 export interface AuthenticatorDeps {
-  db: CallerDatabase
-  /** For updating `last_seen_at` of many sessions in one statement. */
+  /** For looking up and touching many sessions in one statement. */
   systemDb: DatabaseCalls
   tokens: Tokens
   follower: Pick<LogFollower, 'confirmedAt' | 'onControl' | 'onDeliveryFailure' | 'onEpochChange'>
@@ -63,9 +63,10 @@ const maxTouches = 10_000
 const maxConfirmationAgeMs = 1_000
 const touchEveryMs = 60_000
 const lookUpTimeoutMs = 2_000
+/** Sessions of one statement: after a restart, every returning client has to be looked up. */
+const sessionsAtOnce = 256
 
 export const createAuthenticator = ({
-  db,
   systemDb,
   tokens,
   follower,
@@ -82,6 +83,12 @@ export const createAuthenticator = ({
     },
   })
   const lookups = new Map<string, Lookup>()
+  const holders = new CoalescedRead({
+    db: systemDb,
+    select: selectSessionHolders,
+    deadlineMs: lookUpTimeoutMs,
+    maxBatch: sessionsAtOnce,
+  })
   const touches = new Set<string>()
   let touching: Promise<void> | null = null
 
@@ -123,9 +130,7 @@ export const createAuthenticator = ({
     const claims = await tokens.verify(token)
     pending.claims = claims
     const { userId, sessionId, expiresAt } = claims
-    const holder = await db
-      .of(userId)
-      .read((sql) => selectSessionHolder(sql, sessionId), { deadlineMs: lookUpTimeoutMs })
+    const holder = await holders.get(userId, sessionId, sessionId)
     if (!holder || holder.userId !== userId || holder.isDisabled) {
       throw new AppError('unauthenticated', 'The session has ended', { extra: { reason: 'revoked' } })
     }

@@ -1,7 +1,7 @@
 // Joining a scope at an exact place in the log, for sockets and HTTP alike. One statement reads the head and the right
 // to read: seeing head P means seeing every transaction up to P.
 import type { Queryable } from '../db/client.ts'
-import { selectMissed, selectStandings, type Lack, type Missed } from '../db/log/sync.ts'
+import { selectMissed, selectStandings, type Lack, type Missed, type ReaderLack } from '../db/log/sync.ts'
 import { type Scope, idOf, isProjectScope, isUserScope, shardOf, userScope } from '../model/scope.ts'
 import type { Position } from '../model/event.ts'
 import { can } from './actor.ts'
@@ -35,34 +35,53 @@ export interface Wanted {
   cursor: Position | null
 }
 
+/** One scope that one actor joins. */
+export interface Joining extends Wanted {
+  actor: Actor
+}
+
 /**
  * Joins scopes, in the order asked, by two statements at most.
  * @param maxMissed how far behind is too far (`gap`); null for no limit.
  */
-export const joinScopes = async (
+export const joinScopes = (
   sql: Queryable,
   actor: Actor,
   wanted: Wanted[],
   maxMissed: number | null,
+): Promise<Joined[]> =>
+  joinForEach(
+    sql,
+    wanted.map((one) => ({ ...one, actor })),
+    maxMissed,
+  )
+
+/** As `joinScopes`, for several actors: still two statements at most. */
+export const joinForEach = async (
+  sql: Queryable,
+  joinings: Joining[],
+  maxMissed: number | null,
 ): Promise<Joined[]> => {
-  const places = wanted.map(({ scope }) => ({
+  const places = joinings.map(({ actor: { userId }, scope }) => ({
+    userId,
     shard: shardOf(scope),
     projectId: isProjectScope(scope) ? idOf(scope) : null,
   }))
-  const standings = await selectStandings(sql, actor.userId, places)
-  const looks = wanted.map(({ scope, cursor }, index): { joined: Joined } | { lack: Lack; epoch: string } => {
-    const { shard, projectId } = places[index]!
-    const { epoch, head, access } = standings[index]!
-    const mayRead = projectId === null ? scope === userScope(actor.userId) : can(actor, access, 'read')
-    if (!mayRead) return { joined: { kind: 'denied' } }
-    if (!cursor) return { joined: { kind: 'fresh', epoch, shard, head, from: head, entries: 0, events: 0 } }
-    if (cursor.epoch !== epoch) return { joined: { kind: 'resync', reason: 'epoch' } }
-    if (cursor.seq > head) return { joined: { kind: 'resync', reason: 'ahead' } }
-    return { lack: { scope, shard, after: cursor.seq, upTo: head }, epoch }
-  })
+  const standings = await selectStandings(sql, places)
+  const looks = joinings.map(
+    ({ actor, scope, cursor }, index): { joined: Joined } | { lack: ReaderLack; epoch: string } => {
+      const { userId, shard, projectId } = places[index]!
+      const { epoch, head, access } = standings[index]!
+      const mayRead = projectId === null ? scope === userScope(userId) : can(actor, access, 'read')
+      if (!mayRead) return { joined: { kind: 'denied' } }
+      if (!cursor) return { joined: { kind: 'fresh', epoch, shard, head, from: head, entries: 0, events: 0 } }
+      if (cursor.epoch !== epoch) return { joined: { kind: 'resync', reason: 'epoch' } }
+      if (cursor.seq > head) return { joined: { kind: 'resync', reason: 'ahead' } }
+      return { lack: { userId, scope, shard, after: cursor.seq, upTo: head }, epoch }
+    },
+  )
   const lacks = looks.flatMap((look) => ('lack' in look ? look.lack : []))
-  const cap = (maxMissed ?? 0) + 1
-  const missed = (await selectMissed(sql, { lacks, userId: actor.userId, cap })).values()
+  const missed = (await selectMissed(sql, lacks, (maxMissed ?? 0) + 1)).values()
   return looks.map((look) =>
     'joined' in look ? look.joined : resumed(look.lack, look.epoch, missed.next().value!, maxMissed),
   )

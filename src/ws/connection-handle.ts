@@ -12,6 +12,7 @@ import type { RateLimiter } from '../limits/window.ts'
 import type { Log } from '../log.ts'
 import type { Scope } from '../model/scope.ts'
 import type { CloseReason, Rid } from '../model/frames.ts'
+import type { Joins } from './joins.ts'
 import type { Presence } from './presence/presence.ts'
 import type { ErrorFrameCode, ServerFrame } from './protocol.ts'
 
@@ -30,7 +31,7 @@ export interface SocketsDeps {
 }
 
 /** With the parts that all sockets of a process share. */
-export type SocketDeps = SocketsDeps & { handshakes: HandshakeLimiter; presence: Presence }
+export type SocketDeps = SocketsDeps & { handshakes: HandshakeLimiter; joins: Joins; presence: Presence }
 
 /** The socket of Bun: `send` returns 0 for a dropped frame, -1 for a buffered one, otherwise the bytes sent. */
 export type RawSocket = Pick<ServerWebSocket, 'send'>

@@ -60,7 +60,7 @@ export const socketTimings: SocketTimings = {
   presenceAnnounceIntervalMs: 20_000,
   presenceTtlMs: 45_000,
   fanOutSliceMs: 4,
-  maxHandshakes: 200,
+  maxHandshakes: 4_000,
 }
 
 /** Above this many unsent bytes a connection is parked: it receives nothing until it drains. */

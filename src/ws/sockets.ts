@@ -13,6 +13,7 @@ import type { LogEntry } from '../model/event.ts'
 import { closeCodes } from '../model/frames.ts'
 import type { SocketDeps, SocketsDeps } from './connection-handle.ts'
 import { Connection, type ConnectionRegistry } from './connection.ts'
+import { openJoins } from './joins.ts'
 import { Presence } from './presence/presence.ts'
 import { limits, socketTimings, sendBufferBytes, type SocketTimings } from './protocol.ts'
 import { Upgrades } from './upgrades.ts'
@@ -50,6 +51,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
     this.#deps = {
       ...deps,
       handshakes: new HandshakeLimiter(this.#timings.maxHandshakes),
+      joins: openJoins(deps.systemDb),
       presence: new Presence(deps, this.#timings),
     }
     this.#upgrades = new Upgrades(this.#deps, {

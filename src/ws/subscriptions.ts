@@ -3,7 +3,7 @@
 import type { Identity } from '../auth/authenticator.ts'
 import { parseScope } from '../model/scope.ts'
 import { shardOf, type Scope } from '../model/scope.ts'
-import { joinScopes, maxReplayEntries, snapshotPath } from '../domain/sync.ts'
+import { snapshotPath } from '../domain/sync.ts'
 import { formatCursor, parseCursor } from '../model/event.ts'
 import type { Rid, ResyncReason } from '../model/frames.ts'
 import type { ConnectionHandle, SocketDeps } from './connection-handle.ts'
@@ -31,10 +31,7 @@ export class Subscriptions {
     using slot = deps.handshakes.tryEnter()
     if (!slot) return connection.close('overloaded')
     // Commits after this read, revocations included, have numbers above its head: catching up meets them.
-    const [joined] = await deps.db
-      .of(actor.userId)
-      .read((sql) => joinScopes(sql, actor, [{ scope, cursor }], maxReplayEntries))
-    if (!joined) throw new Error('joinScopes returned no result')
+    const joined = await deps.joins.join(actor, scope, cursor)
     if ('epoch' in joined) await deps.follower.awaitEpoch(joined.epoch)
     if (connection.isClosed) return
     held?.end()

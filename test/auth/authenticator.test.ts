@@ -79,7 +79,7 @@ beforeEach(async () => {
       return value
     },
   }
-  authenticator = createAuthenticator({ db: { of: () => db }, systemDb: db, tokens, follower, log })
+  authenticator = createAuthenticator({ systemDb: db, tokens, follower, log })
   userId = newId()
   sessionId = newId()
   token = await tokens.sign({ userId, sessionId })

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Scope } from '../../src/model/scope.ts'
 import type { RunningServer } from '../../src/app/compose.ts'
 import { Connection, type Socket } from '../../src/ws/connection.ts'
+import { openJoins } from '../../src/ws/joins.ts'
 import { HandshakeLimiter } from '../../src/limits/handshake-limiter.ts'
 import { Presence } from '../../src/ws/presence/presence.ts'
 import { socketTimings } from '../../src/ws/protocol.ts'
@@ -150,7 +151,7 @@ test('a send that Bun refuses closes with 4008 at once (P-LIM-3)', async () => {
   }
   const identity = await deps.authenticator.authenticate(anna.token)
   using presence = new Presence(deps, socketTimings)
-  const own = { ...deps, presence, handshakes: new HandshakeLimiter(1) }
+  const own = { ...deps, presence, handshakes: new HandshakeLimiter(1), joins: openJoins(deps.systemDb) }
   const connection = new Connection(own, { onIdentified: () => {} }, identity, socketTimings)
   connection.onOpen(socket as unknown as Socket)
   connection.onMessage('{"t":"ping"}')

@@ -38,7 +38,7 @@ const joinTwo = async (steps: number): Promise<void> => {
   })
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what joining at the head needs of them
   const deps = {
-    db: { of: () => ({ read: async () => [joins.shift()] }) },
+    joins: { join: async () => joins.shift() },
     handshakes: new HandshakeLimiter(9),
     follower: {
       epoch: 'epoch',

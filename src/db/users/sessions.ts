@@ -37,15 +37,19 @@ export interface SessionHolder {
   isUnseen: boolean
 }
 
-/** Null when the session does not exist, was revoked or ran out. */
-export const selectSessionHolder = async (sql: Queryable, id: string): Promise<SessionHolder | null> => {
-  const [row] = await sql<SessionHolder[]>`
+/** In the order of `ids`; null for a session that does not exist, was revoked or ran out. */
+export const selectSessionHolders = async (
+  sql: Queryable,
+  ids: string[],
+): Promise<(SessionHolder | null)[]> => {
+  const rows = await sql<(SessionHolder & { id: string })[]>`
     select
-      u.id as "userId", u.role, u.disabled_at is not null as "isDisabled",
+      s.id, u.id as "userId", u.role, u.disabled_at is not null as "isDisabled",
       s.last_seen_at < now() - interval '1 minute' as "isUnseen"
     from sessions s join users u on u.id = s.user_id
-    where s.id = ${id} and s.revoked_at is null and s.expires_at > now()`
-  return row ?? null
+    where s.id = any(${ids}::uuid[]) and s.revoked_at is null and s.expires_at > now()`
+  const found = new Map(rows.map(({ id, ...holder }) => [id, holder]))
+  return ids.map((id) => found.get(id) ?? null)
 }
 
 /** Those of the sessions that are still somebody's, by id, with the role that person has now. */
