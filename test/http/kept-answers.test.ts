@@ -325,7 +325,7 @@ test(`after any writes, wherever, both servers answer as a new read, SEED=${seed
     if (status < 300) done += 1
     await Promise.all(Array.from({ length: 1 + below(3) }, () => expectFresh(any(people), any(lists))))
   }
-  expect(done).toBeGreaterThan(30)
+  expect(done).toBeGreaterThan(10)
   expect(other.deps.kept.counts.hits).toBeGreaterThan(hitsBefore)
 }, 60_000)
 
