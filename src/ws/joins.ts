@@ -5,9 +5,8 @@
 // each (head and access, what was missed), cost PostgreSQL and this process some 0.3 ms a client, so that most of a storm had
 // to be turned away. The way chosen: joins that arrive together are two statements over all of them, in which equal
 // scopes and cursors are read once (`CoalescedRead`, fair between users).
-import { CoalescedRead } from '../db/coalesced-read.ts'
-import type { DatabaseCalls } from '../db/client.ts'
-import { joinForEach, maxReplayEntries, type Joined } from '../domain/sync.ts'
+import { CoalescedRead, type CoalescedReadOptions } from '../db/coalesced-read.ts'
+import { joinForEach, maxReplayEntries, type Joined, type Joining } from '../domain/sync.ts'
 import type { Actor } from '../model/actor.ts'
 import type { Position } from '../model/event.ts'
 import type { Scope } from '../model/scope.ts'
@@ -19,11 +18,11 @@ export interface Joins {
 
 const maxBatch = 256
 
-export const openJoins = (db: Pick<DatabaseCalls, 'read'>): Joins => {
+/** @param db for statements of many users: each waits in the queue of its user here. */
+export const openJoins = (db: CoalescedReadOptions<Joining, Joined>['db']): Joins => {
   const joins = new CoalescedRead({
     db,
-    select: (sql, joinings: Parameters<typeof joinForEach>[1]) =>
-      joinForEach(sql, joinings, maxReplayEntries),
+    select: (sql, joinings: Joining[]) => joinForEach(sql, joinings, maxReplayEntries),
     maxBatch,
   })
   return {

@@ -52,9 +52,8 @@ test('a thousand clients that return at once resume by a few statements', async 
   meter.take()
   const { epoch } = server.deps.follower
   const sockets = await Promise.all(tokens.map((token) => openSocket(server.url, { token })))
-  await using _ = {
-    [Symbol.asyncDispose]: () => Promise.all(sockets.map((one) => one[Symbol.asyncDispose]())).then(() => {}),
-  }
+  await using open = new AsyncDisposableStack()
+  for (const socket of sockets) open.use(socket)
   await Promise.all(sockets.map((socket) => socket.take('welcome')))
   const identified = meter.take()
   // Cursors 0 to 29 entries behind.
