@@ -4,6 +4,8 @@ import { SQL } from 'bun'
 import type { Context, Section } from '../context.ts'
 import { fillTasks } from '../fill.ts'
 import { call, registerPeople, type Person } from '../people.ts'
+import type { HttpRequest, LoadResult } from '../load/job.ts'
+import type { Plan } from '../plan.ts'
 import type { Row } from '../row.ts'
 import { median, rounded } from '../statistics.ts'
 
@@ -26,6 +28,12 @@ export const listRows = [
 
 const perSecond = 50
 const connections = 8
+const warmSeconds = 1
+/** More than needed: a request that was sent before is answered from what the server keeps. */
+const reserve = 1.2
+
+const requestCount = ({ rounds, listSeconds }: Plan): number =>
+  Math.ceil((rounds * listSeconds + warmSeconds) * perSecond * reserve)
 const few = 10_000
 const between = 100_000
 
@@ -45,11 +53,15 @@ const run = async (context: Context): Promise<void> => {
     await fillTasks(cluster.databaseUrl, owner, size - filled)
     filled = size
     await people.renew()
-    const middle = await cursorInTheMiddle(cluster.databaseUrl, url, owner)
     for (const kind of kinds.filter((one) => context.wants(one)))
-      measured
-        .get(kind)!
-        .push({ size, ...(await latencyOf(context, url, owner, pathOf(kind, owner, middle))) })
+      measured.get(kind)!.push({
+        size,
+        ...(await latencyOf(
+          context,
+          url,
+          await requestsOf(kind, cluster.databaseUrl, url, owner, requestCount(plan)),
+        )),
+      })
   }
   for (const [row, points] of measured) {
     const [least, most] = [points[0], points.at(-1)]
@@ -69,37 +81,63 @@ const run = async (context: Context): Promise<void> => {
   }
 }
 
-const pathOf = (kind: Kind, { projectId }: Person, middle: string): string =>
-  ({
-    'first-page': `/api/tasks?projectId=${projectId}`,
-    search: `/api/tasks?projectId=${projectId}&search=list+777`,
-    'deep-cursor': middle,
-  })[kind]
+/** Requests that differ, because equal ones would be answered from what the server keeps: the work is the same. */
+const requestsOf = async (
+  kind: Kind,
+  databaseUrl: string,
+  url: string,
+  { projectId, token }: Person,
+  count: number,
+): Promise<HttpRequest[]> => {
+  const list = `/api/tasks?projectId=${projectId}`
+  const numbers = Array.from({ length: count }, (_, index) => index)
+  const end = Date.parse('2100-01-01T00:00:00Z')
+  const paths = {
+    'first-page': async () =>
+      numbers.map((number) => `${list}&createdBefore=${new Date(end + number).toISOString()}`),
+    search: async () => numbers.map((number) => `${list}&search=list+${1_000 + number}`),
+    'deep-cursor': async () => {
+      const found: string[] = []
+      for (const at of await creationTimes(databaseUrl, projectId, count)) {
+        const path = `${list}&sort=createdAt&createdAfter=${at}`
+        const { nextCursor } = await call(url, 'GET', path, token)
+        found.push(`${path}&cursor=${encodeURIComponent(nextCursor)}`)
+      }
+      return found
+    },
+  }
+  const headers = { authorization: `Bearer ${token}` }
+  return (await paths[kind]()).map((path) => ({ method: 'GET', path, headers }))
+}
 
-/** The path of the page after one whose creation lies in the middle: a cursor that the server itself gave. */
-const cursorInTheMiddle = async (databaseUrl: string, url: string, owner: Person): Promise<string> => {
+/** Of tasks all over the list, at equal distances. */
+const creationTimes = async (databaseUrl: string, projectId: string, count: number): Promise<string[]> => {
   await using sql = new SQL({ url: databaseUrl, max: 1 })
-  const [row]: { at: string }[] = await sql`
-    select to_char(percentile_disc(0.5) within group (order by created_at) at time zone 'UTC',
-      'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
-    from tasks where project_id = ${owner.projectId}::uuid`
-  const path = `/api/tasks?projectId=${owner.projectId}&sort=createdAt&createdAfter=${row!.at}`
-  const { nextCursor } = await call(url, 'GET', path, owner.token)
-  return `${path}&cursor=${encodeURIComponent(nextCursor)}`
+  const shares = Array.from({ length: count }, (_, index) => (index + 1) / (count + 2))
+  const rows: { at: string }[] = await sql`
+    select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
+    from (
+      select unnest(percentile_disc(${JSON.stringify(shares).replace('[', '{').replace(']', '}')}::float8[])
+        within group (order by created_at)) as at
+      from tasks where project_id = ${projectId}::uuid
+    ) places`
+  return rows.map(({ at }) => at)
 }
 
 const latencyOf = async (
   { generator, plan }: Context,
   url: string,
-  { token }: Person,
-  path: string,
+  requests: HttpRequest[],
 ): Promise<{ p50Ms: number; p99Ms: number; failed: number }> => {
-  const request = { method: 'GET', path, headers: { authorization: `Bearer ${token}` } } as const
-  const job = { with: 'native', url, connections, perSecond, requests: [request], expect: 200 } as const
-  await generator.run({ ...job, seconds: Math.min(1, plan.listSeconds) }) // warms the pages and the plans
+  const job = { with: 'native', url, connections, perSecond, expect: 200 } as const
+  let sent = 0
+  const next = (seconds: number): Promise<LoadResult> => {
+    const own = requests.slice(sent, (sent += Math.ceil(seconds * perSecond)))
+    return generator.run({ ...job, requests: own, seconds })
+  }
+  await next(Math.min(warmSeconds, plan.listSeconds)) // warms the pages and the plans
   const rounds = []
-  for (let round = 0; round < plan.rounds; round += 1)
-    rounds.push(await generator.run({ ...job, seconds: plan.listSeconds }))
+  for (let round = 0; round < plan.rounds; round += 1) rounds.push(await next(plan.listSeconds))
   return {
     p50Ms: rounded(median(rounds.map(({ latency }) => latency.p50))),
     p99Ms: rounded(median(rounds.map(({ latency }) => latency.p99))),
