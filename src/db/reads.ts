@@ -5,13 +5,13 @@ import type { DatabaseCalls } from './client.ts'
 import { CoalescedRead } from './coalesced-read.ts'
 import { selectHeadsForEach } from './log/scope-heads.ts'
 import { selectProjectForEach, type ProjectRowFor } from './projects/projects.ts'
-import { selectTaskForEach, type ReadableTaskRow } from './tasks/tasks.ts'
+import { TaskTexts, type TaskText } from './tasks/task-texts.ts'
 import { selectUserForEach } from './users/users.ts'
 
 /** All wait in the queue of their caller: 429 when that is full, 503 as every database call. */
 export interface Reads {
   /** Null where there is no such task. The caller of the function authorizes. */
-  task(userId: string, id: string): Promise<ReadableTaskRow | null>
+  task(userId: string, id: string): Promise<TaskText | null>
   /** Null where there is no such project. The caller of the function authorizes. */
   project(userId: string, id: string): Promise<ProjectRowFor | null>
   /** @param caller who asks; null where there is no such account. */
@@ -24,7 +24,8 @@ export interface Reads {
 const headListsAtOnce = 128
 
 export const openReads = (db: Pick<DatabaseCalls, 'read'>): Reads => {
-  const tasks = new CoalescedRead({ db, select: selectTaskForEach })
+  const texts = new TaskTexts()
+  const tasks = new CoalescedRead({ db, select: texts.selectForEach.bind(texts) })
   const projects = new CoalescedRead({ db, select: selectProjectForEach })
   const users = new CoalescedRead({ db, select: selectUserForEach })
   const heads = new CoalescedRead({ db, select: selectHeadsForEach, maxBatch: headListsAtOnce })

@@ -4,7 +4,8 @@ import { openDatabase, type Database } from '../../src/db/client.ts'
 import { selectHeadsForEach, selectReadableHeads } from '../../src/db/log/scope-heads.ts'
 import { selectProject, selectProjectForEach } from '../../src/db/projects/projects.ts'
 import { openReads } from '../../src/db/reads.ts'
-import { selectTaskForEach, selectTasks } from '../../src/db/tasks/tasks.ts'
+import { TaskTexts } from '../../src/db/tasks/task-texts.ts'
+import { selectTasks } from '../../src/db/tasks/tasks.ts'
 import { selectUser, selectUserForEach } from '../../src/db/users/users.ts'
 import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
@@ -84,7 +85,9 @@ test.each([1, 64])('no plan for %i keys reads a whole table', async (count) => {
   const lists = pairs.map(({ userId }) => [userScope(userId), projectScope(any(projects))])
   const before = await sequentialScans()
   await db.read(async (sql) => {
-    await selectTaskForEach(sql, pairs)
+    const texts = new TaskTexts()
+    await texts.selectForEach(sql, pairs)
+    await texts.selectForEach(sql, pairs)
     await selectProjectForEach(sql, inProjects)
     await selectUserForEach(
       sql,
@@ -105,6 +108,11 @@ test('what is counted here would be seen', async () => {
 test(`reads of many users at once give each what a lone read gives, SEED=${seed}`, async () => {
   const reads = openReads(db)
   for (let round = 0; round < 5; round += 1) {
+    await db.transact(
+      (tx) => tx`
+        update tasks set title = ${`Title ${round}`}, version = version + 1
+        where id = any(${tasks.slice(0, 50).filter(() => random(3) === 0)}::uuid[])`,
+    )
     const asked = Array.from({ length: 100 }, () => ({
       userId: any(users.slice(0, 20)),
       id: random(10) === 0 ? newId() : any(tasks.slice(0, 50)),
@@ -120,9 +128,14 @@ test(`reads of many users at once give each what a lone read gives, SEED=${seed}
     )
     for (const [index, { userId, id, projectId, otherId }] of asked.entries()) {
       const [row] = await db.read((sql) => selectTasks(sql, userId, [id]))
-      const lone = row ? { task: row.task, member: row.member, share: row.share } : null
+      const lone = row && {
+        version: row.task.version,
+        text: JSON.stringify(row.task),
+        member: row.member,
+        share: row.share,
+      }
       expect(together[index]).toEqual([
-        lone,
+        lone ?? null,
         await db.read((sql) => selectProject(sql, userId, projectId)),
         await db.read((sql) => selectUser(sql, otherId)),
       ])
@@ -153,4 +166,29 @@ test('readable scopes are those of the user, of memberships and of shared tasks,
   expect([found!.heads]).toEqual(again)
   expect(await db.read((sql) => selectReadableHeads(sql, userId, ids.length + 1))).not.toBeNull()
   expect(await db.read((sql) => selectReadableHeads(sql, userId, ids.length))).toBeNull()
+})
+
+test('a version that comes again with another change, as after a restored backup, is read', async () => {
+  const reads = openReads(db)
+  const id = tasks[60]!
+  const userId = users[0]!
+  const titleOf = async () => JSON.parse((await reads.task(userId, id))!.text).title
+  const change = (title: string, version: number, at: string) =>
+    db.transact(
+      (tx) =>
+        tx`update tasks set title = ${title}, version = ${version}, updated_at = ${at} where id = ${id}`,
+    )
+  await change('lost', 7, '2026-11-20T10:00:00.000Z')
+  expect([await titleOf(), await titleOf()]).toEqual(['lost', 'lost'])
+  await change('other', 7, '2026-11-20T11:00:00.000Z')
+  expect(await titleOf()).toBe('other')
+})
+
+test('texts are kept within a bound', async () => {
+  const texts = new TaskTexts(100_000)
+  for (let start = 0; start < 500; start += 100) {
+    const pairs = tasks.slice(start, start + 100).map((id) => ({ userId: users[0]!, id }))
+    await db.read((sql) => texts.selectForEach(sql, pairs))
+    expect(texts.bytes).toBeWithin(90_000, 100_001)
+  }
 })

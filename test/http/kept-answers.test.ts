@@ -361,6 +361,60 @@ test(`a list that is read beside writes shows each answered one, SEED=${seed}`, 
   for (const person of people) for (const path of lists) await expectFresh(person, path)
 }, 60_000)
 
+test('a write beside the building of an answer is seen by the next read', async () => {
+  const { anna, bert } = await world.people('anna', 'bert')
+  const { id } = await world.project(anna, { viewer: bert })
+  const task = await world.ask(anna, 'POST', '/api/tasks', { title: 'one', projectId: id })
+  const share = `/api/tasks/${task.id}/shares`
+  await notify(anna.id, bert.id, `from bert ${id}`)
+  const { reads } = world.server.deps
+  const heads = reads.heads.bind(reads)
+  const changes: [string, Person, string, string, () => unknown][] = [
+    [
+      `/api/tasks?projectId=${id}`,
+      anna,
+      'PATCH',
+      `/api/tasks/${task.id}`,
+      () => ({ title: Bun.randomUUIDv7() }),
+    ],
+    [`/api/projects/${id}/members`, bert, 'PATCH', '/api/users/me', () => ({ name: Bun.randomUUIDv7() })],
+    [
+      `/api/projects/${id}/members`,
+      anna,
+      'POST',
+      `/api/projects/${id}/members`,
+      () => ({ email, role: 'viewer' }),
+    ],
+    [share, anna, 'POST', share, () => ({ email, permission: 'edit' })],
+    ['/api/notifications', anna, 'POST', '/api/notifications/read-all', () => undefined],
+  ]
+  let email = ''
+  for (const when of ['before', 'after'] as const)
+    for (const [path, person, method, target, bodyOf] of changes) {
+      ;({ email } = await world.register())
+      if (target.endsWith('read-all')) await notify(anna.id, bert.id, `${when} ${id}`)
+      let isWritten = false
+      const writeOnce = async () => {
+        if (isWritten) return
+        isWritten = true
+        await world.ask(person, method, target, bodyOf())
+      }
+      reads.heads = async (...asked) => {
+        if (when === 'before') await writeOnce()
+        const found = await heads(...asked)
+        if (when === 'after') await writeOnce()
+        return found
+      }
+      try {
+        await read(world.server, anna, path)
+      } finally {
+        reads.heads = heads
+      }
+      expect([path, when, isWritten]).toEqual([path, when, true])
+      await expectFresh(anna, path)
+    }
+})
+
 test('64 requests at once are few statements', async () => {
   const { people, projectIds, taskIds } = await scene()
   const { db } = world.server.deps

@@ -66,32 +66,6 @@ export const selectTasks = async (sql: Queryable, userId: string, ids: string[])
   return rows.map(toRow)
 }
 
-/** A task as one user sees it: what deciding on a read needs. */
-export type ReadableTaskRow = Pick<TaskRow, 'task' | 'member' | 'share'>
-
-/**
- * One task for each pair of user and id, in the order of the pairs; null where it does not exist. The caller decides
- * whether the user may read it. `offset 0` keeps each part a look-up by key: joined freely, a planner that expects many
- * pairs reads whole tables.
- */
-export const selectTaskForEach = async (
-  sql: Queryable,
-  pairs: { userId: string; id: string }[],
-): Promise<(ReadableTaskRow | null)[]> => {
-  const rows = await sql<(Task & Pick<TaskRow, 'member' | 'share'> & { n: number })[]>`
-    select ${taskColumns(sql)}, m.role as member, s.permission as share, wanted.n::int as n
-    from unnest(string_to_array(${pairs.map(({ userId }) => userId).join()}, ',')::uuid[],
-      string_to_array(${pairs.map(({ id }) => id).join()}, ',')::uuid[]) with ordinality as wanted (user_id, id, n)
-    cross join lateral (select * from tasks where id = wanted.id offset 0) t
-    left join lateral (
-      select role from members where project_id = t.project_id and user_id = wanted.user_id offset 0) m on true
-    left join lateral (
-      select permission from shares where task_id = t.id and user_id = wanted.user_id offset 0) s on true`
-  const found = Array.from(pairs, (): ReadableTaskRow | null => null)
-  for (const { member, share, n, ...task } of rows) found[n - 1] = { task, member, share }
-  return found
-}
-
 /** As `selectTasks`, for tasks that this transaction has locked, with the users who receive their entries by share. */
 export const selectLockedTasks = async (tx: Tx, userId: string, ids: string[]): Promise<LockedTaskRow[]> => {
   const rows = await tx<Flat[]>`

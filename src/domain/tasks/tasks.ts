@@ -1,5 +1,6 @@
 // Single tasks: read, create, change, tag and delete.
 import type { Reads } from '../../db/reads.ts'
+import type { TaskText } from '../../db/tasks/task-texts.ts'
 import { invalid, notFound } from '../../errors.ts'
 import type { NewTask, Task, TaskPatch, TaskReplacement } from '../../model/task.ts'
 import { tagKey } from '../../model/text-form.ts'
@@ -11,15 +12,15 @@ import type { TaskWrites } from '../write-coalescer.ts'
 import type { WriteResult, WriteRequest } from '../write.ts'
 import type { Actor } from '../../model/actor.ts'
 
-/** 404 for a task the actor may not read. */
+/** The task as JSON, with its version. 404 for a task the actor may not read. */
 export const getTask = async (
   { reads }: { reads: Pick<Reads, 'task'> },
   actor: Actor,
   id: string,
-): Promise<Task> => {
+): Promise<Pick<TaskText, 'text' | 'version'>> => {
   const row = await reads.task(actor.userId, id)
   authorize(actor, row, 'read')
-  return row!.task
+  return row!
 }
 
 /** What writes of tasks need. */

@@ -13,7 +13,7 @@ import {
   type TaskDeps,
 } from '../../domain/tasks/tasks.ts'
 import { ifMatchOf } from '../request-context.ts'
-import { created, etag, mutate, noContent, ok } from '../response.ts'
+import { created, etag, jsonText, mutate, noContent, ok } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { Id } from '../../model/scalar.ts'
@@ -43,11 +43,14 @@ export const taskRoutes = (deps: TaskDeps & { db: CallerDatabase; reads: Pick<Re
         detail: detail('Create a task at the end of its project', { idempotent: true }),
       },
     )
-    .get('/:id', async ({ actor, params }) => renderTask(await getTask(deps, actor, params.id)), {
-      params,
-      response: { 200: Task },
-      detail: detail('Read a task'),
-    })
+    .get(
+      '/:id',
+      async ({ actor, params }) => {
+        const { text, version } = await getTask(deps, actor, params.id)
+        return jsonText(text, etag(version))
+      },
+      { params, response: { 200: Task }, detail: detail('Read a task') },
+    )
     .patch(
       '/:id',
       (context) =>
