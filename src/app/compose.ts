@@ -36,7 +36,7 @@ import { installConsumers } from '../worker/all-consumers.ts'
 import { startWorker } from '../worker/runner.ts'
 import type { SocketTimings } from '../ws/protocol.ts'
 import { Sockets } from '../ws/sockets.ts'
-import { listen, stopListening, type Listening } from './listen.ts'
+import { listen, stopAccepting, stopListening, type Listening } from './listen.ts'
 import { socketsDeadlineMs } from './shutdown.ts'
 
 /** Long polls of one user that wait on a process; the client has one for each open page. */
@@ -181,9 +181,11 @@ export const openServer = async (
     const delayMs = config.drainDelaySeconds * 1_000
     drain.abort()
     await Promise.all([deps.servers.leave(), Bun.sleep(delayMs)])
+    // From here on clients connect to another server: refusing their upgrades would make them back off.
+    const stopped = stopAccepting(server)
     await sockets.drain(socketsDeadlineMs(delayMs))
     await sockets[Symbol.asyncDispose]()
-    await stopListening(server)
+    await stopListening(server, stopped)
   })
   const owned = stack.move()
   const port = server.port!

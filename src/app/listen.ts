@@ -36,8 +36,11 @@ export const listen = (deps: Deps, sockets: Sockets, { sharesPort }: Listening):
   return app.server as unknown as Server<Connection>
 }
 
-/** Requests in flight may finish; those left after the deadline are cut. */
-export const stopListening = async (server: Server<Connection>): Promise<void> => {
-  await settledWithin(requestsDeadlineMs, server.stop(false))
+/** Closes the port; sockets and requests continue. The result settles once all of them have ended. */
+export const stopAccepting = (server: Server<Connection>): Promise<void> => server.stop(false)
+
+/** Requests in flight may finish; those left after the deadline are cut. @param stopped of `stopAccepting`. */
+export const stopListening = async (server: Server<Connection>, stopped: Promise<void>): Promise<void> => {
+  await settledWithin(requestsDeadlineMs, stopped)
   await server.stop(true)
 }

@@ -23,10 +23,7 @@ import { Upgrades } from './upgrades.ts'
  * 500 sockets a second brings at most 500 reconnects a second, so the window only smooths a slice. Without another
  * server all wait for this process to start again, and the window spreads them.
  */
-const reconnectAfterMs = { elsewhere: [0, 1_000], here: [0, 10_000] } satisfies Record<
-  string,
-  [number, number]
->
+const reconnectAfterMs = { elsewhere: [0, 500], here: [0, 10_000] } satisfies Record<string, [number, number]>
 /** Connections a drain closes a second; more where it would miss its deadline. */
 const drainPerSecond = 500
 const drainSliceMs = 50

@@ -44,7 +44,7 @@ test('during the delay it is not ready, refuses upgrades and ends waits; request
   await socket.take('event')
   expect(socket.frames.some(({ t }) => t === 'bye')).toBe(false)
   expect(await socket.closed()).toBe(1012)
-  expect(socket.frames.at(-1)).toEqual({ t: 'bye', code: 1012, reconnectAfter: [0, 1_000] })
+  expect(socket.frames.at(-1)).toEqual({ t: 'bye', code: 1012, reconnectAfter: [0, 500] })
   await stopped
 })
 
@@ -83,6 +83,20 @@ test('a request under way is answered before the server has stopped', async () =
   expect(answer).toStartWith('HTTP/1.1 201')
 })
 
+test('while its sockets are closed a server accepts no connection, so that clients go to another one at once', async () => {
+  const draining = await world.another({ socketsPerUser: 1_000 })
+  const openOne = () => openSocket(draining.url, { token: anna.token })
+  const sockets = await Promise.all(Array.from({ length: 200 }, openOne))
+  await Promise.all(sockets.map((socket) => socket.take('welcome')))
+  const stopped = draining[Symbol.asyncDispose]()
+  await Promise.race(sockets.map((socket) => socket.take('bye')))
+  await expect(fetch(`${draining.url}/livez`)).rejects.toThrow('ECONNREFUSED')
+  // The drain was not over: sockets of the last slices are open and receive events.
+  expect(sockets.filter(({ frames }) => frames.at(-1)?.t === 'welcome').length).toBeGreaterThan(0)
+  await Promise.all(sockets.map(closedAt))
+  await stopped
+})
+
 test('a few sockets are closed at once, many in slices', async () => {
   const few = await world.another()
   const some = await Promise.all(Array.from({ length: 10 }, () => openSocket(few.url, { token: anna.token })))
@@ -94,7 +108,6 @@ test('a few sockets are closed at once, many in slices', async () => {
   const many = await world.another({ socketsPerUser: 1_000 })
   const sockets: TestSocket[] = []
   const openOne = () => openSocket(many.url, { token: anna.token })
-  // More than 200 handshakes at once would be refused with 1013.
   while (sockets.length < 400) sockets.push(...(await Promise.all(Array.from({ length: 100 }, openOne))))
   const closing = Promise.all(sockets.map(closedAt))
   await many[Symbol.asyncDispose]()

@@ -92,7 +92,7 @@ test('a server that stops alone keeps its sockets away for the long window, one 
     await stop()
     return (await socket.take('bye'))['reconnectAfter']
   }
-  expect(await windowOf(another.url, () => another[Symbol.asyncDispose]())).toEqual([0, 1_000])
+  expect(await windowOf(another.url, () => another[Symbol.asyncDispose]())).toEqual([0, 500])
   const last = await windowOf(world.url, () => world.server[Symbol.asyncDispose]())
   expect(last).toEqual([0, 10_000])
 }, 30_000)
