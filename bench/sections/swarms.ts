@@ -6,7 +6,7 @@ import type { HttpRequest, LoadResult } from '../load/job.ts'
 import { dueTime } from '../load/native-load.ts'
 import type { Person } from '../people.ts'
 
-/** A server takes 200 handshakes at once and asks the rest to come back. */
+/** Handshakes of one swarm in progress: its own process is the limit above that. */
 export const atOnce = 100
 
 export const seatOf = ({ token, projectId }: Pick<Person, 'token' | 'projectId'>): Seat => ({
