@@ -1,6 +1,7 @@
 // Reading snapshots: the full state of a scope and the cursor at which it is exact. The first page fixes the cursor in
 // one REPEATABLE READ read. Later pages are read later under the same cursor: changes between are in the log after the
 // cursor, and by the version rule applying one twice has no effect. Invariant: a page is bounded in bytes.
+import { inSlices } from '../async/slices.ts'
 import type { CallerDatabase } from '../db/client.ts'
 import { readHead } from '../db/log/feed.ts'
 import { selectSharedTasks, selectTasksAfter, type PagedTask, type TaskPlace } from '../db/log/snapshot.ts'
@@ -37,20 +38,23 @@ export interface SnapshotPage extends Omit<ProjectSnapshot, 'tasks' | 'nextAfter
   next: SnapshotPlace | null
 }
 
+/** A user's snapshot with each shared task as JSON. */
+export type UserSnapshotTexts = Omit<UserSnapshot, 'sharedTasks'> & { sharedTasks: string[] }
+
 /** A page as JSON is no longer than this, unless its first task makes it so. */
 export const pageBytes = 4 * 1024 * 1024
 /** Reserved in a page for what is neither project, member nor task. */
 const frameBytes = 1024
 
 /** One page of a project; its role is replaced for each reader. */
-export const readProjectPage = (
+export const readProjectPage = async (
   db: CallerDatabase,
   userId: string,
   projectId: string,
   place: SnapshotPlace | null,
   limit: number,
-): Promise<SnapshotPage> =>
-  db.of(userId).snapshot(
+): Promise<SnapshotPage> => {
+  const { head, rows, cursor } = await db.of(userId).snapshot(
     async (tx) => {
       const shard = shardOf(projectScope(projectId))
       const { epoch, seq } = await readHead(tx, shard)
@@ -63,43 +67,43 @@ export const readProjectPage = (
         project: toProject(row, 'viewer'), // replaced for each reader
         members: members.map(toMember), // one read is shared by all readers, so it has no e-mail addresses
       }
-      const { tasks, bytes, last } = fitting(rows, pageBytes - frameBytes - jsonBytesOf(head))
-      return {
-        ...head,
-        tasks,
-        bytes,
-        cursor,
-        next: last && { cursor, ...last },
-      }
+      return { head, rows, cursor }
     },
     { deadlineMs: snapshotDeadlineMs },
   )
+  // The connection is free by now: making the text of 5,000 tasks takes longer than reading them.
+  const { tasks, bytes, last } = await fitting(rows, pageBytes - frameBytes - jsonBytesOf(head))
+  return { ...head, tasks, bytes, cursor, next: last && { cursor, ...last } }
+}
 
 const jsonBytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))
 
 /** As many tasks as fit into `room`, and the position of the last where more follow. */
-const fitting = (
+const fitting = async (
   rows: PagedTask[],
   room: number,
-): { tasks: string[]; bytes: number; last: TaskPlace | null } => {
+): Promise<{ tasks: string[]; bytes: number; last: TaskPlace | null }> => {
   const tasks: string[] = []
   let bytes = 0
-  for (const [index, { hasNext, ...task }] of rows.entries()) {
+  await inSlices(rows, (row) => {
+    const { hasNext: _, ...task } = row
     const json = JSON.stringify(task)
     const size = Buffer.byteLength(json) + 1 // and a comma
-    if (index > 0 && bytes + size > room) return { tasks, bytes, last: placeOf(rows[index - 1]!) }
+    if (tasks.length > 0 && bytes + size > room) return false
     tasks.push(json)
     bytes += size
-    if (index === rows.length - 1 && hasNext) return { tasks, bytes, last: placeOf(task) }
-  }
-  return { tasks, bytes, last: null }
+    return true
+  })
+  const last = rows[tasks.length - 1]
+  const hasMore = last !== undefined && (tasks.length < rows.length || last.hasNext)
+  return { tasks, bytes, last: hasMore ? placeOf(last) : null }
 }
 
 const placeOf = ({ createdAt, id }: TaskPlace): TaskPlace => ({ createdAt, id })
 
 /** The user's own scope: profile, projects, shared tasks and newest notifications. */
-export const readUserSnapshot = (db: CallerDatabase, actor: Actor): Promise<UserSnapshot> =>
-  db.of(actor.userId).snapshot(
+export const readUserSnapshot = async (db: CallerDatabase, actor: Actor): Promise<UserSnapshotTexts> => {
+  const { sharedTasks, ...snapshot } = await db.of(actor.userId).snapshot(
     async (tx) => {
       const { userId } = actor
       const shard = shardOf(userScope(userId))
@@ -121,9 +125,7 @@ export const readUserSnapshot = (db: CallerDatabase, actor: Actor): Promise<User
       return {
         user,
         projects: projects.map((row) => toProject(row, effectiveRole(actor, { member: row.role })!)),
-        sharedTasks: sharedTasks.map(({ isCut, ...task }) =>
-          isCut ? { ...task, omitted: ['description'] } : task,
-        ),
+        sharedTasks,
         notifications: notifications.slice(0, newestNotifications).map(toNotification),
         unreadCount: await countNotifications(tx, userId, true),
         cursor: formatCursor({ epoch, shard, seq }),
@@ -131,3 +133,9 @@ export const readUserSnapshot = (db: CallerDatabase, actor: Actor): Promise<User
     },
     { deadlineMs: snapshotDeadlineMs },
   )
+  const texts: string[] = []
+  await inSlices(sharedTasks, ({ isCut, ...task }) => {
+    texts.push(JSON.stringify(isCut ? { ...task, omitted: ['description'] } : task))
+  })
+  return { ...snapshot, sharedTasks: texts }
+}

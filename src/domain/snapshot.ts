@@ -9,7 +9,6 @@ import { FairQueue } from '../limits/fair-queue.ts'
 import type { Actor } from '../model/actor.ts'
 import { parseCursor } from '../model/event.ts'
 import { projectScope } from '../model/scope.ts'
-import type { UserSnapshot } from '../model/snapshot.ts'
 import { authorizeProject } from './access.ts'
 import { effectiveRole } from './actor.ts'
 import {
@@ -18,6 +17,7 @@ import {
   snapshotDeadlineMs,
   type SnapshotPage,
   type SnapshotPlace,
+  type UserSnapshotTexts,
 } from './snapshot-pages.ts'
 
 interface Read {
@@ -77,7 +77,7 @@ export class Snapshots {
   }
 
   /** @throws AppError as `ofProject`. */
-  ofUser(actor: Actor): Promise<UserSnapshot> {
+  ofUser(actor: Actor): Promise<UserSnapshotTexts> {
     return this.#turns.run(actor.userId, () => readUserSnapshot(this.deps.db, actor), snapshotDeadlineMs)
   }
 

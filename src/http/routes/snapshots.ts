@@ -4,7 +4,7 @@ import type { SnapshotPlace } from '../../domain/snapshot-pages.ts'
 import type { Snapshots } from '../../domain/snapshot.ts'
 import { AppError } from '../../errors.ts'
 import { Cursor, Whole } from '../query.ts'
-import { jsonText, ok } from '../response.ts'
+import { jsonText } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { projectScope, shardOf } from '../../model/scope.ts'
@@ -29,7 +29,7 @@ export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
           ...snapshot
         } = await deps.snapshots.ofProject(actor, params.id, place, Number(query.limit ?? defaultLimit))
         const nextAfter = next && formatPlace(next)
-        return jsonText(withTasks({ ...snapshot, nextAfter }, tasks))
+        return jsonText(withTexts({ ...snapshot, nextAfter }, 'tasks', tasks))
       },
       {
         params: Type.Object({ id: Id() }),
@@ -51,14 +51,23 @@ export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
         detail: detail('A project, its members and tasks, and the cursor to follow it from'),
       },
     )
-    .get('/api/users/me/snapshot', async ({ actor }) => ok(await deps.snapshots.ofUser(actor)), {
-      response: { 200: UserSnapshot },
-      detail: detail('Your projects, shared tasks and notifications, and the cursor to follow user:me from'),
-    })
+    .get(
+      '/api/users/me/snapshot',
+      async ({ actor }) => {
+        const { sharedTasks, ...snapshot } = await deps.snapshots.ofUser(actor)
+        return jsonText(withTexts(snapshot, 'sharedTasks', sharedTasks))
+      },
+      {
+        response: { 200: UserSnapshot },
+        detail: detail(
+          'Your projects, shared tasks and notifications, and the cursor to follow user:me from',
+        ),
+      },
+    )
 
-/** Appends the tasks, which are JSON text already, before the closing brace of the snapshot's text. */
-const withTasks = (snapshot: Omit<ProjectSnapshot, 'tasks'>, tasks: string[]): string =>
-  `${JSON.stringify(snapshot).slice(0, -1)},"tasks":[${tasks.join(',')}]}`
+/** Appends tasks, which are JSON text already, before the closing brace of the snapshot's text. */
+const withTexts = (snapshot: object, name: string, texts: string[]): string =>
+  `${JSON.stringify(snapshot).slice(0, -1)},"${name}":[${texts.join(',')}]}`
 
 // The text needs no signature: a forged one only skips tasks of a project that the caller may read.
 const formatPlace = ({ cursor, createdAt, id }: SnapshotPlace): string =>
