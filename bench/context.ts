@@ -1,7 +1,7 @@
 // What a section gets: the plan, the load process, and where it puts its rows. Also the way every comparison is made:
 // subjects in turn, round by round, so that what disturbs the machine disturbs a row and its limit alike.
 import type { Cluster, ClusterOptions } from '../test/support/cluster.ts'
-import { cpuOf, cpuPerRequest, type PartTimes } from './installation.ts'
+import { cpuPerRequest, type PartTimes } from './installation.ts'
 import type { Generator } from './load/generator.ts'
 import type { LoadJob } from './load/job.ts'
 import type { Plan } from './plan.ts'
@@ -54,21 +54,21 @@ export interface Sample {
   generatorCpu: number
 }
 
-/** Runs a job; with a cluster, the CPU time of its processes is divided by the answers. */
+/** Runs a job; `times` reads the CPU time so far of the processes, which is divided by the answers. */
 export const sampleOf = async (
   { generator }: Pick<Context, 'generator'>,
   job: LoadJob,
-  cluster: Cluster | null,
+  times: (() => PartTimes) | null,
 ): Promise<Sample> => {
-  const before = cluster && cpuOf(cluster)
+  const before = times?.()
   const result = await generator.run(job)
-  const after = cluster && cpuOf(cluster)
+  const after = times?.()
   return {
     perSecond: result.perSecond,
     latency: result.latency,
     failed: result.failed,
     series: result.series,
-    cpuUs: before && after && cpuPerRequest(before, after, result.answered),
+    cpuUs: before && after ? cpuPerRequest(before, after, result.answered) : null,
     generatorCpu: result.generatorCpuMs / 1000 / result.seconds,
   }
 }
@@ -80,16 +80,19 @@ export interface Subject {
 
 export type Samples = Map<string, Sample[]>
 
-/** Every subject once a round, in turn. */
+/** Every subject once a round, in turn, after one that does not count: code is compiled and plans are made in it. */
 export const interleave = async (
   { plan, report }: Pick<Context, 'plan' | 'report'>,
   what: string,
   subjects: readonly Subject[],
 ): Promise<Samples> => {
   const samples: Samples = new Map(subjects.map(({ id }) => [id, []]))
-  for (let round = 1; round <= plan.rounds && subjects.length > 0; round += 1) {
-    report(`${what}: round ${round} of ${plan.rounds}`)
-    for (const { id, run } of subjects) samples.get(id)!.push(await run())
+  for (let round = 0; round <= plan.rounds && subjects.length > 0; round += 1) {
+    report(round === 0 ? `${what}: warm-up` : `${what}: round ${round} of ${plan.rounds}`)
+    for (const { id, run } of subjects) {
+      const sample = await run()
+      if (round > 0) samples.get(id)!.push(sample)
+    }
   }
   return samples
 }

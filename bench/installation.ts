@@ -33,6 +33,14 @@ export const startInstallation = (
     environment: { ...benchEnvironment, ...options.environment },
   })
 
+/** The CPU time so far of a single process that stands for a server, milliseconds. */
+export const cpuOfProcess = (pid: number): PartTimes => ({
+  server: familyCpuMs(pid),
+  worker: 0,
+  postgresql: 0,
+  redis: 0,
+})
+
 /** CPU time of each part so far, milliseconds. */
 export const cpuOf = ({ servers, workers, postgres, redis }: Cluster): PartTimes => {
   const sum = (pids: number[]): number => pids.reduce((total, pid) => total + familyCpuMs(pid), 0)

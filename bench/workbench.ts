@@ -18,7 +18,8 @@ export interface Workbench extends AsyncDisposable {
   people: People
   /** Whose project has the long list, beside the others' tasks. */
   first: Person
-  bareUrl: string
+  /** The bare routes. */
+  bare: { url: string; pid: number }
   /** Null where pgbench is not installed. */
   pgbench: PgbenchTarget | null
 }
@@ -59,11 +60,11 @@ export const openWorkbench = async (
   const people = await registerPeople(url, userCount, { tasksEach })
   const first = people.users[0]!
   await fillTasks(cluster.databaseUrl, first, plan.tasks - tasksEach)
-  const { url: bareUrl } = await startHelper(stack, 'bare.ts')
+  const bare = await startHelper(stack, 'bare.ts')
   const program = findPgbench()
   const pgbench = program === null ? null : await limitDatabase(cluster, people, plan.tasks, program)
   const owned = stack.move()
-  return { cluster, url, people, first, bareUrl, pgbench, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  return { cluster, url, people, first, bare, pgbench, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
 /** The same users, projects and tasks in another database, so that no server or worker reads what pgbench writes. */

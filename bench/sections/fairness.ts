@@ -1,5 +1,6 @@
 // What other users feel: 256 connections of one user that write without a pause beside four of another.
 import { sampleOf, type Context, type Sample, type Section } from '../context.ts'
+import { cpuOf } from '../installation.ts'
 import { startGenerator } from '../load/generator.ts'
 import type { LoadJob, LoadResult } from '../load/job.ts'
 import type { Row } from '../row.ts'
@@ -34,7 +35,7 @@ const run = async (context: Context): Promise<void> => {
   const rounds: { alone: Sample; disturbed: Sample; flood: LoadResult }[] = []
   for (let round = 1; round <= plan.rounds; round += 1) {
     report(`writers: round ${round} of ${plan.rounds}`)
-    const alone = await sampleOf(context, job(other, otherConnections), cluster)
+    const alone = await sampleOf(context, job(other, otherConnections), () => cpuOf(cluster))
     const [disturbed, flood] = await Promise.all([
       sampleOf(context, job(other, otherConnections), null),
       beside.run(job(greedy, greedyConnections)),

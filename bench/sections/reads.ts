@@ -5,7 +5,7 @@ import type { HttpRequest, LoadJob } from '../load/job.ts'
 import { wrkNote } from '../load/wrk.ts'
 import type { Row } from '../row.ts'
 import { startHelper, type Workbench } from '../workbench.ts'
-import { benchEnvironment } from '../installation.ts'
+import { benchEnvironment, cpuOf, cpuOfProcess } from '../installation.ts'
 
 export const readRows = [
   { id: 'bare-bun', title: 'bare `Bun.serve` route', targets: [] },
@@ -103,19 +103,26 @@ const run = async (context: Context, bench: Workbench): Promise<void> => {
     requests,
     expect,
   })
-  const bare = (path: string) => () => sampleOf(context, job(bench.bareUrl, [get(path, null)]), null)
+  const bare = (path: string) => () =>
+    sampleOf(context, job(bench.bare.url, [get(path, null)]), () => cpuOfProcess(bench.bare.pid))
   const subjects: Subject[] = [
     { id: 'bare-bun', run: bare('/bun') },
     { id: 'bare-elysia', run: bare('/elysia') },
   ]
   for (const [id, { requests, expect }] of Object.entries(await readRequests(placesOf(bench)))) {
     if (context.wants(id))
-      subjects.push({ id, run: () => sampleOf(context, job(bench.url, requests, expect), bench.cluster) })
+      subjects.push({
+        id,
+        run: () => sampleOf(context, job(bench.url, requests, expect), () => cpuOf(bench.cluster)),
+      })
   }
   if (context.wants('pipeline')) {
-    const { url } = await startPipeline(stack, bench)
+    const { url, pid } = await startPipeline(stack, bench)
     const requests = [get('/api/constant', bench.first.token)]
-    subjects.push({ id: 'pipeline', run: () => sampleOf(context, job(url, requests), null) })
+    subjects.push({
+      id: 'pipeline',
+      run: () => sampleOf(context, job(url, requests), () => cpuOfProcess(pid)),
+    })
   }
   const samples = await interleave(context, 'reads', subjects)
   for (const { id } of subjects) {

@@ -10,6 +10,7 @@ import {
   type Section,
   type Subject,
 } from '../context.ts'
+import { cpuOf } from '../installation.ts'
 import type { HttpRequest, LoadJob } from '../load/job.ts'
 import { wrkNote } from '../load/wrk.ts'
 import type { Person } from '../people.ts'
@@ -123,7 +124,7 @@ const run = async (context: Context, bench: Workbench): Promise<void> => {
   })
   const load = (id: string, of: () => LoadJob): Subject => ({
     id,
-    run: () => sampleOf(context, of(), cluster),
+    run: () => sampleOf(context, of(), () => cpuOf(cluster)),
   })
   const [first] = people.users
   const subjects: Subject[] = [
@@ -177,7 +178,7 @@ const uncoalesced = async (
   await server.stop()
   await server.start({ [coalescing!]: 'off' })
   await context.generator.run(job(createRequests(people.users))) // compiles what the others have compiled
-  const sample = await sampleOf(context, job(createRequests(people.users)), cluster)
+  const sample = await sampleOf(context, job(createRequests(people.users)), () => cpuOf(cluster))
   await server.stop()
   await server.start()
   await context.generator.run(job(createRequests(people.users)))
