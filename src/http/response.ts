@@ -64,7 +64,8 @@ export const unlessKnown = (answer: Answer, request: Request): Answer => {
   const tag = headers['ETag']
   if (tag === undefined || status !== 200) return answer
   const known = request.headers.get('if-none-match')
-  if (known === null || !matches(known, tag)) return answer
+  // Most clients send the one tag back as they received it.
+  if (known === null || (known !== tag && !matches(known, tag))) return answer
   const { 'Content-Type': _type, 'Content-Encoding': _encoding, ...kept } = headers
   return { status: 304, headers: kept, body: null }
 }
