@@ -304,8 +304,6 @@ CREATE INDEX tasks_assignee_idx ON tasks USING btree (assignee_id, created_at, i
 
 CREATE INDEX tasks_creator_idx ON tasks USING btree (creator_id, created_at, id);
 
-CREATE INDEX tasks_document_idx ON tasks USING gin (document);
-
 CREATE INDEX tasks_overdue_idx ON tasks USING btree (due_at) WHERE due_at IS NOT NULL AND (status = ANY (ARRAY['todo'::text, 'in_progress'::text])) AND overdue_rev < due_rev;
 
 CREATE INDEX tasks_parent_idx ON tasks USING btree (parent_id) WHERE parent_id IS NOT NULL;
@@ -320,13 +318,9 @@ CREATE INDEX tasks_project_rank_idx ON tasks USING btree (project_id, rank, id);
 
 CREATE INDEX tasks_project_status_idx ON tasks USING btree (project_id, array_position(ARRAY['todo'::text, 'in_progress'::text, 'done'::text, 'cancelled'::text], status), id);
 
-CREATE INDEX tasks_project_title_idx ON tasks USING btree (project_id, lower(title) COLLATE "C", id);
-
 CREATE INDEX tasks_project_title_key_idx ON tasks USING btree (project_id, COALESCE(title_key, lower(title)), id);
 
 CREATE INDEX tasks_project_updated_idx ON tasks USING btree (project_id, updated_at, id);
-
-CREATE INDEX tasks_tags_idx ON tasks USING gin (tags);
 
 CREATE INDEX tasks_without_words_idx ON tasks USING btree (id) WHERE words IS NULL;
 
