@@ -28,6 +28,7 @@ export const controls: Record<string, Control[]> = {
     { variant: 'lock-off', fault: noFault, detectedBy: 'lost' },
     { variant: 'contiguity-unchecked', fault: redisEmptied, detectedBy: 'lost' },
     { variant: 'cursor-ignored', fault: serverKilled, detectedBy: 'lost' },
+    { variant: 'batch-answered-early', fault: serverKilled, detectedBy: 'lost' },
     { variant: 'scope-unchecked', fault: noFault, detectedBy: 'leaked' },
   ],
 }

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Arena } from './arena.ts'
 import { controls, runControl } from './controls.ts'
+import { batchesKilled } from './faults/batches-killed.ts'
 import { crashPoints } from './faults/crash-points.ts'
 import { epochRenewed } from './faults/epoch-renewed.ts'
 import { postgresRestarted } from './faults/postgres-restarted.ts'
@@ -20,7 +21,14 @@ beforeAll(async () => {
 
 afterAll(() => arena[Symbol.asyncDispose]())
 
-for (const fault of [epochRenewed, serverKilled, crashPoints, redisEmptied, postgresRestarted]) {
+for (const fault of [
+  epochRenewed,
+  serverKilled,
+  crashPoints,
+  batchesKilled,
+  redisEmptied,
+  postgresRestarted,
+]) {
   test(`${fault.title}: nothing lost, repeated, reordered or leaked`, async () => {
     // The recovery time is checked by the long run: this one shares its machine with other tests.
     const { counts, violations } = await arena.run({ ...fault, recoveryMs: 20_000 }, seconds)

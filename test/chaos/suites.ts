@@ -1,6 +1,7 @@
 // The faults of a suite, in order. A new fault is a file in `faults/` and a line here.
 import type { Fault } from './fault.ts'
 import { answersLost } from './faults/answers-lost.ts'
+import { batchesKilled } from './faults/batches-killed.ts'
 import { connectSoak } from './faults/connect-soak.ts'
 import { crashPoints } from './faults/crash-points.ts'
 import { epochRenewed } from './faults/epoch-renewed.ts'
@@ -26,6 +27,7 @@ export const suites: Record<string, Fault[]> = {
   realtime: [
     serverKilled,
     crashPoints,
+    batchesKilled,
     serverStopped,
     redisEmptied,
     redisCut,
