@@ -117,6 +117,10 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
   return {
     stats,
     publish({ epoch, entries }: Appended) {
+      // A batch of writes has entries of most shards: their pushes leave in one packet.
+      const { stream } = redis
+      stream?.cork()
+      process.nextTick(() => stream?.uncork())
       for (const [shard, own] of Map.groupBy(entries, (entry) => entry.shard)) enqueue(shard, epoch, own)
     },
     async [Symbol.asyncDispose]() {

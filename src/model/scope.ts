@@ -23,8 +23,19 @@ export const isUserScope = (scope: string): boolean => scope.startsWith('user:')
 export const isTaskKey = (key: PresenceKey): boolean => key.startsWith('task:')
 
 /** The shard a scope's entries are numbered in: first byte of SHA-256(scope) modulo `shardCount`. */
-export const shardOf = (scope: string): number =>
-  new Bun.CryptoHasher('sha256').update(scope).digest()[0]! % shardCount
+export const shardOf = (scope: string): number => {
+  let shard = knownShards.get(scope)
+  if (shard === undefined) {
+    shard = new Bun.CryptoHasher('sha256').update(scope).digest()[0]! % shardCount
+    if (knownShards.size >= maxKnownShards) knownShards.clear()
+    knownShards.set(scope, shard)
+  }
+  return shard
+}
+
+/** Every entry asks for the shard of its scope. */
+const knownShards = new Map<string, number>()
+const maxKnownShards = 10_000
 
 /** The scope a client names; `user:me` is the scope of `userId`. Null for any other text. */
 export const parseScope = (text: string, userId: string): Scope | null => {

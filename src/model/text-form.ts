@@ -72,7 +72,7 @@ const hasWord = /[\p{L}\p{N}\p{Extended_Pictographic}\p{RI}]/u
  * An emoji is a word. Words are cut at 200 code points.
  */
 export const wordsOf = (text: string): string[] => {
-  if (printableAscii.test(text)) return unique(text.toLowerCase().split(/[^a-z0-9]+/))
+  if (printableAscii.test(text)) return unique(text.toLowerCase().match(/[a-z0-9]+/g) ?? [])
   const spaced = text.normalize('NFKC').replaceAll(separators, ' ').replaceAll(joinedEmoji, '$1 ')
   segmenter ??= new Intl.Segmenter('und', { granularity: 'word' })
   return unique(

@@ -261,6 +261,7 @@ export const append = async (
 }
 
 const markQuiet = (entries: Entry[]): { entry: Entry; quiet: boolean }[] => {
+  if (entries.length <= maxLoudEntries) return entries.map((entry) => ({ entry, quiet: false }))
   const perScope = Map.groupBy(entries, (entry) => entry.scope)
   const loud = (scope: Scope): boolean => perScope.get(scope)!.length <= maxLoudEntries
   const refetches = [...perScope.keys()]

@@ -69,12 +69,24 @@ export const makeRoom = (before: string | null, followers: string[], isAll: bool
 const valueOf = (text: string, index: number): number =>
   index < text.length ? digits.indexOf(text[index]!) : 0
 
+/** Drawn many at a time. */
+const random = new Uint32Array(256)
+let drawn = random.length
+
+const nextRandom = (): number => {
+  if (drawn === random.length) {
+    crypto.getRandomValues(random)
+    drawn = 0
+  }
+  drawn += 1
+  return random[drawn - 1]!
+}
+
 const jitter = (): string => {
-  const bytes = crypto.getRandomValues(new Uint32Array(randomDigits))
-  return Array.from(bytes, (byte, index) =>
-    // The last is never 0: that would be the same fraction as without it.
-    index === randomDigits - 1 ? digits[1 + (byte % 61)] : digits[byte % 62],
-  ).join('')
+  let text = ''
+  for (let index = 1; index < randomDigits; index += 1) text += digits[nextRandom() % 62]
+  // The last is never 0: that would be the same fraction as without it.
+  return text + digits[1 + (nextRandom() % 61)]
 }
 
 /** The digits of the fraction go on from the first place where there is room between the two. */
