@@ -1,13 +1,13 @@
 // The steps of every request, composed around the handler of a route once: host, body admission, authentication, limits,
 // 404 and 405, body, checks, handler, answer, log line. Whatever is thrown on the way ends as a problem here.
 //
-// The problem: as lifecycle hooks of Elysia these steps cost 20 of the 27 µs of CPU of a request that answers a constant:
-// an async hook before every handler, a context that each hook looked up again, a Response that was built, taken apart
-// and built a second time with the merged headers, and a timer a request for what follows the answer. The ways compared:
-// hooks made synchronous (saves the awaits, keeps the second Response), a hand-written router (saves 0.5 µs more than
-// what follows, and loses the declarations), and this: Elysia routes and calls one handler, without a hook, that runs
-// the steps on one record. A step returns a promise only where it waits, so that a request of a known token within its
-// limits is answered without an await before its handler.
+// The problem: as lifecycle hooks of Elysia these steps cost 53 µs of CPU around a guarded route that answers a constant,
+// where a bare Elysia route costs 10 (one run): an async hook before every handler, a context that each hook looked up
+// again, a Response that was built, taken apart and built a second time with the merged headers, a timer a request for
+// what follows the answer, and 15 of them for the log line. The way chosen: Elysia routes and calls one handler, without
+// a hook, that runs the steps on one record: 8 to 11 µs. A step returns a promise only where it waits, so that a request
+// of a known token within its limits reaches its handler without an await. Handing the same handlers to Bun's router
+// instead, past Elysia, would save 1.2 µs more and leave Elysia without work.
 import type { Authenticator, Identity } from '../auth/authenticator.ts'
 import type { Config } from '../config.ts'
 import type { AppError } from '../errors.ts'
