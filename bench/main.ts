@@ -4,9 +4,8 @@ import { measureAgainst } from './against.ts'
 import { measure } from './run.ts'
 import { helpText, readOptions, UsageError, type Options } from './options.ts'
 import { markdownOf } from './report/markdown.ts'
-import { keepPlots, keepReport, readReport, resultsFolder, type Report } from './report/report.ts'
+import { keepPlots, keepReport, readReport } from './report/report.ts'
 import { knownNames, sections } from './sections/all.ts'
-import { dirname, join } from 'node:path'
 import { compareClaims, comparisonText, rowOfClaim, writeClaims } from './claims/compare.ts'
 import { readManifest } from './claims/manifest.ts'
 
@@ -20,23 +19,23 @@ const parsed = (): Options | 'help' => {
   }
 }
 
-const folderOf = ({ startedAt }: Pick<Report, 'startedAt'>): string =>
-  join(resultsFolder, startedAt.slice(0, 10))
-
 /** Draws the plots of a report again. */
 const plots = async ({ from }: Options): Promise<boolean> => {
-  const report = await readReport(from)
-  await keepPlots(report, folderOf(report))
-  console.log(folderOf(report))
+  const { report, folder } = await readReport(from)
+  await keepPlots(report, folder)
+  console.log(folder)
   return true
 }
 
 /** Measures what the documents claim, or reads it from a report. @returns whether no claim got worse. */
 const claims = async (options: Options): Promise<boolean> => {
   const manifest = await readManifest()
-  const only = [...new Set(manifest.claims.map(rowOfClaim))]
-  const report = options.from === null ? await measure({ ...options, only }) : await readReport(options.from)
-  const folder = options.from === null ? await keepReport(report) : dirname(options.from)
+  const measured = async () => {
+    const only = [...new Set(manifest.claims.map(rowOfClaim))]
+    const report = await measure({ ...options, only })
+    return { report, folder: await keepReport(report, options.out) }
+  }
+  const { report, folder } = await (options.from === null ? measured() : readReport(options.from))
   const compared = compareClaims(manifest, report)
   console.log(comparisonText(compared))
   if (options.writes) await writeClaims(manifest, report, folder)
@@ -47,7 +46,7 @@ const claims = async (options: Options): Promise<boolean> => {
 /** @returns whether every request succeeded. */
 const run = async (options: Options): Promise<boolean> => {
   const report = await (options.against ? measureAgainst(options, options.against) : measure(options))
-  const folder = await keepReport(report)
+  const folder = await keepReport(report, options.out)
   console.log(markdownOf(report))
   console.log(`Kept in ${folder}`)
   const failed = report.rows.filter((row) => row.failed > 0)

@@ -13,6 +13,8 @@ export interface Options {
   writes: boolean
   /** Of `claims` and `plots`: a report to read in place of a run. */
   from: string | null
+  /** Where the report goes; null for a new folder below bench/results. */
+  out: string | null
 }
 
 export class UsageError extends Error {
@@ -36,9 +38,10 @@ bun run bench -- plots                    draw the plots of the last report agai
                        project and tasks, nothing is written; --writes also creates a project named "bench", writes
                        tasks into it, follows it, and deletes it
   --from FILE          claims and plots: a report.json to read in place of a run or of the last one
+  --out DIR            where the report goes
   --help               this text
 
-Results: bench/results/<date>/report.json, report.md and plots. Load runs on loopback and ends with the run.
+Results: bench/results/<date>/report.json, report.md and plots; a second run of a day has <date>-2. Load runs on loopback and ends with the run.
 
 ${known.map(({ name, rows }) => `  ${name.padEnd(12)} ${rows.map(({ id }) => id).join(', ')}`).join('\n')}
 `
@@ -76,6 +79,7 @@ export const readOptions = (args: string[], known: readonly string[]): Options |
         : { url: new URL(values.against).origin, token: values.token!, mayWrite: values.writes },
     writes: values.write,
     from: values.from ?? null,
+    out: values.out ?? null,
   }
 }
 
@@ -94,6 +98,7 @@ const parse = (args: string[]) => {
         writes: { type: 'boolean', default: false },
         write: { type: 'boolean', default: false },
         from: { type: 'string' },
+        out: { type: 'string' },
         help: { type: 'boolean', default: false },
       },
     })

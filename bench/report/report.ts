@@ -1,7 +1,8 @@
 // What a run leaves: the facts, every row with its verdict, and the curves. `report.json` is the report itself; the
 // Markdown and the plots are made from it.
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Curve } from '../context.ts'
 import type { Facts } from '../machine.ts'
 import type { Plan } from '../plan.ts'
@@ -19,16 +20,24 @@ export interface Report extends Facts {
   errors: { section: string; message: string }[]
 }
 
-export const resultsFolder = join(import.meta.dir, '..', 'results')
+const resultsFolder = join(import.meta.dir, '..', 'results')
 
-/** Writes report.json, report.md and the plots below a folder named by the date. @returns the folder. */
-export const keepReport = async (report: Report): Promise<string> => {
-  const folder = join(resultsFolder, report.startedAt.slice(0, 10))
-  await mkdir(folder, { recursive: true })
-  await Bun.write(join(folder, 'report.json'), JSON.stringify(report, null, 2))
-  await Bun.write(join(folder, 'report.md'), markdownOf(report))
-  await keepPlots(report, folder)
-  return folder
+/** @param folder null for a new one below bench/results, named by the date; `-2` and so on where there is one. */
+export const keepReport = async (report: Report, folder: string | null): Promise<string> => {
+  const own = folder ?? nextFolder(report.startedAt.slice(0, 10))
+  await mkdir(own, { recursive: true })
+  await Bun.write(join(own, 'report.json'), JSON.stringify(report, null, 2))
+  await Bun.write(join(own, 'report.md'), markdownOf(report))
+  await keepPlots(report, own)
+  return own
+}
+
+const nextFolder = (date: string): string => {
+  const first = join(resultsFolder, date)
+  for (let number = 1; ; number += 1) {
+    const folder = number === 1 ? first : `${first}-${number}`
+    if (!existsSync(folder)) return folder
+  }
 }
 
 export const keepPlots = async (report: Report, folder: string): Promise<void> => {
@@ -36,9 +45,9 @@ export const keepPlots = async (report: Report, folder: string): Promise<void> =
 }
 
 /** @param path null for the last one. @throws where there is none. */
-export const readReport = async (path: string | null): Promise<Report> => {
+export const readReport = async (path: string | null): Promise<{ report: Report; folder: string }> => {
   const file = path ?? (await lastReport())
-  return (await Bun.file(file).json()) as Report
+  return { report: (await Bun.file(file).json()) as Report, folder: dirname(file) }
 }
 
 const lastReport = async (): Promise<string> => {
@@ -46,7 +55,7 @@ const lastReport = async (): Promise<string> => {
   const found = await Array.fromAsync(
     new Bun.Glob('*/report.json').scan({ cwd: resultsFolder, absolute: true }),
   )
-  const last = found.toSorted((a, b) => (a < b ? -1 : 1)).at(-1)
+  const last = found.toSorted((a, b) => Bun.file(a).lastModified - Bun.file(b).lastModified).at(-1)
   if (last === undefined) throw new Error('there is no report yet: run `bun run bench` first')
   return last
 }

@@ -1,6 +1,7 @@
 // What docs/benchmarking.md tells people to paste works when pasted, with shorter loads: every request succeeds. How fast
 // it is plays no part.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { settingNames } from '../../src/config.ts'
 import { seedDemo } from '../../src/domain/seed.ts'
@@ -26,7 +27,7 @@ const paste = async (block: string): Promise<string> => {
     .replaceAll('http://127.0.0.1:3000', world.url)
     .replaceAll('-d 10', '-d 1')
     .replaceAll('bun run bench --', `${process.execPath} ${join(root, 'bench', 'main.ts')}`)
-    .replaceAll('--quick', '--quick --rounds 1 --only me')
+    .replaceAll('--quick', `--quick --rounds 1 --only me --out ${join(tmpdir(), 'bench-report')}`)
   const child = Bun.spawn(['sh', '-eu', '-c', script], { cwd: root, stdout: 'pipe', stderr: 'pipe' })
   const [output, progress, code] = await Promise.all([
     new Response(child.stdout).text(),

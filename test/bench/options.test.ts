@@ -17,6 +17,7 @@ describe('the command line', () => {
     expect(read('sockets', '--quick')).toMatchObject({ only: ['sockets'], isQuick: true })
     expect(read('fairness', 'bulk')).toMatchObject({ only: ['fairness', 'bulk'] })
     expect(read('claims', '--write')).toMatchObject({ command: 'claims', writes: true, only: [] })
+    expect(read('--quick', '--out', 'there')).toMatchObject({ out: 'there' })
     expect(read('--help')).toBe('help')
   })
 
