@@ -88,11 +88,19 @@ export interface DatabaseOptions {
 const maxTries = 3
 const defaultStatementTimeoutMs = 10_000
 const maxEndSeconds = 5
-const defaultLockTimeoutMs = 2_000
 /** Batches at once. Their connections are opened when they are needed. */
 export const batchConnections = 4
-/** A batch that waits longer, for a shard's head or a key, is rolled back, and its members wait alone. */
-const batchLockTimeoutMs = 200
+/**
+ * A batch that waits longer, for a shard's head or a key, is rolled back, and its members wait alone. All its statements
+ * look rows up by their keys: a plan that was made when a table was small, and that joins by reading all of it, would be
+ * kept until the next ANALYZE, while the table grows by thousands of rows a second.
+ */
+const batchSettings = {
+  lock_timeout: 200,
+  enable_seqscan: false,
+  enable_hashjoin: false,
+  enable_mergejoin: false,
+}
 /** Longest queue of one caller, in calls. */
 const maxWaitingCalls = 512
 /** Connections that callers cannot use, for the process itself: health checks, replays for sockets. */
@@ -118,7 +126,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   const pool = openPool(options, options.max)
   const { statementTimeoutMs = defaultStatementTimeoutMs } = options
   const openOne = (): postgres.Sql => openPool(options, 1)
-  const batchPool = openPool(options, batchConnections, batchLockTimeoutMs)
+  const batchPool = openPool(options, batchConnections, batchSettings)
   const watches = [pool, batchPool].map(
     (watched) => new HalfOpenWatch({ pool: watched, openOne, statementTimeoutMs, log }),
   )
@@ -231,7 +239,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
 const openPool = (
   options: DatabaseOptions,
   max: number,
-  lockTimeoutMs = defaultLockTimeoutMs,
+  settings: Record<string, number | boolean> = {},
 ): postgres.Sql => {
   const { applicationName, connectTimeoutMs = 2_000 } = options
   const given = driverOptions(addressOf(options.url), { applicationName, connectTimeoutMs })
@@ -247,9 +255,10 @@ const openPool = (
       default_transaction_isolation: 'read committed',
       plan_cache_mode: 'force_generic_plan', // statements are prepared once and planned once (docs/decisions.md)
       statement_timeout: options.statementTimeoutMs ?? defaultStatementTimeoutMs,
-      lock_timeout: lockTimeoutMs,
+      lock_timeout: 2_000,
       idle_in_transaction_session_timeout: 5_000,
       client_connection_check_interval: 1_000, // a statement without its client ends within a second
+      ...settings,
     },
   })
 }

@@ -166,17 +166,22 @@ const insertEntries = (tx: Tx, rows: InputRow[], claims: object[]): Promise<Head
     )
     select shard, epoch, base, at from head`
 
-/** The end of `append`'s statement: stores responses, with the cursor of each that has one. */
+/**
+ * The end of `append`'s statement: stores responses, with the cursor of each that has one. The rows exist since they were
+ * claimed; an insert with a conflict finds them by their key, whatever a plan says of the size of the table.
+ */
 const fillClaims = (tx: Tx, claims: object[]) => tx`
-      update idempotency_keys k set
-        status = i.status, body = i.body, subject = i.subject, texts = i.texts,
-        headers = i.headers || case when h.shard is null then '{}' else
+      insert into idempotency_keys (user_id, method, path, key, fingerprint, status, body, subject, texts, headers)
+      select i.user_id, i.method, i.path, i.key, '', i.status, i.body, i.subject, i.texts,
+        i.headers || case when h.shard is null then '{}' else
           jsonb_build_object('Tide-Cursor', h.epoch || '.' || h.shard || '.' || (h.base + i.n)) end
       from json_to_recordset(${JSON.stringify(claims)}::text::json) as i (
         user_id uuid, method text, path text, key text, status smallint, headers jsonb, body text, subject jsonb,
         texts jsonb, shard smallint, n bigint)
       left join head h using (shard)
-      where k.user_id = i.user_id and k.method = i.method and k.path = i.path and k.key = i.key`
+      on conflict on constraint idempotency_keys_pkey do update set
+        status = excluded.status, headers = excluded.headers, body = excluded.body, subject = excluded.subject,
+        texts = excluded.texts`
 
 const claimRow = (claimed: ClaimedResponse, last: InputRow | undefined): object => {
   const { userId, method, path, key, status, headers, body, subject, texts } = claimed

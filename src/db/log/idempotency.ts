@@ -78,10 +78,13 @@ export const claimIdempotencyKeys = async (tx: Tx, claims: KeyOfUser[]): Promise
 /** Gives up keys that this transaction claimed: the requests failed and keep nothing under them. */
 export const unclaimIdempotencyKeys = async (tx: Tx, claims: KeyOfUser[]): Promise<void> => {
   await tx`
-    delete from idempotency_keys k
-    using json_to_recordset(${JSON.stringify(claims.map(keyRow))}::text::json) as i (
-      user_id uuid, method text, path text, key text)
-    where k.user_id = i.user_id and k.method = i.method and k.path = i.path and k.key = i.key`
+    delete from idempotency_keys
+    where ctid = any(array(
+      select (
+        select k.ctid from idempotency_keys k
+        where k.user_id = i.user_id and k.method = i.method and k.path = i.path and k.key = i.key)
+      from json_to_recordset(${JSON.stringify(claims.map(keyRow))}::text::json) as i (
+        user_id uuid, method text, path text, key text)))`
 }
 
 /**
