@@ -54,49 +54,54 @@ export const readProjectPage = async (
   place: SnapshotPlace | null,
   limit: number,
 ): Promise<SnapshotPage> => {
-  const { head, rows, cursor } = await db.of(userId).snapshot(
+  const { head, cursor, tasks, bytes, last } = await db.of(userId).snapshot(
     async (tx) => {
       const shard = shardOf(projectScope(projectId))
       const { epoch, seq } = await readHead(tx, shard)
       const row = await selectProject(tx, userId, projectId)
       if (!row) throw notFound()
       const members = await selectMembers(tx, projectId, unpaged)
-      const rows = await selectTasksAfter(tx, projectId, place, { limit, maxBytes: pageBytes })
       const cursor = place?.cursor ?? formatCursor({ epoch, shard, seq })
       const head = {
         project: toProject(row, 'viewer'), // replaced for each reader
         members: members.map(toMember), // one read is shared by all readers, so it has no e-mail addresses
       }
-      return { head, rows, cursor }
+      const page = newPage(pageBytes - frameBytes - jsonBytesOf(head))
+      await selectTasksAfter(tx, projectId, place, { limit, maxBytes: pageBytes }, (rows) =>
+        inSlices(rows, page.add),
+      )
+      return { head, cursor, ...page.end() }
     },
     { deadlineMs: snapshotDeadlineMs },
   )
-  // The connection is free by now: making the text of 5,000 tasks takes longer than reading them.
-  const { tasks, bytes, last } = await fitting(rows, pageBytes - frameBytes - jsonBytesOf(head))
   return { ...head, tasks, bytes, cursor, next: last && { cursor, ...last } }
 }
 
 const jsonBytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))
 
 /** As many tasks as fit into `room`, and the position of the last where more follow. */
-const fitting = async (
-  rows: PagedTask[],
-  room: number,
-): Promise<{ tasks: string[]; bytes: number; last: TaskPlace | null }> => {
+const newPage = (room: number) => {
   const tasks: string[] = []
   let bytes = 0
-  await inSlices(rows, (row) => {
-    const { hasNext: _, ...task } = row
-    const json = JSON.stringify(task)
-    const size = Buffer.byteLength(json) + 1 // and a comma
-    if (tasks.length > 0 && bytes + size > room) return false
-    tasks.push(json)
-    bytes += size
-    return true
-  })
-  const last = rows[tasks.length - 1]
-  const hasMore = last !== undefined && (tasks.length < rows.length || last.hasNext)
-  return { tasks, bytes, last: hasMore ? placeOf(last) : null }
+  let last: TaskPlace | null = null
+  let hasMore = false
+  let isFull = false
+  return {
+    /** False once the page is full. */
+    add: ({ hasNext, ...task }: PagedTask): boolean => {
+      if (isFull) return false
+      const json = JSON.stringify(task)
+      const size = Buffer.byteLength(json) + 1 // and a comma
+      isFull = tasks.length > 0 && bytes + size > room
+      hasMore = isFull || hasNext
+      if (isFull) return false
+      tasks.push(json)
+      bytes += size
+      last = placeOf(task)
+      return true
+    },
+    end: () => ({ tasks, bytes, last: hasMore ? last : null }),
+  }
 }
 
 const placeOf = ({ createdAt, id }: TaskPlace): TaskPlace => ({ createdAt, id })

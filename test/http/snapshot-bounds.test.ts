@@ -1,6 +1,7 @@
 // The bounds of snapshots: pages bounded in bytes, one read at a time for each user, memoised snapshots bounded in bytes.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createClient } from '../../packages/client/src/client.ts'
+import { selectTasksAfter } from '../../src/db/log/snapshot.ts'
 import { pageBytes } from '../../src/domain/snapshot-pages.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
@@ -133,3 +134,20 @@ test('tasks shared with the user are in the snapshot, with 4 MiB of descriptions
     { timeoutMs: 15_000 },
   )
 }, 30_000)
+
+test('tasks are read in groups, so that no group blocks other requests', async () => {
+  const { id } = await makeProject(world, anna)
+  await fill(id, 1_000, 'short')
+  const groups: number[] = []
+  let working = 0
+  await world.server.deps.db.snapshot((tx) =>
+    selectTasksAfter(tx, id, null, { limit: 900, maxBytes: pageBytes }, async (rows) => {
+      working += 1
+      expect(working).toBe(1)
+      for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+      groups.push(rows.length)
+      working -= 1
+    }),
+  )
+  expect(groups).toEqual([250, 250, 250, 150])
+})

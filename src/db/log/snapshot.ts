@@ -11,18 +11,25 @@ export interface TaskPlace {
   id: string
 }
 
+/** Reading so many takes about 3 ms. */
+const rowsAtOnce = 250
+
 export type PagedTask = Task & { hasNext: boolean }
 
 /**
  * Tasks of a project after a place, at most `limit`; the page ends once its texts exceed `maxBytes`, and has at least
- * one task where there is one. PostgreSQL knows the length of a text without reading it.
+ * one task where there is one. PostgreSQL knows the length of a text without reading it. The rows come in groups, because
+ * reading 3 MB of rows at once blocks the event loop for 20 to 40 ms.
+ * @param onRows called with the groups in order, each after the one before has been worked on.
  */
-export const selectTasksAfter = (
+export const selectTasksAfter = async (
   tx: Tx,
   projectId: string,
   after: TaskPlace | null,
   { limit, maxBytes }: { limit: number; maxBytes: number },
-): Promise<PagedTask[]> => tx<PagedTask[]>`
+  onRows: (rows: PagedTask[]) => Promise<void>,
+): Promise<void> => {
+  const groups = tx<PagedTask[]>`
   select ${taskColumns(tx)}, page."hasNext"
   from (
     select id, sum(bytes) over so_far - bytes as before, lead(id) over so_far is not null as "hasNext"
@@ -39,7 +46,9 @@ export const selectTasksAfter = (
   ) as page
   join tasks t on t.id = page.id
   where page.before < ${maxBytes}
-  order by t.created_at, t.id`
+  order by t.created_at, t.id`.cursor(rowsAtOnce)
+  for await (const rows of groups) await onRows(rows)
+}
 
 export type SharedTaskRow = Task & { isCut: boolean }
 
