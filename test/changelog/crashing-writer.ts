@@ -34,11 +34,11 @@ let pushesOfLastWrite = 0
 /** The client with pushes that crash: `sent` right after the command was sent, `half` before the second of two. */
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it has the client as its prototype
 const crashingClient = Object.create(client, {
-  eval: {
-    value: (...args: Parameters<Redis['eval']>) => {
+  evalsha: {
+    value: (...args: Parameters<Redis['evalsha']>) => {
       if (isCrashing) pushesOfLastWrite += 1
       if (point === 'half' && pushesOfLastWrite === 2) return client.ping().then(killSelf) // the first push has run by then
-      const answer = client.eval(...args)
+      const answer = client.evalsha(...args)
       if (isCrashing && point === 'sent') setImmediate(killSelf)
       return answer
     },

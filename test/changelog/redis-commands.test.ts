@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createPublisher } from '../../src/changelog/publisher.ts'
 import type { Appended } from '../../src/db/log/append.ts'
 import { shardCount } from '../../src/model/scope.ts'
+import { startSweeper } from '../../src/changelog/sweeper.ts'
 import { eventually } from '../support/eventually.ts'
 import { noErrors } from './received-entries.ts'
 import { follow } from './traffic.ts'
@@ -55,4 +56,23 @@ test('a paced tail reads what was pushed meanwhile at once, and misses nothing',
   const intervals = (performance.now() - startedAt) / paceMs
   expect(errors).toEqual(noErrors)
   expect(paced.tail.stats.streamReads).toBeLessThanOrEqual(intervals + 1)
+})
+
+test('an idle sweeper asks Redis for all tops in one of ten ticks', async () => {
+  await using sweeper = startSweeper({
+    redis: world.redis,
+    db: world.tailDb,
+    log,
+    onLost: async () => {},
+    everyMs: 1,
+  })
+  // The first ticks repair what earlier tests left unpushed.
+  await eventually(() => expect(sweeper.stats.ticks).toBeGreaterThan(20))
+  await world.redis.config('RESETSTAT')
+  const { ticks } = sweeper.stats
+  await eventually(() => expect(sweeper.stats.ticks).toBeGreaterThan(ticks + 50))
+  const { evalsha = 0 } = await commands()
+  const passed = sweeper.stats.ticks - ticks
+  expect(evalsha).toBeLessThanOrEqual(shardCount * (passed / 10 + 2))
+  expect(evalsha).toBeGreaterThan(0)
 })

@@ -69,6 +69,11 @@ const graceMs = 20
 const headsDeadlineMs = 2_000
 const maxBackoffMs = 500
 const stepEntries = 500
+/**
+ * The next read is this many times further away when one had only entries that are admitted already: where one server
+ * commits everything, the streams bring it nothing.
+ */
+const knownPace = 4
 /** After this long the loop over streamed entries yields the event loop. */
 const sliceMs = 4
 
@@ -175,6 +180,7 @@ export class Tail implements AsyncDisposable {
         if (epoch !== this.epoch) return [] // interrupted for the new epoch
         throw error
       })
+      const streamed = this.stats.fromStream
       let sliceEndsAt = performance.now() + sliceMs
       for (const { shard, entries } of batches) {
         if (performance.now() > sliceEndsAt) {
@@ -186,7 +192,8 @@ export class Tail implements AsyncDisposable {
       }
       if (batches.length > 0) {
         this.stats.streamReads += 1
-        if (this.#paceMs > 0) await Bun.sleep(this.#paceMs)
+        const hasNew = this.stats.fromStream > streamed
+        if (this.#paceMs > 0) await Bun.sleep(hasNew ? this.#paceMs : this.#paceMs * knownPace)
       }
       return 'again'
     })
