@@ -22,6 +22,20 @@ export const figuresText = (row: Row, { figures, against }: RowResult): string =
     .join(', ')
 }
 
+const costTable = (costs: readonly RowResult[]): string =>
+  [
+    '\n## CPU time per request or entry, microseconds\n',
+    table(
+      ['Row', ...parts, 'all', 'generator, share of a core'],
+      costs.map(({ row, cpuUs, generatorCpu }) => [
+        `\`${row}\``,
+        ...parts.map((part) => String(Math.round(cpuUs![part]))),
+        String(Math.round(parts.reduce((sum, part) => sum + cpuUs![part], 0))),
+        generatorCpu === undefined ? '-' : generatorCpu.toFixed(2),
+      ]),
+    ),
+  ].join('\n')
+
 export const markdownOf = (report: Report): string => {
   const results = new Map(report.rows.map((row) => [row.row, row]))
   const { machine, settings, plan } = report
@@ -30,7 +44,7 @@ export const markdownOf = (report: Report): string => {
     .filter(({ rows }) => rows.length > 0)
   const figures = measured.map(({ name, rows }) =>
     [
-      `## ${name}\n`,
+      `\n## ${name}\n`,
       table(
         ['Row', 'What', 'Target', 'Figures', 'Verdict', 'Failed'],
         rows.map((row) => {
@@ -57,16 +71,7 @@ export const markdownOf = (report: Report): string => {
       .join(', ') + '\n',
     ...report.errors.map(({ section, message }) => `**The section ${section} ended early:** ${message}\n`),
     ...figures,
-    '\n## CPU time per request or entry, microseconds\n',
-    table(
-      ['Row', ...parts, 'all', 'generator, share of a core'],
-      costs.map(({ row, cpuUs, generatorCpu }) => [
-        `\`${row}\``,
-        ...parts.map((part) => String(Math.round(cpuUs![part]))),
-        String(Math.round(parts.reduce((sum, part) => sum + cpuUs![part], 0))),
-        generatorCpu === undefined ? '-' : generatorCpu.toFixed(2),
-      ]),
-    ),
+    ...(costs.length > 0 ? [costTable(costs)] : []),
     '',
   ].join('\n')
 }
