@@ -1,4 +1,4 @@
-// Fairness between users: while the calls of one user wait, by REST, long poll, snapshot and socket, another is served.
+// Fairness between users: while the calls of one user wait, by REST, long poll and snapshot, another is served.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
@@ -17,7 +17,7 @@ afterAll(() => world[Symbol.asyncDispose]())
 const cursorOf = async ({ token }: Person, projectId: string): Promise<string> =>
   (await world.call('GET', `/api/projects/${projectId}/snapshot`, { token })).body.cursor
 
-test('calls of one user share its turns, by REST, long poll, snapshot and socket; another is served', async () => {
+test('calls of one user share its turns, by REST, long poll and snapshot; its joins and another user are served', async () => {
   const { db } = world.server.deps
   const { id: projectId, scope } = await makeProject(world, anna)
   const theirs = await makeProject(world, bert)
@@ -46,11 +46,12 @@ test('calls of one user share its turns, by REST, long poll, snapshot and socket
     world.call('GET', `/api/projects/${projectId}/snapshot`, { token: anna.token }),
     world.call('GET', `/api/sync?scope=${scope}&cursor=${cursor}`, { token: anna.token }),
   ]
-  annas.send({ t: 'sub', rid: 1, scope, cursor })
-  await waiting(20)
+  await waiting(19)
   expect(db.calls.running).toBe(4)
-  // A read that shares its statement with others does not wait for the caller's own calls.
+  // Reads and joins that share their statements with others do not wait for the caller's own calls.
   expect((await world.call('GET', '/api/users/me', { token: anna.token })).status).toBe(200)
+  annas.send({ t: 'sub', rid: 1, scope, cursor })
+  expect(await annas.take((frame) => frame.rid === 1)).toMatchObject({ t: 'sub', mode: 'resume' })
 
   berts.send({ t: 'sub', rid: 1, scope: theirs.scope, cursor: cursorOfBert })
   const served = await Promise.all([
@@ -67,6 +68,5 @@ test('calls of one user share its turns, by REST, long poll, snapshot and socket
   gate.resolve()
   await holding
   for (const { status } of await Promise.all([...writes, ...others])) expect(status).toBeOneOf([200, 503])
-  expect(await annas.take((frame) => frame.rid === 1)).toBeDefined()
   await eventually(() => expect(db.calls.size).toBe(0))
 }, 20_000)

@@ -1,6 +1,7 @@
 // Text of rows that a previous version wrote is normalised in bounded steps, while servers of both versions write: searches
 // find every task, no write is lost, visible changes are logged, and a second run has nothing to do.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { append } from '../../src/db/log/append.ts'
 import { projectScope, userScope } from '../../src/model/scope.ts'
 import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
@@ -36,13 +37,16 @@ const insertOld = (rows: Old[]): Promise<unknown> =>
       from json_to_recordset(${JSON.stringify(rows)}::text::json) as i (id uuid, title text, tags text[])`,
   )
 
-/** An update of the previous version: all text columns, without search words. */
+/** An update of the previous version: all text columns, without search words, and its entry. */
 const updateOld = (id: string, title: string): Promise<unknown> =>
-  world.server.deps.db.transact(
-    (tx) => tx`
+  world.server.deps.db.transact(async (tx) => {
+    await tx`
       update tasks set title = ${title}, description = '', tags = '{}', project_id = project_id, version = version + 1
-      where id = ${id}`,
-  )
+      where id = ${id}`
+    await append(tx, [
+      { scope: projectScope(ada.inboxId), type: 'task.updated', id, version: 2, data: { id }, actorId: null },
+    ])
+  })
 
 const deps = () => ({
   db: world.server.deps.db,

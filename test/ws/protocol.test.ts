@@ -389,7 +389,7 @@ test('a stopping server sends bye with the short reconnect window and closes wit
   await using socket = await openAnna(own.url)
   await own[Symbol.asyncDispose]()
   expect(await socket.closed()).toBe(1012)
-  expect(socket.frames.at(-1)).toEqual({ t: 'bye', code: 1012, reconnectAfter: [0, 1_000] })
+  expect(socket.frames.at(-1)).toEqual({ t: 'bye', code: 1012, reconnectAfter: [0, 500] })
 })
 
 test('a new epoch ends every subscription with resync, and the socket stays open (P-RES-2)', async () => {
