@@ -3,8 +3,9 @@
 //
 // Problem: one transaction for each write spends most of its time on BEGIN, COMMIT, locks and round trips (`write-batch`
 // has the figures). The naive way to coalesce, a timer that collects for some milliseconds, delays every write when there
-// is little load and bounds the batch when there is much. The way chosen: a write that arrives while no batch is in flight
-// starts one at once; those that arrive meanwhile form the next, so that batches grow with the load and a lone client pays
+// is little load and bounds the batch when there is much. The way chosen: while no batch is in flight, the writes of one
+// turn of the event loop start one at its end (the first alone would make the others wait for a batch of one); those
+// that arrive meanwhile form the next, so that batches grow with the load and a lone client pays
 // nothing. A batch that takes longer than `besideAfterMs` does not hold the others: another starts beside it, up to
 // `batchConnections`. What two batches would wait for each other for is kept apart here: a task or a key that is in flight
 // is not taken again, so that in one process batches never meet at a row.
@@ -66,6 +67,7 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
   #inFlight = 0
   #startedAt = -Infinity
   #arrivals = 0
+  #isScheduled = false
   #retryTimer: Timer | null = null
   #sweepTimer: Timer | null = null
 
@@ -95,7 +97,7 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
     this.#queue.add(pending)
     this.#live.add(pending)
     this.#sweepTimer ??= setInterval(() => this.#sweep(), sweepEveryMs)
-    this.#pump()
+    this.#pumpSoon()
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as above
     return settle.promise as Promise<WriteResult<T>>
   }
@@ -106,6 +108,16 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
     if (this.#retryTimer) clearTimeout(this.#retryTimer)
     if (this.#sweepTimer) clearInterval(this.#sweepTimer)
     for (const pending of this.#live) this.#finish(pending)?.reject(unavailable())
+  }
+
+  /** After the events of this turn of the loop, so that their writes are in the batch. */
+  #pumpSoon(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      this.#pump()
+    })
   }
 
   /** Starts a batch where one may start and something waits. */

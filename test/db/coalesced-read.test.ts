@@ -72,11 +72,11 @@ test('a call never joins a statement that was sent before it, not for an equal k
   const third = get(one, 'anna', 1, 3)
   one.open()
   expect(await Promise.all([...first, ...second, ...third])).toEqual([2, 2, 2, 6])
-  expect(one.statements).toEqual([[1], [1], [1, 3]]) // two in flight, the third waited for one of them
+  expect(one.statements).toEqual([[1], [1], [1, 3]]) // the second began beside the first, which took long
 })
 
 test('a flood of one caller takes its share of a statement and delays another by the statements sent before', async () => {
-  const one = rig({}, false)
+  const one = rig({ besideAfterMs: Infinity }, false)
   const first = get(one, 'flood', 0)
   await eventually(() => expect(one.statements.length).toBe(1))
   const flood = get(one, 'flood', ...Array.from({ length: 300 }, (_, n) => n + 1))
@@ -91,6 +91,18 @@ test('a flood of one caller takes its share of a statement and delays another by
   expect(one.statements[2]!.length).toBe(16 + 2)
   await Promise.all(flood)
   expect(one.statements.flat().length).toBe(303)
+})
+
+test('few waiting keys wait for the statement in flight, so that batches grow with the load', async () => {
+  const one = rig({ besideAfterMs: Infinity }, false)
+  const first = get(one, 'anna', 0)
+  await eventually(() => expect(one.statements.length).toBe(1))
+  const rows = [1, 2, 3].flatMap((key) => get(one, `caller ${key}`, key))
+  await new Promise(setImmediate)
+  expect(one.statements.length).toBe(1)
+  one.open()
+  await Promise.all([...first, ...rows])
+  expect(one.statements).toEqual([[0], [1, 2, 3]])
 })
 
 test('callers without an end to their waiting keys take turns', async () => {
