@@ -1,11 +1,14 @@
 // Bytes that one user's writes store in a window of a day, over all processes. A write is counted after it, because only
 // then its size is known: the check needs no call, and a user may exceed the limit by one write and by what other
-// processes have not reported yet. While Redis is away each process counts locally and reports later.
+// processes have not reported yet. A process reports a thousandth of the limit at a time: a report for each write was one
+// of the four commands that a write cost Redis. While Redis is away each process counts locally and reports later.
 import { KeyMemory, secondsUntil, type RedisCounters } from './redis-counters.ts'
 import type { RatePolicy, RateState } from './policies.ts'
 import addScript from '../redis/scripts/add-written-bytes.lua' with { type: 'text' }
 
 const maxUsers = 10_000
+/** A process reports when this fraction (1/shares) of the limit is unreported. */
+const shares = 1_000
 
 /** What this process knows of one user's window. */
 interface Usage {
@@ -34,17 +37,21 @@ export class WrittenBytes {
     return { allowed: remaining > 0, limit, remaining, resetSeconds: secondsUntil(endsAt) }
   }
 
-  /** Counts what a write stored. Never throws; reports to Redis in the background, one report a user at a time. */
+  /** Counts what a write stored. Never throws; reports to Redis in the background, one report of a user at a time. */
   add(userId: string, bytes: number): void {
     if (bytes === 0) return
     const usage = this.#usageOf(userId)
     usage.unreported += bytes
-    if (!usage.isReporting) void this.#report(userId, usage)
+    if (this.#isDue(usage) && !usage.isReporting) void this.#report(userId, usage)
+  }
+
+  #isDue({ unreported }: Usage): boolean {
+    return unreported > 0 && unreported >= this.policy.limit / shares
   }
 
   async #report(userId: string, usage: Usage): Promise<void> {
     usage.isReporting = true
-    while (usage.unreported > 0) {
+    while (this.#isDue(usage)) {
       const bytes = usage.unreported
       const askedAt = performance.now()
       const windowMs = this.policy.windowSeconds * 1000
