@@ -82,7 +82,7 @@ export class KeptAnswers {
     const { userId, role } = actor
     for (let joins = 0; joins < maxJoins; joins += 1) {
       const building = this.#building.get(userId + url)
-      const kept = building ? await building : this.#users.get(userId)?.get(url)
+      const kept = building ? await building : (this.#users.get(userId)?.get(url) ?? null)
       if (kept && kept.role === role && performance.now() < kept.expiresAt) {
         const heads = await this.reads.heads(userId, kept.scopes, kept.id)
         if (heads === kept.heads) {
@@ -90,7 +90,9 @@ export class KeptAnswers {
           return kept.response
         }
       }
-      if (!this.#building.has(userId + url)) break
+      // An equal request may have begun, or ended, another answer while the heads were read.
+      const isLatest = kept === (this.#users.get(userId)?.get(url) ?? null)
+      if (isLatest && !this.#building.has(userId + url)) break
     }
     return this.#build(actor, url, build)
   }
