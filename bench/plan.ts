@@ -1,4 +1,4 @@
-// Sizes of a run: how many rounds, how long, how many sockets. `--quick` is the same rows in under two minutes; its
+// Sizes of a run: how many rounds, how long, how many sockets. `--quick` is the same rows in about three minutes; its
 // figures are rougher and its sizes smaller, and the report says so.
 
 export interface Plan {

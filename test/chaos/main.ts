@@ -62,7 +62,10 @@ const runFaults = async (faults: Fault[]): Promise<Outcome[]> => {
     })
     for (const fault of group) {
       report(fault.title)
-      outcomes.push(await arena.run(fault, secondsOf(fault)))
+      const outcome = await arena.run(fault, secondsOf(fault))
+      outcomes.push(outcome)
+      // At once: a fault that throws ends the run before the table.
+      report(`${fault.name}: ${outcome.violations.length === 0 ? 'ok' : outcome.violations.join('; ')}`)
     }
   }
   return outcomes
