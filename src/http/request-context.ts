@@ -35,7 +35,7 @@ export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
   writtenBytes = 0
   /** The limit that the RateLimit headers of the answer describe, the last one that was counted. */
   rateLimit: { policy: RatePolicy; state: RateState } | null = null
-  /** Whether the answer closes the connection: Bun goes on buffering a body that nobody reads. */
+  /** Whether the answer closes the connection: Bun goes on buffering an unread body. */
   closesConnection = false
   #ip: string | null = null
   readonly #addressOf: AddressOf

@@ -204,12 +204,12 @@ export const checkBody = (schema: TSchema | undefined, body: unknown): void => {
   const violations =
     body === undefined
       ? [{ pointer: '', detail: 'is required: send a JSON object' }]
-      : violationsIn(schema ?? noBody, body)
+      : violationsIn(schema ?? emptyBody, body)
   if (violations.length > 0) throw invalid(...violations)
 }
 
 /** The schema of a route without a `body` schema: an object without members. */
-const noBody = Type.Object({}, { additionalProperties: false })
+const emptyBody = Type.Object({}, { additionalProperties: false })
 
 /** 400 or 422 for a query. */
 export const checkQuery = (schema: TSchema, query: Record<string, unknown>): void => {

@@ -29,7 +29,7 @@ beforeAll(async () => {
     async (tx) => {
       await tx`
         insert into users (id, email, name, password_hash)
-        select id, id || '@example.com', 'Somebody', 'none' from unnest(${[...users, ...others]}::uuid[]) as id`
+        select id, id || '@example.com', 'Reader', 'none' from unnest(${[...users, ...others]}::uuid[]) as id`
       await tx`insert into projects (id, name) select id, 'Project' from unnest(${[...projects, ...others]}::uuid[]) as id`
       await tx`
         insert into members (project_id, user_id, role)
