@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { startGenerator, type Generator } from '../../bench/load/generator.ts'
 import type { HttpRequest, LoadJob } from '../../bench/load/job.ts'
 import { dueTime } from '../../bench/load/native-load.ts'
+import { projectScope } from '../../src/model/scope.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 
@@ -68,7 +69,7 @@ for (const kind of ['native', 'autocannon'] as const)
   test(`what ${kind} counts as answered is stored, logged without a hole, and sent once`, async () => {
     const [person] = people
     await using socket = await world.socket(person!)
-    const scope = `project:${person!.inboxId}`
+    const scope = projectScope(person!.inboxId)
     socket.send({ t: 'sub', rid: 1, scope, cursor: null })
     await socket.take('synced')
     const before = await inboxTasks()
