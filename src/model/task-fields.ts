@@ -25,9 +25,9 @@ export interface FieldDescription {
   kind: FieldKind
   /**
    * Who writes it: clients in any creation, patch or replacement; `create` once, with the row; `move` a move;
-   * `server` only what the server derives.
+   * `counter` the writes of what it counts; `server` only what the server derives.
    */
-  writer: 'client' | 'create' | 'move' | 'server'
+  writer: 'client' | 'create' | 'move' | 'counter' | 'server'
   /** The value where none is given. A field that clients write and that has none is required; null allows null. */
   default?: string | number | null | readonly []
   /** The right that changing it takes beyond that to write the task. */
@@ -48,6 +48,7 @@ export interface FieldDescription {
 
 const byClient = { writer: 'client', isTracked: true, isContent: true } as const
 const byServer = { writer: 'server' } as const
+const counter = { kind: 'count', writer: 'counter', default: 0, isTracked: true } as const
 const texts = { kind: 'text', isSearched: true } as const
 
 export const taskFields = {
@@ -64,8 +65,8 @@ export const taskFields = {
   tags: { kind: 'tags', ...byClient, default: [], isSearched: true },
   rank: { kind: 'rank', writer: 'move', isTracked: true },
   completedAt: { kind: 'instant', ...byServer, default: null, isTracked: true },
-  commentCount: { kind: 'count', ...byServer, default: 0, isTracked: true },
-  attachmentCount: { kind: 'count', ...byServer, default: 0, isTracked: true },
+  commentCount: counter,
+  attachmentCount: counter,
   version: { kind: 'version', ...byServer },
   createdAt: { kind: 'instant', ...byServer },
   updatedAt: { kind: 'instant', ...byServer },
@@ -88,9 +89,11 @@ export type OptionalField = NamesWith<{ writer: 'client'; default: unknown }>
 export type RequiredField = Exclude<WritableField, OptionalField>
 type DefaultedField = NamesWith<{ default: unknown }>
 /** Columns that the row of a new task is inserted with. */
-export type InsertedField = NamesWith<{ writer: 'client' | 'create' | 'move' }>
+export type InsertedField = NamesWith<{ writer: 'client' | 'create' | 'move' | 'counter' }>
 /** Columns that an update may change. */
-export type UpdatedField = NamesWith<{ writer: 'client' | 'move' }>
+export type UpdatedField = NamesWith<{ writer: 'client' | 'move' | 'counter' }>
+/** How many of something a task has. */
+export type CounterField = NamesWith<{ writer: 'counter' }>
 export type TrackedField = NamesWith<{ isTracked: true }>
 export type ContentField = NamesWith<{ isContent: true }>
 export type SearchedField = NamesWith<{ isSearched: true }>
@@ -119,7 +122,7 @@ export const optionalFields = named<OptionalField>(
 /** Fields that a new task has without being given them. */
 const defaultedFields = named<DefaultedField>(({ default: value }) => value !== undefined)
 export const insertedFields = named<InsertedField>(({ writer }) => writer !== 'server')
-export const updatedFields = named<UpdatedField>(({ writer }) => writer === 'client' || writer === 'move')
+export const updatedFields = named<UpdatedField>(({ writer }) => writer !== 'server' && writer !== 'create')
 export const trackedFields = named<TrackedField>(({ isTracked }) => isTracked === true)
 export const contentFields = named<ContentField>(({ isContent }) => isContent === true)
 export const searchedFields = named<SearchedField>(({ isSearched }) => isSearched === true)

@@ -77,7 +77,7 @@ export const selectLockedTasks = async (tx: Tx, userId: string, ids: string[]): 
   return rows.map(toRow)
 }
 
-/** Locks the tasks that exist, by ascending id. New comments, shares and subtasks of them do not wait for this lock. */
+/** Locks the tasks that exist, by ascending id. New subtasks of them do not wait for this lock. */
 export const lockTasks = async (tx: Tx, ids: string[]): Promise<void> => {
   await tx`
     select from tasks where id = any(${ids}::uuid[]) order by id for no key update`
