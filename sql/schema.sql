@@ -89,6 +89,26 @@ create table dead_letter (
   constraint dead_letter_pkey PRIMARY KEY (consumer, shard, seq)
 );
 
+create table deliveries (
+  id uuid not null,
+  kind text not null,
+  queue text not null,
+  dedupe_key text not null,
+  payload jsonb not null,
+  state text not null default 'waiting'::text,
+  attempts integer not null default 0,
+  next_at timestamp(3) with time zone not null default now(),
+  lease_until timestamp(3) with time zone,
+  fence bigint not null default 0,
+  last_error text,
+  created_at timestamp(3) with time zone not null default now(),
+  ended_at timestamp(3) with time zone,
+  constraint deliveries_pkey PRIMARY KEY (id),
+  constraint deliveries_once UNIQUE (dedupe_key),
+  constraint deliveries_end_with_a_time CHECK ((ended_at IS NOT NULL) = (state = ANY (ARRAY['done'::text, 'failed'::text]))),
+  constraint deliveries_state_is_known CHECK (state = ANY (ARRAY['waiting'::text, 'queued'::text, 'running'::text, 'done'::text, 'failed'::text]))
+);
+
 create table feed (
   shard smallint not null,
   seq bigint not null,
@@ -273,6 +293,12 @@ create table users (
 );
 
 create table feed_default partition of feed default;
+
+CREATE INDEX deliveries_ended_idx ON deliveries USING btree (state, ended_at) WHERE ended_at IS NOT NULL;
+
+CREATE INDEX deliveries_in_flight_idx ON deliveries USING btree (queue) WHERE state = ANY (ARRAY['queued'::text, 'running'::text]);
+
+CREATE INDEX deliveries_next_idx ON deliveries USING btree (queue, next_at) WHERE state = ANY (ARRAY['waiting'::text, 'queued'::text, 'running'::text]);
 
 CREATE INDEX feed_access_idx ON feed USING btree (scope, seq) WHERE control IS NOT NULL OR type = 'member.added'::text;
 
