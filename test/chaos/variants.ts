@@ -77,12 +77,12 @@ export const variants: Record<string, Edit[]> = {
       to: 'presence: globalThis.presence = new Presence(',
     },
   ],
-  /** The members of a batch are answered before its COMMIT, which follows 20 ms later. */
+  /** The members of a batch are answered before its COMMIT, which follows 200 ms later: a kill each half second meets it. */
   'batch-answered-early': [
     {
       file: 'db/pipelined.ts',
       from: 'await Promise.allSettled([sent, connection`commit`])',
-      to: "await Promise.allSettled([sent, Promise.resolve({ command: 'COMMIT' })]); Reflect.set(connection, 'early', true); setTimeout(() => connection`commit`.finally(() => connection.release()), 20)",
+      to: "await Promise.allSettled([sent, Promise.resolve({ command: 'COMMIT' })]); Reflect.set(connection, 'early', true); setTimeout(() => connection`commit`.finally(() => connection.release()), 200)",
     },
     {
       file: 'db/pipelined.ts',
