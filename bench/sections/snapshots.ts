@@ -1,7 +1,7 @@
-// The snapshot of a project of 10,000 tasks, page after page: bytes of JSON per second of server CPU, the time to the
-// first byte, and what other requests of the same process wait meanwhile.
+// The first page of the snapshot of a project of 10,000 tasks: bytes of JSON per second of server CPU, the time to the
+// first byte, and what other requests of the same process wait meanwhile. Invariant: every page is built, because equal
+// requests within two seconds share one read.
 import type { Context, Section } from '../context.ts'
-import { call } from '../people.ts'
 import { cpuMs } from '../processes.ts'
 import type { Row } from '../row.ts'
 import { median, rounded } from '../statistics.ts'
@@ -25,6 +25,8 @@ export const snapshotRows = [
 ] as const satisfies Row[]
 
 const pageLimit = 5_000
+/** Pages that differ by a task each. The server keeps at most 8 MiB of them, which is two. */
+const differentPages = 50
 const otherPerSecond = 100
 const otherConnections = 8
 const readers = 2
@@ -36,10 +38,11 @@ const run = async (context: Context): Promise<void> => {
   await people.renew()
   const { pid } = cluster.servers[0]!
   const headers = { authorization: `Bearer ${first.token}` }
-  const path = `/api/projects/${first.projectId}/snapshot?limit=${pageLimit}`
-  const { nextAfter } = await call(url, 'GET', path, first.token)
-  const pages = [path, ...(nextAfter === null ? [] : [`${path}&after=${encodeURIComponent(nextAfter)}`])]
-  const requests = pages.map((page) => ({ method: 'GET' as const, path: page, headers }))
+  const requests = Array.from({ length: differentPages }, (_, n) => ({
+    method: 'GET' as const,
+    path: `/api/projects/${first.projectId}/snapshot?limit=${pageLimit - n}`,
+    headers,
+  }))
   const job = { with: 'native' as const, url, expect: 200, seconds: plan.seconds }
   const other = {
     ...job,
@@ -80,7 +83,7 @@ const run = async (context: Context): Promise<void> => {
       pageMb: of(({ alone }) => alone.bytes / 1e6 / Math.max(1, alone.answered)),
     },
     failed,
-    notes: [`pages of at most ${pageLimit} tasks or 4 MiB, one reader`],
+    notes: [`pages of at most ${pageLimit} tasks or 4 MiB, none of them shared, one reader`],
   })
   context.add({
     row: 'beside-snapshot',
