@@ -45,6 +45,7 @@ export const codes = {
   inbox_fixed: ['conflict', 'Change not possible for the Inbox'],
   last_owner: ['conflict', 'A project needs at least one owner'],
   sole_owner: ['conflict', 'You are the only owner of a shared project'],
+  last_admin: ['conflict', 'An active administrator has to remain'],
   project_archived: ['conflict', 'The project is archived and read-only'],
   already_member: ['conflict', 'User is already a member'],
   already_shared: ['conflict', 'Task is already shared with this user'],

@@ -8,6 +8,7 @@ import { mountRoutes } from '../http/mount.ts'
 import { openApiRoutes } from '../http/openapi/openapi.ts'
 import { describedIn } from '../http/route.ts'
 import { RouteGroup, type DeclaredRoute } from '../http/route-group.ts'
+import { accountRoutes } from '../http/routes/accounts.ts'
 import { authRoutes } from '../http/routes/auth.ts'
 import { docsRoutes } from '../http/routes/docs.ts'
 import { healthRoutes } from '../http/routes/health.ts'
@@ -49,6 +50,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     docsRoutes(),
     authRoutes(deps),
     userRoutes(deps),
+    accountRoutes(deps),
     syncRoutes(deps),
     snapshotRoutes(deps),
     projectRoutes(deps),

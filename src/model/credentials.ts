@@ -2,7 +2,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { Nullable, TimeZone } from './scalar.ts'
 import { Text } from './text.ts'
-import { Email, Name } from './user.ts'
+import { Email, Name, Role } from './user.ts'
 
 /** A new password. It is used exactly as sent: not trimmed. */
 export const NewPassword = Text({
@@ -46,5 +46,28 @@ export type UserPatch = Static<typeof UserPatch>
 
 export const PasswordChange = Type.Object({ currentPassword: GivenPassword, password: NewPassword }, closed)
 export type PasswordChange = Static<typeof PasswordChange>
+
+/** By an admin. Without `password` the account has none: its owner sets one by a reset. */
+export const NewAccount = Type.Object(
+  {
+    email: Email,
+    name: Name,
+    password: Type.Optional(Nullable(NewPassword)),
+    role: Type.Optional(Nullable(Role)),
+    timeZone: Type.Optional(Nullable(TimeZone())),
+  },
+  closed,
+)
+export type NewAccount = Static<typeof NewAccount>
+
+/** By an admin. RFC 7396 merge patch; null is `user` and `false`. */
+export const AccountPatch = Type.Object(
+  {
+    role: Type.Optional(Nullable(Role)),
+    disabled: Type.Optional(Nullable(Type.Unsafe<boolean>(Type.Boolean()))),
+  },
+  { additionalProperties: false, minProperties: 1 },
+)
+export type AccountPatch = Static<typeof AccountPatch>
 
 export const AccountDeletion = Type.Object({ password: GivenPassword }, closed)

@@ -49,6 +49,9 @@ export const tagKey = (tag: string): string => cutKey(fold(tag) || canonicalTag(
 /** The sort key of titles: the folding, ordered by code points. */
 export const titleKey = (title: string): string => cutKey(fold(title))
 
+/** The key by which people are searched and ordered: the folding of the name. */
+export const nameKey = (name: string): string => cutKey(fold(name))
+
 /** Tags in their stored form, without repeats: the first of equal tags stays. */
 export const mergedTags = (tags: readonly string[]): string[] => {
   const byKey = new Map<string, string>()

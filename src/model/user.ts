@@ -25,6 +25,13 @@ export const User = Type.Object(
 )
 export type User = Static<typeof User>
 
+/** A user as admins see it. A disabled account keeps its data and cannot sign in. */
+export const Account = Type.Object(
+  { ...User.properties, disabled: Type.Boolean() },
+  { additionalProperties: false },
+)
+export type Account = Static<typeof Account>
+
 /** The fields of a user that every signed-in user may read; `email` is for the user itself and for admins. */
 export const PublicUser = Type.Object(
   {

@@ -19,7 +19,7 @@ import { serveHealth } from './http.ts'
 import { loop } from './loops/loop.ts'
 import { maintain, type Retention } from './loops/maintenance.ts'
 import { newOverdueStats, notifyOverdue, type OverdueStats } from './loops/overdue.ts'
-import { normaliseNames, normaliseTasks } from './loops/text-form.ts'
+import { foldNames, normaliseNames, normaliseTasks } from './loops/text-form.ts'
 
 export interface WorkerDeps {
   config: Pick<Config, 'databaseUrl' | 'workerPort' | 'overdueIntervalMs'> & Retention
@@ -117,6 +117,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       signal,
       work: async () => {
         await normaliseNames({ db, publisher, log, signal })
+        await foldNames({ db, publisher, log, signal })
       },
     }),
     loop({

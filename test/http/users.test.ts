@@ -3,7 +3,9 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Tx } from '../../src/db/client.ts'
 import { selectUsersByText } from '../../src/db/users/users.ts'
 import { userScope } from '../../src/model/scope.ts'
+import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
+import { foldNames } from '../../src/worker/loops/text-form.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 
 let world: World
@@ -209,6 +211,26 @@ test('users of a common project are found by the beginning of their name, others
   for (const q of ['', '?q=', '?q=a&limit=1000000000', `?q=${'x'.repeat(10_000)}`, '?q=a&nonsense=1']) {
     expect((await get(ada, `search${q}`)).status).toBeOneOf([400, 422])
   }
+})
+
+test('people are found in any form and case of their name, also where a previous version wrote it', async () => {
+  const zoe = await world.register('Zoë Straße')
+  await world.project(ada, { viewer: zoe })
+  const found = async (q: string): Promise<number> =>
+    (await get(ada, `search?q=${encodeURIComponent(q)}`)).body.items.length
+  for (const q of ['zoe', 'ZOË', 'Zoe\u0308', 'zoë strasse', 'ＺＯＥ'])
+    expect([q, await found(q)]).toEqual([q, 1])
+  for (const q of ['zoé x', '\u0301', 'straße']) expect([q, await found(q)]).toEqual([q, 0])
+
+  // A server of the previous version changes the name alone.
+  const { db, publisher } = world.server.deps
+  await db.transact((tx) => tx`update users set name = 'Ängström' where id = ${zoe.id}`)
+  expect([await found('ängst'), await found('angst'), await found('zoe')]).toEqual([1, 0, 0])
+  const log = createLog('test', 'silent')
+  const deps = { db, publisher, log, signal: new AbortController().signal }
+  expect(await foldNames(deps)).toBeGreaterThan(0)
+  expect([await found('angst'), await found('ängst')]).toEqual([1, 1])
+  expect(await foldNames(deps)).toBe(0)
 })
 
 test('searching users among 5,000 scans no table', async () => {

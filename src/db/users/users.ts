@@ -1,26 +1,28 @@
 // Accounts. The password hash leaves this file only to be verified or compared; every other column in `User`.
 import { AppError, invalid } from '../../errors.ts'
+import { canonicalEmail, nameKey } from '../../model/text-form.ts'
 import type { PublicUser, Role, User } from '../../model/user.ts'
 import type { Queryable, Tx } from '../client.ts'
 
 /** What a sign-in or a change that needs the password works with. */
 export interface Credentials {
   user: User
-  passwordHash: string
+  /** Null where the account has no password: it signs in by another way, or sets one by a reset. */
+  passwordHash: string | null
   isDisabled: boolean
 }
 
 interface CredentialsRow extends User {
-  passwordHash: string
+  passwordHash: string | null
   isDisabled: boolean
 }
 
-const columns = (sql: Queryable) => sql`
+export const userColumns = (sql: Queryable) => sql`
   u.id, u.email, u.name, u.role, u.time_zone as "timeZone", u.email_verified_at is not null as "emailVerified",
   null as "avatarUrl", u.created_at as "createdAt", u.updated_at as "updatedAt"`
 
 const credentialColumns = (sql: Queryable) => sql`
-  ${columns(sql)}, u.password_hash as "passwordHash", u.disabled_at is not null as "isDisabled"`
+  ${userColumns(sql)}, u.password_hash as "passwordHash", u.disabled_at is not null as "isDisabled"`
 
 const credentials = (row: CredentialsRow | undefined): Credentials | null => {
   if (!row) return null
@@ -52,7 +54,7 @@ export const insertUser = async (
     id: string
     email: string
     name: string
-    passwordHash: string
+    passwordHash: string | null
     timeZone: string
     role: Role
     emailVerified: boolean
@@ -60,26 +62,27 @@ export const insertUser = async (
 ): Promise<User> => {
   await reserveEmail(tx, user.email, user.id)
   const [row] = await tx<User[]>`
-    insert into users as u (id, email, name, role, password_hash, time_zone, email_verified_at)
+    insert into users as u (
+      id, email, name, name_key, name_key_of, role, password_hash, time_zone, email_verified_at)
     values (
-      ${user.id}, ${user.email}, ${user.name}, ${user.role}, ${user.passwordHash}, ${user.timeZone},
-      case when ${user.emailVerified} then now() end)
+      ${user.id}, ${user.email}, ${user.name}, ${nameKey(user.name)}, ${user.name}, ${user.role},
+      ${user.passwordHash}, ${user.timeZone}, case when ${user.emailVerified} then now() end)
     on conflict on constraint users_email_key do nothing -- of a server that does not take the lock yet
-    returning ${columns(tx)}`
+    returning ${userColumns(tx)}`
   if (!row) throw new AppError('email_taken')
   return row
 }
 
 export const selectUser = async (sql: Queryable, id: string): Promise<User | null> => {
   const [row] = await sql<User[]>`
-    select ${columns(sql)} from users u where u.id = ${id}`
+    select ${userColumns(sql)} from users u where u.id = ${id}`
   return row ?? null
 }
 
 /** The account of each id, in the order of the ids; null where there is none. `offset 0` keeps it a look-up by key. */
 export const selectUserForEach = async (sql: Queryable, ids: string[]): Promise<(User | null)[]> => {
   const rows = await sql<(User & { n: number })[]>`
-    select ${columns(sql)}, wanted.n::int as n
+    select ${userColumns(sql)}, wanted.n::int as n
     from unnest(string_to_array(${ids.join()}, ',')::uuid[]) with ordinality as wanted (id, n)
     cross join lateral (select * from users where id = wanted.id offset 0) u`
   const found = Array.from(ids, (): User | null => null)
@@ -120,22 +123,17 @@ export const updateUser = async (
   await reserveEmail(tx, email, id)
   const [row] = await tx<User[]>`
     update users u set
-      email = ${email}, name = ${name}, time_zone = ${timeZone}, updated_at = now(),
+      email = ${email}, name = ${name}, name_key = ${nameKey(name)}, name_key_of = ${name},
+      time_zone = ${timeZone}, updated_at = now(),
       email_verified_at = case when u.email = ${email} then u.email_verified_at end
     where u.id = ${id}
-    returning ${columns(tx)}`
+    returning ${userColumns(tx)}`
   return row!
 }
 
 export const updatePasswordHash = async (tx: Tx, id: string, passwordHash: string): Promise<void> => {
   await tx`
     update users set password_hash = ${passwordHash} where id = ${id}`
-}
-
-/** Refuses sign-ins from now on; sessions are ended apart from this. */
-export const disableUser = async (tx: Tx, id: string): Promise<void> => {
-  await tx`
-    update users set disabled_at = now() where id = ${id}`
 }
 
 /** With its sessions, memberships and shares; what it made elsewhere stays without it. */
@@ -152,9 +150,16 @@ const publicColumns = (sql: Queryable, viewer: { userId: string; role: Role }) =
 const publicUser = ({ email, ...user }: PublicUser & { email: string | null }): PublicUser =>
   email === null ? user : { ...user, email }
 
+/** Text of which LIKE takes each character for itself. */
+const escapeLike = (text: string): string => text.replaceAll(/[\\%_]/g, String.raw`\$&`)
+
+/** The key of a name, or the name in lower case where no key of it has been stored yet. */
+const keyOfName = (sql: Queryable) => sql`
+  coalesce(case when name_key_of = name then name_key end, lower(name)) collate "C"`
+
 /**
- * People who share a project with `viewer` and whose name begins with `text`, in any case, and the person whose e-mail
- * address it is; by name.
+ * People who share a project with `viewer` and whose folded name begins with the folded `text`, and the person whose
+ * e-mail address it is; by name.
  */
 export const selectUsersByText = async (
   sql: Queryable,
@@ -162,7 +167,8 @@ export const selectUsersByText = async (
   text: string,
   limit: number,
 ): Promise<PublicUser[]> => {
-  const prefix = text.replaceAll(/[\\%_]/g, String.raw`\$&`)
+  const key = nameKey(text)
+  const [prefix, rawPrefix] = [key, text.toLowerCase()].map(escapeLike)
   const rows = await sql<(PublicUser & { email: string | null })[]>`
     with found as (
       (
@@ -174,18 +180,23 @@ export const selectUsersByText = async (
         ) known
         -- Offset 0 keeps this a look-up by id for each: joined freely, all accounts may be scanned.
         cross join lateral (
-          select lower(name) collate "C" as name, disabled_at from users where id = known.id offset 0
+          select ${keyOfName(sql)} as key, name_key_of = name as "isKey", disabled_at
+          from users where id = known.id offset 0
         ) named
-        where named.name like lower(${prefix}) || '%' and named.disabled_at is null
-        order by named.name, known.id
+        where ${key !== ''} and named.disabled_at is null
+          and named.key like case when named."isKey" then ${prefix!} else ${rawPrefix!} end || '%'
+        order by named.key, known.id
         limit ${limit}
       )
       union
-      select id from users where email = lower(${text}) and disabled_at is null
+      select id from users where email = ${canonicalEmail(text)} and disabled_at is null
     )
     select ${publicColumns(sql, viewer)}
-    from found cross join lateral (select id, name, email from users where id = found.id offset 0) u
-    order by lower(u.name) collate "C", u.id
+    from found
+    cross join lateral (
+      select id, name, email, ${keyOfName(sql)} as key from users where id = found.id offset 0
+    ) u
+    order by u.key, u.id
     limit ${limit}`
   return rows.map(publicUser)
 }

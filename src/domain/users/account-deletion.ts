@@ -1,19 +1,22 @@
-// Deleting an account. Projects without other members are deleted with it; shared ones stay, without its name. Every
-// scope in which something changed gets its entries, and every process drops the account's tokens and sockets.
+// Deleting an account, by its owner or by an admin. Projects without other members are deleted with it; shared ones stay,
+// without its name. Every scope in which something changed gets its entries, and every process drops the account's
+// tokens and sockets.
 import type { Tx } from '../../db/client.ts'
 import { hasOtherOwner, selectMember } from '../../db/projects/members.ts'
 import { lockProject, type ProjectRow } from '../../db/projects/projects.ts'
 import { lockTasks, selectLockedTasks, type LockedTaskRow } from '../../db/tasks/tasks.ts'
 import { releaseTasks, selectProjectIdsOf, selectTaskIdsNaming } from '../../db/users/account.ts'
-import { deleteUser } from '../../db/users/users.ts'
+import { deleteUser, selectCredentialsById, type Credentials } from '../../db/users/users.ts'
 import { dropMember } from '../projects/members.ts'
 import { dissolveProject } from '../projects/projects.ts'
 import { shareRemoved } from '../shares/shares.ts'
 import { taskUpdated } from '../tasks/task-entries.ts'
+import { ownSubject } from '../subject.ts'
+import { lockAdmins, requireOtherAdmin } from './last-admin.ts'
 import { controlEntry } from './sessions.ts'
 import { requirePassword, lockUnchangedAccount, type UserDeps } from './users.ts'
-import { write } from '../write.ts'
-import { AppError } from '../../errors.ts'
+import { write, type WriteDeps, type WriteRequest, type WriteResult } from '../write.ts'
+import { AppError, notFound } from '../../errors.ts'
 import { projectScope } from '../../model/scope.ts'
 import type { Actor } from '../../model/actor.ts'
 import type { Entry } from '../../model/event.ts'
@@ -29,37 +32,54 @@ interface OwnedMembership {
   hasOtherOwner: boolean
 }
 
-/** 422 for a wrong password; 409 `sole_owner` with the projects that would be left without an owner. */
+/** Of the actor. 422 for a wrong password; otherwise as `removeAccount`. */
 export const deleteAccount = async (deps: UserDeps, actor: Actor, password: string): Promise<void> => {
-  const { userId } = actor
-  const seen = await requirePassword(deps, userId, password, { pointer: '/password' })
-  await write(
+  const seen = await requirePassword(deps, actor.userId, password, { pointer: '/password' })
+  await removeAccount(deps, { actor, claim: null }, actor.userId, seen)
+}
+
+/**
+ * 404; 409 `sole_owner` with the projects that would be left without an owner, 409 `last_admin`.
+ * @param seen the account for which something was checked before; null where nothing was.
+ */
+export const removeAccount = (
+  deps: WriteDeps,
+  request: WriteRequest<null>,
+  userId: string,
+  seen: Credentials | null,
+): Promise<WriteResult<null>> =>
+  write(
     deps,
-    { actor, claim: null },
+    request,
     async (tx) => {
+      const actorId = request.actor.userId
+      const account = seen ?? (await selectCredentialsById(tx, userId))
+      if (!account) throw notFound()
+      if (account.user.role === 'admin') await lockAdmins(tx)
       const memberships = await lockMemberships(tx, userId)
       requireNoSoleOwnership(memberships)
       const [alone, shared] = [memberships.filter(isAlone), memberships.filter((one) => !isAlone(one))]
       const goneIds = alone.map(({ project }) => project.id)
       const taskIds = await selectTaskIdsNaming(tx, userId, goneIds)
       await lockTasks(tx, taskIds)
-      await lockUnchangedAccount(tx, userId, seen)
+      const { user, isDisabled } = await lockUnchangedAccount(tx, userId, seen)
+      if (user.role !== account.user.role) throw changedMeanwhile()
+      if (user.role === 'admin' && !isDisabled) await requireOtherAdmin(tx, userId)
       // From here no new row can name the account; rows that were added since the locks were taken are a conflict.
       await requireComplete(tx, userId, memberships, goneIds, taskIds)
       const entries = [
-        ...(await releaseFrom(tx, userId, taskIds)),
-        ...(await inSequence(alone, ({ project }) => dissolveProject(tx, project, userId))),
+        ...(await releaseFrom(tx, userId, taskIds, actorId)),
+        ...(await inSequence(alone, ({ project }) => dissolveProject(tx, project, actorId))),
         ...(await inSequence(shared, ({ project, role }) =>
-          dropMember(tx, project, { userId, role }, userId),
+          dropMember(tx, project, { userId, role }, actorId),
         )),
-        controlEntry(userId, { kind: 'disabled' }),
+        controlEntry(userId, { kind: 'disabled' }, actorId),
       ]
       await deleteUser(tx, userId)
-      return { value: undefined, entries }
+      return { value: null, entries, subject: ownSubject }
     },
     { deadlineMs },
   )
-}
 
 const isAlone = ({ project }: OwnedMembership): boolean => project.memberCount === 1
 
@@ -94,16 +114,18 @@ const requireComplete = async (
     ...(await selectProjectIdsOf(tx, userId)),
     ...(await selectTaskIdsNaming(tx, userId, goneIds)),
   ]
-  if (!named.every((id) => locked.has(id)))
-    throw new AppError('conflict', 'The account changed while it was deleted; try again')
+  if (!named.every((id) => locked.has(id))) throw changedMeanwhile()
 }
 
+const changedMeanwhile = (): AppError =>
+  new AppError('conflict', 'The account changed while it was deleted; try again')
+
 /** Removes the user from locked tasks that stay. */
-const releaseFrom = async (tx: Tx, userId: string, ids: string[]): Promise<Entry[]> => {
+const releaseFrom = async (tx: Tx, userId: string, ids: string[], actorId: string): Promise<Entry[]> => {
   const held = new Map((await selectLockedTasks(tx, userId, ids)).map((row) => [row.task.id, row]))
   const released = await releaseTasks(tx, userId, ids)
   return [
-    ...released.flatMap((after) => taskReleased(held.get(after.id)!, after, userId)),
+    ...released.flatMap((after) => taskReleased(held.get(after.id)!, after, userId, actorId)),
     ...[...held.values()].flatMap(({ task, share }) =>
       share === null
         ? []
@@ -111,7 +133,7 @@ const releaseFrom = async (tx: Tx, userId: string, ids: string[]): Promise<Entry
             shareRemoved(
               projectScope(task.projectId),
               { taskId: task.id, userId, permission: share },
-              userId,
+              actorId,
             ),
           ],
     ),
@@ -119,9 +141,14 @@ const releaseFrom = async (tx: Tx, userId: string, ids: string[]): Promise<Entry
 }
 
 /** The entries of an update that, unlike any other, may change the creator. */
-const taskReleased = ({ task, sharees }: LockedTaskRow, after: Task, userId: string): Entry[] => {
+const taskReleased = (
+  { task, sharees }: LockedTaskRow,
+  after: Task,
+  userId: string,
+  actorId: string,
+): Entry[] => {
   const others = sharees.filter((sharee) => sharee !== userId)
-  const entries = taskUpdated(task, after, others, userId)
+  const entries = taskUpdated(task, after, others, actorId)
   if (task.creatorId === after.creatorId) return entries
   return entries.map((entry) => ({
     ...entry,

@@ -1,8 +1,9 @@
-// Disabling an account: it keeps its data and can no longer sign in. Its sessions end in the same transaction as
-// the control entry that makes every process drop its tokens and close its sockets (4403).
-import { disableUser, lockUser, selectCredentials } from '../../db/users/users.ts'
-import { controlEntry, endSessions } from './sessions.ts'
+// Disabling an account by its address, for the operator's command: it keeps its data and can no longer sign in. Its
+// sessions end in the same transaction as the control entry that makes every process drop its tokens and close its
+// sockets (4403).
+import { selectCredentials } from '../../db/users/users.ts'
 import { systemWrite, write, type WriteDeps } from '../write.ts'
+import { setAccount } from './administration.ts'
 
 export type Disabling = 'disabled' | 'already disabled' | 'unknown'
 
@@ -10,13 +11,10 @@ export type Disabling = 'disabled' | 'already disabled' | 'unknown'
 export const disableAccount = async (deps: WriteDeps, email: string): Promise<Disabling> => {
   const { value } = await write<Disabling>(deps, systemWrite, async (tx) => {
     const found = await selectCredentials(tx, email)
-    const account = found && (await lockUser(tx, found.user.id))
-    if (!account || account.user.email !== email) return { value: 'unknown', entries: [] }
-    if (account.isDisabled) return { value: 'already disabled', entries: [] }
-    const { id } = account.user
-    await disableUser(tx, id)
-    const ended = await endSessions(tx, id, null)
-    return { value: 'disabled', entries: [...ended, controlEntry(id, { kind: 'disabled' })] }
+    if (!found) return { value: 'unknown', entries: [] }
+    const { account, entries } = await setAccount(tx, found.user.id, { disabled: true }, null)
+    if (account?.email !== email) throw new Error('The account changed meanwhile; run the command again')
+    return { value: entries.length > 0 ? 'disabled' : 'already disabled', entries }
   })
   return value
 }

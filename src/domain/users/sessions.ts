@@ -184,9 +184,14 @@ export const endAllSessions = async (deps: WriteDeps, actor: Actor): Promise<voi
 }
 
 /** Ends all sessions of a user but `except`, and returns the entries. */
-export const endSessions = async (tx: Tx, userId: string, except: string | null): Promise<Entry[]> => {
+export const endSessions = async (
+  tx: Tx,
+  userId: string,
+  except: string | null,
+  actorId: string | null = userId,
+): Promise<Entry[]> => {
   await revokeSessions(tx, userId, except)
-  return [controlEntry(userId, { kind: 'sessions', except })]
+  return [controlEntry(userId, { kind: 'sessions', except }, actorId)]
 }
 
 /** The actor's live sessions, last used first, at most 100. */
@@ -203,12 +208,15 @@ export const recentAddresses = (
 const sessionEnded = (userId: string, sessionId: string): Entry =>
   controlEntry(userId, { kind: 'session', sessionId })
 
-/** An instruction about a user to every server process; clients notice it by closed sockets and refused tokens. */
-export const controlEntry = (userId: string, control: Control): Entry => ({
+/**
+ * An instruction about a user to every server process; clients notice it by closed sockets and refused tokens.
+ * @param actorId null for the system itself.
+ */
+export const controlEntry = (userId: string, control: Control, actorId: string | null = userId): Entry => ({
   scope: userScope(userId),
   type: 'control',
   id: null,
-  actorId: userId,
+  actorId,
   control,
 })
 

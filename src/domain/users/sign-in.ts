@@ -50,7 +50,7 @@ export const register = async (
 export const createUser = async (
   tx: Tx,
   account: Pick<User, 'email' | 'name' | 'timeZone'> &
-    Partial<Pick<User, 'role' | 'emailVerified'>> & { passwordHash: string },
+    Partial<Pick<User, 'role' | 'emailVerified'>> & { passwordHash: string | null },
 ): Promise<{ user: User; entries: Entry[] }> => {
   const user = await insertUser(tx, { id: newId(), role: 'user', emailVerified: false, ...account })
   return { user, entries: await createInbox(tx, user.id) }

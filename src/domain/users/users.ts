@@ -33,7 +33,7 @@ export const getMe = async ({ reads }: { reads: Pick<Reads, 'user'> }, { userId 
   return user
 }
 
-/** The address only of oneself, or for admins. */
+/** The public data; the address only of oneself. */
 export const getUser = async (
   { reads }: { reads: Pick<Reads, 'user'> },
   actor: Actor,
@@ -42,11 +42,10 @@ export const getUser = async (
   const user = await reads.user(actor.userId, id)
   if (!user) throw notFound()
   const { name, avatarUrl, email } = user
-  const seesEmail = actor.role === 'admin' || user.id === actor.userId
-  return { id: user.id, name, avatarUrl, ...(seesEmail && { email }) }
+  return { id: user.id, name, avatarUrl, ...(user.id === actor.userId && { email }) }
 }
 
-/** Users whose name begins with the text or whose address equals it, at most `limit`, by name. */
+/** Users whose folded name begins with the text's, or whose address equals it, at most `limit`, by name. */
 export const searchUsers = (
   { db }: { db: CallerDatabase },
   actor: Actor,
@@ -151,7 +150,7 @@ export const lockUnchangedAccount = async (
 export const userUpdated = (
   before: User,
   after: User,
-  changed: (typeof writable)[number][],
+  changed: (keyof User)[],
   actorId: string | null,
 ): Entry => ({
   scope: userScope(after.id),

@@ -2,7 +2,15 @@
 // derived from src/model and src/errors.ts, so that they cannot differ from the code.
 import type { TSchema } from '@sinclair/typebox'
 import { codes, errorCodes, statusOf, type ErrorCode } from '../../errors.ts'
-import { PasswordChange, Refresh, Registration, SignIn, UserPatch } from '../../model/credentials.ts'
+import {
+  AccountPatch,
+  NewAccount,
+  PasswordChange,
+  Refresh,
+  Registration,
+  SignIn,
+  UserPatch,
+} from '../../model/credentials.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
 import { Notification } from '../../model/notification.ts'
 import { Problem } from '../../model/problem.ts'
@@ -10,7 +18,7 @@ import { Member, NewProject, Project, ProjectPatch } from '../../model/project.t
 import { ProjectSnapshot, UserSnapshot } from '../../model/snapshot.ts'
 import { Event, SyncAnswer } from '../../model/sync.ts'
 import { NewTask, Share, Task, TaskMove, TaskPatch, TaskReplacement } from '../../model/task.ts'
-import { PublicUser, Session, SessionAnswer, User } from '../../model/user.ts'
+import { Account, PublicUser, Session, SessionAnswer, User } from '../../model/user.ts'
 
 /** Any part of a JSON document. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
@@ -18,10 +26,13 @@ export type JsonObject = { [key: string]: Json }
 
 /** Named schemas; the document refers to them wherever they occur. */
 export const models: Record<string, TSchema> = {
+  Account,
+  AccountPatch,
   Event,
   Health,
   Liveness,
   Member,
+  NewAccount,
   NewProject,
   NewTask,
   Notification,

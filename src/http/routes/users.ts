@@ -6,6 +6,7 @@ import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import type { Reads } from '../../db/reads.ts'
 import { deleteAccount } from '../../domain/users/account-deletion.ts'
+import { getAccount } from '../../domain/users/administration.ts'
 import { changePassword, getMe, getUser, searchUsers, updateMe } from '../../domain/users/users.ts'
 import { passwordCheck } from '../rate-limit.ts'
 import { fingerprintKeyOf } from '../body/fingerprint.ts'
@@ -19,7 +20,7 @@ import type { Attempts } from '../../limits/attempts.ts'
 import { AccountDeletion, PasswordChange, UserPatch } from '../../model/credentials.ts'
 import { Id } from '../../model/scalar.ts'
 import { Text } from '../../model/text.ts'
-import { PublicUser, User } from '../../model/user.ts'
+import { Account, PublicUser, User } from '../../model/user.ts'
 
 const detail = describedIn('Users')
 
@@ -105,9 +106,17 @@ export const userRoutes = (deps: UserRouteDeps) => {
         detail: detail('Find users by the beginning of their name or by e-mail address'),
       },
     )
-    .get('/:id', async ({ actor, params }) => bodyTag(ok(await getUser(deps, actor, params.id))), {
-      params: Type.Object({ id: Id() }),
-      response: { 200: PublicUser },
-      detail: detail('Read the public data of a user'),
-    })
+    .get(
+      '/:id',
+      async ({ actor, params: { id } }) => {
+        const user =
+          actor.role === 'admin' ? await getAccount(deps, actor, id) : await getUser(deps, actor, id)
+        return bodyTag(ok(user))
+      },
+      {
+        params: Type.Object({ id: Id() }),
+        response: { 200: Type.Union([Account, PublicUser]) },
+        detail: detail('Read the public data of a user; as an admin, the account'),
+      },
+    )
 }

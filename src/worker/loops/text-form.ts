@@ -2,7 +2,13 @@
 // one transaction of at most `batchSize` rows, and so of at most as many entries of one scope as sockets receive
 // individually; a step that rolled back runs again, a repeated one finds nothing to do.
 import { tryLockLoop } from '../../db/leases.ts'
-import { examineProjects, examineUsers, type Examined } from '../../db/tasks/text-form.ts'
+import {
+  examineProjects,
+  examineUsers,
+  selectNamesWithoutKey,
+  updateNameKeys,
+  type Examined,
+} from '../../db/tasks/text-form.ts'
 import type { Database, Queryable, Tx } from '../../db/client.ts'
 import { normaliseProject, normaliseUser, type Normalised } from '../../domain/users/normalise-names.ts'
 import { backfillTaskWords, type BackfilledTasks } from '../../domain/tasks/task-words.ts'
@@ -48,6 +54,24 @@ export interface NormalisedNames {
 /** Rows read by one statement. */
 const pageSize = 5_000
 const firstId = '00000000-0000-0000-0000-000000000000'
+
+/** Stores the keys of names that a previous version wrote, by which people are searched. */
+export const foldNames = async (deps: TextFormDeps): Promise<number> => {
+  let folded = 0
+  for (let after: string | undefined = firstId; after !== undefined && !deps.signal.aborted;) {
+    const from: string = after
+    const rows = await deps.db.read((sql) => selectNamesWithoutKey(sql, from, batchSize))
+    if (rows.length > 0)
+      await write(deps, systemWrite, async (tx) => ({
+        value: await updateNameKeys(tx, rows),
+        entries: [],
+      }))
+    folded += rows.length
+    after = rows.length === batchSize ? rows.at(-1)!.id : undefined
+  }
+  if (folded > 0) deps.log.info({ folded }, 'names of a previous version folded for the search')
+  return folded
+}
 
 /** Examines each account and project once, by ascending id. Logs counts and ids, never addresses. */
 export const normaliseNames = async (deps: TextFormDeps): Promise<NormalisedNames> => {

@@ -1,6 +1,13 @@
 // Every endpoint, typed by the model's shapes and grouped as the API's paths are. Reads and writes are retried where
 // that is safe; a write that names `ifVersion` and loses throws ConflictError with both sides.
-import type { Registration, SignIn, UserPatch, PasswordChange } from '../../../../src/model/credentials.ts'
+import type {
+  AccountPatch,
+  NewAccount,
+  PasswordChange,
+  Registration,
+  SignIn,
+  UserPatch,
+} from '../../../../src/model/credentials.ts'
 import type { Notification } from '../../../../src/model/notification.ts'
 import type {
   Member,
@@ -22,7 +29,13 @@ import type {
   TaskPatch,
   TaskReplacement,
 } from '../../../../src/model/task.ts'
-import type { PublicUser, Session as SessionRow, SessionAnswer, User } from '../../../../src/model/user.ts'
+import type {
+  Account,
+  PublicUser,
+  Session as SessionRow,
+  SessionAnswer,
+  User,
+} from '../../../../src/model/user.ts'
 import { ApiError, ConflictError, SignedOutError } from '../errors.ts'
 import type { Call } from './request.ts'
 import { isNotFound, type HttpClient } from './http-client.ts'
@@ -164,6 +177,18 @@ export const createRest = (http: HttpClient, session: Session) => {
       search: (q: string, query: { limit?: number } = {}) =>
         list<PublicUser>(http, path`/api/users/search`, { q, ...query }),
       get: (userId: string, options?: CallOptions) => get<PublicUser>(path`/api/users/${userId}`, options),
+    },
+
+    /** For admins. */
+    accounts: {
+      list: (query: PageQuery = {}) => list<Account>(http, path`/api/users`, { ...query }),
+      create: (account: NewAccount, options?: CallOptions) =>
+        write<Account>('POST', path`/api/users`, account, options),
+      get: (userId: string, options?: CallOptions) => get<Account>(path`/api/users/${userId}`, options),
+      update: (userId: string, changes: AccountPatch, options?: CallOptions) =>
+        write<Account>('PATCH', path`/api/users/${userId}`, changes, options),
+      delete: (userId: string, options?: CallOptions) =>
+        write<null>('DELETE', path`/api/users/${userId}`, undefined, options),
     },
 
     projects: {
