@@ -25,6 +25,11 @@ export interface Config {
   port: number
   workerPort: number
   dataDir: string
+  /** Without a slash at its end; null for the address the server listens on. */
+  publicUrl: string | null
+  /** Null: mails are files below `dataDir`. */
+  smtpUrl: string | null
+  mailFrom: string
   logLevel: string
   /** The first signs, all verify. */
   jwtKeys: [JwtKey, ...JwtKey[]]
@@ -54,6 +59,12 @@ export interface Config {
   trustedProxies: number
   overdueIntervalMs: number
 }
+
+/** Settings whose defaults only serve mails of the own machine. */
+const neededForMail = [
+  ['PUBLIC_URL', 'links in mails begin with it'],
+  ['MAIL_FROM', 'it is the sender of mails'],
+] as const
 
 /** Settings that are words in the table and booleans here. */
 const switches = ['rateLimit', 'writeCoalescing'] as const
@@ -92,8 +103,12 @@ export const readConfig = <K extends keyof Config = keyof Config>(
     }),
   )
   if (production && read['rateLimit'] === 'off') problems.push('RATE_LIMIT must not be off in production')
+  if (production && read['smtpUrl'])
+    for (const [name, use] of neededForMail)
+      if (!files.environment[name]) problems.push(`${name} is missing: with SMTP_URL, ${use}`)
   if (problems.length > 0) throw new ConfigError(problems)
   for (const name of switches) if (name in read) read[name] = read[name] === 'on'
+  if (typeof read['publicUrl'] === 'string') read['publicUrl'] = read['publicUrl'].replace(/\/$/, '')
   if ('dataDir' in read) read['dataDir'] = resolve(String(read['dataDir']))
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each key of the table reads its own type
   return read as Pick<Config, K>

@@ -147,6 +147,7 @@ const homes: [string, RegExp, RegExp][] = [
   ['the PostgreSQL driver', /^postgres(?:\/|$)/, /^(?:src\/db|dev)\//],
   ['the Redis driver', /^ioredis(?:\/|$)/, /^src\/redis\//],
   ['the job queue', /^bullmq/, /^src\/(?:queues|worker\/jobs)\//],
+  ['the mail library', /^nodemailer/, /^src\/mail\//],
   ['the S3 client', /^@aws-sdk\//, /^src\/storage\//],
   ['the logger', /^pino/, /^src\/log\.ts/],
 ]

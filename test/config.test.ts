@@ -188,12 +188,10 @@ describe('a secret in a file', () => {
   }
 
   test('is read for every secret setting, without the line break at its end', async () => {
-    const entries = secretSettings.map(async (name) => [
-      `${name}_FILE`,
-      await fileWith(`${needed[name as keyof typeof needed]}\n`),
-    ])
-    expect(readConfig(Object.fromEntries(await Promise.all(entries)))).toEqual(readConfig(needed))
-    expect(secretSettings).toEqual(['DATABASE_URL', 'REDIS_URL', 'JWT_SECRETS'])
+    const all: Record<string, string> = { ...needed, SMTP_URL: 'smtp://me:s3cret-word@mail.example' }
+    const entries = secretSettings.map(async (name) => [`${name}_FILE`, await fileWith(`${all[name]}\n`)])
+    expect(readConfig(Object.fromEntries(await Promise.all(entries)))).toEqual(readConfig(all))
+    expect(secretSettings).toEqual(['DATABASE_URL', 'REDIS_URL', 'SMTP_URL', 'JWT_SECRETS'])
     expect(settingNames).toContain('JWT_SECRETS_FILE')
     expect(settingNames).not.toContain('PORT_FILE')
   })

@@ -32,6 +32,23 @@ export const text = (
   },
 })
 
+/** A text that may be unset: null. */
+export const optional = (
+  name: string,
+  about: string,
+  example: string,
+  check: (value: string) => string[],
+): Key<string | null> => ({
+  name,
+  about,
+  example,
+  read(value, fail) {
+    if (value === undefined) return null
+    for (const fault of check(value)) fail(fault)
+    return value
+  },
+})
+
 export const whole = (
   name: string,
   about: string,

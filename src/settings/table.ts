@@ -4,7 +4,8 @@ import { readDatabaseUrl } from './database-url.ts'
 import { jwtSecrets } from './jwt-secrets.ts'
 import { originFault } from './origin.ts'
 import { readRedisUrl } from './redis-url.ts'
-import { oneOf, secret, text, whole, wholeIn, type Key } from './setting-kinds.ts'
+import { oneOf, optional, secret, text, whole, wholeIn, type Key } from './setting-kinds.ts'
+import { publicUrlFault, readMailSender, readSmtpUrl } from './smtp-url.ts'
 
 /** `[::1]`, as URLs write it, is the address `::1`. */
 export const withoutBrackets = (host: string): string => host.replace(/^\[(.*)\]$/, '$1')
@@ -67,6 +68,30 @@ export const settings = {
     65_535,
   ),
   dataDir: text('TIDE_DATA', 'Folder of embedded databases and files (default .data)', '.data', '.data'),
+  publicUrl: optional(
+    'PUBLIC_URL',
+    'Address under which people reach the server; links in mails begin with it (default http://HOST:PORT)',
+    'https://tasks.example.com',
+    (value) => {
+      const fault = publicUrlFault(value)
+      return fault === null ? [] : [fault]
+    },
+  ),
+  smtpUrl: secret(
+    optional(
+      'SMTP_URL',
+      'Server that sends mails, smtp:// or smtps://; when unset mails are written to TIDE_DATA/mail',
+      'smtp://user:password@smtp.example.com:587',
+      (value) => readSmtpUrl(value).problems,
+    ),
+  ),
+  mailFrom: text(
+    'MAIL_FROM',
+    'Sender of mails, as Name <address>',
+    'Tasktide <tasks@example.com>',
+    'Tasktide <tasktide@localhost>',
+    (value) => (readMailSender(value) ? [] : ['must be an address or Name <address>']),
+  ),
   logLevel: oneOf(
     'LOG_LEVEL',
     'Least severe log line that is written',

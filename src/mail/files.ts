@@ -1,0 +1,51 @@
+// Mails as files, while no SMTP server is configured: one .eml each, which every mail program opens. Invariant: a file
+// is complete or absent, and the same id writes the same file again.
+import { mkdir, open, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createTransport } from 'nodemailer'
+import type { MailSender } from '../settings/smtp-url.ts'
+import { MailFailure, type Mailer } from './mailer.ts'
+import { messageOf } from './message.ts'
+
+export interface FileMailerOptions {
+  folder: string
+  from: MailSender
+  log: { info: (fields: object, message: string) => void }
+}
+
+export const openFileMailer = ({ folder, from, log }: FileMailerOptions): Mailer => {
+  const transport = createTransport({ streamTransport: true, buffer: true, newline: 'windows' })
+  return {
+    destination: folder,
+    async send(mail) {
+      const { message } = await transport.sendMail(messageOf(mail, from))
+      const file = join(folder, `${mail.id}.eml`)
+      try {
+        await writeDurably(folder, file, message)
+      } catch (error) {
+        const code: unknown = error instanceof Error && 'code' in error ? error.code : 'unknown error'
+        throw new MailFailure(`mail file: ${String(code)}`, false)
+      }
+      log.info({ file }, 'mail written to a file, because SMTP_URL is not set')
+    },
+    [Symbol.asyncDispose]: async () => transport.close(),
+  }
+}
+
+/** Links in mails are secrets: only the owner reads the file. */
+const writeDurably = async (
+  folder: string,
+  file: string,
+  content: Buffer | NodeJS.ReadableStream,
+): Promise<void> => {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const temporary = `${file}.${Bun.randomUUIDv7()}.tmp`
+  const handle = await open(temporary, 'wx', 0o600)
+  try {
+    await handle.writeFile(content)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  await rename(temporary, file)
+}

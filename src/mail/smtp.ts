@@ -1,0 +1,87 @@
+// Mails by SMTP, one connection each. Invariant: every step has a deadline, the whole has one, and each of them closes
+// the connection.
+//
+// A pool of connections would save two round trips a mail, and sends a mail again by itself when its connection ends:
+// a repeat that no delivery knows of.
+import { createTransport, type NodemailerError } from 'nodemailer'
+import { Deadline } from '../async/timeout.ts'
+import type { MailSender, SmtpAddress } from '../settings/smtp-url.ts'
+import { MailFailure, type Mailer } from './mailer.ts'
+import { messageOf } from './message.ts'
+
+export interface SmtpTimings {
+  /** Name lookup, TCP and TLS, each. */
+  connectMs: number
+  /** Without a byte from the server, in any later step. */
+  silenceMs: number
+  /** From the start to the 250. */
+  totalMs: number
+}
+
+const usualTimings: SmtpTimings = { connectMs: 5_000, silenceMs: 15_000, totalMs: 30_000 }
+
+export interface SmtpOptions {
+  address: SmtpAddress
+  from: MailSender
+  timings?: Partial<SmtpTimings>
+}
+
+export const openSmtpMailer = ({ address, from, timings }: SmtpOptions): Mailer => {
+  const { host, port, username, password, tls } = address
+  const { connectMs, silenceMs, totalMs } = { ...usualTimings, ...timings }
+  const closing = new AbortController()
+  const transport = createTransport({
+    host,
+    port,
+    secure: tls === 'implicit',
+    requireTLS: tls === 'required',
+    ignoreTLS: tls === 'off',
+    // Encryption that is merely offered protects from listeners only; a certificate nobody checks keeps it that way.
+    ...(tls === 'offered' && { opportunisticTLS: true, tls: { rejectUnauthorized: false } }),
+    ...(username !== null && { auth: { user: username, pass: password ?? '' } }),
+    dnsTimeout: connectMs,
+    connectionTimeout: connectMs,
+    greetingTimeout: silenceMs,
+    socketTimeout: silenceMs,
+    socketCloseTimeout: 0,
+    maxResponseSize: 64 * 1024,
+  })
+
+  return {
+    destination: `${host}:${port}`,
+    async send(mail, signal) {
+      const late = new AbortController()
+      const lateness = new MailFailure(`SMTP: not accepted within ${totalMs} ms`, false)
+      using deadline = new Deadline(totalMs, () => {
+        late.abort() // closes the connection
+        return lateness
+      })
+      const ends = [late.signal, closing.signal, ...(signal ? [signal] : [])]
+      try {
+        await deadline.race(transport.sendMail({ ...messageOf(mail, from), signal: AbortSignal.any(ends) }))
+      } catch (error) {
+        if (late.signal.aborted) throw lateness
+        throw error instanceof MailFailure ? error : failureOf(error)
+      }
+    },
+    [Symbol.asyncDispose]: async () => {
+      closing.abort()
+      transport.close()
+    },
+  }
+}
+
+/** Steps in which a 5xx concerns the mail; in others (greeting, sign-in, sender) it concerns the settings. */
+const aboutMail = /^(?:RCPT TO|DATA)/
+
+/** Replies quote addresses: only the step, the code of nodemailer and that of the reply are kept. */
+const failureOf = (error: unknown): MailFailure => {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- every field is optional, and checked here
+  const { code, originalCode, command, responseCode, permanent, timeoutType } = error as NodemailerError
+  const step = typeof command === 'string' ? (/^[A-Z]+(?: (?:TO|FROM))?/.exec(command)?.[0] ?? '') : ''
+  const reasons = [step, responseCode, originalCode ?? code, timeoutType].filter(Boolean).map(String)
+  return new MailFailure(
+    `SMTP: ${reasons.join(' ') || 'unknown error'}`,
+    permanent === true && aboutMail.test(step),
+  )
+}
