@@ -108,7 +108,7 @@ const writeTypes = async (): Promise<void> => {
 /** Of the model, what the client runs: the other files are only types to it. */
 const bundled = ['task-fields.ts', 'text-form.ts']
 
-const fromModel = /import type \{([^}]*)\} from '(?:\.\.\/)+src\/model\/(\w+)\.ts'/g
+const fromModel = /import type \{([^}]*)\} from '(?:\.\.\/)+src\/model\/([\w-]+)\.ts'/g
 
 const note = (needed: Map<string, Set<string>>, module: string, names: string): void => {
   const known = needed.get(module) ?? new Set()

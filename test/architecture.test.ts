@@ -190,7 +190,8 @@ test('Only what no request causes calls the database without a caller', () => {
       text,
     )
   expect(naming(inSource, takesSystem).toSorted()).toEqual([
-    'src/auth/authenticator.ts', // notes many sessions as seen by one statement
+    'src/auth/authenticator.ts', // looks many sessions and tokens up by one statement
+    'src/auth/touches.ts', // notes many sessions and tokens as seen by one statement
     'src/domain/users/account-disabling.ts', // a command
     'src/domain/write.ts', // the worker writes by it too
     'src/http/routes/health.ts', // two probes a second

@@ -14,6 +14,7 @@ import { docsRoutes } from '../http/routes/docs.ts'
 import { healthRoutes } from '../http/routes/health.ts'
 import { memberRoutes } from '../http/routes/members.ts'
 import { notificationRoutes } from '../http/routes/notifications.ts'
+import { personalTokenRoutes } from '../http/routes/personal-tokens.ts'
 import { projectRoutes } from '../http/routes/projects.ts'
 import { shareRoutes } from '../http/routes/shares.ts'
 import { snapshotRoutes } from '../http/routes/snapshots.ts'
@@ -49,6 +50,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     asyncApiRoutes(),
     docsRoutes(),
     authRoutes(deps),
+    personalTokenRoutes(deps),
     userRoutes(deps),
     accountRoutes(deps),
     syncRoutes(deps),

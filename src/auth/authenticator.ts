@@ -1,21 +1,26 @@
-// From an access token to its actor. Invariant: a memoised identity is used only while the log is known to be followed
-// to within a second, and is dropped by a control entry that may revoke it; a look-up that runs at that moment is not
-// memoised. Otherwise the session's row is read.
+// From an access token or a personal access token to its actor. Invariant: a memoised identity is used only while the log
+// is known to be followed to within a second, and is dropped by a control entry that may revoke it; a look-up that runs
+// at that moment is not memoised. Otherwise the row of the session or token is read.
 import { BoundedCache } from '../async/bounded-cache.ts'
-import type { Tokens, AccessClaims } from './tokens.ts'
+import { isPersonalToken, personalTokenHash } from './personal-tokens.ts'
+import { isAboutAnother } from './revocation.ts'
+import type { Tokens } from './tokens.ts'
+import { Touches } from './touches.ts'
 import type { DatabaseCalls } from '../db/client.ts'
 import { CoalescedRead } from '../db/coalesced-read.ts'
-import { selectSessionHolders, touchSessions } from '../db/users/sessions.ts'
-import { AppError, messageOf } from '../errors.ts'
+import { selectTokenHolders } from '../db/users/personal-tokens.ts'
+import { selectSessionHolders } from '../db/users/sessions.ts'
+import { AppError } from '../errors.ts'
 import type { LogFollower } from '../changelog/follower/log-follower.ts'
 import { idOf, isUserScope } from '../model/scope.ts'
 import type { Log } from '../log.ts'
-import { sessionIdOf, type Actor } from '../model/actor.ts'
+import type { Actor, Credential } from '../model/actor.ts'
+import type { Control } from '../model/event.ts'
 
 /** An authenticated actor, and when its token expires. */
 export interface Identity {
   actor: Actor
-  /** Epoch milliseconds. */
+  /** Epoch milliseconds; the end of the year 9999 where it does not. */
   expiresAt: number
 }
 
@@ -23,12 +28,12 @@ export interface Identity {
 export interface Authenticator {
   /** The identity of a token that is known to be good; null for any other, which `authenticate` decides. */
   memoised(token: string): Identity | null
-  /** 401 for a bad or expired token, with `reason: 'revoked'` for an ended session; 503 if PostgreSQL does not answer. */
+  /** 401 for a bad or expired token, with `reason: 'revoked'` for an ended session or revoked token; 503 if PostgreSQL does not answer. */
   authenticate(token: string): Promise<Identity>
 }
 
 export interface AuthenticatorDeps {
-  /** For looking up and touching many sessions in one statement. */
+  /** For looking up and touching many sessions and tokens in one statement. */
   systemDb: DatabaseCalls
   tokens: Tokens
   follower: Pick<LogFollower, 'confirmedAt' | 'onControl' | 'onDeliveryFailure' | 'onEpochChange'>
@@ -36,21 +41,28 @@ export interface AuthenticatorDeps {
 }
 
 export interface SessionAuthenticator extends Authenticator, AsyncDisposable {
-  /** Drops the memoised tokens of a user, or of one session; called for each control entry of `user:<id>`. */
-  forget(userId: string, sessionId?: string): void
+  /** Drops the memoised tokens of a user, but for those that a control entry of `user:<id>` says nothing of. */
+  forget(userId: string, control?: Control | null): void
 }
 
 interface MemoisedIdentity {
   identity: Identity
-  /** When `last_seen_at` of the session is next updated, epoch milliseconds. */
+  /** When the last use of the credential is next noted, epoch milliseconds. */
   touchAt: number
 }
 
 /** A look-up that runs: a control entry that arrives meanwhile makes it stale. */
 interface PendingLookup {
-  /** Null until the token is verified. */
-  claims: AccessClaims | null
+  /** Null until its row is read; `unknown` while only the row says whose token it is. */
+  owner: null | 'unknown' | { userId: string; credential: Credential }
   isStale: boolean
+}
+
+/** What a row said. */
+interface Found {
+  identity: Identity
+  /** Whether its last use was noted over a minute ago. */
+  isUnseen: boolean
 }
 
 interface Lookup {
@@ -59,12 +71,13 @@ interface Lookup {
 }
 
 const maxMemoised = 10_000
-const maxTouches = 10_000
 const maxConfirmationAgeMs = 1_000
 const touchEveryMs = 60_000
 const lookUpTimeoutMs = 2_000
-/** Sessions of one statement: after a restart, every returning client has to be looked up. */
-const sessionsAtOnce = 256
+/** Sessions or tokens of one statement: after a restart, every returning client has to be looked up. */
+const maxBatch = 256
+/** What frames show as the expiry of a token that has none. */
+const endOfTime = Date.parse('9999-12-31T23:59:59.999Z')
 
 export const createAuthenticator = ({
   systemDb,
@@ -87,10 +100,15 @@ export const createAuthenticator = ({
     db: systemDb,
     select: selectSessionHolders,
     deadlineMs: lookUpTimeoutMs,
-    maxBatch: sessionsAtOnce,
+    maxBatch,
   })
-  const touches = new Set<string>()
-  let touching: Promise<void> | null = null
+  const tokenHolders = new CoalescedRead({
+    db: systemDb,
+    select: selectTokenHolders,
+    deadlineMs: lookUpTimeoutMs,
+    maxBatch,
+  })
+  const touches = new Touches(systemDb, log)
 
   // Absolute: after the clock was set back, the difference does not measure how long ago the confirmation was.
   const isFollowing = (): boolean => Math.abs(Date.now() - follower.confirmedAt) < maxConfirmationAgeMs
@@ -101,42 +119,35 @@ export const createAuthenticator = ({
     tokensOf.set(userId, (tokensOf.get(userId) ?? new Set()).add(token))
   }
 
-  const touch = (sessionId: string): void => {
-    if (touches.size < maxTouches) touches.add(sessionId)
-    touching ??= flush().finally(() => {
-      touching = null
-    })
+  const readSession = async (token: string, pending: PendingLookup): Promise<Found> => {
+    const { userId, sessionId, expiresAt } = await tokens.verify(token)
+    const credential = { kind: 'session', sessionId } as const
+    pending.owner = { userId, credential }
+    const holder = await holders.get(userId, sessionId, sessionId)
+    if (!holder || holder.userId !== userId || holder.isDisabled) throw revoked('The session has ended')
+    const { role, isUnseen } = holder
+    return { identity: { actor: { userId, role, credential }, expiresAt }, isUnseen }
   }
 
-  /** One statement at a time; each updates all sessions that were collected during the one before. */
-  const flush = async (): Promise<void> => {
-    while (touches.size > 0) {
-      const ids = [...touches]
-      touches.clear()
-      await systemDb
-        .transact((tx) => touchSessions(tx, ids))
-        .catch((error: unknown) =>
-          log.warn(
-            { cause: messageOf(error), oncePerMinute: 'touch' },
-            'last_seen_at of sessions not updated',
-          ),
-        )
-    }
+  const readPersonalToken = async (token: string, pending: PendingLookup): Promise<Found> => {
+    const hash = personalTokenHash(token).toString('hex')
+    pending.owner = 'unknown'
+    const holder = await tokenHolders.get(hash, hash, hash)
+    if (!holder) throw new AppError('unauthenticated')
+    const { id: tokenId, userId, role, scopes, expiresAt, isUnseen } = holder
+    if (holder.isRevoked || holder.isDisabled) throw revoked('The token was revoked')
+    if (holder.isExpired) throw new AppError('token_expired')
+    const credential = { kind: 'token', tokenId, scopes } as const
+    const expires = expiresAt === null ? endOfTime : Date.parse(expiresAt)
+    return { identity: { actor: { userId, role, credential }, expiresAt: expires }, isUnseen }
   }
 
   const readIdentity = async (token: string, pending: PendingLookup): Promise<Identity> => {
     // Before the read: the row reflects all control entries committed until then.
     const wasFollowing = isFollowing()
-    const claims = await tokens.verify(token)
-    pending.claims = claims
-    const { userId, sessionId, expiresAt } = claims
-    const holder = await holders.get(userId, sessionId, sessionId)
-    if (!holder || holder.userId !== userId || holder.isDisabled) {
-      throw new AppError('unauthenticated', 'The session has ended', { extra: { reason: 'revoked' } })
-    }
-    const credential = { kind: 'session', sessionId } as const
-    const identity = { actor: { userId, role: holder.role, credential }, expiresAt }
-    if (holder.isUnseen) touch(sessionId)
+    const read = isPersonalToken(token) ? readPersonalToken : readSession
+    const { identity, isUnseen } = await read(token, pending)
+    if (isUnseen) touches.add(identity.actor.credential)
     if (wasFollowing && !pending.isStale) memoise(token, { identity, touchAt: Date.now() + touchEveryMs })
     return identity
   }
@@ -145,7 +156,7 @@ export const createAuthenticator = ({
   const lookUp = (token: string): Promise<Identity> => {
     const running = lookups.get(token)
     if (running) return running.result
-    const pending: PendingLookup = { claims: null, isStale: false }
+    const pending: PendingLookup = { owner: null, isStale: false }
     const result = readIdentity(token, pending).finally(() => {
       if (lookups.get(token)?.pending === pending) lookups.delete(token)
     })
@@ -153,15 +164,16 @@ export const createAuthenticator = ({
     return result
   }
 
-  const forget = (userId: string, sessionId?: string): void => {
+  const forget = (userId: string, control: Control | null = null): void => {
     for (const token of tokensOf.get(userId) ?? []) {
-      const { actor } = known.peek(token)!.identity
-      if (sessionId === undefined || sessionIdOf(actor) === sessionId) known.delete(token)
+      const { credential } = known.peek(token)!.identity.actor
+      if (!isAboutAnother(credential, control)) known.delete(token)
     }
     for (const [token, { pending }] of lookups) {
-      // Without claims it has not read the row yet, and will read the row's present state.
-      if (pending.claims?.userId !== userId) continue
-      if (sessionId !== undefined && pending.claims.sessionId !== sessionId) continue
+      const { owner } = pending
+      if (owner === null) continue // it will read the row's present state
+      if (owner !== 'unknown' && (owner.userId !== userId || isAboutAnother(owner.credential, control)))
+        continue
       pending.isStale = true
       lookups.delete(token)
     }
@@ -181,16 +193,14 @@ export const createAuthenticator = ({
     if (entry.identity.expiresAt <= now) return null
     if (entry.touchAt <= now) {
       entry.touchAt = now + touchEveryMs
-      const sessionId = sessionIdOf(entry.identity.actor)
-      if (sessionId !== null) touch(sessionId)
+      touches.add(entry.identity.actor.credential)
     }
     return entry.identity
   }
 
   const stopListening = [
     follower.onControl(({ scope, control }) => {
-      if (!isUserScope(scope)) return
-      forget(idOf(scope), control?.kind === 'session' ? control.sessionId : undefined)
+      if (isUserScope(scope)) forget(idOf(scope), control)
     }),
     // Revocations may be among the entries that are lost or were not delivered.
     follower.onEpochChange(forgetAll),
@@ -213,7 +223,10 @@ export const createAuthenticator = ({
 
     async [Symbol.asyncDispose]() {
       for (const stop of stopListening) stop()
-      await touching
+      await touches[Symbol.asyncDispose]()
     },
   }
 }
+
+const revoked = (message: string): AppError =>
+  new AppError('unauthenticated', message, { extra: { reason: 'revoked' } })

@@ -10,9 +10,18 @@ export const isRevokedBy = (credential: Credential, control: Control): boolean =
       return true
     case 'session':
       return credential.kind === 'session' && credential.sessionId === control.sessionId
+    case 'token':
+      return credential.kind === 'token' && credential.tokenId === control.tokenId
     case 'sessions':
-      return credential.kind === 'session' && credential.sessionId !== control.except
+      return (
+        credential.kind === 'token' ||
+        (credential.kind === 'session' && credential.sessionId !== control.except)
+      )
     default:
       return false
   }
 }
+
+/** Whether the entry says nothing of the credential: it names another one. */
+export const isAboutAnother = (credential: Credential, control: Control | null): boolean =>
+  (control?.kind === 'session' || control?.kind === 'token') && !isRevokedBy(credential, control)

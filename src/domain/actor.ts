@@ -46,3 +46,9 @@ export const can = (actor: Actor, access: Access | null, action: Action): boolea
     throw error
   }
 }
+
+/** 403 `insufficient_scope` where a personal access token authenticated the actor: for what only a session may do. */
+export const requireSession = ({ credential }: Actor): void => {
+  if (credential.kind === 'token')
+    throw new AppError('insufficient_scope', 'Personal access tokens do not permit this')
+}

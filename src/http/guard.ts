@@ -1,8 +1,9 @@
-// Authenticates requests. The pipeline calls it for every route that does not declare `access: 'public'`, so that a new
-// route is closed until it declares otherwise.
+// Authenticates requests and checks the scopes of personal access tokens. The pipeline calls it for every route that does
+// not declare `access: 'public'`, so that a new route is closed until it declares otherwise.
 import type { Authenticator, Identity } from '../auth/authenticator.ts'
 import { bearerTokenOf } from '../auth/bearer.ts'
 import { AppError } from '../errors.ts'
+import { permits } from '../model/personal-token.ts'
 import type { RequestContext } from './request-context.ts'
 
 /**
@@ -20,4 +21,14 @@ export const authenticate = (
   const token = bearerTokenOf(header)
   if (token === null) throw new AppError('unauthenticated')
   return authenticator.authenticate(token)
+}
+
+/** 403 `insufficient_scope` where a personal access token authenticated the request and does not permit it. */
+export const requireScope = ({ identity, traits, isRead }: RequestContext): void => {
+  const credential = identity?.actor.credential
+  if (credential?.kind !== 'token') return
+  if (traits.access === 'session')
+    throw new AppError('insufficient_scope', 'Personal access tokens are not accepted here')
+  if (!permits(credential.scopes, isRead ? 'read' : 'write'))
+    throw new AppError('insufficient_scope', 'The token may read only')
 }

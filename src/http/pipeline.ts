@@ -20,7 +20,7 @@ import { crossOrigin, isPreflight } from './cors.ts'
 import { encode, represented } from './encode.ts'
 import { problemAnswer } from './errors.ts'
 import { exactPathOf, missingRoute } from './exact-path.ts'
-import { authenticate } from './guard.ts'
+import { authenticate, requireScope } from './guard.ts'
 import { inputOf, type ReadInput } from './input.ts'
 import { requireFewParameters } from './query.ts'
 import { limitKeyOf, requireWritable, takeRateLimit } from './rate-limit.ts'
@@ -114,6 +114,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
   const passOn = (context: RequestContext, to: Destination): Served => {
     if (to.missing) throw to.missing
     if (context.rejection !== null) throw context.rejection
+    requireScope(context)
     if (config.rateLimit && context.traits.rateLimit === 'requests')
       requireWritable(deps, context, policies.writtenBytes)
     if (context.identity && context.bodyReservation)
@@ -164,7 +165,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
         context.closesConnection = true // until the body is read
         bodies.reserve(context)
       }
-      const identified = context.traits.access === 'bearer' ? identify(context, authenticator) : undefined
+      const identified = context.traits.access !== 'public' ? identify(context, authenticator) : undefined
       if (identified) {
         void context.ip // while the connection is known
         return passOnLater(context, to, identified, undefined)

@@ -6,8 +6,11 @@ import { jsonBody } from './body/json.ts'
 import type { BodyReader } from './body/reader.ts'
 
 export interface RouteTraits {
-  /** `public` answers without credentials. */
-  access: 'bearer' | 'public'
+  /**
+   * `bearer`: a session, or a personal access token whose scopes permit the method. `session`: a session alone, for what
+   * concerns credentials, the account or administration. `public`: answers without credentials.
+   */
+  access: 'bearer' | 'session' | 'public'
   /** `requests`: the limit of all requests. `own`: the route has a limit of its own. `none`: not limited. */
   rateLimit: 'requests' | 'own' | 'none'
   /** Takes `Idempotency-Key`, and answers `Tide-Cursor`. */

@@ -1,9 +1,12 @@
 // Who acts: an authenticated user, or the program itself.
+import type { TokenScope } from './personal-token.ts'
 import type { Role } from './user.ts'
 
 /** What authenticated the actor. Control entries that revoke name it. */
 export type Credential =
   | { kind: 'session'; sessionId: string }
+  /** A personal access token. */
+  | { kind: 'token'; tokenId: string; scopes: readonly TokenScope[] }
   /** The program itself acts, for a user (`seed`) or for none. */
   | { kind: 'system' }
 
@@ -31,3 +34,11 @@ export const systemActorFor = (caller: string): SystemActor => ({ ...systemActor
 /** Null where the actor has not authenticated by a session. */
 export const sessionIdOf = ({ credential }: Actor): string | null =>
   credential.kind === 'session' ? credential.sessionId : null
+
+/** The id of the session or personal access token that authenticated the actor; null for another credential. */
+export const credentialIdOf = ({ credential }: Actor): string | null =>
+  credential.kind === 'session'
+    ? credential.sessionId
+    : credential.kind === 'token'
+      ? credential.tokenId
+      : null

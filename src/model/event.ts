@@ -38,7 +38,12 @@ export type Control =
   | { kind: 'delete' }
   /** One session of the scope's user ended: drop its tokens, close its sockets (4403). */
   | { kind: 'session'; sessionId: string }
-  /** All sessions of the scope's user ended, but for `except`: drop their tokens, close their sockets (4403). */
+  /** One personal access token of the scope's user was revoked: drop it, close its sockets (4403). */
+  | { kind: 'token'; tokenId: string }
+  /**
+   * All personal access tokens and all sessions of the scope's user ended, but for the session `except`: drop their
+   * tokens, close their sockets (4403).
+   */
   | { kind: 'sessions'; except: string | null }
   /** The scope's user was disabled or deleted: drop the tokens, close the sockets (4403). */
   | { kind: 'disabled' }

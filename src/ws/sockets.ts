@@ -3,12 +3,13 @@
 // its per-hook objects and costs three times the memory (docs/decisions.md).
 import { StallMeter } from '../async/stall-meter.ts'
 import type { Server, WebSocketHandler } from 'bun'
+import { selectLiveTokens } from '../db/users/personal-tokens.ts'
 import { selectLiveSessions } from '../db/users/sessions.ts'
 import { AppError, messageOf } from '../errors.ts'
 import { ConnectRateLimiter } from '../limits/connect-rate-limiter.ts'
 import { HandshakeLimiter } from '../limits/handshake-limiter.ts'
 import { idOf, isUserScope } from '../model/scope.ts'
-import { sessionIdOf } from '../model/actor.ts'
+import { credentialIdOf } from '../model/actor.ts'
 import type { LogEntry } from '../model/event.ts'
 import { closeCodes } from '../model/frames.ts'
 import type { SocketDeps, SocketsDeps } from './connection-handle.ts'
@@ -115,9 +116,20 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
   /** The tail met a new epoch; what ended a session just before may have been passed over. Never throws. */
   async #onEpochChange(): Promise<void> {
     const seen = new Map([...this.#connections].map((connection) => [connection, connection.identity]))
-    const ids = [...seen.values()].flatMap((identity) => (identity && sessionIdOf(identity.actor)) ?? [])
+    const idsOf = (kind: 'session' | 'token'): string[] => {
+      const ids = [...seen.values()].flatMap((identity) =>
+        identity?.actor.credential.kind === kind ? (credentialIdOf(identity.actor) ?? []) : [],
+      )
+      return [...new Set(ids)]
+    }
     const live = await this.#deps.systemDb
-      .read((sql) => selectLiveSessions(sql, [...new Set(ids)]))
+      .read(
+        async (sql) =>
+          new Map([
+            ...(await selectLiveSessions(sql, idsOf('session'))),
+            ...(await selectLiveTokens(sql, idsOf('token'))),
+          ]),
+      )
       .catch((error: unknown) => {
         this.#deps.log.warn(
           { cause: messageOf(error) },
@@ -128,8 +140,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
     for (const [connection, identity] of seen) {
       // An identity accepted during the read was checked then.
       if (!identity || connection.identity !== identity) continue
-      const sessionId = sessionIdOf(identity.actor)
-      const role = sessionId === null ? undefined : live?.get(sessionId)
+      const role = live?.get(credentialIdOf(identity.actor) ?? '')
       if (live && role === undefined) connection.close('revoked')
       else if (role !== identity.actor.role) connection.close('position_lost')
     }

@@ -4,6 +4,7 @@ import type { Server } from 'bun'
 import type { Identity } from '../auth/authenticator.ts'
 import { bearerTokenOf } from '../auth/bearer.ts'
 import { isAllowedOrigin } from '../auth/origin.ts'
+import { isPersonalToken } from '../auth/personal-tokens.ts'
 import { AppError } from '../errors.ts'
 import { policiesOf } from '../limits/policies.ts'
 import { subprotocol, type CloseReason } from '../model/frames.ts'
@@ -85,6 +86,8 @@ export class Upgrades {
     if (!isSpoken) return acceptUnidentified(missingProtocol(offered))
     const token = offered.find((name) => !isNoToken(name))?.slice(tokenPrefix.length)
     if (!token) return acceptUnidentified(null)
+    // Proxies log subprotocols, and such a token lives long: it belongs into the header or into `hello`.
+    if (isPersonalToken(token)) return acceptUnidentified('token_expired')
     let wasAccepted = false
     try {
       await identify(this.deps, token, (identity) => {

@@ -1,6 +1,8 @@
 // The memo behind every request: when it may answer, when it must ask, and that no race keeps what was revoked.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { openDatabase, type Database } from '../../src/db/client.ts'
+import { newPersonalToken, personalTokenHash } from '../../src/auth/personal-tokens.ts'
+import { insertPersonalToken, revokePersonalToken } from '../../src/db/users/personal-tokens.ts'
 import { insertSession, revokeSession } from '../../src/db/users/sessions.ts'
 import { insertUser } from '../../src/db/users/users.ts'
 import { createAuthenticator, type SessionAuthenticator } from '../../src/auth/authenticator.ts'
@@ -281,4 +283,78 @@ test('a session is noted as seen at most once a minute', async () => {
   authenticator.forget(userId)
   await authenticator.authenticate(token)
   await eventually(async () => expect(await lastSeen()).not.toBe(old))
+})
+
+const insertToken = async (expiresAt: string | null = null): Promise<{ id: string; text: string }> => {
+  const text = newPersonalToken()
+  const id = newId()
+  await real.transact((tx) =>
+    insertPersonalToken(tx, {
+      id,
+      userId,
+      name: 'CI',
+      tokenHash: personalTokenHash(text),
+      scopes: ['read'],
+      expiresAt,
+    }),
+  )
+  return { id, text }
+}
+
+test('a personal access token is looked up once while the log is followed, then found without an await', async () => {
+  const { id, text } = await insertToken()
+  expect(authenticator.memoised(text)).toBeNull()
+  const identity = await authenticator.authenticate(text)
+  expect(identity).toEqual({
+    actor: { userId, role: 'user', credential: { kind: 'token', tokenId: id, scopes: ['read'] } },
+    expiresAt: Date.parse('9999-12-31T23:59:59.999Z'),
+  })
+  expect(authenticator.memoised(text)).toBe(identity)
+  expect(reads).toBe(1)
+})
+
+test.each<[string, (id: string) => Control, boolean]>([
+  ['its revocation', (tokenId) => ({ kind: 'token', tokenId }), false],
+  ['that of another token', () => ({ kind: 'token', tokenId: newId() }), true],
+  ['the end of a session', () => ({ kind: 'session', sessionId }), true],
+  ['the end of all sessions', () => ({ kind: 'sessions', except: sessionId }), false],
+  ['another role', () => ({ kind: 'role' }), false],
+])('of a personal access token, %s in the log keeps the memo: %#', async (_what, control, isKept) => {
+  const { id, text } = await insertToken()
+  await authenticator.authenticate(text)
+  hear(control(id))
+  expect(authenticator.memoised(text) !== null).toBe(isKept)
+})
+
+test('a look-up of a personal access token that ends after its revocation is not remembered', async () => {
+  const { id, text } = await insertToken()
+  const opened = Promise.withResolvers<void>()
+  gate = opened.promise
+  const underWay = authenticator.authenticate(text)
+  await eventually(() => expect(reads).toBe(1))
+  await real.transact((tx) => revokePersonalToken(tx, userId, id))
+  hear({ kind: 'token', tokenId: id })
+  opened.resolve()
+  await underWay
+  expect(authenticator.memoised(text)).toBeNull()
+  expect(await refusalOf(authenticator.authenticate(text))).toMatchObject(refused)
+})
+
+test('a personal access token past its expiry is refused from the memo and by its row', async () => {
+  const { text } = await insertToken(new Date(Date.now() + 400).toISOString())
+  await authenticator.authenticate(text)
+  const expired = { code: 'token_expired' }
+  await eventually(async () =>
+    expect(await refusalOf(authenticator.authenticate(text))).toMatchObject(expired),
+  )
+  authenticator.forget(userId)
+  await eventually(async () =>
+    expect(await refusalOf(authenticator.authenticate(text))).toMatchObject(expired),
+  )
+})
+
+test('a text of the right form that is no token is refused, not as revoked', async () => {
+  const refusal = await refusalOf(authenticator.authenticate(newPersonalToken()))
+  expect(refusal).toMatchObject({ code: 'unauthenticated', details: {} })
+  expect(refusal).not.toMatchObject(refused)
 })

@@ -133,9 +133,10 @@ describe('the routes', () => {
     expect(ids.length).toBe(new Set(ids).size)
   })
 
-  test('declare a bearer token exactly where the guard wants one', () => {
-    expectOfEach(({ security }, route) =>
-      route.isGuarded ? JSON.stringify(security) === '[{"bearer":[]}]' : security.length === 0,
+  test('declare the tokens that the guard accepts', () => {
+    const accepted = { public: '', session: 'bearer', bearer: 'bearer,personalToken' }
+    expectOfEach(
+      ({ security }, { traits }) => security.flatMap(Object.keys).join() === accepted[traits.access],
     )
   })
 

@@ -29,7 +29,7 @@ export const routesOf = async ({ server }: World): Promise<Route[]> => {
       method,
       template,
       path,
-      isGuarded: traits.access === 'bearer',
+      isGuarded: traits.access !== 'public',
       takesBody: hooks.body !== undefined,
       takesQuery: hooks.query !== undefined,
       schemas: hooks,

@@ -151,6 +151,22 @@ test('any number of sessions that ended 30 days ago is deleted with their tokens
   expect(await countsOf('sessions', 'refresh_tokens')).toEqual([150, 450])
 })
 
+test('personal access tokens that ended 30 days ago are deleted; live and newer ones stay', async () => {
+  const userId = newId()
+  await insertUser(userId)
+  await db.transact(
+    (tx) => tx`
+      insert into personal_tokens (id, user_id, name, token_hash, scopes, expires_at, revoked_at)
+      select gen_random_uuid(), ${userId}, 'CI', decode(md5(n::text), 'hex'), '{read}',
+        case when n <= 5 then now() - interval '31 days' when n <= 8 then now() - interval '29 days' end,
+        case when n > 10 and n <= 14 then now() - interval '31 days'
+          when n > 14 and n <= 16 then now() - interval '29 days' end
+      from generate_series(1, 20) n`,
+  )
+  await run()
+  expect(await countsOf('personal_tokens')).toEqual([11])
+})
+
 test('read notifications and dead letters are deleted after 90 days; unread and newer ones stay', async () => {
   const userId = newId()
   await insertUser(userId)
@@ -188,18 +204,22 @@ test('every purge finds the oldest by an index, and ids of deleted tasks stay', 
     await tx`
       insert into notifications (id, user_id, kind, dedupe_key, read_at)
       select gen_random_uuid(), ${userId}, 'overdue', n::text, now() from generate_series(1, 20000) n`
-    await tx`analyze sessions, refresh_tokens, notifications`
+    await tx`
+      insert into personal_tokens (id, user_id, name, token_hash, scopes, expires_at)
+      select gen_random_uuid(), ${userId}, 'CI', decode(md5(n::text), 'hex'), '{read}', now() + interval '7 days'
+      from generate_series(1, 20000) n`
+    await tx`analyze sessions, refresh_tokens, notifications, personal_tokens`
   }, planting)
   await db.transact(async (tx) => {
     // The view also counts what earlier transactions of this connection did and have not flushed yet.
     const scans = async (): Promise<number> => {
       const [row] = await tx<{ scans: number }[]>`
         select coalesce(sum(seq_scan), 0)::int as scans from pg_stat_xact_user_tables
-        where relname in ('sessions', 'refresh_tokens', 'notifications')`
+        where relname in ('sessions', 'refresh_tokens', 'notifications', 'personal_tokens')`
       return row!.scans
     }
     const before = await scans()
-    for (const purge of [purges.sessions, purges.refreshTokens, purges.notifications])
+    for (const purge of [purges.sessions, purges.refreshTokens, purges.personalTokens, purges.notifications])
       await purge.deleteOldest(tx, 30)
     expect((await scans()) - before).toBe(0)
   })

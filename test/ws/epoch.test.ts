@@ -4,11 +4,13 @@ import { append } from '../../src/db/log/append.ts'
 import { ensureEpoch } from '../../src/db/log/epochs.ts'
 import { readHead } from '../../src/db/log/feed.ts'
 import { deleteMember } from '../../src/db/projects/members.ts'
+import { revokePersonalToken } from '../../src/db/users/personal-tokens.ts'
 import { revokeSession } from '../../src/db/users/sessions.ts'
 import type { Tx } from '../../src/db/client.ts'
 import { projectScope, shardOf, userScope } from '../../src/model/scope.ts'
 import { type Control, type Entry } from '../../src/model/event.ts'
 import { eventually } from '../support/eventually.ts'
+import { openSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { makeProject } from './log-writes.ts'
 
@@ -53,6 +55,26 @@ test('the sockets of an ended session are closed, those of other sessions stay o
   await appendBeforeNewEpoch(
     (tx) => revokeSession(tx, anna.id, ended.sessionId),
     control(anna.id, { kind: 'session', sessionId: ended.sessionId }),
+  )
+  expect(await lost.closed()).toBe(4403)
+  kept.send({ t: 'ping' })
+  await kept.take('pong')
+})
+
+test('the sockets of a revoked personal access token are closed, those of another stay open', async () => {
+  const make = () => world.ask(anna, 'POST', '/api/auth/tokens', { name: 'CI', scopes: ['read'] })
+  const open = async ({ token }: { token: string }) => {
+    const socket = await openSocket(world.url)
+    socket.send({ t: 'hello', token })
+    await socket.take('welcome')
+    return socket
+  }
+  const [ended, other] = [await make(), await make()]
+  await using lost = await open(ended)
+  await using kept = await open(other)
+  await appendBeforeNewEpoch(
+    (tx) => revokePersonalToken(tx, anna.id, ended.id),
+    control(anna.id, { kind: 'token', tokenId: ended.id }),
   )
   expect(await lost.closed()).toBe(4403)
   kept.send({ t: 'ping' })

@@ -79,6 +79,8 @@ export const purges = {
   keys: purgeOf('idempotency_keys', (sql) => sql`created_at`, { interval: hours }),
   /** Revoked or expired, with their refresh tokens: up to some 700 per session. */
   sessions: purgeOf('sessions', (sql) => sql`least(revoked_at, expires_at)`, { batchSize: 100 }),
+  /** Revoked or expired. */
+  personalTokens: purgeOf('personal_tokens', (sql) => sql`least(revoked_at, expires_at)`),
   /** Expired, of sessions that go on. */
   refreshTokens: purgeOf('refresh_tokens', (sql) => sql`expires_at`),
   /** Read notifications. */

@@ -15,6 +15,7 @@ import {
   selectRefreshToken,
   selectSessions,
 } from '../../db/users/sessions.ts'
+import { revokePersonalTokens } from '../../db/users/personal-tokens.ts'
 import { selectCredentialsById } from '../../db/users/users.ts'
 import { write, type WriteDeps } from '../write.ts'
 import { AppError, notFound } from '../../errors.ts'
@@ -168,14 +169,15 @@ export const endSession = async (deps: WriteDeps, actor: Actor, id: string): Pro
   })
 }
 
-/** Ends the session that authenticated the actor. 403 where another credential did. */
+/** Ends the session that authenticated the actor. 403 `insufficient_scope` where another credential did. */
 export const endCurrentSession = (deps: WriteDeps, actor: Actor): Promise<void> => {
   const sessionId = sessionIdOf(actor)
-  if (sessionId === null) throw new AppError('forbidden', 'The request was not authenticated by a session')
+  if (sessionId === null)
+    throw new AppError('insufficient_scope', 'The request was not authenticated by a session')
   return endSession(deps, actor, sessionId)
 }
 
-/** Ends all of the actor's sessions, this one too. */
+/** Ends all of the actor's sessions, this one too, and revokes the personal access tokens. */
 export const endAllSessions = async (deps: WriteDeps, actor: Actor): Promise<void> => {
   await write(deps, { actor, claim: null }, async (tx) => ({
     value: null,
@@ -183,7 +185,7 @@ export const endAllSessions = async (deps: WriteDeps, actor: Actor): Promise<voi
   }))
 }
 
-/** Ends all sessions of a user but `except`, and returns the entries. */
+/** Ends all sessions of a user but `except`, revokes all personal access tokens, and returns the entries. */
 export const endSessions = async (
   tx: Tx,
   userId: string,
@@ -191,6 +193,7 @@ export const endSessions = async (
   actorId: string | null = userId,
 ): Promise<Entry[]> => {
   await revokeSessions(tx, userId, except)
+  await revokePersonalTokens(tx, userId)
   return [controlEntry(userId, { kind: 'sessions', except }, actorId)]
 }
 

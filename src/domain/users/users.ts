@@ -11,6 +11,7 @@ import {
   updateUser,
   type Credentials,
 } from '../../db/users/users.ts'
+import { requireSession } from '../actor.ts'
 import { ownSubject } from '../subject.ts'
 import { endSessions } from './sessions.ts'
 import { normaliseEmail } from './sign-in.ts'
@@ -54,12 +55,18 @@ export const searchUsers = (
 ): Promise<PublicUser[]> =>
   db.of(actor.userId).read((sql) => selectUsersByText(sql, actor, canonicalText(text), limit))
 
-/** A merge patch. 422 at `/currentPassword` where a new address lacks the right one; 409 `email_taken`. */
+/**
+ * A merge patch. 422 at `/currentPassword` where a new address lacks the right one; 409 `email_taken`; 403
+ * `insufficient_scope` for an address or a password sent with a personal access token.
+ */
 export const updateMe = (
   deps: UserDeps,
   request: WriteRequest<User>,
   patch: UserPatch,
-): Promise<WriteResult<User>> => withEarlyReplay(deps, request, () => patchMe(deps, request, patch))
+): Promise<WriteResult<User>> => {
+  if (patch.email !== undefined || patch.currentPassword !== undefined) requireSession(request.actor)
+  return withEarlyReplay(deps, request, () => patchMe(deps, request, patch))
+}
 
 const patchMe = async (
   deps: UserDeps,
@@ -90,7 +97,7 @@ const patchMe = async (
   })
 }
 
-/** Ends every other session. 422 at `/currentPassword` for a wrong one and at `/password` for a common one. */
+/** Ends every other session and revokes all personal access tokens. 422 at `/currentPassword` for a wrong one and at `/password` for a common one. */
 export const changePassword = (
   deps: UserDeps,
   request: WriteRequest<null>,

@@ -12,6 +12,7 @@ import {
   UserPatch,
 } from '../../model/credentials.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
+import { IssuedToken, NewPersonalToken, PersonalToken } from '../../model/personal-token.ts'
 import { Notification } from '../../model/notification.ts'
 import { Problem } from '../../model/problem.ts'
 import { Member, NewProject, Project, ProjectPatch } from '../../model/project.ts'
@@ -30,13 +31,16 @@ export const models: Record<string, TSchema> = {
   AccountPatch,
   Event,
   Health,
+  IssuedToken,
   Liveness,
   Member,
   NewAccount,
+  NewPersonalToken,
   NewProject,
   NewTask,
   Notification,
   PasswordChange,
+  PersonalToken,
   Problem,
   Project,
   ProjectPatch,

@@ -80,6 +80,13 @@ export const describe = async (routes: Routes): Promise<JsonObject> => {
           bearerFormat: 'JWT',
           description: 'The accessToken of a session, valid for 15 minutes',
         },
+        personalToken: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'ttp_…',
+          description:
+            'A personal access token: `read` permits GET, `write` every method; 403 `insufficient_scope` otherwise',
+        },
       },
       schemas: Object.fromEntries(
         Object.entries(schemas()).map(([name, schema]) => [name, insideReferences(schema)]),
@@ -115,7 +122,7 @@ const finish = (route: Routes[number], operation: JsonObject): JsonObject => {
   const method = route.method.toLowerCase()
   const isWrite = method !== 'get'
   const traits = traitsOf(route)
-  const isGuarded = traits.access === 'bearer'
+  const isGuarded = traits.access !== 'public'
   const { parameters: given = [], requestBody, responses, operationId, [traitsKey]: _, ...detail } = operation
   const own = (Array.isArray(given) ? given : []).map((parameter) => finishParameter(objectOf(parameter)))
   const shared = [
@@ -141,7 +148,7 @@ const finish = (route: Routes[number], operation: JsonObject): JsonObject => {
   return {
     ...detail,
     operationId: typeof operationId === 'string' ? operationId.replace('Api', '') : null,
-    security: isGuarded ? [{ bearer: [] }] : [],
+    security: securityOf(traits),
     ...(own.length + shared.length > 0 && {
       parameters: [...own, ...shared.map((name) => ({ $ref: `#/components/parameters/${name}` }))],
     }),
@@ -161,6 +168,11 @@ const finish = (route: Routes[number], operation: JsonObject): JsonObject => {
     },
   }
 }
+
+const securityOf = ({ access }: RouteTraits): JsonObject[] => [
+  ...(access === 'public' ? [] : [{ bearer: [] }]),
+  ...(access === 'bearer' ? [{ personalToken: [] }] : []),
+]
 
 /** Moves `style` and `explode` beside the schema and examples into it. */
 const finishParameter = (parameter: JsonObject): JsonObject => {

@@ -20,7 +20,10 @@ import { bodyTag, created, mutate, noContent, ok } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 
-const detail = describedIn('Users')
+const described = describedIn('Users')
+
+const detail = (summary: string, traits: { idempotent?: boolean } = {}) =>
+  described(summary, { ...traits, access: 'session' })
 
 const params = Type.Object({ id: Id() })
 

@@ -35,11 +35,13 @@ import { Session, SessionAnswer } from '../../model/user.ts'
 
 const noStore = { 'Cache-Control': 'no-store' }
 
-const detail = describedIn('Auth')
+const described = describedIn('Auth')
+
+const detail = (summary: string) => described(summary, { access: 'session' })
 
 /** Public routes that check another credential than an access token. */
 const open = (summary: string) =>
-  detail(summary, { access: 'public', errors: ['invalid_credentials', 'origin_refused'] })
+  described(summary, { access: 'public', errors: ['invalid_credentials', 'origin_refused'] })
 
 /** The caller of a request without a user, for the caller queue: its address. */
 const callerOf = ({ ip }: RequestContext): string => `address:${addressKey(ip)}`

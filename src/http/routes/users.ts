@@ -76,7 +76,10 @@ export const userRoutes = (deps: UserRouteDeps) => {
       {
         body: AccountDeletion,
         response: { 204: Type.Void() },
-        detail: detail('Delete your account and everything that only you own', { idempotent: true }),
+        detail: detail('Delete your account and everything that only you own', {
+          access: 'session',
+          idempotent: true,
+        }),
       },
     )
     .put(
@@ -91,7 +94,10 @@ export const userRoutes = (deps: UserRouteDeps) => {
       {
         body: PasswordChange,
         response: { 204: Type.Void() },
-        detail: detail('Change your password; your other sessions end', { idempotent: true }),
+        detail: detail('Change your password; your other sessions and your personal access tokens end', {
+          access: 'session',
+          idempotent: true,
+        }),
       },
     )
     .get(
@@ -109,8 +115,9 @@ export const userRoutes = (deps: UserRouteDeps) => {
     .get(
       '/:id',
       async ({ actor, params: { id } }) => {
-        const user =
-          actor.role === 'admin' ? await getAccount(deps, actor, id) : await getUser(deps, actor, id)
+        // The account is administration, which no personal access token reaches.
+        const isAdministration = actor.role === 'admin' && actor.credential.kind !== 'token'
+        const user = isAdministration ? await getAccount(deps, actor, id) : await getUser(deps, actor, id)
         return bodyTag(ok(user))
       },
       {

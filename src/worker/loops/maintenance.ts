@@ -64,6 +64,7 @@ const dropOldest = ({ db, log, config }: MaintenanceDeps): Promise<boolean> =>
 const purgeSteps: { purge: Purge; keep: keyof Retention }[] = [
   { purge: purges.keys, keep: 'idempotencyRetentionHours' },
   { purge: purges.sessions, keep: 'sessionRetentionDays' },
+  { purge: purges.personalTokens, keep: 'sessionRetentionDays' },
   { purge: purges.refreshTokens, keep: 'sessionRetentionDays' },
   { purge: purges.notifications, keep: 'notificationRetentionDays' },
   { purge: purges.deadLetters, keep: 'deadLetterRetentionDays' },

@@ -8,6 +8,7 @@ import type {
   SignIn,
   UserPatch,
 } from '../../../../src/model/credentials.ts'
+import type { IssuedToken, NewPersonalToken, PersonalToken } from '../../../../src/model/personal-token.ts'
 import type { Notification } from '../../../../src/model/notification.ts'
 import type {
   Member,
@@ -153,6 +154,19 @@ export const createRest = (http: HttpClient, session: Session) => {
       sessions: () => list<SessionRow>(http, path`/api/auth/sessions`),
       endSession: (sessionId: string, options?: CallOptions) =>
         write<null>('DELETE', path`/api/auth/sessions/${sessionId}`, undefined, options),
+      /** Personal access tokens, newest first; only a signed-in user has access to them. */
+      tokens: () => list<PersonalToken>(http, path`/api/auth/tokens`),
+      /** `token` is in this answer only. Not repeated: the token of a lost answer would stay unknown. */
+      createToken: (token: NewPersonalToken, { signal }: Pick<CallOptions, 'signal'> = {}) =>
+        http.value<IssuedToken>({
+          method: 'POST',
+          path: path`/api/auth/tokens`,
+          body: token,
+          key: null,
+          signal,
+        }),
+      deleteToken: (tokenId: string, options?: CallOptions) =>
+        write<null>('DELETE', path`/api/auth/tokens/${tokenId}`, undefined, options),
     },
 
     users: {
