@@ -182,20 +182,34 @@ create table notifications (
   constraint notifications_kind_is_known CHECK (kind = ANY (ARRAY['assigned'::text, 'shared'::text, 'mentioned'::text, 'commented'::text, 'completed'::text, 'due_soon'::text, 'overdue'::text, 'project_invited'::text]))
 );
 
-create table personal_tokens (
-  id uuid not null,
-  user_id uuid not null,
-  name text not null,
-  token_hash bytea not null,
-  scopes text[] not null,
-  expires_at timestamp(3) with time zone,
-  last_used_at timestamp(3) with time zone,
-  revoked_at timestamp(3) with time zone,
-  created_at timestamp(3) with time zone not null default now(),
-  constraint personal_tokens_pkey PRIMARY KEY (id),
-  constraint personal_tokens_hash_key UNIQUE (token_hash),
-  constraint personal_tokens_scopes_are_known CHECK (scopes <@ ARRAY['read'::text, 'write'::text] AND cardinality(scopes) > 0)
-);
+create table project_completions (
+  project_id uuid not null,
+  quarter timestamp(0) with time zone not null,
+  count integer not null,
+  constraint project_completions_pkey PRIMARY KEY (project_id, quarter)
+) with (fillfactor=70);
+
+create table project_statistics (
+  project_id uuid not null,
+  todo integer not null default 0,
+  in_progress integer not null default 0,
+  done integer not null default 0,
+  cancelled integer not null default 0,
+  low integer not null default 0,
+  medium integer not null default 0,
+  high integer not null default 0,
+  urgent integer not null default 0,
+  is_changed boolean not null default false,
+  announced_at timestamp(3) with time zone not null default '-infinity'::timestamp with time zone,
+  constraint project_statistics_pkey PRIMARY KEY (project_id)
+) with (fillfactor=50);
+
+create table project_tag_counts (
+  project_id uuid not null,
+  tag text not null,
+  count integer not null,
+  constraint project_tag_counts_pkey PRIMARY KEY (project_id, tag)
+) with (fillfactor=70);
 
 create table projects (
   id uuid not null,
@@ -249,6 +263,15 @@ create table shares (
   created_at timestamp(3) with time zone not null default now(),
   constraint shares_pkey PRIMARY KEY (task_id, user_id),
   constraint shares_permission_is_known CHECK (permission = ANY (ARRAY['view'::text, 'edit'::text]))
+);
+
+create table statistics_checks (
+  night date not null,
+  projects integer not null default 0,
+  drifted integer not null default 0,
+  started_at timestamp(3) with time zone not null default now(),
+  finished_at timestamp(3) with time zone,
+  constraint statistics_checks_pkey PRIMARY KEY (night)
 );
 
 create table task_tombstones (
@@ -331,9 +354,7 @@ CREATE INDEX notifications_unread_idx ON notifications USING btree (user_id) WHE
 
 CREATE INDEX notifications_user_created_idx ON notifications USING btree (user_id, created_at, id);
 
-CREATE INDEX personal_tokens_ended_idx ON personal_tokens USING btree (LEAST(revoked_at, expires_at));
-
-CREATE INDEX personal_tokens_user_idx ON personal_tokens USING btree (user_id, created_at, id) WHERE revoked_at IS NULL;
+CREATE INDEX project_statistics_changed_idx ON project_statistics USING btree (announced_at) WHERE is_changed;
 
 CREATE INDEX refresh_tokens_expires_idx ON refresh_tokens USING btree (expires_at);
 
@@ -358,6 +379,8 @@ CREATE INDEX tasks_parent_idx ON tasks USING btree (parent_id) WHERE parent_id I
 CREATE INDEX tasks_project_created_idx ON tasks USING btree (project_id, created_at, id);
 
 CREATE INDEX tasks_project_due_idx ON tasks USING btree (project_id, due_at, id);
+
+CREATE INDEX tasks_project_open_due_idx ON tasks USING btree (project_id, due_at) WHERE due_at IS NOT NULL AND (status = ANY (ARRAY['todo'::text, 'in_progress'::text]));
 
 CREATE INDEX tasks_project_priority_idx ON tasks USING btree (project_id, array_position(ARRAY['low'::text, 'medium'::text, 'high'::text, 'urgent'::text], priority), id);
 
@@ -389,9 +412,6 @@ alter table notifications
 
 alter table notifications
   add constraint notifications_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-alter table personal_tokens
-  add constraint personal_tokens_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
 
 alter table projects
   add constraint projects_inbox_of_fkey FOREIGN KEY (inbox_of) REFERENCES users(id) ON DELETE CASCADE;

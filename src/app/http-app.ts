@@ -21,6 +21,7 @@ import { snapshotRoutes } from '../http/routes/snapshots.ts'
 import { syncRoutes } from '../http/routes/sync.ts'
 import { taskBatchRoutes } from '../http/routes/task-batch.ts'
 import { taskListRoutes } from '../http/routes/task-list.ts'
+import { taskStatsRoutes } from '../http/routes/task-stats.ts'
 import { taskRoutes } from '../http/routes/tasks.ts'
 import { userRoutes } from '../http/routes/users.ts'
 import { addressKey } from '../limits/address-key.ts'
@@ -58,6 +59,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     projectRoutes(deps),
     taskRoutes(deps),
     taskListRoutes(deps),
+    taskStatsRoutes(deps),
     taskBatchRoutes(deps),
     memberRoutes(deps),
     shareRoutes(deps),

@@ -7,9 +7,11 @@ import type { Actor } from '../model/actor.ts'
 import type { StoredResponse } from '../model/stored-response.ts'
 
 /** A new answer, and the scopes that announce every change of it; null where the clock or something else changes it. */
-export interface BuiltAnswer {
-  response: StoredResponse
+export interface BuiltAnswer<R extends StoredResponse = StoredResponse> {
+  response: R
   heads: ScopeHeads | null
+  /** How long it is exact while the heads are the same, where the clock changes it after that. */
+  validForMs?: number
 }
 
 export interface KeptAnswersOptions {
@@ -77,8 +79,15 @@ export class KeptAnswers {
     return { built: this.#built, hits: this.#hits }
   }
 
-  /** @param url what the answer depends on besides the actor. @param build reads and renders the answer, and authorizes. */
-  async answer(actor: Actor, url: string, build: () => Promise<BuiltAnswer>): Promise<StoredResponse> {
+  /**
+   * @param url what the answer depends on besides the actor; equal only for answers of one type.
+   * @param build reads and renders the answer, and authorizes.
+   */
+  async answer<R extends StoredResponse = StoredResponse>(
+    actor: Actor,
+    url: string,
+    build: () => Promise<BuiltAnswer<R>>,
+  ): Promise<R> {
     const { userId, role } = actor
     for (let joins = 0; joins < maxJoins; joins += 1) {
       const building = this.#building.get(userId + url)
@@ -87,7 +96,8 @@ export class KeptAnswers {
         const heads = await this.reads.heads(userId, kept.scopes, kept.id)
         if (heads === kept.heads) {
           this.#hits += 1
-          return kept.response
+          // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the URL always has the same builder
+          return kept.response as R
         }
       }
       // An equal request may have begun, or ended, another answer while the heads were read.
@@ -97,23 +107,33 @@ export class KeptAnswers {
     return this.#build(actor, url, build)
   }
 
-  async #build(actor: Actor, url: string, build: () => Promise<BuiltAnswer>): Promise<StoredResponse> {
+  async #build<R extends StoredResponse>(
+    actor: Actor,
+    url: string,
+    build: () => Promise<BuiltAnswer<R>>,
+  ): Promise<R> {
     const key = actor.userId + url
     const { promise, resolve } = Promise.withResolvers<Kept | null>()
     this.#building.set(key, promise)
     let kept: Kept | null = null
     try {
       this.#built += 1
-      const { response, heads } = await build()
-      kept = heads && this.#keep(actor, url, response, heads)
-      return response
+      const startedAt = performance.now()
+      const built = await build()
+      kept = built.heads && this.#keep(actor, url, startedAt, { ...built, heads: built.heads })
+      return built.response
     } finally {
       resolve(kept) // null where it failed: those who waited build it themselves
       if (this.#building.get(key) === promise) this.#building.delete(key)
     }
   }
 
-  #keep({ userId, role }: Actor, url: string, response: StoredResponse, heads: ScopeHeads): Kept {
+  #keep(
+    { userId, role }: Actor,
+    url: string,
+    startedAt: number,
+    { response, heads, validForMs = keptForMs }: BuiltAnswer & { heads: ScopeHeads },
+  ): Kept {
     const { maxBytesPerUser = 4 * 1024 * 1024, maxPerUser = 128 } = this.options
     const ofUser = this.#users.getOrCreate(
       userId,
@@ -124,7 +144,7 @@ export class KeptAnswers {
       id: String(this.#built),
       response,
       role,
-      expiresAt: performance.now() + keptForMs,
+      expiresAt: startedAt + Math.min(keptForMs, validForMs),
     }
     const texts = 2 * ((response.body?.length ?? 0) + url.length)
     ofUser.set(url, kept, texts + entryBytes + heads.scopes.length * scopeBytes)

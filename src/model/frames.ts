@@ -7,6 +7,7 @@ import { Notification } from './notification.ts'
 import { Member, MemberRole, ProjectEntry } from './project.ts'
 import { Id, Instant, Nullable, Word } from './scalar.ts'
 import { Event } from './sync.ts'
+import { ProjectCounts } from './statistics.ts'
 import { Share, Task } from './task.ts'
 import { User } from './user.ts'
 
@@ -215,6 +216,7 @@ export const eventData: Partial<Record<EventType, TSchema>> = {
     Notification,
     Type.Object({ upTo: Instant('Every notification created until then is read') }),
   ]),
+  'stats.updated': ProjectCounts,
   'access.granted': Type.Object({ projectId: Id(), role: MemberRole }),
   'access.revoked': Type.Object({ projectId: Id(), role: Type.Null() }),
 }

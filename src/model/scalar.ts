@@ -42,6 +42,7 @@ export const newId = (): string => Bun.randomUUIDv7()
 TypeRegistry.Set('Id', (_schema, value) => isId(value))
 TypeRegistry.Set('ClientId', (_schema, value) => typeof value === 'string' && uuidV7.test(value))
 TypeRegistry.Set('Instant', (_schema, value) => isInstant(value))
+TypeRegistry.Set('Day', (_schema, value) => typeof value === 'string' && /^\d{4}-\d{2}-\d{2}$/.test(value))
 TypeRegistry.Set('TimeZone', (_schema, value) => typeof value === 'string' && isTimeZone(value))
 
 const isTimeZone = (value: string): boolean => {
@@ -76,6 +77,10 @@ export const Instant = (description?: string): TUnsafe<string> =>
     format: 'date-time',
     ...(description && { description }),
   })
+
+/** A calendar day, such as 2026-11-20. */
+export const Day = (): TUnsafe<string> =>
+  Type.Unsafe<string>({ [Kind]: 'Day', type: 'string', format: 'date', examples: ['2026-11-20'] })
 
 /** An IANA time zone name. */
 export const TimeZone = (): TUnsafe<string> =>

@@ -19,6 +19,12 @@ import { serveHealth } from './http.ts'
 import { loop } from './loops/loop.ts'
 import { maintain, type Retention } from './loops/maintenance.ts'
 import { newOverdueStats, notifyOverdue, type OverdueStats } from './loops/overdue.ts'
+import {
+  announceStatistics,
+  checkStatisticsNightly,
+  newStatisticsStats,
+  type StatisticsStats,
+} from './loops/statistics.ts'
 import { foldNames, normaliseNames, normaliseTasks } from './loops/text-form.ts'
 
 export interface WorkerDeps {
@@ -42,11 +48,14 @@ export interface Worker extends AsyncDisposable {
   /** By consumer. */
   readonly consumers: ReadonlyMap<string, ConsumerStats>
   readonly overdue: OverdueStats
+  readonly statistics: StatisticsStats
 }
 
 const maintainEveryMs = 60 * 60 * 1000
 /** How long a task that a server of the previous version wrote is searched by that version's rules. */
 const textFormEveryMs = 5_000
+const announceEveryMs = 1_000
+const checkEveryMs = 10 * 60 * 1000
 /** Consumers read soon after an entry is admitted; older entries they read from the stream. */
 /**
  * Milliseconds between two reads of the streams: collects a steady trickle of entries into small batches instead of one
@@ -93,6 +102,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
   )
 
   const overdue = newOverdueStats()
+  const statistics = newStatisticsStats()
   const stop = new AbortController()
   const { signal } = stop
   const loops = Promise.all([
@@ -129,6 +139,20 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
         await normaliseTasks({ db, publisher, log, signal })
       },
     }),
+    loop({
+      name: 'statistics',
+      everyMs: announceEveryMs,
+      log,
+      signal,
+      work: () => announceStatistics({ db, publisher, signal }),
+    }),
+    loop({
+      name: 'statistics check',
+      everyMs: checkEveryMs,
+      log,
+      signal,
+      work: () => checkStatisticsNightly({ db, log, stats: statistics, signal }),
+    }),
   ])
   stack.defer(async () => {
     stop.abort()
@@ -157,6 +181,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     },
     consumers: stats,
     overdue,
+    statistics,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }

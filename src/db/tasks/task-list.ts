@@ -172,7 +172,8 @@ const afterKey = (
 const isNarrow = ({ assigneeId, creatorId, parentId, shared }: TaskFilter): boolean =>
   typeof assigneeId === 'string' || creatorId !== undefined || parentId !== undefined || shared === true
 
-const homes = (sql: Queryable, userId: string): Fragment => sql`
+/** The user's projects that are not archived, as `home (project_id)`. */
+export const homes = (sql: Queryable, userId: string): Fragment => sql`
   (
     select m.project_id from members m
     join projects p on p.id = m.project_id and p.archived_at is null
@@ -180,7 +181,7 @@ const homes = (sql: Queryable, userId: string): Fragment => sql`
   ) home`
 
 /** Shared tasks of projects that are not archived and of which the reader is no member; more conditions can follow. */
-const foreignShares = (sql: Queryable, userId: string): Fragment => sql`
+export const foreignShares = (sql: Queryable, userId: string): Fragment => sql`
   shares own
   join tasks t on t.id = own.task_id
   join projects p on p.id = t.project_id and p.archived_at is null

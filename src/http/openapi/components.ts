@@ -16,6 +16,7 @@ import { IssuedToken, NewPersonalToken, PersonalToken } from '../../model/person
 import { Notification } from '../../model/notification.ts'
 import { Problem } from '../../model/problem.ts'
 import { Member, NewProject, Project, ProjectPatch } from '../../model/project.ts'
+import { ProjectCounts, TaskStatistics } from '../../model/statistics.ts'
 import { ProjectSnapshot, UserSnapshot } from '../../model/snapshot.ts'
 import { Event, SyncAnswer } from '../../model/sync.ts'
 import { NewTask, Share, Task, TaskMove, TaskPatch, TaskReplacement } from '../../model/task.ts'
@@ -43,6 +44,7 @@ export const models: Record<string, TSchema> = {
   PersonalToken,
   Problem,
   Project,
+  ProjectCounts,
   ProjectPatch,
   ProjectSnapshot,
   PublicUser,
@@ -58,6 +60,7 @@ export const models: Record<string, TSchema> = {
   TaskMove,
   TaskPatch,
   TaskReplacement,
+  TaskStatistics,
   User,
   UserPatch,
   UserSnapshot,

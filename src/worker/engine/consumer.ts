@@ -5,6 +5,13 @@ import type { Entry, LogEntry } from '../../model/event.ts'
 export interface Consumer {
   /** The key of its positions in `consumer_cursor`: a new name starts at the heads of the log. */
   readonly name: string
+  /**
+   * Milliseconds between two transactions of a shard with effects, in which entries collect. 0 where it is absent: effects
+   * follow their entries at once.
+   */
+  readonly collectMs?: number
+  /** Entries handled in one transaction (100): more only where entries are not appended in return. */
+  readonly maxBatch?: number
   /** Whether the entry can have an effect; the others only move the position. Cheap, and never throws. */
   concerns(entry: LogEntry): boolean
   /**

@@ -64,8 +64,11 @@ export class ShardConsumer {
   #storedIn = 0
   /** Every entry up to here is handled or without effect. */
   #position = 0
-  /** Entries that the next transaction may handle. */
-  #batch = maxHandled
+  /** Entries that a transaction may handle, and the next one. */
+  readonly #maxBatch: number
+  #batch: number
+  /** Until when entries collect, `performance.now()`. */
+  #collectsUntil = 0
   /** The entry that failed alone, and its failures in a row. */
   #failing = { seq: 0, attempts: 0 }
   /** Interruptions in a row. */
@@ -76,7 +79,9 @@ export class ShardConsumer {
     readonly consumer: Consumer,
     readonly shard: number,
     private readonly stats: ConsumerStats,
-  ) {}
+  ) {
+    this.#maxBatch = this.#batch = consumer.maxBatch ?? maxHandled
+  }
 
   /** Entries of the shard not read yet; 0 while the position is unknown. */
   get lag(): number {
@@ -117,6 +122,9 @@ export class ShardConsumer {
       }
       this.deps.log.error(missing, 'the log no longer keeps these entries, their effects are missing')
     }
+    const collectMs = this.#collectsUntil - performance.now()
+    if (collectMs > 0 && entries.some((entry) => this.consumer.concerns(entry)))
+      return pause(collectMs, signal)
     await this.#handleAll(entries, signal)
   }
 
@@ -127,7 +135,7 @@ export class ShardConsumer {
       if (signal.aborted) return
       const batch = concerned.splice(0, this.#batch)
       await this.#handle(batch)
-      this.#batch = Math.min(this.#batch * 2, maxHandled)
+      this.#batch = Math.min(this.#batch * 2, this.#maxBatch)
     }
     this.#position = entries.at(-1)!.seq
     if (this.#isStoreDue()) await this.#store()
@@ -137,6 +145,7 @@ export class ShardConsumer {
     try {
       await this.#commit(batch.at(-1)!.seq, (tx) => this.consumer.handle(tx, batch))
       this.stats.handled += batch.length
+      this.#collectsUntil = performance.now() + (this.consumer.collectMs ?? 0)
     } catch (error) {
       if (isInterruption(error)) throw error
       this.#noteFailure(error, batch)

@@ -19,6 +19,7 @@ import type {
   ProjectPatch,
 } from '../../../../src/model/project.ts'
 import type { ProjectSnapshot, UserSnapshot } from '../../../../src/model/snapshot.ts'
+import type { TaskStatistics } from '../../../../src/model/statistics.ts'
 import type {
   NewShare,
   NewTask,
@@ -240,6 +241,9 @@ export const createRest = (http: HttpClient, session: Session) => {
       create: (input: NewTask, options?: CallOptions) =>
         write<Task>('POST', path`/api/tasks`, input, options),
       get: (taskId: string, options?: CallOptions) => get<Task>(path`/api/tasks/${taskId}`, options),
+      /** Of one project, or of everything the user may read; exact at `asOf`. */
+      stats: ({ projectId, ...options }: CallOptions & { projectId?: string } = {}) =>
+        get<TaskStatistics>(path`/api/tasks/stats`, options, { projectId }),
       update: (taskId: string, changes: TaskPatch, options?: GuardedOptions) =>
         guarded<Task>('PATCH', path`/api/tasks/${taskId}`, changes, options),
       replace: (taskId: string, task: TaskReplacement, options?: GuardedOptions) =>
