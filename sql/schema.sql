@@ -182,6 +182,21 @@ create table notifications (
   constraint notifications_kind_is_known CHECK (kind = ANY (ARRAY['assigned'::text, 'shared'::text, 'mentioned'::text, 'commented'::text, 'completed'::text, 'due_soon'::text, 'overdue'::text, 'project_invited'::text]))
 );
 
+create table personal_tokens (
+  id uuid not null,
+  user_id uuid not null,
+  name text not null,
+  token_hash bytea not null,
+  scopes text[] not null,
+  expires_at timestamp(3) with time zone,
+  last_used_at timestamp(3) with time zone,
+  revoked_at timestamp(3) with time zone,
+  created_at timestamp(3) with time zone not null default now(),
+  constraint personal_tokens_pkey PRIMARY KEY (id),
+  constraint personal_tokens_hash_key UNIQUE (token_hash),
+  constraint personal_tokens_scopes_are_known CHECK (scopes <@ ARRAY['read'::text, 'write'::text] AND cardinality(scopes) > 0)
+);
+
 create table project_completions (
   project_id uuid not null,
   quarter timestamp(0) with time zone not null,
@@ -354,6 +369,10 @@ CREATE INDEX notifications_unread_idx ON notifications USING btree (user_id) WHE
 
 CREATE INDEX notifications_user_created_idx ON notifications USING btree (user_id, created_at, id);
 
+CREATE INDEX personal_tokens_ended_idx ON personal_tokens USING btree (LEAST(revoked_at, expires_at));
+
+CREATE INDEX personal_tokens_user_idx ON personal_tokens USING btree (user_id, created_at, id) WHERE revoked_at IS NULL;
+
 CREATE INDEX project_statistics_changed_idx ON project_statistics USING btree (announced_at) WHERE is_changed;
 
 CREATE INDEX refresh_tokens_expires_idx ON refresh_tokens USING btree (expires_at);
@@ -412,6 +431,9 @@ alter table notifications
 
 alter table notifications
   add constraint notifications_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+alter table personal_tokens
+  add constraint personal_tokens_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
 
 alter table projects
   add constraint projects_inbox_of_fkey FOREIGN KEY (inbox_of) REFERENCES users(id) ON DELETE CASCADE;

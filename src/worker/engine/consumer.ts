@@ -6,8 +6,8 @@ export interface Consumer {
   /** The key of its positions in `consumer_cursor`: a new name starts at the heads of the log. */
   readonly name: string
   /**
-   * Milliseconds between two transactions of a shard with effects, in which entries collect. 0 where it is absent: effects
-   * follow their entries at once.
+   * Milliseconds between two transactions of a shard with effects, in which entries collect while it keeps up. 0 where it
+   * is absent: effects follow their entries at once.
    */
   readonly collectMs?: number
   /** Entries handled in one transaction (100): more only where entries are not appended in return. */

@@ -123,7 +123,8 @@ export class ShardConsumer {
       this.deps.log.error(missing, 'the log no longer keeps these entries, their effects are missing')
     }
     const collectMs = this.#collectsUntil - performance.now()
-    if (collectMs > 0 && entries.some((entry) => this.consumer.concerns(entry)))
+    // A full page means that the consumer is behind: there is nothing to wait for.
+    if (collectMs > 0 && entries.length < readEntries && entries.some((one) => this.consumer.concerns(one)))
       return pause(collectMs, signal)
     await this.#handleAll(entries, signal)
   }
