@@ -70,6 +70,28 @@ begin
   return null;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.wake_due_soon_reminder()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update due_soon_reminders set check_at = now() where task_id = new.id;
+  return null;
+end $function$;
+
+create table comments (
+  id uuid not null,
+  task_id uuid not null,
+  author_id uuid,
+  body text not null,
+  mentions uuid[] not null default '{}'::uuid[],
+  version bigint not null default 1,
+  content_version bigint not null default 1,
+  created_at timestamp(3) with time zone not null default now(),
+  updated_at timestamp(3) with time zone not null default now(),
+  constraint comments_pkey PRIMARY KEY (id)
+);
+
 create table consumer_cursor (
   consumer text not null,
   shard smallint not null,
@@ -107,6 +129,13 @@ create table deliveries (
   constraint deliveries_once UNIQUE (dedupe_key),
   constraint deliveries_end_with_a_time CHECK ((ended_at IS NOT NULL) = (state = ANY (ARRAY['done'::text, 'failed'::text]))),
   constraint deliveries_state_is_known CHECK (state = ANY (ARRAY['waiting'::text, 'queued'::text, 'running'::text, 'done'::text, 'failed'::text]))
+);
+
+create table due_soon_reminders (
+  task_id uuid not null,
+  recipient_id uuid not null,
+  check_at timestamp(3) with time zone not null,
+  constraint due_soon_reminders_pkey PRIMARY KEY (task_id)
 );
 
 create table feed (
@@ -164,6 +193,15 @@ create table members (
   created_at timestamp(3) with time zone not null default now(),
   constraint members_pkey PRIMARY KEY (project_id, user_id),
   constraint members_role_is_known CHECK (role = ANY (ARRAY['owner'::text, 'editor'::text, 'viewer'::text]))
+);
+
+create table notification_preferences (
+  user_id uuid not null,
+  due_soon_hours smallint not null default 24,
+  silenced jsonb not null default '{}'::jsonb,
+  updated_at timestamp(3) with time zone not null default now(),
+  constraint notification_preferences_pkey PRIMARY KEY (user_id),
+  constraint notification_preferences_hours_are_a_week CHECK (due_soon_hours >= 1 AND due_soon_hours <= 168)
 );
 
 create table notifications (
@@ -321,6 +359,7 @@ create table tasks (
   title_key text collate "C",
   words tsvector,
   words_version bigint,
+  due_soon_rev integer not null default 0,
   constraint tasks_pkey PRIMARY KEY (id),
   constraint tasks_done_is_completed CHECK ((status = 'done'::text) = (completed_at IS NOT NULL)),
   constraint tasks_is_not_its_own_parent CHECK (parent_id <> id),
@@ -349,11 +388,21 @@ create table users (
 
 create table feed_default partition of feed default;
 
+CREATE INDEX comments_author_idx ON comments USING btree (author_id) WHERE author_id IS NOT NULL;
+
+CREATE INDEX comments_task_author_idx ON comments USING btree (task_id, author_id, created_at, id) WHERE author_id IS NOT NULL;
+
+CREATE INDEX comments_task_created_idx ON comments USING btree (task_id, created_at, id);
+
 CREATE INDEX deliveries_ended_idx ON deliveries USING btree (state, ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE INDEX deliveries_in_flight_idx ON deliveries USING btree (queue) WHERE state = ANY (ARRAY['queued'::text, 'running'::text]);
 
 CREATE INDEX deliveries_next_idx ON deliveries USING btree (queue, next_at) WHERE state = ANY (ARRAY['waiting'::text, 'queued'::text, 'running'::text]);
+
+CREATE INDEX due_soon_reminders_check_idx ON due_soon_reminders USING btree (check_at);
+
+CREATE INDEX due_soon_reminders_recipient_idx ON due_soon_reminders USING btree (recipient_id);
 
 CREATE INDEX feed_access_idx ON feed USING btree (scope, seq) WHERE control IS NOT NULL OR type = 'member.added'::text;
 
@@ -391,6 +440,8 @@ CREATE INDEX tasks_assignee_idx ON tasks USING btree (assignee_id, created_at, i
 
 CREATE INDEX tasks_creator_idx ON tasks USING btree (creator_id, created_at, id);
 
+CREATE INDEX tasks_due_soon_idx ON tasks USING btree (due_at) WHERE due_at IS NOT NULL AND (status = ANY (ARRAY['todo'::text, 'in_progress'::text])) AND due_soon_rev < due_rev;
+
 CREATE INDEX tasks_overdue_idx ON tasks USING btree (due_at) WHERE due_at IS NOT NULL AND (status = ANY (ARRAY['todo'::text, 'in_progress'::text])) AND overdue_rev < due_rev;
 
 CREATE INDEX tasks_parent_idx ON tasks USING btree (parent_id) WHERE parent_id IS NOT NULL;
@@ -417,6 +468,15 @@ CREATE INDEX tasks_words_idx ON tasks USING gin (words) WITH (gin_pending_list_l
 
 CREATE INDEX users_name_idx ON users USING btree (lower(name) COLLATE "C", id);
 
+alter table comments
+  add constraint comments_author_fkey FOREIGN KEY (author_id) REFERENCES users(id) ON DELETE SET NULL;
+
+alter table comments
+  add constraint comments_task_fkey FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
+
+alter table due_soon_reminders
+  add constraint due_soon_reminders_task_fkey FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
+
 alter table idempotency_keys
   add constraint idempotency_keys_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
 
@@ -425,6 +485,9 @@ alter table members
 
 alter table members
   add constraint members_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+alter table notification_preferences
+  add constraint notification_preferences_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
 
 alter table notifications
   add constraint notifications_actor_fkey FOREIGN KEY (actor_id) REFERENCES users(id) ON DELETE SET NULL;
@@ -467,3 +530,5 @@ CREATE TRIGGER consumer_cursor_install_profile_changes AFTER INSERT ON consumer_
 CREATE TRIGGER consumer_cursor_move_profile_changes AFTER UPDATE OF seq ON consumer_cursor FOR EACH ROW WHEN (new.consumer = 'notifications'::text AND new.moves = old.moves) EXECUTE FUNCTION move_profile_changes();
 
 CREATE TRIGGER tasks_forget_words BEFORE UPDATE OF title, description, tags, project_id ON tasks FOR EACH ROW WHEN (new.words IS NOT NULL AND NOT new.words_version IS DISTINCT FROM old.words_version AND (old.title IS DISTINCT FROM new.title OR old.description IS DISTINCT FROM new.description OR old.tags IS DISTINCT FROM new.tags OR old.project_id IS DISTINCT FROM new.project_id)) EXECUTE FUNCTION forget_task_words();
+
+CREATE TRIGGER tasks_wake_due_soon_reminder AFTER UPDATE OF assignee_id ON tasks FOR EACH ROW WHEN (old.assignee_id IS DISTINCT FROM new.assignee_id AND new.due_at IS NOT NULL) EXECUTE FUNCTION wake_due_soon_reminder();

@@ -10,6 +10,7 @@ import { describedIn } from '../http/route.ts'
 import { RouteGroup, type DeclaredRoute } from '../http/route-group.ts'
 import { accountRoutes } from '../http/routes/accounts.ts'
 import { authRoutes } from '../http/routes/auth.ts'
+import { commentRoutes } from '../http/routes/comments.ts'
 import { docsRoutes } from '../http/routes/docs.ts'
 import { healthRoutes } from '../http/routes/health.ts'
 import { memberRoutes } from '../http/routes/members.ts'
@@ -63,6 +64,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     taskBatchRoutes(deps),
     memberRoutes(deps),
     shareRoutes(deps),
+    commentRoutes(deps),
     notificationRoutes(deps),
     socketRoute,
   )

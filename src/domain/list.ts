@@ -41,8 +41,8 @@ interface ListQuery<Row, T> {
   key(row: Row): SortKey
   /** Asked after the rows were read: whether `heads` were those of the right scopes. */
   isExact?(): boolean
-  /** The scope of the user that a row shows, and its head in the statement of the row. */
-  rowHead?: (row: Row) => [Scope, string]
+  /** The scope of the user that a row shows, and its head in the statement of the row; null where it shows none. */
+  rowHead?: (row: Row) => [Scope, string] | null
 }
 
 export const readList = async <Row, T>(
@@ -63,7 +63,12 @@ export const readList = async <Row, T>(
 }
 
 const headsWith = <Row, T>(before: ScopeHeads, rows: Row[], { rowHead }: ListQuery<Row, T>): ScopeHeads =>
-  rowHead === undefined ? before : withHeads(before, rows.map(rowHead))
+  rowHead === undefined
+    ? before
+    : withHeads(
+        before,
+        rows.map(rowHead).filter((head) => head !== null),
+      )
 
 /** Adds scopes whose heads were read in the statement of the rows. */
 export const withHeads = ({ scopes, heads }: ScopeHeads, more: [Scope, string][]): ScopeHeads => ({

@@ -1,7 +1,8 @@
 // Long texts of stored responses. A bulk change of 100 tasks would store the same description a hundred times, so each
-// long text of a task or project is extracted and only its digest stored. A replay finds the text by its digest: in the
+// long text of a task, project or comment is extracted and only its digest stored. A replay finds the text by its digest: in the
 // equal request itself, in the log entries of the first one, or in the row.
 import type { Tx } from '../db/client.ts'
+import { selectComment } from '../db/comments/comments.ts'
 import { selectFramesOf, type CompactResponse, type CutText } from '../db/log/idempotency.ts'
 import { selectProject } from '../db/projects/projects.ts'
 import { selectTasks } from '../db/tasks/tasks.ts'
@@ -14,14 +15,14 @@ import type { Subject } from './subject.ts'
 /** The response as it is stored: long texts of its subject are empty in the body and listed in `texts`. */
 export const extractLongTexts = (
   response: StoredResponse,
-  { tasks, projects }: Subject,
+  { tasks, projects, comments = [] }: Subject,
 ): StoredResponse & { texts: CutText[] } => {
   const texts: CutText[] = []
   if (response.body === null || !isLongText(response.body)) return { ...response, texts }
   const body: unknown = JSON.parse(response.body)
   for (const [item, part] of partsOf(body)) {
     const { id } = part
-    if (typeof id !== 'string' || !(id in tasks || projects.includes(id))) continue
+    if (typeof id !== 'string' || !(id in tasks || projects.includes(id) || comments.includes(id))) continue
     for (const [field, value] of Object.entries(part)) {
       if (typeof value !== 'string' || !isLongText(value)) continue
       texts.push({ item, id, field, digest: digestOf(value) })
@@ -84,7 +85,7 @@ const readRows = async (
   tx: Tx,
   userId: string,
   texts: CutText[],
-  { projects }: Subject,
+  { projects, comments = [] }: Subject,
 ): Promise<Map<string, object>> => {
   const ids = new Set(texts.map(({ id }) => id))
   const tasks = await selectTasks(tx, userId, [...ids])
@@ -92,6 +93,10 @@ const readRows = async (
   for (const id of projects) {
     const project = ids.has(id) ? await selectProject(tx, userId, id) : null
     if (project) rows.set(id, project)
+  }
+  for (const id of comments) {
+    const stored = ids.has(id) ? await selectComment(tx, id) : null
+    if (stored) rows.set(id, stored.comment)
   }
   return rows
 }

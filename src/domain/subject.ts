@@ -3,6 +3,7 @@
 import { selectProjectAccess } from '../db/projects/projects.ts'
 import type { Tx } from '../db/client.ts'
 import { selectTasks } from '../db/tasks/tasks.ts'
+import type { Comment } from '../model/comment.ts'
 import type { Task } from '../model/task.ts'
 import { authorize } from './actor.ts'
 import type { Actor } from '../model/actor.ts'
@@ -12,6 +13,8 @@ export interface Subject {
   /** By id, the project each was in. */
   tasks: Record<string, string>
   projects: string[]
+  /** Comments whose long texts the response carries; their task decides who reads them. */
+  comments?: string[]
 }
 
 /** Of responses about the actor's own account and inbox, and of those without content. */
@@ -23,6 +26,11 @@ export const taskSubject = (...tasks: Pick<Task, 'id' | 'projectId'>[]): Subject
   tasks: Object.fromEntries(tasks.map(({ id, projectId }) => [id, projectId])),
   projects: [],
 })
+
+export const commentSubject = (
+  { id }: Pick<Comment, 'id'>,
+  task: Pick<Task, 'id' | 'projectId'>,
+): Subject => ({ ...taskSubject(task), comments: [id] })
 
 /** 404 where the actor may not read all of it. A deleted task counts as readable by those who may read its project. */
 export const requireReadableSubject = async (tx: Tx, actor: Actor, subject: Subject): Promise<void> => {

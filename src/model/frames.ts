@@ -2,6 +2,7 @@
 // AsyncAPI document and the validation of every frame in the tests are derived from it. Clients and server ignore
 // members they do not know.
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Comment } from './comment.ts'
 import type { EventType } from './event.ts'
 import { Notification } from './notification.ts'
 import { Member, MemberRole, ProjectEntry } from './project.ts'
@@ -203,6 +204,8 @@ export type ServerFrame = Static<(typeof serverFrames)[keyof typeof serverFrames
 export const eventData: Partial<Record<EventType, TSchema>> = {
   'task.created': Task,
   'task.updated': Task,
+  'comment.created': Comment,
+  'comment.updated': Comment,
   'project.created': ProjectEntry,
   'project.updated': ProjectEntry,
   'member.added': Member,

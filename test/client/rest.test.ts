@@ -135,7 +135,7 @@ test('Every endpoint is typed, and its responses match', async () => {
     return fetch(url, init)
   }
   using client = await clientOf(eve, noting)
-  const { users, projects, tasks, notifications, auth } = client
+  const { users, projects, tasks, comments, notifications, auth } = client
   expect((await users.updateMe({ name: 'Eva' })).name).toBe('Eva')
   expect((await users.me()).name).toBe('Eva')
   expect((await users.get(bob.id)).name).toBe('Bob')
@@ -169,6 +169,12 @@ test('Every endpoint is typed, and its responses match', async () => {
   expect((await tasks.changeShare(one.id, bob.id, 'edit')).permission).toBe('edit')
   expect(await tasks.shares(one.id).all()).toHaveLength(1)
   expect(await tasks.removeShare(one.id, bob.id)).toBeNull()
+  const comment = await tasks.comment(one.id, { body: 'Done?', mentions: [eve.id] })
+  expect(await tasks.comments(one.id).all()).toEqual([comment])
+  expect((await comments.update(comment.id, { body: 'Done!' }, { ifVersion: 1 })).version).toBe(2)
+  const late = await comments.update(comment.id, { body: 'No' }, { ifVersion: 1 }).catch((e: unknown) => e)
+  expect(late).toMatchObject({ status: 412, problem: { code: 'version_conflict', currentVersion: 2 } })
+  expect(await comments.delete(comment.id, { ifVersion: 2 })).toBeNull()
   expect((await projects.snapshot(eve.inboxId, { limit: 1 })).nextAfter).not.toBeNull()
   expect(await notifications.list({ unread: true }).page()).toMatchObject({ items: [], unreadCount: 0 })
   expect(await notifications.readAll()).toEqual({ upTo: null, unreadCount: 0 })

@@ -2,6 +2,7 @@
 // subject, on every route that takes a key; and the cost of storing the responses.
 import { projectScope } from '../../src/model/scope.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import type { Comment } from '../../src/model/comment.ts'
 import type { Project } from '../../src/model/project.ts'
 import type { Task } from '../../src/model/task.ts'
 import { routesOf } from '../support/routes.ts'
@@ -142,7 +143,7 @@ describe('long texts', () => {
 
 describe('a user who has been removed since', () => {
   /** Each route that takes a key: a write by a member who is then removed. Null: about the caller's own things only. */
-  type Scene = (project: Project, task: Task) => [path: string, body?: unknown]
+  type Scene = (project: Project, task: Task, comment: Comment) => [path: string, body?: unknown]
   const scenes: Record<string, Scene | null> = {
     'POST /api/tasks': ({ id }) => ['/api/tasks', { title: 'x', projectId: id }],
     'PATCH /api/tasks/:id': (_, task) => [`/api/tasks/${task.id}`, { title: 'y' }],
@@ -165,6 +166,12 @@ describe('a user who has been removed since', () => {
       { permission: 'edit' },
     ],
     'DELETE /api/tasks/:id/shares/:userId': (_, task) => [`/api/tasks/${task.id}/shares/${sharee.id}`],
+    'POST /api/tasks/:id/comments': (_, task) => [
+      `/api/tasks/${task.id}/comments`,
+      { body: 'x'.repeat(600) },
+    ],
+    'PATCH /api/comments/:id': (_, _task, comment) => [`/api/comments/${comment.id}`, { mentions: null }],
+    'DELETE /api/comments/:id': (_, _task, comment) => [`/api/comments/${comment.id}`],
     'PATCH /api/projects/:id': ({ id }) => [`/api/projects/${id}`, { name: 'y' }],
     'POST /api/projects/:id/archive': ({ id }) => [`/api/projects/${id}/archive`],
     'POST /api/projects/:id/unarchive': ({ id }) => [`/api/projects/${id}/unarchive`],
@@ -206,7 +213,11 @@ describe('a user who has been removed since', () => {
       const project = await owners.project({ owner: editor, viewer: viewer })
       const task = await owners.task({ projectId: project.id, tags: ['a'] })
       await owners.share(task, sharee, 'view')
-      const [path, body] = scene(project, task)
+      const comment = await editors.call<Comment>('POST', `/api/tasks/${task.id}/comments`, {
+        body: 'x',
+        mentions: [viewer.id],
+      })
+      const [path, body] = scene(project, task, comment.body)
       const { first, again } = keyed(editors, name.split(' ')[0]!, path, body)
       const answer = await first
       expect({ name, done: answer.status < 300 }).toEqual({ name, done: true })

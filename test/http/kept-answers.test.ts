@@ -140,6 +140,8 @@ describe('a list is fresh on another server right after', () => {
     const moving = await world.ask(anna, 'POST', '/api/tasks', { title: 'moving', projectId: team.id })
     await world.ask(anna, 'POST', `/api/tasks/${task.id}/shares`, { userId: cleo.id, permission: 'view' })
     await notify(cleo.id, dora.id, 'from dora')
+    const comment = await world.ask(dora, 'POST', `/api/tasks/${task.id}/comments`, { body: 'first' })
+    await world.ask(dora, 'POST', `/api/tasks/${moving.id}/comments`, { body: 'moving along' })
     const lists = [
       '/api/tasks',
       '/api/tasks?shared=true',
@@ -154,6 +156,8 @@ describe('a list is fresh on another server right after', () => {
       `/api/projects/${team.id}/members?limit=1`,
       `/api/tasks/${task.id}/shares`,
       `/api/tasks/${moving.id}/shares`,
+      `/api/tasks/${task.id}/comments`,
+      `/api/tasks/${moving.id}/comments?page=1`,
       '/api/notifications',
       '/api/notifications?unread=true&page=1',
     ]
@@ -175,6 +179,10 @@ describe('a list is fresh on another server right after', () => {
         `/api/tasks/${task.id}`,
         { title: 'renamed', assigneeId: cleo.id },
       ],
+      ['a comment is written', bert, 'POST', `/api/tasks/${moving.id}/comments`, { body: 'second' }],
+      ['a comment is changed', dora, 'PATCH', `/api/comments/${comment.id}`, { body: 'changed' }],
+      ['a comment is deleted', anna, 'DELETE', `/api/comments/${comment.id}`],
+      ['a comment is written again', dora, 'POST', `/api/tasks/${task.id}/comments`, { body: 'third' }],
       ['tags are added', bert, 'POST', `/api/tasks/${moving.id}/tags`, { tags: ['x'] }],
       [
         'a task is shared',
@@ -271,6 +279,7 @@ const randomWrites = (people: Person[], projectIds: string[], taskIds: string[],
     () => ['POST', `/api/tasks/${task()}/move`, { projectId: project() }],
     () => ['POST', `/api/tasks/${task()}/shares`, { userId: userId(), permission: 'view' }],
     () => ['DELETE', `/api/tasks/${task()}/shares/${userId()}`],
+    () => ['POST', `/api/tasks/${task()}/comments`, { body: `c${below(99)}` }],
     () => [
       'POST',
       `/api/projects/${project()}/members`,
@@ -301,7 +310,7 @@ const scene = async () => {
     ...projectIds.flatMap((id) => [`/api/tasks?projectId=${id}&sort=rank`, `/api/projects/${id}/members`]),
     '/api/projects',
     '/api/projects?archived=true',
-    ...taskIds.slice(3, 7).map((id) => `/api/tasks/${id}/shares`),
+    ...taskIds.slice(3, 7).flatMap((id) => [`/api/tasks/${id}/shares`, `/api/tasks/${id}/comments`]),
   ]
   return { people, projectIds, taskIds, lists }
 }

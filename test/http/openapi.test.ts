@@ -292,6 +292,14 @@ describe('real answers', () => {
       body: { userId: other.id, permission: 'edit' },
     })
     await call('GET', '/api/tasks/{id}/shares', `${taskPath}/shares`, { token })
+    const comments = '/api/tasks/{id}/comments'
+    const comment = await call('POST', comments, `${taskPath}/comments`, { token, body: { body: 'Down?' } })
+    await call('GET', comments, `${taskPath}/comments`, { token })
+    await call('PATCH', '/api/comments/{id}', `/api/comments/${comment.body.id}`, {
+      token,
+      body: { body: 'Down!' },
+      headers: { 'If-Match': '"7"' },
+    })
     const operations = [
       { op: 'create', data: { title: 'One' } },
       { op: 'delete', id: task.body.id },

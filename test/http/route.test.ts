@@ -61,9 +61,11 @@ describe('the declarations of the routes', () => {
 
   test('compare versions on exactly these', () => {
     expect(namesOf(routes.filter(({ traits }) => traits.versioned))).toEqual([
+      'DELETE /api/comments/:id',
       'DELETE /api/projects/:id',
       'DELETE /api/tasks/:id',
       'DELETE /api/tasks/:id/tags/:tag',
+      'PATCH /api/comments/:id',
       'PATCH /api/projects/:id',
       'PATCH /api/tasks/:id',
       'PUT /api/tasks/:id',

@@ -102,6 +102,7 @@ const internalColumns = [
   'content_version',
   'document',
   'due_rev',
+  'due_soon_rev',
   'overdue_rev',
   'title_key',
   'words',

@@ -10,7 +10,7 @@ export const selectProjectIdsOf = async (sql: Queryable, userId: string): Promis
   return rows.map((row) => row.id)
 }
 
-/** Tasks outside these projects that name the person: as creator, as assignee, or because they are shared; by id. */
+/** Tasks outside these projects that name the person: as creator, assignee, sharee or author of a comment; by id. */
 export const selectTaskIdsNaming = async (
   sql: Queryable,
   userId: string,
@@ -24,6 +24,8 @@ export const selectTaskIdsNaming = async (
       select id from tasks where assignee_id = ${userId}
       union
       select task_id from shares where user_id = ${userId}
+      union
+      select task_id from comments where author_id = ${userId}
     ) and project_id <> all(${exceptProjectIds}::uuid[])
     order by id`
   return rows.map((row) => row.id)

@@ -1,6 +1,7 @@
 // Locks and reads what a batch of writes needs, and stores what its members decided. About four statements each,
 // however many members there are.
 import type { Tx } from '../../db/client.ts'
+import { insertComments, selectAuthors } from '../../db/comments/comments.ts'
 import {
   lockProjects,
   lockTasksWithSubtrees,
@@ -22,7 +23,8 @@ import {
 } from '../../db/tasks/tasks.ts'
 import { AppError } from '../../errors.ts'
 import type { HomeNeed, TaskNeeds } from './task-needs.ts'
-import { homeKey, memberKey, TaskState, type Locks } from './task-state.ts'
+import type { Locks } from './loaded-rows.ts'
+import { homeKey, memberKey, TaskState } from './task-state.ts'
 
 /** Trees to lock, and the tasks whose subtrees change. */
 export interface TreeLocks {
@@ -94,9 +96,9 @@ const load = async (
     ({ creatorId, projectId, userId }) => `${homeKey(creatorId, projectId)} ${userId}`,
   )
   const roots = [...trees.roots]
-  const { tasks: ids, parents, newIds } = needs
+  const { tasks: ids, parents, newIds, authors: authorIds } = needs
   const locks = mode === null ? [] : projectLocks(homes, trees.projects)
-  const [lockedProjects, lockedTasks, homeRows, tasks, ofTasks, ofHomes, ancestors, taken] =
+  const [lockedProjects, lockedTasks, homeRows, tasks, ofTasks, ofHomes, ancestors, taken, authors] =
     await Promise.all([
       some(locks, (all) => lockProjects(tx, all, mode!)),
       mode === null ? [] : some(ids, (all) => lockTasksWithSubtrees(tx, all, roots, mode)),
@@ -106,6 +108,7 @@ const load = async (
       some(homeUsers, (all) => selectMembershipsByHome(tx, all)),
       some(parents, (all) => selectAncestors(tx, all)),
       some(newIds, (all) => selectTakenIds(tx, all)),
+      some(authorIds, (all) => selectAuthors(tx, all)),
     ])
   const homesByKey = new Map(homeRows.map((home) => [homeKey(home.userId, home.givenId), home]))
   const projectOf = new Map(tasks.map(({ task }) => [task.id, task.projectId]))
@@ -138,6 +141,7 @@ const load = async (
     ancestors,
     newIds: new Set(newIds),
     takenIds: new Set(taken),
+    authors: new Map(authorIds.map((id) => [id, authors.find((one) => one.id === id) ?? null])),
     roots,
     locks: mode === null ? null : { mode, ...held },
   })
@@ -153,7 +157,7 @@ export const storeState = async (
   state: TaskState,
   newIds: string[],
 ): Promise<{ sent: Promise<unknown> }> => {
-  const { inserted, rewritten, updated, deleted } = state.changes()
+  const { inserted, rewritten, updated, deleted, comments } = state.changes()
   const chosen = new Set(newIds)
   const checked = inserted.map(({ task }) => task.id).filter((id) => chosen.has(id))
   const sent = Promise.all([
@@ -163,6 +167,7 @@ export const storeState = async (
     }),
     updateTasks(tx, rewritten, true),
     updateTasks(tx, updated, false),
+    comments.length > 0 ? insertComments(tx, comments) : undefined, // after the tasks they refer to
     deleted.length > 0 ? deleteTasks(tx, deleted) : undefined,
   ])
   if (checked.length === 0) return { sent }

@@ -39,6 +39,8 @@ export interface TaskNeeds {
   parents: string[]
   /** Ids that clients chose for new tasks. */
   newIds: string[]
+  /** Users whose public shape is shown as the author of something new. */
+  authors: string[]
 }
 
 export const noNeeds = (): TaskNeeds => ({
@@ -49,6 +51,7 @@ export const noNeeds = (): TaskNeeds => ({
   trees: [],
   parents: [],
   newIds: [],
+  authors: [],
 })
 
 /** The needs of all. */
@@ -60,4 +63,5 @@ export const sumOfNeeds = (all: TaskNeeds[]): TaskNeeds => ({
   trees: all.flatMap(({ trees }) => trees),
   parents: [...new Set(all.flatMap(({ parents }) => parents))],
   newIds: [...new Set(all.flatMap(({ newIds }) => newIds))],
+  authors: [...new Set(all.flatMap(({ authors }) => authors))],
 })

@@ -1,10 +1,14 @@
 // The state of the database as a batch of writes sees it: rows that were locked and read, with the effects of the
 // requests that were decided before. Invariant: what was not read is never taken for absent: asking for it throws
 // `NotLoaded`; so does what another transaction has locked, because its writer decides first.
-import type { Home, LoadedTask, LockMode, Membership, TreeNode } from '../../db/tasks/task-loads.ts'
+import type { StoredComment } from '../../db/comments/comments.ts'
+import type { Home, LoadedTask, TreeNode } from '../../db/tasks/task-loads.ts'
 import type { StoredTask } from '../../db/tasks/tasks.ts'
+import { AppError } from '../../errors.ts'
 import type { MemberRole } from '../../model/project.ts'
 import { searchedFields } from '../../model/task-fields.ts'
+import type { PublicUser } from '../../model/user.ts'
+import type { LoadedRows, StateChanges } from './loaded-rows.ts'
 import { isSameValue } from './task-fields.ts'
 
 /** The row is locked elsewhere, or the request needs rows that only a request before it in the batch made necessary. */
@@ -31,45 +35,6 @@ export interface Placement {
   isCycle: boolean
 }
 
-/** The locks a batch holds. */
-export interface Locks {
-  mode: LockMode
-  projects: ReadonlySet<string>
-  /** Projects whose trees the batch set out to lock; one that is not in `projects` is locked elsewhere. */
-  trees: ReadonlySet<string>
-  tasks: ReadonlySet<string>
-}
-
-/** The rows a batch has read. A key without its row: the row does not exist. */
-export interface LoadedRows {
-  /** By `homeKey`. */
-  homes: Map<string, Home | null>
-  /** Ids that were read. */
-  taskIds: Set<string>
-  tasks: LoadedTask[]
-  /** By `memberKey`. */
-  memberships: Map<string, Membership['role'] | null>
-  parentIds: Set<string>
-  ancestors: TreeNode[]
-  newIds: Set<string>
-  takenIds: Set<string>
-  /** Tasks whose whole subtree was read. */
-  roots: string[]
-  /** Null where nothing is locked: the rows are read to find out what to lock. */
-  locks: Locks | null
-}
-
-/** What to write: one row a task, however many requests changed it. */
-export interface StateChanges {
-  inserted: StoredTask[]
-  /** Tasks of which a searched field or the project changed. */
-  rewritten: StoredTask[]
-  /** Other tasks that changed. */
-  updated: StoredTask[]
-  /** Also those that this batch inserts: their ids stay taken. */
-  deleted: string[]
-}
-
 export const homeKey = (userId: string, projectId: string | null): string => `${userId} ${projectId ?? ''}`
 export const memberKey = (projectId: string, userId: string): string => `${projectId} ${userId}`
 
@@ -85,6 +50,7 @@ export class TaskState {
   readonly #children = new Map<string, Set<string>>()
   /** Tasks whose children are all known. */
   readonly #complete = new Set<string>()
+  readonly #comments: StoredComment[] = []
   readonly #undo: (() => void)[] = []
 
   constructor(private readonly rows: LoadedRows) {
@@ -143,6 +109,14 @@ export class TaskState {
   isReader(userId: string, projectId: string, taskId: string | null): boolean {
     if (this.#member(projectId, userId) !== null) return true
     return taskId !== null && this.#loaded.get(taskId)?.shares.has(userId) === true
+  }
+
+  /** The public shape of a user who is about to write something. 401 where the account is gone. */
+  author(userId: string): PublicUser {
+    const author = this.rows.authors.get(userId)
+    if (author === undefined) throw new NotLoaded()
+    if (author === null) throw new AppError('unauthenticated')
+    return author
   }
 
   /** Whether the id belongs to a task or belonged to one. */
@@ -218,6 +192,12 @@ export class TaskState {
     }
   }
 
+  /** A comment of a task that is in the state. */
+  addComment(stored: StoredComment): void {
+    this.#comments.push(stored)
+    this.#undo.push(() => this.#comments.pop())
+  }
+
   /** For `rollback`. */
   mark(): number {
     return this.#undo.length
@@ -229,7 +209,9 @@ export class TaskState {
   }
 
   changes(): StateChanges {
-    const changes: StateChanges = { inserted: [], rewritten: [], updated: [], deleted: [] }
+    // A task that was deleted after the comment takes it along.
+    const comments = this.#comments.filter(({ comment }) => this.#written.get(comment.taskId) !== null)
+    const changes: StateChanges = { inserted: [], rewritten: [], updated: [], deleted: [], comments }
     for (const [id, stored] of this.#written) {
       const loaded = this.#loaded.get(id)
       if (stored === null) changes.deleted.push(id)

@@ -2,11 +2,13 @@
 // without its name. Every scope in which something changed gets its entries, and every process drops the account's
 // tokens and sockets.
 import type { Tx } from '../../db/client.ts'
+import { releaseComments } from '../../db/comments/comments.ts'
 import { hasOtherOwner, selectMember } from '../../db/projects/members.ts'
 import { lockProject, type ProjectRow } from '../../db/projects/projects.ts'
 import { lockTasks, selectLockedTasks, type LockedTaskRow } from '../../db/tasks/tasks.ts'
 import { releaseTasks, selectProjectIdsOf, selectTaskIdsNaming } from '../../db/users/account.ts'
 import { deleteUser, selectCredentialsById, type Credentials } from '../../db/users/users.ts'
+import { commentUpdated } from '../comments/comment-entries.ts'
 import { dropMember } from '../projects/members.ts'
 import { dissolveProject } from '../projects/projects.ts'
 import { shareRemoved } from '../shares/shares.ts'
@@ -19,6 +21,7 @@ import { write, type WriteDeps, type WriteRequest, type WriteResult } from '../w
 import { AppError, notFound } from '../../errors.ts'
 import { projectScope } from '../../model/scope.ts'
 import type { Actor } from '../../model/actor.ts'
+import type { Comment } from '../../model/comment.ts'
 import type { Entry } from '../../model/event.ts'
 import type { MemberRole } from '../../model/project.ts'
 import type { Task } from '../../model/task.ts'
@@ -124,8 +127,10 @@ const changedMeanwhile = (): AppError =>
 const releaseFrom = async (tx: Tx, userId: string, ids: string[], actorId: string): Promise<Entry[]> => {
   const held = new Map((await selectLockedTasks(tx, userId, ids)).map((row) => [row.task.id, row]))
   const released = await releaseTasks(tx, userId, ids)
+  const comments = await releaseComments(tx, userId, ids)
   return [
     ...released.flatMap((after) => taskReleased(held.get(after.id)!, after, userId, actorId)),
+    ...comments.flatMap((comment) => commentReleased(held.get(comment.taskId)!, comment, userId, actorId)),
     ...[...held.values()].flatMap(({ task, share }) =>
       share === null
         ? []
@@ -138,6 +143,18 @@ const releaseFrom = async (tx: Tx, userId: string, ids: string[], actorId: strin
           ],
     ),
   ]
+}
+
+/** The entries of a comment that lost its author; its content, and so its content version, stays. */
+const commentReleased = (
+  { task: { projectId }, sharees }: LockedTaskRow,
+  comment: Comment,
+  userId: string,
+  actorId: string,
+): Entry[] => {
+  const others = sharees.filter((sharee) => sharee !== userId)
+  const changes = { author: { from: userId, to: null } }
+  return commentUpdated({ projectId, sharees: others }, comment, changes, actorId)
 }
 
 /** The entries of an update that, unlike any other, may change the creator. */

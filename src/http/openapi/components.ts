@@ -11,6 +11,7 @@ import {
   SignIn,
   UserPatch,
 } from '../../model/credentials.ts'
+import { Comment, CommentPatch, NewComment } from '../../model/comment.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
 import { IssuedToken, NewPersonalToken, PersonalToken } from '../../model/personal-token.ts'
 import { Notification } from '../../model/notification.ts'
@@ -30,6 +31,8 @@ export type JsonObject = { [key: string]: Json }
 export const models: Record<string, TSchema> = {
   Account,
   AccountPatch,
+  Comment,
+  CommentPatch,
   Event,
   Health,
   IssuedToken,
@@ -37,6 +40,7 @@ export const models: Record<string, TSchema> = {
   Member,
   NewAccount,
   NewPersonalToken,
+  NewComment,
   NewProject,
   NewTask,
   Notification,

@@ -37,6 +37,7 @@ const tags = [
   { name: 'Users', description: 'The account of the caller and public data of other users' },
   { name: 'Projects', description: 'Projects and their members' },
   { name: 'Tasks', description: 'Tasks, subtasks, tags and shares' },
+  { name: 'Comments', description: 'Comments on tasks, with mentions' },
   { name: 'Notifications', description: 'The inbox of the caller' },
   { name: 'Log', description: 'Snapshots and the change log' },
   { name: 'Operations', description: 'Health and version' },

@@ -9,6 +9,7 @@ import type {
   UserPatch,
 } from '../../../../src/model/credentials.ts'
 import type { IssuedToken, NewPersonalToken, PersonalToken } from '../../../../src/model/personal-token.ts'
+import type { Comment, CommentPatch, NewComment } from '../../../../src/model/comment.ts'
 import type { Notification } from '../../../../src/model/notification.ts'
 import type {
   Member,
@@ -270,6 +271,30 @@ export const createRest = (http: HttpClient, session: Session) => {
         write<Share>('PATCH', path`/api/tasks/${taskId}/shares/${userId}`, { permission }, options),
       removeShare: (taskId: string, userId: string, options?: CallOptions) =>
         write<null>('DELETE', path`/api/tasks/${taskId}/shares/${userId}`, undefined, options),
+      /** Oldest first. */
+      comments: (taskId: string, query: PageQuery = {}) =>
+        list<Comment>(http, path`/api/tasks/${taskId}/comments`, { ...query }),
+      comment: (taskId: string, comment: NewComment, options?: CallOptions) =>
+        write<Comment>('POST', path`/api/tasks/${taskId}/comments`, comment, options),
+    },
+
+    /** With `ifVersion` a lost conflict is an ApiError `version_conflict`: a comment is read in its list only. */
+    comments: {
+      update: (commentId: string, changes: CommentPatch, { ifVersion, ...options }: GuardedOptions = {}) =>
+        http.value<Comment>({
+          method: 'PATCH',
+          path: path`/api/comments/${commentId}`,
+          body: changes,
+          ifMatch: ifVersion,
+          ...options,
+        }),
+      delete: (commentId: string, { ifVersion, ...options }: GuardedOptions = {}) =>
+        http.value<null>({
+          method: 'DELETE',
+          path: path`/api/comments/${commentId}`,
+          ifMatch: ifVersion,
+          ...options,
+        }),
     },
 
     notifications: {
