@@ -70,6 +70,15 @@ begin
   return null;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.list_deleted_object()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  insert into file_deletions (key) values (old.storage_key) on conflict do nothing;
+  return null;
+end $function$;
+
 CREATE OR REPLACE FUNCTION public.wake_due_soon_reminder()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -78,6 +87,25 @@ begin
   update due_soon_reminders set check_at = now() where task_id = new.id;
   return null;
 end $function$;
+
+create table attachments (
+  id uuid not null,
+  task_id uuid not null,
+  uploader_id uuid,
+  state text not null,
+  storage_key text not null,
+  filename text not null,
+  content_type text not null,
+  size bigint not null,
+  sha256 bytea not null,
+  expires_at timestamp(3) with time zone,
+  created_at timestamp(3) with time zone not null default now(),
+  constraint attachments_pkey PRIMARY KEY (id),
+  constraint attachments_storage_key_once UNIQUE (storage_key),
+  constraint attachments_size_is_positive CHECK (size > 0),
+  constraint attachments_state_is_known CHECK (state = ANY (ARRAY['uploading'::text, 'waiting'::text, 'verifying'::text, 'ready'::text])),
+  constraint attachments_unfinished_expires CHECK ((state = ANY (ARRAY['uploading'::text, 'waiting'::text])) = (expires_at IS NOT NULL))
+);
 
 create table comments (
   id uuid not null,
@@ -169,6 +197,12 @@ create table feed_origin (
   timeline integer not null,
   constraint feed_origin_pkey PRIMARY KEY (only_row),
   constraint feed_origin_is_one_row CHECK (only_row)
+);
+
+create table file_deletions (
+  key text not null,
+  created_at timestamp(3) with time zone not null default now(),
+  constraint file_deletions_pkey PRIMARY KEY (key)
 );
 
 create table idempotency_keys (
@@ -388,6 +422,12 @@ create table users (
 
 create table feed_default partition of feed default;
 
+CREATE INDEX attachments_expires_idx ON attachments USING btree (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE INDEX attachments_task_created_idx ON attachments USING btree (task_id, created_at, id);
+
+CREATE INDEX attachments_uploader_idx ON attachments USING btree (uploader_id) INCLUDE (size) WHERE uploader_id IS NOT NULL;
+
 CREATE INDEX comments_author_idx ON comments USING btree (author_id) WHERE author_id IS NOT NULL;
 
 CREATE INDEX comments_task_author_idx ON comments USING btree (task_id, author_id, created_at, id) WHERE author_id IS NOT NULL;
@@ -407,6 +447,8 @@ CREATE INDEX due_soon_reminders_recipient_idx ON due_soon_reminders USING btree 
 CREATE INDEX feed_access_idx ON feed USING btree (scope, seq) WHERE control IS NOT NULL OR type = 'member.added'::text;
 
 CREATE INDEX feed_scope_idx ON feed USING btree (scope, seq);
+
+CREATE INDEX file_deletions_created_idx ON file_deletions USING btree (created_at, key);
 
 CREATE INDEX idempotency_keys_created_idx ON idempotency_keys USING btree (created_at);
 
@@ -468,6 +510,12 @@ CREATE INDEX tasks_words_idx ON tasks USING gin (words) WITH (gin_pending_list_l
 
 CREATE INDEX users_name_idx ON users USING btree (lower(name) COLLATE "C", id);
 
+alter table attachments
+  add constraint attachments_task_fkey FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
+
+alter table attachments
+  add constraint attachments_uploader_fkey FOREIGN KEY (uploader_id) REFERENCES users(id) ON DELETE SET NULL;
+
 alter table comments
   add constraint comments_author_fkey FOREIGN KEY (author_id) REFERENCES users(id) ON DELETE SET NULL;
 
@@ -524,6 +572,8 @@ alter table tasks
 
 alter table tasks
   add constraint tasks_project_fkey FOREIGN KEY (project_id) REFERENCES projects(id) ON DELETE CASCADE;
+
+CREATE TRIGGER attachments_list_deleted_object AFTER DELETE ON attachments FOR EACH ROW EXECUTE FUNCTION list_deleted_object();
 
 CREATE TRIGGER consumer_cursor_install_profile_changes AFTER INSERT ON consumer_cursor FOR EACH ROW WHEN (new.consumer = 'notifications'::text) EXECUTE FUNCTION install_profile_changes();
 

@@ -30,6 +30,14 @@ export interface Config {
   /** Null: mails are files below `dataDir`. */
   smtpUrl: string | null
   mailFrom: string
+  /** Null: files are kept on the local disk. */
+  s3Bucket: string | null
+  s3Endpoint: string | null
+  s3PublicEndpoint: string | null
+  s3Region: string
+  s3AccessKeyId: string | null
+  s3SecretAccessKey: string | null
+  s3PathStyle: boolean
   logLevel: string
   /** The first signs, all verify. */
   jwtKeys: [JwtKey, ...JwtKey[]]
@@ -67,7 +75,7 @@ const neededForMail = [
 ] as const
 
 /** Settings that are words in the table and booleans here. */
-const switches = ['rateLimit', 'writeCoalescing'] as const
+const switches = ['rateLimit', 'writeCoalescing', 's3PathStyle'] as const
 type Switch = (typeof switches)[number]
 
 /** Each row of the table reads the type of its field. */
@@ -106,6 +114,9 @@ export const readConfig = <K extends keyof Config = keyof Config>(
   if (production && read['smtpUrl'])
     for (const [name, use] of neededForMail)
       if (!files.environment[name]) problems.push(`${name} is missing: with SMTP_URL, ${use}`)
+  for (const name of ['s3AccessKeyId', 's3SecretAccessKey'] as const)
+    if (typeof read['s3Bucket'] === 'string' && read[name] === null)
+      problems.push(`${keys[name].name} is missing; S3_BUCKET needs it`)
   if (problems.length > 0) throw new ConfigError(problems)
   for (const name of switches) if (name in read) read[name] = read[name] === 'on'
   if (typeof read['publicUrl'] === 'string') read['publicUrl'] = read['publicUrl'].replace(/\/$/, '')

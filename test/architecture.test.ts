@@ -148,7 +148,7 @@ const homes: [string, RegExp, RegExp][] = [
   ['the Redis driver', /^ioredis(?:\/|$)/, /^src\/redis\//],
   ['the job queue', /^bullmq/, /^src\/(?:queues|worker\/jobs)\//],
   ['the mail library', /^nodemailer/, /^src\/mail\//],
-  ['the S3 client', /^@aws-sdk\//, /^src\/storage\//],
+  ['the S3 client', /^@(?:aws-sdk|smithy)\//, /^src\/storage\//],
   ['the logger', /^pino/, /^src\/log\.ts/],
 ]
 

@@ -95,6 +95,20 @@ describe('what is wrong', () => {
     expect(problems.join('\n')).not.toContain('s3cret-word')
   })
 
+  test('is a bucket without its keys, and an address of the store that is none', () => {
+    expect(
+      problemsOf({ ...needed, S3_BUCKET: 'Files_of us', S3_ENDPOINT: 'http://a:s3cret-word@b' }),
+    ).toEqual([
+      'S3_BUCKET is no name of a bucket',
+      'S3_ENDPOINT contains credentials: set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY instead',
+      'S3_ACCESS_KEY_ID is missing; S3_BUCKET needs it',
+      'S3_SECRET_ACCESS_KEY is missing; S3_BUCKET needs it',
+    ])
+    expect(problemsOf({ ...needed, S3_ENDPOINT: 'localhost:9000' })).toHaveLength(1)
+    const settings = { S3_BUCKET: 'files', S3_ACCESS_KEY_ID: 'a', S3_SECRET_ACCESS_KEY: 'b' }
+    expect(readConfig({ ...needed, ...settings })).toMatchObject({ s3Bucket: 'files', s3PathStyle: true })
+  })
+
   for (const PORT of ['-1', '65536', '1e3', '0x10', '80.5', ' 80', 'NaN', '999999999999999999'])
     test(`is a port of ${PORT}`, () => expect(problemsOf({ ...needed, PORT })).toHaveLength(1))
 
@@ -188,10 +202,20 @@ describe('a secret in a file', () => {
   }
 
   test('is read for every secret setting, without the line break at its end', async () => {
-    const all: Record<string, string> = { ...needed, SMTP_URL: 'smtp://me:s3cret-word@mail.example' }
+    const all: Record<string, string> = {
+      ...needed,
+      SMTP_URL: 'smtp://me:s3cret-word@mail.example',
+      S3_SECRET_ACCESS_KEY: 's3cret-word',
+    }
     const entries = secretSettings.map(async (name) => [`${name}_FILE`, await fileWith(`${all[name]}\n`)])
     expect(readConfig(Object.fromEntries(await Promise.all(entries)))).toEqual(readConfig(all))
-    expect(secretSettings).toEqual(['DATABASE_URL', 'REDIS_URL', 'SMTP_URL', 'JWT_SECRETS'])
+    expect(secretSettings).toEqual([
+      'DATABASE_URL',
+      'REDIS_URL',
+      'SMTP_URL',
+      'S3_SECRET_ACCESS_KEY',
+      'JWT_SECRETS',
+    ])
     expect(settingNames).toContain('JWT_SECRETS_FILE')
     expect(settingNames).not.toContain('PORT_FILE')
   })

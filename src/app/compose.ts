@@ -21,6 +21,7 @@ import { checkRedis, createRedisProbe } from '../redis/redis-check.ts'
 import { openRedis, type RedisConnection } from '../redis/connection.ts'
 import { ServerRegistry } from '../changelog/servers.ts'
 import { newLiveStats } from '../changelog/live-stats.ts'
+import { createStorageProbe, openStorage } from '../storage/open.ts'
 import { startSweeper } from '../changelog/sweeper.ts'
 import { BodyBudget } from '../http/body/body-budget.ts'
 import { KeptAnswers } from '../http/kept-answers.ts'
@@ -90,9 +91,10 @@ const openBase = async (stack: AsyncDisposableStack, config: Config, log: Log, r
     openDatabase({ url: config.databaseUrl, max: 3, applicationName: `tasktide ${role} tail`, log }),
   )
   const redis = stack.use(openRedis(config.redisUrl, 'request', log))
+  const storage = stack.use(await openStorage(config, log))
   if (config.env === 'production') await refuseDemoAccounts({ db, passwords: createPasswords(1) })
   await prepareLog(db, log)
-  return { db, tailDb, redis, connect: () => openRedis(config.redisUrl, 'blocking', log) }
+  return { db, tailDb, redis, storage, connect: () => openRedis(config.redisUrl, 'blocking', log) }
 }
 
 /**
@@ -121,7 +123,7 @@ export const openServer = async (
   listening: Listening = { sharesPort: false },
 ): Promise<RunningServer> => {
   await using stack = new AsyncDisposableStack()
-  const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'server')
+  const { db, tailDb, redis, storage, connect } = await openBase(stack, config, log, 'server')
   const streams = stack.use(createPublisher({ redis: redis.client, db, log }))
   const stats = newLiveStats()
   const { fanOutSliceMs } = timings
@@ -171,6 +173,8 @@ export const openServer = async (
     limiter: createWindowLimiter(counters),
     attempts: createAttempts(counters),
     writtenBytes: new WrittenBytes(counters, policiesOf(config).writtenBytes),
+    storage,
+    storageHealth: createStorageProbe(storage),
     redisHealth: createRedisProbe(redis),
     draining: drain.signal,
   } satisfies Deps
@@ -195,7 +199,7 @@ export const openServer = async (
 /** Starts a worker: the sweeper, the consumers of the log, and the loops. Resolves when its health port answers. */
 export const openWorker = async (config: Config, log: Log): Promise<Running> => {
   await using stack = new AsyncDisposableStack()
-  const { db, tailDb, redis, connect } = await openBase(stack, config, log, 'worker')
+  const { db, tailDb, redis, storage, connect } = await openBase(stack, config, log, 'worker')
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
   stack.use(
     startSweeper({
@@ -214,6 +218,8 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
       connect,
       tailDb,
       redis: redis.client,
+      storage,
+      storageHealth: createStorageProbe(storage),
       redisHealth: createRedisProbe(redis),
     }),
   )

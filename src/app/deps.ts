@@ -20,6 +20,8 @@ import type { Waiters } from '../limits/waiters.ts'
 import type { RateLimiter } from '../limits/window.ts'
 import type { WrittenBytes } from '../limits/written-bytes.ts'
 import type { Log } from '../log.ts'
+import type { StorageProbe } from '../storage/open.ts'
+import type { Storage } from '../storage/storage.ts'
 import type { RedisProbe } from '../redis/redis-check.ts'
 
 /** Everything a server process is made of. */
@@ -55,6 +57,9 @@ export interface Deps {
   limiter: RateLimiter
   attempts: Attempts
   writtenBytes: WrittenBytes
+  /** Objects of attachments and avatars. */
+  storage: Storage
+  storageHealth: StorageProbe
   /** Whether Redis accepts writes; for health. */
   redisHealth: RedisProbe
   /** Aborted once the process drains: refuse new work, end what waits. */

@@ -37,7 +37,7 @@ export const optional = (
   name: string,
   about: string,
   example: string,
-  check: (value: string) => string[],
+  check: (value: string) => string[] = () => [],
 ): Key<string | null> => ({
   name,
   about,

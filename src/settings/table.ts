@@ -6,6 +6,7 @@ import { originFault } from './origin.ts'
 import { readRedisUrl } from './redis-url.ts'
 import { oneOf, optional, secret, text, whole, wholeIn, type Key } from './setting-kinds.ts'
 import { publicUrlFault, readMailSender, readSmtpUrl } from './smtp-url.ts'
+import { storeUrlProblems } from './store-url.ts'
 
 /** `[::1]`, as URLs write it, is the address `::1`. */
 export const withoutBrackets = (host: string): string => host.replace(/^\[(.*)\]$/, '$1')
@@ -91,6 +92,34 @@ export const settings = {
     'Tasktide <tasks@example.com>',
     'Tasktide <tasktide@localhost>',
     (value) => (readMailSender(value) ? [] : ['must be an address or Name <address>']),
+  ),
+  s3Bucket: optional(
+    'S3_BUCKET',
+    'Bucket of an S3-compatible store for files; when unset they are kept in TIDE_DATA/files',
+    'tasktide',
+    (value) => (/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(value) ? [] : ['is no name of a bucket']),
+  ),
+  s3Endpoint: optional(
+    'S3_ENDPOINT',
+    'URL of the store; when unset that of AWS',
+    'http://localhost:9000',
+    storeUrlProblems,
+  ),
+  s3PublicEndpoint: optional(
+    'S3_PUBLIC_ENDPOINT',
+    'URL at which clients reach the store for direct uploads; when unset S3_ENDPOINT',
+    'https://files.example.com',
+    storeUrlProblems,
+  ),
+  s3Region: text('S3_REGION', 'Region of the bucket (default us-east-1)', 'us-east-1', 'us-east-1'),
+  s3AccessKeyId: optional('S3_ACCESS_KEY_ID', 'Access key of the store', 'tasktide'),
+  s3SecretAccessKey: secret(optional('S3_SECRET_ACCESS_KEY', 'Secret of the access key', 'change-me')),
+  s3PathStyle: oneOf(
+    'S3_PATH_STYLE',
+    'on: the bucket is in the path of URLs; off: in the host name',
+    'on',
+    'on',
+    'off',
   ),
   logLevel: oneOf(
     'LOG_LEVEL',

@@ -2,15 +2,19 @@
 import type { Database } from '../db/client.ts'
 import { countDeadLetters } from '../db/log/consumers.ts'
 import type { RedisProbe } from '../redis/redis-check.ts'
+import type { StorageProbe } from '../storage/open.ts'
 import type { ConsumerStats } from './engine/consumer.ts'
 import type { ShardConsumer } from './engine/shard-consumer.ts'
 import type { OverdueStats } from './loops/overdue.ts'
 
 /** A part that is `down` makes the worker unready; a `degraded` one is a hint for operators. */
 export interface WorkerHealth {
-  parts: Record<'process' | 'postgres' | 'redis' | 'feed' | 'consumers', 'up' | 'degraded' | 'down'>
+  parts: Record<
+    'process' | 'postgres' | 'redis' | 'storage' | 'feed' | 'consumers',
+    'up' | 'degraded' | 'down'
+  >
   /** Why a part is degraded, where that is known. */
-  reasons: { postgres?: string; redis?: string }
+  reasons: { postgres?: string; redis?: string; storage?: string }
   /** Shards that this worker handles. */
   shards: number[]
   /** By consumer; `lag` is the number of entries of those shards not read yet. */
@@ -26,6 +30,7 @@ export interface HealthDeps {
   /** The pool of the follower, which answers while the work has taken all connections of the other. */
   tailDb: Database
   redisHealth: RedisProbe
+  storageHealth: StorageProbe
   isStopping: () => boolean
   shards: { readonly held: number[] }
   follower: { readonly confirmedAt: number }
@@ -40,9 +45,10 @@ const maxFeedLagMs = 2_000
 const maxLag = 10_000
 
 export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => {
-  const [deadLetters, redis] = await Promise.all([
+  const [deadLetters, redis, storage] = await Promise.all([
     deps.tailDb.read(countDeadLetters).catch(() => null),
     deps.redisHealth(),
+    deps.storageHealth(),
   ])
   const refusal = deps.db.refusedWrite()
   const lagOf = (consumer: string): number =>
@@ -58,12 +64,14 @@ export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => 
       process: deps.isStopping() ? 'down' : 'up',
       postgres: deadLetters === null ? 'down' : refusal === null ? 'up' : 'degraded',
       redis: redis.status,
+      storage: storage.status,
       feed: Date.now() - deps.follower.confirmedAt <= maxFeedLagMs ? 'up' : 'degraded',
       consumers: isLate || (deadLetters ?? 0) > 0 ? 'degraded' : 'up',
     },
     reasons: {
       ...(refusal !== null && { postgres: refusal }),
       ...(redis.reason !== undefined && { redis: redis.reason }),
+      ...(storage.reason !== undefined && { storage: storage.reason }),
     },
     shards: deps.shards.held,
     consumers: Object.fromEntries(consumers),

@@ -8,6 +8,8 @@ import type { Redis, RedisConnection } from '../redis/connection.ts'
 import { LogFollower } from '../changelog/follower/log-follower.ts'
 import type { Publisher } from '../changelog/publisher.ts'
 import type { Log } from '../log.ts'
+import type { StorageProbe } from '../storage/open.ts'
+import type { Storage } from '../storage/storage.ts'
 import { consumers } from './all-consumers.ts'
 import { newStats, type Consumer, type ConsumerStats } from './engine/consumer.ts'
 import { createLogSource } from './engine/log-source.ts'
@@ -37,6 +39,9 @@ export interface WorkerDeps {
   /** Opens a blocking connection for the follower. */
   connect: () => RedisConnection
   publisher: Publisher
+  /** Objects of attachments and avatars. */
+  storage: Storage
+  storageHealth: StorageProbe
   redisHealth: RedisProbe
 }
 
@@ -162,6 +167,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
   const health = {
     db,
     tailDb,
+    storageHealth: deps.storageHealth,
     redisHealth: deps.redisHealth,
     shards,
     follower,

@@ -1,6 +1,9 @@
 // The health routes of a whole server whose parts go away and come back: PostgreSQL behind a proxy, a Redis of
 // its own.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
 import { openServer, type RunningServer } from '../../src/app/compose.ts'
 import { readConfig } from '../../src/config.ts'
@@ -16,6 +19,7 @@ const stack = new AsyncDisposableStack()
 let server: RunningServer
 let proxy: TcpProxy
 let redis: Redis
+let dataDir: string
 
 const get = async (path: string) => {
   const response = await fetch(server.url + path)
@@ -23,6 +27,8 @@ const get = async (path: string) => {
 }
 
 beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'tide-data-'))
+  stack.defer(() => rm(dataDir, { recursive: true, force: true }))
   const { url } = stack.use(await testDatabase())
   const address = addressOf(url)
   proxy = stack.use(
@@ -39,6 +45,7 @@ beforeAll(async () => {
     DATABASE_URL: proxied.href,
     REDIS_URL: redis.url,
     JWT_SECRETS: 'k1:0123456789abcdef0123456789abcdef-test',
+    TIDE_DATA: dataDir,
     PORT: '0',
   })
   server = stack.use(await openServer(config, createLog('test', 'silent')))
@@ -54,7 +61,7 @@ describe('a server with all its parts', () => {
       status: 200,
       body: {
         status: 'up',
-        parts: { process: 'up', postgres: 'up', migrations: 'up', redis: 'up', feed: 'up' },
+        parts: { process: 'up', postgres: 'up', migrations: 'up', redis: 'up', storage: 'up', feed: 'up' },
       },
     })
     expect(await get('/health')).toMatchObject({
@@ -68,6 +75,21 @@ describe('a server with all its parts', () => {
     expect(await get('/version')).toMatchObject({
       status: 200,
       body: { name: 'tasktide', version: packageJson.version, runtime: `bun ${Bun.version}` },
+    })
+  })
+
+  test('goes on serving while files cannot be stored, and says so', async () => {
+    const files = join(dataDir, 'files')
+    await rm(files, { recursive: true, force: true })
+    await writeFile(files, '') // no folder: what a full or failed disk is to the storage
+    await eventually(async () => {
+      const { status, body } = await get('/readyz')
+      expect([status, body.status, body.parts.storage]).toEqual([200, 'degraded', 'degraded'])
+      expect(body.reasons.storage).toStartWith('files cannot be stored')
+    })
+    await rm(files)
+    await eventually(async () => {
+      expect((await get('/readyz')).body).toMatchObject({ status: 'up', parts: { storage: 'up' } })
     })
   })
 

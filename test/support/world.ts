@@ -1,6 +1,9 @@
 // A whole server in this process, on a free port, with its own database and Redis, and the people, projects and sockets
 // of a scenario. Every test file owns its world and disposes it; the world closes what it opened.
 import { expect } from 'bun:test'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { openServer, type RunningServer } from '../../src/app/compose.ts'
 import type { Config } from '../../src/config.ts'
 import { readConfig } from '../../src/config.ts'
@@ -73,11 +76,14 @@ export const startWorld = async (settings: Partial<Config> = {}): Promise<World>
   await using stack = new AsyncDisposableStack()
   const database = stack.use(await testDatabase())
   const redis = stack.use(await testRedis())
+  const dataDir = await mkdtemp(join(tmpdir(), 'tide-data-'))
+  stack.defer(() => rm(dataDir, { recursive: true, force: true }))
   const config: Config = {
     ...readConfig({
       DATABASE_URL: database.url,
       REDIS_URL: redis.url,
       JWT_SECRETS: 'k1:0123456789abcdef0123456789abcdef-test',
+      TIDE_DATA: dataDir,
       RATE_LIMIT: 'off',
       PORT: '0',
       WORKER_PORT: '0',

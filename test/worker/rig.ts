@@ -1,4 +1,6 @@
 // Workers that tests start, crash and stop beside a world, and what the workers left in the inboxes and in the log.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { createPublisher } from '../../src/changelog/publisher.ts'
@@ -6,6 +8,8 @@ import { createRedisProbe } from '../../src/redis/redis-check.ts'
 import { openRedis } from '../../src/redis/connection.ts'
 import { startSweeper } from '../../src/changelog/sweeper.ts'
 import { createLog } from '../../src/log.ts'
+import { createStorageProbe } from '../../src/storage/open.ts'
+import { diskStorage } from '../../src/storage/disk.ts'
 import { startWorker, type Worker } from '../../src/worker/runner.ts'
 import type { World } from '../support/world.ts'
 
@@ -22,6 +26,8 @@ export interface WorkerSettings {
   redisUrl: string
   overdueIntervalMs: number
   logLevel?: string
+  /** Folder of files; one of its own that stays empty by default. */
+  dataDir?: string
 }
 
 /** A worker with connections of its own, as its process has. */
@@ -35,6 +41,9 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
   const tailDb = open(3, 'worker tail')
   const redis = stack.use(openRedis(redisUrl, 'request', log))
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
+  const dataDir = settings.dataDir ?? (await mkdtemp(join(tmpdir(), 'tide-data-')))
+  if (settings.dataDir === undefined) stack.defer(() => rm(dataDir, { recursive: true, force: true }))
+  const storage = stack.use(diskStorage(join(dataDir, 'files')))
   stack.use(startSweeper({ redis: redis.client, db: tailDb, log, onLost: async () => {} }))
   const worker = stack.use(
     await startWorker({
@@ -45,6 +54,8 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
       redis: redis.client,
       connect: () => openRedis(redisUrl, 'blocking', log),
       publisher,
+      storage,
+      storageHealth: createStorageProbe(storage),
       redisHealth: createRedisProbe(redis),
     }),
   )

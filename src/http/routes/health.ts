@@ -8,6 +8,7 @@ import { selectReadiness } from '../../db/readiness.ts'
 import { withTimeout } from '../../async/timeout.ts'
 import { AppError, messageOf } from '../../errors.ts'
 import type { RedisProbe } from '../../redis/redis-check.ts'
+import type { StorageProbe } from '../../storage/open.ts'
 import type { Log } from '../../log.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
 import { ok } from '../response.ts'
@@ -19,6 +20,7 @@ export interface HealthDeps {
   systemDb: DatabaseCalls
   log: Log
   redisHealth: RedisProbe
+  storageHealth: StorageProbe
   draining: { readonly aborted: boolean }
   /** `confirmedAt`: epoch milliseconds of the last check that found no undelivered entry. */
   follower: { readonly confirmedAt: number }
@@ -40,13 +42,14 @@ export const healthRoutes = (deps: HealthDeps) => {
   const probe = cached(() => probeDatabase(deps, () => (versions ??= knownVersions())))
 
   const examine = async (): Promise<Health> => {
-    const [database, redisHealth] = await Promise.all([probe(), deps.redisHealth()])
+    const [database, redis, storage] = await Promise.all([probe(), deps.redisHealth(), deps.storageHealth()])
     const lagMs = Math.max(0, Date.now() - deps.follower.confirmedAt)
     const parts: Health['parts'] = {
       process: { status: deps.draining.aborted ? 'down' : 'up' },
       postgres: database.postgres,
       migrations: database.migrations,
-      redis: redisHealth,
+      redis,
+      storage,
       feed: { status: lagMs <= maxFeedLagMs ? 'up' : 'degraded', lagMs },
     }
     const statuses = new Set(Object.values(parts).map((part) => part.status))
@@ -114,16 +117,18 @@ const statusesOf = (parts: Health['parts']): Readiness['parts'] => ({
   postgres: parts.postgres.status,
   migrations: parts.migrations.status,
   redis: parts.redis.status,
+  storage: parts.storage.status,
   feed: parts.feed.status,
 })
 
-const reasonsOf = ({ postgres, redis }: Health['parts']): Readiness['reasons'] | null =>
-  postgres.reason === undefined && redis.reason === undefined
-    ? null
-    : {
-        ...(postgres.reason !== undefined && { postgres: postgres.reason }),
-        ...(redis.reason !== undefined && { redis: redis.reason }),
-      }
+const reasonsOf = ({ postgres, redis, storage }: Health['parts']): Readiness['reasons'] | null => {
+  const reasons = {
+    ...(postgres.reason !== undefined && { postgres: postgres.reason }),
+    ...(redis.reason !== undefined && { redis: redis.reason }),
+    ...(storage.reason !== undefined && { storage: storage.reason }),
+  }
+  return Object.keys(reasons).length === 0 ? null : reasons
+}
 
 type DatabaseParts = Pick<Health['parts'], 'postgres' | 'migrations'>
 

@@ -1,0 +1,117 @@
+// Objects as files below a folder, each at the path of its key. A file is complete and on the disk before it gets its
+// name: it is written under a temporary one, synced, renamed, and then its folder is synced, so that neither a kill nor
+// a power cut leaves half an object or a row without one. Invariant: nothing but `put` creates a file with a key.
+import type { Dir } from 'node:fs'
+import { mkdir, open, opendir, rename, stat, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { messageOf, unavailable } from '../errors.ts'
+import { withTimeout } from '../async/timeout.ts'
+import { requireKey, type ObjectInfo, type Storage, type StorageHealth } from './storage.ts'
+import { ifAbsent, removeTemporaryFiles, TemporaryFile } from './temporary-file.ts'
+
+/** No key starts with a dot. */
+const temporaryFolder = '.tmp'
+const healthTimeoutMs = 1_000
+
+/** @param root is created with the first object. */
+export const diskStorage = (root: string): Storage => {
+  const temporary = join(root, temporaryFolder)
+  const pathOf = (key: string): string => join(root, requireKey(key))
+
+  const store = async (path: string, file: TemporaryFile): Promise<void> => {
+    await file.sync()
+    const folder = dirname(path)
+    const made = await mkdir(folder, { recursive: true, mode: 0o700 })
+    await rename(file.path, path)
+    file.taken()
+    await syncFolder(folder)
+    // The names of new folders are entries of the folders above them.
+    if (made !== undefined)
+      for (let above = folder; above !== dirname(made); above = dirname(above))
+        await syncFolder(dirname(above))
+  }
+
+  const storage: Omit<Storage, keyof AsyncDisposable> = {
+    kind: 'disk',
+    temporaryFile: () => TemporaryFile.create(temporary),
+    put: async (key, source) => {
+      const path = pathOf(key)
+      if (source instanceof TemporaryFile) return reported(store(path, source))
+      await using file = await TemporaryFile.create(temporary)
+      file.write(source)
+      await reported(store(path, file))
+    },
+    get: async (key, range) => {
+      const path = pathOf(key)
+      const found = await reported(stat(path).catch(ifAbsent(null)))
+      if (!found) return null
+      const { start, end } = range ?? { start: 0, end: found.size }
+      const file = Bun.file(path)
+      return { size: end - start, body: range ? file.slice(start, end) : file }
+    },
+    head: async (key) => {
+      const found = await reported(stat(pathOf(key)).catch(ifAbsent(null)))
+      return found && { key, size: found.size, modifiedAt: found.mtime }
+    },
+    delete: async (key) => {
+      await reported(unlink(pathOf(key)).catch(ifAbsent(undefined)))
+    },
+    list: (prefix) => filesBelow(root, prefix),
+    presignPut: () => Promise.resolve(null),
+    removeInterrupted: (before) => reported(removeTemporaryFiles(temporary, before)),
+    health: () => examine(temporary),
+  }
+  return { ...storage, [Symbol.asyncDispose]: async () => {} }
+}
+
+const syncFolder = async (folder: string): Promise<void> => {
+  await using handle = await open(folder, 'r')
+  await handle.sync()
+}
+
+const reported = async <T>(work: Promise<T>): Promise<T> => {
+  try {
+    return await work
+  } catch (error) {
+    throw unavailable(error)
+  }
+}
+
+/** Walks the folders that can contain keys of the prefix, one entry after another: a folder may have a million. */
+async function* filesBelow(root: string, prefix: string): AsyncGenerator<ObjectInfo> {
+  const folders = ['']
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    const entries: Dir | null = await reported(opendir(join(root, folder)).catch(ifAbsent(null)))
+    if (!entries) continue
+    for await (const entry of entries) {
+      const key = `${folder}${entry.name}`
+      if (entry.isDirectory()) {
+        const below = `${key}/`
+        if (!key.startsWith('.') && (below.startsWith(prefix) || prefix.startsWith(below)))
+          folders.push(below)
+      } else if (key.startsWith(prefix)) {
+        const found = await reported(stat(join(root, key)).catch(ifAbsent(null)))
+        if (found) yield { key, size: found.size, modifiedAt: found.mtime }
+      }
+    }
+  }
+}
+
+/** Whether a file can be written: a full or read-only disk accepts none. */
+const examine = async (temporary: string): Promise<StorageHealth> => {
+  const attempt = async (): Promise<void> => {
+    await using file = await TemporaryFile.create(temporary)
+    file.write(new Uint8Array(1))
+  }
+  try {
+    await withTimeout(healthTimeoutMs, 'writing a file', attempt())
+    return { status: 'up' }
+  } catch (error) {
+    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
+    const code: unknown = cause instanceof Error ? Reflect.get(cause, 'code') : undefined
+    return {
+      status: 'degraded',
+      reason: `files cannot be stored (${typeof code === 'string' ? code : messageOf(cause)})`,
+    }
+  }
+}

@@ -1,0 +1,53 @@
+// Opens the storage that the settings name: a bucket where there is one, else a folder below the data.
+import { join } from 'node:path'
+import type { Config } from '../config.ts'
+import type { Log } from '../log.ts'
+import { diskStorage } from './disk.ts'
+import type { Storage, StorageHealth } from './storage.ts'
+
+type StorageSettings = Pick<
+  Config,
+  | 'dataDir'
+  | 's3Bucket'
+  | 's3Endpoint'
+  | 's3PublicEndpoint'
+  | 's3Region'
+  | 's3AccessKeyId'
+  | 's3SecretAccessKey'
+  | 's3PathStyle'
+>
+
+export const openStorage = async (config: StorageSettings, log: Log): Promise<Storage> => {
+  const { dataDir, s3Bucket, s3AccessKeyId, s3SecretAccessKey } = config
+  if (s3Bucket === null || s3AccessKeyId === null || s3SecretAccessKey === null)
+    return diskStorage(join(dataDir, 'files'))
+  // The SDK takes 0.2 s to load: only where it is used.
+  const { s3Storage } = await import('./s3.ts')
+  const settings = {
+    endpoint: config.s3Endpoint,
+    publicEndpoint: config.s3PublicEndpoint,
+    region: config.s3Region,
+    bucket: s3Bucket,
+    accessKeyId: s3AccessKeyId,
+    secretAccessKey: s3SecretAccessKey,
+    pathStyle: config.s3PathStyle,
+  }
+  return s3Storage(settings, join(dataDir, 'uploads'), log)
+}
+
+export type StorageProbe = () => Promise<StorageHealth>
+
+const probeEveryMs = 1_000
+
+/** The health of the storage, cached: probes ask for it more often than it has to be known. */
+export const createStorageProbe = (storage: Pick<Storage, 'health'>): StorageProbe => {
+  let probedAt = -Infinity
+  let result: Promise<StorageHealth>
+  return () => {
+    if (performance.now() - probedAt >= probeEveryMs) {
+      probedAt = performance.now()
+      result = storage.health()
+    }
+    return result
+  }
+}

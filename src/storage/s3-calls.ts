@@ -1,0 +1,156 @@
+// Calls to the object store with a deadline and a bounded number of tries. Invariant: a call that misses its deadline is
+// aborted, which closes its connection, so that a half-open one is never used again.
+import type { S3Client } from '@aws-sdk/client-s3'
+import { backOffMs } from '../async/back-off.ts'
+import { pause } from '../async/pause.ts'
+import { withTimeout } from '../async/timeout.ts'
+import { unavailable } from '../errors.ts'
+import type { Log } from '../log.ts'
+
+export interface CallLimits {
+  /** Tries of a call, at most. */
+  tries: number
+  /** Milliseconds for a try of a call without a body; all tries of a call take twice that. */
+  timeoutMs: number
+  /** Bytes a second that a body is expected to move at least. */
+  minBytesPerSecond: number
+  /** Milliseconds between two pieces of a download. */
+  stallTimeoutMs: number
+  /** Keys of one page of a list. */
+  pageSize: number
+  /** Waits between tries, doubled by each. */
+  backOff: { baseMs: number; maxMs: number }
+}
+
+export const defaultLimits: CallLimits = {
+  tries: 3,
+  timeoutMs: 4_000,
+  minBytesPerSecond: 512 * 1024,
+  stallTimeoutMs: 10_000,
+  pageSize: 1_000,
+  backOff: { baseMs: 100, maxMs: 1_000 },
+}
+
+/** The SDK's errors: the code of the store as `name`, and the status where there was an answer. */
+const factsOf = (error: unknown): { name: string; status: number | undefined } => {
+  if (!(error instanceof Error)) return { name: 'unknown', status: undefined }
+  const metadata: unknown = Reflect.get(error, '$metadata')
+  const status: unknown =
+    typeof metadata === 'object' && metadata !== null ? Reflect.get(metadata, 'httpStatusCode') : undefined
+  return { name: error.name, status: typeof status === 'number' ? status : undefined }
+}
+
+/** Whether the store answered that there is no such object or upload. A missing bucket is a fault of the settings. */
+export const isAbsent = (error: unknown): boolean => {
+  const { name, status } = factsOf(error)
+  return status === 404 && name !== 'NoSuchBucket'
+}
+
+export const isNotImplemented = (error: unknown): boolean => factsOf(error).status === 501
+
+/** Whether another try may succeed: no answer, a fault of the store, or too many calls. */
+const isTransient = (error: unknown): boolean => {
+  const { status } = factsOf(error)
+  return status === undefined || (status >= 500 && status !== 501) || status === 429 || status === 408
+}
+
+/** A try that would have less time is not begun. */
+const minTryMs = 200
+
+/** What calls of one bucket need. */
+export interface BucketDeps {
+  client: S3Client
+  calls: S3Calls
+  Bucket: string
+}
+
+interface RunOptions {
+  /** Bytes of the body. */
+  bytes?: number
+  tries?: number
+  timeoutMs?: number
+  /** Rejects with the SDK's error where the object or upload is absent, or the call is not implemented. */
+  mayBeAbsent?: boolean
+}
+
+export class S3Calls implements Disposable {
+  readonly #stop = new AbortController()
+
+  constructor(
+    private readonly log: Pick<Log, 'warn'>,
+    readonly limits: CallLimits,
+  ) {}
+
+  /**
+   * Runs a call until it succeeds, fails for good, or has used its tries.
+   * @param work must pass the signal to the SDK; called once a try.
+   * @throws AppError 503
+   */
+  async run<T>(
+    what: string,
+    work: (signal: AbortSignal) => Promise<T>,
+    {
+      bytes = 0,
+      tries = this.limits.tries,
+      timeoutMs = this.limits.timeoutMs,
+      mayBeAbsent = false,
+    }: RunOptions = {},
+  ): Promise<T> {
+    const { backOff, minBytesPerSecond } = this.limits
+    const bodyMs = (bytes / minBytesPerSecond) * 1_000
+    const endsAt = performance.now() + bodyMs + timeoutMs * Math.min(tries, 2)
+    for (let failures = 1; ; failures += 1) {
+      const abort = new AbortController()
+      try {
+        const leftMs = Math.min(bodyMs + timeoutMs, endsAt - performance.now())
+        return await withTimeout(leftMs, what, work(abort.signal))
+      } catch (error) {
+        abort.abort()
+        if (mayBeAbsent && (isAbsent(error) || isNotImplemented(error))) throw error
+        const isOver = failures >= tries || performance.now() + minTryMs > endsAt || this.#stop.signal.aborted
+        if (isOver || !isTransient(error)) throw this.#failed(what, error)
+        await pause(backOffMs(failures, backOff.baseMs, backOff.maxMs), this.#stop.signal)
+      }
+    }
+  }
+
+  /** The text of the error may name a URL with a signature: its code and status are logged, nothing else. */
+  #failed(what: string, error: unknown): Error {
+    const { name, status } = factsOf(error)
+    const fields = { call: what, code: name, status, oncePerMinute: `storage: ${what} ${name}` }
+    this.log.warn(fields, 'a call to the object store failed')
+    return unavailable(error)
+  }
+
+  /** Ends waits between tries. */
+  [Symbol.dispose](): void {
+    this.#stop.abort()
+  }
+}
+
+/** The stream with a deadline for each piece: a store that stalls fails it and loses its connection. */
+export const withStallDeadline = (
+  stream: ReadableStream<Uint8Array>,
+  { stallTimeoutMs }: Pick<CallLimits, 'stallTimeoutMs'>,
+  abort: () => void,
+): ReadableStream<Uint8Array> => {
+  const reader = stream.getReader()
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await withTimeout(stallTimeoutMs, 'reading an object', reader.read())
+          if (done) controller.close()
+          else controller.enqueue(value)
+        } catch (error) {
+          abort()
+          controller.error(unavailable(error))
+        }
+      },
+      cancel() {
+        abort()
+      },
+    },
+    { highWaterMark: 0 },
+  )
+}
