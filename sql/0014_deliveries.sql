@@ -4,7 +4,6 @@
 create table deliveries (
   id uuid constraint deliveries_pkey primary key,
   kind text not null,
-  queue text not null,
   -- What makes a delivery the same as another: a second one is dropped while the first is kept.
   dedupe_key text not null,
   payload jsonb not null,
@@ -24,6 +23,8 @@ create table deliveries (
   constraint deliveries_end_with_a_time check ((ended_at is not null) = (state in ('done', 'failed')))
 );
 
-create index deliveries_next_idx on deliveries (queue, next_at) where state in ('waiting', 'queued', 'running');
-create index deliveries_in_flight_idx on deliveries (queue) where state in ('queued', 'running');
-create index deliveries_ended_idx on deliveries (state, ended_at) where ended_at is not null;
+create index deliveries_next_idx on deliveries (kind, next_at) where state = 'waiting';
+create index deliveries_in_flight_idx on deliveries (kind, next_at) where state in ('queued', 'running');
+-- What is past its retention.
+create index deliveries_done_idx on deliveries ((case when state = 'done' then ended_at end));
+create index deliveries_failed_idx on deliveries ((case when state = 'failed' then ended_at end));

@@ -142,7 +142,6 @@ create table dead_letter (
 create table deliveries (
   id uuid not null,
   kind text not null,
-  queue text not null,
   dedupe_key text not null,
   payload jsonb not null,
   state text not null default 'waiting'::text,
@@ -434,11 +433,21 @@ CREATE INDEX comments_task_author_idx ON comments USING btree (task_id, author_i
 
 CREATE INDEX comments_task_created_idx ON comments USING btree (task_id, created_at, id);
 
-CREATE INDEX deliveries_ended_idx ON deliveries USING btree (state, ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX deliveries_done_idx ON deliveries USING btree ((
+CASE
+    WHEN state = 'done'::text THEN ended_at
+    ELSE NULL::timestamp with time zone
+END));
 
-CREATE INDEX deliveries_in_flight_idx ON deliveries USING btree (queue) WHERE state = ANY (ARRAY['queued'::text, 'running'::text]);
+CREATE INDEX deliveries_failed_idx ON deliveries USING btree ((
+CASE
+    WHEN state = 'failed'::text THEN ended_at
+    ELSE NULL::timestamp with time zone
+END));
 
-CREATE INDEX deliveries_next_idx ON deliveries USING btree (queue, next_at) WHERE state = ANY (ARRAY['waiting'::text, 'queued'::text, 'running'::text]);
+CREATE INDEX deliveries_in_flight_idx ON deliveries USING btree (kind, next_at) WHERE state = ANY (ARRAY['queued'::text, 'running'::text]);
+
+CREATE INDEX deliveries_next_idx ON deliveries USING btree (kind, next_at) WHERE state = 'waiting'::text;
 
 CREATE INDEX due_soon_reminders_check_idx ON due_soon_reminders USING btree (check_at);
 

@@ -61,6 +61,7 @@ export interface Config {
   sessionRetentionDays: number
   notificationRetentionDays: number
   deadLetterRetentionDays: number
+  deliveryRetentionDays: number
   idempotencyRetentionHours: number
   upgradesPerMinute: number
   drainDelaySeconds: number

@@ -216,6 +216,7 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
       db,
       publisher,
       connect,
+      connectJobs: () => openRedis(config.redisUrl, 'jobs', log),
       tailDb,
       redis: redis.client,
       storage,

@@ -2,8 +2,9 @@
 // facts, never a secret, because rows and jobs are kept and shown to administrators.
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 
-export const queueNames = ['mail', 'files', 'maintenance'] as const
-export type QueueName = (typeof queueNames)[number]
+/** The queues, and how many jobs of each a worker runs at once. */
+export const queues = { mail: 4, files: 8, maintenance: 1 } as const
+export type QueueName = keyof typeof queues
 
 export interface JobDefinition {
   queue: QueueName
@@ -15,6 +16,8 @@ export interface JobDefinition {
   backOff: { baseMs: number; maxMs: number }
   /** An attempt that takes longer is aborted and counts as failed. */
   timeoutMs: number
+  /** Jobs at once in Redis, over all workers; the rest waits in PostgreSQL. */
+  inFlight: number
 }
 
 const closed = { additionalProperties: false }
@@ -33,6 +36,7 @@ export const jobs = {
     attempts: 8_000,
     backOff: { baseMs: 1_000, maxMs: 15_000 },
     timeoutMs: 60_000,
+    inFlight: 100,
   },
   /** Checks size, type and hash of a direct upload before it becomes visible: up to 1 GiB is read. */
   'files.verify': {
@@ -41,6 +45,7 @@ export const jobs = {
     attempts: 1_000,
     backOff: { baseMs: 1_000, maxMs: 60_000 },
     timeoutMs: 10 * 60_000,
+    inFlight: 4, // below the concurrency of the queue, so that deletions go on beside them
   },
 } as const satisfies Record<string, JobDefinition>
 
@@ -56,6 +61,10 @@ export const jobKinds = Object.keys(jobs).filter(isJobKind)
 
 /** The same with the types of the interface, for code that works on any kind. */
 export const definitionOf = (kind: JobKind): JobDefinition => jobs[kind]
+
+export const isQueueName = (name: string): name is QueueName => Object.hasOwn(queues, name)
+
+export const queueNames = Object.keys(queues).filter(isQueueName)
 
 export const kindsOf = (queue: QueueName): JobKind[] =>
   jobKinds.filter((kind) => definitionOf(kind).queue === queue)

@@ -26,11 +26,21 @@ const options = {
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
   },
-  /** For one blocking command, and for queues: commands wait until Redis is back. The caller sets the deadline. */
+  /** For one blocking command: commands wait until Redis is back. The caller sets the deadline. */
   blocking: {
     socketTimeout: 15_000,
     connectTimeout: 1_000,
     maxRetriesPerRequest: null,
+  },
+  /**
+   * For the workers of job queues, which open another for their blocking command and retry by themselves. Without the
+   * time-out one stayed dead for 45 s after a network that swallowed packets for 10 s was back.
+   */
+  jobs: {
+    socketTimeout: 15_000,
+    connectTimeout: 1_000,
+    maxRetriesPerRequest: null,
+    autoResendUnfulfilledCommands: false,
   },
   /** For pub/sub: the caller pings, and subscribes its channels again on each connection. */
   listening: {

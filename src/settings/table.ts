@@ -212,10 +212,17 @@ export const settings = {
   ),
   deadLetterRetentionDays: whole(
     'DEAD_LETTER_RETENTION_DAYS',
-    'Days that entries a consumer gave up on are kept',
+    'Days that entries a consumer gave up on, and jobs that failed for good, are kept',
     90,
     1,
     3_650,
+  ),
+  deliveryRetentionDays: whole(
+    'DELIVERY_RETENTION_DAYS',
+    'Days that the rows of done jobs are kept',
+    7,
+    1,
+    365,
   ),
   idempotencyRetentionHours: whole(
     'IDEMPOTENCY_RETENTION_HOURS',

@@ -11,6 +11,7 @@ import type { Log } from '../log.ts'
 import type { StorageProbe } from '../storage/open.ts'
 import type { Storage } from '../storage/storage.ts'
 import { consumers } from './all-consumers.ts'
+import { processors } from './all-jobs.ts'
 import { newStats, type Consumer, type ConsumerStats } from './engine/consumer.ts'
 import { createLogSource } from './engine/log-source.ts'
 import { PositionStore } from './engine/position-store.ts'
@@ -18,6 +19,7 @@ import { ShardConsumer } from './engine/shard-consumer.ts'
 import { Shards } from './engine/shards.ts'
 import { examineWorker } from './health.ts'
 import { serveHealth } from './http.ts'
+import { startJobs } from './jobs/runner.ts'
 import { loop } from './loops/loop.ts'
 import { maintain, type Retention } from './loops/maintenance.ts'
 import { newOverdueStats, notifyOverdue, type OverdueStats } from './loops/overdue.ts'
@@ -38,6 +40,8 @@ export interface WorkerDeps {
   redis: Redis
   /** Opens a blocking connection for the follower. */
   connect: () => RedisConnection
+  /** Opens a connection for the workers of job queues. */
+  connectJobs: () => RedisConnection
   publisher: Publisher
   /** Objects of attachments and avatars. */
   storage: Storage
@@ -105,6 +109,8 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       },
     }),
   )
+
+  stack.use(startJobs({ deps: { db, publisher, log }, processors, redis, connect: deps.connectJobs }))
 
   const overdue = newOverdueStats()
   const statistics = newStatisticsStats()

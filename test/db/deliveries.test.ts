@@ -31,7 +31,7 @@ const deletion = (dedupeKey: string, more: Pick<NewDelivery, 'delayMs' | 'notBef
 })
 
 interface Row {
-  queue: string
+  kind: string
   payload: unknown
   state: string
   dueInMs: number
@@ -40,15 +40,15 @@ interface Row {
 const rowOf = async (dedupeKey: string): Promise<Row[]> =>
   await db.read(
     (sql) => sql<Row[]>`
-      select queue, payload, state, (extract(epoch from next_at - created_at) * 1000)::float8 as "dueInMs"
+      select kind, payload, state, (extract(epoch from next_at - created_at) * 1000)::float8 as "dueInMs"
       from deliveries where dedupe_key = ${dedupeKey}`,
   )
 
-test('A delivery commits with its transaction, in the queue of its kind', async () => {
+test('A delivery commits with its transaction', async () => {
   const ids = await db.transact((tx) => insertDeliveries(tx, [deletion('a')]))
   expect(ids).toHaveLength(1)
   expect(await rowOf('a')).toEqual([
-    { queue: 'files', payload: { keys: ['attachments/a'] }, state: 'waiting', dueInMs: 0 },
+    { kind: 'files.delete', payload: { keys: ['attachments/a'] }, state: 'waiting', dueInMs: 0 },
   ])
 })
 

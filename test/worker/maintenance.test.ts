@@ -185,6 +185,22 @@ test('read notifications and dead letters are deleted after 90 days; unread and 
   expect(await countsOf('notifications', 'dead_letter')).toEqual([200, 3])
 })
 
+test('done deliveries are deleted after 7 days, failed ones after 90; those that have not ended stay', async () => {
+  await db.transact(
+    (tx) => tx`
+      insert into deliveries (id, kind, dedupe_key, payload, state, created_at, ended_at)
+      select gen_random_uuid(), 'files.delete', n::text, '{}', state, now() - interval '200 days', now() - age
+      from (values
+        (1, 'done', interval '8 days'), (2, 'done', interval '6 days'), (3, 'failed', interval '91 days'),
+        (4, 'failed', interval '89 days'), (5, 'waiting', null), (6, 'running', null)) as old (n, state, age)`,
+  )
+  await run()
+  const left = await db.read(
+    (sql) => sql<{ key: string }[]>`select dedupe_key as key from deliveries order by 1`,
+  )
+  expect(left.map(({ key }) => key)).toEqual(['2', '4', '5', '6'])
+})
+
 /** Rows are planted by statements that no request makes: they take their time on a slow machine. */
 const planting = { deadlineMs: 60_000 }
 
@@ -208,19 +224,22 @@ test('every purge finds the oldest by an index, and ids of deleted tasks stay', 
       insert into personal_tokens (id, user_id, name, token_hash, scopes, expires_at)
       select gen_random_uuid(), ${userId}, 'CI', decode(md5(n::text), 'hex'), '{read}', now() + interval '7 days'
       from generate_series(1, 20000) n`
-    await tx`analyze sessions, refresh_tokens, notifications, personal_tokens`
+    await tx`
+      insert into deliveries (id, kind, dedupe_key, payload, state, ended_at)
+      select gen_random_uuid(), 'files.delete', n::text, '{}', 'done', now() from generate_series(1, 20000) n`
+    await tx`analyze sessions, refresh_tokens, notifications, personal_tokens, deliveries`
   }, planting)
   await db.transact(async (tx) => {
     // The view also counts what earlier transactions of this connection did and have not flushed yet.
     const scans = async (): Promise<number> => {
       const [row] = await tx<{ scans: number }[]>`
         select coalesce(sum(seq_scan), 0)::int as scans from pg_stat_xact_user_tables
-        where relname in ('sessions', 'refresh_tokens', 'notifications', 'personal_tokens')`
+        where relname in ('sessions', 'refresh_tokens', 'notifications', 'personal_tokens', 'deliveries')`
       return row!.scans
     }
     const before = await scans()
-    for (const purge of [purges.sessions, purges.refreshTokens, purges.personalTokens, purges.notifications])
-      await purge.deleteOldest(tx, 30)
+    const { keys: _keys, deadLetters: _letters, ...filled } = purges
+    for (const purge of Object.values(filled)) await purge.deleteOldest(tx, 30)
     expect((await scans()) - before).toBe(0)
   })
   await run()

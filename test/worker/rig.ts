@@ -19,6 +19,7 @@ export const testRetention = {
   sessionRetentionDays: 30,
   notificationRetentionDays: 90,
   deadLetterRetentionDays: 90,
+  deliveryRetentionDays: 7,
 }
 
 export interface WorkerSettings {
@@ -53,6 +54,7 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
       tailDb,
       redis: redis.client,
       connect: () => openRedis(redisUrl, 'blocking', log),
+      connectJobs: () => openRedis(redisUrl, 'jobs', log),
       publisher,
       storage,
       storageHealth: createStorageProbe(storage),

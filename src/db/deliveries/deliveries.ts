@@ -1,7 +1,7 @@
 // Deliveries: rows of work outside the database. Invariant: a row is inserted in the transaction that wants the work, so
 // the work is done exactly if that transaction committed.
-import { definitionOf, type Job } from '../../queues/jobs.ts'
 import { newId } from '../../model/scalar.ts'
+import type { Job } from '../../queues/jobs.ts'
 import type { Tx } from '../client.ts'
 
 export type NewDelivery = Job & {
@@ -22,18 +22,17 @@ export const insertDeliveries = async (tx: Tx, deliveries: readonly NewDelivery[
   const rows = deliveries.map(({ kind, payload, dedupeKey, notBefore = null, delayMs = 0 }) => ({
     id: newId(),
     kind,
-    queue: definitionOf(kind).queue,
     payload,
     dedupeKey,
     notBefore,
     delayMs,
   }))
   const inserted = await tx<{ id: string }[]>`
-    insert into deliveries (id, kind, queue, dedupe_key, payload, next_at)
-    select id, kind, queue, "dedupeKey", payload,
+    insert into deliveries (id, kind, dedupe_key, payload, next_at)
+    select id, kind, "dedupeKey", payload,
       coalesce("notBefore", now()) + make_interval(secs => "delayMs" / 1000)
     from json_to_recordset(${JSON.stringify(rows)}::text::json) as (
-      id uuid, kind text, queue text, "dedupeKey" text, payload jsonb, "notBefore" timestamptz, "delayMs" float8)
+      id uuid, kind text, "dedupeKey" text, payload jsonb, "notBefore" timestamptz, "delayMs" float8)
     order by "dedupeKey"
     on conflict on constraint deliveries_once do nothing
     returning id`

@@ -1,5 +1,5 @@
 // Deleting what is past its retention: days of the log, stored responses, ended sessions, read notifications, dead
-// letters. Invariant: each call is bounded and does not block others: it skips locked rows or gives up after 200 ms, and
+// letters, ended deliveries. Invariant: each call is bounded and does not block others: it skips locked rows or gives up after 200 ms, and
 // leaves the rest to the next call.
 import type postgres from 'postgres'
 import type { Queryable, Tx } from '../client.ts'
@@ -86,4 +86,7 @@ export const purges = {
   /** Read notifications. */
   notifications: purgeOf('notifications', (sql) => sql`read_at`),
   deadLetters: purgeOf('dead_letter', (sql) => sql`failed_at`),
+  /** Done; until then an equal one is dropped. */
+  deliveries: purgeOf('deliveries', (sql) => sql`(case when state = 'done' then ended_at end)`),
+  failedDeliveries: purgeOf('deliveries', (sql) => sql`(case when state = 'failed' then ended_at end)`),
 }

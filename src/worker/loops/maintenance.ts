@@ -22,6 +22,7 @@ export type Retention = Pick<
   | 'sessionRetentionDays'
   | 'notificationRetentionDays'
   | 'deadLetterRetentionDays'
+  | 'deliveryRetentionDays'
 >
 
 export interface MaintenanceDeps {
@@ -68,6 +69,8 @@ const purgeSteps: { purge: Purge; keep: keyof Retention }[] = [
   { purge: purges.refreshTokens, keep: 'sessionRetentionDays' },
   { purge: purges.notifications, keep: 'notificationRetentionDays' },
   { purge: purges.deadLetters, keep: 'deadLetterRetentionDays' },
+  { purge: purges.deliveries, keep: 'deliveryRetentionDays' },
+  { purge: purges.failedDeliveries, keep: 'deadLetterRetentionDays' },
 ]
 
 const purgeAll = async ({ db, config, signal }: MaintenanceDeps): Promise<void> => {

@@ -1,0 +1,156 @@
+// How workers take deliveries and finish them. Invariant: each claim raises the row's fence, and only the newest claim may
+// renew, complete or fail it, so that a worker that was stopped and continued finishes nothing a second time.
+//
+//   waiting  due at `next_at`; a new row, or one whose last attempt failed
+//   queued   a job was made; made again at `next_at`, in case Redis lost it
+//   running  claimed until `lease_until`; a lease that ends makes it claimable again
+//   done, failed  ended; kept for a while, a failed one until it is retried
+import type { JobKind } from '../../queues/jobs.ts'
+import type { Queryable, Tx } from '../client.ts'
+
+export interface QueuedDelivery {
+  id: string
+  kind: JobKind
+  payload: unknown
+}
+
+/** How long a job may wait unclaimed before it is looked for in Redis. */
+const recheckMs = 5_000
+
+const interval = (sql: Queryable, ms: number) => sql`make_interval(secs => ${ms / 1000}::float8)`
+
+/**
+ * Marks due rows as queued, at most so many of a kind that `limits` are in flight: what exceeds them waits in the table,
+ * and Redis has a bounded front of each queue to lose.
+ */
+export const queueDue = async (
+  tx: Tx,
+  limits: readonly { kind: JobKind; inFlight: number }[],
+): Promise<QueuedDelivery[]> =>
+  tx<QueuedDelivery[]>`
+    with due as materialized (
+      select d.id
+      from unnest(${limits.map(({ kind }) => kind)}::text[], ${limits.map((one) => one.inFlight)}::int[])
+        as own (kind, most)
+      cross join lateral (
+        select id from deliveries
+        where kind = own.kind and state = 'waiting' and next_at <= now()
+        order by next_at
+        limit greatest(0, own.most - (
+          select count(*) from deliveries where kind = own.kind and state in ('queued', 'running')))
+        for update skip locked
+      ) d
+    )
+    update deliveries set state = 'queued', next_at = now() + ${interval(tx, recheckMs)}
+    where id in (select id from due)
+    returning id, kind, payload`
+
+/** Rows whose job was not claimed in time, or whose lease ended: queued again, because their job may be lost. */
+export const queueOverdue = async (tx: Tx, kinds: readonly JobKind[]): Promise<QueuedDelivery[]> =>
+  tx<QueuedDelivery[]>`
+    with lost as materialized (
+      select id from deliveries
+      where kind = any(${kinds}::text[]) and state in ('queued', 'running') and next_at <= now()
+      order by next_at
+      limit 500
+      for update skip locked
+    )
+    update deliveries set state = 'queued', next_at = now() + ${interval(tx, recheckMs)}, lease_until = null
+    where id in (select id from lost)
+    returning id, kind, payload`
+
+/** What an attempt holds. */
+export interface Claim {
+  id: string
+  fence: number
+}
+
+export interface ClaimedDelivery extends Claim {
+  kind: string
+  payload: unknown
+  /** Claims so far, this one included. */
+  attempts: number
+}
+
+export type ClaimResult =
+  | { claimed: ClaimedDelivery }
+  /** Another worker runs it, or ran it and died: free in so many milliseconds. */
+  | { claimed: null; freeInMs: number }
+  /** Done, or removed. */
+  | { claimed: null; freeInMs: null }
+
+/** Claims a row that is not running under a lease. A failed one, which an administrator retries, has all attempts again. */
+export const claimDelivery = async (tx: Tx, id: string, leaseMs: number): Promise<ClaimResult> => {
+  const until = tx`now() + ${interval(tx, leaseMs)}`
+  const [claimed] = await tx<ClaimedDelivery[]>`
+    update deliveries set state = 'running', fence = fence + 1,
+      attempts = case when state = 'failed' then 1 else attempts + 1 end,
+      lease_until = ${until}, next_at = ${until}, ended_at = null
+    where id = ${id} and (state in ('waiting', 'queued', 'failed') or (state = 'running' and lease_until <= now()))
+    returning id, fence, kind, payload, attempts`
+  if (claimed) return { claimed }
+  const [other] = await tx<{ freeInMs: number }[]>`
+    select (extract(epoch from lease_until - now()) * 1000)::float8 as "freeInMs"
+    from deliveries where id = ${id} and state = 'running'`
+  return { claimed: null, freeInMs: other ? Math.max(0, other.freeInMs) : null }
+}
+
+/** Prolongs the leases of claims that still are the newest. @returns the ids of those. */
+export const renewLeases = async (
+  sql: Queryable,
+  claims: readonly Claim[],
+  leaseMs: number,
+): Promise<string[]> => {
+  const until = sql`now() + ${interval(sql, leaseMs)}`
+  const renewed = await sql<{ id: string }[]>`
+    update deliveries d set lease_until = ${until}, next_at = ${until}
+    from unnest(${claims.map(({ id }) => id)}::uuid[], ${claims.map(({ fence }) => fence)}::bigint[]) as claim (id, fence)
+    where d.id = claim.id and d.fence = claim.fence and d.state = 'running'
+    returning d.id`
+  return renewed.map(({ id }) => id)
+}
+
+/** The claim is not the newest any more: what its attempt wants to commit must roll back. */
+export class FenceLost extends Error {
+  override readonly name = 'FenceLost'
+
+  constructor({ id, fence }: Claim) {
+    super(`delivery ${id} was claimed again after fence ${fence}`)
+  }
+}
+
+/** Ends the delivery, in the transaction of what its attempt commits. @throws FenceLost */
+export const completeDelivery = async (tx: Tx, claim: Claim): Promise<void> => {
+  const done = await tx`
+    update deliveries set state = 'done', ended_at = now(), lease_until = null, last_error = null
+    where id = ${claim.id} and fence = ${claim.fence} and state = 'running'
+    returning id`
+  if (done.length === 0) throw new FenceLost(claim)
+}
+
+const maxErrorLength = 2_000
+
+/** Ends an attempt that failed. @param retryInMs null: the delivery fails for good. @returns whether the claim was the newest. */
+export const failAttempt = async (
+  sql: Queryable,
+  claim: Claim,
+  { error, retryInMs }: { error: string; retryInMs: number | null },
+): Promise<boolean> => {
+  const failed = await sql`
+    update deliveries set
+      state = ${retryInMs === null ? 'failed' : 'waiting'},
+      ended_at = ${retryInMs === null ? sql`now()` : null},
+      next_at = now() + ${interval(sql, retryInMs ?? 0)},
+      lease_until = null,
+      last_error = ${error.slice(0, maxErrorLength).toWellFormed().replaceAll('\0', '')}
+    where id = ${claim.id} and fence = ${claim.fence} and state = 'running'
+    returning id`
+  return failed.length > 0
+}
+
+/** Gives a claim back whose attempt a stopping worker interrupted: it does not count as an attempt. */
+export const releaseClaim = async (sql: Queryable, claim: Claim): Promise<void> => {
+  await sql`
+    update deliveries set state = 'waiting', attempts = attempts - 1, next_at = now(), lease_until = null
+    where id = ${claim.id} and fence = ${claim.fence} and state = 'running'`
+}

@@ -1,0 +1,230 @@
+// The job engine: each delivery that committed is acted on and completed once, whatever ends or stops in between.
+import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { Queue } from 'bullmq'
+import type { Database } from '../../../src/db/client.ts'
+import { createLog } from '../../../src/log.ts'
+import { openQueues, queuePrefix } from '../../../src/queues/job-queues.ts'
+import { openRedis } from '../../../src/redis/connection.ts'
+import { dispatchDeliveries } from '../../../src/worker/jobs/dispatcher.ts'
+import { JobRefused } from '../../../src/worker/jobs/processor.ts'
+import { testDatabase, testRedis } from '../../support/environment.ts'
+import { durationOf, eventually } from '../../support/eventually.ts'
+import {
+  createEffects,
+  deliver,
+  deliveryOf,
+  effectsOf,
+  openDb,
+  openJobs,
+  processorOf,
+  settled,
+  type JobRig,
+} from './rig.ts'
+
+const log = createLog('test', 'silent')
+let stack: AsyncDisposableStack
+let rig: JobRig
+let db: Database
+let redis: Awaited<ReturnType<typeof testRedis>>
+
+beforeEach(async () => {
+  stack = new AsyncDisposableStack()
+  const database = stack.use(await testDatabase())
+  redis = stack.use(await testRedis())
+  rig = { databaseUrl: database.url, redisUrl: redis.url }
+  db = stack.use(openDb(database.url))
+  await createEffects(db)
+})
+
+afterEach(() => stack.disposeAsync())
+
+const keys = (count: number, name = 'key'): string[] =>
+  Array.from({ length: count }, (_, n) => `${name}-${String(n).padStart(3, '0')}`)
+
+test('a delivery runs soon after its commit, without another wake-up', async () => {
+  await using _jobs = await openJobs(rig, [processorOf(async () => {})])
+  await deliver(db, 'warm')
+  await settled(db)
+  const tookMs = await durationOf(async () => {
+    await deliver(db, 'a')
+    await settled(db)
+  })
+  expect(await effectsOf(db)).toEqual(['a', 'warm'])
+  expect(tookMs).toBeLessThan(3_000)
+})
+
+test('two workers complete each of 200 deliveries once', async () => {
+  const acted: string[] = []
+  const processor = processorOf(async ([key]) => void acted.push(key!))
+  await using _one = await openJobs(rig, [processor])
+  await using _two = await openJobs(rig, [processor])
+  await deliver(db, ...keys(200))
+  await settled(db)
+  expect(await effectsOf(db)).toEqual(keys(200))
+  expect(acted.toSorted()).toEqual(keys(200))
+}, 90_000)
+
+test('jobs that Redis lost are made again', async () => {
+  await deliver(db, ...keys(20))
+  await using connection = openRedis(rig.redisUrl, 'request', log)
+  await eventually(() => expect(connection.client.status).toBe('ready'))
+  await using queues = openQueues({ redis: connection.client, log })
+  expect(await dispatchDeliveries({ db, queues, kinds: ['files.delete'] })).toBe(20)
+  expect(await queues.of('files').getJobCountByTypes('waiting')).toBe(20)
+  await connection.client.flushall()
+  await using _jobs = await openJobs(rig, [processorOf(async () => {})])
+  await settled(db)
+  expect(await effectsOf(db)).toEqual(keys(20))
+})
+
+test('a Redis that is emptied while jobs run repeats and loses nothing', async () => {
+  await using connection = openRedis(rig.redisUrl, 'request', log)
+  await using _jobs = await openJobs(rig, [
+    processorOf(async () => void (await connection.client.flushall().catch(() => {}))),
+  ])
+  await deliver(db, ...keys(30))
+  await settled(db, 60_000)
+  expect(await effectsOf(db)).toEqual(keys(30))
+}, 90_000)
+
+test('an attempt that fails waits in its row with its error, longer each time, and succeeds in the end', async () => {
+  const attempts: number[] = []
+  await using jobs = await openJobs(rig, [
+    processorOf(async (_keys, { attempt }) => {
+      attempts.push(attempt)
+      if (attempt < 3) throw new Error('storage is away')
+    }),
+  ])
+  await deliver(db, 'a')
+  await eventually(async () => {
+    const row = await deliveryOf(db, 'a')
+    expect(row).toMatchObject({ state: 'waiting', attempts: 1, lastError: 'storage is away' })
+    expect(row.dueInMs).toBeLessThanOrEqual(1_000)
+  })
+  await settled(db)
+  expect(attempts).toEqual([1, 2, 3])
+  expect(await deliveryOf(db, 'a')).toMatchObject({ state: 'done', attempts: 3, fence: 3, lastError: null })
+  expect(jobs.stats).toEqual({ done: 1, retried: 2, failed: 0, superseded: 0 })
+}, 15_000)
+
+test('a refused delivery fails at once, is kept in Redis for administrators, and runs when one retries it', async () => {
+  let isRefused = true
+  await using jobs = await openJobs(rig, [
+    processorOf(async () => {
+      if (isRefused) throw new JobRefused('no such bucket')
+    }),
+  ])
+  const [id] = await deliver(db, 'a')
+  await settled(db)
+  expect(await deliveryOf(db, 'a')).toMatchObject({
+    state: 'failed',
+    attempts: 1,
+    lastError: 'no such bucket',
+  })
+  expect(jobs.stats.failed).toBe(1)
+  await using connection = openRedis(rig.redisUrl, 'request', log)
+  await eventually(() => expect(connection.client.status).toBe('ready'))
+  await using queue = stackable(new Queue('files', { connection: connection.client, prefix: queuePrefix }))
+  const job = await eventually(async () => {
+    const found = await queue.value.getJob(id!)
+    expect(await found?.getState()).toBe('failed')
+    return found!
+  })
+  expect(job.failedReason).toBe('no such bucket')
+  isRefused = false
+  await job.retry('failed')
+  await eventually(async () => expect(await effectsOf(db)).toEqual(['a']))
+})
+
+test('a payload of another version and a kind without a processor are not processed', async () => {
+  let acted = 0
+  await using _jobs = await openJobs(rig, [processorOf(async () => void (acted += 1))])
+  await db.transact(async (tx) => {
+    await tx`
+      insert into deliveries (id, kind, dedupe_key, payload)
+      values (gen_random_uuid(), 'files.delete', 'a', '{"paths": []}'), (gen_random_uuid(), 'files.rename', 'b', '{}')`
+  })
+  await eventually(async () =>
+    expect(await deliveryOf(db, 'a')).toMatchObject({
+      state: 'failed',
+      lastError: 'the payload is not one of this version',
+    }),
+  )
+  expect(await deliveryOf(db, 'b')).toMatchObject({ state: 'waiting', attempts: 0 })
+  expect(acted).toBe(0)
+})
+
+test('an attempt ends when its worker stops: it is given back and does not count', async () => {
+  const began = Promise.withResolvers<void>()
+  {
+    await using _jobs = await openJobs(rig, [
+      processorOf(async () => {
+        began.resolve()
+        await new Promise(() => {}) // does not react to its signal
+      }),
+    ])
+    await deliver(db, 'a')
+    await began.promise
+  }
+  expect(await deliveryOf(db, 'a')).toMatchObject({ state: 'waiting', attempts: 0, fence: 1 })
+  await using _jobs = await openJobs(rig, [processorOf(async () => {})])
+  await settled(db)
+  expect(await effectsOf(db)).toEqual(['a'])
+}, 20_000)
+
+test('deliveries wait while Redis is away and run when it is back', async () => {
+  await redis.stop()
+  await using _jobs = await openJobs(rig, [processorOf(async () => {})])
+  await deliver(db, ...keys(10))
+  await eventually(async () => expect(await deliveryOf(db, 'key-000')).toMatchObject({ state: 'queued' }))
+  await redis.start()
+  await settled(db, 30_000)
+  expect(await effectsOf(db)).toEqual(keys(10))
+}, 45_000)
+
+const spawnChild = () => {
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, 'child.ts'), JSON.stringify(rig)], {
+    stdin: 'pipe',
+    stdout: 'pipe',
+    stderr: 'inherit',
+  })
+  stack.defer(() => child.kill('SIGKILL'))
+  let output = ''
+  const reading = (async () => {
+    const decoder = new TextDecoder()
+    for await (const chunk of child.stdout) output += decoder.decode(chunk)
+  })()
+  reading.catch(() => {}) // the test ends it
+  const printed = (text: string): Promise<void> =>
+    eventually(() => expect(output).toContain(text), { timeoutMs: 20_000 })
+  return { child, printed }
+}
+
+test('the job of a worker that was killed runs elsewhere within 15 s', async () => {
+  const { child, printed } = spawnChild()
+  await deliver(db, 'a')
+  await printed('acting a')
+  await using _jobs = await openJobs(rig, [processorOf(async () => {})])
+  child.kill('SIGKILL')
+  const tookMs = await durationOf(() => settled(db, 30_000))
+  expect(await effectsOf(db)).toEqual(['a'])
+  expect(await deliveryOf(db, 'a')).toMatchObject({ attempts: 2, fence: 2 })
+  expect(tookMs).toBeLessThan(20_000) // 60 s by BullMQ's defaults
+}, 45_000)
+
+test('a worker that was stopped and continued after another took over completes nothing', async () => {
+  const { child, printed } = spawnChild()
+  await deliver(db, 'a')
+  await printed('acting a')
+  child.kill('SIGSTOP')
+  await using _jobs = await openJobs(rig, [processorOf(async () => {})])
+  await settled(db, 20_000)
+  child.kill('SIGCONT')
+  void child.stdin.write('\n')
+  await child.stdin.flush()
+  await printed('superseded')
+  expect(await effectsOf(db)).toEqual(['a'])
+}, 45_000)
+
+const stackable = (value: Queue) => ({ value, [Symbol.asyncDispose]: () => value.close() })
