@@ -25,6 +25,7 @@ import { createStorageProbe, openStorage } from '../storage/open.ts'
 import { startSweeper } from '../changelog/sweeper.ts'
 import { BodyBudget } from '../http/body/body-budget.ts'
 import { KeptAnswers } from '../http/kept-answers.ts'
+import { SharedAnswers } from '../http/shared-answers.ts'
 import { createAttempts } from '../limits/attempts.ts'
 import { policiesOf } from '../limits/policies.ts'
 import { RedisCounters } from '../limits/redis-counters.ts'
@@ -151,18 +152,19 @@ export const openServer = async (
   const counters = new RedisCounters({ redis: redis.client, log })
   const drain = new AbortController()
   const reads = openReads(db)
+  const servers = stack.use(new ServerRegistry(redis.client))
   const deps = {
     config,
     log,
     db,
     systemDb: db,
     reads,
-    kept: new KeptAnswers(reads),
+    kept: new KeptAnswers({ reads, shared: new SharedAnswers({ redis: redis.client, servers, log }) }),
     publisher,
     writes: stack.use(new WriteCoalescer({ db, publisher, isOn: config.writeCoalescing })),
     follower,
     bus,
-    servers: stack.use(new ServerRegistry(redis.client)),
+    servers,
     snapshots: new Snapshots({ db, stats }),
     bodies: new BodyBudget(config.bodyMemoryMib * 1024 * 1024),
     polls: new Waiters(pollsPerUser),

@@ -16,15 +16,21 @@ export class ServerRegistry implements Disposable {
   readonly #id = newId()
   readonly #timer: Timer
   #hasLeft = false
+  #others = 0
 
   /** Registers this process, now and with every beat. */
   constructor(private readonly redis: Redis) {
     const beat = (): void => {
       // The next beat repeats one that failed; the connection logs that Redis is away.
-      if (!this.#hasLeft) this.#register(ttlMs).catch(() => {})
+      if (!this.#hasLeft) this.#register(ttlMs).catch(() => (this.#others = 0))
     }
     this.#timer = setInterval(beat, beatMs)
     beat()
+  }
+
+  /** Other processes that accept connections, as of the last beat. */
+  get others(): number {
+    return this.#others
   }
 
   /** Removes this process. Returns how many others are registered; 0 also where Redis does not answer in a second. */
@@ -42,6 +48,7 @@ export class ServerRegistry implements Disposable {
   }
 
   async #register(ms: number): Promise<number> {
-    return Number(await script.run(this.redis, key, this.#id, ms))
+    this.#others = Number(await script.run(this.redis, key, this.#id, ms))
+    return this.#others
   }
 }

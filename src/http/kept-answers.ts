@@ -1,10 +1,11 @@
-// Answers of lists, kept in the process for as long as nothing they show has changed. Invariant: an answer is sent only
+// Answers of lists, kept in the process and shared with others for as long as nothing they show has changed. Invariant: an answer is sent only
 // after the heads of its scopes were read during the request and are those it was built at.
 import { BoundedCache } from '../async/bounded-cache.ts'
 import type { ScopeHeads } from '../db/log/scope-heads.ts'
 import type { Reads } from '../db/reads.ts'
 import type { Actor } from '../model/actor.ts'
 import type { StoredResponse } from '../model/stored-response.ts'
+import type { SharedAnswer, SharedAnswers } from './shared-answers.ts'
 
 /** A new answer, and the scopes that announce every change of it; null where the clock or something else changes it. */
 export interface BuiltAnswer<R extends StoredResponse = StoredResponse> {
@@ -23,11 +24,15 @@ export interface KeptAnswersOptions {
   maxPerUser?: number
 }
 
-interface Kept extends ScopeHeads {
+interface Kept extends Readonly<SharedAnswer> {
   readonly id: string
-  readonly response: StoredResponse
-  readonly role: Actor['role']
   readonly expiresAt: number
+}
+
+interface KeptAnswersDeps {
+  reads: Pick<Reads, 'heads'>
+  /** Null where no other process sends the same answers. */
+  shared: Pick<SharedAnswers, 'find' | 'offer'> | null
 }
 
 const maxUsers = 10_000
@@ -53,6 +58,9 @@ const maxJoins = 2
  * Equal requests that arrive while an answer is built wait for it and then read the heads, as for a kept one: a write
  * that was answered before they arrived is seen. Each user has room of its own, so that one who reads a thousand
  * different lists does not displace the answers of the others.
+ *
+ * A process that has no exact answer asks Redis for one that another has built, where there are others, and compares its
+ * heads in the same way: a look-up takes a tenth of a rebuild.
  */
 export class KeptAnswers {
   /** By user, then by URL. */
@@ -60,9 +68,11 @@ export class KeptAnswers {
   readonly #building = new Map<string, Promise<Kept | null>>()
   #built = 0
   #hits = 0
+  #taken = 0
+  #kept = 0
 
   constructor(
-    private readonly reads: Pick<Reads, 'heads'>,
+    private readonly deps: KeptAnswersDeps,
     private readonly options: KeptAnswersOptions = {},
   ) {
     const { maxBytes = 32 * 1024 * 1024 } = options
@@ -74,9 +84,9 @@ export class KeptAnswers {
     return this.#users.weight
   }
 
-  /** Answers that were built, and those that were sent again. */
-  get counts(): { built: number; hits: number } {
-    return { built: this.#built, hits: this.#hits }
+  /** Answers that were built, those that were sent again, and those that another process had built. */
+  get counts(): { built: number; hits: number; taken: number } {
+    return { built: this.#built, hits: this.#hits, taken: this.#taken }
   }
 
   /**
@@ -93,7 +103,7 @@ export class KeptAnswers {
       const building = this.#building.get(userId + url)
       const kept = building ? await building : (this.#users.get(userId)?.get(url) ?? null)
       if (kept && kept.role === role && performance.now() < kept.expiresAt) {
-        const heads = await this.reads.heads(userId, kept.scopes, kept.id)
+        const heads = await this.deps.reads.heads(userId, kept.scopes, kept.id)
         if (heads === kept.heads) {
           this.#hits += 1
           // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the URL always has the same builder
@@ -117,37 +127,52 @@ export class KeptAnswers {
     this.#building.set(key, promise)
     let kept: Kept | null = null
     try {
+      kept = await this.#take(actor, url)
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the URL always has the same builder
+      if (kept) return kept.response as R
       this.#built += 1
       const startedAt = performance.now()
-      const built = await build()
-      kept = built.heads && this.#keep(actor, url, startedAt, { ...built, heads: built.heads })
-      return built.response
+      const { response, heads, validForMs } = await build()
+      if (heads) {
+        const exact = { response, role: actor.role, ...heads }
+        kept = this.#keep(actor, url, exact, startedAt + Math.min(keptForMs, validForMs ?? keptForMs))
+        // Clocks differ between processes: what the clock changes stays here.
+        if (validForMs === undefined) this.deps.shared?.offer(actor.userId, url, exact)
+      }
+      return response
     } finally {
       resolve(kept) // null where it failed: those who waited build it themselves
       if (this.#building.get(key) === promise) this.#building.delete(key)
     }
   }
 
-  #keep(
-    { userId, role }: Actor,
-    url: string,
-    startedAt: number,
-    { response, heads, validForMs = keptForMs }: BuiltAnswer & { heads: ScopeHeads },
-  ): Kept {
+  /** The answer that another process has built, if it is still exact. */
+  async #take(actor: Actor, url: string): Promise<Kept | null> {
+    const { userId, role } = actor
+    const found = await this.deps.shared?.find(userId, url)
+    if (!found || found.role !== role) return null
+    if ((await this.deps.reads.heads(userId, found.scopes)) !== found.heads) return null
+    this.#taken += 1
+    return this.#keep(actor, url, found, performance.now() + keptForMs)
+  }
+
+  #keep({ userId }: Actor, url: string, answer: SharedAnswer, expiresAt: number): Kept {
+    const { response, role, scopes, heads } = answer
     const { maxBytesPerUser = 4 * 1024 * 1024, maxPerUser = 128 } = this.options
     const ofUser = this.#users.getOrCreate(
       userId,
       () => new BoundedCache({ maxEntries: maxPerUser, maxWeight: maxBytesPerUser }),
     )
     const kept: Kept = {
-      ...heads,
-      id: String(this.#built),
       response,
       role,
-      expiresAt: startedAt + Math.min(keptForMs, validForMs),
+      scopes,
+      heads,
+      id: String((this.#kept += 1)), // of its own: answers that are built at once have different scopes
+      expiresAt,
     }
     const texts = 2 * ((response.body?.length ?? 0) + url.length)
-    ofUser.set(url, kept, texts + entryBytes + heads.scopes.length * scopeBytes)
+    ofUser.set(url, kept, texts + entryBytes + scopes.length * scopeBytes)
     this.#users.reweigh(userId, ofUser, ofUser.weight)
     return kept
   }

@@ -5,6 +5,8 @@ import type { RunningServer } from '../../src/app/compose.ts'
 import { createNotifications } from '../../src/domain/notifications/entries.ts'
 import { systemWrite, write } from '../../src/domain/write.ts'
 import { KeptAnswers } from '../../src/http/kept-answers.ts'
+import { SharedAnswers, type TextStore } from '../../src/http/shared-answers.ts'
+import { eventually } from '../support/eventually.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 
 let world: World
@@ -459,11 +461,143 @@ test('64 requests at once are few statements', async () => {
   }
 })
 
+const actorOf = (userId: string) => ({ userId, role: 'user', credential: { kind: 'system' } }) as const
+
+test('answers that are built at once ask for their own heads afterwards', async () => {
+  const scopesOf = new Map<string, string>()
+  const mixed: string[] = []
+  const reads = {
+    heads: async (_caller: string, scopes: readonly string[], id = '') => {
+      const known = scopesOf.get(id) ?? scopes.join()
+      scopesOf.set(id, known)
+      if (known !== scopes.join()) mixed.push(`${known} and ${scopes.join()}`)
+      return 'the same'
+    },
+  }
+  const kept = new KeptAnswers({ reads, shared: null })
+  const urls = ['/a', '/b', '/c']
+  let begun = 0
+  const allBegun = Promise.withResolvers<void>()
+  const readAll = () =>
+    Promise.all(
+      urls.map((url) =>
+        kept.answer(actorOf('anna'), url, async () => {
+          begun += 1
+          if (begun === urls.length) allBegun.resolve()
+          await allBegun.promise
+          const scopes = [`project:${url}`] as const
+          return { response: { status: 200, headers: {}, body: url }, heads: { scopes, heads: 'the same' } }
+        }),
+      ),
+    )
+  for (let round = 0; round < 2; round += 1) expect((await readAll()).map(({ body }) => body)).toEqual(urls)
+  expect(kept.counts).toMatchObject({ built: 3, hits: 3 })
+  expect(mixed).toEqual([])
+})
+
+describe('between servers', () => {
+  const knowsOther = () =>
+    eventually(() => expect(world.server.deps.servers.others).toBeGreaterThan(0), { timeoutMs: 10_000 })
+
+  test('what one has built, the other sends, until a write', async () => {
+    await knowsOther()
+    const anna = await world.register()
+    const path = '/api/tasks?limit=7'
+    const first = await read(world.server, anna, path, 'one.test')
+    // The answer is given to Redis beside the response.
+    await eventually(async () => {
+      const before = { ...other.deps.kept.counts }
+      expect(await read(other, anna, path, 'one.test')).toEqual(first)
+      expect(other.deps.kept.counts.taken + other.deps.kept.counts.hits).toBeGreaterThan(
+        before.taken + before.hits,
+      )
+    })
+    const before = { ...other.deps.kept.counts }
+    await world.ask(anna, 'POST', '/api/tasks', { title: 'new' })
+    expect((await read(other, anna, path, 'one.test')).text).toContain('"new"')
+    expect(other.deps.kept.counts).toEqual({ ...before, built: before.built + 1 })
+  })
+
+  const answer = (kept: KeptAnswers, userId: string, body: string, role: 'user' | 'admin' = 'user') =>
+    kept.answer({ ...actorOf(userId), role }, '/list', async () => {
+      const scopes = [`user:${userId}`] as const
+      const heads = { scopes, heads: await world.server.deps.reads.heads(userId, scopes) }
+      return { response: { status: 200, headers: {}, body }, heads }
+    })
+  const sharing = (redis: TextStore, others = 1) =>
+    new KeptAnswers({
+      reads: world.server.deps.reads,
+      shared: new SharedAnswers({ redis, servers: { others }, log: world.server.deps.log }),
+    })
+  const store = () => {
+    const texts = new Map<string, string>()
+    const calls = { get: 0, set: 0 }
+    const redis: TextStore = {
+      get: async (key) => {
+        calls.get += 1
+        return texts.get(key) ?? null
+      },
+      set: async (key, text) => {
+        calls.set += 1
+        texts.set(key, text)
+      },
+    }
+    return { redis, texts, calls }
+  }
+
+  test('another user, another role and a changed scope do not get it', async () => {
+    const [anna, bert] = [await world.register(), await world.register()]
+    const { redis } = store()
+    await answer(sharing(redis), anna.id, 'first')
+    expect((await answer(sharing(redis), anna.id, 'second')).body).toBe('first')
+    expect((await answer(sharing(redis), bert.id, 'of bert')).body).toBe('of bert')
+    expect((await answer(sharing(redis), anna.id, 'of the admin', 'admin')).body).toBe('of the admin')
+    await notify(anna.id, null, 'changed')
+    expect((await answer(sharing(redis), anna.id, 'third')).body).toBe('third')
+  })
+
+  test('without others Redis is not asked; while it is away, once a second', async () => {
+    const anna = await world.register()
+    const alone = store()
+    await answer(sharing(alone.redis, 0), anna.id, 'built')
+    expect(alone.calls).toEqual({ get: 0, set: 0 })
+    let asked = 0
+    const away: TextStore = {
+      get: () => {
+        asked += 1
+        return Promise.reject(new Error('away'))
+      },
+      set: () => Promise.reject(new Error('away')),
+    }
+    const kept = sharing(away)
+    for (let n = 0; n < 20; n += 1) {
+      expect((await answer(kept, anna.id, `built ${n}`)).body).toBe(`built ${n}`)
+      await notify(anna.id, null, `changed ${n}`)
+    }
+    expect(asked).toBeLessThan(20)
+  })
+
+  test('a value that is no answer of this key, or too large, is not used', async () => {
+    const anna = await world.register()
+    const { redis, texts, calls } = store()
+    await answer(sharing(redis), anna.id, 'x'.repeat(40_000))
+    expect(calls.set).toBe(0)
+    await answer(sharing(redis), anna.id, 'small')
+    const [slot] = [...texts.keys()]
+    for (const broken of ['', '{', '{"key":"other"}']) {
+      texts.set(slot!, broken)
+      expect((await answer(sharing(redis), anna.id, broken)).body).toBe(broken)
+    }
+  })
+})
+
 test('answers are kept within a bound for each user and one for all', async () => {
   const { reads } = world.server.deps
-  const kept = new KeptAnswers(reads, { maxBytes: 100_000, maxBytesPerUser: 30_000, maxPerUser: 10 })
+  const kept = new KeptAnswers(
+    { reads, shared: null },
+    { maxBytes: 100_000, maxBytesPerUser: 30_000, maxPerUser: 10 },
+  )
   const anna = await world.register()
-  const actorOf = (userId: string) => ({ userId, role: 'user', credential: { kind: 'system' } }) as const
   const read = (userId: string, url: string, length: number) =>
     kept.answer(actorOf(userId), url, async () => {
       const scopes = [`user:${userId}`] as const
