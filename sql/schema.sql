@@ -88,6 +88,19 @@ begin
   return null;
 end $function$;
 
+create table account_links (
+  id uuid not null,
+  kind text not null,
+  email text not null,
+  user_id uuid,
+  inviter_id uuid,
+  created_at timestamp(3) with time zone not null default now(),
+  expires_at timestamp(3) with time zone not null,
+  used_at timestamp(3) with time zone,
+  constraint account_links_pkey PRIMARY KEY (id),
+  constraint account_links_kind_is_known CHECK (kind = ANY (ARRAY['password_reset'::text, 'verification'::text, 'invitation'::text]))
+);
+
 create table attachments (
   id uuid not null,
   task_id uuid not null,
@@ -421,6 +434,16 @@ create table users (
 
 create table feed_default partition of feed default;
 
+CREATE INDEX account_links_email_idx ON account_links USING btree (email, kind);
+
+CREATE INDEX account_links_expires_idx ON account_links USING btree (expires_at);
+
+CREATE INDEX account_links_invitations_idx ON account_links USING btree (id) WHERE kind = 'invitation'::text;
+
+CREATE INDEX account_links_inviter_idx ON account_links USING btree (inviter_id) WHERE inviter_id IS NOT NULL;
+
+CREATE INDEX account_links_user_idx ON account_links USING btree (user_id) WHERE user_id IS NOT NULL;
+
 CREATE INDEX attachments_expires_idx ON attachments USING btree (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE INDEX attachments_task_created_idx ON attachments USING btree (task_id, created_at, id);
@@ -518,6 +541,12 @@ CREATE INDEX tasks_without_words_idx ON tasks USING btree (id) WHERE words IS NU
 CREATE INDEX tasks_words_idx ON tasks USING gin (words) WITH (gin_pending_list_limit='256');
 
 CREATE INDEX users_name_idx ON users USING btree (lower(name) COLLATE "C", id);
+
+alter table account_links
+  add constraint account_links_inviter_fkey FOREIGN KEY (inviter_id) REFERENCES users(id) ON DELETE SET NULL;
+
+alter table account_links
+  add constraint account_links_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
 
 alter table attachments
   add constraint attachments_task_fkey FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;

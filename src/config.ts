@@ -44,7 +44,10 @@ export interface Config {
   /** Origins that may use cookies and open sockets. */
   allowedOrigins: string[]
   rateLimit: boolean
+  registration: 'open' | 'invite' | 'closed'
   registrationsPerHour: number
+  passwordResetsPerHour: number
+  verificationsPerHour: number
   requestsPerMinute: number
   writtenMebibytesPerDay: number
   failedSignInsPer15Minutes: number

@@ -8,11 +8,13 @@ import { mountRoutes } from '../http/mount.ts'
 import { openApiRoutes } from '../http/openapi/openapi.ts'
 import { describedIn } from '../http/route.ts'
 import { RouteGroup, type DeclaredRoute } from '../http/route-group.ts'
+import { accountLinkRoutes } from '../http/routes/account-links.ts'
 import { accountRoutes } from '../http/routes/accounts.ts'
 import { authRoutes } from '../http/routes/auth.ts'
 import { commentRoutes } from '../http/routes/comments.ts'
 import { docsRoutes } from '../http/routes/docs.ts'
 import { healthRoutes } from '../http/routes/health.ts'
+import { invitationRoutes } from '../http/routes/invitations.ts'
 import { memberRoutes } from '../http/routes/members.ts'
 import { notificationRoutes } from '../http/routes/notifications.ts'
 import { personalTokenRoutes } from '../http/routes/personal-tokens.ts'
@@ -55,6 +57,8 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     personalTokenRoutes(deps),
     userRoutes(deps),
     accountRoutes(deps),
+    accountLinkRoutes(deps),
+    invitationRoutes(deps),
     syncRoutes(deps),
     snapshotRoutes(deps),
     projectRoutes(deps),

@@ -36,6 +36,11 @@ export const authorize = (actor: Actor, access: Access | null, action: Action): 
   throw role !== null || access.share ? new AppError('forbidden') : notFound()
 }
 
+/** 403 for everyone but admins: for what concerns the instance, not one project. */
+export const requireAdmin = ({ role }: Pick<Actor, 'role'>): void => {
+  if (role !== 'admin') throw new AppError('forbidden', 'Only administrators may do this')
+}
+
 /** Whether `authorize` would pass. */
 export const can = (actor: Actor, access: Access | null, action: Action): boolean => {
   try {

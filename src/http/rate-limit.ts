@@ -114,6 +114,10 @@ const beginAttempt = async (
   return end
 }
 
+/** The bucket of an e-mail address, as a hash: addresses are not stored in Redis. */
+export const emailKey = (email: string): string =>
+  new Bun.CryptoHasher('sha256').update(`e-mail ${email}`).digest('base64url')
+
 /** The key of an account, existing or not, as a hash: e-mail addresses are not stored in Redis. */
 const accountKey = ({ userId, email }: Parameters<PasswordCheck>[0], device: string | null): string =>
   new Bun.CryptoHasher('sha256').update(`${userId ?? email} ${device ?? ''}`).digest('base64url')

@@ -24,6 +24,8 @@ export const policiesOf = (config: Config) =>
       windowSeconds: 86_400,
     },
     registrations: { name: 'registrations', limit: config.registrationsPerHour, windowSeconds: 3_600 },
+    passwordResets: { name: 'password-resets', limit: config.passwordResetsPerHour, windowSeconds: 3_600 },
+    verifications: { name: 'verifications', limit: config.verificationsPerHour, windowSeconds: 3_600 },
     signInsOfAddress: {
       name: 'sign-ins-address',
       limit: config.failedSignInsPer15Minutes,

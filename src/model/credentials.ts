@@ -20,8 +20,23 @@ export const RefreshToken = Text({ minLength: 1, maxLength: 4096, untrimmed: tru
 
 const closed = { additionalProperties: false } as const
 
+/** The token of a link that was sent by mail: one of reset, verification or invitation. */
+export const LinkToken = Text({
+  minLength: 1,
+  maxLength: 200,
+  untrimmed: true,
+  description: 'From the link in the mail; valid once',
+})
+
+/** `invitation` is required where the server registers by invitation only. */
 export const Registration = Type.Object(
-  { email: Email, name: Name, password: NewPassword, timeZone: Type.Optional(TimeZone()) },
+  {
+    email: Email,
+    name: Name,
+    password: NewPassword,
+    timeZone: Type.Optional(TimeZone()),
+    invitation: Type.Optional(LinkToken),
+  },
   closed,
 )
 export type Registration = Static<typeof Registration>
@@ -69,5 +84,14 @@ export const AccountPatch = Type.Object(
   { additionalProperties: false, minProperties: 1 },
 )
 export type AccountPatch = Static<typeof AccountPatch>
+
+export const PasswordResetRequest = Type.Object({ email: Email }, closed)
+export type PasswordResetRequest = Static<typeof PasswordResetRequest>
+
+export const PasswordReset = Type.Object({ token: LinkToken, password: NewPassword }, closed)
+export type PasswordReset = Static<typeof PasswordReset>
+
+export const EmailVerification = Type.Object({ token: LinkToken }, closed)
+export type EmailVerification = Static<typeof EmailVerification>
 
 export const AccountDeletion = Type.Object({ password: GivenPassword }, closed)

@@ -25,6 +25,16 @@ const closed = { additionalProperties: false }
 /** The most keys of one `files.delete` job. */
 export const maxKeysOfDeletion = 100
 
+/** Mail with a link of an account: the payload names the row, and the secret is in neither. */
+const linkMail = {
+  queue: 'mail',
+  payload: Type.Object({ linkId: Type.String() }, closed),
+  attempts: 100,
+  backOff: { baseMs: 1_000, maxMs: 5 * 60_000 },
+  timeoutMs: 60_000,
+  inFlight: 20,
+} as const satisfies JobDefinition
+
 export const jobs = {
   /** Deletes objects whose rows are gone, and then their `file_deletions`. Storage may be away for a day. */
   'files.delete': {
@@ -38,6 +48,10 @@ export const jobs = {
     timeoutMs: 60_000,
     inFlight: 100,
   },
+  /** Sends the link that `linkId` names, if it still counts then. Its token is derived when the mail is made. */
+  'mail.password_reset': linkMail,
+  'mail.verification': linkMail,
+  'mail.invitation': linkMail,
   /** Checks size, type and hash of a direct upload before it becomes visible: up to 1 GiB is read. */
   'files.verify': {
     queue: 'files',

@@ -42,8 +42,11 @@ describe('the declarations of the routes', () => {
       'GET /livez',
       'GET /readyz',
       'GET /version',
+      'POST /api/auth/email/verify/confirm',
       'POST /api/auth/login',
       'POST /api/auth/logout',
+      'POST /api/auth/password-reset/confirm',
+      'POST /api/auth/password-reset/request',
       'POST /api/auth/refresh',
       'POST /api/auth/register',
     ])

@@ -81,6 +81,7 @@ test('a new address needs the password, is unverified, and must be free', async 
   expect(moved).toMatchObject({ status: 200, body: { email: email.toLowerCase(), emailVerified: false } })
   expect((await received(bob)).at(-1)!.changes).toEqual({
     email: { from: bob.email, to: email.toLowerCase() },
+    emailVerified: { from: true, to: false },
   })
   const taken = await patch(bob, { email: ada.email, currentPassword: testPassword })
   expect(taken).toMatchObject({ status: 409, body: { code: 'email_taken' } })

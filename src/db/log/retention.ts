@@ -1,5 +1,7 @@
 // Deleting what is past its retention: days of the log, stored responses, ended sessions, read notifications, dead
 // letters, ended deliveries. Invariant: each call is bounded and does not block others: it skips locked rows or gives up after 200 ms, and
+// Deleting what is past its retention: days of the log, stored responses, ended sessions, read notifications, links
+// of mails, dead letters. Invariant: each call is bounded and does not block others: it skips locked rows or gives up after 200 ms, and
 // leaves the rest to the next call.
 import type postgres from 'postgres'
 import type { Queryable, Tx } from '../client.ts'
@@ -85,6 +87,8 @@ export const purges = {
   refreshTokens: purgeOf('refresh_tokens', (sql) => sql`expires_at`),
   /** Read notifications. */
   notifications: purgeOf('notifications', (sql) => sql`read_at`),
+  /** Links of mails: from then on their tokens count as expired. */
+  accountLinks: purgeOf('account_links', (sql) => sql`expires_at`),
   deadLetters: purgeOf('dead_letter', (sql) => sql`failed_at`),
   /** Done; until then an equal one is dropped. */
   deliveries: purgeOf('deliveries', (sql) => sql`(case when state = 'done' then ended_at end)`),

@@ -131,6 +131,15 @@ export const updateUser = async (
   return row!
 }
 
+/** Marks the address as verified. */
+export const updateEmailVerified = async (tx: Tx, id: string): Promise<User> => {
+  const [row] = await tx<User[]>`
+    update users u set email_verified_at = coalesce(u.email_verified_at, now()), updated_at = now()
+    where u.id = ${id}
+    returning ${userColumns(tx)}`
+  return row!
+}
+
 export const updatePasswordHash = async (tx: Tx, id: string, passwordHash: string): Promise<void> => {
   await tx`
     update users set password_hash = ${passwordHash} where id = ${id}`

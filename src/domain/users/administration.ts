@@ -9,7 +9,7 @@ import {
   selectAccounts,
   updateAccount,
 } from '../../db/users/accounts.ts'
-import { AppError, notFound } from '../../errors.ts'
+import { notFound } from '../../errors.ts'
 import type { Actor } from '../../model/actor.ts'
 import type { AccountPatch, NewAccount } from '../../model/credentials.ts'
 import type { Entry } from '../../model/event.ts'
@@ -17,18 +17,14 @@ import type { Slice } from '../../model/page.ts'
 import { userScope } from '../../model/scope.ts'
 import { canonicalText } from '../../model/text-form.ts'
 import type { Account } from '../../model/user.ts'
+import { requireAdmin } from '../actor.ts'
 import { readList, type ListedAt } from '../list.ts'
 import { ownSubject } from '../subject.ts'
 import { write, type WriteDeps, type WriteRequest, type WriteResult } from '../write.ts'
 import { removeAccount } from './account-deletion.ts'
 import { lockAdmins, requireOtherAdmin } from './last-admin.ts'
 import { controlEntry, endSessions } from './sessions.ts'
-import { createUser, normaliseEmail } from './sign-in.ts'
-
-/** 403 for everyone but admins. */
-export const requireAdmin = ({ role }: Actor): void => {
-  if (role !== 'admin') throw new AppError('forbidden', 'Only administrators may do this')
-}
+import { createUser, normaliseEmail } from './new-user.ts'
 
 /** All accounts, the oldest first. Not kept: no head covers all of them. */
 export const listAccounts = (

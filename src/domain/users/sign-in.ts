@@ -1,59 +1,50 @@
 // Registration and sign-in. Invariant: neither the response nor the duration of a failed sign-in reveals whether the
 // address has an account.
 import { rejectCommonPassword, type PasswordCheck, type Passwords } from '../../auth/passwords.ts'
-import type { Tx } from '../../db/client.ts'
-import {
-  insertUser,
-  lockUser,
-  selectCredentials,
-  updatePasswordHash,
-  type Credentials,
-} from '../../db/users/users.ts'
-import { createInbox } from '../projects/projects.ts'
+import { lockUser, selectCredentials, updatePasswordHash, type Credentials } from '../../db/users/users.ts'
+import { acceptInvitation, admitRegistration } from './invitations.ts'
+import { createUser, normaliseEmail } from './new-user.ts'
 import { sessionAnswerOf, openSession, type Device, type SessionDeps } from './sessions.ts'
 import { systemActorFor } from '../../model/actor.ts'
 import { write } from '../write.ts'
-import { AppError, invalid, messageOf } from '../../errors.ts'
+import { AppError, messageOf } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import type { Registration, SignIn } from '../../model/credentials.ts'
-import type { Entry } from '../../model/event.ts'
-import { newId } from '../../model/scalar.ts'
 import { canonicalEmail, canonicalText, earlierEmail } from '../../model/text-form.ts'
-import { textFault } from '../../model/text.ts'
-import type { SessionAnswer, User } from '../../model/user.ts'
+import type { SessionAnswer } from '../../model/user.ts'
 
 export type AuthDeps = SessionDeps & { passwords: Passwords; log: Log }
 
-/** Creates an account with its Inbox and signs it in. 409 `email_taken`, 422, 503 when too many passwords wait. */
+/**
+ * Creates an account with its Inbox and signs it in. 409 `email_taken`, 422, 503 when too many passwords wait, and what
+ * `admitRegistration` refuses.
+ */
 export const register = async (
   deps: AuthDeps,
-  { email, name, password, timeZone = 'UTC' }: Registration,
+  { email, name, password, timeZone = 'UTC', invitation: token }: Registration,
   device: Device,
 ): Promise<SessionAnswer> => {
   const address = normaliseEmail(email)
+  const { config } = deps
+  const isOpen = config.registration === 'open' && token === undefined
+  const invitation = isOpen
+    ? null
+    : await deps.db.of(device.caller).read((sql) => admitRegistration(config, sql, address, token))
   rejectCommonPassword(password, '/password')
   const passwordHash = await deps.passwords.hash(password)
   const { value: opened } = await write(
     deps,
     { actor: systemActorFor(device.caller), claim: null },
     async (tx) => {
-      const account = { email: address, name: canonicalText(name), passwordHash, timeZone }
+      if (invitation) await acceptInvitation(tx, invitation)
+      const emailVerified = invitation !== null
+      const account = { email: address, name: canonicalText(name), passwordHash, timeZone, emailVerified }
       const { user, entries } = await createUser(tx, account)
       const { opened } = await openSession(tx, user, device, deps.config)
       return { value: opened, entries }
     },
   )
   return sessionAnswerOf(deps, opened)
-}
-
-/** Creates a user and its Inbox, and returns the entries. */
-export const createUser = async (
-  tx: Tx,
-  account: Pick<User, 'email' | 'name' | 'timeZone'> &
-    Partial<Pick<User, 'role' | 'emailVerified'>> & { passwordHash: string | null },
-): Promise<{ user: User; entries: Entry[] }> => {
-  const user = await insertUser(tx, { id: newId(), role: 'user', emailVerified: false, ...account })
-  return { user, entries: await createInbox(tx, user.id) }
 }
 
 /** 401 `invalid_credentials`; 403 `user_disabled` after the right password; 429; 503 when too many wait. */
@@ -101,11 +92,3 @@ const rehash = async ({ passwords, log }: AuthDeps, password: string): Promise<s
     log.warn({ cause: messageOf(error) }, 'outdated password hash not replaced')
     return null
   })
-
-/** The canonical form of an e-mail address. 422 for what cannot be one. */
-export const normaliseEmail = (email: string, pointer = '/email'): string => {
-  const address = canonicalEmail(email)
-  if (/^[^\s@\p{Cc}]+@[^\s@\p{Cc}]+$/u.test(address) && !textFault(address, { maxLength: 254 }))
-    return address
-  throw invalid({ pointer, detail: 'must be an e-mail address' })
-}

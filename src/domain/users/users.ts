@@ -12,9 +12,10 @@ import {
   type Credentials,
 } from '../../db/users/users.ts'
 import { requireSession } from '../actor.ts'
+import { spendLinksTo } from '../../db/users/links.ts'
 import { ownSubject } from '../subject.ts'
 import { endSessions } from './sessions.ts'
-import { normaliseEmail } from './sign-in.ts'
+import { normaliseEmail } from './new-user.ts'
 import { withEarlyReplay, write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
 import { AppError, invalid, notFound } from '../../errors.ts'
 import { sessionIdOf, type Actor } from '../../model/actor.ts'
@@ -88,9 +89,11 @@ const patchMe = async (
     const changed = writable.filter((field) => wanted[field] !== before[field])
     if (changed.length === 0) return { value: before, entries: [], subject: ownSubject }
     const after = await updateUser(tx, wanted)
+    // A new address is unverified, and links to the earlier one count for another address.
+    const isUnverified = before.emailVerified && !after.emailVerified
     return {
       value: after,
-      entries: [userUpdated(before, after, changed, userId)],
+      entries: [userUpdated(before, after, isUnverified ? [...changed, 'emailVerified'] : changed, userId)],
       cursorScope: userScope(userId),
       subject: ownSubject,
     }
@@ -115,8 +118,9 @@ const replacePassword = async (
   const seen = await requirePassword(deps, userId, currentPassword)
   const passwordHash = await deps.passwords.hash(password, userId)
   return write(deps, request, async (tx) => {
-    await lockUnchangedAccount(tx, userId, seen)
+    const { user } = await lockUnchangedAccount(tx, userId, seen)
     await updatePasswordHash(tx, userId, passwordHash)
+    await spendLinksTo(tx, 'password_reset', user.email)
     return { value: null, entries: await endSessions(tx, userId, sessionIdOf(actor)), subject: ownSubject }
   })
 }

@@ -5,13 +5,17 @@ import { codes, errorCodes, statusOf, type ErrorCode } from '../../errors.ts'
 import {
   AccountPatch,
   NewAccount,
+  EmailVerification,
   PasswordChange,
+  PasswordReset,
+  PasswordResetRequest,
   Refresh,
   Registration,
   SignIn,
   UserPatch,
 } from '../../model/credentials.ts'
 import { Comment, CommentPatch, NewComment } from '../../model/comment.ts'
+import { Invitation } from '../../model/invitation.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
 import { IssuedToken, NewPersonalToken, PersonalToken } from '../../model/personal-token.ts'
 import { Notification } from '../../model/notification.ts'
@@ -34,8 +38,10 @@ export const models: Record<string, TSchema> = {
   Comment,
   CommentPatch,
   Event,
+  EmailVerification,
   Health,
   IssuedToken,
+  Invitation,
   Liveness,
   Member,
   NewAccount,
@@ -46,6 +52,8 @@ export const models: Record<string, TSchema> = {
   Notification,
   PasswordChange,
   PersonalToken,
+  PasswordReset,
+  PasswordResetRequest,
   Problem,
   Project,
   ProjectCounts,

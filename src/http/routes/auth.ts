@@ -85,7 +85,21 @@ export const authRoutes = (deps: AuthRouteDeps) => {
         const answer = await register(deps, context.body, deviceOf(context))
         return created(answer, '/api/users/me', keepToken(context.request, answer.refreshToken))
       },
-      { body: Registration, response: { 201: SessionAnswer }, detail: open('Create an account and sign in') },
+      {
+        body: Registration,
+        response: { 201: SessionAnswer },
+        detail: described('Create an account and sign in', {
+          access: 'public',
+          errors: [
+            'registration_closed',
+            'invitation_required',
+            'link_invalid',
+            'link_other_account',
+            'link_used',
+            'link_expired',
+          ],
+        }),
+      },
     )
     .post(
       '/login',

@@ -67,6 +67,7 @@ const purgeSteps: { purge: Purge; keep: keyof Retention }[] = [
   { purge: purges.sessions, keep: 'sessionRetentionDays' },
   { purge: purges.personalTokens, keep: 'sessionRetentionDays' },
   { purge: purges.refreshTokens, keep: 'sessionRetentionDays' },
+  { purge: purges.accountLinks, keep: 'sessionRetentionDays' },
   { purge: purges.notifications, keep: 'notificationRetentionDays' },
   { purge: purges.deadLetters, keep: 'deadLetterRetentionDays' },
   { purge: purges.deliveries, keep: 'deliveryRetentionDays' },

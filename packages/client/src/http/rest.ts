@@ -1,9 +1,11 @@
 // Every endpoint, typed by the model's shapes and grouped as the API's paths are. Reads and writes are retried where
 // that is safe; a write that names `ifVersion` and loses throws ConflictError with both sides.
+import type { Invitation, NewInvitation } from '../../../../src/model/invitation.ts'
 import type {
   AccountPatch,
   NewAccount,
   PasswordChange,
+  PasswordReset,
   Registration,
   SignIn,
   UserPatch,
@@ -123,6 +125,10 @@ export const createRest = (http: HttpClient, session: Session) => {
     }
   }
 
+  const anonymous = async (path: Path, body: unknown, signal?: AbortSignal): Promise<void> => {
+    await http.sendAnonymously<null>({ method: 'POST', path, body, signal })
+  }
+
   const signedIn = async (path: Path, body: unknown, signal?: AbortSignal): Promise<User> => {
     const { value } = await http.sendAnonymously<SessionAnswer>({ method: 'POST', path, body, signal })
     await session.adopt(value)
@@ -169,6 +175,18 @@ export const createRest = (http: HttpClient, session: Session) => {
         }),
       deleteToken: (tokenId: string, options?: CallOptions) =>
         write<null>('DELETE', path`/api/auth/tokens/${tokenId}`, undefined, options),
+      /** Sends a link for a new password; resolves in the same way where the address has no account. */
+      requestPasswordReset: (email: string, signal?: AbortSignal) =>
+        anonymous(path`/api/auth/password-reset/request`, { email }, signal),
+      /** Sets a new password by the token of a link. All sessions end: sign in with it. */
+      resetPassword: (reset: PasswordReset, signal?: AbortSignal) =>
+        anonymous(path`/api/auth/password-reset/confirm`, reset, signal),
+      /** Sends a link that verifies the address of the signed-in user. */
+      requestVerification: (options?: CallOptions) =>
+        write<null>('POST', path`/api/auth/email/verify/request`, undefined, options),
+      /** Verifies an address by the token of a link, signed in or not. */
+      verifyEmail: (token: string, signal?: AbortSignal) =>
+        anonymous(path`/api/auth/email/verify/confirm`, { token }, signal),
     },
 
     users: {
@@ -205,6 +223,15 @@ export const createRest = (http: HttpClient, session: Session) => {
         write<Account>('PATCH', path`/api/users/${userId}`, changes, options),
       delete: (userId: string, options?: CallOptions) =>
         write<null>('DELETE', path`/api/users/${userId}`, undefined, options),
+    },
+
+    /** For admins: who may register where registration is by invitation. */
+    invitations: {
+      list: (query: PageQuery = {}) => list<Invitation>(http, path`/api/invitations`, { ...query }),
+      create: (invitation: NewInvitation, options?: CallOptions) =>
+        write<Invitation>('POST', path`/api/invitations`, invitation, options),
+      withdraw: (invitationId: string, options?: CallOptions) =>
+        write<null>('DELETE', path`/api/invitations/${invitationId}`, undefined, options),
     },
 
     projects: {
