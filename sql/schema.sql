@@ -113,6 +113,7 @@ create table attachments (
   sha256 bytea not null,
   expires_at timestamp(3) with time zone,
   created_at timestamp(3) with time zone not null default now(),
+  missing_since timestamp(3) with time zone,
   constraint attachments_pkey PRIMARY KEY (id),
   constraint attachments_storage_key_once UNIQUE (storage_key),
   constraint attachments_size_is_positive CHECK (size > 0),
@@ -214,7 +215,15 @@ create table feed_origin (
 create table file_deletions (
   key text not null,
   created_at timestamp(3) with time zone not null default now(),
+  queued_at timestamp(3) with time zone,
   constraint file_deletions_pkey PRIMARY KEY (key)
+);
+
+create table file_sweeps (
+  id uuid not null,
+  finished_at timestamp(3) with time zone not null default now(),
+  report jsonb not null,
+  constraint file_sweeps_pkey PRIMARY KEY (id)
 );
 
 create table idempotency_keys (
@@ -446,6 +455,8 @@ CREATE INDEX account_links_user_idx ON account_links USING btree (user_id) WHERE
 
 CREATE INDEX attachments_expires_idx ON attachments USING btree (expires_at) WHERE expires_at IS NOT NULL;
 
+CREATE INDEX attachments_missing_idx ON attachments USING btree (missing_since) WHERE missing_since IS NOT NULL;
+
 CREATE INDEX attachments_task_created_idx ON attachments USING btree (task_id, created_at, id);
 
 CREATE INDEX attachments_uploader_idx ON attachments USING btree (uploader_id) INCLUDE (size) WHERE uploader_id IS NOT NULL;
@@ -481,6 +492,8 @@ CREATE INDEX feed_access_idx ON feed USING btree (scope, seq) WHERE control IS N
 CREATE INDEX feed_scope_idx ON feed USING btree (scope, seq);
 
 CREATE INDEX file_deletions_created_idx ON file_deletions USING btree (created_at, key);
+
+CREATE INDEX file_deletions_unqueued_idx ON file_deletions USING btree (created_at, key) WHERE queued_at IS NULL;
 
 CREATE INDEX idempotency_keys_created_idx ON idempotency_keys USING btree (created_at);
 

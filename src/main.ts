@@ -1,13 +1,15 @@
 // The program: a role or a command by its name on the command line.
 //   bun src/main.ts server [--workers N] | worker | all [--json]
-//   bun src/main.ts migrate [status | dump [--check] | epoch --new] | seed | user | tail
+//   bun src/main.ts migrate [status | dump [--check] | epoch --new] | seed | user | files | tail
 import { isChild, roles, runRole } from './app/roles.ts'
 import { tailCommand } from './cli/tail-command.ts'
 import { userCommand } from './cli/user.ts'
+import { filesCommand } from './cli/files.ts'
 import { migrateCommand, seedCommand } from './cli/commands.ts'
 import { reportStartFailure, startFailureOf } from './start/report.ts'
 
 const commands: Record<string, (environment: NodeJS.ProcessEnv, args: string[]) => Promise<number>> = {
+  files: filesCommand,
   migrate: migrateCommand,
   seed: seedCommand,
   tail: tailCommand,
@@ -25,6 +27,7 @@ const usage = `Usage: bun src/main.ts <role>
   migrate epoch --new   after a restore: make every client read its snapshot again
   seed              demo users and a demo project (never in production)
   user disable <email>…   refuse sign-ins of an account and end its sessions
+  files sweep       compare the storage with the rows; --dry-run only counts
   tail              follow the log from a terminal; see tail --help
 Settings come from the environment: .env.example lists them.`
 

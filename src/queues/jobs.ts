@@ -61,6 +61,15 @@ export const jobs = {
     timeoutMs: 10 * 60_000,
     inFlight: 4, // below the concurrency of the queue, so that deletions go on beside them
   },
+  /** Compares the storage with the rows; a large one takes hours. */
+  'files.sweep': {
+    queue: 'maintenance',
+    payload: Type.Object({ isDryRun: Type.Boolean() }, closed),
+    attempts: 50,
+    backOff: { baseMs: 10_000, maxMs: 10 * 60_000 },
+    timeoutMs: 6 * 60 * 60_000,
+    inFlight: 1,
+  },
 } as const satisfies Record<string, JobDefinition>
 
 export type JobKind = keyof typeof jobs

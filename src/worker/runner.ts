@@ -20,6 +20,7 @@ import { Shards } from './engine/shards.ts'
 import { examineWorker } from './health.ts'
 import { serveHealth } from './http.ts'
 import { startJobs } from './jobs/runner.ts'
+import { queueDeletions, scheduleSweep } from './loops/files.ts'
 import { loop } from './loops/loop.ts'
 import { maintain, type Retention } from './loops/maintenance.ts'
 import { newOverdueStats, notifyOverdue, type OverdueStats } from './loops/overdue.ts'
@@ -63,6 +64,7 @@ export interface Worker extends AsyncDisposable {
 const maintainEveryMs = 60 * 60 * 1000
 /** How long a task that a server of the previous version wrote is searched by that version's rules. */
 const textFormEveryMs = 5_000
+const filesEveryMs = 3_000
 const announceEveryMs = 1_000
 const checkEveryMs = 10 * 60 * 1000
 /** Consumers read soon after an entry is admitted; older entries they read from the stream. */
@@ -110,7 +112,14 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     }),
   )
 
-  stack.use(startJobs({ deps: { db, publisher, log }, processors, redis, connect: deps.connectJobs }))
+  stack.use(
+    startJobs({
+      deps: { db, publisher, storage: deps.storage, log },
+      processors,
+      redis,
+      connect: deps.connectJobs,
+    }),
+  )
 
   const overdue = newOverdueStats()
   const statistics = newStatisticsStats()
@@ -129,7 +138,10 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       everyMs: maintainEveryMs,
       log,
       signal,
-      work: () => maintain({ db, log, config, signal }),
+      work: async () => {
+        await maintain({ db, log, config, signal })
+        await scheduleSweep({ db })
+      },
     }),
     loop({
       name: 'names',
@@ -149,6 +161,13 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       work: async () => {
         await normaliseTasks({ db, publisher, log, signal })
       },
+    }),
+    loop({
+      name: 'files',
+      everyMs: filesEveryMs,
+      log,
+      signal,
+      work: () => queueDeletions({ db, signal }),
     }),
     loop({
       name: 'statistics',

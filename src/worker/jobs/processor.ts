@@ -4,11 +4,14 @@ import type { Database, Tx } from '../../db/client.ts'
 import type { Log } from '../../log.ts'
 import type { Entry } from '../../model/event.ts'
 import type { JobKind, JobPayload } from '../../queues/jobs.ts'
+import type { Storage } from '../../storage/storage.ts'
 
 /** What processors work with; each uses the slice it needs. */
 export interface JobDeps {
   db: Database
   publisher: Publisher
+  /** Objects of attachments and avatars. */
+  storage: Storage
   log: Log
 }
 

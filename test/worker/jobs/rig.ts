@@ -1,10 +1,13 @@
 // Job runners of tests: the real engine on a database and a Redis, with processors that a test writes. Effects are rows of
 // the table `effects`, which a processor inserts with the completion, so that a second effect would be a second row.
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { openDatabase, type Database } from '../../../src/db/client.ts'
 import { insertDeliveries } from '../../../src/db/deliveries/deliveries.ts'
 import { createPublisher } from '../../../src/changelog/publisher.ts'
 import { createLog } from '../../../src/log.ts'
 import { openRedis } from '../../../src/redis/connection.ts'
+import { diskStorage } from '../../../src/storage/disk.ts'
 import { startJobs, type Jobs } from '../../../src/worker/jobs/runner.ts'
 import type { Completion, JobContext, JobProcessor } from '../../../src/worker/jobs/processor.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -46,9 +49,10 @@ export const openJobs = async (
   const db = stack.use(openDb(databaseUrl))
   const redis = stack.use(openRedis(redisUrl, 'request', log))
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
+  await using storage = diskStorage(join(tmpdir(), 'tide-jobs-unused'))
   const jobs = stack.use(
     startJobs({
-      deps: { db, publisher, log },
+      deps: { db, publisher, storage, log },
       processors,
       redis: redis.client,
       connect: () => openRedis(redisUrl, 'jobs', log),
