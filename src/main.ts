@@ -26,8 +26,8 @@ const usage = `Usage: bun src/main.ts <role>
   migrate dump      write sql/schema.sql; --check only compares
   migrate epoch --new   after a restore: make every client read its snapshot again
   seed              demo users and a demo project (never in production)
-  user disable <email>…   refuse sign-ins of an account and end its sessions
   files sweep       compare the storage with the rows; --dry-run only counts
+  user <command> <email>…   create, promote, disable, enable or reset accounts, list their sessions; see user --help
   tail              follow the log from a terminal; see tail --help
 Settings come from the environment: .env.example lists them.`
 

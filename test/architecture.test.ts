@@ -193,8 +193,8 @@ test('Only what no request causes calls the database without a caller', () => {
     'src/auth/authenticator.ts', // looks many sessions and tokens up by one statement
     'src/auth/touches.ts', // notes many sessions and tokens as seen by one statement
     'src/domain/files/sweep.ts', // a job and a command
-    'src/domain/users/account-disabling.ts', // a command
     'src/domain/users/links.ts', // the worker makes mails of them
+    'src/domain/users/operator.ts', // commands
     'src/domain/write.ts', // the worker writes by it too
     'src/http/routes/health.ts', // two probes a second
     'src/ws/connection-handle.ts',

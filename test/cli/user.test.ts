@@ -1,4 +1,5 @@
-// `user disable` as a process, and why it exists: production refuses data on which a demo account can sign in.
+// `user` as a process: each command as its output, what it leaves in the log, and what a running server does with it; and
+// that production refuses data on which a demo account can sign in.
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { seedDemo } from '../../src/domain/seed.ts'
@@ -18,10 +19,11 @@ const user = async (
   { databaseUrl, redisUrl }: Pick<World, 'databaseUrl' | 'redisUrl'>,
   args: string[],
   environment: Record<string, string> = {},
+  input = '',
 ) => {
   const main = join(import.meta.dir, '..', '..', 'src', 'main.ts')
   const child = Bun.spawn([process.execPath, main, 'user', ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [new Blob([input]), 'pipe', 'pipe'],
     env: {
       PATH: process.env['PATH'],
       DATABASE_URL: databaseUrl,
@@ -29,7 +31,7 @@ const user = async (
       LOG_LEVEL: 'warn',
       ...environment,
     },
-    timeout: 20_000,
+    timeout: 60_000,
   })
   const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()])
   return { code: await child.exited, out, err }
@@ -113,9 +115,108 @@ test('invalid arguments are answered with the reason, then the usage', async () 
     [['remove', 'a@example.com'], 'There is no command user remove.'],
     [['disable'], 'Give the e-mail address'],
     [['disable', '--all'], 'user disable has no option --all.'],
+    [['create', 'a@example.com', '--name'], 'An option of user create lacks its value.'],
+    [['reset', 'a@example.com', 'b@example.com'], 'user reset takes one e-mail address.'],
   ] as const) {
     const { code, err } = await user({ databaseUrl: '', redisUrl: '' }, [...args])
     expect([code, err.split('\n')[0]]).toEqual([2, expect.stringContaining(reason)])
-    expect(err).toContain('Usage: bun src/main.ts user disable')
+    expect(err).toContain('Usage: bun src/main.ts user <command>')
   }
+  expect(await user({ databaseUrl: '', redisUrl: '' }, ['create', '--help'])).toMatchObject({ code: 0 })
 }, 30_000)
+
+/** The password that a command printed. */
+const printed = (out: string): string => /^Its password is (\S{20})$/m.exec(out)![1]!
+
+test('the first admin is made before any server runs, and signs in with the printed password', async () => {
+  await using world = await startWorld({ registration: 'closed' })
+  const email = 'First@Example.com'
+  const made = await user(world, ['create', email, '--admin', '--name', 'Ada Lovelace'])
+  expect([made.code, made.err, made.out.split('\n')[0]]).toEqual([
+    0,
+    '',
+    'first@example.com is made, with the role admin.',
+  ])
+  const { body } = await signIn(world, email, printed(made.out))
+  expect(body.user).toMatchObject({ name: 'Ada Lovelace', role: 'admin', emailVerified: true })
+  const { body: projects } = await world.call('GET', '/api/projects', { token: body.accessToken })
+  expect(projects.items).toMatchObject([{ kind: 'inbox' }])
+
+  expect(await user(world, ['create', email])).toMatchObject({
+    code: 1,
+    err: 'E-mail address already in use\n',
+    out: '',
+  })
+  const stdin = await user(world, ['create', 'b@example.com', '--password-stdin'], {}, `${testPassword}\n`)
+  expect(stdin).toEqual({ code: 0, err: '', out: 'b@example.com is made, with the role user.\n' })
+  expect((await signIn(world, 'b@example.com', testPassword)).body.user.name).toBe('b')
+  for (const [args, input, reason] of [
+    [['create', 'nowhere'], '', 'email must be an e-mail address'],
+    [['create', 'c@example.com', '--password-stdin'], 'password123', 'is among the most common'],
+    [['create', 'c@example.com', '--password-stdin'], 'short', 'password must have at least 8'],
+    [['create', 'c@example.com', '--name', ' '], '', 'name must not be empty'],
+  ] as const) {
+    const { code, err } = await user(world, [...args], {}, input)
+    expect([code, err]).toEqual([1, expect.stringContaining(reason)])
+  }
+  const [row] = await world.server.deps.db.read(
+    (sql) => sql<{ count: number }[]>`select count(*)::int as count from users`,
+  )
+  expect(row!.count).toBe(2)
+}, 120_000)
+
+test('promote, enable, reset and sessions change accounts under running servers', async () => {
+  await using world = await startWorld()
+  const ada = await world.register('Ada')
+  const socket = await world.socket(ada)
+  expect(await user(world, ['promote', ada.email, 'none@example.com'])).toEqual({
+    code: 1,
+    out: `${ada.email} is an admin.\n`,
+    err: 'There is no account none@example.com.\n',
+  })
+  expect(await socket.closed()).toBe(4010)
+  expect((await world.call('GET', '/api/users', { token: ada.token })).status).toBe(200)
+
+  const listed = await user(world, ['sessions', ada.email])
+  expect([listed.code, listed.out.split('\n').length, listed.out]).toEqual([
+    0,
+    2,
+    expect.stringContaining('127.0.0.1'),
+  ])
+  const second = await world.socket(ada)
+  const reset = await user(world, ['reset', ada.email])
+  expect([reset.code, reset.out.split('\n')[0]]).toEqual([
+    0,
+    `${ada.email} has another password; its sessions and tokens have ended.`,
+  ])
+  expect(await second.closed()).toBe(4403)
+  expect((await signIn(world, ada.email, testPassword)).status).toBe(401)
+  const { body: session } = await signIn(world, ada.email, printed(reset.out))
+
+  expect((await user(world, ['sessions', ada.email, '--end'])).code).toBe(0)
+  expect((await world.call('GET', '/api/users/me', { token: session.accessToken })).status).toBe(401)
+  expect((await user(world, ['sessions', ada.email])).out).toBe(`${ada.email} has no session.\n`)
+  const scope = (await world.entries(`user:${ada.id}`)).filter(({ actorId }) => actorId === null)
+  expect(scope.map(({ type, control }) => control?.kind ?? type)).toEqual([
+    'user.updated',
+    'role',
+    'sessions',
+    'sessions',
+  ])
+}, 120_000)
+
+test('the operator disables also the last admin, and enables it again', async () => {
+  await using world = await startWorld()
+  const ada = await world.registerAdmin()
+  expect((await user(world, ['disable', ada.email])).code).toBe(0)
+  expect((await user(world, ['enable', ada.email])).out).toBe(`${ada.email} is enabled.\n`)
+  expect((await user(world, ['enable', ada.email])).out).toBe(`${ada.email} was not disabled.\n`)
+  expect((await signIn(world, ada.email, testPassword)).status).toBe(200)
+  const entries = (await world.entries(`user:${ada.id}`)).filter(({ actorId }) => actorId === null)
+  expect(entries.map(({ control, changes }) => control?.kind ?? changes)).toEqual([
+    { disabled: { from: false, to: true } },
+    'sessions',
+    'disabled',
+    { disabled: { from: true, to: false } },
+  ])
+}, 120_000)

@@ -2,7 +2,7 @@
 // a second, for REST and sockets, also on a server whose Redis is away.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
-import { disableAccount } from '../../src/domain/users/account-disabling.ts'
+import { changeByOperator } from '../../src/domain/users/operator.ts'
 import { maxPersonalTokens } from '../../src/domain/users/personal-tokens.ts'
 import { controlEntry } from '../../src/domain/users/sessions.ts'
 import { systemWrite, write } from '../../src/domain/write.ts'
@@ -259,7 +259,7 @@ test.each<[string, (person: Person) => Promise<unknown>]>([
         password: 'another horse battery',
       }),
   ],
-  ['disabling the account', (ada) => disableAccount(world.server.deps, ada.email)],
+  ['disabling the account', (ada) => changeByOperator(world.server.deps, ada.email, { disabled: true })],
   [
     'deleting the account',
     (ada) => world.call('DELETE', '/api/users/me', { token: ada.token, body: { password: testPassword } }),
