@@ -20,6 +20,7 @@ const constraints: Record<string, () => AppError> = {
   // The caller's account was deleted during the request.
   idempotency_keys_user_fkey: () => new AppError('unauthenticated'),
   tasks_creator_fkey: () => new AppError('unauthenticated'),
+  notification_preferences_user_fkey: () => new AppError('unauthenticated'),
   comments_author_fkey: () => new AppError('unauthenticated'),
   members_pkey: () => new AppError('already_member'),
   members_user_fkey: () => new AppError('user_not_found'),

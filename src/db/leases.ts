@@ -12,7 +12,7 @@ import { translate } from './errors.ts'
 /** First half of the advisory lock keys. The second is the shard, or the loop. */
 const space = { presence: 7_108_001, shard: 7_108_002, loop: 7_108_003 } as const
 
-const loops = { overdue: 0, maintenance: 1, text: 2, statistics: 3 } as const
+const loops = { overdue: 0, maintenance: 1, text: 2, statistics: 3, 'due-soon': 4 } as const
 
 /** Locks a loop until the transaction ends. @returns false where another transaction has it; does not wait. */
 export const tryLockLoop = async (tx: Tx, name: keyof typeof loops): Promise<boolean> => {

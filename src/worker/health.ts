@@ -5,7 +5,7 @@ import type { RedisProbe } from '../redis/redis-check.ts'
 import type { StorageProbe } from '../storage/open.ts'
 import type { ConsumerStats } from './engine/consumer.ts'
 import type { ShardConsumer } from './engine/shard-consumer.ts'
-import type { OverdueStats } from './loops/overdue.ts'
+import type { DueStats } from './loops/due.ts'
 
 /** A part that is `down` makes the worker unready; a `degraded` one is a hint for operators. */
 export interface WorkerHealth {
@@ -22,6 +22,7 @@ export interface WorkerHealth {
   /** Of all workers; null: unknown. */
   deadLetters: number | null
   overdue: { tasks: number; lateSecondsMax: number }
+  dueSoon: { tasks: number; lateSecondsMax: number }
 }
 
 export interface HealthDeps {
@@ -36,7 +37,8 @@ export interface HealthDeps {
   follower: { readonly confirmedAt: number }
   stats: ReadonlyMap<string, ConsumerStats>
   shardConsumers: ReadonlySet<ShardConsumer>
-  overdue: OverdueStats
+  overdue: DueStats
+  dueSoon: DueStats
 }
 
 /** The follower confirms its positions every 250 ms. */
@@ -77,5 +79,6 @@ export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => 
     consumers: Object.fromEntries(consumers),
     deadLetters,
     overdue: { tasks: deps.overdue.tasks, lateSecondsMax: deps.overdue.lateness.max },
+    dueSoon: { tasks: deps.dueSoon.tasks, lateSecondsMax: deps.dueSoon.lateness.max },
   }
 }

@@ -7,6 +7,7 @@ import type { RedisProbe } from '../redis/redis-check.ts'
 import type { Redis, RedisConnection } from '../redis/connection.ts'
 import { LogFollower } from '../changelog/follower/log-follower.ts'
 import type { Publisher } from '../changelog/publisher.ts'
+import { comingDue, overdue, reminded } from '../domain/notifications/due-sources.ts'
 import type { Log } from '../log.ts'
 import type { StorageProbe } from '../storage/open.ts'
 import type { Storage } from '../storage/storage.ts'
@@ -23,7 +24,7 @@ import { startJobs } from './jobs/runner.ts'
 import { queueDeletions, scheduleSweep } from './loops/files.ts'
 import { loop } from './loops/loop.ts'
 import { maintain, type Retention } from './loops/maintenance.ts'
-import { newOverdueStats, notifyOverdue, type OverdueStats } from './loops/overdue.ts'
+import { newDueStats, notifyDue, type DueStats } from './loops/due.ts'
 import {
   announceStatistics,
   checkStatisticsNightly,
@@ -57,7 +58,8 @@ export interface Worker extends AsyncDisposable {
   readonly shards: number[]
   /** By consumer. */
   readonly consumers: ReadonlyMap<string, ConsumerStats>
-  readonly overdue: OverdueStats
+  readonly overdue: DueStats
+  readonly dueSoon: DueStats
   readonly statistics: StatisticsStats
 }
 
@@ -121,7 +123,8 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     }),
   )
 
-  const overdue = newOverdueStats()
+  const overdueStats = newDueStats()
+  const dueSoonStats = newDueStats()
   const statistics = newStatisticsStats()
   const stop = new AbortController()
   const { signal } = stop
@@ -131,7 +134,17 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       everyMs: config.overdueIntervalMs,
       log,
       signal,
-      work: () => notifyOverdue({ db, publisher, stats: overdue, signal }),
+      work: () => notifyDue({ db, publisher, stats: overdueStats, signal }, overdue),
+    }),
+    loop({
+      name: 'due-soon',
+      everyMs: config.overdueIntervalMs,
+      log,
+      signal,
+      work: async () => {
+        await notifyDue({ db, publisher, stats: dueSoonStats, signal }, comingDue)
+        await notifyDue({ db, publisher, stats: dueSoonStats, signal }, reminded)
+      },
     }),
     loop({
       name: 'maintenance',
@@ -198,7 +211,8 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     follower,
     stats,
     shardConsumers,
-    overdue,
+    overdue: overdueStats,
+    dueSoon: dueSoonStats,
   }
   const examine = () => examineWorker({ ...health, isStopping: () => signal.aborted })
   const http = stack.use(serveHealth({ port: config.workerPort, examine }))
@@ -211,7 +225,8 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       return shards.held
     },
     consumers: stats,
-    overdue,
+    overdue: overdueStats,
+    dueSoon: dueSoonStats,
     statistics,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }

@@ -178,6 +178,10 @@ test('Every endpoint is typed, and its responses match', async () => {
   expect((await projects.snapshot(eve.inboxId, { limit: 1 })).nextAfter).not.toBeNull()
   expect(await notifications.list({ unread: true }).page()).toMatchObject({ items: [], unreadCount: 0 })
   expect(await notifications.readAll()).toEqual({ upTo: null, unreadCount: 0 })
+  const quieter = { dueSoonHours: 48, kinds: { commented: { email: false } } }
+  const preferred = await notifications.updatePreferences(quieter)
+  expect(preferred).toMatchObject(quieter)
+  expect(await notifications.preferences()).toEqual(preferred)
   const missing = await notifications.read(one.id).catch((error: unknown) => error)
   expect(missing).toMatchObject({ code: 'not_found' })
   expect(await tasks.delete(one.id)).toBeNull()

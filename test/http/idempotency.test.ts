@@ -189,6 +189,7 @@ describe('a user who has been removed since', () => {
     'DELETE /api/projects/:id': null,
     'POST /api/notifications/:id/read': null,
     'POST /api/notifications/read-all': null,
+    'PATCH /api/notifications/preferences': null,
     'POST /api/users': null,
     'PATCH /api/users/:id': null,
     'DELETE /api/users/:id': null,

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Value } from '@sinclair/typebox/value'
 import { systemWrite, write } from '../../src/domain/write.ts'
 import { projectScope } from '../../src/model/scope.ts'
+import type { Comment } from '../../src/model/comment.ts'
 import { Notification } from '../../src/model/notification.ts'
 import type { Worker } from '../../src/worker/runner.ts'
 import { prepared } from '../support/tasks.ts'
@@ -43,14 +44,17 @@ const patch = (who: Person, taskId: string, fields: object) =>
 
 /** Every consumer has handled what was appended so far. */
 const settled = (): Promise<void> =>
-  eventually(async () => {
-    const late = await world.server.deps.db.read(
-      (sql) => sql`
-        select from feed_head h join consumer_cursor c using (shard)
-        where c.seq < h.seq`,
-    )
-    expect(late.length).toBe(0)
-  })
+  eventually(
+    async () => {
+      const late = await world.server.deps.db.read(
+        (sql) => sql`
+          select from feed_head h join consumer_cursor c using (shard)
+          where c.seq < h.seq`,
+      )
+      expect(late.length).toBe(0)
+    },
+    { timeoutMs: 20_000, everyMs: 50 },
+  )
 
 /** The notifications of one task or project, equal in inboxes and log. */
 const notified = async (about: string): Promise<string[]> => {
@@ -149,6 +153,85 @@ test('a task that moves to another project notifies no one', async () => {
   await notified(task)
   await world.ask(owner, 'POST', `/api/tasks/${task}/move`, { projectId: other })
   expect(await notified(task)).toEqual(['assigned editor'])
+})
+
+const say = (who: Person, taskId: string, fields: object = {}): Promise<Comment> =>
+  world.ask(who, 'POST', `/api/tasks/${taskId}/comments`, { body: 'Done?', ...fields })
+
+test('a comment notifies creator, assignee and earlier commenters, but not its author', async () => {
+  const task = await newTask(owner, { assigneeId: editor.id })
+  await say(editor, task)
+  expect(await notified(task)).toEqual(['assigned editor', 'commented owner'])
+  await say(viewer, task)
+  expect(await notified(task)).toEqual(
+    ['assigned editor', 'commented editor', 'commented owner', 'commented owner'].sort(),
+  )
+  const own = await newTask(editor)
+  await say(viewer, own)
+  await notified(own)
+  await say(owner, own)
+  expect(await notified(own)).toEqual(['commented editor', 'commented editor', 'commented viewer'])
+})
+
+test('a mentioned user is notified of the mention alone, each mention once, and never of the own one', async () => {
+  const task = await newTask(owner, { assigneeId: editor.id })
+  const comment = await say(viewer, task, { mentions: [editor.id, viewer.id] })
+  expect(await notified(task)).toEqual(['assigned editor', 'commented owner', 'mentioned editor'])
+  await world.ask(viewer, 'PATCH', `/api/comments/${comment.id}`, { mentions: [editor.id, owner.id] })
+  await world.ask(viewer, 'PATCH', `/api/comments/${comment.id}`, { body: 'Another text' })
+  const after = ['assigned editor', 'commented owner', 'mentioned editor', 'mentioned owner']
+  expect(await notified(task)).toEqual(after)
+  const { items } = await world.ask(owner, 'GET', '/api/notifications?limit=1')
+  expect(items[0]).toMatchObject({
+    kind: 'mentioned',
+    taskId: task,
+    projectId,
+    actor: { id: viewer.id },
+    data: { title: 'Write it', commentId: comment.id },
+  })
+})
+
+test('comments on a shared task notify its readers once although the log has them in several scopes', async () => {
+  const task = await newTask(owner)
+  await world.ask(owner, 'POST', `/api/tasks/${task}/shares`, { userId: stranger.id, permission: 'view' })
+  await say(stranger, task, { mentions: [owner.id] })
+  await say(owner, task)
+  expect(await notified(task)).toEqual(['commented stranger', 'mentioned owner', 'shared stranger'])
+})
+
+test('a worker that was away notifies of comments that exist, and users who can read them', async () => {
+  const task = await newTask(owner)
+  await world.ask(owner, 'POST', `/api/tasks/${task}/shares`, { userId: stranger.id, permission: 'view' })
+  await say(stranger, task)
+  await notified(task)
+  await worker[Symbol.asyncDispose]()
+  const gone = await say(editor, task, { mentions: [owner.id] })
+  await say(editor, task, { mentions: [stranger.id, viewer.id] })
+  await world.ask(owner, 'DELETE', `/api/comments/${gone.id}`)
+  await world.ask(owner, 'DELETE', `/api/tasks/${task}/shares/${stranger.id}`)
+  const archived = (await world.project(owner, { viewer })).id
+  const silent = await newTask(owner, { projectId: archived })
+  await say(viewer, silent, { mentions: [owner.id] })
+  await world.ask(owner, 'POST', `/api/projects/${archived}/archive`)
+  worker = await openWorker({ ...world, overdueIntervalMs: 100 })
+  expect(await notified(task)).toEqual(
+    ['shared stranger', 'commented owner', 'commented owner', 'mentioned viewer'].sort(),
+  )
+  expect(await notified(silent)).toEqual([])
+}, 20_000)
+
+test('what a user does not want in the inbox has no row and no entry, whoever else is notified', async () => {
+  await world.ask(owner, 'PATCH', '/api/notifications/preferences', {
+    kinds: { commented: { inApp: false } },
+  })
+  const task = await newTask(owner, { assigneeId: editor.id })
+  await say(viewer, task)
+  await say(viewer, task, { mentions: [owner.id] })
+  expect(await notified(task)).toEqual(
+    ['assigned editor', 'commented editor', 'commented editor', 'mentioned owner'].sort(),
+  )
+  await world.ask(owner, 'PATCH', '/api/notifications/preferences', { kinds: null })
+  expect((await notified(task)).length).toBe(4)
 })
 
 test('more changes than sockets receive individually are all notified', async () => {

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openDatabase } from '../../src/db/client.ts'
 import { createLog } from '../../src/log.ts'
-import { newOverdueStats, notifyOverdue } from '../../src/worker/loops/overdue.ts'
+import { overdue } from '../../src/domain/notifications/due-sources.ts'
+import { newDueStats, notifyDue } from '../../src/worker/loops/due.ts'
 import { prepared } from '../support/tasks.ts'
 import { testDatabase } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
@@ -30,8 +31,8 @@ const newTask = async (who: Person, fields: object): Promise<string> =>
   (await prepared(() => world.ask(who, 'POST', '/api/tasks', { projectId, title: 'Write it', ...fields }))).id
 
 /** One run of the loop. */
-const runOnce = async (stats = newOverdueStats()) => {
-  await notifyOverdue({ ...world.server.deps, stats, signal })
+const runOnce = async (stats = newDueStats()) => {
+  await notifyDue({ ...world.server.deps, stats, signal }, overdue)
   return stats
 }
 
@@ -189,11 +190,11 @@ test('100,000 tasks due at one instant are each notified once, in bounded memory
     },
     { deadlineMs: 60_000 },
   )
-  const stats = newOverdueStats()
+  const stats = newDueStats()
   Bun.gc(true)
   const before = process.memoryUsage().rss
   const startedAt = performance.now()
-  await notifyOverdue({ db, publisher: { publish() {} }, stats, signal })
+  await notifyDue({ db, publisher: { publish() {} }, stats, signal }, overdue)
   const seconds = (performance.now() - startedAt) / 1000
   const megabytes = (process.memoryUsage().rss - before) / 1024 / 1024
   console.log({ count, seconds, megabytes, transactions: stats.transactions })

@@ -107,3 +107,37 @@ export const releaseComments = (tx: Tx, userId: string, taskIds: string[]): Prom
   )
   select ${columns(tx)} from c left join users u on u.id = c.author_id
   order by c.id`
+
+/** By comment, the users who wrote an earlier comment on its task. A deleted comment is absent. */
+export type EarlierAuthors = Map<string, string[]>
+
+/**
+ * Each author of a task is found by one probe of comments_task_author_idx, from the one before: a task has few authors
+ * and may have thousands of comments, which `select distinct` would read for every new one.
+ */
+export const selectEarlierAuthors = async (sql: Queryable, ids: string[]): Promise<EarlierAuthors> => {
+  const rows = await sql<{ id: string; authors: string[] }[]>`
+    select c.id, array(
+      with recursive author as (
+        (
+          select f.author_id as id from comments f
+          where f.task_id = c.task_id and f.author_id is not null
+          order by f.author_id limit 1
+        )
+        union all
+        select (
+          select n.author_id from comments n
+          where n.task_id = c.task_id and n.author_id > author.id
+          order by n.author_id limit 1
+        )
+        from author where author.id is not null
+      )
+      select author.id from author
+      where author.id is not null and exists (
+        select from comments e
+        where e.task_id = c.task_id and e.author_id = author.id and (e.created_at, e.id) < (c.created_at, c.id))
+    ) as authors
+    from comments c
+    where c.id = any(${ids}::uuid[])`
+  return new Map(rows.map(({ id, authors }) => [id, authors]))
+}

@@ -1,6 +1,7 @@
 // Who can read a task or project now, for notifications. Reads under share locks on projects and tasks; changes of
 // members, shares and archiving wait for these locks, so that no notification follows the end of its reader's access.
 import { AppError } from '../../errors.ts'
+import { defaultDueSoonHours } from '../../model/notification.ts'
 import type { Tx } from '../client.ts'
 
 /** A user to notify of a task, or of a project where `taskId` is null. */
@@ -68,16 +69,25 @@ export const selectReaders = async (tx: Tx, candidates: Candidate[]): Promise<Re
     order by c.n`
 }
 
+/** The user to notify of a task's due time, and when it is soon for that user. */
+export interface DueRecipient {
+  userId: string
+  dueSoonHours: number
+  timeZone: string
+}
+
 /**
- * The recipient of each overdue task, by task id: the first of assignee, creator and owners (the earliest first) who
- * can read it as member or by share. A task without such a user is absent. The tasks and projects must be locked.
+ * The recipient of each due task, by task id: the first of assignee, creator and owners (the earliest first) who can read
+ * it as member or by share. A task without such a user is absent. The tasks and projects must be locked.
  */
-export const selectOverdueRecipients = async (tx: Tx, taskIds: string[]): Promise<Map<string, string>> => {
-  const rows = await tx<{ taskId: string; userId: string }[]>`
-    select t.id as "taskId", r.id as "userId"
+export const selectDueRecipients = async (tx: Tx, taskIds: string[]): Promise<Map<string, DueRecipient>> => {
+  if (taskIds.length === 0) return new Map()
+  const rows = await tx<(DueRecipient & { taskId: string })[]>`
+    select t.id as "taskId", r.id as "userId", r.time_zone as "timeZone",
+      coalesce(w.due_soon_hours, ${defaultDueSoonHours}) as "dueSoonHours"
     from tasks t
     cross join lateral (
-      select u.id
+      select u.id, u.time_zone
       from (
         select t.assignee_id as user_id, 1 as place, null::timestamptz as since
         union all select t.creator_id, 2, null
@@ -91,6 +101,7 @@ export const selectOverdueRecipients = async (tx: Tx, taskIds: string[]): Promis
       order by c.place, c.since, u.id
       limit 1
     ) r
+    left join notification_preferences w on w.user_id = r.id
     where t.id = any(${taskIds}::uuid[])`
-  return new Map(rows.map(({ taskId, userId }) => [taskId, userId]))
+  return new Map(rows.map(({ taskId, ...recipient }) => [taskId, recipient]))
 }

@@ -2,13 +2,25 @@
 // index tasks_overdue_idx holds exactly the candidates, and `updateOverdueRevs` removes them from it.
 import type { Tx } from '../client.ts'
 
-export interface OverdueCandidate {
+/** A task that may have to be notified of its due time. */
+export interface DueCandidate {
+  id: string
+  projectId: string
+  /** The time by which candidates are ordered. */
+  at: string
+}
+
+/** The next candidates, from `from` on; leaves out the projects in `except`. */
+export interface DueSlice {
+  from: string | null
+  except: string[]
+  limit: number
+}
+
+export interface OverdueTask {
   id: string
   projectId: string
   dueAt: string
-}
-
-export interface OverdueTask extends OverdueCandidate {
   title: string
   dueRev: number
   /** Between `dueAt` and now. */
@@ -19,14 +31,11 @@ export interface OverdueTask extends OverdueCandidate {
  * Overdue tasks by due time, from `from` on, without locks. Leaves out the projects in `except` and archived projects:
  * their tasks stay in the index until the project is unarchived.
  */
-export const selectOverdue = async (
-  tx: Tx,
-  { from, except, limit }: { from: string | null; except: string[]; limit: number },
-): Promise<OverdueCandidate[]> =>
+export const selectOverdue = async (tx: Tx, { from, except, limit }: DueSlice): Promise<DueCandidate[]> =>
   // With a join the planner, which cannot know the number of candidates, read, hashed and sorted all of them for each
   // batch (100,000 at once: 60 s instead of 10). A scalar subquery leaves it only the index, in its order.
-  tx<OverdueCandidate[]>`
-    select t.id, t.project_id as "projectId", t.due_at as "dueAt"
+  tx<DueCandidate[]>`
+    select t.id, t.project_id as "projectId", t.due_at as at
     from tasks t
     where t.due_at <= now() and t.due_at >= ${from ?? '-infinity'}
       and t.status in ('todo', 'in_progress') and t.overdue_rev < t.due_rev

@@ -6,10 +6,12 @@ import {
   type NewNotification,
   type NotificationRow,
 } from '../../db/notifications/notifications.ts'
+import { selectSilenced } from '../../db/notifications/preferences.ts'
 import type { OverdueTask } from '../../db/tasks/overdue.ts'
 import type { Entry } from '../../model/event.ts'
 import type { Notification } from '../../model/notification.ts'
 import { userScope } from '../../model/scope.ts'
+import { isWanted } from './preferences.ts'
 import type { Recipient } from './recipients.ts'
 
 /** The shape of REST responses and of the data of `notification.created`. */
@@ -24,18 +26,25 @@ export const toNotification = (row: NotificationRow): Notification => ({
   createdAt: row.createdAt,
 })
 
-/** Inserts what is not there yet and returns the entries that announce it. */
-export const createNotifications = async (tx: Tx, notifications: NewNotification[]): Promise<Entry[]> =>
-  (await insertNotifications(tx, notifications)).map((row) => ({
+/** Inserts what the users want in their inbox and what is not there yet, and returns the entries that announce it. */
+export const createNotifications = async (tx: Tx, notifications: NewNotification[]): Promise<Entry[]> => {
+  if (notifications.length === 0) return []
+  const silenced = await selectSilenced(
+    tx,
+    notifications.map(({ userId }) => userId),
+  )
+  const wanted = notifications.filter(({ userId, kind }) => isWanted(silenced.get(userId), kind, 'inApp'))
+  return (await insertNotifications(tx, wanted)).map((row) => ({
     scope: userScope(row.userId),
     type: 'notification.created',
     id: row.id,
     data: toNotification(row),
     actorId: row.actor?.id ?? null,
   }))
+}
 
 export const notificationOf = ({
-  cause: { kind, entry, taskId },
+  cause: { kind, entry, taskId, commentId },
   userId,
   projectId,
   projectName,
@@ -47,20 +56,30 @@ export const notificationOf = ({
   projectId,
   actorId: entry.actorId,
   // A user with a single share can read the task but not its project: the project's name stays out.
-  data: taskId === null ? { name: projectName, role: entry.changes!['role']?.to } : { title },
+  data:
+    taskId === null
+      ? { name: projectName, role: entry.changes!['role']?.to }
+      : { title, ...(commentId !== null && { commentId }) },
   dedupeKey: `${kind}:${entry.shard}.${entry.seq}`,
 })
 
-/** Each due time of a task (`dueRev`) notifies once. */
-export const overdueNotificationOf = (
-  { id, projectId, title, dueAt, dueRev }: OverdueTask,
+/** Each due time of a task (`dueRev`) notifies once of each kind. */
+export const dueNotificationOf = (
+  kind: 'overdue' | 'due_soon',
+  {
+    id,
+    projectId,
+    title,
+    dueAt,
+    dueRev,
+  }: Pick<OverdueTask, 'id' | 'projectId' | 'title' | 'dueAt' | 'dueRev'>,
   userId: string,
 ): NewNotification => ({
   userId,
-  kind: 'overdue',
+  kind,
   taskId: id,
   projectId,
   actorId: null,
   data: { title, dueAt },
-  dedupeKey: `overdue:${id}:${dueRev}`,
+  dedupeKey: `${kind}:${id}:${dueRev}`,
 })

@@ -18,7 +18,7 @@ import { Comment, CommentPatch, NewComment } from '../../model/comment.ts'
 import { Invitation } from '../../model/invitation.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
 import { IssuedToken, NewPersonalToken, PersonalToken } from '../../model/personal-token.ts'
-import { Notification } from '../../model/notification.ts'
+import { Notification, Preferences, PreferencesPatch } from '../../model/notification.ts'
 import { Problem } from '../../model/problem.ts'
 import { Member, NewProject, Project, ProjectPatch } from '../../model/project.ts'
 import { ProjectCounts, TaskStatistics } from '../../model/statistics.ts'
@@ -54,6 +54,8 @@ export const models: Record<string, TSchema> = {
   PersonalToken,
   PasswordReset,
   PasswordResetRequest,
+  Preferences,
+  PreferencesPatch,
   Problem,
   Project,
   ProjectCounts,

@@ -1,4 +1,4 @@
-// /api/notifications: the caller's inbox.
+// /api/notifications: the caller's inbox, and which notifications the caller wants.
 import { Type } from '@sinclair/typebox'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
@@ -10,13 +10,14 @@ import {
   readNotification,
   type AllRead,
 } from '../../domain/notifications/inbox.ts'
+import { changePreferences, getPreferences } from '../../domain/notifications/preferences.ts'
 import type { KeptAnswers } from '../kept-answers.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
 import { Flag } from '../query.ts'
-import { mutate, ok } from '../response.ts'
+import { bodyTag, mutate, ok } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
-import { Notification } from '../../model/notification.ts'
+import { Notification, Preferences, PreferencesPatch } from '../../model/notification.ts'
 import { Id, Instant, Nullable } from '../../model/scalar.ts'
 
 const unreadCount = Type.Integer({ minimum: 0 })
@@ -32,6 +33,8 @@ const listQuery = Type.Object(
 )
 
 const detail = describedIn('Notifications')
+
+const renderPreferences = (preferences: Preferences) => bodyTag(ok(preferences))
 
 interface NotificationDeps {
   config: Config
@@ -79,5 +82,21 @@ export const notificationRoutes = (deps: NotificationDeps) => {
           (write) => readAllNotifications(deps, write),
         ),
       { response: { 200: ReadAll }, detail: detail('Mark all notifications as read', { idempotent: true }) },
+    )
+    .get('/preferences', async ({ actor }) => renderPreferences(await getPreferences(deps, actor)), {
+      response: { 200: Preferences },
+      detail: detail('Read which notifications the caller wants'),
+    })
+    .patch(
+      '/preferences',
+      (context) =>
+        mutate(context, renderPreferences, (write) => changePreferences(deps, write, context.body)),
+      {
+        body: PreferencesPatch,
+        response: { 200: Preferences },
+        detail: detail('Change which notifications the caller wants; null sets the default', {
+          idempotent: true,
+        }),
+      },
     )
 }

@@ -148,7 +148,11 @@ export class ShardConsumer {
       this.stats.handled += batch.length
       this.#collectsUntil = performance.now() + (this.consumer.collectMs ?? 0)
     } catch (error) {
-      if (isInterruption(error)) throw error
+      if (isInterruption(error)) {
+        // It may have been a time-out, because the entries notify many: half of them then.
+        this.#batch = Math.max(1, Math.floor(batch.length / 2))
+        throw error
+      }
       this.#noteFailure(error, batch)
       if (this.#failing.attempts < maxAttempts) throw error
       await this.#deadLetter(error, batch[0]!)

@@ -12,7 +12,7 @@ import type {
 } from '../../../../src/model/credentials.ts'
 import type { IssuedToken, NewPersonalToken, PersonalToken } from '../../../../src/model/personal-token.ts'
 import type { Comment, CommentPatch, NewComment } from '../../../../src/model/comment.ts'
-import type { Notification } from '../../../../src/model/notification.ts'
+import type { Notification, Preferences, PreferencesPatch } from '../../../../src/model/notification.ts'
 import type {
   Member,
   MemberRole,
@@ -336,6 +336,9 @@ export const createRest = (http: HttpClient, session: Session) => {
           undefined,
           options,
         ),
+      preferences: (options?: CallOptions) => get<Preferences>(path`/api/notifications/preferences`, options),
+      updatePreferences: (changes: PreferencesPatch, options?: CallOptions) =>
+        write<Preferences>('PATCH', path`/api/notifications/preferences`, changes, options),
     },
   }
 }

@@ -1,0 +1,126 @@
+// The kinds of due times that are notified, for the one loop of the worker: where candidates come from, whom they are
+// announced to, and how they are marked. Invariant: a settled task is no candidate any more, or only at a later time.
+//
+// Problem: when a task is due soon depends on its recipient, and who that is on assignee, creator, owners, their access
+// and their preferences, all of which change without the task's due time. A condition in SQL would compute the recipient
+// of every task that is due within a week at every look, if a single user wants to know that early; a due-soon time in
+// the task would have to be maintained by every write of all these. The way chosen: a task that comes within a week of
+// its due time is looked at once. It is announced, or a reminder keeps when to look again: at the recipient's time, and
+// at least once an hour. What may bring that forward wakes the reminder: another assignee (a trigger) and another
+// preference of the recipient. Each look decides anew, from the rows of that moment.
+import {
+  deleteReminders,
+  lockDueSoon,
+  selectComingDue,
+  selectReminded,
+  updateDueSoonRevs,
+  upsertReminders,
+  type ComingTask,
+} from '../../db/tasks/due-soon.ts'
+import type { Tx } from '../../db/client.ts'
+import type { NewNotification } from '../../db/notifications/notifications.ts'
+import { selectDueRecipients, type DueRecipient } from '../../db/notifications/recipients.ts'
+import {
+  lockOverdue,
+  selectOverdue,
+  updateOverdueRevs,
+  type DueCandidate,
+  type DueSlice,
+} from '../../db/tasks/overdue.ts'
+import { dueSoonFrom } from './due-soon-time.ts'
+import { dueNotificationOf } from './entries.ts'
+
+/** What became of the candidates of a batch. */
+export interface Settled {
+  /** Tasks that could be locked. */
+  handled: number
+  /** Of each task that is notified: how long after the moment at which it had to be. */
+  lateMs: number[]
+  notifications: NewNotification[]
+}
+
+export interface DueSource {
+  /** One worker at a time has it. */
+  lock: 'overdue' | 'due-soon'
+  /** Candidates by `at`, without locks; leaves out archived projects. */
+  select(tx: Tx, slice: DueSlice): Promise<DueCandidate[]>
+  /** Locks the candidates of locked projects, decides and marks them. Leaves out what another transaction locks. */
+  settle(tx: Tx, ids: string[], projectIds: string[]): Promise<Settled>
+}
+
+/** Open tasks whose due time has passed. */
+export const overdue: DueSource = {
+  lock: 'overdue',
+  select: selectOverdue,
+  async settle(tx, ids, projectIds) {
+    const tasks = await lockOverdue(tx, ids, projectIds)
+    const recipients = await selectDueRecipients(tx, tasks.map(idOf))
+    await updateOverdueRevs(tx, tasks.map(idOf))
+    return {
+      handled: tasks.length,
+      lateMs: tasks.map(({ lateMs }) => lateMs),
+      notifications: tasks.flatMap((task) => {
+        const recipient = recipients.get(task.id)
+        return recipient ? [dueNotificationOf('overdue', task, recipient.userId)] : []
+      }),
+    }
+  },
+}
+
+const hourMs = 60 * 60_000
+
+type Decision =
+  | { kind: 'notify'; userId: string; lateMs: number }
+  | { kind: 'wait'; recipientId: string; checkAt: string }
+  /** There is nobody to tell, or the task is overdue. */
+  | { kind: 'pass' }
+  /** Done, without a due time, or due later than it was: another look finds it again. */
+  | { kind: 'forget' }
+
+const decide = (task: ComingTask, recipient: DueRecipient | undefined): Decision => {
+  if (!task.isComing) return { kind: task.isPast ? 'pass' : 'forget' }
+  if (!recipient) return { kind: 'pass' }
+  const { userId, dueSoonHours, timeZone } = recipient
+  const now = Date.parse(task.now)
+  const from = dueSoonFrom(Date.parse(task.dueAt!), dueSoonHours, timeZone)
+  if (from <= now) return { kind: 'notify', userId, lateMs: now - Math.max(from, Date.parse(task.updatedAt)) }
+  return { kind: 'wait', recipientId: userId, checkAt: new Date(Math.min(from, now + hourMs)).toISOString() }
+}
+
+const settleDueSoon = async (tx: Tx, ids: string[], projectIds: string[]): Promise<Settled> => {
+  const tasks = await lockDueSoon(tx, ids, projectIds)
+  const recipients = await selectDueRecipients(tx, tasks.map(idOf))
+  const decided = tasks.map((task) => ({ task, decision: decide(task, recipients.get(task.id)) }))
+  const marked = decided.filter(({ decision }) => decision.kind !== 'forget')
+  const reminders = decided.flatMap(({ task, decision }) =>
+    decision.kind === 'wait' ? [{ taskId: task.id, ...decision }] : [],
+  )
+  const ended = decided.filter(({ decision }) => decision.kind !== 'wait')
+  await updateDueSoonRevs(
+    tx,
+    marked.map(({ task }) => task.id),
+  )
+  await deleteReminders(
+    tx,
+    ended.map(({ task }) => task.id),
+  )
+  await upsertReminders(tx, reminders)
+  const notified = decided.flatMap(({ task, decision }) =>
+    decision.kind === 'notify' ? [{ task, decision }] : [],
+  )
+  return {
+    handled: tasks.length,
+    lateMs: notified.map(({ decision }) => decision.lateMs),
+    notifications: notified.map(({ task, decision }) =>
+      dueNotificationOf('due_soon', { ...task, dueAt: task.dueAt! }, decision.userId),
+    ),
+  }
+}
+
+/** Tasks that have come within a week of their due time. */
+export const comingDue: DueSource = { lock: 'due-soon', select: selectComingDue, settle: settleDueSoon }
+
+/** Tasks that were not due soon enough for their recipient when they were looked at. */
+export const reminded: DueSource = { lock: 'due-soon', select: selectReminded, settle: settleDueSoon }
+
+const idOf = ({ id }: { id: string }): string => id
