@@ -190,6 +190,8 @@ describe('a user who has been removed since', () => {
     'POST /api/notifications/:id/read': null,
     'POST /api/notifications/read-all': null,
     'PATCH /api/notifications/preferences': null,
+    'POST /api/invitations': null,
+    'DELETE /api/invitations/:id': null,
     'POST /api/users': null,
     'PATCH /api/users/:id': null,
     'DELETE /api/users/:id': null,

@@ -23,6 +23,7 @@ const patch = (body: unknown, headers?: Record<string, string>) =>
   calls.call<any>('PATCH', path, body, headers)
 
 test('by default every kind is wanted on every channel, a day before a due time', async () => {
+  const calls = callsOf(world, await world.register())
   const { status, body, headers } = await calls.call<any>('GET', path)
   expect([status, body]).toEqual([200, { dueSoonHours: 24, kinds: everything }])
   const tag = { 'If-None-Match': headers.get('etag')! }
@@ -69,7 +70,6 @@ test('a patch changes what it names, null sets the default, and each change is l
     dueSoonHours: 24,
     kinds: everything,
   })
-  expect((await calls.call<any>('GET', path)).body.dueSoonHours).toBe(24)
 })
 
 test('a repeated patch with its key has one effect', async () => {
