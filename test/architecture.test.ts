@@ -209,7 +209,7 @@ const singleMechanisms: [string, RegExp, string[]][] = [
   ['exponential back-off', /\* 2 \*\*/, ['src/async/back-off.ts']],
   ['dropping the oldest entry of a map', /\.(?:keys|entries)\(\)\.next\(\)/, []],
   ['the window of a rate limit', /windowSeconds: [\d_]+/, ['src/limits/policies.ts']],
-  ['parsing of a bearer token', /Bearer \+/, ['src/auth/bearer.ts']],
+  ['parsing of a bearer token', /Bearer \+/, ['src/auth/authenticator.ts']],
   ['parsing of a scope', /startsWith\('(?:project|task|user):/, ['src/model/scope.ts']],
   ['the form of an e-mail address', /mail\)*\.(?:trim\(\)\.)?toLowerCase\(/, ['src/model/text-form.ts']],
 ]

@@ -1,7 +1,6 @@
 // Authenticates requests and checks the scopes of personal access tokens. The pipeline calls it for every route that does
 // not declare `access: 'public'`, so that a new route is closed until it declares otherwise.
-import type { Authenticator, Identity } from '../auth/authenticator.ts'
-import { bearerTokenOf } from '../auth/bearer.ts'
+import { bearerTokenOf, type Authenticator, type Identity } from '../auth/authenticator.ts'
 import { AppError } from '../errors.ts'
 import { permits } from '../model/personal-token.ts'
 import type { RequestContext } from './request-context.ts'

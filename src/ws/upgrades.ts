@@ -1,8 +1,7 @@
 // The upgrade of a request to a socket: origin, subprotocol, token and the limits on refused upgrades. Invariant: a
 // request is either switched, with an identity, a reason to close or neither, or answered with a problem.
 import type { Server } from 'bun'
-import type { Identity } from '../auth/authenticator.ts'
-import { bearerTokenOf } from '../auth/bearer.ts'
+import { bearerTokenOf, type Identity } from '../auth/authenticator.ts'
 import { isAllowedOrigin } from '../auth/origin.ts'
 import { isPersonalToken } from '../auth/personal-tokens.ts'
 import { AppError } from '../errors.ts'

@@ -6,7 +6,7 @@ import type { NewTask, Task, TaskPatch } from '../../model/task.ts'
 import type { Actor } from '../../model/actor.ts'
 import { taskSubject } from '../subject.ts'
 import type { Effect, WriteResult, WriteRequest } from '../write.ts'
-import { cursorScopeOf } from './task-entries.ts'
+import { cursorScopeOf } from './task-effects.ts'
 import { patched } from './task-fields.ts'
 import {
   applyFields,

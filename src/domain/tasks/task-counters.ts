@@ -14,9 +14,8 @@ import type { Actor } from '../../model/actor.ts'
 import type { Entry } from '../../model/event.ts'
 import type { CounterField } from '../../model/task-fields.ts'
 import type { Action } from '../actor.ts'
-import { nextState } from './next-state.ts'
+import { nextState, taskUpdated } from './task-effects.ts'
 import { authorizeChange } from './task-decisions.ts'
-import { taskUpdated } from './task-entries.ts'
 import type { TaskAccess, TaskState } from './task-state.ts'
 
 /**

@@ -12,11 +12,11 @@ import { authorize, can, type Action } from '../actor.ts'
 import { taskSubject } from '../subject.ts'
 import { requireSeen, type SeenVersions } from '../version.ts'
 import type { Effect } from '../write.ts'
-import { firstState, nextState } from './next-state.ts'
+import { firstState, nextState, taskCreated, taskDeleted, taskUpdated } from './task-effects.ts'
 import { rankBetween } from './rank.ts'
-import { taskCreated, taskDeleted, taskUpdated } from './task-entries.ts'
 import { changedFields, fieldsOf } from './task-fields.ts'
 import { noNeeds, type HomeNeed, type TaskNeeds } from './task-needs.ts'
+import type { TaskPlan } from './task-plan.ts'
 import type { TaskAccess, TaskState } from './task-state.ts'
 
 export const unusableReference = (pointer: string) =>
@@ -207,3 +207,27 @@ export const decideDeletion = (
   state.remove(ids)
   return { value: null, entries, cursorScope: projectScope(projectId), subject: taskSubject(access.task) }
 }
+
+/** What a row and its entry take beside the texts. */
+const rowBytes = 1_000
+
+export const creationPlan = (actor: Actor, input: NewTask): TaskPlan<Task> => ({
+  needs: creationNeeds(actor, input),
+  decide: (state) => decideCreation(state, actor, input),
+  bytes: rowBytes + (input.description?.length ?? 0),
+  extent: 'one',
+})
+
+export const changePlan = (actor: Actor, change: Change, bytes = 0): TaskPlan<Task> => ({
+  needs: changeNeeds(actor, change),
+  decide: (state) => decideChange(state, actor, change),
+  bytes: rowBytes + bytes,
+  extent: 'one',
+})
+
+export const deletionPlan = (actor: Actor, id: string, ifMatch: SeenVersions): TaskPlan<null> => ({
+  needs: deletionNeeds(actor, id),
+  decide: (state) => decideDeletion(state, actor, id, ifMatch),
+  bytes: rowBytes,
+  extent: 'one',
+})

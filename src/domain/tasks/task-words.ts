@@ -3,8 +3,7 @@
 import type { Tx } from '../../db/client.ts'
 import { lockTasksWithoutWords, updateTaskWords } from '../../db/tasks/task-words.ts'
 import { selectLockedTasks, updateTasks } from '../../db/tasks/tasks.ts'
-import { nextState } from './next-state.ts'
-import { taskUpdated } from './task-entries.ts'
+import { nextState, taskUpdated } from './task-effects.ts'
 import { changedFields, patched } from './task-fields.ts'
 import type { UnclaimedEffect } from '../write.ts'
 

@@ -6,7 +6,7 @@ import type { NewTask, Task, TaskPatch, TaskReplacement } from '../../model/task
 import { tagKey } from '../../model/text-form.ts'
 import { authorize } from '../actor.ts'
 import { canonicalTags, fieldsOf, maxTags, patched } from './task-fields.ts'
-import { changePlan, creationPlan, deletionPlan } from './task-plan.ts'
+import { changePlan, creationPlan, deletionPlan } from './task-decisions.ts'
 import type { SeenVersions } from '../version.ts'
 import type { TaskWrites } from '../write-coalescer.ts'
 import type { WriteResult, WriteRequest } from '../write.ts'
