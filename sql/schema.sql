@@ -101,6 +101,19 @@ create table account_links (
   constraint account_links_kind_is_known CHECK (kind = ANY (ARRAY['password_reset'::text, 'verification'::text, 'invitation'::text]))
 );
 
+create table activity (
+  id uuid not null,
+  type text not null,
+  actor_id uuid,
+  project_id uuid not null,
+  task_id uuid,
+  entity_id uuid not null,
+  changes jsonb not null default '{}'::jsonb,
+  override boolean not null default false,
+  created_at timestamp(3) with time zone not null,
+  constraint activity_pkey PRIMARY KEY (id)
+);
+
 create table attachments (
   id uuid not null,
   task_id uuid not null,
@@ -193,6 +206,7 @@ create table feed (
   changes jsonb,
   quiet boolean not null default false,
   frame text,
+  override boolean not null default false,
   constraint feed_pkey PRIMARY KEY (shard, seq, at),
   constraint feed_quiet_has_no_frame CHECK (NOT quiet OR frame IS NULL)
 ) partition by RANGE (at);
@@ -452,6 +466,16 @@ CREATE INDEX account_links_invitations_idx ON account_links USING btree (id) WHE
 CREATE INDEX account_links_inviter_idx ON account_links USING btree (inviter_id) WHERE inviter_id IS NOT NULL;
 
 CREATE INDEX account_links_user_idx ON account_links USING btree (user_id) WHERE user_id IS NOT NULL;
+
+CREATE UNIQUE INDEX activity_override_read_key ON activity USING btree (project_id, actor_id, date_trunc('hour'::text, (created_at AT TIME ZONE 'UTC'::text))) WHERE type = 'project.read'::text;
+
+CREATE INDEX activity_project_actor_idx ON activity USING btree (project_id, actor_id, type, id);
+
+CREATE INDEX activity_project_idx ON activity USING btree (project_id, id);
+
+CREATE INDEX activity_project_type_idx ON activity USING btree (project_id, type, id);
+
+CREATE INDEX activity_task_idx ON activity USING btree (task_id, id) WHERE task_id IS NOT NULL;
 
 CREATE INDEX attachments_expires_idx ON attachments USING btree (expires_at) WHERE expires_at IS NOT NULL;
 

@@ -11,6 +11,7 @@ import type { Deps } from './deps.ts'
 import { createAuthenticator } from '../auth/authenticator.ts'
 import { refuseDemoAccounts } from '../domain/users/demo-accounts.ts'
 import { createPasswords } from '../auth/passwords.ts'
+import { OverrideReads } from '../domain/activity/override-reads.ts'
 import { Snapshots } from '../domain/snapshot.ts'
 import type { WriteDeps } from '../domain/write.ts'
 import { WriteCoalescer } from '../domain/write-coalescer.ts'
@@ -177,6 +178,7 @@ export const openServer = async (
     writtenBytes: new WrittenBytes(counters, policiesOf(config).writtenBytes),
     storage,
     storageHealth: createStorageProbe(storage),
+    overrideReads: new OverrideReads(db),
     redisHealth: createRedisProbe(redis),
     draining: drain.signal,
   } satisfies Deps

@@ -11,6 +11,7 @@ import type { ServerRegistry } from '../changelog/servers.ts'
 import type { Config } from '../config.ts'
 import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
 import type { Reads } from '../db/reads.ts'
+import type { OverrideReads } from '../domain/activity/override-reads.ts'
 import type { Snapshots } from '../domain/snapshot.ts'
 import type { TaskWrites } from '../domain/write-coalescer.ts'
 import type { BodyBudget } from '../http/body/body-budget.ts'
@@ -60,6 +61,8 @@ export interface Deps {
   /** Objects of attachments and avatars. */
   storage: Storage
   storageHealth: StorageProbe
+  /** Notes what admins read by their right alone. */
+  overrideReads: OverrideReads
   /** Whether Redis accepts writes; for health. */
   redisHealth: RedisProbe
   /** Aborted once the process drains: refuse new work, end what waits. */

@@ -10,6 +10,7 @@ import { describedIn } from '../http/route.ts'
 import { RouteGroup, type DeclaredRoute } from '../http/route-group.ts'
 import { accountLinkRoutes } from '../http/routes/account-links.ts'
 import { accountRoutes } from '../http/routes/accounts.ts'
+import { activityRoutes } from '../http/routes/activity.ts'
 import { authRoutes } from '../http/routes/auth.ts'
 import { commentRoutes } from '../http/routes/comments.ts'
 import { docsRoutes } from '../http/routes/docs.ts'
@@ -70,6 +71,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     shareRoutes(deps),
     commentRoutes(deps),
     notificationRoutes(deps),
+    activityRoutes(deps),
     socketRoute,
   )
   const app = mountRoutes(deps, groups)

@@ -15,12 +15,15 @@ type Rest = [
   at: string,
   changes: Changes | null,
   quiet: boolean,
+  /** Absent where the previous version wrote the entry. */
+  override?: boolean,
 ]
 
 /** Values of the fields s, f, c and e: `push-entries.lua` names them in this order. */
 export const encodeEntry = (entry: LogEntry): [string, string, string, string] => {
-  const { type, entityId, version, actorId, op, at, changes, quiet } = entry
+  const { type, entityId, version, actorId, op, at, changes, quiet, override } = entry
   const rest: Rest = [type, entityId, version, actorId, op, at, changes, quiet]
+  if (override) rest.push(true)
   return [
     entry.scope,
     entry.frame ?? '',
@@ -85,6 +88,9 @@ class StreamedEntry implements LogEntry {
   get quiet() {
     return this.rest[7]
   }
+  get override() {
+    return this.rest[8] ?? false
+  }
   /** For JSON.stringify, which skips accessors. */
   toJSON() {
     return plainEntry(this)
@@ -117,5 +123,6 @@ export const plainEntry = (entry: LogEntry): LogEntry => ({
   control: entry.control,
   changes: entry.changes,
   quiet: entry.quiet,
+  override: entry.override,
   frame: entry.frame,
 })

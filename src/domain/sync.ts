@@ -4,7 +4,7 @@ import type { Queryable } from '../db/client.ts'
 import { selectMissed, selectStandings, type Lack, type Missed, type ReaderLack } from '../db/log/sync.ts'
 import { type Scope, idOf, isProjectScope, isUserScope, shardOf, userScope } from '../model/scope.ts'
 import type { Position } from '../model/event.ts'
-import { can } from './actor.ts'
+import { authorize, can } from './actor.ts'
 import type { Actor } from '../model/actor.ts'
 import type { ResyncReason } from '../model/frames.ts'
 
@@ -74,6 +74,7 @@ export const joinForEach = async (
       const { epoch, head, access } = standings[index]!
       const mayRead = projectId === null ? scope === userScope(userId) : can(actor, access, 'read')
       if (!mayRead) return { joined: { kind: 'denied' } }
+      if (projectId !== null) authorize(actor, access, 'read') // notes an override
       if (!cursor) return { joined: { kind: 'fresh', epoch, shard, head, from: head, entries: 0, events: 0 } }
       if (cursor.epoch !== epoch) return { joined: { kind: 'resync', reason: 'epoch' } }
       if (cursor.seq > head) return { joined: { kind: 'resync', reason: 'ahead' } }

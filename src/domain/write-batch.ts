@@ -198,7 +198,7 @@ const append = async (tx: Tx, members: BatchMember[], steps: Step[]): Promise<Ba
     const { actor, claim } = members[index]!.request
     const { entries, cursorScope = null, subject } = step.effect
     const claimed = claim && step.response && claimedResponse({ actor, claim }, step.response, subject)
-    return { entries, op: claim?.key ?? null, cursorScope, claimed }
+    return { entries, op: claim?.key ?? null, cursorScope, claimed, overrides: actor.overrides }
   })
   const { writes: written, ...appended } = await appendWrites(tx, writes)
   const outcomes = steps.map((step, index): MemberOutcome => {

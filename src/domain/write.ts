@@ -118,7 +118,9 @@ export async function write<T>(
       const { value, entries, cursorScope = null, subject } = await work(tx)
       const response = keyed && keyed.claim.toResponse(value)
       const claimed = response && claimedResponse(keyed, response, subject!)
-      const appended = await append(tx, entries, { op: keyed?.claim.key ?? null, cursorScope, claimed })
+      const overrides = request.actor.userId === null ? undefined : request.actor.overrides
+      const op = keyed?.claim.key ?? null
+      const appended = await append(tx, entries, { op, cursorScope, claimed, overrides })
       const { cursor, loggedBytes } = appended
       return { result: { kind: 'written', value, response, cursor, loggedBytes }, appended }
     }, options)

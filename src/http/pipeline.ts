@@ -10,9 +10,11 @@
 // instead, past Elysia, would save 1.2 µs more and leave Elysia without work.
 import type { Authenticator, Identity } from '../auth/authenticator.ts'
 import type { Config } from '../config.ts'
+import type { OverrideReads } from '../domain/activity/override-reads.ts'
 import type { AppError } from '../errors.ts'
 import { policiesOf } from '../limits/policies.ts'
 import type { RateLimiter } from '../limits/window.ts'
+import type { Actor } from '../model/actor.ts'
 import type { WrittenBytes } from '../limits/written-bytes.ts'
 import { createRequestLog, type Log } from '../log.ts'
 import type { BodyBudget } from './body/body-budget.ts'
@@ -38,6 +40,7 @@ export interface PipelineDeps {
   authenticator: Authenticator
   limiter: RateLimiter
   writtenBytes: WrittenBytes
+  overrideReads: OverrideReads
 }
 
 /** What a request leads to: a route, or the error of a path or method without one. */
@@ -127,7 +130,15 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
   const handled = (context: RequestContext, to: Destination, body: unknown): Served => {
     to.readInput(context, body)
     const answer = to.handle(context)
+    if (context.admin && context.isRead) return answeredLater(context, noted(context.admin, answer))
     return answer instanceof Promise ? answeredLater(context, answer) : answered(context, answer)
+  }
+
+  /** The answer of a read, once what was read by the right of admins is noted. */
+  const noted = async (admin: Actor, answer: ReturnType<RouteHandler>): Promise<Answer | undefined> => {
+    const settled = await answer
+    await deps.overrideReads.note(admin)
+    return settled
   }
 
   const withBody = async (context: RequestContext, to: Destination): Promise<Answer | undefined> => {

@@ -3,7 +3,7 @@ import type { Identity } from '../auth/authenticator.ts'
 import { AppError } from '../errors.ts'
 import type { Reservation } from '../limits/byte-budget.ts'
 import type { RatePolicy, RateState } from '../limits/policies.ts'
-import type { Actor } from '../model/actor.ts'
+import { forRequest, type Actor } from '../model/actor.ts'
 import type { RouteTraits } from './route.ts'
 
 /** The client address of a request; it must be called before the first await, while the connection is known. */
@@ -38,6 +38,8 @@ export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
   /** Whether the answer closes the connection: Bun goes on buffering an unread body. */
   closesConnection = false
   #ip: string | null = null
+  /** An admin with the overrides of this request. */
+  #admin: Actor | null = null
   readonly #addressOf: AddressOf
 
   constructor(
@@ -75,7 +77,13 @@ export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
   /** The authenticated actor. 401 on a public route without credentials. */
   get actor(): Actor {
     if (!this.identity) throw new AppError('unauthenticated')
-    return this.identity.actor
+    const { actor } = this.identity
+    return actor.role === 'admin' ? (this.#admin ??= forRequest(actor)) : actor
+  }
+
+  /** Where the request has read or written by the right of admins alone; null for others than admins. */
+  get admin(): Actor | null {
+    return this.#admin
   }
 }
 

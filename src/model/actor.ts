@@ -15,7 +15,13 @@ export interface Actor {
   userId: string
   role: Role
   credential: Credential
+  /** Of an admin in one request: the projects in which only the right of admins permitted what it did. */
+  overrides?: Set<string>
 }
+
+/** The actor for one request or frame, in which its overrides are collected. */
+export const forRequest = (actor: Actor): Actor =>
+  actor.role === 'admin' ? { ...actor, overrides: new Set() } : actor
 
 /** The program itself: a worker, a command, or a request whose client has not authenticated. */
 export interface SystemActor {

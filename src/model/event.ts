@@ -107,6 +107,8 @@ export interface LogEntry {
   control: Control | null
   changes: Changes | null
   quiet: boolean
+  /** Whether the write needed the right of admins in the project of the scope. */
+  override: boolean
   /** The whole socket frame, ASCII JSON; null for entries that sockets do not send. */
   frame: string | null
 }

@@ -7,6 +7,7 @@ import type { LiveStats } from '../changelog/live-stats.ts'
 import type { ServerRegistry } from '../changelog/servers.ts'
 import type { Config } from '../config.ts'
 import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
+import type { OverrideReads } from '../domain/activity/override-reads.ts'
 import type { HandshakeLimiter } from '../limits/handshake-limiter.ts'
 import type { RateLimiter } from '../limits/window.ts'
 import type { Log } from '../log.ts'
@@ -25,6 +26,7 @@ export interface SocketsDeps {
   follower: LogFollower
   limiter: RateLimiter
   log: Log
+  overrideReads: OverrideReads
   servers: ServerRegistry
   stats: LiveStats
   systemDb: DatabaseCalls

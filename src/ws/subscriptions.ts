@@ -3,6 +3,7 @@
 import type { Identity } from '../auth/authenticator.ts'
 import { parseScope } from '../model/scope.ts'
 import { shardOf, type Scope } from '../model/scope.ts'
+import { forRequest } from '../model/actor.ts'
 import { snapshotPath } from '../domain/sync.ts'
 import { formatCursor, parseCursor } from '../model/event.ts'
 import type { Rid, ResyncReason } from '../model/frames.ts'
@@ -31,7 +32,9 @@ export class Subscriptions {
     using slot = deps.handshakes.tryEnter()
     if (!slot) return connection.close('overloaded')
     // Commits after this read, revocations included, have numbers above its head: catching up meets them.
-    const joined = await deps.joins.join(actor, scope, cursor)
+    const reader = forRequest(actor)
+    const joined = await deps.joins.join(reader, scope, cursor)
+    if (reader.overrides?.size) await deps.overrideReads.note(reader)
     if ('epoch' in joined) await deps.follower.awaitEpoch(joined.epoch)
     if (connection.isClosed) return
     held?.end()

@@ -117,6 +117,7 @@ const hear = (control: Control, of = userId): void =>
       control,
       changes: null,
       quiet: false,
+      override: false,
       frame: null,
     },
   ])

@@ -28,6 +28,7 @@ export const entryAt = (seq: number, frameBytes = 0, epoch = ''): LogEntry => ({
   control: null,
   changes: null,
   quiet: false,
+  override: false,
   frame: `${epoch}${'f'.repeat(frameBytes)}`,
 })
 

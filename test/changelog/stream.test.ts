@@ -116,6 +116,7 @@ const anyEntry = fc.record<LogEntry>({
     fc.dictionary(fc.string(), fc.record({ from: fc.jsonValue(), to: fc.string({ unit: 'grapheme' }) })),
   ),
   quiet: fc.boolean(),
+  override: fc.boolean(),
   frame: fc.option(fc.string({ minLength: 1 })),
 })
 

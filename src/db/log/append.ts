@@ -1,6 +1,6 @@
 // Appending to the log. Invariant: within a shard, numbers are contiguous and in commit order, because `append` is the
 // last statement of its transaction and holds the shard's head row until commit.
-import { shardOf, type Scope } from '../../model/scope.ts'
+import { idOf, isProjectScope, shardOf, type Scope } from '../../model/scope.ts'
 import {
   encodeBody,
   formatCursor,
@@ -38,6 +38,8 @@ export interface WriteAppend {
   op?: string | null
   /** The scope whose last number is the `Tide-Cursor` of the response, null for none. */
   cursorScope?: Scope | null
+  /** The projects in which the write needed the right of admins; their entries say so. */
+  overrides?: ReadonlySet<string> | undefined
   /** The response to store, without `Tide-Cursor`. Null where the write claimed no key. */
   claimed?: ClaimedResponse | null
 }
@@ -70,6 +72,7 @@ interface InputRow {
   n: number
   op: string | null
   quiet: boolean
+  override: boolean
   changes: Changes | null
   changesText: string | null
   /** The end of the frame; null for an entry without one. */
@@ -87,7 +90,7 @@ interface InputRow {
  */
 export const appendWrites = async (tx: Tx, writes: WriteAppend[]): Promise<AppendedWrites> => {
   const counts = new Map<number, number>()
-  const rowsOf = writes.map(({ entries, op = null }) => inputRows(entries, op, counts))
+  const rowsOf = writes.map((write) => inputRows(write, counts))
   const rows = rowsOf.flat()
   const claims = writes.flatMap(({ claimed, cursorScope = null }, index) => {
     const last =
@@ -125,7 +128,7 @@ const insertEntries = (tx: Tx, rows: InputRow[], claims: object[]): Promise<Head
         i.shard::smallint, i.n::bigint, i.scope, i.type, nullif(i.entity_id, '')::uuid as entity_id,
         nullif(i.version, '')::bigint as version, nullif(i.actor_id, '')::uuid as actor_id, nullif(i.op, '') as op,
         nullif(i.control, '')::jsonb as control, nullif(i.changes, '')::jsonb as changes, i.quiet::boolean,
-        nullif(i.body, '') as body
+        i.override::boolean, nullif(i.body, '') as body
       from unnest(
         string_to_array(${joined(rows, ({ shard }) => shard)}, ${separator}),
         string_to_array(${joined(rows, ({ n }) => n)}, ${separator}),
@@ -138,8 +141,9 @@ const insertEntries = (tx: Tx, rows: InputRow[], claims: object[]): Promise<Head
         string_to_array(${joined(rows, ({ entry }) => entry.control && JSON.stringify(entry.control))}, ${separator}),
         string_to_array(${joined(rows, ({ changesText }) => changesText)}, ${separator}),
         string_to_array(${joined(rows, ({ quiet }) => quiet)}, ${separator}),
+        string_to_array(${joined(rows, ({ override }) => override)}, ${separator}),
         string_to_array(${joined(rows, ({ body }) => body)}, ${separator})
-      ) as i (shard, n, scope, type, entity_id, version, actor_id, op, control, changes, quiet, body)
+      ) as i (shard, n, scope, type, entity_id, version, actor_id, op, control, changes, quiet, override, body)
     ), head as (
       update feed_head h set seq = h.seq + c.n
       from (select shard, count(*) as n from input group by shard) c
@@ -150,9 +154,9 @@ const insertEntries = (tx: Tx, rows: InputRow[], claims: object[]): Promise<Head
       from input i join head h using (shard)
     ), written as (
       insert into feed (
-        shard, seq, at, scope, type, entity_id, version, actor_id, op, control, changes, quiet, frame)
+        shard, seq, at, scope, type, entity_id, version, actor_id, op, control, changes, quiet, override, frame)
       select
-        shard, seq, at, scope, type, entity_id, coalesce(version, seq), actor_id, op, control, changes, quiet,
+        shard, seq, at, scope, type, entity_id, coalesce(version, seq), actor_id, op, control, changes, quiet, override,
         '{"t":"event","scope":"' || scope || '","cursor":"' || epoch || '.' || shard || '.' || seq
           || '","version":' || coalesce(version, seq)
           || ',"at":"' || to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || '",' || body
@@ -190,7 +194,7 @@ const claimRow = (claimed: ClaimedResponse, last: InputRow | undefined): object 
 }
 
 /** @param counts entries so far by shard; the entries of this write are added. */
-const inputRows = (entries: Entry[], op: string | null, counts: Map<number, number>): InputRow[] =>
+const inputRows = ({ entries, op = null, overrides }: WriteAppend, counts: Map<number, number>): InputRow[] =>
   markQuiet(entries).map(({ entry, quiet }) => {
     const shard = shardOf(entry.scope)
     const n = (counts.get(shard) ?? 0) + 1
@@ -203,6 +207,7 @@ const inputRows = (entries: Entry[], op: string | null, counts: Map<number, numb
       n,
       op,
       quiet,
+      override: overrides !== undefined && isProjectScope(entry.scope) && overrides.has(idOf(entry.scope)),
       changes,
       changesText: changes && JSON.stringify(changes),
       body: hasFrame ? encodeBody(entry, op) : null,
@@ -229,7 +234,7 @@ const numbered = (writes: WriteAppend[], rowsOf: InputRow[][], heads: Head[]): A
 }
 
 const logEntry = (
-  { entry, shard, n, op, quiet, changes, body }: InputRow,
+  { entry, shard, n, op, quiet, override, changes, body }: InputRow,
   { epoch, base, at }: Head,
 ): LogEntry => {
   const seq = base + n
@@ -248,6 +253,7 @@ const logEntry = (
     control: entry.control ?? null,
     changes,
     quiet,
+    override,
     frame:
       body === null
         ? null

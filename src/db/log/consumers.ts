@@ -30,6 +30,16 @@ export const insertPositions = async (sql: Queryable, consumer: string): Promise
     on conflict do nothing`
 }
 
+/** Inserts positions of a new consumer before the oldest entry of each shard that the log has; existing positions stay. */
+export const insertOldestPositions = async (sql: Queryable, consumer: string): Promise<void> => {
+  await sql`
+    insert into consumer_cursor (consumer, shard, seq)
+    select ${consumer}, h.shard, coalesce((select f.seq - 1 from feed f where f.shard = h.shard order by f.seq limit 1), h.seq)
+    from feed_head h
+    where not exists (select from consumer_cursor c where c.consumer = ${consumer} and c.shard = h.shard)
+    on conflict do nothing`
+}
+
 /** The number up to which the consumer has processed the shard. */
 export const selectPosition = async (sql: Queryable, consumer: string, shard: number): Promise<number> => {
   const [row] = await sql<{ seq: number }[]>`

@@ -78,4 +78,4 @@ const framedColumns = (sql: Queryable) => sql`seq, scope, control, frame`
 
 const columns = (sql: Queryable) => sql`
   shard, seq, at, scope, type, entity_id as "entityId", version, actor_id as "actorId",
-  op, control, changes, quiet, frame`
+  op, control, changes, quiet, override, frame`

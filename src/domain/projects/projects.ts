@@ -53,7 +53,7 @@ export const getProject = async (
   id: string,
 ): Promise<Project> => {
   const row = await reads.project(actor.userId, id)
-  authorize(actor, row && { member: row.role }, 'read')
+  authorize(actor, row && { member: row.role, projectId: row.id }, 'read')
   return toProject(row!, effectiveRole(actor, { member: row!.role })!)
 }
 

@@ -19,7 +19,8 @@ export const getTask = async (
   id: string,
 ): Promise<Pick<TaskText, 'text' | 'version'>> => {
   const row = await reads.task(actor.userId, id)
-  authorize(actor, row, 'read')
+  // The text has the project, which only an override needs.
+  authorize(actor, row && actor.role === 'admin' ? { ...row, task: JSON.parse(row.text) } : row, 'read')
   return row!
 }
 

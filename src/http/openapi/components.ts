@@ -16,6 +16,7 @@ import {
 } from '../../model/credentials.ts'
 import { Comment, CommentPatch, NewComment } from '../../model/comment.ts'
 import { Invitation } from '../../model/invitation.ts'
+import { Activity } from '../../model/activity.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
 import { IssuedToken, NewPersonalToken, PersonalToken } from '../../model/personal-token.ts'
 import { Notification, Preferences, PreferencesPatch } from '../../model/notification.ts'
@@ -37,6 +38,7 @@ export const models: Record<string, TSchema> = {
   AccountPatch,
   Comment,
   CommentPatch,
+  Activity,
   Event,
   EmailVerification,
   Health,

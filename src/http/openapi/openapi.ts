@@ -39,6 +39,7 @@ const tags = [
   { name: 'Tasks', description: 'Tasks, subtasks, tags and shares' },
   { name: 'Comments', description: 'Comments on tasks, with mentions' },
   { name: 'Notifications', description: 'The inbox of the caller' },
+  { name: 'Activity', description: 'What was changed, by whom, from what to what' },
   { name: 'Log', description: 'Snapshots and the change log' },
   { name: 'Operations', description: 'Health and version' },
 ]

@@ -3,7 +3,7 @@ import type { Tx } from '../../db/client.ts'
 import type { Entry, LogEntry } from '../../model/event.ts'
 
 export interface Consumer {
-  /** The key of its positions in `consumer_cursor`: a new name starts at the heads of the log. */
+  /** The key of its positions in `consumer_cursor`. */
   readonly name: string
   /**
    * Milliseconds between two transactions of a shard with effects, in which entries collect while it keeps up. 0 where it
@@ -12,6 +12,8 @@ export interface Consumer {
   readonly collectMs?: number
   /** Entries handled in one transaction (100): more only where entries are not appended in return. */
   readonly maxBatch?: number
+  /** Where a new name starts: at the heads of the log, or with the oldest entries it has. */
+  readonly startsAt?: 'heads' | 'oldest'
   /** Whether the entry can have an effect; the others only move the position. Cheap, and never throws. */
   concerns(entry: LogEntry): boolean
   /**

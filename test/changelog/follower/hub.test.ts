@@ -20,6 +20,7 @@ const entry = (seq: number, of: Scope = scope, control: Control | null = null): 
   control,
   changes: null,
   quiet: false,
+  override: false,
   frame: '{}',
 })
 

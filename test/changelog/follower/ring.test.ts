@@ -19,6 +19,7 @@ const entryAt = (seq: number, frameBytes = 0): LogEntry => ({
   control: null,
   changes: null,
   quiet: false,
+  override: false,
   frame: 'f'.repeat(frameBytes),
 })
 

@@ -10,6 +10,7 @@ import type {
   SignIn,
   UserPatch,
 } from '../../../../src/model/credentials.ts'
+import type { Activity, ActivityType } from '../../../../src/model/activity.ts'
 import type { IssuedToken, NewPersonalToken, PersonalToken } from '../../../../src/model/personal-token.ts'
 import type { Comment, CommentPatch, NewComment } from '../../../../src/model/comment.ts'
 import type { Notification, Preferences, PreferencesPatch } from '../../../../src/model/notification.ts'
@@ -82,6 +83,17 @@ export interface TaskQuery extends PageQuery {
   dueAfter?: string
   dueBefore?: string
   sort?: SortField | `-${SortField}`
+}
+
+export interface ActivityQuery extends PageQuery {
+  projectId?: string
+  taskId?: string
+  actorId?: string
+  type?: ActivityType | readonly ActivityType[]
+  /** Inclusive. */
+  after?: string
+  /** Exclusive. */
+  before?: string
 }
 
 export type Operation =
@@ -322,6 +334,14 @@ export const createRest = (http: HttpClient, session: Session) => {
           ifMatch: ifVersion,
           ...options,
         }),
+    },
+
+    activity: {
+      /** Newest first; of all projects and shares without `projectId` and `taskId`. */
+      list: ({ type, ...query }: ActivityQuery = {}) =>
+        list<Activity>(http, path`/api/activity`, { ...query, type: commas(type) }),
+      ofTask: (taskId: string, query: PageQuery = {}) =>
+        list<Activity>(http, path`/api/tasks/${taskId}/activity`, { ...query }),
     },
 
     notifications: {
