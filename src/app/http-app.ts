@@ -19,6 +19,7 @@ import { invitationRoutes } from '../http/routes/invitations.ts'
 import { memberRoutes } from '../http/routes/members.ts'
 import { notificationRoutes } from '../http/routes/notifications.ts'
 import { personalTokenRoutes } from '../http/routes/personal-tokens.ts'
+import { problemRoutes } from '../http/routes/problems.ts'
 import { projectRoutes } from '../http/routes/projects.ts'
 import { shareRoutes } from '../http/routes/shares.ts'
 import { snapshotRoutes } from '../http/routes/snapshots.ts'
@@ -54,6 +55,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     openApiRoutes(routesOf),
     asyncApiRoutes(),
     docsRoutes(),
+    problemRoutes(),
     authRoutes(deps),
     personalTokenRoutes(deps),
     userRoutes(deps),

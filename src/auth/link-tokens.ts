@@ -1,5 +1,5 @@
 // Tokens of links that are sent by mail. A token is the link's id and an HMAC-SHA-256 of kind and id under a key of the
-// server, so that nothing secret is stored: neither the database nor a copy of it gives anybody a link. What the link
+// server, so that nothing secret is stored: no link can be made from the database or a copy of it. What the link
 // is worth (its address, whether it was used, when it expires) is in its row.
 import type { Config } from '../config.ts'
 import type { LinkKind } from '../model/invitation.ts'

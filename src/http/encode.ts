@@ -39,7 +39,7 @@ export const represented = (answer: Answer, request: Request): Answer => {
   if (bytes <= minBytes || status === 206 || headers['Cache-Control'] === 'no-store') return answer
   if (headers['Content-Encoding'] !== undefined || !isText(headers['Content-Type'])) return answer
   const encoding = bytes > maxBytesOnLoop && inThreads >= maxInThreads ? null : acceptedEncoding(request)
-  const varying = { ...headers, Vary: 'Origin, Accept-Encoding' }
+  const varying = { ...headers, Vary: `${headers['Vary'] ?? 'Origin'}, Accept-Encoding` }
   if (encoding === null) return { ...answer, headers: varying }
   const tag = headers['ETag']
   const tagged: Answer = {

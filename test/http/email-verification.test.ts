@@ -64,7 +64,7 @@ test('a new address is unverified, and the link to the earlier one is for anothe
   })
 })
 
-test('signed in as somebody else, late, forged or with a bad token: refused, and nothing is verified', async () => {
+test('signed in as another user, late, forged or with a bad token: refused, and nothing is verified', async () => {
   const { Ada: ada, Bob: bob } = await world.people('Ada', 'Bob')
   await request(ada)
   const token = await mailedToken(world, 'verification', ada.email)

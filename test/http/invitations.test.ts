@@ -8,7 +8,7 @@ let open: World
 let world: World
 let admin: Person
 
-/** An admin where nobody can register. */
+/** An admin where registration is not open. */
 const adminOf = async (closed: World): Promise<Person> => {
   const email = `admin-${newId()}@example.com`
   const { db, passwords } = closed.server.deps
@@ -109,7 +109,7 @@ test('only admins invite, and only addresses without an account', async () => {
   expect((await invite('nowhere')).status).toBe(422)
 })
 
-test('where registration is closed nobody registers, and nobody is invited', async () => {
+test('where registration is closed no one registers or is invited', async () => {
   await using closed = await startWorld({ registration: 'closed' })
   const boss = await adminOf(closed)
   expect(await register(closed, freshEmail())).toMatchObject({

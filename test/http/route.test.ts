@@ -40,6 +40,8 @@ describe('the declarations of the routes', () => {
       'GET /api/ws',
       'GET /health',
       'GET /livez',
+      'GET /problems',
+      'GET /problems/:code',
       'GET /readyz',
       'GET /version',
       'POST /api/auth/email/verify/confirm',

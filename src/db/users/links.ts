@@ -97,7 +97,7 @@ export const deleteInvitation = async (tx: Tx, id: string): Promise<boolean> => 
   return rows.length > 0
 }
 
-/** Withdraws earlier invitations of the address that nobody accepted. */
+/** Withdraws earlier invitations of the address that were not accepted. */
 export const deleteOpenInvitations = async (tx: Tx, email: string): Promise<void> => {
   await tx`
     delete from account_links where email = ${email} and kind = 'invitation' and used_at is null`

@@ -1,5 +1,5 @@
 // Invitations to register, which admins send by mail: single use, for one address. Who registers by one has a verified
-// address. They append nothing: no scope hears of somebody who has no account.
+// address. They append nothing: a person without an account has no scope.
 import type { CallerDatabase, Queryable, Tx } from '../../db/client.ts'
 import type { Config } from '../../config.ts'
 import {

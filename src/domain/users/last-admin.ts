@@ -1,4 +1,4 @@
-// An instance keeps an admin: whoever is the last one cannot be deleted, disabled or made a user by a request. Commands
+// An instance keeps an admin: the last one cannot be deleted, disabled or made a user by a request. Commands
 // of the operator may do all of it, because they can also make another admin.
 import type { Tx } from '../../db/client.ts'
 import { hasOtherAdmin, lockAdminRole } from '../../db/users/accounts.ts'

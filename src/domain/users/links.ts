@@ -93,7 +93,7 @@ const recipientOf = async (tx: Tx, link: LinkRow): Promise<{ name: string | null
   const { id, name, emailVerified } = account.user
   if (link.userId !== null && link.userId !== id) return null
   if (link.kind === 'verification' && emailVerified) return null
-  // From here on a reset is of this account, whoever has the address when it is used.
+  // From here on a reset is of this account, also if another one has the address when the link is used.
   if (link.userId === null) await bindLink(tx, link.id, id)
   return { name }
 }

@@ -48,7 +48,7 @@ export const accountLinkRoutes = (deps: AccountLinkDeps) => {
       async (context) => {
         const { email } = context.body
         await takeRateLimit(deps, context, passwordResets, addressKey(context.ip))
-        // Whether or not it has an account: nobody is sent more mails than this.
+        // Whether or not it has an account; at most this many mails are sent to an address.
         await takeRateLimit(deps, context, passwordResets, emailKey(canonicalEmail(email)))
         await requestPasswordReset(deps, email, callerOf(context))
         return answered(202)

@@ -43,7 +43,7 @@ export const invitationRoutes = (deps: InvitationDeps) => {
       {
         body: NewInvitation,
         response: { 201: Invitation },
-        detail: detail('Invite somebody to register, by mail (admins)', {
+        detail: detail('Invite a person to register, by mail (admins)', {
           idempotent: true,
           errors: ['registration_closed'],
         }),
