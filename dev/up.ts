@@ -108,6 +108,7 @@ Tasktide is running, ready after ${seconds} s
   API         ${server.url}/api${portNote}
   API page    ${server.url}/api/docs
   Health      ${server.url}/health
+  Metrics     ${server.url}/metrics, ${worker.url}/metrics
   Pages of    ${describeAllowedOrigins(readConfig(env, ['env', 'allowedOrigins', 'trustedProxies']))}
 ${env['TIDE_ENV'] === 'production' ? '' : demoSignIns}
   Worker      ${worker.url}/readyz

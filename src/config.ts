@@ -24,6 +24,9 @@ export interface Config {
   host: string
   port: number
   workerPort: number
+  /** Null: the server has no internal port. */
+  metricsPort: number | null
+  internalHost: string
   dataDir: string
   /** Without a slash at its end; null for the address the server listens on. */
   publicUrl: string | null

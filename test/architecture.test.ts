@@ -149,6 +149,7 @@ const homes: [string, RegExp, RegExp][] = [
   ['the job queue', /^bullmq/, /^src\/(?:queues|worker\/jobs)\//],
   ['the mail library', /^nodemailer/, /^src\/mail\//],
   ['the S3 client', /^@(?:aws-sdk|smithy)\//, /^src\/storage\//],
+  ['the metrics client', /^prom-client/, /^src\/metrics\//],
   ['the logger', /^pino/, /^src\/log\.ts/],
 ]
 

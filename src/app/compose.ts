@@ -23,9 +23,11 @@ import { openRedis, type RedisConnection } from '../redis/connection.ts'
 import { ServerRegistry } from '../changelog/servers.ts'
 import { newLiveStats } from '../changelog/live-stats.ts'
 import { createStorageProbe, openStorage } from '../storage/open.ts'
+import { newFeedStages } from '../metrics/feed-stages.ts'
 import { startSweeper } from '../changelog/sweeper.ts'
 import { BodyBudget } from '../http/body/body-budget.ts'
 import { KeptAnswers } from '../http/kept-answers.ts'
+import { RouteMeters } from '../http/route-meters.ts'
 import { SharedAnswers } from '../http/shared-answers.ts'
 import { createAttempts } from '../limits/attempts.ts'
 import { policiesOf } from '../limits/policies.ts'
@@ -39,6 +41,8 @@ import { installConsumers } from '../worker/all-consumers.ts'
 import { startWorker } from '../worker/runner.ts'
 import type { SocketTimings } from '../ws/protocol.ts'
 import { Sockets } from '../ws/sockets.ts'
+import { connectToParent } from './metrics-exchange.ts'
+import { serveMetrics, serverMetrics } from './server-metrics.ts'
 import { listen, stopAccepting, stopListening, type Listening } from './listen.ts'
 import { socketsDeadlineMs } from './shutdown.ts'
 
@@ -55,6 +59,8 @@ const streamPaceMs = 2
 export interface Running extends AsyncDisposable {
   url: string
   port: number
+  /** The port of the internal server of a server process; null where it has none. */
+  internalPort?: number | null
 }
 
 export interface RunningServer extends Running {
@@ -126,7 +132,9 @@ export const openServer = async (
 ): Promise<RunningServer> => {
   await using stack = new AsyncDisposableStack()
   const { db, tailDb, redis, storage, connect } = await openBase(stack, config, log, 'server')
-  const streams = stack.use(createPublisher({ redis: redis.client, db, log }))
+  const stages = newFeedStages()
+  const { commitToStream } = stages
+  const streams = stack.use(createPublisher({ redis: redis.client, db, log, commitToStream }))
   const stats = newLiveStats()
   const { fanOutSliceMs } = timings
   const follower = stack.use(
@@ -137,6 +145,7 @@ export const openServer = async (
       tailDb,
       log,
       stats,
+      stages,
       fanOutSliceMs,
       paceMs: streamPaceMs,
     }),
@@ -154,7 +163,7 @@ export const openServer = async (
   const drain = new AbortController()
   const reads = openReads(db)
   const servers = stack.use(new ServerRegistry(redis.client))
-  const deps = {
+  const parts = {
     config,
     log,
     db,
@@ -181,7 +190,12 @@ export const openServer = async (
     overrideReads: new OverrideReads(db),
     redisHealth: createRedisProbe(redis),
     draining: drain.signal,
-  } satisfies Deps
+    meters: new RouteMeters(),
+  }
+  const ofProcess = serverMetrics({ ...parts, tailDb, pushes: streams.stats, replays: stats.replays, stages })
+  // Of several processes on one port, whichever is asked answers for all.
+  const metrics = listening.sharesPort ? connectToParent(ofProcess) : ofProcess.text
+  const deps = { ...parts, metrics } satisfies Deps
   await follower.start()
   const sockets = new Sockets(deps, timings)
   const server = listen(deps, sockets, listening)
@@ -195,17 +209,26 @@ export const openServer = async (
     await sockets[Symbol.asyncDispose]()
     await stopListening(server, stopped)
   })
+  const internal = listening.sharesPort ? null : stack.use(serveMetrics(config, metrics))
   const owned = stack.move()
   const port = server.port!
-  return { deps, url: httpUrl(config.host, port), port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  return {
+    deps,
+    url: httpUrl(config.host, port),
+    port,
+    internalPort: internal?.port ?? null,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
 }
 
 /** Starts a worker: the sweeper, the consumers of the log, and the loops. Resolves when its health port answers. */
 export const openWorker = async (config: Config, log: Log): Promise<Running> => {
   await using stack = new AsyncDisposableStack()
   const { db, tailDb, redis, storage, connect } = await openBase(stack, config, log, 'worker')
-  const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
-  stack.use(
+  const stages = newFeedStages()
+  const { commitToStream } = stages
+  const publisher = stack.use(createPublisher({ redis: redis.client, db, log, commitToStream }))
+  const sweeper = stack.use(
     startSweeper({
       redis: redis.client,
       db: tailDb,
@@ -219,6 +242,8 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
       log,
       db,
       publisher,
+      stages,
+      sweeper: sweeper.stats,
       connect,
       connectJobs: () => openRedis(config.redisUrl, 'jobs', log),
       tailDb,

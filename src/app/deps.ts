@@ -16,6 +16,7 @@ import type { Snapshots } from '../domain/snapshot.ts'
 import type { TaskWrites } from '../domain/write-coalescer.ts'
 import type { BodyBudget } from '../http/body/body-budget.ts'
 import type { KeptAnswers } from '../http/kept-answers.ts'
+import type { RouteMeters } from '../http/route-meters.ts'
 import type { Attempts } from '../limits/attempts.ts'
 import type { Waiters } from '../limits/waiters.ts'
 import type { RateLimiter } from '../limits/window.ts'
@@ -67,4 +68,8 @@ export interface Deps {
   redisHealth: RedisProbe
   /** Aborted once the process drains: refuse new work, end what waits. */
   draining: AbortSignal
+  /** Counts requests by route. */
+  meters: RouteMeters
+  /** The metrics of this process, or of all that share its port, in the text format of Prometheus. */
+  metrics: () => Promise<string>
 }

@@ -17,6 +17,7 @@ import { docsRoutes } from '../http/routes/docs.ts'
 import { healthRoutes } from '../http/routes/health.ts'
 import { invitationRoutes } from '../http/routes/invitations.ts'
 import { memberRoutes } from '../http/routes/members.ts'
+import { metricsRoutes } from '../http/routes/metrics.ts'
 import { notificationRoutes } from '../http/routes/notifications.ts'
 import { personalTokenRoutes } from '../http/routes/personal-tokens.ts'
 import { problemRoutes } from '../http/routes/problems.ts'
@@ -52,6 +53,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
   )
   groups.push(
     healthRoutes(deps),
+    metricsRoutes(deps),
     openApiRoutes(routesOf),
     asyncApiRoutes(),
     docsRoutes(),

@@ -8,14 +8,20 @@ import { listenError } from './free-port.ts'
 import { backOffMs } from '../async/back-off.ts'
 import { pause } from '../async/pause.ts'
 import type { Log } from '../log.ts'
+import type { MetricsJson } from '../metrics/exposition.ts'
+import { MetricsOfProcesses, Questions, type FromProcess, type ToProcess } from './metrics-exchange.ts'
+import { serveMetrics } from './server-metrics.ts'
 import { childDeadlineMs } from './shutdown.ts'
 import { listenFailure, StartFailure } from '../start/failure.ts'
 
 /** The IPC message of a child: its port once it answers, or why it does not start. */
-export type ServerMessage = { port: number } | { failure: { message: string; exitCode: 1 | 69 | 78 } }
+export type ServerMessage =
+  | { port: number }
+  | { failure: { message: string; exitCode: 1 | 69 | 78 } }
+  | FromProcess
 
 export interface ServersOptions {
-  config: Pick<Config, 'host' | 'port'>
+  config: Pick<Config, 'host' | 'port' | 'metricsPort' | 'internalHost'>
   count: number
   /** Starts one server that shares its port and sends a `ServerMessage` over IPC. */
   command: string[]
@@ -46,16 +52,20 @@ export const openServers = async (options: ServersOptions): Promise<Servers> => 
   await using stack = new AsyncDisposableStack()
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {}) // callers that await it receive the rejection too
-  const first = new ServerProcess(1, options)
-  const servers = [first, ...Array.from({ length: count - 1 }, (_, n) => new ServerProcess(n + 2, options))]
+  const metrics = new MetricsOfProcesses(() => servers.map((one) => [one.number, one.askMetrics()]))
+  const process = (number: number): ServerProcess => new ServerProcess(number, options, metrics)
+  const first = process(1)
+  const servers = [first, ...Array.from({ length: count - 1 }, (_, n) => process(n + 2))]
   stack.defer(async () => void (await Promise.all(servers.map((server) => server.stop()))))
   const port = await first.start(config.port) // port 0: the first process chooses the port of all
   await Promise.all(servers.slice(1).map((server) => server.start(port)))
   for (const server of servers) server.keep(port).catch(failed.reject)
+  const internalPort = stack.use(serveMetrics(config, () => metrics.text()))?.port ?? null
   const owned = stack.move()
   return {
     url: httpUrl(config.host, port),
     port,
+    internalPort,
     failed: failed.promise,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
@@ -63,13 +73,28 @@ export const openServers = async (options: ServersOptions): Promise<Servers> => 
 
 class ServerProcess {
   #child: Subprocess | null = null
+  readonly #questions = new Questions<MetricsJson>()
   #startedAt = 0
   readonly #stopping = new AbortController()
 
   constructor(
-    private readonly number: number,
+    readonly number: number,
     private readonly options: ServersOptions,
+    private readonly metrics: MetricsOfProcesses,
   ) {}
+
+  /** What the process counts; null where it does not answer. */
+  askMetrics(): Promise<MetricsJson | null> {
+    return this.#questions.ask((ask) => this.#send({ ask })).catch(() => null)
+  }
+
+  #send(message: ToProcess): void {
+    this.#child?.send(message)
+  }
+
+  async #sendAll(id: number): Promise<void> {
+    this.#send({ all: { id, text: await this.metrics.text() } })
+  }
 
   /** Starts the process; resolves with its port when it answers. */
   async start(port: number): Promise<number> {
@@ -82,6 +107,11 @@ class ServerProcess {
       serialization: 'json',
       ipc: (message: ServerMessage) => {
         if ('port' in message) return ready.resolve(message.port)
+        if ('metrics' in message) return this.#questions.answer(message.metrics.id, message.metrics.json)
+        if ('askAll' in message) {
+          this.#sendAll(message.askAll).catch(() => {}) // it waits no longer than its deadline
+          return
+        }
         const { failure } = message
         ready.reject(new StartFailure(failure.message, failure.exitCode))
       },
@@ -106,6 +136,7 @@ class ServerProcess {
     let failures = 0
     for (;;) {
       await this.#child!.exited
+      await this.metrics.end(this.number)
       if (stopping.aborted) return
       const end = endOf(this.#child!)
       failures = performance.now() - this.#startedAt > goodAfterMs ? 1 : failures + 1

@@ -14,6 +14,7 @@ import { shardCount } from '../model/scope.ts'
 import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { LogEntry } from '../model/event.ts'
+import type { Histogram } from '../metrics/histogram.ts'
 import type { Redis } from '../redis/connection.ts'
 import { repairStream } from './repair-stream.ts'
 import { batchLength, pushEntries } from './stream.ts'
@@ -41,10 +42,20 @@ export interface PublisherStats {
   dropped: number
 }
 
+export interface PublisherDeps {
+  redis: Redis
+  db: Database
+  log: Log
+  /** Seconds from the commit to the reply of the push. */
+  commitToStream?: Histogram
+}
+
 /** Entries that wait for the push in flight. */
 interface ShardQueue {
   epoch: string
   waiting: LogEntry[]
+  /** `performance.now()` at which the first of them arrived. */
+  since: number
   bytes: number
   running: Promise<void> | null
 }
@@ -53,12 +64,13 @@ const maxWaitingEntries = 5_000
 const maxWaitingBytes = 4 * 1024 * 1024
 const closeTimeoutMs = 2_000
 
-export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }): StreamPublisher => {
+export const createPublisher = (deps: PublisherDeps): StreamPublisher => {
   const { redis, log } = deps
   const stats: PublisherStats = { pushed: 0, pushes: 0, refused: 0, failed: 0, dropped: 0 }
   const queues = Array.from({ length: shardCount }, (): ShardQueue => ({
     epoch: '',
     waiting: [],
+    since: 0,
     bytes: 0,
     running: null,
   }))
@@ -81,6 +93,7 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
   const drain = async (queue: ShardQueue, shard: number): Promise<void> => {
     while (queue.waiting.length > 0) {
       const { epoch } = queue
+      const { since } = queue
       const batch = take(queue)
       const upTo = batch.at(-1)!.seq
       try {
@@ -91,6 +104,7 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
           await repairStream(deps, { epoch, shard, top, upTo })
         }
         stats.pushed += batch.length
+        deps.commitToStream?.record((performance.now() - since) / 1000)
         isFailing = false
       } catch (error) {
         stats.failed += 1
@@ -108,6 +122,7 @@ export const createPublisher = (deps: { redis: Redis; db: Database; log: Log }):
     const queue = queues[shard]!
     if (queue.epoch !== epoch) drop(queue)
     queue.epoch = epoch
+    if (queue.waiting.length === 0) queue.since = performance.now()
     queue.waiting.push(...entries)
     for (const entry of entries) queue.bytes += bytesOf(entry)
     if (queue.waiting.length > maxWaitingEntries || queue.bytes > maxWaitingBytes) drop(queue)

@@ -9,7 +9,7 @@ import { FairQueue } from '../limits/fair-queue.ts'
 import type { Log } from '../log.ts'
 import { addressOf, driverOptions } from './address.ts'
 import { codeOf, isConflict, isConnectionLost, translate } from './errors.ts'
-import { HalfOpenWatch } from './half-open.ts'
+import { HalfOpenWatch, type PoolUse } from './half-open.ts'
 import { runPipelined, type Call, type Pipelined } from './pipelined.ts'
 import { types } from './types.ts'
 
@@ -69,6 +69,8 @@ export interface CallerDatabase {
 export interface Database extends DatabaseCalls, CallerDatabase, BatchDatabase, AsyncDisposable {
   /** Callers with a call in flight or waiting; for metrics and tests. */
   readonly calls: Pick<FairQueue, 'size' | 'running' | 'waitingOf'>
+  /** Connections by pool and state. */
+  poolUse(): Record<'calls' | 'batches', PoolUse>
 }
 
 export interface DatabaseOptions {
@@ -127,9 +129,9 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   const { statementTimeoutMs = defaultStatementTimeoutMs } = options
   const openOne = (): postgres.Sql => openPool(options, 1)
   const batchPool = openPool(options, batchConnections, batchSettings)
-  const watches = [pool, batchPool].map(
-    (watched) => new HalfOpenWatch({ pool: watched, openOne, statementTimeoutMs, log }),
-  )
+  const watchOf = (watched: postgres.Sql) =>
+    new HalfOpenWatch({ pool: watched, openOne, statementTimeoutMs, log })
+  const [callsWatch, batchesWatch] = [watchOf(pool), watchOf(batchPool)]
 
   let refused = { reason: '', at: -Infinity }
   const withDeadline = async <T>(
@@ -228,8 +230,9 @@ export const openDatabase = (options: DatabaseOptions): Database => {
         runPipelined(batchPool, call, (sql) => work(sql as unknown as Tx)),
       ),
     calls,
+    poolUse: () => ({ calls: callsWatch.use(), batches: batchesWatch.use() }),
     [Symbol.asyncDispose]: async () => {
-      await Promise.all(watches.map((watch) => watch[Symbol.asyncDispose]()))
+      await Promise.all([callsWatch, batchesWatch].map((watch) => watch[Symbol.asyncDispose]()))
       const timeout = Math.min(defaultDeadlineMs / 1000, maxEndSeconds)
       await Promise.all([pool.end({ timeout }), batchPool.end({ timeout })])
     },

@@ -21,6 +21,8 @@ interface Connection {
   drop(): void
 }
 
+export type PoolUse = Record<Connection['state'], number>
+
 const silenceMs = 1_000
 const checkEveryMs = 250
 /** Probes overlap while none is answered, so this also bounds how late the return of the network is noticed. */
@@ -61,6 +63,13 @@ export class HalfOpenWatch implements AsyncDisposable {
     this.#connections = connectionsOf(options.pool)
     this.#timer = setInterval(() => this.#check(), checkEveryMs)
     this.#timer.unref()
+  }
+
+  /** Connections by state. */
+  use(): PoolUse {
+    const use: PoolUse = { owing: 0, idle: 0, other: 0 }
+    for (const { state } of this.#connections) use[state] += 1
+    return use
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -28,6 +28,7 @@ import { requireFewParameters } from './query.ts'
 import { limitKeyOf, requireWritable, takeRateLimit } from './rate-limit.ts'
 import { pathOf, RequestContext, requireValidHost, type AddressOf } from './request-context.ts'
 import { unlessKnown, type Answer } from './response.ts'
+import type { RouteMeters } from './route-meters.ts'
 import { traitsOfUnknown, type RouteTraits } from './route.ts'
 import type { DeclaredRoute, RouteHandler } from './route-group.ts'
 import { routeOf, type RouteTable } from './route-table.ts'
@@ -41,6 +42,7 @@ export interface PipelineDeps {
   limiter: RateLimiter
   writtenBytes: WrittenBytes
   overrideReads: OverrideReads
+  meters: RouteMeters
 }
 
 /** What a request leads to: a route, or the error of a path or method without one. */
@@ -65,7 +67,7 @@ export interface Pipeline {
 }
 
 export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf: AddressOf): Pipeline => {
-  const { config, bodies, authenticator, log } = deps
+  const { config, bodies, authenticator, log, meters } = deps
   const policies = policiesOf(config)
   const { send, end } = createSend({
     ...deps,
@@ -193,7 +195,8 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     const found = routes.find(path)
     // A method that the path does not have is treated like the first one it has, until it is refused with 405.
     const route = found && (routeOf(found.item, request.method) ?? found.item.routes.values().next().value)
-    const context = new RequestContext(request, route?.traits ?? traitsOfUnknown(path), addressOf)
+    const meter = route ? meters.of(route.method, route.path) : meters.unknown
+    const context = new RequestContext(request, route?.traits ?? traitsOfUnknown(path), addressOf, meter)
     const missing = missingRoute(context, found, routes, isRouted)
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `missing` ends the request as a problem
     return run(context, { ...nowhere, traits: context.traits, missing }) as Response | Promise<Response>
@@ -203,6 +206,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     serve(route) {
       const { traits, handle, hooks, path } = route
       const isExact = exactPathOf(path, routes)
+      const meter = meters.of(route.method, path)
       const destination: Destination = {
         traits,
         missing: null,
@@ -210,13 +214,13 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
         handle,
       }
       return (request) => {
-        const context = new RequestContext(request, traits, addressOf)
+        const context = new RequestContext(request, traits, addressOf, meter)
         return isExact(request, context.path) ? run(context, destination) : refuse(request, true)
       }
     },
     refuse,
     fail: (request, error) =>
-      failed(new RequestContext(request, traitsOfUnknown(pathOf(request)), addressOf), error),
+      failed(new RequestContext(request, traitsOfUnknown(pathOf(request)), addressOf, meters.unknown), error),
   }
 }
 

@@ -4,6 +4,7 @@ import { AppError } from '../errors.ts'
 import type { Reservation } from '../limits/byte-budget.ts'
 import type { RatePolicy, RateState } from '../limits/policies.ts'
 import { forRequest, type Actor } from '../model/actor.ts'
+import type { RouteMeter } from './route-meters.ts'
 import type { RouteTraits } from './route.ts'
 
 /** The client address of a request; it must be called before the first await, while the connection is known. */
@@ -46,6 +47,8 @@ export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
     readonly request: Request,
     readonly traits: RouteTraits,
     addressOf: AddressOf,
+    /** Counts the request when it is answered. */
+    readonly meter: RouteMeter,
   ) {
     this.#addressOf = addressOf
     const { headers, url } = request

@@ -46,13 +46,15 @@ export const createSend = (
     const userId = context.identity?.actor.userId
     deps.bodies.release(context)
     if (userId !== undefined && context.writtenBytes > 0) deps.writtenBytes.add(userId, context.writtenBytes)
+    const durationMs = performance.now() - context.startedAt
+    context.meter.record(status, durationMs)
     deps.logRequest({
       requestId: context.id,
       method: context.method,
       path: context.path,
       status,
       userId,
-      durationMs: Math.round((performance.now() - context.startedAt) * 100) / 100,
+      durationMs: Math.round(durationMs * 100) / 100,
     })
   }
 

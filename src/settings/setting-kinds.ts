@@ -68,6 +68,22 @@ export const whole = (
   },
 })
 
+/** A whole number that may be unset: null. */
+export const optionalWhole = (
+  name: string,
+  about: string,
+  example: number,
+  min: number,
+  max: number,
+): Key<number | null> => {
+  const key = whole(name, about, example, min, max)
+  return {
+    ...key,
+    about: `${about} (${min} to ${max}; unset: none)`,
+    read: (value, fail, isProduction) => (value === undefined ? null : key.read(value, fail, isProduction)),
+  }
+}
+
 /** A setting with another default in production. */
 export const wholeIn = (
   name: string,

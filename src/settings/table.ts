@@ -4,7 +4,7 @@ import { readDatabaseUrl } from './database-url.ts'
 import { jwtSecrets } from './jwt-secrets.ts'
 import { originFault } from './origin.ts'
 import { readRedisUrl } from './redis-url.ts'
-import { oneOf, optional, secret, text, whole, wholeIn, type Key } from './setting-kinds.ts'
+import { oneOf, optional, secret, text, whole, wholeIn, type Key, optionalWhole } from './setting-kinds.ts'
 import { publicUrlFault, readMailSender, readSmtpUrl } from './smtp-url.ts'
 import { storeUrlProblems } from './store-url.ts'
 
@@ -63,11 +63,27 @@ export const settings = {
   port: whole('PORT', 'Port the server listens on; 0 takes a free one', 3000, 0, 65_535),
   workerPort: whole(
     'WORKER_PORT',
-    "Loopback port of the worker's health routes; 0 takes a free one",
+    'Internal port of the worker: health and metrics; 0 takes a free one',
     3001,
     0,
     65_535,
   ),
+  metricsPort: optionalWhole(
+    'METRICS_PORT',
+    'Internal port of the server: health and metrics, with --workers of all processes; 0 takes a free one',
+    9_464,
+    0,
+    65_535,
+  ),
+  internalHost: {
+    ...text(
+      'INTERNAL_HOST',
+      'Address of the internal ports, which ask for no credentials (default 127.0.0.1)',
+      '127.0.0.1',
+      null,
+    ),
+    read: (value = '127.0.0.1') => withoutBrackets(value),
+  },
   dataDir: text('TIDE_DATA', 'Folder of embedded databases and files (default .data)', '.data', '.data'),
   publicUrl: optional(
     'PUBLIC_URL',

@@ -46,6 +46,17 @@ const maxFeedLagMs = 2_000
 /** A consumer with more unread entries is late. */
 const maxLag = 10_000
 
+/** Entries of the shards of this worker that the consumer has not read. */
+export const lagOf = (shardConsumers: ReadonlySet<ShardConsumer>, consumer: string): number =>
+  [...shardConsumers].filter((one) => one.consumer.name === consumer).reduce((sum, one) => sum + one.lag, 0)
+
+/** The answer of /readyz. */
+export const readinessOf = (health: WorkerHealth): { status: 200 | 503; body: object } => {
+  const statuses = Object.values(health.parts)
+  const status = statuses.includes('down') ? 'down' : statuses.includes('degraded') ? 'degraded' : 'up'
+  return { status: status === 'down' ? 503 : 200, body: { status, ...health } }
+}
+
 export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => {
   const [deadLetters, redis, storage] = await Promise.all([
     deps.tailDb.read(countDeadLetters).catch(() => null),
@@ -53,12 +64,8 @@ export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => 
     deps.storageHealth(),
   ])
   const refusal = deps.db.refusedWrite()
-  const lagOf = (consumer: string): number =>
-    [...deps.shardConsumers]
-      .filter((one) => one.consumer.name === consumer)
-      .reduce((sum, one) => sum + one.lag, 0)
   const consumers = [...deps.stats].map(
-    ([name, { failures }]) => [name, { lag: lagOf(name), failures }] as const,
+    ([name, { failures }]) => [name, { lag: lagOf(deps.shardConsumers, name), failures }] as const,
   )
   const isLate = consumers.some(([, { lag }]) => lag > maxLag)
   return {

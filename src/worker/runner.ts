@@ -6,8 +6,10 @@ import { openLeases } from '../db/leases.ts'
 import type { RedisProbe } from '../redis/redis-check.ts'
 import type { Redis, RedisConnection } from '../redis/connection.ts'
 import { LogFollower } from '../changelog/follower/log-follower.ts'
-import type { Publisher } from '../changelog/publisher.ts'
 import { comingDue, overdue, reminded } from '../domain/notifications/due-sources.ts'
+import type { StreamPublisher } from '../changelog/publisher.ts'
+import { newReplayCounts } from '../changelog/live-stats.ts'
+import type { SweeperStats } from '../changelog/sweeper.ts'
 import type { Log } from '../log.ts'
 import type { StorageProbe } from '../storage/open.ts'
 import type { Storage } from '../storage/storage.ts'
@@ -18,9 +20,11 @@ import { createLogSource } from './engine/log-source.ts'
 import { PositionStore } from './engine/position-store.ts'
 import { ShardConsumer } from './engine/shard-consumer.ts'
 import { Shards } from './engine/shards.ts'
-import { examineWorker } from './health.ts'
-import { serveHealth } from './http.ts'
+import { examineWorker, lagOf, readinessOf } from './health.ts'
 import { startJobs } from './jobs/runner.ts'
+import type { FeedStages } from '../metrics/feed-stages.ts'
+import { serveInternally } from '../metrics/internal-server.ts'
+import { workerMetrics } from './metrics.ts'
 import { queueDeletions, scheduleSweep } from './loops/files.ts'
 import { loop } from './loops/loop.ts'
 import { maintain, type Retention } from './loops/maintenance.ts'
@@ -34,7 +38,7 @@ import {
 import { foldNames, normaliseNames, normaliseTasks } from './loops/text-form.ts'
 
 export interface WorkerDeps {
-  config: Pick<Config, 'databaseUrl' | 'workerPort' | 'overdueIntervalMs'> & Retention
+  config: Pick<Config, 'databaseUrl' | 'workerPort' | 'internalHost' | 'overdueIntervalMs'> & Retention
   log: Log
   db: Database
   /** A small pool of its own: the follower never waits for a connection behind the work. */
@@ -44,11 +48,13 @@ export interface WorkerDeps {
   connect: () => RedisConnection
   /** Opens a connection for the workers of job queues. */
   connectJobs: () => RedisConnection
-  publisher: Publisher
+  publisher: StreamPublisher
   /** Objects of attachments and avatars. */
   storage: Storage
   storageHealth: StorageProbe
   redisHealth: RedisProbe
+  sweeper: SweeperStats
+  stages: FeedStages
 }
 
 export interface Worker extends AsyncDisposable {
@@ -82,10 +88,21 @@ const ring = { maxEntries: 1_000, maxBytes: 1024 * 1024 }
  * (`installConsumers`).
  */
 export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
-  const { config, log, db, tailDb, redis, publisher } = deps
+  const { config, log, db, tailDb, redis, publisher, stages } = deps
+  const replays = newReplayCounts()
   await using stack = new AsyncDisposableStack()
   const follower = stack.use(
-    new LogFollower({ connect: deps.connect, redis, db, tailDb, log, ring, paceMs: streamPaceMs }),
+    new LogFollower({
+      connect: deps.connect,
+      redis,
+      db,
+      tailDb,
+      log,
+      stats: { replays },
+      ring,
+      stages,
+      paceMs: streamPaceMs,
+    }),
   )
   const source = stack.use(createLogSource(follower))
   await follower.start()
@@ -215,7 +232,24 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     dueSoon: dueSoonStats,
   }
   const examine = () => examineWorker({ ...health, isStopping: () => signal.aborted })
-  const http = stack.use(serveHealth({ port: config.workerPort, examine }))
+  const metrics = workerMetrics({
+    ...health,
+    pushes: publisher.stats,
+    replays,
+    stages,
+    sweeper: deps.sweeper,
+    lagOf: (consumer) => lagOf(shardConsumers, consumer),
+    statistics,
+  })
+  const http = stack.use(
+    serveInternally({
+      host: config.internalHost,
+      port: config.workerPort,
+      setting: 'WORKER_PORT',
+      metrics: metrics.text,
+      readiness: async () => readinessOf(await examine()),
+    }),
+  )
 
   const owned = stack.move()
   return {

@@ -25,7 +25,7 @@ const openWith = async (
     ${behaviour}`,
   )
   const servers = openServers({
-    config: { host: '127.0.0.1', port: 0 },
+    config: { host: '127.0.0.1', port: 0, metricsPort: null, internalHost: '127.0.0.1' },
     count,
     command: [process.execPath, script],
     environment: { PATH: process.env['PATH'] },

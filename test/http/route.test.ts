@@ -40,6 +40,7 @@ describe('the declarations of the routes', () => {
       'GET /api/ws',
       'GET /health',
       'GET /livez',
+      'GET /metrics',
       'GET /problems',
       'GET /problems/:code',
       'GET /readyz',

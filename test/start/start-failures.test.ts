@@ -130,6 +130,7 @@ const starts: Record<string, () => Start | Promise<Start>> = {
   'Unescaped # in REDIS_URL': () => redis('redis://:s3cret-word#1@127.0.0.1'),
   'Port in use': () => ({ environment: { PORT: String(taken()) } }),
   'Port of the worker in use': () => ({ args: ['worker'], environment: { WORKER_PORT: String(taken()) } }),
+  'Port of metrics in use': () => ({ environment: { METRICS_PORT: String(taken()) } }),
   'HOST of another machine': () => ({ environment: { HOST: '192.0.2.1' } }),
 }
 

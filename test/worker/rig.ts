@@ -6,6 +6,7 @@ import { openDatabase, type Database } from '../../src/db/client.ts'
 import { createPublisher } from '../../src/changelog/publisher.ts'
 import { createRedisProbe } from '../../src/redis/redis-check.ts'
 import { openRedis } from '../../src/redis/connection.ts'
+import { newFeedStages } from '../../src/metrics/feed-stages.ts'
 import { startSweeper } from '../../src/changelog/sweeper.ts'
 import { createLog } from '../../src/log.ts'
 import { createStorageProbe } from '../../src/storage/open.ts'
@@ -45,10 +46,10 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
   const dataDir = settings.dataDir ?? (await mkdtemp(join(tmpdir(), 'tide-data-')))
   if (settings.dataDir === undefined) stack.defer(() => rm(dataDir, { recursive: true, force: true }))
   const storage = stack.use(diskStorage(join(dataDir, 'files')))
-  stack.use(startSweeper({ redis: redis.client, db: tailDb, log, onLost: async () => {} }))
+  const sweeper = stack.use(startSweeper({ redis: redis.client, db: tailDb, log, onLost: async () => {} }))
   const worker = stack.use(
     await startWorker({
-      config: { databaseUrl, workerPort: 0, overdueIntervalMs, ...testRetention },
+      config: { databaseUrl, workerPort: 0, internalHost: '127.0.0.1', overdueIntervalMs, ...testRetention },
       log,
       db,
       tailDb,
@@ -58,6 +59,8 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
       publisher,
       storage,
       storageHealth: createStorageProbe(storage),
+      sweeper: sweeper.stats,
+      stages: newFeedStages(),
       redisHealth: createRedisProbe(redis),
     }),
   )

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { controlEntry } from '../../src/domain/users/sessions.ts'
 import { systemWrite, write } from '../../src/domain/write.ts'
+import { freePort } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 import { startProgram, type Program } from '../support/program.ts'
 import type { TestSocket } from '../support/socket.ts'
@@ -156,6 +157,39 @@ test('a port in use is an error, not a share of the traffic', async () => {
   expect(await second.exited).toBe(78)
   expect(await second.output()).toContain(`PORT is ${port}`)
 }, 30_000)
+
+test('the metrics of all processes are sums, also of one that was killed, on the internal port and on the shared one', async () => {
+  const metricsPort = String(await freePort())
+  const args = ['server', '--workers', '2']
+  await using one = await startProgram(world, { args, environment: { METRICS_PORT: metricsPort } })
+  const served = async (url: string): Promise<number> => {
+    const text = await (await fetch(`${url}/metrics`)).text()
+    expect(text).toContain('tasktide_build_info')
+    const series = 'tasktide_http_request_duration_seconds_count{method="GET",route="/version",status="2xx"} '
+    return Number(
+      text
+        .split('\n')
+        .find((line) => line.startsWith(series))
+        ?.slice(series.length) ?? 0,
+    )
+  }
+  const internal = `http://127.0.0.1:${metricsPort}`
+  const ask = async (): Promise<void> => {
+    for (let n = 0; n < 20; n += 1) await fetch(`${one.url}/version`, { headers: { Connection: 'close' } }) // dealt to either process
+  }
+  await ask()
+  expect(await served(internal)).toBe(20)
+  expect(await served(one.url)).toBe(20)
+  const [child] = await one.children()
+  process.kill(child!, 'SIGKILL')
+  await eventually(async () => expect(await one.children()).not.toContain(child), { timeoutMs: 10_000 })
+  await eventually(async () => expect((await one.children()).length).toBe(2), { timeoutMs: 20_000 })
+  expect(await served(internal)).toBe(20)
+  await eventually(async () => {
+    await fetch(`${one.url}/version`)
+    expect(await served(internal)).toBeGreaterThan(20)
+  })
+}, 60_000)
 
 test.each(['0', 'many', '65', ''])('--workers %p is refused with the accepted range', async (text) => {
   await using refused = await startProgram(world, { args: ['server', `--workers=${text}`], isReady: false })

@@ -12,6 +12,7 @@
 // scope holds at most two rounds, whatever its rate is. Immediate subscribers are few and cheap, and cannot read a
 // backlog: they receive every batch in the tick of its publish.
 import { setImmediate } from 'node:timers/promises'
+import type { Histogram } from '../../metrics/histogram.ts'
 import type { LogEntry } from '../../model/event.ts'
 import type { Scope } from '../../model/scope.ts'
 
@@ -47,17 +48,19 @@ export class Hub {
    * @param onFailure a subscriber or control listener threw. Pending rounds are dropped, and other listeners may have
    *   missed control entries: all subscribers have to read the log again from their positions.
    * @param sliceMs how long one publish, or one turn of pending rounds, runs.
+   * @param durations seconds from a publish to the last deferrable subscriber of its scope.
    */
   constructor(
     private readonly onFailure: (error: unknown) => void,
     private readonly sliceMs = 4,
+    private readonly durations?: Histogram,
   ) {}
 
   /** Returns the way to unsubscribe; calling it twice does nothing. `unsubscribe` does the same. */
   subscribe(scope: Scope, subscriber: Subscriber, delivery: 'immediate'): () => void
   subscribe(scope: Scope, subscriber: DeferrableSubscriber, delivery: Delivery): () => void
   subscribe(scope: Scope, subscriber: DeferrableSubscriber, delivery: Delivery): () => void {
-    const audience = this.#scopes.get(scope) ?? new ScopeSubscribers()
+    const audience = this.#scopes.get(scope) ?? new ScopeSubscribers(this.durations)
     this.#scopes.set(scope, audience)
     audience[delivery].add(subscriber)
     return () => this.unsubscribe(scope, subscriber, delivery)
@@ -160,6 +163,8 @@ export class Hub {
 
 interface Round {
   entries: LogEntry[]
+  /** `performance.now()` of the publish. */
+  startedAt: number
   /** More entries were published before the round began: subscribers read the backlog from the first entry on. */
   isMore: boolean
   /**
@@ -175,6 +180,8 @@ class ScopeSubscribers {
   readonly deferrable = new Set<DeferrableSubscriber>()
   #round: Round | null = null
   #next: Round | null = null
+
+  constructor(private readonly durations: Histogram | undefined) {}
 
   get isEmpty(): boolean {
     return this.immediate.size === 0 && this.deferrable.size === 0
@@ -201,7 +208,8 @@ class ScopeSubscribers {
     for (const subscriber of this.immediate) subscriber.onEntries(entries)
     if (this.#next) this.#next.isMore = true
     else {
-      const round = { entries, isMore: false, rest: this.deferrable.values() }
+      const startedAt = performance.now()
+      const round = { entries, startedAt, isMore: false, rest: this.deferrable.values() }
       if (this.#round) this.#next = round
       else this.#round = round
     }
@@ -210,7 +218,7 @@ class ScopeSubscribers {
   /** Continues the round until the time is over, for at least `subscribersPerSlice`. Returns whether it is done. */
   continueRound(endsAt: number): boolean {
     if (!this.#round) return true
-    const { entries, isMore, rest } = this.#round
+    const { entries, isMore, rest, startedAt } = this.#round
     for (let count = 1; ; count += 1) {
       const { value, done } = rest.next()
       if (done) break
@@ -218,6 +226,7 @@ class ScopeSubscribers {
       else value.onEntries(entries)
       if (count % subscribersPerSlice === 0 && performance.now() >= endsAt) return false
     }
+    if (this.deferrable.size > 0) this.durations?.record((performance.now() - startedAt) / 1000)
     this.#round = this.#next
     this.#next = null
     return true

@@ -5,6 +5,7 @@ import type { Scope } from '../../model/scope.ts'
 import type { CallerDatabase, Database, DatabaseCalls } from '../../db/client.ts'
 import type { Appended } from '../../db/log/append.ts'
 import type { Log } from '../../log.ts'
+import type { FeedStages } from '../../metrics/feed-stages.ts'
 import type { LogEntry } from '../../model/event.ts'
 import type { Redis, RedisConnection } from '../../redis/connection.ts'
 import { newReplayCounts, type LiveStats } from '../live-stats.ts'
@@ -27,6 +28,8 @@ export interface LogFollowerOptions {
   /** Counts where missed entries were found. */
   stats?: Pick<LiveStats, 'replays'>
   ring?: RingBounds
+  /** Counts how long entries take. */
+  stages?: FeedStages
   /** How long the hub publishes in one turn of the event loop. */
   fanOutSliceMs?: number | undefined
   /** Between a read of the streams that had entries and the next one, milliseconds (0): see `Tail`. */
@@ -51,12 +54,17 @@ export class LogFollower implements AsyncDisposable {
     this.#replays = stats.replays
     this.#ring = new Ring(options.ring)
     this.history = new History({ ring: this.#ring, redis, db }, stats)
-    this.hub = new Hub((error) => this.#onHubFailure(error), options.fanOutSliceMs)
+    this.hub = new Hub(
+      (error) => this.#onHubFailure(error),
+      options.fanOutSliceMs,
+      options.stages?.hubToSocket,
+    )
     this.#tail = new Tail({
       connect,
       db: tailDb,
       log,
       paceMs: options.paceMs,
+      stages: options.stages,
       onEntries: (shard, entries) => this.#onEntries(shard, entries),
       onEpochChange: () => this.#onEpochChange(),
     })
@@ -79,6 +87,11 @@ export class LogFollower implements AsyncDisposable {
   /** Milliseconds since 1970 at which the last read of the heads began that found everything before it admitted. */
   get confirmedAt(): number {
     return this.#tail.confirmedAt
+  }
+
+  /** Per shard how many entries the last read of the heads was ahead of the position. */
+  get lags(): number[] {
+    return this.#tail.lags
   }
 
   get stats(): TailStats {

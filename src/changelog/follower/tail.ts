@@ -22,6 +22,7 @@ import type { Database } from '../../db/client.ts'
 import { readHeads, readShard, type Heads } from '../../db/log/feed.ts'
 import { messageOf } from '../../errors.ts'
 import type { Log } from '../../log.ts'
+import type { FeedStages } from '../../metrics/feed-stages.ts'
 import type { LogEntry } from '../../model/event.ts'
 import { backOffMs } from '../../async/back-off.ts'
 import { pause } from '../../async/pause.ts'
@@ -42,6 +43,7 @@ export interface TailOptions {
   onEpochChange?(epoch: string): void
   /** Between the end of a read with entries and the next read, milliseconds (0). */
   paceMs?: number | undefined
+  stages?: Pick<FeedStages, 'streamToHub' | 'commitToHub'> | undefined
 }
 
 export interface TailStats {
@@ -88,6 +90,8 @@ export class Tail implements AsyncDisposable {
   }
   readonly #admission = new Admission()
   #confirmedAt = 0
+  /** As the last read found them. */
+  #knownHeads: readonly number[] = []
   /** Per shard the last number known to be committed, and the running fill up to it. */
   #targets: number[] = []
   #fills: (Promise<void> | undefined)[] = []
@@ -113,6 +117,11 @@ export class Tail implements AsyncDisposable {
     return this.#admission.positions
   }
 
+  /** Per shard how far the position is behind the last known head. */
+  get lags(): number[] {
+    return this.#knownHeads.map((seq, shard) => Math.max(0, seq - this.positions[shard]!))
+  }
+
   /** When (ms since 1970) the last read of the heads began that found everything before it admitted. */
   get confirmedAt(): number {
     return this.#confirmedAt
@@ -122,7 +131,7 @@ export class Tail implements AsyncDisposable {
   async start(): Promise<void> {
     await this.#retrying(confirmEveryMs, async () => {
       const startedAt = Date.now()
-      this.#moveToHeads(await this.#heads())
+      this.#moveToHeads(await this.#loadHeads())
       this.#confirmedAt = startedAt
       return 'done'
     })
@@ -181,7 +190,8 @@ export class Tail implements AsyncDisposable {
         throw error
       })
       const streamed = this.stats.fromStream
-      let sliceEndsAt = performance.now() + sliceMs
+      const readAt = performance.now()
+      let sliceEndsAt = readAt + sliceMs
       for (const { shard, entries } of batches) {
         if (performance.now() > sliceEndsAt) {
           await setImmediate()
@@ -193,6 +203,7 @@ export class Tail implements AsyncDisposable {
       if (batches.length > 0) {
         this.stats.streamReads += 1
         const hasNew = this.stats.fromStream > streamed
+        if (hasNew) this.options.stages?.streamToHub.record((performance.now() - readAt) / 1000)
         if (this.#paceMs > 0) await Bun.sleep(hasNew ? this.#paceMs : this.#paceMs * knownPace)
       }
       return 'again'
@@ -212,6 +223,7 @@ export class Tail implements AsyncDisposable {
   #followLog(): Promise<void> {
     return this.#retrying(confirmEveryMs, async () => {
       const { heads, startedAt } = await this.#readHeadsShared()
+      this.#knownHeads = heads.seqs
       const behind = () => heads.seqs.flatMap((seq, shard) => (this.positions[shard]! < seq ? [shard] : []))
       if (behind().length > 0) await pause(graceMs + 2 * this.#paceMs, this.#stop.signal)
       await Promise.all(behind().map((shard) => this.#catchUp(shard, heads.seqs[shard]!)))
@@ -227,7 +239,7 @@ export class Tail implements AsyncDisposable {
 
   async #readHeads(): Promise<HeadsReading> {
     const startedAt = Date.now()
-    const heads = await this.#heads()
+    const heads = await this.#loadHeads()
     if (heads.epoch !== this.epoch) {
       this.options.log.warn({ epoch: heads.epoch }, 'the log has a new epoch')
       this.#moveToHeads(heads)
@@ -237,7 +249,7 @@ export class Tail implements AsyncDisposable {
     return { heads, startedAt }
   }
 
-  #heads(): Promise<Heads> {
+  #loadHeads(): Promise<Heads> {
     return this.options.db.read(readHeads, { deadlineMs: headsDeadlineMs })
   }
 
@@ -276,6 +288,8 @@ export class Tail implements AsyncDisposable {
     const next = this.#admission.admit(shard, entries)
     if (next.length === 0) return
     this.stats[source] += next.length
+    // Of the oldest one; the clocks of PostgreSQL and of this process may differ.
+    this.options.stages?.commitToHub.record(Math.max(0, Date.now() - Date.parse(next[0]!.at)) / 1000)
     try {
       this.options.onEntries(shard, next)
     } catch (error) {

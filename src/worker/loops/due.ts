@@ -7,7 +7,7 @@ import { lockLiveProjects, type DueCandidate } from '../../db/tasks/overdue.ts'
 import type { DueSource } from '../../domain/notifications/due-sources.ts'
 import { createNotifications } from '../../domain/notifications/entries.ts'
 import { systemWrite, write, type UnclaimedEffect, type WriteDeps } from '../../domain/write.ts'
-import { Histogram } from '../histogram.ts'
+import { Histogram } from '../../metrics/histogram.ts'
 
 export interface DueStats {
   /** Tasks handled, including those without a recipient. */

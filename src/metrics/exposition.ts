@@ -1,0 +1,98 @@
+// The registry of a process. Parts count in plain numbers; they are read and given to prom-client when somebody asks, so
+// that counting costs nothing but an addition.
+import { AggregatorRegistry, Registry } from 'prom-client'
+import { Histogram } from './histogram.ts'
+import { metrics, type MetricDefinition, type MetricName } from './names.ts'
+
+/** One value with its labels. */
+export interface Sample {
+  labels?: Record<string, string | number>
+  value: number | Histogram
+}
+
+/** Reads a metric now; a number stands for one sample without labels. */
+export type Source = () => number | Histogram | Iterable<Sample>
+
+/** Everything a process exposes, as JSON that can cross a process boundary. */
+export type MetricsJson = { type: string }[]
+
+export interface Exposition {
+  /** In the text format of Prometheus. */
+  text(): Promise<string>
+  json(): Promise<MetricsJson>
+}
+
+export const metricsType = Registry.PROMETHEUS_CONTENT_TYPE
+
+export const createExposition = (sources: Partial<Record<MetricName, Source>>): Exposition => {
+  const registry = new Registry()
+  for (const [name, source] of Object.entries(sources)) {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of `sources` are names of metrics
+    registry.registerMetric(folded(name as MetricName, source) as never)
+  }
+  return {
+    text: () => registry.metrics(),
+    json: () => jsonOf(registry),
+  }
+}
+
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the library types `type` by a number and sends the word
+const jsonOf = async (registry: Registry): Promise<MetricsJson> =>
+  (await registry.getMetricsAsJSON()) as never
+
+const sumOf = (ofProcesses: readonly MetricsJson[]): Registry =>
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its type says one list, it takes several
+  AggregatorRegistry.aggregate([...ofProcesses] as never)
+
+/** The metrics of several processes as those of one: sums, for some gauges the greatest value. */
+export const aggregated = (ofProcesses: readonly MetricsJson[]): Promise<string> =>
+  sumOf(ofProcesses).metrics()
+
+/** The same, to be aggregated with others. */
+export const added = (ofProcesses: readonly MetricsJson[]): Promise<MetricsJson> => jsonOf(sumOf(ofProcesses))
+
+/** What only grows: what counted stays counted when its process ends. */
+export const countersIn = (json: MetricsJson): MetricsJson => json.filter(({ type }) => type !== 'gauge')
+
+interface Value {
+  labels: Record<string, string | number>
+  value: number
+  metricName?: string
+}
+
+/** What prom-client takes for a metric: it reads the source at each `get`. */
+const folded = (name: MetricName, source: Source) => {
+  const { type, help, aggregator = 'sum' }: MetricDefinition = metrics[name]
+  return {
+    name,
+    help,
+    type,
+    aggregator,
+    get: () => ({
+      name,
+      help,
+      type,
+      aggregator,
+      values: [...samplesOf(source())].flatMap((one) => valuesOf(name, one)),
+    }),
+  }
+}
+
+const samplesOf = (read: ReturnType<Source>): Iterable<Sample> =>
+  typeof read === 'number' || read instanceof Histogram ? [{ value: read }] : read
+
+const valuesOf = (name: string, { labels = {}, value }: Sample): Value[] => {
+  if (!(value instanceof Histogram)) return [{ labels, value }]
+  const { bounds, count, sum } = value
+  const buckets = value.cumulative().map((value, index) => ({
+    labels: { ...labels, le: bounds[index]! },
+    value,
+    metricName: `${name}_bucket`,
+  }))
+  return [
+    ...buckets,
+    { labels: { ...labels, le: '+Inf' }, value: count, metricName: `${name}_bucket` },
+    { labels, value: sum, metricName: `${name}_sum` },
+    { labels, value: count, metricName: `${name}_count` },
+  ]
+}

@@ -1,0 +1,86 @@
+// The internal HTTP server of every role: /livez, /readyz, /version and /metrics for supervisors and Prometheus. Listens on
+// loopback unless it is told another address: clients do not reach it, so that it asks for no credentials.
+import packageJson from '../../package.json' with { type: 'json' }
+import { settledWithin } from '../async/timeout.ts'
+import { AppError, codes } from '../errors.ts'
+import { listenFailure } from '../start/failure.ts'
+import { metricsType } from './exposition.ts'
+
+export interface InternalServerOptions {
+  host: string
+  /** 0: a free port. */
+  port: number
+  /** The setting of the port, for the error where it is taken. */
+  setting: string
+  /** In the text format of Prometheus. */
+  metrics: () => Promise<string>
+  /** The status of a role that has no readiness of its own on another port. */
+  readiness?: () => Promise<{ status: 200 | 503; body: object }>
+}
+
+export interface InternalServer extends AsyncDisposable {
+  port: number
+}
+
+const stopTimeoutMs = 1_000
+
+/** @throws StartFailure where the port cannot be bound. */
+export const serveInternally = (options: InternalServerOptions): InternalServer => {
+  const { host: hostname, port, setting, metrics, readiness } = options
+  const serve: Parameters<typeof Bun.serve>[0] = {
+    hostname,
+    port,
+    reusePort: false,
+    routes: {
+      '/livez': { GET: () => json(200, { status: 'up' }) },
+      '/version': { GET: () => json(200, version) },
+      '/metrics': {
+        GET: async () =>
+          new Response(await metrics(), { headers: { ...fresh, 'Content-Type': metricsType } }),
+      },
+      ...(readiness && {
+        '/readyz': {
+          GET: async () => {
+            const { status, body } = await readiness()
+            return json(status, body)
+          },
+        },
+      }),
+    },
+    fetch: (request) => problem(request, new AppError('not_found')),
+    error: () => problem(null, new AppError('internal')),
+  }
+  let server: Bun.Server<undefined>
+  try {
+    server = Bun.serve(serve)
+  } catch (error) {
+    throw listenFailure(error, { setting, host: hostname, port })
+  }
+  return {
+    port: server.port!,
+    async [Symbol.asyncDispose]() {
+      await settledWithin(stopTimeoutMs, server.stop(false))
+      await server.stop(true)
+    },
+  }
+}
+
+const version = { name: packageJson.name, version: packageJson.version, runtime: `bun ${Bun.version}` }
+
+const fresh = { 'Cache-Control': 'no-store' }
+
+const json = (status: number, body: unknown, type = 'application/json'): Response =>
+  new Response(JSON.stringify(body), { status, headers: { 'Content-Type': type, ...fresh } })
+
+const problem = (request: Request | null, { code, status }: AppError): Response =>
+  json(
+    status,
+    {
+      type: `/problems/${code}`,
+      title: codes[code][1],
+      status,
+      code,
+      ...(request && { instance: URL.parse(request.url)?.pathname ?? request.url.split('?', 1)[0] }),
+    },
+    'application/problem+json',
+  )

@@ -1,0 +1,257 @@
+// Every metric: its name, what it counts, its labels, and which role has it. Invariant: labels have few values, all known to
+// the program (route patterns, shards, reasons), never ids, paths or addresses. docs/metrics.md lists the same; a test
+// compares them.
+
+export interface MetricDefinition {
+  type: 'counter' | 'gauge' | 'histogram'
+  help: string
+  labels: readonly string[]
+  /** `every`: server and worker. */
+  role: 'server' | 'worker' | 'every'
+  /** How the values of several server processes become one (sum). */
+  aggregator?: 'sum' | 'max' | 'min'
+}
+
+export const metrics = {
+  // HTTP
+  tasktide_http_request_duration_seconds: {
+    type: 'histogram',
+    help: 'Requests by route, from the arrival of the headers to the answer',
+    labels: ['method', 'route', 'status'],
+    role: 'server',
+  },
+  tasktide_kept_answers_total: {
+    type: 'counter',
+    help: 'Answers of lists and statistics that were built, or sent again because nothing had changed (hit)',
+    labels: ['outcome'],
+    role: 'server',
+  },
+  tasktide_kept_answers_bytes: {
+    type: 'gauge',
+    help: 'Memory of kept answers',
+    labels: [],
+    role: 'server',
+  },
+  tasktide_request_body_bytes: {
+    type: 'gauge',
+    help: 'Request bodies being read now',
+    labels: [],
+    role: 'server',
+  },
+  tasktide_limiter_without_redis_total: {
+    type: 'counter',
+    help: 'Rate limit decisions that the process made alone because Redis did not answer',
+    labels: [],
+    role: 'server',
+  },
+
+  // PostgreSQL
+  tasktide_db_calls_running: {
+    type: 'gauge',
+    help: 'Database calls of callers in flight',
+    labels: [],
+    role: 'every',
+  },
+  tasktide_db_callers: {
+    type: 'gauge',
+    help: 'Callers with a database call in flight or waiting',
+    labels: [],
+    role: 'every',
+  },
+  tasktide_db_pool_connections: {
+    type: 'gauge',
+    help: 'Connections of the pools by state; owing ones have a statement without an answer',
+    labels: ['pool', 'state'],
+    role: 'every',
+  },
+
+  // The log
+  tasktide_feed_stage_seconds: {
+    type: 'histogram',
+    help: 'Stages of an entry: commit_to_stream, stream_to_hub, hub_to_socket, and commit_to_hub by the clocks of both ends',
+    labels: ['stage'],
+    role: 'every',
+  },
+  tasktide_feed_lag_entries: {
+    type: 'gauge',
+    help: 'Entries of a shard between the last known head and the position of this process',
+    labels: ['shard'],
+    role: 'every',
+    aggregator: 'max',
+  },
+  tasktide_feed_confirmed_age_seconds: {
+    type: 'gauge',
+    help: 'Time since the positions were last confirmed by the heads in PostgreSQL',
+    labels: [],
+    role: 'every',
+    aggregator: 'max',
+  },
+  tasktide_feed_entries_total: {
+    type: 'counter',
+    help: 'Entries admitted, by where they came from first',
+    labels: ['source'],
+    role: 'every',
+  },
+  tasktide_feed_gap_fills_total: {
+    type: 'counter',
+    help: 'Gaps of streams that were filled from PostgreSQL',
+    labels: [],
+    role: 'every',
+  },
+  tasktide_feed_contiguity_violations_total: {
+    type: 'counter',
+    help: 'Gaps inside one answer of a stream or of the log: must be 0',
+    labels: [],
+    role: 'every',
+  },
+  tasktide_feed_pushes_total: {
+    type: 'counter',
+    help: 'Pushes of committed entries to the streams that were sent; of these refused (a gap, repaired) and failed',
+    labels: ['outcome'],
+    role: 'every',
+  },
+  tasktide_feed_push_dropped_total: {
+    type: 'counter',
+    help: 'Committed entries that this process left to the sweeper',
+    labels: [],
+    role: 'every',
+  },
+  tasktide_feed_replays_total: {
+    type: 'counter',
+    help: 'Pages of missed entries by where they were found',
+    labels: ['source'],
+    role: 'every',
+  },
+  tasktide_sweeper_repairs_total: {
+    type: 'counter',
+    help: 'Streams that the sweeper found behind the log and filled',
+    labels: [],
+    role: 'worker',
+  },
+
+  // Sockets
+  tasktide_sockets: { type: 'gauge', help: 'Open sockets', labels: [], role: 'server' },
+  tasktide_socket_frames_total: {
+    type: 'counter',
+    help: 'Frames sent by kind',
+    labels: ['kind'],
+    role: 'server',
+  },
+  tasktide_socket_resyncs_total: {
+    type: 'counter',
+    help: 'Cursors that could not be continued, by reason',
+    labels: ['reason'],
+    role: 'server',
+  },
+  tasktide_sockets_parked_total: {
+    type: 'counter',
+    help: 'Times a socket had too much unsent and received nothing until it drained',
+    labels: [],
+    role: 'server',
+  },
+  tasktide_sockets_dropped_total: {
+    type: 'counter',
+    help: 'Sockets closed by the server, by reason',
+    labels: ['reason'],
+    role: 'server',
+  },
+  tasktide_snapshots_total: {
+    type: 'counter',
+    help: 'Snapshots that were read, or shared with another caller',
+    labels: ['outcome'],
+    role: 'server',
+  },
+
+  // The worker
+  tasktide_worker_shards: { type: 'gauge', help: 'Shards this worker handles', labels: [], role: 'worker' },
+  tasktide_consumer_lag_entries: {
+    type: 'gauge',
+    help: 'Entries of the shards of this worker that a consumer has not read',
+    labels: ['consumer'],
+    role: 'worker',
+  },
+  tasktide_consumer_entries_total: {
+    type: 'counter',
+    help: 'Entries passed, with and without effect',
+    labels: ['consumer'],
+    role: 'worker',
+  },
+  tasktide_consumer_handled_total: {
+    type: 'counter',
+    help: 'Entries with an effect',
+    labels: ['consumer'],
+    role: 'worker',
+  },
+  tasktide_consumer_failures_total: {
+    type: 'counter',
+    help: 'Failed attempts',
+    labels: ['consumer'],
+    role: 'worker',
+  },
+  tasktide_dead_letters_total: {
+    type: 'counter',
+    help: 'Entries this worker gave up on',
+    labels: ['consumer'],
+    role: 'worker',
+  },
+  tasktide_overdue_lateness_seconds: {
+    type: 'histogram',
+    help: 'Time between the due time of a task and its notification',
+    labels: [],
+    role: 'worker',
+  },
+  tasktide_overdue_tasks_total: {
+    type: 'counter',
+    help: 'Tasks that fell due and were handled',
+    labels: [],
+    role: 'worker',
+  },
+  tasktide_statistics_checked_total: {
+    type: 'counter',
+    help: 'Projects whose counters were compared with their rows',
+    labels: [],
+    role: 'worker',
+  },
+  tasktide_statistics_drift_total: {
+    type: 'counter',
+    help: 'Projects whose counters differed and were repaired: must be 0',
+    labels: [],
+    role: 'worker',
+  },
+
+  // The process
+  process_cpu_seconds_total: {
+    type: 'counter',
+    help: 'CPU time of the process by mode',
+    labels: ['mode'],
+    role: 'every',
+  },
+  process_resident_memory_bytes: {
+    type: 'gauge',
+    help: 'Resident memory',
+    labels: [],
+    role: 'every',
+  },
+  process_start_time_seconds: {
+    type: 'gauge',
+    help: 'When the process started, in seconds since 1970',
+    labels: [],
+    role: 'every',
+    aggregator: 'min',
+  },
+  tasktide_build_info: {
+    type: 'gauge',
+    help: 'Version and runtime; the value is the number of processes',
+    labels: ['version', 'runtime'],
+    role: 'every',
+  },
+} as const satisfies Record<string, MetricDefinition>
+
+export type MetricName = keyof typeof metrics
+
+type OfRole<R> = {
+  [N in MetricName]: (typeof metrics)[N]['role'] extends R | 'every' ? N : never
+}[MetricName]
+
+export type ServerMetric = OfRole<'server'>
+export type WorkerMetric = OfRole<'worker'>
