@@ -194,6 +194,13 @@ export const metrics = {
     labels: ['consumer'],
     role: 'worker',
   },
+  tasktide_jobs_total: {
+    type: 'counter',
+    help: 'Attempts of jobs by queue and outcome: done, retried, failed for good, superseded by another worker',
+    labels: ['queue', 'outcome'],
+    role: 'worker',
+  },
+  tasktide_jobs_running: { type: 'gauge', help: 'Attempts that run now', labels: [], role: 'worker' },
   tasktide_overdue_lateness_seconds: {
     type: 'histogram',
     help: 'Time between the due time of a task and its notification',

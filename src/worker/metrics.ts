@@ -8,6 +8,7 @@ import { createExposition, type Exposition, type Sample, type Source } from '../
 import type { WorkerMetric } from '../metrics/names.ts'
 import { processSources } from '../metrics/process-sources.ts'
 import type { ConsumerStats } from './engine/consumer.ts'
+import type { Jobs } from './jobs/runner.ts'
 import type { DueStats } from './loops/due.ts'
 import type { StatisticsStats } from './loops/statistics.ts'
 
@@ -21,10 +22,11 @@ export interface WorkerParts extends FeedParts {
   lagOf: (consumer: string) => number
   overdue: DueStats
   statistics: StatisticsStats
+  jobs: Pick<Jobs, 'statsByQueue' | 'running'>
 }
 
 export const workerMetrics = (parts: WorkerParts): Exposition => {
-  const { shards, stats, lagOf, overdue, statistics } = parts
+  const { shards, stats, lagOf, overdue, statistics, jobs } = parts
   const ofConsumers = (read: (counted: ConsumerStats) => number) => (): Sample[] =>
     Array.from(stats, ([consumer, counted]) => ({ labels: { consumer }, value: read(counted) }))
   return createExposition({
@@ -39,6 +41,11 @@ export const workerMetrics = (parts: WorkerParts): Exposition => {
     tasktide_consumer_handled_total: ofConsumers(({ handled }) => handled),
     tasktide_consumer_failures_total: ofConsumers(({ failures }) => failures),
     tasktide_dead_letters_total: ofConsumers(({ deadLetters }) => deadLetters),
+    tasktide_jobs_total: () =>
+      Object.entries(jobs.statsByQueue).flatMap(([queue, counts]) =>
+        Object.entries(counts).map(([outcome, value]) => ({ labels: { queue, outcome }, value })),
+      ),
+    tasktide_jobs_running: () => jobs.running,
     tasktide_overdue_lateness_seconds: () => overdue.lateness,
     tasktide_overdue_tasks_total: () => overdue.tasks,
     tasktide_statistics_checked_total: () => statistics.checked,

@@ -131,7 +131,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     }),
   )
 
-  stack.use(
+  const jobs = stack.use(
     startJobs({
       deps: { db, publisher, storage: deps.storage, log },
       processors,
@@ -240,6 +240,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     sweeper: deps.sweeper,
     lagOf: (consumer) => lagOf(shardConsumers, consumer),
     statistics,
+    jobs,
   })
   const http = stack.use(
     serveInternally({

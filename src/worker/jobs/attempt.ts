@@ -18,7 +18,7 @@ import {
 } from '../../db/deliveries/claims.ts'
 import { systemWrite, write } from '../../domain/write.ts'
 import { isUnavailable, messageOf } from '../../errors.ts'
-import { definitionOf, isJobKind, type JobKind } from '../../queues/jobs.ts'
+import { definitionOf, isJobKind, type JobKind, type QueueName } from '../../queues/jobs.ts'
 import { leaseMs, type HeldLeases } from './held-leases.ts'
 import { JobRefused, type Completion, type JobDeps, type JobProcessor } from './processor.ts'
 
@@ -37,6 +37,15 @@ export interface JobStats {
 
 export const newJobStats = (): JobStats => ({ done: 0, retried: 0, failed: 0, superseded: 0 })
 
+/** The same for each queue. A kind of another version has none. */
+export type JobStatsByQueue = Record<QueueName, JobStats>
+
+export const newJobStatsByQueue = (): JobStatsByQueue => ({
+  mail: newJobStats(),
+  files: newJobStats(),
+  maintenance: newJobStats(),
+})
+
 /** What an attempt left. */
 export type AttemptEnd =
   /** Done, or there was nothing to do. */
@@ -51,7 +60,7 @@ export interface AttemptDeps {
   deps: JobDeps
   processors: Processors
   leases: HeldLeases
-  stats: JobStats
+  count: (kind: string, outcome: keyof JobStats) => void
 }
 
 /** Runs the delivery if it is not done and not running. Never rejects. */
@@ -70,7 +79,7 @@ export const runAttempt = async (own: AttemptDeps, id: string): Promise<AttemptE
 }
 
 const runClaimed = async (own: AttemptDeps, claimed: ClaimedDelivery): Promise<AttemptEnd> => {
-  const { deps, leases, stats } = own
+  const { deps, leases, count } = own
   using lease = leases.hold(claimed)
   try {
     const complete = await act(own, claimed, lease.signal)
@@ -78,7 +87,7 @@ const runClaimed = async (own: AttemptDeps, claimed: ClaimedDelivery): Promise<A
       await completeDelivery(tx, claimed)
       return { value: null, entries: await complete(tx) }
     })
-    stats.done += 1
+    count(claimed.kind, 'done')
     return { kind: 'done' }
   } catch (error) {
     return await endFailed(own, claimed, lease.signal.aborted ? lease.signal.reason : error)
@@ -108,7 +117,7 @@ const act = async (own: AttemptDeps, claimed: ClaimedDelivery, lease: AbortSigna
 }
 
 const endFailed = async (
-  { deps, stats }: AttemptDeps,
+  { deps, count }: AttemptDeps,
   claimed: ClaimedDelivery,
   error: unknown,
 ): Promise<AttemptEnd> => {
@@ -116,7 +125,7 @@ const endFailed = async (
   const { id, kind, attempts } = claimed
   const fields = { kind, deliveryId: id, attempt: attempts }
   if (error instanceof FenceLost) {
-    stats.superseded += 1
+    count(kind, 'superseded')
     log.info(fields, 'another worker has claimed this delivery')
     return { kind: 'done' }
   }
@@ -131,11 +140,11 @@ const endFailed = async (
   const isOwn = await db.transact((tx) => failAttempt(tx, claimed, { error: cause, retryInMs }))
   if (!isOwn) return { kind: 'done' } // its transaction has committed after all, or another worker has it
   if (retryInMs === null) {
-    stats.failed += 1
+    count(kind, 'failed')
     log.error({ ...fields, cause }, 'delivery failed for good')
     return { kind: 'failed', error: cause }
   }
-  stats.retried += 1
+  count(kind, 'retried')
   log.warn(
     { ...fields, cause, retryInMs: Math.round(retryInMs), oncePerMinute: `job ${kind}` },
     'job failed, retrying',

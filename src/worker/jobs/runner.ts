@@ -2,9 +2,19 @@
 // end. Invariant: a stop ends within its deadline; attempts it interrupts are given back and count for nothing.
 import { settledWithin } from '../../async/timeout.ts'
 import { openQueues } from '../../queues/job-queues.ts'
+import { definitionOf, isJobKind } from '../../queues/jobs.ts'
 import type { Redis, RedisConnection } from '../../redis/connection.ts'
 import { loop } from '../loops/loop.ts'
-import { newJobStats, runAttempt, WorkerStopping, type AttemptEnd, type JobStats } from './attempt.ts'
+import {
+  newJobStats,
+  newJobStatsByQueue,
+  runAttempt,
+  WorkerStopping,
+  type AttemptDeps,
+  type AttemptEnd,
+  type JobStats,
+  type JobStatsByQueue,
+} from './attempt.ts'
 import { dispatchDeliveries } from './dispatcher.ts'
 import { HeldLeases, renewEveryMs } from './held-leases.ts'
 import { openJobWorkers } from './job-workers.ts'
@@ -21,6 +31,7 @@ export interface JobsOptions {
 
 export interface Jobs extends AsyncDisposable {
   readonly stats: JobStats
+  readonly statsByQueue: JobStatsByQueue
   /** Attempts that run now. */
   readonly running: number
 }
@@ -35,10 +46,15 @@ const closeMs = 1_000
 export const startJobs = ({ deps, processors, redis, connect }: JobsOptions): Jobs => {
   const { db, log } = deps
   const stats = newJobStats()
+  const statsByQueue = newJobStatsByQueue()
+  const count: AttemptDeps['count'] = (kind, outcome) => {
+    stats[outcome] += 1
+    if (isJobKind(kind)) statsByQueue[definitionOf(kind).queue][outcome] += 1
+  }
   const leases = new HeldLeases(db)
   const queues = openQueues({ redis, log })
   const byKind = new Map(processors.map((processor) => [processor.kind, processor]))
-  const own = { deps, processors: byKind, leases, stats }
+  const own = { deps, processors: byKind, leases, count }
   const dispatching = new AbortController()
   const renewing = new AbortController()
   const stopping = new WorkerStopping('the worker stops')
@@ -66,6 +82,7 @@ export const startJobs = ({ deps, processors, redis, connect }: JobsOptions): Jo
   })
   return {
     stats,
+    statsByQueue,
     get running() {
       return leases.size
     },
