@@ -61,6 +61,7 @@ export const openJobs = async (
   const owned = stack.move()
   return {
     stats: jobs.stats,
+    statsByQueue: jobs.statsByQueue,
     get running() {
       return jobs.running
     },
