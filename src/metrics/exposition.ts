@@ -18,8 +18,8 @@ export type MetricsJson = { type: string }[]
 
 export interface Exposition {
   /** In the text format of Prometheus. */
-  text(): Promise<string>
-  json(): Promise<MetricsJson>
+  readonly text: () => Promise<string>
+  readonly json: () => Promise<MetricsJson>
 }
 
 export const metricsType = Registry.PROMETHEUS_CONTENT_TYPE
@@ -36,9 +36,9 @@ export const createExposition = (sources: Partial<Record<MetricName, Source>>): 
   }
 }
 
-// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the library types `type` by a number and sends the word
 const jsonOf = async (registry: Registry): Promise<MetricsJson> =>
-  (await registry.getMetricsAsJSON()) as never
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the library types `type` as a number, it is a word
+  (await registry.getMetricsAsJSON()) as unknown as MetricsJson
 
 const sumOf = (ofProcesses: readonly MetricsJson[]): Registry =>
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its type says one list, it takes several

@@ -159,7 +159,7 @@ test('a port in use is an error, not a share of the traffic', async () => {
 }, 30_000)
 
 test('the metrics of all processes are sums, also of one that was killed, on the internal port and on the shared one', async () => {
-  const metricsPort = String(await freePort())
+  const metricsPort = String(freePort())
   const args = ['server', '--workers', '2']
   await using one = await startProgram(world, { args, environment: { METRICS_PORT: metricsPort } })
   const served = async (url: string): Promise<number> => {
