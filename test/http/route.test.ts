@@ -60,6 +60,7 @@ describe('the declarations of the routes', () => {
       'GET /api/ws',
       'GET /health',
       'GET /livez',
+      'GET /metrics',
       'GET /readyz',
       'GET /version',
     ])
