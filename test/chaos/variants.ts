@@ -18,6 +18,9 @@ export const failpoints = ['uncommitted', 'committed', 'pushing', 'pushed', 'fan
 /** Named points of a worker's consumer on a shard. */
 export const workerFailpoints = ['before-effect', 'before-commit', 'after-commit'] as const
 
+/** Named points of the loop that notifies of due times. */
+export const dueFailpoints = ['due-settled', 'due-notified', 'due-committed'] as const
+
 export const variants: Record<string, Edit[]> = {
   failpoints: [
     {
@@ -60,6 +63,16 @@ export const variants: Record<string, Edit[]> = {
       file: 'worker/engine/shard-consumer.ts',
       from: 'await this.#commit(batch.at(-1)!.seq, (tx) => this.consumer.handle(tx, batch))',
       to: `${point('before-effect')}; await this.#commit(batch.at(-1)!.seq, async (tx) => { const made = await this.consumer.handle(tx, batch); ${point('before-commit')}; return made }); ${point('after-commit')}`,
+    },
+    {
+      file: 'worker/loops/due.ts',
+      from: '  const entries = await createNotifications(tx, notifications)\n',
+      to: `  ${point('due-settled')}; const entries = await createNotifications(tx, notifications); ${point('due-notified')}\n`,
+    },
+    {
+      file: 'worker/loops/due.ts',
+      from: '    stats.transactions += 1\n',
+      to: `    ${point('due-committed')}; stats.transactions += 1\n`,
     },
   ],
   /** Writes its resources to a file on SIGUSR2. */
