@@ -74,7 +74,7 @@ const act = async (n: number, isDue = false): Promise<void> => {
 /** Resolves when `count` more notifications are due than now, or when `work` is over. */
 const progress = async (count: number, work: { isOver: boolean }): Promise<void> => {
   const target = expected.length + count
-  await eventually(() => expect(work.isOver || expected.length >= target).toBe(true), { timeoutMs: 15_000 })
+  await eventually(() => expect(work.isOver || expected.length >= target).toBe(true), { timeoutMs: 30_000 })
 }
 
 const actAll = async (count: number, isDue = false): Promise<void> => {
