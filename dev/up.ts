@@ -5,7 +5,11 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join, resolve } from 'node:path'
 import { readConfig, secretSettings } from '../src/config.ts'
 import { describeAllowedOrigins } from '../src/auth/origin.ts'
+import { isFree } from '../src/app/free-port.ts'
+import { mailFolderOf } from '../src/mail/open-mailer.ts'
 import { readSecretFiles } from '../src/settings/secret-files.ts'
+import { readSmtpUrl } from '../src/settings/smtp-url.ts'
+import { withoutBrackets } from '../src/settings/table.ts'
 import { ensureDatabase } from '../src/db/migrations/migrate.ts'
 import { checkDatabase } from '../src/db/server-check.ts'
 import { checkRedis } from '../src/redis/redis-check.ts'
@@ -16,7 +20,7 @@ import { urlOf } from './databases.ts'
 import { watchInterruption } from './interruption.ts'
 import { startPostgres } from './postgres.ts'
 import { startRedis } from './redis.ts'
-import { keepAlive, runRole, startService, type Environment } from './roles.ts'
+import { keepAlive, runRole, startService, type Environment, type Service } from './roles.ts'
 
 const root = resolve(import.meta.dir, '..')
 const usualPort = 3000
@@ -90,14 +94,24 @@ const startAll = async (
     await runRole('seed', { env, logsDir })
     writeFileSync(seeded, '')
   }
-  const [server, worker] = await Promise.all([
-    startService('server', { name: 'PORT', usual: usualPort }, { env, logsDir }).then((service) =>
-      stack.use(service),
-    ),
-    startService('worker', { name: 'WORKER_PORT', usual: usualPort + 1 }, { env, logsDir }).then((service) =>
-      stack.use(service),
-    ),
-  ])
+  const startedServer = startService('server', { name: 'PORT', usual: usualPort }, { env, logsDir }).then(
+    (service) => stack.use(service),
+  )
+  const startWorker = async (over: Environment): Promise<Service> =>
+    stack.use(
+      await startService(
+        'worker',
+        { name: 'WORKER_PORT', usual: usualPort + 1 },
+        { env: { ...env, ...over }, logsDir },
+      ),
+    )
+  // Links in mails lead to the server, so a worker has to know a port that is not the usual one.
+  const isPortKnown = PORT ? PORT !== '0' : isFree(usualPort, given['HOST'] && withoutBrackets(given['HOST']))
+  const startedWorker =
+    given['PUBLIC_URL'] || isPortKnown
+      ? startWorker({})
+      : startedServer.then(({ url }) => startWorker({ PUBLIC_URL: url }))
+  const [server, worker] = await Promise.all([startedServer, startedWorker])
   const parts: Part[] = [server, worker, postgres, redis]
   const seconds = ((performance.now() - beganAt) / 1000).toFixed(1)
   const portNote =
@@ -114,6 +128,7 @@ ${env['TIDE_ENV'] === 'production' ? '' : demoSignIns}
   Worker      ${worker.url}/readyz
   PostgreSQL  ${describe(postgres.url)}
   Redis       ${describe(redis.url)}
+  Mails       ${mailsOf(env, dataDir)}
   Logs        ${logsDir}
 
   Ctrl-C stops everything and keeps the data.
@@ -146,6 +161,13 @@ const checkGiven = async (given: Environment, dataDir: string): Promise<void> =>
   if (REDIS_URL) await checkRedis(REDIS_URL, log)
 }
 
+/** Where mails go. */
+const mailsOf = ({ SMTP_URL }: Environment, dataDir: string): string => {
+  if (!SMTP_URL) return `${mailFolderOf({ dataDir })} (files, because SMTP_URL is not set)`
+  const { host, port } = readSmtpUrl(SMTP_URL).address
+  return `${host}:${port}`
+}
+
 /** An address without its password. */
 const describe = (text: string): string => {
   const url = new URL(text)
@@ -159,7 +181,7 @@ const clear = async (dataDir: string, isSure: boolean): Promise<boolean> => {
   for (const file of ['postgres/owner.json', 'redis/owner.json']) {
     if (existsSync(join(dataDir, file))) await claim(join(dataDir, file), `The data in ${dataDir}`, 'SIGINT')
   }
-  for (const name of ['postgres', 'redis', 'files', 'seeded']) {
+  for (const name of ['postgres', 'redis', 'files', 'mail', 'seeded']) {
     rmSync(join(dataDir, name), { recursive: true, force: true })
   }
   return true

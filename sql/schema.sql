@@ -255,6 +255,27 @@ create table idempotency_keys (
   constraint idempotency_keys_pkey PRIMARY KEY (user_id, method, path, key)
 );
 
+create table mail_notices (
+  id uuid not null,
+  window_id uuid not null,
+  user_id uuid not null,
+  notification_id uuid,
+  kind text not null,
+  task_id uuid,
+  project_id uuid,
+  actor_id uuid,
+  data jsonb not null,
+  created_at timestamp(3) with time zone not null,
+  constraint mail_notices_pkey PRIMARY KEY (id)
+);
+
+create table mail_windows (
+  user_id uuid not null,
+  id uuid not null,
+  closes_at timestamp(3) with time zone not null,
+  constraint mail_windows_pkey PRIMARY KEY (user_id)
+);
+
 create table members (
   project_id uuid not null,
   user_id uuid not null,
@@ -521,6 +542,12 @@ CREATE INDEX file_deletions_unqueued_idx ON file_deletions USING btree (created_
 
 CREATE INDEX idempotency_keys_created_idx ON idempotency_keys USING btree (created_at);
 
+CREATE INDEX mail_notices_created_idx ON mail_notices USING btree (created_at);
+
+CREATE INDEX mail_notices_user_idx ON mail_notices USING btree (user_id);
+
+CREATE INDEX mail_notices_window_idx ON mail_notices USING btree (window_id, created_at, id);
+
 CREATE INDEX members_user_idx ON members USING btree (user_id, project_id);
 
 CREATE INDEX notifications_read_idx ON notifications USING btree (read_at) WHERE read_at IS NOT NULL;
@@ -602,6 +629,12 @@ alter table due_soon_reminders
 
 alter table idempotency_keys
   add constraint idempotency_keys_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+alter table mail_notices
+  add constraint mail_notices_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+alter table mail_windows
+  add constraint mail_windows_user_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
 
 alter table members
   add constraint members_project_fkey FOREIGN KEY (project_id) REFERENCES projects(id) ON DELETE CASCADE;

@@ -37,6 +37,7 @@ import { WrittenBytes } from '../limits/written-bytes.ts'
 import { createTokens } from '../auth/tokens.ts'
 import { Waiters } from '../limits/waiters.ts'
 import type { Log } from '../log.ts'
+import { openMailer } from '../mail/open-mailer.ts'
 import { installConsumers } from '../worker/all-consumers.ts'
 import { startWorker } from '../worker/runner.ts'
 import type { SocketTimings } from '../ws/protocol.ts'
@@ -236,6 +237,8 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
       onLost: (epoch) => db.transact((tx) => ensureEpoch(tx, epoch)),
     }),
   )
+  const mailer = stack.use(openMailer(config, log))
+  log.info({ destination: mailer.destination }, 'mails go there')
   const worker = stack.use(
     await startWorker({
       config,
@@ -248,6 +251,7 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
       connectJobs: () => openRedis(config.redisUrl, 'jobs', log),
       tailDb,
       redis: redis.client,
+      mailer,
       storage,
       storageHealth: createStorageProbe(storage),
       redisHealth: createRedisProbe(redis),

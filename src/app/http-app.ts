@@ -21,6 +21,7 @@ import { metricsRoutes } from '../http/routes/metrics.ts'
 import { notificationRoutes } from '../http/routes/notifications.ts'
 import { personalTokenRoutes } from '../http/routes/personal-tokens.ts'
 import { problemRoutes } from '../http/routes/problems.ts'
+import { pageRoutes } from '../http/routes/pages.ts'
 import { projectRoutes } from '../http/routes/projects.ts'
 import { shareRoutes } from '../http/routes/shares.ts'
 import { snapshotRoutes } from '../http/routes/snapshots.ts'
@@ -29,6 +30,7 @@ import { taskBatchRoutes } from '../http/routes/task-batch.ts'
 import { taskListRoutes } from '../http/routes/task-list.ts'
 import { taskStatsRoutes } from '../http/routes/task-stats.ts'
 import { taskRoutes } from '../http/routes/tasks.ts'
+import { unsubscribeRoutes } from '../http/routes/unsubscribe.ts'
 import { userRoutes } from '../http/routes/users.ts'
 import { addressKey } from '../limits/address-key.ts'
 import type { Connection } from '../ws/connection.ts'
@@ -58,6 +60,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     asyncApiRoutes(),
     docsRoutes(),
     problemRoutes(),
+    pageRoutes(),
     authRoutes(deps),
     personalTokenRoutes(deps),
     userRoutes(deps),
@@ -75,6 +78,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     shareRoutes(deps),
     commentRoutes(deps),
     notificationRoutes(deps),
+    unsubscribeRoutes(deps),
     activityRoutes(deps),
     socketRoute,
   )

@@ -2,8 +2,11 @@
 // facts, never a secret, because rows and jobs are kept and shown to administrators.
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 
-/** The queues, and how many jobs of each a worker runs at once. */
-export const queues = { mail: 4, files: 8, maintenance: 1 } as const
+/**
+ * The queues, and how many jobs of each a worker runs at once. Mails one at a time: a worker that dies after the server
+ * has taken a mail, and before that is recorded, repeats it; so a death repeats one mail at most.
+ */
+export const queues = { mail: 1, files: 8, maintenance: 1 } as const
 export type QueueName = keyof typeof queues
 
 export interface JobDefinition {
@@ -25,13 +28,18 @@ const closed = { additionalProperties: false }
 /** The most keys of one `files.delete` job. */
 export const maxKeysOfDeletion = 100
 
+/** Every kind of mail. The server may be away for a day, and refuses or greylists for minutes in normal operation. */
+const mail = {
+  queue: 'mail',
+  attempts: 300,
+  backOff: { baseMs: 1_000, maxMs: 5 * 60_000 },
+  timeoutMs: 45_000, // above the deadline of the driver
+} as const
+
 /** Mail with a link of an account: the payload names the row, and the secret is in neither. */
 const linkMail = {
-  queue: 'mail',
+  ...mail,
   payload: Type.Object({ linkId: Type.String() }, closed),
-  attempts: 100,
-  backOff: { baseMs: 1_000, maxMs: 5 * 60_000 },
-  timeoutMs: 60_000,
   inFlight: 20,
 } as const satisfies JobDefinition
 
@@ -52,6 +60,12 @@ export const jobs = {
   'mail.password_reset': linkMail,
   'mail.verification': linkMail,
   'mail.invitation': linkMail,
+  /** Sends the notices of one person's window as one mail. */
+  'mail.notification': {
+    ...mail,
+    payload: Type.Object({ userId: Type.String(), windowId: Type.String() }, closed),
+    inFlight: 20, // few, so that mails with links, which people wait for, are not behind many
+  },
   /** Checks size, type and hash of a direct upload before it becomes visible: up to 1 GiB is read. */
   'files.verify': {
     queue: 'files',

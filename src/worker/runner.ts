@@ -11,6 +11,7 @@ import type { StreamPublisher } from '../changelog/publisher.ts'
 import { newReplayCounts } from '../changelog/live-stats.ts'
 import type { SweeperStats } from '../changelog/sweeper.ts'
 import type { Log } from '../log.ts'
+import type { Mailer } from '../mail/mailer.ts'
 import type { StorageProbe } from '../storage/open.ts'
 import type { Storage } from '../storage/storage.ts'
 import { consumers } from './all-consumers.ts'
@@ -21,6 +22,7 @@ import { PositionStore } from './engine/position-store.ts'
 import { ShardConsumer } from './engine/shard-consumer.ts'
 import { Shards } from './engine/shards.ts'
 import { examineWorker, lagOf, readinessOf } from './health.ts'
+import type { JobDeps } from './jobs/processor.ts'
 import { startJobs } from './jobs/runner.ts'
 import type { FeedStages } from '../metrics/feed-stages.ts'
 import { serveInternally } from '../metrics/internal-server.ts'
@@ -38,7 +40,9 @@ import {
 import { foldNames, normaliseNames, normaliseTasks } from './loops/text-form.ts'
 
 export interface WorkerDeps {
-  config: Pick<Config, 'databaseUrl' | 'workerPort' | 'internalHost' | 'overdueIntervalMs'> & Retention
+  config: Pick<Config, 'databaseUrl' | 'workerPort' | 'internalHost' | 'overdueIntervalMs'> &
+    Retention &
+    JobDeps['config']
   log: Log
   db: Database
   /** A small pool of its own: the follower never waits for a connection behind the work. */
@@ -49,6 +53,7 @@ export interface WorkerDeps {
   /** Opens a connection for the workers of job queues. */
   connectJobs: () => RedisConnection
   publisher: StreamPublisher
+  mailer: Mailer
   /** Objects of attachments and avatars. */
   storage: Storage
   storageHealth: StorageProbe
@@ -131,9 +136,10 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     }),
   )
 
+  const { mailer, storage } = deps
   const jobs = stack.use(
     startJobs({
-      deps: { db, publisher, storage: deps.storage, log },
+      deps: { db, publisher, storage, mailer, config, log },
       processors,
       redis,
       connect: deps.connectJobs,

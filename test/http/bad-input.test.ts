@@ -15,7 +15,7 @@ beforeAll(async () => {
   world = await startWorld()
   person = await world.register()
   routes = await routesOf(world)
-  writing = routes.filter((route) => route.takesBody)
+  writing = routes.filter((route) => route.takesBody && route.readsJson)
 })
 
 afterAll(() => world[Symbol.asyncDispose](), 20_000)
@@ -301,10 +301,11 @@ test('a body of a route that reads none is refused for what it has', async () =>
 
 describe('a query', () => {
   test('with a parameter a route does not know is refused by every route', async () => {
-    for (const { method, path, isGuarded } of routes.filter(({ template }) => template !== '/api/ws')) {
+    for (const { method, path, isGuarded, readsJson, template } of routes) {
+      if (template === '/api/ws') continue
       const { status, body } = await world.call<Problem>(method, `${path}?limitt=5`, {
         ...(isGuarded && { token: person.token }),
-        ...(method !== 'GET' && { body: {} }),
+        ...(method !== 'GET' && readsJson && { body: {} }),
       })
       // What a route needs and lacks may be named first.
       expect({ method, path, status: status === 422 ? 400 : status }).toEqual({ method, path, status: 400 })

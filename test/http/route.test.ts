@@ -36,7 +36,13 @@ describe('the declarations of the routes', () => {
       'GET /api/docs/start.js',
       'GET /api/docs/swagger-ui.css',
       'GET /api/docs/swagger-ui.js',
+      'GET /api/mail/unsubscribe',
       'GET /api/openapi.json',
+      'GET /api/pages/accept-invitation',
+      'GET /api/pages/account.js',
+      'GET /api/pages/page.css',
+      'GET /api/pages/reset-password',
+      'GET /api/pages/verify-email',
       'GET /api/ws',
       'GET /health',
       'GET /livez',
@@ -52,6 +58,7 @@ describe('the declarations of the routes', () => {
       'POST /api/auth/password-reset/request',
       'POST /api/auth/refresh',
       'POST /api/auth/register',
+      'POST /api/mail/unsubscribe',
     ])
   })
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'bun:test'
 import { notificationKinds } from '../../src/model/notification.ts'
 import { invitationMail, passwordResetMail, verificationMail } from '../../src/mail/templates/account.ts'
-import { noticeMail, timeIn, type Notice } from '../../src/mail/templates/notices.ts'
+import { maxCards, noticeMail, timeIn, type Notice } from '../../src/mail/templates/notices.ts'
 
 const unsubscribeUrl = 'https://tasks.example.com/api/mail/unsubscribe?token=a&b=c'
 
@@ -18,7 +18,7 @@ const notice: Notice = {
 }
 
 const mailOf = (over: Partial<Notice> = {}, timeZone = 'Europe/Berlin') =>
-  noticeMail({ notices: [{ ...notice, ...over }], timeZone, unsubscribeUrl })
+  noticeMail({ notices: [{ ...notice, ...over }], total: 1, timeZone, unsubscribeUrl })
 
 /** The text a reader sees. */
 const shown = (html: string): string =>
@@ -70,13 +70,19 @@ describe('A notification', () => {
 })
 
 test('A digest lists its notices in order, counts those it does not show, and is bounded', () => {
-  const notices = Array.from({ length: 60 }, (_, n) => ({ ...notice, taskTitle: `Task ${n}.` }))
-  const { subject, text, html } = noticeMail({ notices, timeZone: 'UTC', unsubscribeUrl })
+  const comment = 'x'.repeat(5_000)
+  const notices = Array.from({ length: maxCards }, (_, n) => ({
+    ...notice,
+    kind: 'commented' as const,
+    taskTitle: `Task ${n}. ${'x'.repeat(240)}`,
+    comment,
+  }))
+  const { subject, text, html } = noticeMail({ notices, total: 60, timeZone: 'UTC', unsubscribeUrl })
   expect(subject).toBe('60 notifications')
   for (const form of [text, shown(html)]) {
     const found = [...form.matchAll(/Task (\d+)\./g)].map(([, n]) => Number(n))
-    expect(found).toEqual(Array.from({ length: 50 }, (_, n) => n))
-    expect(form).toContain('And 10 more')
+    expect(found).toEqual(Array.from({ length: maxCards }, (_, n) => n))
+    expect(form).toContain('And 30 more')
   }
   expect(html.length).toBeLessThan(100_000) // Gmail cuts at 102 KB
 })
@@ -114,6 +120,7 @@ describe('A hostile text', () => {
       notices: [
         { ...notice, kind: 'mentioned', taskTitle: text, actorName: text, projectName: text, comment: text },
       ],
+      total: 1,
       timeZone: 'UTC',
       unsubscribeUrl,
     })
@@ -138,7 +145,11 @@ describe('A hostile text', () => {
 })
 
 describe('A mail about an account', () => {
-  const link = { url: 'https://tasks.example.com/api/pages/verify-email#token=abc', validMinutes: 1440 }
+  const link = {
+    url: 'https://tasks.example.com/api/pages/verify-email#token=abc',
+    validMinutes: 1440,
+    inviterName: null,
+  }
 
   test.each([
     ['verification', verificationMail, 'Confirm your e-mail address'],
@@ -154,6 +165,12 @@ describe('A mail about an account', () => {
       expect(mail.text).toContain('24 hours')
     },
   )
+
+  test('names the admin who invites', () => {
+    const { text, html } = invitationMail({ ...link, inviterName: 'Ada <b>Lovelace' })
+    expect(text).toContain('Ada <b>Lovelace invites you')
+    expect(html).toContain('<bdi>Ada &lt;b&gt;Lovelace</bdi>')
+  })
 
   test.each([
     [30, '30 minutes'],

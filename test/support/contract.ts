@@ -41,7 +41,7 @@ export interface Contract {
 }
 
 const documentName = 'document'
-const hidden = /^\/api\/(docs(\/.*)?|openapi\.json|asyncapi\.json|ws)$/
+const hidden = /^\/api\/(docs(\/.*)?|pages\/.*|openapi\.json|asyncapi\.json|ws)$/
 
 export const createContract = (document: Document): Contract => {
   const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true })

@@ -14,6 +14,8 @@ export interface Route {
   path: string
   isGuarded: boolean
   takesBody: boolean
+  /** Whether the body it reads, if any, is JSON. */
+  readsJson: boolean
   takesQuery: boolean
   schemas: RouteSchemas
   traits: RouteTraits
@@ -31,6 +33,7 @@ export const routesOf = async ({ server }: World): Promise<Route[]> => {
       path,
       isGuarded: traits.access !== 'public',
       takesBody: hooks.body !== undefined,
+      readsJson: traits.body.mediaTypes(method).includes('application/json'),
       takesQuery: hooks.query !== undefined,
       schemas: hooks,
       traits,

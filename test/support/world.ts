@@ -17,6 +17,9 @@ import { createContract, type Contract } from './contract.ts'
 import { testDatabase, testRedis } from './environment.ts'
 import { openSocket, type TestSocket } from './socket.ts'
 
+/** Of every world and its workers. */
+export const testKeys: Config['jwtKeys'] = [{ kid: 'k1', secret: '0123456789abcdef0123456789abcdef-test' }]
+
 export const testPassword = 'correct horse battery'
 
 export interface Answer<T> {
@@ -82,7 +85,7 @@ export const startWorld = async (settings: Partial<Config> = {}): Promise<World>
     ...readConfig({
       DATABASE_URL: database.url,
       REDIS_URL: redis.url,
-      JWT_SECRETS: 'k1:0123456789abcdef0123456789abcdef-test',
+      JWT_SECRETS: `${testKeys[0].kid}:${testKeys[0].secret}`,
       TIDE_DATA: dataDir,
       RATE_LIMIT: 'off',
       PORT: '0',

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { createPublisher } from '../../src/changelog/publisher.ts'
 import { createRedisProbe } from '../../src/redis/redis-check.ts'
+import { openMailer } from '../../src/mail/open-mailer.ts'
 import { openRedis } from '../../src/redis/connection.ts'
 import { newFeedStages } from '../../src/metrics/feed-stages.ts'
 import { startSweeper } from '../../src/changelog/sweeper.ts'
@@ -12,7 +13,7 @@ import { createLog } from '../../src/log.ts'
 import { createStorageProbe } from '../../src/storage/open.ts'
 import { diskStorage } from '../../src/storage/disk.ts'
 import { startWorker, type Worker } from '../../src/worker/runner.ts'
-import type { World } from '../support/world.ts'
+import { testKeys, type World } from '../support/world.ts'
 
 export const testRetention = {
   feedRetentionDays: 7,
@@ -23,11 +24,21 @@ export const testRetention = {
   deliveryRetentionDays: 7,
 }
 
+/** Where links in mails of test workers lead, and the key of a world. */
+export const linkConfig = {
+  publicUrl: 'https://tasks.example.com',
+  host: '127.0.0.1',
+  port: 0,
+  jwtKeys: testKeys,
+}
+
 export interface WorkerSettings {
   databaseUrl: string
   redisUrl: string
   overdueIntervalMs: number
   logLevel?: string
+  /** Where mails go; files in the folder by default. */
+  smtpUrl?: string
   /** Folder of files; one of its own that stays empty by default. */
   dataDir?: string
 }
@@ -45,11 +56,20 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
   const dataDir = settings.dataDir ?? (await mkdtemp(join(tmpdir(), 'tide-data-')))
   if (settings.dataDir === undefined) stack.defer(() => rm(dataDir, { recursive: true, force: true }))
+  const { smtpUrl = null } = settings
+  const mailer = stack.use(openMailer({ smtpUrl, dataDir, mailFrom: 'Tasktide <tasks@example.com>' }, log))
   const storage = stack.use(diskStorage(join(dataDir, 'files')))
   const sweeper = stack.use(startSweeper({ redis: redis.client, db: tailDb, log, onLost: async () => {} }))
   const worker = stack.use(
     await startWorker({
-      config: { databaseUrl, workerPort: 0, internalHost: '127.0.0.1', overdueIntervalMs, ...testRetention },
+      config: {
+        databaseUrl,
+        workerPort: 0,
+        internalHost: '127.0.0.1',
+        overdueIntervalMs,
+        ...testRetention,
+        ...linkConfig,
+      },
       log,
       db,
       tailDb,
@@ -57,6 +77,7 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
       connect: () => openRedis(redisUrl, 'blocking', log),
       connectJobs: () => openRedis(redisUrl, 'jobs', log),
       publisher,
+      mailer,
       storage,
       storageHealth: createStorageProbe(storage),
       sweeper: sweeper.stats,

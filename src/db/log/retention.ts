@@ -92,5 +92,7 @@ export const purges = {
   deadLetters: purgeOf('dead_letter', (sql) => sql`failed_at`),
   /** Done; until then an equal one is dropped. */
   deliveries: purgeOf('deliveries', (sql) => sql`(case when state = 'done' then ended_at end)`),
+  /** Of mails that failed for good. */
+  mailNotices: purgeOf('mail_notices', (sql) => sql`created_at`),
   failedDeliveries: purgeOf('deliveries', (sql) => sql`(case when state = 'failed' then ended_at end)`),
 }

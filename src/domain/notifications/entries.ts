@@ -11,6 +11,7 @@ import type { OverdueTask } from '../../db/tasks/overdue.ts'
 import type { Entry } from '../../model/event.ts'
 import type { Notification } from '../../model/notification.ts'
 import { userScope } from '../../model/scope.ts'
+import { mailNotices } from './mail.ts'
 import { isWanted } from './preferences.ts'
 import type { Recipient } from './recipients.ts'
 
@@ -26,14 +27,24 @@ export const toNotification = (row: NotificationRow): Notification => ({
   createdAt: row.createdAt,
 })
 
-/** Inserts what the users want in their inbox and what is not there yet, and returns the entries that announce it. */
+/**
+ * Inserts what the users want in their inbox and what is not there yet, and returns the entries that announce it. What
+ * is in the inbox the consumer of those entries mails; what a user wants only as mail is recorded here.
+ */
 export const createNotifications = async (tx: Tx, notifications: NewNotification[]): Promise<Entry[]> => {
   if (notifications.length === 0) return []
   const silenced = await selectSilenced(
     tx,
     notifications.map(({ userId }) => userId),
   )
-  const wanted = notifications.filter(({ userId, kind }) => isWanted(silenced.get(userId), kind, 'inApp'))
+  const isInApp = ({ userId, kind }: NewNotification) => isWanted(silenced.get(userId), kind, 'inApp')
+  const wanted = notifications.filter(isInApp)
+  await mailNotices(
+    tx,
+    notifications
+      .filter((notification) => !isInApp(notification))
+      .map((notification) => ({ ...notification, notificationId: null, createdAt: null })),
+  )
   return (await insertNotifications(tx, wanted)).map((row) => ({
     scope: userScope(row.userId),
     type: 'notification.created',

@@ -1,5 +1,5 @@
 // Mails about an account: verification, password reset, invitation. Invariant: a mail that goes to an unproven address
-// holds no text that anybody chose, because a registration could otherwise send it to strangers.
+// holds no text that anybody but an admin chose, because a registration could otherwise send it to strangers.
 import type { MailDocument, RenderedMail } from '../document.ts'
 import { renderMail } from '../render.ts'
 
@@ -16,8 +16,10 @@ const duration = (minutes: number): string => {
 
 export interface AccountLink {
   url: string
-  /** How long the link works, from when it was asked for. */
+  /** How long the link still works. */
   validMinutes: number
+  /** The admin who invites; null in other mails, and where that account is gone. */
+  inviterName: string | null
 }
 
 const account = (document: Omit<MailDocument, 'links'>): RenderedMail =>
@@ -62,7 +64,7 @@ export const passwordResetMail = ({ url, validMinutes }: AccountLink): RenderedM
     reason: 'You receive this mail because a new password was requested for your address.',
   })
 
-export const invitationMail = ({ url, validMinutes }: AccountLink): RenderedMail =>
+export const invitationMail = ({ url, validMinutes, inviterName }: AccountLink): RenderedMail =>
   account({
     subject: ['You are invited to Tasktide'],
     preview: ['Accept the invitation and create your account.'],
@@ -71,7 +73,8 @@ export const invitationMail = ({ url, validMinutes }: AccountLink): RenderedMail
       {
         kind: 'text',
         sentence: [
-          'You are invited to work on tasks with others. Accept the invitation to create your account.',
+          ...(inviterName === null ? ['You are invited'] : [{ theirs: inviterName }, ' invites you']),
+          ' to work on tasks with others. Accept the invitation to create your account.',
         ],
       },
       { kind: 'button', label: 'Accept invitation', url },

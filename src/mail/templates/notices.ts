@@ -22,8 +22,10 @@ export interface Notice {
 }
 
 export interface NoticeMail {
-  /** At least one, oldest first. */
+  /** At least one, oldest first; at most `maxCards`. */
   notices: readonly Notice[]
+  /** With those that the mail does not show. */
+  total: number
   /** Of the reader; an unknown one counts as UTC. */
   timeZone: string
   unsubscribeUrl: string
@@ -131,36 +133,33 @@ const cardOf = (notice: Notice, timeZone: string): Card => {
   }
 }
 
-/** Notices that a digest shows; the others are counted. */
-const maxCards = 50
+/** Notices that a digest shows; the others are counted. 30 of the longest stay far below the 102 KB at which Gmail cuts. */
+export const maxCards = 30
 
 const reason = 'You receive this mail because your notifications are also sent by mail.'
 
-export const noticeMail = ({ notices, timeZone, unsubscribeUrl }: NoticeMail): RenderedMail => {
-  const links = [{ label: 'Stop mails like this one', url: unsubscribeUrl }]
-  const [first] = notices
-  if (first && notices.length === 1) {
-    const sentence = kinds[first.kind].sentence(first, timeZone)
+export const noticeMail = ({ notices, total, timeZone, unsubscribeUrl }: NoticeMail): RenderedMail => {
+  const first = notices[0]!
+  const cards = notices.map((notice) => cardOf(notice, timeZone))
+  const sentence = kinds[first.kind].sentence(first, timeZone)
+  const end = { reason, links: [{ label: 'Stop mails like this one', url: unsubscribeUrl }] }
+  if (total === 1)
     return renderMail({
       subject: sentence,
       preview: sentence,
       title: kinds[first.kind].label,
-      blocks: [{ kind: 'cards', cards: [{ ...cardOf(first, timeZone), label: null }] }],
-      reason,
-      links,
+      blocks: [{ kind: 'cards', cards: [{ ...cards[0]!, label: null }] }],
+      ...end,
     })
-  }
-  const shown = notices.slice(0, maxCards)
-  const more = notices.length - shown.length
+  const more = total - notices.length
   return renderMail({
-    subject: [`${notices.length} notifications`],
-    preview: kinds[first!.kind].sentence(first!, timeZone),
-    title: `${notices.length} notifications`,
+    subject: [`${total} notifications`],
+    preview: sentence,
+    title: `${total} notifications`,
     blocks: [
-      { kind: 'cards', cards: shown.map((notice) => cardOf(notice, timeZone)) },
+      { kind: 'cards', cards },
       ...(more > 0 ? [{ kind: 'small', sentence: [`And ${more} more in your inbox.`] } as const] : []),
     ],
-    reason,
-    links,
+    ...end,
   })
 }

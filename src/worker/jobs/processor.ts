@@ -1,7 +1,10 @@
 // What a job kind is to the engine: one processor for each kind, in a file of its name.
+import type { Config } from '../../config.ts'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { Database, Tx } from '../../db/client.ts'
 import type { Log } from '../../log.ts'
+import type { LinkConfig } from '../../mail/links.ts'
+import type { Mailer } from '../../mail/mailer.ts'
 import type { Entry } from '../../model/event.ts'
 import type { JobKind, JobPayload } from '../../queues/jobs.ts'
 import type { Storage } from '../../storage/storage.ts'
@@ -13,6 +16,9 @@ export interface JobDeps {
   /** Objects of attachments and avatars. */
   storage: Storage
   log: Log
+  mailer: Mailer
+  /** What links in mails are made of. */
+  config: LinkConfig & Pick<Config, 'jwtKeys'>
 }
 
 export interface JobContext {

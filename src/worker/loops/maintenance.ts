@@ -71,6 +71,7 @@ const purgeSteps: { purge: Purge; keep: keyof Retention }[] = [
   { purge: purges.notifications, keep: 'notificationRetentionDays' },
   { purge: purges.deadLetters, keep: 'deadLetterRetentionDays' },
   { purge: purges.deliveries, keep: 'deliveryRetentionDays' },
+  { purge: purges.mailNotices, keep: 'deadLetterRetentionDays' },
   { purge: purges.failedDeliveries, keep: 'deadLetterRetentionDays' },
 ]
 

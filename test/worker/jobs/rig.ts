@@ -6,11 +6,13 @@ import { openDatabase, type Database } from '../../../src/db/client.ts'
 import { insertDeliveries } from '../../../src/db/deliveries/deliveries.ts'
 import { createPublisher } from '../../../src/changelog/publisher.ts'
 import { createLog } from '../../../src/log.ts'
+import { openMailer } from '../../../src/mail/open-mailer.ts'
 import { openRedis } from '../../../src/redis/connection.ts'
 import { diskStorage } from '../../../src/storage/disk.ts'
 import { startJobs, type Jobs } from '../../../src/worker/jobs/runner.ts'
 import type { Completion, JobContext, JobProcessor } from '../../../src/worker/jobs/processor.ts'
 import { eventually } from '../../support/eventually.ts'
+import { linkConfig } from '../rig.ts'
 
 export interface JobRig {
   databaseUrl: string
@@ -50,9 +52,11 @@ export const openJobs = async (
   const redis = stack.use(openRedis(redisUrl, 'request', log))
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
   await using storage = diskStorage(join(tmpdir(), 'tide-jobs-unused'))
+  const mailFrom = 'tasks@example.com'
+  const mailer = stack.use(openMailer({ smtpUrl: null, dataDir: tmpdir(), mailFrom }, log))
   const jobs = stack.use(
     startJobs({
-      deps: { db, publisher, storage, log },
+      deps: { db, publisher, storage, mailer, config: linkConfig, log },
       processors,
       redis: redis.client,
       connect: () => openRedis(redisUrl, 'jobs', log),
