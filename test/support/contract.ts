@@ -55,10 +55,15 @@ export const createContract = (document: Document): Contract => {
   const templateOf = (path: string): string | undefined =>
     document.paths[path] ? path : templates.find(({ pattern }) => pattern.test(path))?.template
 
-  const expectFit = (pointer: string[], { method, path, status }: Seen, text: string): void => {
+  const expectFit = (
+    pointer: string[],
+    { method, path, status }: Seen,
+    text: string,
+    isJson = true,
+  ): void => {
     const $ref = `${documentName}#/${pointer.map(escape).join('/')}`
     const validate = ajv.getSchema($ref)! // compiled once: `ajv.validate` would compile each time
-    const fits = validate(JSON.parse(text))
+    const fits = validate(isJson ? JSON.parse(text) : text)
     // Lengths count the trimmed text in NFC, which JSON Schema cannot express for the sent text.
     const isFault = pointer.includes('requestBody')
       ? validate.errors?.some(({ keyword }) => keyword !== 'maxLength')
@@ -111,7 +116,7 @@ export const createContract = (document: Document): Contract => {
         throw new Error(
           `${method} ${template} answered ${status} as ${mediaType || 'nothing'}, documented: ${Object.keys(content ?? {}).join(', ') || 'no body'}`,
         )
-      expectFit([...place, 'content', mediaType, 'schema'], seen, text)
+      expectFit([...place, 'content', mediaType, 'schema'], seen, text, mediaType.endsWith('json'))
     },
   }
 }

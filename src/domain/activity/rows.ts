@@ -34,7 +34,8 @@ export const activityOf = (entry: LogEntry): NewActivity | null => {
 }
 
 /** Without the task of a comment or attachment, which is a member of the row. */
-const withoutTask = ({ taskId: _, ...changes }: Changes): Changes => changes
+const withoutTask = (changes: Changes): Changes =>
+  Object.fromEntries(Object.entries(changes).filter(([field]) => field !== 'taskId'))
 
 const isActivityType = (type: string): type is ActivityType => types.has(type)
 

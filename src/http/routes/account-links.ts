@@ -5,6 +5,7 @@ import type { Passwords } from '../../auth/passwords.ts'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
+import { requireSession } from '../../domain/actor.ts'
 import { confirmVerification, requestVerification } from '../../domain/users/email-verification.ts'
 import { requestPasswordReset, resetPassword } from '../../domain/users/password-reset.ts'
 import { addressKey } from '../../limits/address-key.ts'
@@ -94,7 +95,10 @@ export const accountLinkRoutes = (deps: AccountLinkDeps) => {
       '/email/verify/confirm',
       async (context) => {
         const isSignedIn = context.request.headers.has('authorization')
-        if (isSignedIn) context.identity = await authenticate(context, deps.authenticator)
+        if (isSignedIn) {
+          context.identity = await authenticate(context, deps.authenticator)
+          requireSession(context.actor)
+        }
         const actor = context.identity?.actor ?? null
         await confirmVerification(deps, context.body.token, actor, callerOf(context))
         return answered(204)
