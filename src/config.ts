@@ -51,6 +51,7 @@ export interface Config {
   registrationsPerHour: number
   passwordResetsPerHour: number
   verificationsPerHour: number
+  uploadsPerHour: number
   requestsPerMinute: number
   writtenMebibytesPerDay: number
   failedSignInsPer15Minutes: number

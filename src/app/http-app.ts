@@ -11,6 +11,7 @@ import { RouteGroup, type DeclaredRoute } from '../http/route-group.ts'
 import { accountLinkRoutes } from '../http/routes/account-links.ts'
 import { accountRoutes } from '../http/routes/accounts.ts'
 import { activityRoutes } from '../http/routes/activity.ts'
+import { attachmentRoutes } from '../http/routes/attachments.ts'
 import { authRoutes } from '../http/routes/auth.ts'
 import { commentRoutes } from '../http/routes/comments.ts'
 import { docsRoutes } from '../http/routes/docs.ts'
@@ -76,6 +77,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     taskBatchRoutes(deps),
     memberRoutes(deps),
     shareRoutes(deps),
+    attachmentRoutes(deps),
     commentRoutes(deps),
     notificationRoutes(deps),
     unsubscribeRoutes(deps),

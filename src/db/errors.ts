@@ -22,6 +22,8 @@ const constraints: Record<string, () => AppError> = {
   tasks_creator_fkey: () => new AppError('unauthenticated'),
   notification_preferences_user_fkey: () => new AppError('unauthenticated'),
   comments_author_fkey: () => new AppError('unauthenticated'),
+  attachments_uploader_fkey: () => new AppError('unauthenticated'),
+  attachments_task_fkey: () => new AppError('not_found'),
   members_pkey: () => new AppError('already_member'),
   members_user_fkey: () => new AppError('user_not_found'),
   shares_pkey: () => new AppError('already_shared'),

@@ -37,6 +37,8 @@ export const represented = (answer: Answer, request: Request): Answer => {
   const { status, headers, body } = answer
   const bytes = typeof body === 'string' ? bytesOf(body) : body instanceof Blob ? body.size : 0
   if (bytes <= minBytes || status === 206 || headers['Cache-Control'] === 'no-store') return answer
+  // Ranges count the bytes of the stored form.
+  if (headers['Accept-Ranges'] !== undefined) return answer
   if (headers['Content-Encoding'] !== undefined || !isText(headers['Content-Type'])) return answer
   const encoding = bytes > maxBytesOnLoop && inThreads >= maxInThreads ? null : acceptedEncoding(request)
   const varying = { ...headers, Vary: `${headers['Vary'] ?? 'Origin'}, Accept-Encoding` }

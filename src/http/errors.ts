@@ -52,6 +52,7 @@ export const problemAnswer = (
   }
   if (retryAfter !== undefined) headers['Retry-After'] = String(Math.max(1, Math.ceil(retryAfter)))
   if (error.status === 401) headers['WWW-Authenticate'] = 'Bearer'
+  if (typeof extra?.['size'] === 'number') headers['Content-Range'] = `bytes */${extra['size']}`
   if (Array.isArray(extra?.['allow'])) headers['Allow'] = extra['allow'].join(', ')
   return { status: error.status, headers, body: JSON.stringify(body) }
 }

@@ -63,11 +63,16 @@ export const unlessKnown = (answer: Answer, request: Request): Answer => {
   const { status, headers } = answer
   const tag = headers['ETag']
   if (tag === undefined || status !== 200) return answer
-  const known = request.headers.get('if-none-match')
-  // Most clients send the one tag back as they received it.
-  if (known === null || (known !== tag && !matches(known, tag))) return answer
+  if (!isKnown(request, tag)) return answer
   const { 'Content-Type': _type, 'Content-Encoding': _encoding, ...kept } = headers
   return { status: 304, headers: kept, body: null }
+}
+
+/** Whether `If-None-Match` names the tag. */
+export const isKnown = ({ headers }: Request, tag: string): boolean => {
+  const known = headers.get('if-none-match')
+  // Most clients send the one tag back as they received it.
+  return known !== null && (known === tag || matches(known, tag))
 }
 
 const matches = (header: string, tag: string): boolean => {
@@ -77,15 +82,17 @@ const matches = (header: string, tag: string): boolean => {
 
 /**
  * Runs a write for a request: its Idempotency-Key in, its answer (also a repeated one) with `Tide-Cursor` out.
- * @param fingerprintKey for bodies with passwords.
+ * @param fingerprintKey for bodies with passwords. @param fingerprinted what makes a request with a streamed body the same.
  */
 export const mutate = async <T>(
   context: RequestContext,
   toResponse: (value: T) => StoredResponse,
   run: (request: WriteRequest<T>) => Promise<WriteResult<T>>,
   fingerprintKey?: Uint8Array,
+  fingerprinted?: object,
 ): Promise<Answer> => {
-  const { actor, body } = context
+  const { actor } = context
+  const body: unknown = fingerprinted ?? context.body
   const key = idempotencyKeyOf(context.request)
   const claim =
     key === null

@@ -21,8 +21,8 @@ export interface RouteTraits {
   errors: readonly ErrorCode[]
   /** How the body is read; a route without a `body` schema accepts no member of it. */
   body: BodyReader
-  /** Media type of the answers with 2xx; their `response` schema describes its content. */
-  produces: string
+  /** Media types of the answers with 2xx; their `response` schema describes their content. */
+  produces: string | readonly string[]
 }
 
 const defaults: RouteTraits = {

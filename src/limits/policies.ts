@@ -23,6 +23,7 @@ export const policiesOf = (config: Config) =>
       limit: config.writtenMebibytesPerDay * 1024 * 1024,
       windowSeconds: 86_400,
     },
+    uploads: { name: 'uploads', limit: config.uploadsPerHour, windowSeconds: 3_600 },
     registrations: { name: 'registrations', limit: config.registrationsPerHour, windowSeconds: 3_600 },
     passwordResets: { name: 'password-resets', limit: config.passwordResetsPerHour, windowSeconds: 3_600 },
     verifications: { name: 'verifications', limit: config.verificationsPerHour, windowSeconds: 3_600 },

@@ -2,6 +2,7 @@
 // AsyncAPI document and the validation of every frame in the tests are derived from it. Clients and server ignore
 // members they do not know.
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Attachment, RemovedAttachment } from './attachment.ts'
 import { Comment } from './comment.ts'
 import type { EventType } from './event.ts'
 import { Notification } from './notification.ts'
@@ -206,6 +207,8 @@ export const eventData: Partial<Record<EventType, TSchema>> = {
   'task.updated': Task,
   'comment.created': Comment,
   'comment.updated': Comment,
+  'attachment.added': Attachment,
+  'attachment.removed': RemovedAttachment,
   'project.created': ProjectEntry,
   'project.updated': ProjectEntry,
   'member.added': Member,

@@ -187,6 +187,7 @@ export const settings = {
     1,
     1_000_000,
   ),
+  uploadsPerHour: whole('RATE_LIMIT_UPLOADS', 'Uploads an hour per user', 60, 1, 1_000_000),
   requestsPerMinute: whole('RATE_LIMIT_REQUESTS', 'Requests a minute per user', 6000, 1, 10_000_000),
   failedSignInsPer15Minutes: whole(
     'RATE_LIMIT_SIGN_INS',

@@ -135,7 +135,7 @@ test('Every endpoint is typed, and its responses match', async () => {
     return fetch(url, init)
   }
   using client = await clientOf(eve, noting)
-  const { users, projects, tasks, comments, notifications, auth } = client
+  const { users, projects, tasks, attachments, comments, notifications, auth } = client
   expect((await users.updateMe({ name: 'Eva' })).name).toBe('Eva')
   expect((await users.me()).name).toBe('Eva')
   expect((await users.get(bob.id)).name).toBe('Bob')
@@ -175,6 +175,10 @@ test('Every endpoint is typed, and its responses match', async () => {
   const late = await comments.update(comment.id, { body: 'No' }, { ifVersion: 1 }).catch((e: unknown) => e)
   expect(late).toMatchObject({ status: 412, problem: { code: 'version_conflict', currentVersion: 2 } })
   expect(await comments.delete(comment.id, { ifVersion: 2 })).toBeNull()
+  const file = await attachments.upload(one.id, new File(['Hello'], 'a.txt'))
+  expect(await attachments.list(one.id).all()).toEqual([file])
+  expect(await (await attachments.download(file.id)).text()).toBe('Hello')
+  expect(await attachments.delete(file.id)).toBeNull()
   expect((await projects.snapshot(eve.inboxId, { limit: 1 })).nextAfter).not.toBeNull()
   expect(await notifications.list({ unread: true }).page()).toMatchObject({ items: [], unreadCount: 0 })
   expect(await notifications.readAll()).toEqual({ upTo: null, unreadCount: 0 })

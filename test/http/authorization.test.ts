@@ -79,7 +79,7 @@ const requests = Object.entries(rows).flatMap(([name, row]) =>
 )
 
 /** What these rows are about is made for refused requests, too, which adds to the log. */
-const makesThings = (name: string): boolean => /\/(?:comments|tokens)\/\{id\}/.test(name)
+const makesThings = (name: string): boolean => /\/(?:attachments|comments|tokens)\/\{id\}/.test(name)
 
 test.each(requests)(
   '$name',

@@ -7,6 +7,7 @@ import type { Project } from '../../src/model/project.ts'
 import type { Task } from '../../src/model/task.ts'
 import { routesOf } from '../support/routes.ts'
 import { callsOf, type Calls } from '../support/tasks.ts'
+import { upload } from '../support/uploads.ts'
 import { startWorld, type Answer, type Person, type World } from '../support/world.ts'
 
 let world: World
@@ -31,7 +32,8 @@ const keyed = <T = any>(
   body?: unknown,
   key = Bun.randomUUIDv7(),
 ): { first: Promise<Answer<T>>; again: () => Promise<Answer<T>> } => {
-  const send = () => by.call<T>(method, path, body, { 'Idempotency-Key': key })
+  const form = typeof body === 'string' ? { 'Content-Type': 'multipart/form-data; boundary=b' } : {}
+  const send = () => by.call<T>(method, path, body, { 'Idempotency-Key': key, ...form })
   return { first: send(), again: send }
 }
 
@@ -144,6 +146,7 @@ describe('long texts', () => {
 describe('a user who has been removed since', () => {
   /** Each route that takes a key: a write by a member who is then removed. Null: about the caller's own things only. */
   type Scene = (project: Project, task: Task, comment: Comment) => [path: string, body?: unknown]
+  const attachments = new Map<string, string>()
   const scenes: Record<string, Scene | null> = {
     'POST /api/tasks': ({ id }) => ['/api/tasks', { title: 'x', projectId: id }],
     'PATCH /api/tasks/:id': (_, task) => [`/api/tasks/${task.id}`, { title: 'y' }],
@@ -184,6 +187,11 @@ describe('a user who has been removed since', () => {
       { role: 'editor' },
     ],
     'DELETE /api/projects/:id/members/:userId': ({ id }) => [`/api/projects/${id}/members/${viewer.id}`],
+    'POST /api/tasks/:id/attachments': (_, task) => [
+      `/api/tasks/${task.id}/attachments`,
+      '--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nx\r\n--b--\r\n',
+    ],
+    'DELETE /api/attachments/:id': (_, task) => [`/api/attachments/${attachments.get(task.id)}`],
     // A new project has no member to remove, and a deleted one none at all; the rest is the caller's account.
     'POST /api/projects': null,
     'DELETE /api/projects/:id': null,
@@ -223,6 +231,8 @@ describe('a user who has been removed since', () => {
         body: 'x',
         mentions: [viewer.id],
       })
+      const file = await upload({ url: world.url, token: editor.token, taskId: task.id })
+      attachments.set(task.id, file.body.id)
       const [path, body] = scene(project, task, comment.body)
       const { first, again } = keyed(editors, name.split(' ')[0]!, path, body)
       const answer = await first

@@ -17,6 +17,7 @@ import {
 import { Comment, CommentPatch, NewComment } from '../../model/comment.ts'
 import { Invitation } from '../../model/invitation.ts'
 import { Activity } from '../../model/activity.ts'
+import { Attachment } from '../../model/attachment.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
 import { IssuedToken, NewPersonalToken, PersonalToken } from '../../model/personal-token.ts'
 import { Notification, Preferences, PreferencesPatch } from '../../model/notification.ts'
@@ -36,6 +37,7 @@ export type JsonObject = { [key: string]: Json }
 export const models: Record<string, TSchema> = {
   Account,
   AccountPatch,
+  Attachment,
   Comment,
   CommentPatch,
   Activity,

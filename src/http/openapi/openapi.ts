@@ -38,6 +38,7 @@ const tags = [
   { name: 'Projects', description: 'Projects and their members' },
   { name: 'Tasks', description: 'Tasks, subtasks, tags and shares' },
   { name: 'Comments', description: 'Comments on tasks, with mentions' },
+  { name: 'Attachments', description: 'Files of tasks' },
   { name: 'Notifications', description: 'The inbox of the caller' },
   { name: 'Activity', description: 'What was changed, by whom, from what to what' },
   { name: 'Log', description: 'Snapshots and the change log' },
@@ -200,7 +201,9 @@ const descriptions: Record<number, string> = {
   101: 'Switching to the WebSocket protocol',
   200: 'OK',
   201: 'Created',
+  202: 'Accepted',
   204: 'No content',
+  206: 'Partial content',
 }
 
 const finishResponse = (
@@ -220,7 +223,10 @@ const finishResponse = (
   return {
     description: response['description'] ?? descriptions[status] ?? 'OK',
     headers: Object.fromEntries(carried.map((name) => [name, headerRef(name)])),
-    ...(schema !== undefined && status !== 204 && { content: { [produces]: { schema } } }),
+    ...(schema !== undefined &&
+      status !== 204 && {
+        content: Object.fromEntries([produces].flat().map((type) => [type, { schema }])),
+      }),
   }
 }
 

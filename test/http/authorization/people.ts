@@ -102,6 +102,8 @@ export const gather = async (world: World): Promise<People> => {
     newTask,
     newComment: async () =>
       (await world.ask<Comment>(owner, 'POST', `/api/tasks/${taskId}/comments`, { body: 'Hm' })).id,
+    newAttachment: async () =>
+      (await upload({ url: world.url, token: owner.token, taskId })).body.id,
     newNotification: async () => {
       const id = newId()
       await world.server.deps.db.transact(

@@ -2,6 +2,7 @@
 // `columns`: `.` passes, `1` is 401, `3` is 403, `4` is 404, `2` is 422. What the request is about follows from the
 // path: the shared project or task for reads, one of its own for writes; other rows say it.
 import { newId } from '../../../src/model/scalar.ts'
+import { formOf } from '../../support/uploads.ts'
 import { testPassword, type Person } from '../../support/world.ts'
 import type { Things } from './people.ts'
 
@@ -241,6 +242,19 @@ export const rows: Record<string, Row | Row[]> = {
   'DELETE /api/comments/{id}': {
     rights: '143...333.',
     send: async (things) => ({ path: `/api/comments/${await things.newComment()}` }),
+  },
+  'GET /api/tasks/{id}/attachments': { rights: readTask },
+  'POST /api/tasks/{id}/attachments': {
+    rights: changeTask,
+    send: () => ({ body: formOf('notes.txt', 'Notes') }),
+  },
+  'GET /api/attachments/{id}': {
+    rights: readTask,
+    send: async (things) => ({ path: `/api/attachments/${await things.newAttachment()}` }),
+  },
+  'DELETE /api/attachments/{id}': {
+    rights: changeTask,
+    send: async (things) => ({ path: `/api/attachments/${await things.newAttachment()}` }),
   },
   'GET /api/tasks/{id}/activity': { rights: readTask },
   'GET /api/activity': [

@@ -31,6 +31,18 @@ export interface Call {
   timeoutMs?: number
   /** Attempts of a repeatable call; `timing.attempts` by default. */
   attempts?: number
+  /** Bytes of a download, `end` not included. */
+  range?: { start: number; end?: number | undefined } | undefined
+  /** The value of the answer is its bytes. */
+  isBinary?: boolean
+  /** In place of the client's own; it reports progress. */
+  sendBy?: ((fetch: Fetch) => Fetch) | undefined
+}
+
+export interface CallOptions {
+  signal?: AbortSignal | undefined
+  /** Idempotency-Key, if the caller has one: a repeat under the same key has no second effect. */
+  key?: string | undefined
 }
 
 export interface Answer<T> {
@@ -50,7 +62,7 @@ export const sendRequest = async <T>(
   call: Call,
   token: string | null,
 ): Promise<Answer<T>> => {
-  const { method, query, body, ifMatch, key, signal, timeoutMs = target.timeoutMs } = call
+  const { method, query, body, ifMatch, key, range, signal, timeoutMs = target.timeoutMs } = call
   const path = call.path.text
   const isForm = typeof FormData !== 'undefined' && body instanceof FormData
   const headers: Record<string, string> = {}
@@ -58,12 +70,14 @@ export const sendRequest = async <T>(
   if (body !== undefined && !isForm) headers['Content-Type'] = 'application/json'
   if (typeof ifMatch === 'number') headers['If-Match'] = `"${ifMatch}"`
   if (typeof key === 'string') headers['Idempotency-Key'] = validKey(key)
+  if (range) headers['Range'] = `bytes=${range.start}-${range.end === undefined ? '' : range.end - 1}`
   const url = `${target.url}${path}${queryOf(query)}`
+  const send = call.sendBy ? call.sendBy(target.fetch) : target.fetch
   const deadline = new Deadline(timeoutMs)
   const late = deadline.signal
   try {
     return await withAnySignal(signal ? [signal, late] : [late], async (either) => {
-      const response = await target.fetch(url, {
+      const response = await send(url, {
         method,
         headers,
         ...(body !== undefined && { body: isForm ? body : JSON.stringify(body) }),
@@ -71,7 +85,7 @@ export const sendRequest = async <T>(
         // The refresh cookie is same-site and lives under /api/auth: nothing else ever carries it.
         credentials: path.startsWith('/api/auth/') ? 'include' : 'omit',
       })
-      return read<T>(response, path)
+      return read<T>(response, path, call.isBinary === true)
     })
   } catch (error) {
     if (error instanceof ApiError || signal?.aborted) throw error
@@ -81,8 +95,11 @@ export const sendRequest = async <T>(
   }
 }
 
-const read = async <T>(response: Response, path: string): Promise<Answer<T>> => {
+const read = async <T>(response: Response, path: string, isBinary: boolean): Promise<Answer<T>> => {
   const { status, headers } = response
+  if (response.ok && isBinary)
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the endpoint's type is the server's contract
+    return { status, value: (await response.blob()) as T, headers, cursor: null }
   const text = await response.text()
   if (!response.ok) {
     const problem = readProblem(status, path, text)

@@ -43,17 +43,12 @@ import type {
   User,
 } from '../../../../src/model/user.ts'
 import { ApiError, ConflictError, SignedOutError } from '../errors.ts'
-import type { Call } from './request.ts'
+import type { Call, CallOptions } from './request.ts'
 import { isNotFound, type HttpClient } from './http-client.ts'
 import { list, type List, type Page, type PageQuery } from './pages.ts'
 import { path, type Path } from './path.ts'
+import { createAttachments } from './attachments.ts'
 import type { Session } from '../session.ts'
-
-export interface CallOptions {
-  signal?: AbortSignal | undefined
-  /** Idempotency-Key, if the caller has one: a repeat under the same key has no second effect. */
-  key?: string | undefined
-}
 
 export interface GuardedOptions extends CallOptions {
   /** Writes only if no writable field changed since this version. */
@@ -316,6 +311,8 @@ export const createRest = (http: HttpClient, session: Session) => {
       comment: (taskId: string, comment: NewComment, options?: CallOptions) =>
         write<Comment>('POST', path`/api/tasks/${taskId}/comments`, comment, options),
     },
+
+    attachments: createAttachments(http),
 
     /** With `ifVersion` a lost conflict is an ApiError `version_conflict`: a comment is read in its list only. */
     comments: {

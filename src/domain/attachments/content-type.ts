@@ -1,0 +1,99 @@
+// The media type of a file by its content: the name only tells kinds of plain text apart. Signatures of images and PDF are
+// read by file-type; containers (ZIP, Office) by their directory, in containers.ts; text by every byte of it. Invariant:
+// what is none of the allowed types has no type here, above all HTML, SVG and programs.
+import { fileTypeFromBuffer } from 'file-type'
+import type { AttachmentType } from '../../model/attachment.ts'
+import { extensionOf } from '../../model/file-name.ts'
+import { officeTypeOf, zipTypeOf, type RandomAccess } from './containers.ts'
+
+/** Enough for every signature that is looked for. */
+const headBytes = 4_100
+
+/** By what file-type returns for a signature at the start of the file. */
+const bySignature: Record<string, AttachmentType> = {
+  'image/png': 'image/png',
+  'image/apng': 'image/png',
+  'image/jpeg': 'image/jpeg',
+  'image/gif': 'image/gif',
+  'image/webp': 'image/webp',
+  'application/pdf': 'application/pdf',
+}
+
+/**
+ * Null where it is no allowed type.
+ * @param filename as shown. @param isText whether every byte was text (`TextScan`).
+ */
+export const contentTypeOf = async (
+  file: RandomAccess,
+  filename: string,
+  isText: boolean,
+): Promise<AttachmentType | null> => {
+  const head = await file.read(0, headBytes)
+  if (startsWith(head, zipStart) || startsWith(head, emptyZip)) return zipTypeOf(file)
+  if (startsWith(head, compoundFile)) return officeTypeOf(file)
+  const found = await signatureOf(head)
+  // Every image has bytes that text has not: what has none only looks like the start of one.
+  if (found && (!isText || found === 'application/pdf')) return found
+  return isText ? textTypeOf(head, filename) : null
+}
+
+const zipStart = [0x50, 0x4b, 0x03, 0x04]
+const emptyZip = [0x50, 0x4b, 0x05, 0x06]
+const compoundFile = [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1]
+
+const startsWith = (bytes: Uint8Array, start: number[]): boolean =>
+  start.every((byte, index) => bytes[index] === byte)
+
+const signatureOf = async (head: Uint8Array): Promise<AttachmentType | null> => {
+  try {
+    const found = await fileTypeFromBuffer(head)
+    return (found && bySignature[found.mime]) ?? null
+  } catch {
+    return null // a signature without what has to follow it
+  }
+}
+
+const textTypes: Record<string, AttachmentType> = {
+  '.csv': 'text/csv',
+  '.md': 'text/markdown',
+  '.markdown': 'text/markdown',
+}
+
+/** Names under which text may begin with a tag, as Markdown often does. */
+const plainNames = new Set(['.txt', '.md', '.markdown', '.csv', '.log'])
+
+const textTypeOf = (head: Uint8Array, filename: string): AttachmentType | null => {
+  const extension = extensionOf(filename)
+  const start = beginningOf(new TextDecoder('latin1').decode(head))
+  if (document.test(start)) return null
+  if (/^<[a-z!/?]/i.test(start) && !plainNames.has(extension)) return null
+  return textTypes[extension] ?? 'text/plain'
+}
+
+/** The text without byte order mark, white space and comments before its first tag. */
+const beginningOf = (text: string): string =>
+  text.replace(/^\u00ef\u00bb\u00bf/, '').replace(/^(?:\s+|<!--(?:[^-]|-(?!->))*-->)+/, '')
+
+/** What makes browsers take text for a document that runs scripts (WHATWG MIME sniffing, 7.1), and RTF and PostScript. */
+const document =
+  /^(?:<(?:!doctype|!entity|html|head|script|iframe|frameset|body|style|title|meta|link|base|object|embed|applet|svg|math|\?xml|\?php|xml)(?:[\s>/?:]|$)|<!--|\{\\rtf|%!PS)/i
+
+/** Looks at all bytes of a file as they pass: text has none of the controls that only binary data has. */
+export class TextScan {
+  /** So far. */
+  isText = true
+
+  /** WHATWG MIME sniffing, 5: 00 to 08, 0B, 0E to 1A, 1C to 1F; and DEL. */
+  add(bytes: Uint8Array): void {
+    if (!this.isText) return
+    for (const byte of bytes) {
+      if (byte < 0x20 ? binaryControls[byte] === 1 : byte === 0x7f) {
+        this.isText = false
+        return
+      }
+    }
+  }
+}
+
+const binaryControls = new Uint8Array(32).fill(1)
+for (const allowed of [0x09, 0x0a, 0x0c, 0x0d, 0x1b]) binaryControls[allowed] = 0

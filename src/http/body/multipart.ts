@@ -1,0 +1,132 @@
+// Reads one file from a multipart body as it arrives. The bytes go to `write` at once and are not kept: Bun stops
+// reading a connection whose body is not consumed only after 1 MiB, so that a handler that waited would hold that much.
+import { Deadline, withTimeout } from '../../async/timeout.ts'
+import { AppError, invalid, overloaded } from '../../errors.ts'
+import { MultipartParser, type PartHeaders } from './multipart-parser.ts'
+import type { BodyInput, BodyReader } from './reader.ts'
+
+/** What Bun hands over at once. */
+const maxBytes = 128 * 1024
+/** Delimiters, headers and padding around the file. */
+const maxOverheadBytes = 16 * 1024
+/** A slower body is given up: its connection and its place in the limits are held for nothing. */
+const minBytesPerSecond = 16 * 1024
+const graceMs = 20_000
+
+const mediaType = 'multipart/form-data'
+
+export interface ReceiveOptions {
+  /** Of the file: 413 `file_too_large` beyond. */
+  maxBytes: number
+  /** Takes the next bytes of the file; they are valid only during the call. */
+  write: (bytes: Uint8Array) => void
+}
+
+/** A body that is read by its handler. */
+export interface MultipartBody {
+  /**
+   * Reads the whole body: one file in the field `file`, and nothing else.
+   * @returns the name as it was sent.
+   * @throws AppError 415 for another type, 400 for a malformed or incomplete body, 413, 422 for other fields, 503 where
+   * it does not arrive.
+   */
+  receiveFile(options: ReceiveOptions): Promise<{ filename: string }>
+}
+
+export const multipartBody: BodyReader = {
+  kind: 'stream',
+  maxBytes,
+  mediaTypes: () => [mediaType],
+  // Its type is looked at by `receiveFile`: after the path, the query and the right to upload.
+  read: async (input): Promise<MultipartBody> => ({
+    receiveFile: async (options) => receive(input, boundaryOf(input), options),
+  }),
+}
+
+/** 415 for another type, 400 without a boundary. */
+const boundaryOf = ({ request, mediaType: given }: BodyInput): string => {
+  if (given.trim().toLowerCase() !== mediaType)
+    throw new AppError('unsupported_media_type', `Send ${mediaType}`)
+  const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity'
+  if (encoding !== 'identity' && encoding !== '')
+    throw new AppError('unsupported_media_type', 'Send the body without Content-Encoding')
+  const header = request.headers.get('content-type') ?? ''
+  const [, quoted, token] = /;[ \t]*boundary=(?:"([^"]*)"|([^\s;,"]+))/i.exec(header) ?? []
+  const boundary = quoted ?? token ?? ''
+  // RFC 2046, 5.1.1
+  if (!/^[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]$/.test(boundary))
+    throw new AppError('bad_request', 'Content-Type has no valid boundary')
+  return boundary
+}
+
+const receive = async (
+  { request, deadlineMs, complete }: BodyInput,
+  boundary: string,
+  { maxBytes: limit, write }: ReceiveOptions,
+): Promise<{ filename: string }> => {
+  const tooLarge = (): AppError =>
+    new AppError('file_too_large', `The file has more than ${limit} bytes`, { extra: { maxBytes: limit } })
+  if (Number(request.headers.get('content-length') ?? 0) > limit + maxOverheadBytes) throw tooLarge()
+  let filename: string | null = null
+  let size = 0
+  const parser = new MultipartParser(boundary, {
+    onPart(headers) {
+      requireOneFile(headers, filename !== null)
+      filename = headers.filename
+    },
+    onContent(bytes) {
+      size += bytes.byteLength
+      if (size > limit) throw tooLarge()
+      write(bytes)
+    },
+  })
+  await readAll(request, deadlineMs, limit, (chunk) => parser.push(chunk))
+  parser.end()
+  complete()
+  if (filename === null) throw invalid({ pointer: '/file', detail: 'is required' })
+  if (size === 0) throw invalid({ pointer: '/file', detail: 'must not be empty' })
+  return { filename }
+}
+
+const requireOneFile = ({ name, filename }: PartHeaders, isSecond: boolean): void => {
+  const pointer = `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`.slice(0, 200)
+  if (name !== 'file') throw invalid({ pointer, detail: 'is unknown here' })
+  if (isSecond) throw invalid({ pointer, detail: 'must be one file' })
+  if (filename === null) throw invalid({ pointer, detail: 'must be a file' })
+}
+
+const readAll = async (
+  { body }: Request,
+  stallMs: number,
+  limit: number,
+  push: (chunk: Uint8Array) => void,
+): Promise<void> => {
+  if (!body) return
+  const reader = body.getReader()
+  const late = (): AppError => overloaded('A body did not arrive in time')
+  using deadline = new Deadline(graceMs + (limit / minBytesPerSecond) * 1_000, late)
+  try {
+    for (;;) {
+      const { done, value } = await deadline.race(withTimeout(stallMs, 'a body', reader.read(), late))
+      if (done) return
+      push(value)
+      release(value)
+    }
+  } catch (error) {
+    void reader.cancel().catch(() => {}) // the answer closes the connection
+    throw cutOff(error)
+  }
+}
+
+/** A connection that ends in the middle rejects the read. */
+const cutOff = (error: unknown): unknown =>
+  error instanceof AppError
+    ? error
+    : new AppError('bad_request', 'The body ends before its last boundary', { cause: error })
+
+/**
+ * Frees the memory of a chunk at once. Left to the garbage collector, the chunks of 50 uploads took 50 MiB and more.
+ */
+const release = ({ buffer, byteLength }: Uint8Array): void => {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
+}

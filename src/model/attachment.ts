@@ -1,0 +1,62 @@
+// Schemas of attachments, of direct uploads, and of the bodies that begin them.
+import { Type, type Static } from '@sinclair/typebox'
+import { Id, Instant, Nullable, Word } from './scalar.ts'
+import { Text } from './text.ts'
+import { maxFileName } from './file-name.ts'
+
+/** Bytes of one upload through the server. */
+export const maxUploadBytes = 10 * 1024 * 1024
+
+/** Bytes of one direct upload. */
+export const maxDirectBytes = 1024 * 1024 * 1024
+
+/** Media types that an attachment may have, decided by its content. */
+export const attachmentTypes = [
+  'image/png',
+  'image/jpeg',
+  'image/gif',
+  'image/webp',
+  'application/pdf',
+  'text/plain',
+  'text/csv',
+  'text/markdown',
+  'application/zip',
+  'application/msword',
+  'application/vnd.ms-excel',
+  'application/vnd.ms-powerpoint',
+  'application/vnd.openxmlformats-officedocument.wordprocessingml.document',
+  'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet',
+  'application/vnd.openxmlformats-officedocument.presentationml.presentation',
+  'application/vnd.oasis.opendocument.text',
+  'application/vnd.oasis.opendocument.spreadsheet',
+  'application/vnd.oasis.opendocument.presentation',
+] as const
+export type AttachmentType = (typeof attachmentTypes)[number]
+
+const Sha256 = Type.String({ pattern: '^[0-9a-f]{64}$', examples: ['0'.repeat(64)] })
+
+export const Attachment = Type.Object(
+  {
+    id: Id(),
+    taskId: Id(),
+    filename: Text({ minLength: 1, maxLength: maxFileName, examples: ['plan.pdf'] }),
+    contentType: Word(...attachmentTypes),
+    size: Type.Integer({ minimum: 1, description: 'Bytes' }),
+    sha256: Sha256,
+    uploaderId: Nullable(Id()),
+    createdAt: Instant(),
+  },
+  { additionalProperties: false },
+)
+export type Attachment = Static<typeof Attachment>
+
+/** Why a direct upload was refused by its verification. */
+export const RemovalReason = Word('size_mismatch', 'hash_mismatch', 'unsupported_type', 'object_missing')
+export type RemovalReason = Static<typeof RemovalReason>
+
+/** The last state of an attachment; with a reason for its uploader where it never became visible. */
+export const RemovedAttachment = Type.Object(
+  { ...Attachment.properties, reason: Type.Optional(RemovalReason) },
+  { additionalProperties: false },
+)
+export type RemovedAttachment = Static<typeof RemovedAttachment>
