@@ -27,7 +27,7 @@ import { startJobs } from './jobs/runner.ts'
 import type { FeedStages } from '../metrics/feed-stages.ts'
 import { serveInternally } from '../metrics/internal-server.ts'
 import { workerMetrics } from './metrics.ts'
-import { queueDeletions, scheduleSweep } from './loops/files.ts'
+import { expireUploads, queueDeletions, scheduleSweep } from './loops/files.ts'
 import { loop } from './loops/loop.ts'
 import { maintain, type Retention } from './loops/maintenance.ts'
 import { newDueStats, notifyDue, type DueStats } from './loops/due.ts'
@@ -203,7 +203,10 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       everyMs: filesEveryMs,
       log,
       signal,
-      work: () => queueDeletions({ db, signal }),
+      work: async () => {
+        await expireUploads({ db, signal })
+        await queueDeletions({ db, signal })
+      },
     }),
     loop({
       name: 'statistics',

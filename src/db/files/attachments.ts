@@ -39,7 +39,7 @@ export const lockStoredBytes = async (tx: Tx, userId: string): Promise<number> =
   await tx`select pg_advisory_xact_lock(hashtextextended(${`files of ${userId}`}, 0))`
   const [row] = await tx<{ bytes: number }[]>`
     select coalesce(sum(size), 0)::bigint as bytes from attachments where uploader_id = ${userId}`
-  return Number(row!.bytes)
+  return row!.bytes
 }
 
 export interface NewUpload extends Omit<Attachment, 'createdAt' | 'uploaderId'> {
@@ -136,12 +136,12 @@ export const isOwned = async (sql: Queryable, storageKey: string): Promise<boole
   return rows.length > 0
 }
 
-/** Deletes unfinished uploads that have passed their time; rows in use by another transaction are left. Returns keys. */
-export const deleteExpiredUploads = async (tx: Tx, limit: number): Promise<string[]> => {
-  const rows = await tx<{ storageKey: string }[]>`
+/** Deletes unfinished uploads that have passed their time; those in use by another transaction are left. Returns how many. */
+export const deleteExpiredUploads = async (tx: Tx, limit: number): Promise<number> => {
+  const rows = await tx`
     delete from attachments where id in (
       select id from attachments where expires_at < now() order by expires_at limit ${limit} for update skip locked
     )
-    returning storage_key as "storageKey"`
-  return rows.map(({ storageKey }) => storageKey)
+    returning id`
+  return rows.length
 }

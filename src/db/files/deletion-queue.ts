@@ -56,7 +56,7 @@ export const requeueFileDeletions = async (tx: Tx, afterDays: number): Promise<n
   return rows.length
 }
 
-/** The objects are gone. */
+/** The objects are gone. A key that was listed once more meanwhile stays. */
 export const deleteFileDeletions = async (tx: Tx, keys: readonly string[]): Promise<void> => {
-  await tx`delete from file_deletions where key = any(${keys}::text[])`
+  await tx`delete from file_deletions where key = any(${keys}::text[]) and queued_at is not null`
 }

@@ -9,7 +9,6 @@
 // Naively the object comes first and the row after it: a kill between them leaves an object that no row names. Invariant:
 // no object is ever stored whose key is not in a committed row.
 import type { CallerDatabase, Tx } from '../../db/client.ts'
-import { insertDeliveries } from '../../db/deliveries/deliveries.ts'
 import {
   completeUpload,
   deleteAttachment,
@@ -19,7 +18,7 @@ import {
   type NewUpload,
 } from '../../db/files/attachments.ts'
 import { insertFileDeletions } from '../../db/files/file-deletions.ts'
-import { AppError, notFound, unavailable } from '../../errors.ts'
+import { AppError, unavailable } from '../../errors.ts'
 import type { Actor } from '../../model/actor.ts'
 import type { Attachment, AttachmentType } from '../../model/attachment.ts'
 import { newId } from '../../model/scalar.ts'
@@ -145,7 +144,4 @@ const abandonUpload = (
       if (await isOwned(tx, storageKey)) return
       await insertFileDeletions(tx, [storageKey])
     }
-    await insertDeliveries(tx, [
-      { kind: 'files.delete', payload: { keys: [storageKey] }, dedupeKey: `files.delete:${storageKey}` },
-    ])
   })

@@ -74,12 +74,15 @@ export class MultipartParser {
         return this.#headers(bytes)
       case 'content':
         return this.#content(bytes)
-      case 'epilogue':
-        this.#epilogueBytes += bytes.length
-        if (this.#epilogueBytes > maxEpilogueBytes)
-          throw malformed('The body goes on after its last boundary')
-        return none
+      default:
+        return this.#epilogue(bytes)
     }
+  }
+
+  #epilogue(bytes: Buffer): Buffer {
+    this.#epilogueBytes += bytes.length
+    if (this.#epilogueBytes > maxEpilogueBytes) throw malformed('The body goes on after its last boundary')
+    return none
   }
 
   #preamble(bytes: Buffer): Buffer {

@@ -1,7 +1,8 @@
-// Queues deletions of objects that no entry of the log announces: of abandoned and failed uploads, replaced avatars, and
+// Deletes unfinished uploads that have passed their time. Queues deletions of objects that no entry of the log announces: of abandoned and failed uploads, replaced avatars, and
 // what exceeded a transaction of the consumer `attachments`; and records the nightly sweep.
 import type { Database } from '../../db/client.ts'
 import { insertDeliveries } from '../../db/deliveries/deliveries.ts'
+import { deleteExpiredUploads } from '../../db/files/attachments.ts'
 import { mayHaveMore, queueFileDeletions } from '../../db/files/deletion-queue.ts'
 
 /** Younger ones are left to the consumer, which is about to see their entry. */
@@ -16,6 +17,20 @@ export const queueDeletions = async ({
   signal: AbortSignal
 }): Promise<void> => {
   while (!signal.aborted && mayHaveMore(await db.transact((tx) => queueFileDeletions(tx, { minAgeMs }))));
+}
+
+/** Uploads that one transaction gives up. */
+const maxExpired = 500
+
+/** Their objects, stored or not, are listed by the trigger of the table. Safe in any number of workers at once. */
+export const expireUploads = async ({
+  db,
+  signal,
+}: {
+  db: Pick<Database, 'transact'>
+  signal: AbortSignal
+}): Promise<void> => {
+  while (!signal.aborted && (await db.transact((tx) => deleteExpiredUploads(tx, maxExpired))) === maxExpired);
 }
 
 /** Few people work then in Europe. */

@@ -67,9 +67,9 @@ const sendByXhr = (url: string, init: RequestInit, report: (sent: number) => voi
     }
     request.open(init.method ?? 'GET', url)
     new Headers(init.headers).forEach((value, name) => request.setRequestHeader(name, value))
-    request.upload.onprogress = ({ loaded }) => report(loaded)
-    request.onerror = () => reject(new TypeError('the request failed'))
-    request.onload = () => {
+    request.upload.addEventListener('progress', ({ loaded }) => report(loaded))
+    request.addEventListener('error', () => reject(new TypeError('the request failed')))
+    request.addEventListener('load', () => {
       const headers = new Headers()
       for (const line of request
         .getAllResponseHeaders()
@@ -81,8 +81,8 @@ const sendByXhr = (url: string, init: RequestInit, report: (sent: number) => voi
       const { status } = request
       const isEmpty = status === 204 || status === 304
       resolve(new Response(isEmpty ? null : request.responseText, { status, headers }))
-    }
-    request.onloadend = () => signal?.removeEventListener('abort', abort)
+    })
+    request.addEventListener('loadend', () => signal?.removeEventListener('abort', abort))
     if (signal?.aborted) return abort()
     signal?.addEventListener('abort', abort, { once: true })
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a form or a file, as this package sends them
