@@ -210,6 +210,32 @@ export const explanations: Record<ErrorCode, Explanation> = {
     happened: 'The body is longer than this route accepts: JSON has at most 1 MiB.',
     remedies: ['Send less at once, for instance several smaller batches.'],
   },
+  file_too_large: {
+    happened:
+      'The file is longer than an upload may be; `maxBytes` of the problem is the limit. Nothing was stored.',
+    remedies: [
+      'Send a smaller file, or pack it.',
+      'A direct upload takes up to 1 GiB where the server keeps files in S3.',
+    ],
+  },
+  quota_exceeded: {
+    happened:
+      'With this file your files would take more than 1 GiB; `storedBytes` of the problem says how much they take. Uploads that are still running count, too.',
+    remedies: ['Remove files that you have attached and no longer need, then repeat the upload.'],
+  },
+  unsupported_type: {
+    happened:
+      'The content of the file is of a type that is not accepted. Its name and `Content-Type` do not matter: what begins like HTML, SVG or XML, programs, and documents with macros are refused under any name.',
+    remedies: [
+      'Send PNG, JPEG, GIF, WebP, PDF, plain text, CSV, Markdown, ZIP, or a document of Word, Excel, PowerPoint or OpenDocument without macros.',
+      'Pack anything else into a ZIP archive.',
+    ],
+  },
+  range_not_satisfiable: {
+    happened:
+      'The `Range` of the request begins behind the end of the file; `size` of the problem is its length.',
+    remedies: ['Ask for a range within the file, or for all of it without `Range`.'],
+  },
   unsupported_media_type: {
     happened: 'The `Content-Type` or `Content-Encoding` of the body is not one this route reads.',
     remedies: [
