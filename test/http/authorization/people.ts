@@ -4,6 +4,7 @@ import type { Comment } from '../../../src/model/comment.ts'
 import type { IssuedToken } from '../../../src/model/personal-token.ts'
 import { newId } from '../../../src/model/scalar.ts'
 import type { SessionAnswer } from '../../../src/model/user.ts'
+import { upload } from '../../support/uploads.ts'
 import { testPassword, type Person, type World } from '../../support/world.ts'
 
 /** The columns, in the order of the letters of a row. */
@@ -33,6 +34,7 @@ export interface Things {
   /** A task of the shared project, shared as the other is. */
   newTask(): Promise<string>
   newComment(): Promise<string>
+  newAttachment(): Promise<string>
   newNotification(): Promise<string>
   newToken(person?: Person): Promise<string>
   /** Another session of the person. */
@@ -102,8 +104,7 @@ export const gather = async (world: World): Promise<People> => {
     newTask,
     newComment: async () =>
       (await world.ask<Comment>(owner, 'POST', `/api/tasks/${taskId}/comments`, { body: 'Hm' })).id,
-    newAttachment: async () =>
-      (await upload({ url: world.url, token: owner.token, taskId })).body.id,
+    newAttachment: async () => (await upload({ url: world.url, token: owner.token, taskId })).body.id,
     newNotification: async () => {
       const id = newId()
       await world.server.deps.db.transact(
