@@ -1,7 +1,7 @@
 // Reading snapshots: the full state of a scope and the cursor at which it is exact. The first page fixes the cursor in
 // one REPEATABLE READ read. Later pages are read later under the same cursor: changes between are in the log after the
 // cursor, and by the version rule applying one twice has no effect. Invariant: a page is bounded in bytes.
-import { inSlices } from '../async/slices.ts'
+import type { HeldBytes, HeldBytesStore } from '../async/held-bytes.ts'
 import type { CallerDatabase } from '../db/client.ts'
 import { readHead } from '../db/log/feed.ts'
 import { selectSharedTasks, selectTasksAfter, type PagedTask, type TaskPlace } from '../db/log/snapshot.ts'
@@ -31,15 +31,18 @@ export interface SnapshotPlace extends TaskPlace {
 }
 
 export interface SnapshotPage extends Omit<ProjectSnapshot, 'tasks' | 'nextAfter'> {
-  /** Each task as JSON. */
-  tasks: string[]
-  /** Of the tasks, in UTF-8. */
-  bytes: number
+  /** The tasks as JSON, separated by commas. Its first holder is the caller. */
+  tasks: HeldBytes
   next: SnapshotPlace | null
 }
 
-/** A user's snapshot with each shared task as JSON. */
-export type UserSnapshotTexts = Omit<UserSnapshot, 'sharedTasks'> & { sharedTasks: string[] }
+/** A user's snapshot with the shared tasks as JSON, separated by commas. Their first holder is the caller. */
+export type UserSnapshotPage = Omit<UserSnapshot, 'sharedTasks'> & { sharedTasks: HeldBytes }
+
+export interface PageDeps {
+  db: CallerDatabase
+  bytes: HeldBytesStore
+}
 
 /** A page as JSON is no longer than this, unless its first task makes it so. */
 export const pageBytes = 4 * 1024 * 1024
@@ -48,99 +51,103 @@ const frameBytes = 1024
 
 /** One page of a project; its role is replaced for each reader. */
 export const readProjectPage = async (
-  db: CallerDatabase,
+  { db, bytes: store }: PageDeps,
   userId: string,
   projectId: string,
   place: SnapshotPlace | null,
   limit: number,
 ): Promise<SnapshotPage> => {
-  const { head, cursor, tasks, bytes, last } = await db.of(userId).snapshot(
-    async (tx) => {
-      const shard = shardOf(projectScope(projectId))
-      const { epoch, seq } = await readHead(tx, shard)
-      const row = await selectProject(tx, userId, projectId)
-      if (!row) throw notFound()
-      const members = await selectMembers(tx, projectId, unpaged)
-      const cursor = place?.cursor ?? formatCursor({ epoch, shard, seq })
-      const head = {
-        project: toProject(row, 'viewer'), // replaced for each reader
-        members: members.map(toMember), // one read is shared by all readers, so it has no e-mail addresses
-      }
-      const page = newPage(pageBytes - frameBytes - jsonBytesOf(head))
-      await selectTasksAfter(tx, projectId, place, { limit, maxBytes: pageBytes }, (rows) =>
-        inSlices(rows, page.add),
-      )
-      return { head, cursor, ...page.end() }
-    },
-    { deadlineMs: snapshotDeadlineMs },
+  const { bytes: tasks, value } = await store.fill((open) =>
+    db.of(userId).snapshot(
+      async (tx) => {
+        const shard = shardOf(projectScope(projectId))
+        const { epoch, seq } = await readHead(tx, shard)
+        const row = await selectProject(tx, userId, projectId)
+        if (!row) throw notFound()
+        const members = await selectMembers(tx, projectId, unpaged)
+        const cursor = place?.cursor ?? formatCursor({ epoch, shard, seq })
+        const head = {
+          project: toProject(row, 'viewer'), // replaced for each reader
+          members: members.map(toMember), // one read is shared by all readers, so it has no e-mail addresses
+        }
+        const page = newPage(open(), pageBytes - frameBytes - jsonBytesOf(head))
+        await selectTasksAfter(tx, projectId, place, { limit, maxBytes: pageBytes }, page.add)
+        return { ...head, cursor, last: page.last() }
+      },
+      { deadlineMs: snapshotDeadlineMs },
+    ),
   )
-  return { ...head, tasks, bytes, cursor, next: last && { cursor, ...last } }
+  const { last, ...rest } = value
+  return { ...rest, tasks, next: last && { cursor: rest.cursor, ...last } }
 }
 
 const jsonBytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))
 
+const comma = Buffer.from(',')
+
+const appendItem = (list: HeldBytes, json: Uint8Array): void => {
+  if (list.length > 0) list.append(comma)
+  list.append(json)
+}
+
 /** As many tasks as fit into `room`, and the position of the last where more follow. */
-const newPage = (room: number) => {
-  const tasks: string[] = []
-  let bytes = 0
+const newPage = (bytes: HeldBytes, room: number) => {
   let last: TaskPlace | null = null
   let hasMore = false
   let isFull = false
   return {
-    /** False once the page is full. */
-    add: ({ hasNext, ...task }: PagedTask): boolean => {
-      if (isFull) return false
-      const json = JSON.stringify(task)
-      const size = Buffer.byteLength(json) + 1 // and a comma
-      isFull = tasks.length > 0 && bytes + size > room
+    add: (task: PagedTask): void => {
+      const { json, hasNext } = task
+      if (isFull) return
+      isFull = bytes.length > 0 && bytes.length + 1 + json.length > room
       hasMore = isFull || hasNext
-      if (isFull) return false
-      tasks.push(json)
-      bytes += size
-      last = placeOf(task)
-      return true
+      if (isFull) return
+      appendItem(bytes, json)
+      if (hasNext) last = task.place()
     },
-    end: () => ({ tasks, bytes, last: hasMore ? last : null }),
+    last: () => (hasMore ? last : null),
   }
 }
 
-const placeOf = ({ createdAt, id }: TaskPlace): TaskPlace => ({ createdAt, id })
+/** The end of a task's JSON whose description is left out. */
+const omitted = Buffer.from(',"omitted":["description"]}')
 
 /** The user's own scope: profile, projects, shared tasks and newest notifications. */
-export const readUserSnapshot = async (db: CallerDatabase, actor: Actor): Promise<UserSnapshotTexts> => {
-  const { sharedTasks, ...snapshot } = await db.of(actor.userId).snapshot(
-    async (tx) => {
-      const { userId } = actor
-      const shard = shardOf(userScope(userId))
-      const { epoch, seq } = await readHead(tx, shard)
-      const user = await selectUser(tx, userId)
-      if (!user) throw notFound()
-      const projects = [
-        ...(await selectProjects(tx, userId, false, unpaged)),
-        ...(await selectProjects(tx, userId, true, unpaged)),
-      ]
-      const notifications = await selectNotifications(tx, userId, null, {
-        ...unpaged,
-        limit: newestNotifications,
-      })
-      const sharedTasks = await selectSharedTasks(tx, userId, {
-        limit: unpaged.limit,
-        maxBytes: pageBytes,
-      })
-      return {
-        user,
-        projects: projects.map((row) => toProject(row, effectiveRole(actor, { member: row.role })!)),
-        sharedTasks,
-        notifications: notifications.slice(0, newestNotifications).map(toNotification),
-        unreadCount: await countNotifications(tx, userId, true),
-        cursor: formatCursor({ epoch, shard, seq }),
-      }
-    },
-    { deadlineMs: snapshotDeadlineMs },
+export const readUserSnapshot = async (
+  { db, bytes: store }: PageDeps,
+  actor: Actor,
+): Promise<UserSnapshotPage> => {
+  const { bytes: sharedTasks, value } = await store.fill((open) =>
+    db.of(actor.userId).snapshot(
+      async (tx) => {
+        const { userId } = actor
+        const shard = shardOf(userScope(userId))
+        const { epoch, seq } = await readHead(tx, shard)
+        const user = await selectUser(tx, userId)
+        if (!user) throw notFound()
+        const projects = [
+          ...(await selectProjects(tx, userId, false, unpaged)),
+          ...(await selectProjects(tx, userId, true, unpaged)),
+        ]
+        const notifications = await selectNotifications(tx, userId, null, {
+          ...unpaged,
+          limit: newestNotifications,
+        })
+        const list = open()
+        await selectSharedTasks(tx, userId, { limit: unpaged.limit, maxBytes: pageBytes }, (json, isCut) => {
+          appendItem(list, isCut ? json.subarray(0, -1) : json)
+          if (isCut) list.append(omitted)
+        })
+        return {
+          user,
+          projects: projects.map((row) => toProject(row, effectiveRole(actor, { member: row.role })!)),
+          notifications: notifications.slice(0, newestNotifications).map(toNotification),
+          unreadCount: await countNotifications(tx, userId, true),
+          cursor: formatCursor({ epoch, shard, seq }),
+        }
+      },
+      { deadlineMs: snapshotDeadlineMs },
+    ),
   )
-  const texts: string[] = []
-  await inSlices(sharedTasks, ({ isCut, ...task }) => {
-    texts.push(JSON.stringify(isCut ? { ...task, omitted: ['description'] } : task))
-  })
-  return { ...snapshot, sharedTasks: texts }
+  return { ...value, sharedTasks }
 }

@@ -1,10 +1,11 @@
 // Who may read a snapshot, when, and which read answers it. Invariant: one snapshot of a user is read at a time, and a
 // shared one is never older than the caller's own last write or last change of access. snapshot-pages.ts reads them.
 import { BoundedCache } from '../async/bounded-cache.ts'
+import { HeldBytesStore } from '../async/held-bytes.ts'
 import type { LiveStats } from '../changelog/live-stats.ts'
 import type { CallerDatabase } from '../db/client.ts'
 import { isOutdatedFor } from '../db/log/snapshot.ts'
-import { notFound } from '../errors.ts'
+import { notFound, overloaded } from '../errors.ts'
 import { FairQueue } from '../limits/fair-queue.ts'
 import type { Actor } from '../model/actor.ts'
 import { parseCursor } from '../model/event.ts'
@@ -17,7 +18,7 @@ import {
   snapshotDeadlineMs,
   type SnapshotPage,
   type SnapshotPlace,
-  type UserSnapshotTexts,
+  type UserSnapshotPage,
 } from './snapshot-pages.ts'
 
 interface Read {
@@ -29,9 +30,20 @@ const sharedForMs = 2_000
 /** Cached reads, and bytes of tasks in all of them. */
 const maxReads = 64
 const maxCachedBytes = 8 * 1024 * 1024
-/** Concurrent reads: while a page is built it is in memory as rows, as JSON and as a response. */
+/** Concurrent reads, one of each user. */
 const snapshotsAtOnce = 8
 const maxWaiting = 512
+/** Answers being read or sent: a user with a slow connection can read on a second one meanwhile. */
+const answersPerUser = 2
+const answersAtOnce = 1_024
+/** Bytes of all pages of the process, cached, read or being sent; equal requests share one page. */
+const maxHeldBytes = 128 * 1024 * 1024
+
+/** A page that is in memory until `release` is called, once. */
+interface Held<Page> {
+  page: Page
+  release: () => void
+}
 
 interface SnapshotDeps {
   db: CallerDatabase
@@ -43,14 +55,24 @@ interface SnapshotDeps {
  * the whole project. Equal requests therefore share one read for up to two seconds. Each request is authorized on its
  * own first, and none receives a state older than the caller's own last write or last change of access, nor one whose
  * cursor belongs to an earlier epoch.
+ *
+ * A page is in memory until its last reader has received it, which a slow client delays as it likes. A user's turn
+ * therefore ends with the answer, not with the read, and pages are not read while those of all users fill their bound.
  */
 export class Snapshots {
+  readonly #bytes = new HeldBytesStore()
   readonly #reads = new BoundedCache<string, Read>({
     maxEntries: maxReads,
     maxWeight: maxCachedBytes,
     ttlMs: sharedForMs,
+    onDrop: (_key, { page }) =>
+      void page.then(
+        ({ tasks }) => tasks.release(),
+        () => {},
+      ),
   })
   readonly #turns = new FairQueue({ atOnce: snapshotsAtOnce, perCaller: 1, maxWaiting })
+  readonly #answers = new FairQueue({ atOnce: answersAtOnce, perCaller: answersPerUser, maxWaiting })
 
   constructor(private readonly deps: SnapshotDeps) {}
 
@@ -59,26 +81,67 @@ export class Snapshots {
     return this.#reads.weight
   }
 
+  /** Bytes of tasks in memory: cached, being read or being sent. */
+  get heldBytes(): number {
+    return this.#bytes.held
+  }
+
   /**
    * @param place null for the first page. @param limit tasks a page, which may have fewer: see `pageBytes`.
-   * @throws AppError 404 for a project the actor may not read; 429 or 503 when too many of its snapshots wait.
+   * @throws AppError 404 for a project the actor may not read; 429 or 503 when too many of its snapshots wait, 503 when
+   *   the pages of all users fill their bound.
    */
   ofProject(
     actor: Actor,
     projectId: string,
     place: SnapshotPlace | null,
     limit: number,
-  ): Promise<SnapshotPage> {
-    return this.#turns.run(
-      actor.userId,
+  ): Promise<Held<SnapshotPage>> {
+    return this.#held(
+      actor,
       () => this.#ofProject(actor, projectId, place, limit),
-      snapshotDeadlineMs,
+      ({ tasks }) => tasks.release(),
     )
   }
 
   /** @throws AppError as `ofProject`. */
-  ofUser(actor: Actor): Promise<UserSnapshotTexts> {
-    return this.#turns.run(actor.userId, () => readUserSnapshot(this.deps.db, actor), snapshotDeadlineMs)
+  ofUser(actor: Actor): Promise<Held<UserSnapshotPage>> {
+    const { db } = this.deps
+    return this.#held(
+      actor,
+      () => {
+        this.#requireRoom()
+        return readUserSnapshot({ db, bytes: this.#bytes }, actor)
+      },
+      ({ sharedTasks }) => sharedTasks.release(),
+    )
+  }
+
+  async #held<Page>(
+    { userId }: Actor,
+    read: () => Promise<Page>,
+    free: (page: Page) => void,
+  ): Promise<Held<Page>> {
+    const endsAt = performance.now() + snapshotDeadlineMs
+    const answer = await this.#answers.begin(userId, snapshotDeadlineMs)
+    try {
+      const leftMs = Math.max(1, endsAt - performance.now())
+      const page = await this.#turns.run(userId, read, leftMs)
+      return {
+        page,
+        release: () => {
+          free(page)
+          answer.leave()
+        },
+      }
+    } catch (error) {
+      answer.leave()
+      throw error
+    }
+  }
+
+  #requireRoom(): void {
+    if (this.#bytes.held >= maxHeldBytes) throw overloaded('Too many snapshots are being sent')
   }
 
   async #ofProject(
@@ -92,42 +155,68 @@ export class Snapshots {
     // The read may be older or newer than the authorization above, so it carries its own list of readers.
     const member = page.members.find(({ userId }) => userId === actor.userId)?.role ?? null
     const role = effectiveRole(actor, { member })
-    if (role === null) throw notFound()
+    if (role === null) {
+      page.tasks.release()
+      throw notFound()
+    }
     return { ...page, project: { ...page.project, role } }
   }
 
+  /** A page that the caller holds. */
   async #shared(
     actor: Actor,
     projectId: string,
     place: SnapshotPlace | null,
     limit: number,
   ): Promise<SnapshotPage> {
-    const { db, stats } = this.deps
+    const { stats } = this.deps
     const key = [projectId, limit, place?.cursor, place?.createdAt, place?.id].join(' ')
-    const held = this.#reads.peek(key)
-    if (held && Date.now() - held.startedAt < sharedForMs) {
-      const page = await held.page
-      const at = parseCursor(page.cursor)!
-      const isStale = await db
-        .of(actor.userId)
-        .read((sql) => isOutdatedFor(sql, actor.userId, projectScope(projectId), at))
-      if (!isStale) {
-        stats.snapshotsShared += 1
-        return page
+    const cached = this.#reads.peek(key)
+    if (cached && Date.now() - cached.startedAt < sharedForMs) {
+      const page = await cached.page
+      if (page.tasks.hold()) {
+        if (!(await this.#isOutdated(actor, projectId, page))) {
+          stats.snapshotsShared += 1
+          return page
+        }
+        page.tasks.release()
       }
     }
+    this.#requireRoom()
     stats.snapshotsRead += 1
-    const read: Read = {
-      startedAt: Date.now(),
-      page: readProjectPage(db, actor.userId, projectId, place, limit),
-    }
+    const read: Read = { startedAt: Date.now(), page: this.#read(actor, projectId, place, limit) }
     this.#reads.set(key, read)
     try {
       const page = await read.page
-      this.#reads.reweigh(key, read, page.bytes)
+      this.#reads.reweigh(key, read, page.tasks.length)
       return page
     } catch (error) {
       this.#reads.delete(key, read)
+      throw error
+    }
+  }
+
+  /** A new page with two holders: the cache, until it drops the read, and the caller. */
+  async #read(
+    { userId }: Actor,
+    projectId: string,
+    place: SnapshotPlace | null,
+    limit: number,
+  ): Promise<SnapshotPage> {
+    const deps = { db: this.deps.db, bytes: this.#bytes }
+    const page = await readProjectPage(deps, userId, projectId, place, limit)
+    page.tasks.hold()
+    return page
+  }
+
+  async #isOutdated({ userId }: Actor, projectId: string, { cursor, tasks }: SnapshotPage): Promise<boolean> {
+    const at = parseCursor(cursor)!
+    try {
+      return await this.deps.db
+        .of(userId)
+        .read((sql) => isOutdatedFor(sql, userId, projectScope(projectId), at))
+    } catch (error) {
+      tasks.release()
       throw error
     }
   }

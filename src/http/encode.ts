@@ -2,6 +2,7 @@
 // (`no-store`: sign-in, tokens, problems) is never compressed, and a compressed one never carries a strong tag.
 import { promisify } from 'node:util'
 import { gzip, constants } from 'node:zlib'
+import { HeldBody, mayCompress, streamOf } from './held-body.ts'
 import type { Answer } from './response.ts'
 
 /** Larger bodies alone are worth the header and the time. */
@@ -35,12 +36,14 @@ const chosen = new WeakMap<Answer, { encoding: Encoding; original: Answer }>()
 /** The answer with the headers of its encoding, by `Accept-Encoding`; unchanged where it is not encoded. */
 export const represented = (answer: Answer, request: Request): Answer => {
   const { status, headers, body } = answer
-  const bytes = typeof body === 'string' ? bytesOf(body) : body instanceof Blob ? body.size : 0
+  const bytes = sizeOf(body)
   if (bytes <= minBytes || status === 206 || headers['Cache-Control'] === 'no-store') return answer
   // Ranges count the bytes of the stored form.
   if (headers['Accept-Ranges'] !== undefined) return answer
   if (headers['Content-Encoding'] !== undefined || !isText(headers['Content-Type'])) return answer
-  const encoding = bytes > maxBytesOnLoop && inThreads >= maxInThreads ? null : acceptedEncoding(request)
+  const isBusy =
+    body instanceof HeldBody ? !mayCompress() : bytes > maxBytesOnLoop && inThreads >= maxInThreads
+  const encoding = isBusy ? null : acceptedEncoding(request)
   const varying = { ...headers, Vary: `${headers['Vary'] ?? 'Origin'}, Accept-Encoding` }
   if (encoding === null) return { ...answer, headers: varying }
   const tag = headers['ETag']
@@ -55,6 +58,8 @@ export const represented = (answer: Answer, request: Request): Answer => {
 /** Encodes the body of an answer of `represented`. */
 export const encode = (answer: Answer): Answer | Promise<Answer> => {
   const choice = chosen.get(answer)
+  if (answer.body instanceof HeldBody)
+    return { ...answer, body: streamOf(answer.body, choice?.encoding ?? null) }
   if (choice === undefined) return answer
   const { encoding, original } = choice
   const made = remembered(original, encoding)
@@ -73,6 +78,11 @@ export const encode = (answer: Answer): Answer | Promise<Answer> => {
 const weak = (tag: string): string => (tag.startsWith('W/') ? tag : `W/${tag}`)
 
 const bytesOf = (text: string): number => (text.length > minBytes ? text.length : Buffer.byteLength(text))
+
+const sizeOf = (body: Answer['body']): number => {
+  if (typeof body === 'string') return bytesOf(body)
+  return body instanceof Blob || body instanceof HeldBody ? body.size : 0
+}
 
 const isText = (mediaType: string | undefined): boolean =>
   mediaType !== undefined && /^(?:text\/|application\/(?:[\w.-]+\+)?json)/.test(mediaType)

@@ -2,6 +2,7 @@
 // Idempotency-Key. `send.ts` makes the one Response of a request from it.
 import type { WriteResult, WriteRequest } from '../domain/write.ts'
 import { fingerprintOf, longTextsIn } from './body/fingerprint.ts'
+import type { HeldBody } from './held-body.ts'
 import { idempotencyKeyOf, tagsIn, type RequestContext } from './request-context.ts'
 import { lowerCaseIds } from '../model/scalar.ts'
 import type { StoredResponse } from '../model/stored-response.ts'
@@ -10,8 +11,8 @@ import type { StoredResponse } from '../model/stored-response.ts'
 export interface Answer {
   status: number
   headers: Record<string, string>
-  /** Text, a file (which Bun reads as it sends), a stream, or bytes (encoded text). */
-  body: string | Blob | ReadableStream<Uint8Array> | Uint8Array<ArrayBuffer> | null
+  /** Text, a file (which Bun reads as it sends), a stream, bytes (encoded text), or bytes that are held until sent. */
+  body: string | Blob | ReadableStream<Uint8Array> | Uint8Array<ArrayBuffer> | HeldBody | null
 }
 
 /** Private data is revalidated, never served from a shared cache. */
@@ -28,6 +29,9 @@ export const jsonText = (body: string, headers: Record<string, string> = {}): St
   headers: { ...jsonHeaders, ...headers },
   body,
 })
+
+/** 200 with JSON text in pieces. */
+export const jsonPieces = (body: HeldBody): Answer => ({ status: 200, headers: jsonHeaders, body })
 
 export const created = (
   value: unknown,

@@ -6,6 +6,7 @@ import type { RequestLine } from '../log.ts'
 import type { BodyBudget } from './body/body-budget.ts'
 import type { CorsHeadersOf } from './cors.ts'
 import { HeaderSheet } from './header-sheet.ts'
+import { HeldBody } from './held-body.ts'
 import type { RequestContext } from './request-context.ts'
 import type { Answer } from './response.ts'
 
@@ -60,6 +61,7 @@ export const createSend = (
 
   return {
     send(context, { status, headers, body }) {
+      if (body instanceof HeldBody) throw new TypeError('a held body is sent as a stream')
       const response = new Response(body, { status, headers: headersOf(context, headers) })
       end(context, status)
       return response

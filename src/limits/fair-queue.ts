@@ -99,12 +99,23 @@ export class FairQueue {
 
   /** Runs `work` in a turn of its own. @throws AppError 429 `rate_limited`; 503 after `deadlineMs` in the queue. */
   async run<T>(caller: string, work: () => Promise<T>, deadlineMs: number): Promise<T> {
-    const turn = this.enter(caller)
+    const turn = await this.begin(caller, deadlineMs)
     try {
-      await withinQueue(turn, deadlineMs)
       return await work()
     } finally {
       turn.leave()
+    }
+  }
+
+  /** A turn that is held, and has to be left. @throws AppError as `run`. */
+  async begin(caller: string, deadlineMs: number): Promise<Turn> {
+    const turn = this.enter(caller)
+    try {
+      await withinQueue(turn, deadlineMs)
+      return turn
+    } catch (error) {
+      turn.leave()
+      throw error
     }
   }
 

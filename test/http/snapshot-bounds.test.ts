@@ -1,5 +1,7 @@
 // The bounds of snapshots: pages bounded in bytes, one read at a time for each user, memoised snapshots bounded in bytes.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { HeldBytesStore, type HeldBytes } from '../../src/async/held-bytes.ts'
+import type { Actor } from '../../src/model/actor.ts'
 import { createClient } from '../../packages/client/src/client.ts'
 import { selectTasksAfter } from '../../src/db/log/snapshot.ts'
 import { pageBytes } from '../../src/domain/snapshot-pages.ts'
@@ -135,19 +137,176 @@ test('tasks shared with the user are in the snapshot, with 4 MiB of descriptions
   )
 }, 30_000)
 
-test('tasks are read in groups, so that no group blocks other requests', async () => {
-  const { id } = await makeProject(world, anna)
-  await fill(id, 1_000, 'short')
-  const groups: number[] = []
-  let working = 0
+test('rows become bytes of a page as they arrive, so that none waits for the rest', async () => {
+  const turns: number[] = []
+  let turn = 0
+  let isOver = false
+  const count = (): void => {
+    turn += 1
+    if (!isOver) setImmediate(count)
+  }
+  count()
   await world.server.deps.db.snapshot((tx) =>
-    selectTasksAfter(tx, id, null, { limit: 900, maxBytes: pageBytes }, async (rows) => {
-      working += 1
-      expect(working).toBe(1)
-      for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
-      groups.push(rows.length)
-      working -= 1
-    }),
+    selectTasksAfter(
+      tx,
+      projectId,
+      null,
+      { limit: tasks - 1, maxBytes: 4 * pageBytes },
+      ({ json, hasNext }) => {
+        turns.push(turn)
+        expect(json.length).toBeGreaterThan(descriptionBytes)
+        expect(hasNext).toBe(true)
+      },
+    ),
   )
-  expect(groups).toEqual([250, 250, 250, 150])
+  isOver = true
+  expect(turns).toHaveLength(tasks - 1)
+  // 12 MB come in many reads of the socket, and the event loop turns between them.
+  expect(new Set(turns).size).toBeGreaterThan(3)
+})
+
+test('a task in a snapshot is the text that the task itself is, whatever it contains', async () => {
+  const seed = Number(process.env['SEED'] ?? Date.now())
+  const random = seeded(seed)
+  const { id: project } = await makeProject(world, anna)
+  const points = [
+    0x20, 0x7e, 0xe9, 0x2028, 0x4e00, 0x1d531, 0x1f469, 0x22, 0x5c, 0x2f, 0x9, 0xa, 0x7f, 0x85, 0xfeff,
+  ]
+  const text = (length: number): string =>
+    Array.from({ length }, () => String.fromCodePoint(points[Math.floor(random() * points.length)]!)).join('')
+  for (let n = 0; n < 60; n += 1) {
+    const due = new Date(Math.floor(random() * 4e12)).toISOString()
+    const answer = await world.call('POST', '/api/tasks', {
+      token: anna.token,
+      body: {
+        projectId: project,
+        title: `t${text(20)}`,
+        description: text(200),
+        tags: n % 3 === 0 ? [] : [`a${text(3).replaceAll(/[\p{Cc}/]/gu, '"')}b`, `tag ${n}`],
+        dueAt: [null, due, `${due.slice(0, 19)}Z`, '0001-01-01T00:00:00Z', '9999-12-31T23:59:59.999Z'][n % 5],
+        status: n % 2 === 0 ? 'done' : 'todo',
+      },
+    })
+    expect([seed, n, answer.status, answer.body.detail]).toEqual([seed, n, 201, undefined])
+  }
+  const snapshot = await (await raw(`/api/projects/${project}/snapshot`)).text()
+  const { tasks: all } = JSON.parse(snapshot)
+  expect(all).toHaveLength(60)
+  for (const { id } of all) {
+    const task = await (await raw(`/api/tasks/${id}`)).text()
+    expect([seed, snapshot.includes(task)]).toEqual([seed, true])
+  }
+}, 20_000)
+
+const seeded = (seed: number) => {
+  let state = seed >>> 0
+  return (): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+const raw = (
+  path: string,
+  init: { method?: string; signal?: AbortSignal; headers?: Record<string, string> } = {},
+): Promise<Response> =>
+  fetch(world.url + path, {
+    ...init,
+    headers: { Authorization: `Bearer ${anna.token}`, 'Accept-Encoding': 'identity', ...init.headers },
+  })
+
+const mebibyte = 1024 * 1024
+
+test('pages that are not sent yet are bounded for each user, and another user reads on', async () => {
+  const { snapshots } = world.server.deps
+  const bert = await world.register()
+  const actorOf = ({ id }: Person): Actor => ({ userId: id, role: 'user', credential: { kind: 'system' } })
+  const held: { release: () => void }[] = []
+  const waiting = Array.from({ length: 8 }, (_, n) =>
+    snapshots.ofProject(actorOf(anna), projectId, null, 2_000 + n).then((one) => held.push(one)),
+  )
+  await eventually(() => expect(held).toHaveLength(2))
+  const own = await snapshots.ofUser(actorOf(bert))
+  own.release()
+  for (let sent = 0; sent < 8; sent += 1) {
+    await eventually(() => expect(held.length).toBeGreaterThan(sent))
+    expect(held.length - sent).toBeLessThanOrEqual(2)
+    // Two being sent, and what is kept for equal requests.
+    expect(snapshots.heldBytes).toBeLessThanOrEqual((2 * 4 + 8 + 1) * mebibyte)
+    held[sent]!.release()
+  }
+  await Promise.all(waiting)
+  await eventually(() => expect(snapshots.heldBytes).toBe(0), { timeoutMs: 5_000 })
+}, 20_000)
+
+test.each(['identity', 'gzip', 'zstd'])(
+  'an answer frees its page however it ends (%s)',
+  async (encoding) => {
+    const { snapshots, db } = world.server.deps
+    const path = `/api/projects/${projectId}/snapshot`
+    const headers = { 'Accept-Encoding': encoding }
+    const whole = await (await raw(`${path}?limit=3000`, { headers })).json()
+    expect(whole.tasks.length).toBeGreaterThan(90)
+    await raw(`${path}?limit=3001`, { headers, method: 'HEAD' })
+    // Left while it is sent.
+    const stop = new AbortController()
+    const begun = await raw(`${path}?limit=3002`, { headers, signal: stop.signal })
+    const reader = begun.body!.getReader()
+    await reader.read()
+    stop.abort()
+    await reader.read().catch(() => {})
+    // Left before the answer: the row of the project is read only after the lock is gone.
+    await db.transact(async (tx) => {
+      await tx`lock table members`
+      const gone = new AbortController()
+      const answer = raw(`${path}?limit=3003`, { headers, signal: gone.signal }).catch(
+        (error: unknown) => error,
+      )
+      await eventually(() => expect(db.calls.running).toBeGreaterThan(0))
+      gone.abort()
+      await answer
+    })
+    await eventually(() => expect(snapshots.heldBytes).toBe(0), { timeoutMs: 8_000 })
+    const [one, two] = await Promise.all([
+      raw(`${path}?limit=3004`, { headers }),
+      raw(`${path}?limit=3005`, { headers }),
+    ])
+    expect([one.status, two.status]).toEqual([200, 200])
+    expect(await one.text()).toBe(await two.text())
+    await eventually(() => expect(snapshots.heldBytes).toBe(0), { timeoutMs: 8_000 })
+  },
+  30_000,
+)
+
+test('a read that fails frees what it has read', async () => {
+  const store = new HeldBytesStore()
+  let late: HeldBytes | undefined
+  const failed = store.fill(async (open) => {
+    open().append(new Uint8Array(300_000))
+    late = open()
+    late.append(new Uint8Array(300_000))
+    expect(store.held).toBeWithin(300_000, 600_000)
+    throw new Error('gone')
+  })
+  expect(failed).rejects.toThrow('gone')
+  await failed.catch(() => {})
+  late!.append(new Uint8Array(10)) // a row that arrives after the deadline
+  expect([store.held, late!.length, [...late!.pieces()]]).toEqual([0, 0, []])
+})
+
+test('bytes stay until their last holder releases them, and are detached then', async () => {
+  const store = new HeldBytesStore()
+  const { bytes } = await store.fill(async (open) => {
+    const list = open()
+    for (let n = 0; n < 1_000; n += 1) list.append(Buffer.from(`${n} `.repeat(100)))
+  })
+  const whole = Buffer.concat([...bytes.pieces()])
+  expect(whole.toString()).toBe(Array.from({ length: 1_000 }, (_, n) => `${n} `.repeat(100)).join(''))
+  expect(bytes.length).toBe(whole.length)
+  const [piece] = bytes.pieces()
+  expect(bytes.hold()).toBe(true)
+  bytes.release()
+  expect(piece!.length).toBeGreaterThan(0)
+  bytes.release()
+  expect([piece!.length, store.held, bytes.hold()]).toEqual([0, 0, false])
 })

@@ -53,6 +53,24 @@ const taskParts = template(`${listOf(beforeDescription, shown)}, `, `, ${listOf(
 export const taskColumns = (sql: Queryable, description = sql`t.description`): Fragment =>
   sql(taskParts, description)
 
+/** An instant as `types.ts` reads it. */
+const shownInstant = (column: string, name: FieldName): string =>
+  taskFields[name].kind === 'instant'
+    ? `to_char(t.${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "${name}"`
+    : shown(column, name)
+
+/** `createdAt` of `tasks t` as text. */
+export const createdText = constant(shownInstant(columnOf('createdAt'), 'createdAt'))
+
+const jsonParts = template(
+  `(select row_to_json(shown)::text from (select ${listOf(beforeDescription, shownInstant)}, `,
+  `, ${listOf(afterDescription, shownInstant)}) as shown)`,
+)
+
+/** A `Task` of `tasks t` as the JSON text that `JSON.stringify` makes of `taskColumns`. */
+export const taskJson = (sql: Queryable, description = sql`t.description`): Fragment =>
+  sql(jsonParts, description)
+
 const assignment = (column: string): string => `${column} = i.${column}`
 const typed = (column: string, name: FieldName): string => `${column} ${sqlTypes[taskFields[name].kind]}`
 

@@ -1,10 +1,12 @@
 // Snapshots: the full state of a project or of the user, with the cursor from which a client follows the log.
 import { Type } from '@sinclair/typebox'
+import type { HeldBytes } from '../../async/held-bytes.ts'
 import type { SnapshotPlace } from '../../domain/snapshot-pages.ts'
 import type { Snapshots } from '../../domain/snapshot.ts'
 import { AppError } from '../../errors.ts'
 import { Cursor, Whole } from '../query.ts'
-import { jsonText } from '../response.ts'
+import { HeldBody } from '../held-body.ts'
+import { jsonPieces } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { projectScope, shardOf } from '../../model/scope.ts'
@@ -22,14 +24,11 @@ export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
       '/api/projects/:id/snapshot',
       async ({ actor, params, query }) => {
         const place = query.after === undefined ? null : parsePlace(query.after, params.id)
-        const {
-          next,
-          tasks,
-          bytes: _,
-          ...snapshot
-        } = await deps.snapshots.ofProject(actor, params.id, place, Number(query.limit ?? defaultLimit))
+        const limit = Number(query.limit ?? defaultLimit)
+        const { page, release } = await deps.snapshots.ofProject(actor, params.id, place, limit)
+        const { next, tasks, ...snapshot } = page
         const nextAfter = next && formatPlace(next)
-        return jsonText(withTexts({ ...snapshot, nextAfter }, 'tasks', tasks))
+        return jsonPieces(withItems({ ...snapshot, nextAfter }, 'tasks', tasks, release))
       },
       {
         params: Type.Object({ id: Id() }),
@@ -54,8 +53,9 @@ export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
     .get(
       '/api/users/me/snapshot',
       async ({ actor }) => {
-        const { sharedTasks, ...snapshot } = await deps.snapshots.ofUser(actor)
-        return jsonText(withTexts(snapshot, 'sharedTasks', sharedTasks))
+        const { page, release } = await deps.snapshots.ofUser(actor)
+        const { sharedTasks, ...snapshot } = page
+        return jsonPieces(withItems(snapshot, 'sharedTasks', sharedTasks, release))
       },
       {
         response: { 200: UserSnapshot },
@@ -65,9 +65,20 @@ export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
       },
     )
 
-/** Appends tasks, which are JSON text already, before the closing brace of the snapshot's text. */
-const withTexts = (snapshot: object, name: string, texts: string[]): string =>
-  `${JSON.stringify(snapshot).slice(0, -1)},"${name}":[${texts.join(',')}]}`
+/** Puts tasks, which are JSON already, before the closing brace of the snapshot's text. */
+const withItems = (snapshot: object, name: string, items: HeldBytes, release: () => void): HeldBody => {
+  const head = Buffer.from(`${JSON.stringify(snapshot).slice(0, -1)},"${name}":[`)
+  const end = Buffer.from(']}')
+  return new HeldBody(
+    head.length + items.length + end.length,
+    function* () {
+      yield head
+      yield* items.pieces()
+      yield end
+    },
+    release,
+  )
+}
 
 // The text needs no signature: a forged one only skips tasks of a project that the caller may read.
 const formatPlace = ({ cursor, createdAt, id }: SnapshotPlace): string =>
