@@ -113,7 +113,8 @@ export type EarlierAuthors = Map<string, string[]>
 
 /**
  * Each author of a task is found by one probe of comments_task_author_idx, from the one before: a task has few authors
- * and may have thousands of comments, which `select distinct` would read for every new one.
+ * and may have thousands of comments, which `select distinct` would read for every new one. Offset 0 keeps the last
+ * condition a probe, too: joined freely, all earlier comments are read and hashed.
  */
 export const selectEarlierAuthors = async (sql: Queryable, ids: string[]): Promise<EarlierAuthors> => {
   const rows = await sql<{ id: string; authors: string[] }[]>`
@@ -135,7 +136,8 @@ export const selectEarlierAuthors = async (sql: Queryable, ids: string[]): Promi
       select author.id from author
       where author.id is not null and exists (
         select from comments e
-        where e.task_id = c.task_id and e.author_id = author.id and (e.created_at, e.id) < (c.created_at, c.id))
+        where e.task_id = c.task_id and e.author_id = author.id and (e.created_at, e.id) < (c.created_at, c.id)
+        offset 0)
     ) as authors
     from comments c
     where c.id = any(${ids}::uuid[])`
