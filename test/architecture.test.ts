@@ -148,6 +148,7 @@ const homes: [string, RegExp, RegExp][] = [
   ['the Redis driver', /^ioredis(?:\/|$)/, /^src\/redis\//],
   ['the job queue', /^bullmq/, /^src\/(?:queues|worker\/jobs)\//],
   ['the mail library', /^nodemailer/, /^src\/mail\//],
+  ['the board of the job queues', /^@bull-board\//, /^src\/http\/board\//],
   ['the S3 client', /^@(?:aws-sdk|smithy)\//, /^src\/storage\//],
   ['the metrics client', /^prom-client/, /^src\/metrics\//],
   ['the logger', /^pino/, /^src\/log\.ts/],

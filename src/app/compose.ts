@@ -18,6 +18,7 @@ import { WriteCoalescer } from '../domain/write-coalescer.ts'
 import { Bus } from '../changelog/bus.ts'
 import { LogFollower } from '../changelog/follower/log-follower.ts'
 import { createPublisher, type Publisher } from '../changelog/publisher.ts'
+import { openQueues } from '../queues/job-queues.ts'
 import { checkRedis, createRedisProbe } from '../redis/redis-check.ts'
 import { openRedis, type RedisConnection } from '../redis/connection.ts'
 import { ServerRegistry } from '../changelog/servers.ts'
@@ -189,6 +190,7 @@ export const openServer = async (
     storage,
     storageHealth: createStorageProbe(storage),
     overrideReads: new OverrideReads(db),
+    queues: stack.use(openQueues({ redis: redis.client, log })),
     redisHealth: createRedisProbe(redis),
     draining: drain.signal,
     meters: new RouteMeters(),

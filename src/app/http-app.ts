@@ -11,6 +11,7 @@ import { RouteGroup, type DeclaredRoute } from '../http/route-group.ts'
 import { accountLinkRoutes } from '../http/routes/account-links.ts'
 import { accountRoutes } from '../http/routes/accounts.ts'
 import { activityRoutes } from '../http/routes/activity.ts'
+import { adminQueueRoutes } from '../http/routes/admin-queues.ts'
 import { attachmentRoutes } from '../http/routes/attachments.ts'
 import { authRoutes } from '../http/routes/auth.ts'
 import { commentRoutes } from '../http/routes/comments.ts'
@@ -82,6 +83,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     notificationRoutes(deps),
     unsubscribeRoutes(deps),
     activityRoutes(deps),
+    ...adminQueueRoutes(deps),
     socketRoute,
   )
   const app = mountRoutes(deps, groups)

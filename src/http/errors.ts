@@ -14,16 +14,22 @@ export const toAppError = (error: unknown): AppError => {
   return new AppError('internal', undefined, { cause: error })
 }
 
+/** Whether a browser opens a page, which shows no problem but the page it is sent to. */
+const isNavigation = ({ headers }: Request): boolean => headers.get('accept')?.includes('text/html') ?? false
+
 /**
  * The problem answer for an error. A 5xx is logged with its cause, which the answer does not contain. A 503 without a
  * cause is an overload: a warning without a stack, once a minute for each message.
  */
 export const problemAnswer = (
   thrown: unknown,
-  { id, path }: Pick<RequestContext, 'id' | 'path'>,
+  context: Pick<RequestContext, 'id' | 'path' | 'request' | 'traits'>,
   log: Log,
 ): Answer => {
+  const { id, path, request, traits } = context
   const error = toAppError(thrown)
+  if (error.status === 401 && traits.signInPage !== null && isNavigation(request))
+    return { status: 303, headers: { Location: traits.signInPage, 'Cache-Control': 'no-store' }, body: null }
   if (isUnavailable(error) && error.cause === undefined) {
     // Overload, not a failure: a client that sends too much must not fill the log.
     const fields = { requestId: id, code: error.code, oncePerMinute: `503 ${error.message}` }

@@ -67,7 +67,7 @@ export interface Pipeline {
 }
 
 export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf: AddressOf): Pipeline => {
-  const { config, bodies, authenticator, log, meters } = deps
+  const { config, bodies, log, meters } = deps
   const policies = policiesOf(config)
   const { send, end } = createSend({
     ...deps,
@@ -178,7 +178,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
         context.closesConnection = true // until the body is read
         bodies.reserve(context)
       }
-      const identified = context.traits.access !== 'public' ? identify(context, authenticator) : undefined
+      const identified = context.traits.access !== 'public' ? identify(context, deps) : undefined
       if (identified) {
         void context.ip // while the connection is known
         return passOnLater(context, to, identified, undefined)
@@ -229,9 +229,12 @@ const nowhere = { readInput: () => {}, handle: () => undefined }
 const preflightAnswer: Answer = { status: 204, headers: { 'Cache-Control': 'no-store' }, body: null }
 
 /** Stores the identity in the context, or the rejection. @returns a promise only where the token is not memoised. */
-const identify = (context: RequestContext, authenticator: Authenticator): undefined | Promise<void> => {
+const identify = (
+  context: RequestContext,
+  { authenticator, config }: PipelineDeps,
+): undefined | Promise<void> => {
   try {
-    const identity = authenticate(context, authenticator)
+    const identity = authenticate(context, authenticator, config)
     if (!(identity instanceof Promise)) {
       context.identity = identity
       return undefined

@@ -8,9 +8,12 @@ import type { BodyReader } from './body/reader.ts'
 export interface RouteTraits {
   /**
    * `bearer`: a session, or a personal access token whose scopes permit the method. `session`: a session alone, for what
-   * concerns credentials, the account or administration. `public`: answers without credentials.
+   * concerns credentials, the account or administration. `admin`: the session of an administrator, which a page below
+   * /admin may also bring as a cookie. `public`: answers without credentials.
    */
-  access: 'bearer' | 'session' | 'public'
+  access: 'bearer' | 'session' | 'admin' | 'public'
+  /** Of a page: where a browser without credentials is sent. */
+  signInPage: string | null
   /** `requests`: the limit of all requests. `own`: the route has a limit of its own. `none`: not limited. */
   rateLimit: 'requests' | 'own' | 'none'
   /** Takes `Idempotency-Key`, and answers `Tide-Cursor`. */
@@ -27,6 +30,7 @@ export interface RouteTraits {
 
 const defaults: RouteTraits = {
   access: 'bearer',
+  signInPage: null,
   rateLimit: 'requests',
   idempotent: false,
   versioned: false,

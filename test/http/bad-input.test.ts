@@ -8,12 +8,15 @@ import { startWorld, type Answer, type Person, type World } from '../support/wor
 
 let world: World
 let person: Person
+/** For the routes of administrators, which check who asks before what. */
+let admin: Person
 let routes: Route[]
 let writing: Route[]
 
 beforeAll(async () => {
   world = await startWorld()
   person = await world.register()
+  admin = await world.registerAdmin()
   routes = await routesOf(world)
   writing = routes.filter((route) => route.takesBody && route.readsJson)
 })
@@ -288,10 +291,10 @@ describe('an invalid value', () => {
 })
 
 test('a body of a route that reads none is refused for what it has', async () => {
-  for (const { method, path, isGuarded, takesBody } of routes) {
+  for (const { method, path, isGuarded, takesBody, traits } of routes) {
     if (takesBody || method === 'GET') continue
     const { status, body } = await world.call<Problem>(method, path, {
-      ...(isGuarded && { token: person.token }),
+      ...(isGuarded && { token: (traits.access === 'admin' ? admin : person).token }),
       body: { upTo: 'here' },
     })
     expect({ method, path, status }).toEqual({ method, path, status: 422 })
@@ -301,10 +304,10 @@ test('a body of a route that reads none is refused for what it has', async () =>
 
 describe('a query', () => {
   test('with a parameter a route does not know is refused by every route', async () => {
-    for (const { method, path, isGuarded, readsJson, template } of routes) {
+    for (const { method, path, isGuarded, readsJson, template, traits } of routes) {
       if (template === '/api/ws') continue
       const { status, body } = await world.call<Problem>(method, `${path}?limitt=5`, {
-        ...(isGuarded && { token: person.token }),
+        ...(isGuarded && { token: (traits.access === 'admin' ? admin : person).token }),
         ...(method !== 'GET' && readsJson && { body: {} }),
       })
       // What a route needs and lacks may be named first.
@@ -339,10 +342,10 @@ describe('a query', () => {
       'a=1&'.repeat(200),
       Array.from({ length: 201 }, (_, n) => `p${n}=`).join('&'),
     ]
-    for (const { method, path, isGuarded } of routes.filter(({ template }) => template !== '/api/ws'))
+    for (const { method, path, isGuarded, traits } of routes.filter(({ template }) => template !== '/api/ws'))
       for (const query of tooMany) {
         const { status, body } = await world.call<Problem>(method, `${path}?${query}`, {
-          ...(isGuarded && { token: person.token }),
+          ...(isGuarded && { token: (traits.access === 'admin' ? admin : person).token }),
           ...(method !== 'GET' && { body: {} }),
         })
         expect({ method, path, status, code: body.code }).toEqual({

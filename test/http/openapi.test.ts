@@ -38,7 +38,8 @@ let operations: { route: Route; operation: Operation }[]
 const templateOf = (path: string): string => path.replaceAll(/:(\w+)/g, '{$1}').replace(/(.)\/$/, '$1')
 
 const hidden = (route: Route): boolean =>
-  route.template.startsWith('/api/docs') || /^\/api\/(open|async)api\.json$/.test(route.template)
+  /^\/(?:api\/docs|admin|problems)(?:\/|$)/.test(route.template) ||
+  /^\/api\/(open|async)api\.json$/.test(route.template)
 
 const operationOf = ({ method, template }: Route): Operation => {
   const operation = document.paths[templateOf(template)]?.[method.toLowerCase()]
@@ -134,7 +135,7 @@ describe('the routes', () => {
   })
 
   test('declare the tokens that the guard accepts', () => {
-    const accepted = { public: '', session: 'bearer', bearer: 'bearer,personalToken' }
+    const accepted = { public: '', session: 'bearer', admin: 'bearer', bearer: 'bearer,personalToken' }
     expectOfEach(
       ({ security }, { traits }) => security.flatMap(Object.keys).join() === accepted[traits.access],
     )

@@ -96,7 +96,7 @@ export const accountLinkRoutes = (deps: AccountLinkDeps) => {
       async (context) => {
         const isSignedIn = context.request.headers.has('authorization')
         if (isSignedIn) {
-          context.identity = await authenticate(context, deps.authenticator)
+          context.identity = await authenticate(context, deps.authenticator, deps.config)
           requireSession(context.actor)
         }
         const actor = context.identity?.actor ?? null

@@ -171,7 +171,7 @@ const endCurrent = async (
   if (refreshToken !== undefined) return endSessionOfToken(deps, refreshToken, callerOf(context))
   const { request } = context
   if (request.headers.has('authorization')) {
-    context.identity = await authenticate(context, deps.authenticator)
+    context.identity = await authenticate(context, deps.authenticator, deps.config)
     return endCurrentSession(deps, context.actor)
   }
   const token = refreshTokenOfCookie(request, deps.config)

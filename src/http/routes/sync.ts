@@ -2,6 +2,7 @@
 // long polling. Frames are sent as they are stored in the log, without parsing.
 import { Type } from '@sinclair/typebox'
 import type { Authenticator } from '../../auth/authenticator.ts'
+import type { OriginConfig } from '../../auth/origin.ts'
 import type { LogFollower } from '../../changelog/follower/log-follower.ts'
 import type { LiveStats } from '../../changelog/live-stats.ts'
 import { heavy, type CallerDatabase, type Tx } from '../../db/client.ts'
@@ -29,6 +30,7 @@ const answerBytes = 4 * 1024 * 1024
 
 interface SyncDeps {
   authenticator: Authenticator
+  config: OriginConfig
   db: CallerDatabase
   draining: AbortSignal
   follower: LogFollower
@@ -47,7 +49,7 @@ export const syncRoutes = (deps: SyncDeps) =>
       if (waitMs > 0 && !pages.some((page) => page.hasEntries)) {
         await waitForEntries(deps.polls, context.actor, poll, waitMs, context.request.signal)
         // The session may have ended, or the role changed, during the wait.
-        context.identity = await authenticate(context, deps.authenticator)
+        context.identity = await authenticate(context, deps.authenticator, deps.config)
         pages = await readChanged(deps, context.actor, wanted, pages, poll)
       }
       return {

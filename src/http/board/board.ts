@@ -1,0 +1,110 @@
+// The API of the board, of the package @bull-board/api. Invariant: it reads queues, and lets an administrator retry,
+// promote or remove jobs; nothing here processes one, adds one, or changes what a delivery in PostgreSQL decides: a job
+// that was removed although its delivery is due is made again.
+import { createBullBoard } from '@bull-board/api'
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
+import type {
+  AppControllerRoute,
+  BullBoardQueues,
+  ControllerHandlerReturnType,
+  IServerAdapter,
+  UIConfig,
+} from '@bull-board/api/typings/app'
+import type { JobQueue } from '../../queues/job-queues.ts'
+
+/** Of the package's routes those that are served; with the parameters of their paths and queries. */
+export const boardRoutes = [
+  { method: 'get', path: '/api/queues', query: ['activeQueue', 'status', 'page', 'jobsPerPage'] },
+  { method: 'get', path: '/api/redis/stats', query: [] },
+  { method: 'get', path: '/api/job-schedulers', query: ['queueName'] },
+  { method: 'get', path: '/api/queues/:queueName/metrics', query: [] },
+  { method: 'get', path: '/api/queues/:queueName/default-job-options', query: [] },
+  { method: 'get', path: '/api/queues/:queueName/workers', query: [] },
+  { method: 'get', path: '/api/queues/:queueName/rate-limit', query: [] },
+  { method: 'get', path: '/api/queues/:queueName/:jobId/logs', query: [] },
+  { method: 'get', path: '/api/queues/:queueName/:jobId/flow', query: ['root', 'depth', 'maxChildren'] },
+  { method: 'get', path: '/api/queues/:queueName/:jobId', query: [] },
+  { method: 'put', path: '/api/queues/:queueName/retry/:queueStatus', query: [] },
+  { method: 'put', path: '/api/queues/:queueName/promote', query: [] },
+  { method: 'put', path: '/api/queues/:queueName/clean/:queueStatus', query: [] },
+  { method: 'put', path: '/api/queues/:queueName/:jobId/retry', query: [] },
+  { method: 'put', path: '/api/queues/:queueName/:jobId/promote', query: [] },
+  { method: 'put', path: '/api/queues/:queueName/:jobId/clean', query: [] },
+] as const
+
+export type BoardRoute = (typeof boardRoutes)[number]
+
+export interface BoardInput {
+  query: Record<string, unknown>
+  params: Record<string, unknown>
+}
+
+export interface Board {
+  readonly uiConfig: UIConfig
+  call(route: BoardRoute, input: BoardInput): Promise<{ status: number; body: unknown }>
+}
+
+/** What the package tells a web framework. */
+class Adapter implements IServerAdapter {
+  queues: BullBoardQueues = new Map()
+  routes: AppControllerRoute[] = []
+  uiConfig: UIConfig = {}
+  failed: (error: Error) => ControllerHandlerReturnType = (error) => {
+    throw error
+  }
+
+  setQueues(queues: BullBoardQueues): this {
+    this.queues = queues
+    return this
+  }
+
+  setApiRoutes(routes: AppControllerRoute[]): this {
+    this.routes = routes
+    return this
+  }
+
+  setUIConfig(config: UIConfig): this {
+    this.uiConfig = config
+    return this
+  }
+
+  setErrorHandler(handler: (error: Error) => ControllerHandlerReturnType): this {
+    this.failed = handler
+    return this
+  }
+
+  // `ui.ts` serves the page and its files.
+  setViewsPath = (): this => this
+  setStaticPath = (): this => this
+  setEntryRoute = (): this => this
+}
+
+export const createBoard = (queues: readonly JobQueue[]): Board => {
+  const adapter = new Adapter()
+  createBullBoard({
+    queues: queues.map((queue) => new BullMQAdapter(queue)),
+    serverAdapter: adapter,
+    options: {
+      uiBasePath: '.', // unused; without it the package looks for its page with eval
+      uiConfig: { boardTitle: 'Tasktide jobs', hideRedisDetails: true },
+    },
+  })
+  const isSame = (given: string | string[], wanted: string): boolean =>
+    Array.isArray(given) ? given.includes(wanted) : given === wanted
+  return {
+    uiConfig: adapter.uiConfig,
+    async call({ method, path }, { query, params }) {
+      const route = adapter.routes.find((one) => isSame(one.method, method) && isSame(one.route, path))!
+      const { queues: known, uiConfig } = adapter
+      const { status = 200, body } = await route.handler({
+        queues: known,
+        uiConfig,
+        query,
+        params,
+        body: {},
+        headers: {},
+      })
+      return { status, body }
+    },
+  }
+}

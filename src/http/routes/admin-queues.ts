@@ -1,0 +1,96 @@
+// /admin/queues: the board of the job queues, for administrators. The server reads queues and never runs a job.
+import { Type, type TSchema } from '@sinclair/typebox'
+import type { OriginConfig } from '../../auth/origin.ts'
+import { bearerTokenOf } from '../../auth/authenticator.ts'
+import { AppError, notFound } from '../../errors.ts'
+import { Text } from '../../model/text.ts'
+import type { JobQueues } from '../../queues/job-queues.ts'
+import { adminCookie } from '../admin-cookie.ts'
+import { boardRoutes, createBoard } from '../board/board.ts'
+import { keepSignedInScript, signInPage, signInScript, signInStyle } from '../board/sign-in.ts'
+import { loadUi } from '../board/ui.ts'
+import { ok, type Answer } from '../response.ts'
+import { undocumented } from '../route.ts'
+import { RouteGroup } from '../route-group.ts'
+
+/** `base-uri`: the page's links are relative to its path. */
+const policy =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+
+const text = (type: string, body: string): Answer => ({
+  status: 200,
+  headers: {
+    'Content-Type': `${type}; charset=utf-8`,
+    'Content-Security-Policy': policy,
+    'Cache-Control': 'private, no-cache',
+  },
+  body,
+})
+
+/** Texts by name, as the parameters of a path or a query. */
+const texts = (names: readonly string[], isOptional: boolean) => {
+  const one: TSchema = Text({ maxLength: 200 })
+  const properties = Object.fromEntries(names.map((name) => [name, isOptional ? Type.Optional(one) : one]))
+  return Type.Object(properties, { additionalProperties: false })
+}
+
+const namesIn = (path: string): string[] => [...path.matchAll(/:(\w+)/g)].map(([, name]) => name!)
+
+interface AdminDeps {
+  config: OriginConfig
+  queues: JobQueues
+}
+
+export const adminQueueRoutes = ({ config, queues }: AdminDeps): RouteGroup[] => {
+  const board = createBoard(queues.all)
+  const openPages = new RouteGroup('/admin', { detail: undocumented({ access: 'public' }) })
+    .get('/sign-in', () => text('text/html', signInPage))
+    .get('/sign-in.css', () => text('text/css', signInStyle))
+    .get('/sign-in.js', () => text('text/javascript', signInScript))
+    .get('/keep-signed-in.js', () => text('text/javascript', keepSignedInScript))
+  const session = new RouteGroup('/admin', { detail: undocumented({ access: 'admin' }) }).post(
+    '/session',
+    ({ request }) => {
+      const token = bearerTokenOf(request.headers.get('authorization') ?? '')
+      if (token === null) throw new AppError('unauthenticated')
+      const headers = { 'Set-Cookie': adminCookie(token, request, config), 'Cache-Control': 'no-store' }
+      return { status: 204, headers, body: null }
+    },
+  )
+  const detail = undocumented({ access: 'admin', signInPage: '/admin/sign-in' })
+  const pages = new RouteGroup('/admin/queues', { detail })
+  for (const path of ['', '/job-schedulers', '/queue/:queueName', '/queue/:queueName/:jobId'])
+    pages.get(path, async () => text('text/html', (await loadUi()).page(board.uiConfig)), {
+      params: texts(namesIn(path), false),
+      query: texts(['status', 'page', 'jobsPerPage'], true), // the scripts read them from the address
+    })
+  for (const path of ['/static/:one', '/static/:one/:two', '/static/:one/:two/:three'])
+    pages.get(
+      path,
+      async ({ params }) => {
+        const file = (await loadUi()).file(Object.values(params).join('/'))
+        if (!file) throw notFound()
+        return {
+          status: 200,
+          headers: {
+            'Content-Type': file.type,
+            'Content-Security-Policy': policy, // a script that runs as a worker has the policy of its own answer
+            'Cache-Control': 'private, max-age=86400', // the names of files change with their content
+          },
+          body: file,
+        }
+      },
+      { params: texts(namesIn(path), false) },
+    )
+  const api = new RouteGroup('/admin/queues', { detail: undocumented({ access: 'admin' }) })
+  for (const route of boardRoutes)
+    api[route.method](
+      route.path,
+      async ({ query, params }) => {
+        const { status, body } = await board.call(route, { query, params })
+        return { ...ok(body ?? {}), status }
+      },
+      { params: texts(namesIn(route.path), false), query: texts(route.query, true) },
+    )
+  return [openPages, session, pages, api]
+}
