@@ -104,7 +104,7 @@ export const deleteReminders = async (tx: Tx, taskIds: string[]): Promise<void> 
       order by task_id
       for update
     )
-    delete from due_soon_reminders where task_id in (select task_id from locked)`
+    delete from due_soon_reminders where task_id = any(array(select task_id from locked))`
 }
 
 /** The user's reminders are looked at again at once. */
@@ -116,5 +116,5 @@ export const wakeReminders = async (tx: Tx, userId: string): Promise<void> => {
       for update
     )
     update due_soon_reminders set check_at = now()
-    where task_id in (select task_id from locked)`
+    where task_id = any(array(select task_id from locked))`
 }
