@@ -88,6 +88,15 @@ begin
   return null;
 end $function$;
 
+CREATE OR REPLACE FUNCTION public.list_deleted_avatar()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  insert into file_deletions (key) values (old.avatar_key) on conflict do nothing;
+  return null;
+end $function$;
+
 create table account_links (
   id uuid not null,
   kind text not null,
@@ -470,6 +479,8 @@ create table users (
   updated_at timestamp(3) with time zone not null default now(),
   name_key text collate "C",
   name_key_of text,
+  avatar_key text,
+  avatar_type text,
   constraint users_pkey PRIMARY KEY (id),
   constraint users_email_key UNIQUE (email),
   constraint users_email_is_lower_case CHECK (email = lower(email)),
@@ -604,6 +615,8 @@ CREATE INDEX tasks_without_words_idx ON tasks USING btree (id) WHERE words IS NU
 
 CREATE INDEX tasks_words_idx ON tasks USING gin (words) WITH (gin_pending_list_limit='256');
 
+CREATE UNIQUE INDEX users_avatar_key_once ON users USING btree (avatar_key) WHERE avatar_key IS NOT NULL;
+
 CREATE INDEX users_name_idx ON users USING btree (lower(name) COLLATE "C", id);
 
 alter table account_links
@@ -690,3 +703,7 @@ CREATE TRIGGER consumer_cursor_move_profile_changes AFTER UPDATE OF seq ON consu
 CREATE TRIGGER tasks_forget_words BEFORE UPDATE OF title, description, tags, project_id ON tasks FOR EACH ROW WHEN (new.words IS NOT NULL AND NOT new.words_version IS DISTINCT FROM old.words_version AND (old.title IS DISTINCT FROM new.title OR old.description IS DISTINCT FROM new.description OR old.tags IS DISTINCT FROM new.tags OR old.project_id IS DISTINCT FROM new.project_id)) EXECUTE FUNCTION forget_task_words();
 
 CREATE TRIGGER tasks_wake_due_soon_reminder AFTER UPDATE OF assignee_id ON tasks FOR EACH ROW WHEN (old.assignee_id IS DISTINCT FROM new.assignee_id AND new.due_at IS NOT NULL) EXECUTE FUNCTION wake_due_soon_reminder();
+
+CREATE TRIGGER users_list_deleted_avatar AFTER DELETE ON users FOR EACH ROW WHEN (old.avatar_key IS NOT NULL) EXECUTE FUNCTION list_deleted_avatar();
+
+CREATE TRIGGER users_list_replaced_avatar AFTER UPDATE OF avatar_key ON users FOR EACH ROW WHEN (old.avatar_key IS DISTINCT FROM new.avatar_key AND old.avatar_key IS NOT NULL) EXECUTE FUNCTION list_deleted_avatar();

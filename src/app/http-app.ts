@@ -13,6 +13,7 @@ import { accountRoutes } from '../http/routes/accounts.ts'
 import { activityRoutes } from '../http/routes/activity.ts'
 import { adminQueueRoutes } from '../http/routes/admin-queues.ts'
 import { attachmentRoutes } from '../http/routes/attachments.ts'
+import { avatarRoutes } from '../http/routes/avatars.ts'
 import { authRoutes } from '../http/routes/auth.ts'
 import { commentRoutes } from '../http/routes/comments.ts'
 import { docsRoutes } from '../http/routes/docs.ts'
@@ -68,6 +69,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     userRoutes(deps),
     accountRoutes(deps),
     accountLinkRoutes(deps),
+    avatarRoutes(deps),
     invitationRoutes(deps),
     syncRoutes(deps),
     snapshotRoutes(deps),

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { projectScope, userScope, type Scope } from '../../src/model/scope.ts'
 import type { Task } from '../../src/model/task.ts'
+import { png } from '../support/images.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 
@@ -169,4 +170,57 @@ test('requests in progress during the deletion are refused like any unauthentica
   await world.server.deps.db.transact((tx) => tx`delete from users where id = ${person.id}`)
   const { status, body } = await ask('after')
   expect([status, body.code]).toEqual([401, 'unauthenticated'])
+})
+
+test('nothing but the log, the activity and what others wrote about it names a deleted account', async () => {
+  const project = await world.project(bob, { editor: ada })
+  const task = await world.ask(bob, 'POST', '/api/tasks', { title: 'Land', projectId: project.id })
+  const [own] = [await world.ask(ada, 'POST', '/api/tasks', { title: 'Own' })]
+  await world.ask(ada, 'POST', `/api/tasks/${own.id}/comments`, { body: 'Mine' })
+  const comment = await world.ask(ada, 'POST', `/api/tasks/${task.id}/comments`, { body: 'Words' })
+  await world.ask(ada, 'POST', '/api/auth/tokens', { name: 'Script', scopes: ['read'] })
+  await world.ask(ada, 'PATCH', '/api/notifications/preferences', { dueSoonHours: 1 })
+  await world.ask(ada, 'POST', '/api/auth/email/verify/request')
+  await world.ask(bob, 'PATCH', `/api/tasks/${task.id}`, { assigneeId: ada.id })
+  const form = new FormData()
+  form.set('file', new File([png(2, 2)], 'me.png'))
+  const picture = await fetch(`${world.url}/api/users/me/avatar`, {
+    method: 'PUT',
+    headers: { Authorization: `Bearer ${ada.token}` },
+    body: form,
+  })
+  expect(picture.status).toBe(200)
+  await world.server.deps.db.transact(
+    (tx) => tx`
+      insert into notifications (id, user_id, kind, actor_id, dedupe_key)
+      values (gen_random_uuid(), ${bob.id}, 'commented', ${ada.id}, 'x'), (gen_random_uuid(), ${ada.id}, 'shared', ${bob.id}, 'x')`,
+  )
+  expect((await leave(ada)).status).toBe(204)
+
+  const naming = await world.server.deps.db.read(async (sql) => {
+    const tables = await sql<{ name: string }[]>`
+      select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = 'public' and c.relkind = 'r' and c.relname !~ '^feed' order by 1`
+    const found: string[] = []
+    for (const { name } of tables) {
+      const [row] = await sql<{ count: number }[]>`
+        select count(*)::int as count from ${sql(name)} t
+        where t::text like ${`%${ada.id}%`} or t::text like ${`%${ada.email}%`}`
+      if (row!.count > 0) found.push(name)
+    }
+    return found
+  })
+  expect(naming).toEqual(['scope_head'])
+  const { body } = await world.call('GET', `/api/tasks/${task.id}/comments`, { token: bob.token })
+  expect(body.items).toMatchObject([{ id: comment.id, author: null, body: 'Words', version: 2 }])
+  const [listed] = await world.server.deps.db.read(
+    (sql) => sql<{ count: number }[]>`
+      select count(*)::int as count from file_deletions where key like 'avatars/%'`,
+  )
+  expect(listed!.count).toBe(1)
+  // The address is free again, and the new account is another one.
+  const { status, body: again } = await world.call('POST', '/api/auth/register', {
+    body: { email: ada.email, name: 'Ada', password: testPassword },
+  })
+  expect([status, again.user.id === ada.id, again.user.avatarUrl]).toEqual([201, false, null])
 })

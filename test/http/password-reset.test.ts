@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { userScope } from '../../src/model/scope.ts'
 import { linkTokenOf } from '../../src/auth/link-tokens.ts'
 import { newId } from '../../src/model/scalar.ts'
+import { eventually } from '../support/eventually.ts'
 import { linkDeliveries, mailedLink, mailedToken } from '../support/mailed-link.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 
@@ -50,6 +51,25 @@ test('a reset sets the password, verifies the address, and ends every session an
     { type: 'user.updated', changes: { emailVerified: { from: false, to: true } } },
     { type: 'control', control: { kind: 'sessions', except: null } },
   ])
+})
+
+test('tokens and sockets of every process end with the old password, also personal ones', async () => {
+  const ada = await world.register('Ada')
+  await using second = await world.another()
+  await using socket = await world.socket(ada, second.url)
+  const { token: personal } = await world.ask(ada, 'POST', '/api/auth/tokens', {
+    name: 'Script',
+    scopes: ['read'],
+  })
+  const statusOf = async (url: string, token: string): Promise<number> =>
+    (await fetch(`${url}/api/users/me`, { headers: { Authorization: `Bearer ${token}` } })).status
+  for (const token of [ada.token, personal])
+    for (const url of [world.url, second.url]) expect(await statusOf(url, token)).toBe(200)
+  expect((await confirm(await tokenFor(ada))).status).toBe(204)
+  expect(await socket.closed(1_000)).toBe(4403)
+  for (const token of [ada.token, personal])
+    for (const url of [world.url, second.url])
+      await eventually(async () => expect(await statusOf(url, token)).toBe(401), { timeoutMs: 1_000 })
 })
 
 test('a link counts once, and with it the older ones of the account; a newer password ends it too', async () => {

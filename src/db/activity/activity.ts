@@ -5,6 +5,7 @@ import type { Activity, ActivityType } from '../../model/activity.ts'
 import { activityTypes } from '../../model/activity.ts'
 import { offsetOf, type Slice } from '../../model/page.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { avatarUrl } from '../users/avatar-url.ts'
 
 export interface NewActivity extends Omit<Activity, 'actor'> {
   actorId: string | null
@@ -63,7 +64,7 @@ export const selectActivities = (
   const newest = sql`order by a.id desc limit ${offset + limit}`
   return sql<Activity[]>`
     select
-      a.id, a.type, case when u.id is not null then json_build_object('id', u.id, 'name', u.name, 'avatarUrl', null) end as actor,
+      a.id, a.type, case when u.id is not null then json_build_object('id', u.id, 'name', u.name, 'avatarUrl', ${avatarUrl(sql, 'u')}) end as actor,
       a.project_id as "projectId", a.task_id as "taskId", a.entity_id as "entityId", a.changes, a.override,
       a.created_at as "createdAt"
     from (

@@ -3,6 +3,7 @@ import type { Comment } from '../../model/comment.ts'
 import { offsetOf, type Slice } from '../../model/page.ts'
 import type { PublicUser } from '../../model/user.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { avatarUrl } from '../users/avatar-url.ts'
 import { userHead } from '../log/scope-heads.ts'
 
 /** A comment with what its row keeps beside the fields that are shown. */
@@ -16,7 +17,7 @@ type Flat = Comment & { contentVersion: number }
 
 const columns = (sql: Queryable) => sql`
   c.id, c.task_id as "taskId",
-  case when u.id is not null then json_build_object('id', u.id, 'name', u.name, 'avatarUrl', null) end as author,
+  case when u.id is not null then json_build_object('id', u.id, 'name', u.name, 'avatarUrl', ${avatarUrl(sql, 'u')}) end as author,
   c.body, c.mentions, c.version, c.created_at as "createdAt", c.updated_at as "updatedAt"`
 
 const toStored = ({ contentVersion, ...comment }: Flat): StoredComment => ({ comment, contentVersion })
@@ -25,7 +26,7 @@ const toStored = ({ contentVersion, ...comment }: Flat): StoredComment => ({ com
 export const selectAuthors = async (sql: Queryable, ids: string[]): Promise<PublicUser[]> => sql<
   PublicUser[]
 >`
-  select u.id, u.name, null as "avatarUrl" from users u where u.id = any(${ids}::uuid[])`
+  select u.id, u.name, ${avatarUrl(sql, 'u')} as "avatarUrl" from users u where u.id = any(${ids}::uuid[])`
 
 /** Inserts comments of locked tasks as they are given. */
 export const insertComments = async (tx: Tx, comments: StoredComment[]): Promise<void> => {

@@ -4,13 +4,14 @@ import { newId } from '../../model/scalar.ts'
 import type { Queryable, Tx } from '../client.ts'
 
 /** The prefix of each kind of object. */
-export const sweptPrefixes = ['attachments/'] as const
+export const sweptPrefixes = ['attachments/', 'avatars/'] as const
 
 /** Keys among these that no row owns and no deletion lists. */
 export const selectOrphans = async (sql: Queryable, keys: readonly string[]): Promise<string[]> => {
   const rows = await sql<{ key: string }[]>`
     select key from unnest(${keys}::text[]) as key
     where not exists (select from attachments a where a.storage_key = key)
+      and not exists (select from users u where u.avatar_key = key)
       and not exists (select from file_deletions d where d.key = key.key)`
   return rows.map(({ key }) => key)
 }

@@ -4,6 +4,7 @@ import type { Notification, NotificationKind } from '../../model/notification.ts
 import { offsetOf, type Slice } from '../../model/page.ts'
 import { newId } from '../../model/scalar.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { avatarUrl } from '../users/avatar-url.ts'
 import { userHead } from '../log/scope-heads.ts'
 
 export interface NotificationRow extends Notification {
@@ -23,7 +24,7 @@ export interface NewNotification {
 
 const columns = (sql: Queryable) => sql`
   n.user_id as "userId", n.id, n.kind, n.task_id as "taskId", n.project_id as "projectId",
-  case when a.id is not null then json_build_object('id', a.id, 'name', a.name, 'avatarUrl', null) end as actor,
+  case when a.id is not null then json_build_object('id', a.id, 'name', a.name, 'avatarUrl', ${avatarUrl(sql, 'a')}) end as actor,
   n.data, n.read_at as "readAt", n.created_at as "createdAt"`
 
 /** Inserts and returns the new ones; drops repeats, and those of deleted users. */

@@ -3,13 +3,14 @@
 import type { Member, MemberRole } from '../../model/project.ts'
 import { offsetOf, type Slice } from '../../model/page.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { avatarUrl } from '../users/avatar-url.ts'
 import { userHead } from '../log/scope-heads.ts'
 
 /** A member with its address, which is for admins alone (`memberFor`). */
 export type MemberRow = Member & { email: string }
 
 const columns = (sql: Queryable) => sql`
-  m.user_id as "userId", u.name, null as "avatarUrl", m.role, m.created_at as "createdAt", u.email`
+  m.user_id as "userId", u.name, ${avatarUrl(sql, 'u')} as "avatarUrl", m.role, m.created_at as "createdAt", u.email`
 
 /** 409 `already_member`, 422 `user_not_found`. Does not touch the project's count. */
 export const insertMember = async (

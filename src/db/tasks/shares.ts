@@ -3,6 +3,7 @@ import type { MemberRole } from '../../model/project.ts'
 import { offsetOf, type Slice } from '../../model/page.ts'
 import type { Share } from '../../model/task.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { avatarUrl } from '../users/avatar-url.ts'
 import { userHead } from '../log/scope-heads.ts'
 
 export interface TaskAccessRow {
@@ -31,7 +32,7 @@ export const selectTaskAccess = async (
 }
 
 const columns = (sql: Queryable) => sql`
-  s.task_id as "taskId", s.user_id as "userId", u.name, null as "avatarUrl", s.permission, s.created_at as "createdAt"`
+  s.task_id as "taskId", s.user_id as "userId", u.name, ${avatarUrl(sql, 'u')} as "avatarUrl", s.permission, s.created_at as "createdAt"`
 
 /** 409 `already_shared`, 422 `user_not_found`. The task must be locked. */
 export const insertShare = async (

@@ -3,6 +3,7 @@ import { AppError, invalid } from '../../errors.ts'
 import { canonicalEmail, nameKey } from '../../model/text-form.ts'
 import type { PublicUser, Role, User } from '../../model/user.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { avatarUrl } from './avatar-url.ts'
 
 /** What a sign-in or a change that needs the password works with. */
 export interface Credentials {
@@ -19,7 +20,7 @@ interface CredentialsRow extends User {
 
 export const userColumns = (sql: Queryable) => sql`
   u.id, u.email, u.name, u.role, u.time_zone as "timeZone", u.email_verified_at is not null as "emailVerified",
-  null as "avatarUrl", u.created_at as "createdAt", u.updated_at as "updatedAt"`
+  ${avatarUrl(sql, 'u')} as "avatarUrl", u.created_at as "createdAt", u.updated_at as "updatedAt"`
 
 const credentialColumns = (sql: Queryable) => sql`
   ${userColumns(sql)}, u.password_hash as "passwordHash", u.disabled_at is not null as "isDisabled"`
@@ -153,7 +154,7 @@ export const deleteUser = async (tx: Tx, id: string): Promise<void> => {
 
 /** Others as `viewer` may see them: the address only of oneself, or for admins. */
 const publicColumns = (sql: Queryable, viewer: { userId: string; role: Role }) => sql`
-  u.id, u.name, null as "avatarUrl",
+  u.id, u.name, ${avatarUrl(sql, 'u')} as "avatarUrl",
   case when ${viewer.role === 'admin'} or u.id = ${viewer.userId} then u.email end as email`
 
 const publicUser = ({ email, ...user }: PublicUser & { email: string | null }): PublicUser =>
@@ -203,7 +204,7 @@ export const selectUsersByText = async (
     select ${publicColumns(sql, viewer)}
     from found
     cross join lateral (
-      select id, name, email, ${keyOfName(sql)} as key from users where id = found.id offset 0
+      select id, name, email, avatar_key, ${keyOfName(sql)} as key from users where id = found.id offset 0
     ) u
     order by u.key, u.id
     limit ${limit}`

@@ -212,6 +212,14 @@ export const createRest = (http: HttpClient, session: Session) => {
         await http.send<null>(call)
         await session.forget()
       },
+      /** PNG, JPEG, GIF or WebP of at most 2 MiB; its metadata is removed. */
+      setAvatar: (picture: Blob, options?: CallOptions) => {
+        const form = new FormData()
+        form.set('file', picture, 'picture')
+        return write<User>('PUT', path`/api/users/me/avatar`, form, options)
+      },
+      removeAvatar: (options?: CallOptions) =>
+        write<null>('DELETE', path`/api/users/me/avatar`, undefined, options),
       changePassword: (change: PasswordChange, options?: CallOptions) =>
         write<null>('PUT', path`/api/users/me/password`, change, options),
       snapshot: (options?: CallOptions) => get<UserSnapshot>(path`/api/users/me/snapshot`, options),
