@@ -59,6 +59,7 @@ export interface Config {
   databasePool: number
   databaseCallsPerUser: number
   writeCoalescing: boolean
+  apiDocs: boolean
   bodyMemoryMib: number
   bodyDeadlineSeconds: number
   feedRetentionDays: number
@@ -83,7 +84,7 @@ const neededForMail = [
 ] as const
 
 /** Settings that are words in the table and booleans here. */
-const switches = ['rateLimit', 'writeCoalescing', 's3PathStyle'] as const
+const switches = ['rateLimit', 'apiDocs', 'writeCoalescing', 's3PathStyle'] as const
 type Switch = (typeof switches)[number]
 
 /** Each row of the table reads the type of its field. */

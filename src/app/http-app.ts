@@ -61,7 +61,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     metricsRoutes(deps),
     openApiRoutes(routesOf),
     asyncApiRoutes(),
-    docsRoutes(),
+    ...(deps.config.apiDocs ? [docsRoutes()] : []),
     problemRoutes(),
     pageRoutes(),
     authRoutes(deps),

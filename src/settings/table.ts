@@ -211,6 +211,7 @@ export const settings = {
     1,
     100,
   ),
+  apiDocs: oneOf('API_DOCS', 'off leaves out the page of the API at /api/docs', 'on', 'on', 'off'),
   writeCoalescing: oneOf(
     'WRITE_COALESCING',
     'on: writes to tasks that arrive together share a transaction; off exists for measurements',

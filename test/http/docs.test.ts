@@ -64,3 +64,11 @@ test('Nothing on the page is inline, and the policy allows nothing inline', asyn
   expect(body).not.toMatch(/<style|\sstyle=|\son\w+=/)
   expect(body).not.toMatch(/(?:src|href)="(?:https?:)?\/\//)
 })
+
+test('Without API_DOCS there is no page; the document stays', async () => {
+  await using server = await world.another({ apiDocs: false })
+  const status = async (path: string) => (await fetch(server.url + path)).status
+  expect(await status('/api/docs')).toBe(404)
+  expect(await status('/api/docs/swagger-ui.js')).toBe(404)
+  expect(await status('/api/openapi.json')).toBe(200)
+})
