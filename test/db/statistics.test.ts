@@ -94,7 +94,7 @@ const read = (projectId?: string) =>
           if (text !== undefined && /^\s*(?:select|with)\b/.test(text)) statements += 1
           return Reflect.apply(target as never, that, args)
         },
-      }) as Tx
+      })
       const within = { of: () => ({ snapshot: (work: (tx: Tx) => unknown) => work(counting) }) }
       const { statistics } = await readStatistics({ db: within as never }, actor, projectId)
       return { statistics, statements }
