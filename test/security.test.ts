@@ -1,8 +1,6 @@
 // docs/security.md: every row of the checklist is there and names a test that exists.
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { routesOf } from './support/routes.ts'
-import { startWorld } from './support/world.ts'
 
 const root = join(import.meta.dir, '..')
 
@@ -23,16 +21,13 @@ const rows: Row[] = (await Bun.file(join(root, 'docs', 'security.md')).text()).s
   return id === undefined ? [] : [{ id, tests: cells.slice(3).join(' | ').replace(/ \|$/, '') }]
 })
 
-/** Of parts that do not exist. */
-const notBuilt = 'not built: no route takes files'
-
 test('the table has every row of the checklist once', () => {
   expect(rows.map(({ id }) => id).toSorted()).toEqual(ids.toSorted())
 })
 
 test('every row names tests that exist', async () => {
   const wrong: string[] = []
-  for (const { id, tests } of rows.filter((row) => row.tests !== notBuilt)) {
+  for (const { id, tests } of rows) {
     const named = tests.split('<br>').map((text) => /^`(test\/[^`]+\.test\.ts)`: (.+)$/.exec(text))
     for (const match of named) {
       const [, path = '', title = ''] = match ?? []
@@ -48,13 +43,6 @@ test('every row names tests that exist', async () => {
   }
   expect(wrong).toEqual([])
 })
-
-test('rows of parts that are not built are of routes that do not exist', async () => {
-  await using world = await startWorld()
-  const takesFiles = (await routesOf(world)).some(({ template }) => template.includes('/attachments'))
-  const open = rows.filter(({ tests }) => tests === notBuilt).map(({ id }) => id)
-  expect(takesFiles ? open : []).toEqual([])
-}, 20_000)
 
 test('the locked Elysia is one without the known holes', async () => {
   const { version } = await Bun.file(join(root, 'node_modules', 'elysia', 'package.json')).json()
