@@ -18,6 +18,7 @@ const stack = new AsyncDisposableStack()
 let cwd: string
 let temporary: string
 let path: string
+let data: string
 let databaseUrl: string
 let redisUrl: string
 
@@ -27,6 +28,7 @@ beforeAll(async () => {
   cwd = join(folder, 'cwd')
   temporary = join(folder, 'tmp')
   path = join(folder, 'tasktide')
+  data = join(folder, 'data')
   await Promise.all([mkdir(cwd), mkdir(temporary)])
   databaseUrl = stack.use(await testDatabase()).url
   redisUrl = stack.use(await testRedis()).url
@@ -49,7 +51,7 @@ const start = (args: string[]): Promise<Program> =>
     {
       args,
       executable: { path, cwd },
-      environment: { RATE_LIMIT: 'on', WORKER_PORT: '0', TMPDIR: temporary },
+      environment: { RATE_LIMIT: 'on', WORKER_PORT: '0', TMPDIR: temporary, TIDE_DATA: data },
     },
   )
 
