@@ -289,7 +289,7 @@ export const settings = {
   ),
   overdueIntervalMs: whole(
     'OVERDUE_INTERVAL_MS',
-    'Milliseconds between looks for overdue tasks',
+    'Milliseconds between looks for tasks that are overdue or due soon',
     15_000,
     100,
     3_600_000,

@@ -317,7 +317,14 @@ test('bodies that are no comment are refused and leave nothing', async () => {
     expect({ body, status: patch.status }).toEqual({ body, status: 422 })
   }
   expect(await world.entryCount()).toBe(before)
-  expect((await comment(as.viewer, task, { body: '😀'.repeat(10_000) })).body).toBe('😀'.repeat(10_000))
+  const long = '😀'.repeat(10_000)
+  expect((await comment(as.viewer, task, { body: long })).body).toBe(long)
+  const logged = (await world.entries(projectScope(project.id))).findLast(
+    ({ type }) => type === 'comment.created',
+  )
+  const { omitted, data } = frameOf(logged)
+  expect([omitted, data.taskId, 'body' in data]).toEqual([['body'], task.id, false])
+  expect(logged!.changes!['body']!.to).toEqual({ length: 20_000 })
   const nfd = await comment(as.viewer, task, { body: 'Ame\u0301lie' })
   expect(nfd.body).toBe('Am\u00e9lie')
 })

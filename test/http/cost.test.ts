@@ -156,6 +156,12 @@ const rows: [string, Parameters<typeof costOf>[0], Cost][] = [
     write,
   ],
   [
+    'POST /api/tasks/:id/comments',
+    ({ token, taskIds }, index) =>
+      call('POST', `/api/tasks/${taskIds[index % tasksEach]}/comments`, token, { body: 'Counted' }),
+    write,
+  ],
+  [
     'GET /api/tasks/:id',
     ({ token, taskIds }, index) => call('GET', `/api/tasks/${taskIds[index % tasksEach]}`, token),
     read,

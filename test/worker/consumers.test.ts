@@ -191,6 +191,23 @@ test('an interruption is retried until it works and never makes a dead letter', 
   expect(stats).toMatchObject({ deadLetters: 0, failures: 0 })
 }, 20_000)
 
+test('entries that are too many for one transaction in time are handled by fewer', async () => {
+  await append(120)
+  const sizes: number[] = []
+  const slow: Consumer = {
+    ...consumer(),
+    handle(tx, entries) {
+      sizes.push(entries.length)
+      if (entries.length > 10) throw unavailable() // as a time-out of a statement
+      return consumer().handle(tx, entries)
+    },
+  }
+  await runTo(120, slow)
+  expect(await effects()).toEqual(range(1, 120))
+  expect(sizes.slice(0, 11)).toEqual([100, 50, 25, 12, 6, 7, 8, 9, 10, 11, 5])
+  expect(stats).toMatchObject({ deadLetters: 0, failures: 0 })
+}, 20_000)
+
 test('after a failover that lost commits, entries that only the stream still has have no effect', async () => {
   await append(2)
   const { epoch } = await db.read(readHeads)

@@ -10,6 +10,7 @@ import { backOffMs } from '../../async/back-off.ts'
 import { pause } from '../../async/pause.ts'
 import type { Log } from '../../log.ts'
 import type { Entry, LogEntry } from '../../model/event.ts'
+import { BatchSize } from './batch-size.ts'
 import type { Consumer, ConsumerStats } from './consumer.ts'
 import type { LogSource } from './log-source.ts'
 import type { PositionStore } from './position-store.ts'
@@ -49,7 +50,7 @@ const storePeriod = (): number => Math.floor(performance.now() / storeEveryMs)
  *
  * An error counts as a failure of the entries or as an interruption:
  *   interruption  The position moved, PostgreSQL is away, a lock is taken: unrelated to the entry. Tried again
- *                 with back-off, without limit and without counting.
+ *                 with back-off, without limit and without counting, by half as many entries.
  *   failure       Anything else. A batch of several is tried again one entry a transaction, which isolates the failing
  *                 one; batches double again with each commit. A single entry is tried `maxAttempts` times with
  *                 back-off, then goes to `dead_letter` and the entries after it continue.
@@ -65,8 +66,7 @@ export class ShardConsumer {
   /** Every entry up to here is handled or without effect. */
   #position = 0
   /** Entries that a transaction may handle, and the next one. */
-  readonly #maxBatch: number
-  #batch: number
+  readonly #batch: BatchSize
   /** Until when entries collect, `performance.now()`. */
   #collectsUntil = 0
   /** The entry that failed alone, and its failures in a row. */
@@ -80,7 +80,7 @@ export class ShardConsumer {
     readonly shard: number,
     private readonly stats: ConsumerStats,
   ) {
-    this.#maxBatch = this.#batch = consumer.maxBatch ?? maxHandled
+    this.#batch = new BatchSize(consumer.maxBatch ?? maxHandled)
   }
 
   /** Entries of the shard not read yet; 0 while the position is unknown. */
@@ -134,9 +134,9 @@ export class ShardConsumer {
     const concerned = entries.filter((entry) => this.consumer.concerns(entry))
     while (concerned.length > 0) {
       if (signal.aborted) return
-      const batch = concerned.splice(0, this.#batch)
+      const batch = concerned.splice(0, this.#batch.value)
       await this.#handle(batch)
-      this.#batch = Math.min(this.#batch * 2, this.#maxBatch)
+      this.#batch.committed()
     }
     this.#position = entries.at(-1)!.seq
     if (this.#isStoreDue()) await this.#store()
@@ -149,8 +149,7 @@ export class ShardConsumer {
       this.#collectsUntil = performance.now() + (this.consumer.collectMs ?? 0)
     } catch (error) {
       if (isInterruption(error)) {
-        // It may have been a time-out, because the entries notify many: half of them then.
-        this.#batch = Math.max(1, Math.floor(batch.length / 2))
+        if (!(error instanceof PositionMoved)) this.#batch.interrupted(batch.length)
         throw error
       }
       this.#noteFailure(error, batch)
@@ -163,7 +162,7 @@ export class ShardConsumer {
   #noteFailure(error: unknown, batch: LogEntry[]): void {
     this.stats.failures += 1
     this.stats.lastError = messageOf(error).slice(0, 500)
-    this.#batch = 1
+    this.#batch.isolate()
     const seq = batch.length === 1 ? batch[0]!.seq : 0
     this.#failing = {
       seq,
