@@ -4,7 +4,8 @@ import type { Comment } from '../../../src/model/comment.ts'
 import type { IssuedToken } from '../../../src/model/personal-token.ts'
 import { newId } from '../../../src/model/scalar.ts'
 import type { SessionAnswer } from '../../../src/model/user.ts'
-import { upload } from '../../support/uploads.ts'
+import { png } from '../../support/images.ts'
+import { formOf, upload } from '../../support/uploads.ts'
 import { testPassword, type Person, type World } from '../../support/world.ts'
 
 /** The columns, in the order of the letters of a row. */
@@ -36,6 +37,8 @@ export interface Things {
   newComment(): Promise<string>
   newAttachment(): Promise<string>
   newNotification(): Promise<string>
+  /** Gives the person a picture. */
+  newAvatar(person: Person): Promise<void>
   newToken(person?: Person): Promise<string>
   /** Another session of the person. */
   newSession(person: Person): Promise<SessionAnswer>
@@ -112,6 +115,11 @@ export const gather = async (world: World): Promise<People> => {
           insert into notifications (id, user_id, kind, dedupe_key) values (${id}, ${owner.id}, 'assigned', ${id})`,
       )
       return id
+    },
+    async newAvatar({ token }) {
+      const headers = { Authorization: `Bearer ${token}` }
+      const body = formOf('me.png', png(1, 1))
+      await fetch(`${world.url}/api/users/me/avatar`, { method: 'PUT', headers, body })
     },
     newToken: async (person = owner) =>
       (await world.ask<IssuedToken>(person, 'POST', '/api/auth/tokens', { name: 'Other', scopes: ['read'] }))

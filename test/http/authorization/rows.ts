@@ -2,6 +2,7 @@
 // `columns`: `.` passes, `1` is 401, `3` is 403, `4` is 404, `2` is 422. What the request is about follows from the
 // path: the shared project or task for reads, one of its own for writes; other rows say it.
 import { newId } from '../../../src/model/scalar.ts'
+import { png } from '../../support/images.ts'
 import { formOf } from '../../support/uploads.ts'
 import { testPassword, type Person } from '../../support/world.ts'
 import type { Things } from './people.ts'
@@ -127,6 +128,21 @@ export const rows: Record<string, Row | Row[]> = {
     send: async (things, _caller, isNew) => ({
       path: `/api/users/${isNew ? (await things.newPerson()).id : things.newcomer.id}`,
     }),
+  },
+  'PUT /api/users/me/avatar': { rights: ownWrite, send: () => ({ body: formOf('me.png', png(2, 2)) }) },
+  'DELETE /api/users/me/avatar': {
+    rights: ownWrite,
+    send: async (things, caller, isNew) => {
+      if (caller && isNew) await things.newAvatar(caller)
+      return {}
+    },
+  },
+  'GET /api/users/{id}/avatar': {
+    rights: ownRead,
+    send: async (things, caller) => {
+      if (caller) await things.newAvatar(things.owner)
+      return { path: `/api/users/${things.owner.id}/avatar` }
+    },
   },
   'GET /api/invitations': { rights: adminOnly },
   'POST /api/invitations': {
