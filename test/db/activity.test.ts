@@ -29,7 +29,14 @@ beforeAll(async () => {
   database = await testDatabase()
   const log = createLog('test', 'silent')
   // One connection, so that its own counters can be flushed before they are read.
-  db = openDatabase({ url: database.url, max: 1, applicationName: 'test', log, statementTimeoutMs: 170_000 })
+  db = openDatabase({
+    url: database.url,
+    max: 1,
+    applicationName: 'test',
+    log,
+    statementTimeoutMs: 170_000,
+    deadlineMs: 170_000,
+  })
   await db.transact(async (tx) => {
     await tx`
       insert into users (id, email, name, password_hash)

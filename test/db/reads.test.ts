@@ -24,7 +24,14 @@ beforeAll(async () => {
   database = await testDatabase()
   // One connection, so that its own counters can be flushed before they are read.
   const log = createLog('test', 'silent')
-  db = openDatabase({ url: database.url, max: 1, applicationName: 'test', log, statementTimeoutMs: 60_000 })
+  db = openDatabase({
+    url: database.url,
+    max: 1,
+    applicationName: 'test',
+    log,
+    statementTimeoutMs: 60_000,
+    deadlineMs: 60_000,
+  })
   await db.transact(
     async (tx) => {
       await tx`

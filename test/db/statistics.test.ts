@@ -21,7 +21,14 @@ beforeAll(async () => {
   database = await testDatabase()
   const log = createLog('test', 'silent')
   // One connection, so that its own counters can be flushed before they are read.
-  db = openDatabase({ url: database.url, max: 1, applicationName: 'test', log, statementTimeoutMs: 60_000 })
+  db = openDatabase({
+    url: database.url,
+    max: 1,
+    applicationName: 'test',
+    log,
+    statementTimeoutMs: 60_000,
+    deadlineMs: 60_000,
+  })
   await db.transact(
     async (tx) => {
       const projects = [...mine, ...Array.from({ length: otherProjects }, newId)]
