@@ -114,6 +114,17 @@ export const rows: Record<string, Row | Row[]> = {
   'GET /api/users/me/snapshot': { rights: ownRead },
   'GET /api/users/search': { rights: ownRead, send: () => ({ path: '/api/users/search?q=a' }) },
   'GET /api/users/{id}': { rights: ownRead, send: ({ owner }) => ({ path: `/api/users/${owner.id}` }) },
+  'PUT /api/users/me/avatar': {
+    rights: ownWrite,
+    send: () => ({ body: formOf('me.png', png(4, 4)) }),
+  },
+  // Of people without a picture.
+  'DELETE /api/users/me/avatar': { rights: ownWrite, ok: 404, alone: true },
+  'GET /api/users/{id}/avatar': {
+    rights: ownRead,
+    ok: 404,
+    send: ({ newcomer }) => ({ path: `/api/users/${newcomer.id}/avatar` }),
+  },
   'GET /api/users': { rights: adminOnly },
   'POST /api/users': {
     rights: adminOnly,
@@ -273,6 +284,17 @@ export const rows: Record<string, Row | Row[]> = {
     send: async (things) => ({ path: `/api/attachments/${await things.newAttachment()}` }),
   },
   'GET /api/tasks/{id}/activity': { rights: readTask },
+  'GET /api/mail/unsubscribe': {
+    rights: everyone,
+    ok: 422,
+    send: () => ({ path: '/api/mail/unsubscribe?token=none' }),
+  },
+  'POST /api/mail/unsubscribe': {
+    rights: everyone,
+    ok: 422,
+    send: () => ({ path: '/api/mail/unsubscribe?token=none' }),
+  },
+
   'GET /api/activity': [
     { rights: ownRead },
     { rights: readProject, send: ({ projectId }) => ({ path: `/api/activity?projectId=${projectId}` }) },
