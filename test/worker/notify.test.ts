@@ -64,6 +64,7 @@ const notified = async (about: string): Promise<string[]> => {
   return inbox
     .filter((line) => line.includes(about))
     .map((line) => `${line.split(' ')[0]} ${nameOf(line.split(' ')[2]!)}`)
+    .sort()
 }
 
 const nameOf = (id: string): string =>
