@@ -5,7 +5,7 @@ import { join } from 'node:path'
 const root = join(import.meta.dir, '..')
 
 /** Rows of the checklist, by letter, and how many there are. */
-const counts = { S: 6, A: 10, R: 4, D: 5, H: 8, E: 1, Q: 2, F: 2, L: 1, M: 4, P: 2 }
+const counts = { S: 7, A: 11, R: 4, D: 5, H: 8, E: 1, Q: 2, F: 2, L: 1, M: 4, P: 2 }
 const ids = Object.entries(counts).flatMap(([letter, count]) =>
   Array.from({ length: count }, (_, n) => `${letter}${n + 1}`),
 )

@@ -47,18 +47,8 @@ export interface LinkToSend {
   name: string | null
   /** Who invites; null in other mails, and where that account is gone. */
   inviterName: string | null
-  /** Below PUBLIC_URL. The token is in the fragment, which neither servers nor proxies nor `Referer` see. */
-  path: string
   token: string
-  /** How long the link counts, from when it was asked for. */
-  validMinutes: number
   expiresAt: string
-}
-
-const paths: Record<LinkKind, string> = {
-  password_reset: '/reset-password',
-  verification: '/verify-email',
-  invitation: '/accept-invitation',
 }
 
 /**
@@ -76,12 +66,7 @@ export const linkToSend = async (
     if (recipient === null) return { value: null, entries: [] }
     const { kind, email, inviterName, expiresAt } = link
     const token = linkTokenOf(deps.config, kind, link.id)
-    const path = `${paths[kind]}#token=${token}`
-    const validMinutes = lifetimes[kind] / 60
-    return {
-      value: { kind, email, inviterName, expiresAt, path, token, validMinutes, ...recipient },
-      entries: [],
-    }
+    return { value: { kind, email, inviterName, expiresAt, token, ...recipient }, entries: [] }
   })
   return value
 }
