@@ -114,17 +114,6 @@ export const rows: Record<string, Row | Row[]> = {
   'GET /api/users/me/snapshot': { rights: ownRead },
   'GET /api/users/search': { rights: ownRead, send: () => ({ path: '/api/users/search?q=a' }) },
   'GET /api/users/{id}': { rights: ownRead, send: ({ owner }) => ({ path: `/api/users/${owner.id}` }) },
-  'PUT /api/users/me/avatar': {
-    rights: ownWrite,
-    send: () => ({ body: formOf('me.png', png(4, 4)) }),
-  },
-  // Of people without a picture.
-  'DELETE /api/users/me/avatar': { rights: ownWrite, ok: 404, alone: true },
-  'GET /api/users/{id}/avatar': {
-    rights: ownRead,
-    ok: 404,
-    send: ({ newcomer }) => ({ path: `/api/users/${newcomer.id}/avatar` }),
-  },
   'GET /api/users': { rights: adminOnly },
   'POST /api/users': {
     rights: adminOnly,
