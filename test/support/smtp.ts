@@ -165,7 +165,7 @@ export const startSmtp = async (options: SMTPServerOptions = {}): Promise<TestSm
 }
 
 /** The decoded part of a mail with this content type: `text/plain` or `text/html`. */
-export const partOf = ({ source }: ReceivedMail, type: string): string => {
+export const partOf = ({ source }: Pick<ReceivedMail, 'source'>, type: string): string => {
   const part = source
     .split(/^--[^\r\n]+\r\n/m)
     .find((candidate) => new RegExp(`^Content-Type: ${type}`, 'im').test(candidate.slice(0, 400)))
@@ -179,3 +179,6 @@ export const partOf = ({ source }: ReceivedMail, type: string): string => {
     .replaceAll(/=([0-9A-F]{2})/g, (_all, hex: string) => String.fromCodePoint(Number.parseInt(hex, 16)))
   return Buffer.from(bytes, 'latin1').toString()
 }
+
+/** The plain text of a mail as it lies in a file. */
+export const plainPartOf = (source: string): string => partOf({ source }, 'text/plain')
