@@ -95,7 +95,8 @@ const printObject = (schema: TSchema, named: ReadonlyMap<unknown, string>, inden
   const lines = fields.map(([name, field]) => {
     const comment = field.description ? `${indent}  /** ${field.description} */\n` : ''
     const mark = field[OptionalKind] ? '?' : ''
-    return `${comment}${indent}  ${name}${mark}: ${print(field, named, `${indent}  `)}`
+    const key = /^\w+$/.test(name) ? name : `'${name}'`
+    return `${comment}${indent}  ${key}${mark}: ${print(field, named, `${indent}  `)}`
   })
   return `{\n${lines.join('\n')}\n${indent}}`
 }

@@ -194,6 +194,7 @@ test('Only what no request causes calls the database without a caller', () => {
   expect(naming(inSource, takesSystem).toSorted()).toEqual([
     'src/auth/authenticator.ts', // looks many sessions and tokens up by one statement
     'src/auth/touches.ts', // notes many sessions and tokens as seen by one statement
+    'src/domain/attachments/verify.ts', // a job
     'src/domain/files/sweep.ts', // a job and a command
     'src/domain/users/links.ts', // the worker makes mails of them
     'src/domain/users/operator.ts', // commands

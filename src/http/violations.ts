@@ -167,6 +167,8 @@ const ruleOf = (schema: TSchema): string => {
       return 'must be a UUIDv7'
     case 'Instant':
       return 'must be an RFC 3339 date-time that exists, such as 2026-11-20T10:00:00.000Z'
+    case 'Sha256':
+      return 'must be a SHA-256 in 64 lower-case hexadecimal digits'
     case 'TimeZone':
       return 'must be an IANA time zone such as Europe/Berlin'
     case 'Color':

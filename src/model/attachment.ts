@@ -1,6 +1,6 @@
 // Schemas of attachments, of direct uploads, and of the bodies that begin them.
 import { Type, type Static } from '@sinclair/typebox'
-import { Id, Instant, Nullable, Word } from './scalar.ts'
+import { Id, Instant, Nullable, Sha256, Word } from './scalar.ts'
 import { Text } from './text.ts'
 import { maxFileName } from './file-name.ts'
 
@@ -33,8 +33,6 @@ export const attachmentTypes = [
 ] as const
 export type AttachmentType = (typeof attachmentTypes)[number]
 
-const Sha256 = Type.String({ pattern: '^[0-9a-f]{64}$', examples: ['0'.repeat(64)] })
-
 export const Attachment = Type.Object(
   {
     id: Id(),
@@ -42,7 +40,7 @@ export const Attachment = Type.Object(
     filename: Text({ minLength: 1, maxLength: maxFileName, examples: ['plan.pdf'] }),
     contentType: Word(...attachmentTypes),
     size: Type.Integer({ minimum: 1, description: 'Bytes' }),
-    sha256: Sha256,
+    sha256: Sha256(),
     uploaderId: Nullable(Id()),
     createdAt: Instant(),
   },
@@ -51,7 +49,13 @@ export const Attachment = Type.Object(
 export type Attachment = Static<typeof Attachment>
 
 /** Why a direct upload was refused by its verification. */
-export const RemovalReason = Word('size_mismatch', 'hash_mismatch', 'unsupported_type', 'object_missing')
+export const RemovalReason = Word(
+  'size_mismatch',
+  'hash_mismatch',
+  'unsupported_type',
+  'type_mismatch',
+  'object_missing',
+)
 export type RemovalReason = Static<typeof RemovalReason>
 
 /** The last state of an attachment; with a reason for its uploader where it never became visible. */
@@ -60,3 +64,28 @@ export const RemovedAttachment = Type.Object(
   { additionalProperties: false },
 )
 export type RemovedAttachment = Static<typeof RemovedAttachment>
+
+/** The body that begins a direct upload. */
+export const NewDirectUpload = Type.Object(
+  {
+    filename: Text({ minLength: 1, maxLength: 1_000, examples: ['recording.zip'] }),
+    size: Type.Integer({ minimum: 1, description: 'Exact bytes, at most 1 GiB' }),
+    sha256: Sha256(),
+    contentType: Text({ minLength: 1, maxLength: 255, examples: ['application/zip'] }),
+  },
+  { additionalProperties: false },
+)
+export type NewDirectUpload = Static<typeof NewDirectUpload>
+
+/** How the client stores the object by itself: one request, without credentials of this server. */
+export const DirectUpload = Type.Object(
+  {
+    id: Id('Of the attachment, for `complete`'),
+    method: Word('PUT'),
+    url: Type.String({ description: 'Valid until expiresAt; a secret' }),
+    headers: Type.Object({ 'Content-Type': Type.String() }, { additionalProperties: false }),
+    expiresAt: Instant(),
+  },
+  { additionalProperties: false },
+)
+export type DirectUpload = Static<typeof DirectUpload>

@@ -42,6 +42,7 @@ export const newId = (): string => Bun.randomUUIDv7()
 TypeRegistry.Set('Id', (_schema, value) => isId(value))
 TypeRegistry.Set('ClientId', (_schema, value) => typeof value === 'string' && uuidV7.test(value))
 TypeRegistry.Set('Instant', (_schema, value) => isInstant(value))
+TypeRegistry.Set('Sha256', (_schema, value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value))
 TypeRegistry.Set('Day', (_schema, value) => typeof value === 'string' && /^\d{4}-\d{2}-\d{2}$/.test(value))
 TypeRegistry.Set('TimeZone', (_schema, value) => typeof value === 'string' && isTimeZone(value))
 
@@ -76,6 +77,15 @@ export const Instant = (description?: string): TUnsafe<string> =>
     type: 'string',
     format: 'date-time',
     ...(description && { description }),
+  })
+
+/** A SHA-256 in hexadecimal. */
+export const Sha256 = (): TUnsafe<string> =>
+  Type.Unsafe<string>({
+    [Kind]: 'Sha256',
+    type: 'string',
+    pattern: '^[0-9a-f]{64}$',
+    examples: ['2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824'],
   })
 
 /** A calendar day, such as 2026-11-20. */

@@ -28,7 +28,7 @@ export interface PresignedPut {
   url: string
   method: 'PUT'
   /** Signed with the URL: the client sends exactly these. */
-  headers: Record<string, string>
+  headers: { 'Content-Type': string }
 }
 
 export interface PresignOptions {

@@ -191,7 +191,11 @@ describe('a user who has been removed since', () => {
       `/api/tasks/${task.id}/attachments`,
       '--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nx\r\n--b--\r\n',
     ],
+    'POST /api/attachments/:id/complete': (_, task) => [
+      `/api/attachments/${attachments.get(task.id)}/complete`,
+    ],
     'DELETE /api/attachments/:id': (_, task) => [`/api/attachments/${attachments.get(task.id)}`],
+    'POST /api/tasks/:id/attachments/uploads': null, // 409 without S3
     // A new project has no member to remove, and a deleted one none at all; the rest is the caller's account.
     'POST /api/projects': null,
     'DELETE /api/projects/:id': null,

@@ -31,6 +31,9 @@ const toStored = ({ state, storageKey, isExpired, ...attachment }: Flat): Stored
   isExpired,
 })
 
+/** Hours for which an expired direct upload is remembered, to answer that it has expired. Its bytes count no more. */
+const rememberedHours = 24
+
 /**
  * Locks what a user has stored and returns its bytes, unfinished uploads included. Until the transaction ends no other
  * upload of the user is reserved.
@@ -38,7 +41,8 @@ const toStored = ({ state, storageKey, isExpired, ...attachment }: Flat): Stored
 export const lockStoredBytes = async (tx: Tx, userId: string): Promise<number> => {
   await tx`select pg_advisory_xact_lock(hashtextextended(${`files of ${userId}`}, 0))`
   const [row] = await tx<{ bytes: number }[]>`
-    select coalesce(sum(size), 0)::bigint as bytes from attachments where uploader_id = ${userId}`
+    select coalesce(sum(size), 0)::bigint as bytes from attachments
+    where uploader_id = ${userId} and not (state = 'waiting' and expires_at < now())`
   return row!.bytes
 }
 
@@ -140,7 +144,10 @@ export const isOwned = async (sql: Queryable, storageKey: string): Promise<boole
 export const deleteExpiredUploads = async (tx: Tx, limit: number): Promise<number> => {
   const rows = await tx`
     delete from attachments where id in (
-      select id from attachments where expires_at < now() order by expires_at limit ${limit} for update skip locked
+      select id from attachments
+      where expires_at < now()
+        and (state <> 'waiting' or expires_at < now() - make_interval(hours => ${rememberedHours}))
+      order by expires_at limit ${limit} for update skip locked
     )
     returning id`
   return rows.length

@@ -98,15 +98,21 @@ export const reserveUpload = (
   { db }: { db: CallerDatabase },
   actor: Actor,
   upload: Omit<NewUpload, 'uploaderId'>,
-): Promise<Attachment> =>
-  db.of(actor.userId).transact(async (tx) => {
-    const stored = await lockStoredBytes(tx, actor.userId)
-    if (stored + upload.size > maxStoredBytes)
-      throw new AppError('quota_exceeded', 'Your files would take more than 1 GiB', {
-        extra: { storedBytes: stored, maxBytes: maxStoredBytes },
-      })
-    return insertUpload(tx, { ...upload, uploaderId: actor.userId })
-  })
+): Promise<Attachment> => db.of(actor.userId).transact((tx) => insertReserved(tx, actor, upload))
+
+/** The same in a transaction. No other upload of the user is reserved until it ends. */
+export const insertReserved = async (
+  tx: Tx,
+  actor: Actor,
+  upload: Omit<NewUpload, 'uploaderId'>,
+): Promise<Attachment> => {
+  const stored = await lockStoredBytes(tx, actor.userId)
+  if (stored + upload.size > maxStoredBytes)
+    throw new AppError('quota_exceeded', 'Your files would take more than 1 GiB', {
+      extra: { storedBytes: stored, maxBytes: maxStoredBytes },
+    })
+  return insertUpload(tx, { ...upload, uploaderId: actor.userId })
+}
 
 const complete = async (
   tx: Tx,

@@ -17,7 +17,7 @@ import {
 import { Comment, CommentPatch, NewComment } from '../../model/comment.ts'
 import { Invitation } from '../../model/invitation.ts'
 import { Activity } from '../../model/activity.ts'
-import { Attachment } from '../../model/attachment.ts'
+import { Attachment, DirectUpload, NewDirectUpload } from '../../model/attachment.ts'
 import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
 import { IssuedToken, NewPersonalToken, PersonalToken } from '../../model/personal-token.ts'
 import { Notification, Preferences, PreferencesPatch } from '../../model/notification.ts'
@@ -42,6 +42,7 @@ export const models: Record<string, TSchema> = {
   CommentPatch,
   Activity,
   Event,
+  DirectUpload,
   EmailVerification,
   Health,
   IssuedToken,
@@ -49,6 +50,7 @@ export const models: Record<string, TSchema> = {
   Liveness,
   Member,
   NewAccount,
+  NewDirectUpload,
   NewPersonalToken,
   NewComment,
   NewProject,

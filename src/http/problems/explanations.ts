@@ -236,6 +236,18 @@ export const explanations: Record<ErrorCode, Explanation> = {
       'The `Range` of the request begins behind the end of the file; `size` of the problem is its length.',
     remedies: ['Ask for a range within the file, or for all of it without `Range`.'],
   },
+  direct_upload_unavailable: {
+    happened: 'This server keeps files on its own disk, where clients cannot store them by themselves.',
+    remedies: [
+      'Upload the file through the server: `POST /api/tasks/:id/attachments`, at most 10 MiB.',
+      'Operators: set `S3_BUCKET` and the settings beside it.',
+    ],
+  },
+  upload_expired: {
+    happened:
+      'The upload was begun more than an hour ago and was not completed in time. What was stored is deleted.',
+    remedies: ['Begin the upload again.'],
+  },
   unsupported_media_type: {
     happened: 'The `Content-Type` or `Content-Encoding` of the body is not one this route reads.',
     remedies: [

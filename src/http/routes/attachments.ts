@@ -5,12 +5,19 @@ import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import type { Reads } from '../../db/reads.ts'
 import { getAttachment, listAttachments, removeAttachment } from '../../domain/attachments/attachments.ts'
+import { beginDirectUpload, completeDirectUpload } from '../../domain/attachments/direct-upload.ts'
 import { receiveUpload } from '../../domain/attachments/receive.ts'
 import { addAttachment, requireAttachable } from '../../domain/attachments/upload.ts'
 import { policiesOf } from '../../limits/policies.ts'
 import type { RateLimiter } from '../../limits/window.ts'
 import type { Log } from '../../log.ts'
-import { Attachment, attachmentTypes, maxUploadBytes } from '../../model/attachment.ts'
+import {
+  Attachment,
+  attachmentTypes,
+  DirectUpload,
+  maxUploadBytes,
+  NewDirectUpload,
+} from '../../model/attachment.ts'
 import { Id } from '../../model/scalar.ts'
 import type { Storage } from '../../storage/storage.ts'
 import { multipartBody, type MultipartBody } from '../body/multipart.ts'
@@ -18,7 +25,7 @@ import { download, fileTag } from '../download.ts'
 import type { KeptAnswers } from '../kept-answers.ts'
 import { openPager, pageOf, pageQuery } from '../page.ts'
 import { takeRateLimit } from '../rate-limit.ts'
-import { created, mutate, noContent } from '../response.ts'
+import { created, mutate, noContent, ok } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 
@@ -89,6 +96,46 @@ export const attachmentRoutes = (deps: AttachmentDeps) => {
           idempotent: true,
           body: multipartBody,
           errors: ['file_too_large', 'quota_exceeded', 'unsupported_type'],
+        }),
+      },
+    )
+    .post(
+      '/tasks/:id/attachments/uploads',
+      async (context) => {
+        await takeRateLimit(deps, context, uploads, context.actor.userId)
+        return mutate(
+          context,
+          (begun: DirectUpload) => created(begun, `/api/attachments/${begun.id}`),
+          (write) => beginDirectUpload(deps, write, context.params.id, context.body),
+        )
+      },
+      {
+        params,
+        body: NewDirectUpload,
+        response: { 201: DirectUpload },
+        detail: detail(
+          'Begin an upload of at most 1 GiB that goes to the S3 store directly; valid for an hour',
+          {
+            idempotent: true,
+            errors: ['direct_upload_unavailable', 'file_too_large', 'quota_exceeded', 'unsupported_type'],
+          },
+        ),
+      },
+    )
+    .post(
+      '/attachments/:id/complete',
+      (context) =>
+        mutate(
+          context,
+          (attachment: Attachment) => ({ ...ok(attachment), status: 202 }),
+          (write) => completeDirectUpload(deps, write, context.params.id),
+        ),
+      {
+        params,
+        response: { 202: Attachment },
+        detail: detail('Have a direct upload verified; `attachment.added` or `attachment.removed` follows', {
+          idempotent: true,
+          errors: ['upload_expired'],
         }),
       },
     )

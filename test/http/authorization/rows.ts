@@ -280,6 +280,17 @@ export const rows: Record<string, Row | Row[]> = {
     rights: changeTask,
     send: () => ({ body: formOf('notes.txt', 'Notes') }),
   },
+  // The tests keep files on disk, where rights are checked all the same.
+  'POST /api/tasks/{id}/attachments/uploads': {
+    rights: changeTask,
+    send: json({ filename: 'a.txt', size: 1, sha256: '0'.repeat(64), contentType: 'text/plain' }),
+    ok: 409,
+  },
+  // For its uploader alone.
+  'POST /api/attachments/{id}/complete': {
+    rights: '1444.4443.',
+    send: async (things) => ({ path: `/api/attachments/${await things.newAttachment()}/complete` }),
+  },
   'GET /api/attachments/{id}': {
     rights: readTask,
     send: async (things) => ({ path: `/api/attachments/${await things.newAttachment()}` }),

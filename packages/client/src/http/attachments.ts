@@ -1,10 +1,11 @@
 // Files of tasks: upload with progress, download, list and removal.
-import type { Attachment } from '../../../../src/model/attachment.ts'
+import type { Attachment, DirectUpload } from '../../../../src/model/attachment.ts'
 import type { HttpClient } from './http-client.ts'
 import { list } from './pages.ts'
 import type { PageQuery } from './pages.ts'
 import { path } from './path.ts'
 import type { CallOptions } from './request.ts'
+import { sha256Of } from './sha256.ts'
 import { fetchWithProgress, uploadTimeoutMs, type OnProgress } from './upload.ts'
 
 export interface UploadOptions extends CallOptions {
@@ -51,6 +52,36 @@ export const createAttachments = (http: HttpClient) => ({
       timeoutMs: uploadTimeoutMs(file.size),
       sendBy: onProgress && ((send) => fetchWithProgress(send, file.size, onProgress)),
       ...rest,
+    })
+  },
+
+  /**
+   * Attaches a file of at most 1 GiB past the server, where it keeps files in S3; ApiError `direct_upload_unavailable`
+   * elsewhere. The file is read twice: for its hash, and to send it. Resolves when the server has taken it for
+   * verification: `attachment.added` follows, or `attachment.removed` with a reason.
+   */
+  async uploadDirectly(
+    taskId: string,
+    file: Blob,
+    options: Omit<UploadOptions, 'key'> & { contentType?: string } = {},
+  ): Promise<Attachment> {
+    const { filename = nameOf(file), contentType = file.type, onProgress, signal } = options
+    const sha256 = await sha256Of(file, signal)
+    const begun = await http.value<DirectUpload>({
+      method: 'POST',
+      path: path`/api/tasks/${taskId}/attachments/uploads`,
+      body: { filename, size: file.size, sha256, contentType },
+      signal,
+    })
+    await http.store(begun, file, {
+      signal,
+      timeoutMs: uploadTimeoutMs(file.size),
+      sendBy: onProgress && ((send) => fetchWithProgress(send, file.size, onProgress)),
+    })
+    return http.value<Attachment>({
+      method: 'POST',
+      path: path`/api/attachments/${begun.id}/complete`,
+      signal,
     })
   },
 

@@ -1,7 +1,8 @@
 // Authorized requests with retries. Invariant: only reads and writes with an Idempotency-Key are repeated, each attempt
 // under the key of the first, so that an effect happens once.
 import { ApiError, NetworkError, SignedOutError } from '../errors.ts'
-import { sendRequest, type Answer, type Call, type HttpTarget } from './request.ts'
+import { path } from './path.ts'
+import { sendRequest, sendTo, type Answer, type Call, type HttpTarget } from './request.ts'
 import { newId } from '../outbox/ids.ts'
 import type { Session } from '../session.ts'
 import type { Timing } from '../timing.ts'
@@ -34,6 +35,18 @@ export class HttpClient {
   /** As `send`, with the body alone. */
   async value<T>(call: Call): Promise<T> {
     return (await this.send<T>(call)).value
+  }
+
+  /** Stores a file by a request that the server has signed; no credentials go with it. Repeated after lost answers. */
+  store(
+    { url, method, headers }: { url: string; method: string; headers: Record<string, string> },
+    file: Blob,
+    options: Pick<Call, 'signal' | 'timeoutMs' | 'sendBy'>,
+  ): Promise<void> {
+    const call = { method: 'PUT', path: path`/`, ...options } as const
+    return this.#withRetries(call, true, () =>
+      sendTo(this.target, url, { method, headers, body: file }, options),
+    )
   }
 
   async #withRetries<T>(call: Call, isRepeatable: boolean, attempt: () => Promise<T>): Promise<T> {

@@ -95,6 +95,32 @@ export const sendRequest = async <T>(
   }
 }
 
+/** A request to another server than Tasktide, whose answer has no content. The URL is a secret and in no error. */
+export const sendTo = async (
+  target: HttpTarget,
+  url: string,
+  init: RequestInit,
+  { signal, timeoutMs = target.timeoutMs, sendBy }: Pick<Call, 'signal' | 'timeoutMs' | 'sendBy'>,
+): Promise<void> => {
+  const method = init.method ?? 'GET'
+  const { origin } = new URL(url)
+  const send = sendBy ? sendBy(target.fetch) : target.fetch
+  const deadline = new Deadline(timeoutMs)
+  const late = deadline.signal
+  try {
+    await withAnySignal(signal ? [signal, late] : [late], async (either) => {
+      const response = await send(url, { ...init, signal: either, credentials: 'omit' })
+      await response.body?.cancel()
+      if (!response.ok) throw new Error(`${origin} answered ${response.status}`)
+    })
+  } catch (error) {
+    if (signal?.aborted) throw error
+    throw new NetworkError(method, origin, late.aborted ? late.reason : error)
+  } finally {
+    deadline.clear()
+  }
+}
+
 const read = async <T>(response: Response, path: string, isBinary: boolean): Promise<Answer<T>> => {
   const { status, headers } = response
   if (response.ok && isBinary)
