@@ -1,6 +1,6 @@
 // Direct uploads: a client stores the object in S3, a worker verifies it, and only then it is an attachment; whatever
 // differs from what was declared leaves nothing but a reason for the uploader.
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { openWorker } from '../../src/app/compose.ts'
 import { createLog } from '../../src/log.ts'
 import type { Attachment, DirectUpload } from '../../src/model/attachment.ts'
@@ -33,8 +33,11 @@ beforeAll(async () => {
   stack.use(await openWorker(world.config, createLog('worker', 'silent')))
   owner = await world.register()
   projectId = (await world.project(owner)).id
-  taskId = (await world.ask(owner, 'POST', '/api/tasks', { projectId, title: 'Files' })).id
 }, 60_000)
+
+beforeEach(async () => {
+  taskId = (await world.ask(owner, 'POST', '/api/tasks', { projectId, title: 'Files' })).id
+})
 
 const sha256 = (bytes: Uint8Array): string => new Bun.CryptoHasher('sha256').update(bytes).digest('hex')
 const bytesOf = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text)
