@@ -158,22 +158,6 @@ export const rows: Record<string, Row | Row[]> = {
     },
   },
 
-  // By the token of a mail, without credentials.
-  'GET /api/mail/unsubscribe': {
-    rights: everyone,
-    ok: 422,
-    send: () => ({ path: '/api/mail/unsubscribe?token=none' }),
-  },
-  'POST /api/mail/unsubscribe': {
-    rights: everyone,
-    ok: 422,
-    send: () => {
-      const body = new FormData()
-      body.set('List-Unsubscribe', 'One-Click')
-      return { path: '/api/mail/unsubscribe?token=none', body }
-    },
-  },
-
   'GET /api/projects': { rights: ownRead },
   'POST /api/projects': { rights: ownWrite, send: json({ name: 'New' }) },
   'GET /api/projects/{id}': { rights: readProject },
