@@ -1,10 +1,11 @@
 // Runs faults against the real processes and checks the guarantees to clients. The exit code is 1 after any violation.
-//   bun run chaos realtime [--seed N] [--seconds N] [--only FAULT] [--long]
+//   bun run chaos realtime|files [--seed N] [--seconds N] [--only FAULT] [--long]
 // --long: each fault with its realistic duration and number; --seconds then bounds the duration.
 import { parseArgs } from 'node:util'
 import { Arena } from './arena.ts'
 import { controls, runControl, type ControlResult } from './controls.ts'
 import type { Fault, Outcome } from './fault.ts'
+import { runFiles } from './files/run.ts'
 import { suites } from './suites.ts'
 import { printControls, printOutcomes } from './table.ts'
 
@@ -20,9 +21,9 @@ const { values, positionals } = parseArgs({
 })
 const suiteName = positionals[0] ?? ''
 const suite = suites[suiteName]
-if (!suite) {
+if (!suite && suiteName !== 'files') {
   console.error(
-    `usage: bun run chaos ${Object.keys(suites).join('|')} [--seed N] [--seconds N] [--only FAULT or CONTROL] [--long]`,
+    `usage: bun run chaos ${[...Object.keys(suites), 'files'].join('|')} [--seed N] [--seconds N] [--only FAULT or CONTROL] [--long]`,
   )
   process.exit(2)
 }
@@ -73,6 +74,10 @@ const runFaults = async (faults: Fault[]): Promise<Outcome[]> => {
 
 const run = async (): Promise<boolean> => {
   report(`seed ${seed}`)
+  if (!suite) {
+    const seconds = Math.min(usualSeconds, mostSeconds)
+    return await runFiles({ seed, seconds, only: values.only, report })
+  }
   const outcomes = await runFaults(suite.filter(({ name }) => isWanted(name)))
   const results: ControlResult[] = []
   for (const control of controls[suiteName]!.filter(({ variant }) => isWanted(variant))) {

@@ -74,6 +74,36 @@ export const variants: Record<string, Edit[]> = {
       from: '    stats.transactions += 1\n',
       to: `    ${point('due-committed')}; stats.transactions += 1\n`,
     },
+    {
+      file: 'worker/jobs/dispatcher.ts',
+      from: 'if (due.length > 0) await addJobs',
+      to: `if (due.length > 0) ${point('job-queued')}; if (due.length > 0) await addJobs`,
+    },
+    {
+      file: 'worker/jobs/attempt.ts',
+      from: 'using lease = leases.hold(claimed)',
+      to: `using lease = leases.hold(claimed); ${point('job-claimed')}`,
+    },
+    {
+      file: 'worker/jobs/attempt.ts',
+      from: 'await completeDelivery(tx, claimed)',
+      to: `${point('job-acted')}; await completeDelivery(tx, claimed)`,
+    },
+    {
+      file: 'worker/jobs/attempt.ts',
+      from: "count(claimed.kind, 'done')",
+      to: `${point('job-committed')}; count(claimed.kind, 'done')`,
+    },
+    {
+      file: 'worker/jobs/files-delete.ts',
+      from: 'await storage.delete(key)',
+      to: `await storage.delete(key); ${point('object-deleted')}`,
+    },
+    {
+      file: 'domain/attachments/upload.ts',
+      from: 'await deps.storage.put(storageKey, file)',
+      to: `${point('upload-reserved')}; await deps.storage.put(storageKey, file); ${point('upload-stored')}`,
+    },
   ],
   /** Writes its resources to a file on SIGUSR2. */
   inspected: [
@@ -141,6 +171,27 @@ export const variants: Record<string, Edit[]> = {
       file: 'db/log/sync.ts',
       from: 'select h.epoch, h.seq as head,',
       to: 'select h.epoch, (select coalesce(max(f.seq), 0) from feed f where f.shard = h.shard) as head,',
+    },
+  ],
+  /** An attempt completes its delivery without a look at its fence. */
+  'fence-unchecked': [
+    {
+      file: 'db/deliveries/claims.ts',
+      from: "last_error = null\n    where id = ${claim.id} and fence = ${claim.fence} and state = 'running'",
+      to: 'last_error = null\n    where id = ${claim.id}',
+    },
+    {
+      file: 'worker/jobs/held-leases.ts',
+      from: 'else one.abort.abort(new FenceLost(one.claim))',
+      to: 'else one.renewedAt = askedAt',
+    },
+  ],
+  /** The note of a deletion goes before the object does. */
+  'row-dropped-first': [
+    {
+      file: 'worker/jobs/files-delete.ts',
+      from: 'await storage.delete(key)',
+      to: 'setTimeout(() => void storage.delete(key).catch(() => {}), 10_000)',
     },
   ],
   /** A resuming subscription starts at the head instead of its cursor. */
