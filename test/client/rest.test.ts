@@ -3,6 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { createClient, type Client } from '../../packages/client/src/client.ts'
 import { ApiError, ConflictError, NetworkError } from '../../packages/client/src/errors.ts'
 import type { Fetch } from '../../packages/client/src/http/request.ts'
+import { png } from '../support/images.ts'
+import { mailedToken } from '../support/mailed-link.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 import { quick } from './scripted.ts'
 
@@ -190,6 +192,12 @@ test('Every endpoint is typed, and its responses match', async () => {
   expect(await notifications.preferences()).toEqual(preferred)
   const missing = await notifications.read(one.id).catch((error: unknown) => error)
   expect(missing).toMatchObject({ code: 'not_found' })
+  const token = await auth.createToken({ name: 'Script', scopes: ['read'] })
+  expect(await auth.tokens().all()).toMatchObject([{ id: token.id, name: 'Script' }])
+  expect(await auth.deleteToken(token.id)).toBeNull()
+  expect((await tasks.stats({ projectId: eve.inboxId })).total).toBeGreaterThan(0)
+  expect((await client.activity.list().page()).items).toBeArray()
+  expect((await client.activity.ofTask(one.id).page()).items).toBeArray()
   expect(await tasks.delete(one.id)).toBeNull()
   expect(await projects.delete(project.id)).toBeNull()
   const [session, ...others] = await auth.sessions().all()
@@ -208,8 +216,32 @@ test('Every endpoint is typed, and its responses match', async () => {
   await second.auth.signOutEverywhere()
   const email = `ada-${Bun.randomUUIDv7()}@example.com`
   await second.auth.register({ email, name: 'Ada', password: testPassword })
-  await second.users.deleteMe(testPassword)
+  await second.auth.requestVerification()
+  await second.auth.verifyEmail(await mailedToken(world, 'verification', email))
+  expect((await second.users.me()).emailVerified).toBe(true)
+  await second.auth.requestPasswordReset(email)
+  await second.auth.resetPassword({
+    token: await mailedToken(world, 'password_reset', email),
+    password: word,
+  })
+  await second.auth.signIn({ email, password: word })
+  const pictured = await second.users.setAvatar(new Blob([png(2, 2)]))
+  expect(pictured.avatarUrl).not.toBeNull()
+  const picture = await second.users.avatar(pictured.id)
+  expect([picture.type, new Uint8Array(await picture.arrayBuffer())]).toEqual(['image/png', png(2, 2)])
+  expect(await second.users.removeAvatar()).toBeNull()
+  await second.users.deleteMe(word)
   expect(await second.session.tokens()).toBeNull()
+
+  using boss = await clientOf(await world.registerAdmin(), noting)
+  const made = await boss.accounts.create({ email: `made-${email}`, name: 'Made' })
+  expect((await boss.accounts.update(made.id, { disabled: true })).disabled).toBe(true)
+  expect((await boss.accounts.get(made.id)).disabled).toBe(true)
+  expect((await boss.accounts.list().all()).map(({ id }) => id)).toContain(made.id)
+  expect(await boss.accounts.delete(made.id)).toBeNull()
+  const invitation = await boss.invitations.create({ email })
+  expect(await boss.invitations.list().all()).toMatchObject([{ id: invitation.id, email }])
+  expect(await boss.invitations.withdraw(invitation.id)).toBeNull()
 
   const { body } = await world.call('GET', '/api/openapi.json')
   // The log and the socket are for live views, and a page for readers of mails is for no program.

@@ -218,6 +218,14 @@ export const createRest = (http: HttpClient, session: Session) => {
         form.set('file', picture, 'picture')
         return write<User>('PUT', path`/api/users/me/avatar`, form, options)
       },
+      /** The picture of a user, to be shown by `URL.createObjectURL`; rejects with `not_found` where there is none. */
+      avatar: (userId: string, { signal }: Pick<CallOptions, 'signal'> = {}) =>
+        http.value<Blob>({
+          method: 'GET',
+          path: path`/api/users/${userId}/avatar`,
+          isBinary: true,
+          signal,
+        }),
       removeAvatar: (options?: CallOptions) =>
         write<null>('DELETE', path`/api/users/me/avatar`, undefined, options),
       changePassword: (change: PasswordChange, options?: CallOptions) =>
