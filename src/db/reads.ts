@@ -6,6 +6,7 @@ import { CoalescedRead } from './coalesced-read.ts'
 import { selectHeadsForEach } from './log/scope-heads.ts'
 import { selectProjectForEach, type ProjectRowFor } from './projects/projects.ts'
 import { TaskTexts, type TaskText } from './tasks/task-texts.ts'
+import { WordFrequencies } from './tasks/word-frequencies.ts'
 import { selectUserForEach } from './users/users.ts'
 
 /** All wait in the queue of their caller: 429 when that is full, 503 as every database call. */
@@ -18,6 +19,8 @@ export interface Reads {
   user(caller: string, id: string): Promise<User | null>
   /** The heads of scopes now. @param id equal only for equal scopes; their text where it is not given. */
   heads(caller: string, scopes: readonly Scope[], id?: string): Promise<string>
+  /** How common words are, which decides how a search reads. */
+  readonly words: WordFrequencies
 }
 
 /** Scopes in one statement are at most this times `maxScopes`. */
@@ -33,6 +36,7 @@ export const openReads = (db: Pick<DatabaseCalls, 'read'>): Reads => {
     task: (userId, id) => tasks.get(userId, id, { userId, id }),
     project: (userId, id) => projects.get(userId, id, { userId, id }),
     user: (caller, id) => users.get(caller, id, id),
+    words: new WordFrequencies(),
     heads: (caller, scopes, id = scopes.join()) => heads.get(caller, id, scopes),
   }
 }

@@ -1,13 +1,8 @@
 // Plans of lists: no order, filter or page reads the whole table of tasks.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openDatabase, type Database } from '../../src/db/client.ts'
-import {
-  countTasks,
-  selectTaskPage,
-  sortKeyOf,
-  taskSorts,
-  type TaskFilter,
-} from '../../src/db/tasks/task-list.ts'
+import { countTasks, selectTaskPage, sortKeyOf, type TaskFilter } from '../../src/db/tasks/task-list.ts'
+import { taskSorts } from '../../src/db/tasks/task-sorts.ts'
 import { hasTasksWithoutWords } from '../../src/db/tasks/task-words.ts'
 import { backfillTaskWords } from '../../src/domain/tasks/task-words.ts'
 import { createLog } from '../../src/log.ts'

@@ -1,13 +1,14 @@
 // Lists of tasks: every filter and order as SQL, paged by keyset or by number. Without a project in the filter the list
 // is the tasks of the reader's projects that are not archived, each read along its index, and the reader's shares.
 import type { Slice, SortKey } from '../../model/page.ts'
-import { priorities, statuses, type Priority, type Status, type Task } from '../../model/task.ts'
+import type { Priority, Status, Task } from '../../model/task.ts'
 import type { Queryable } from '../client.ts'
-import { wordQuery } from './task-words.ts'
+import { hasOnlyCommonTerms, isSearch, textCondition, type SearchFilter } from './search-condition.ts'
 import { taskColumns } from './task-columns.ts'
+import { orderOf, type TaskOrder } from './task-sorts.ts'
 
 /** All given conditions hold. Instants are canonical. */
-export interface TaskFilter {
+export interface TaskFilter extends SearchFilter {
   /** Only this project, archived or not; the caller has checked that it may be read. */
   projectId?: string
   parentId?: string
@@ -16,16 +17,10 @@ export interface TaskFilter {
   /** null: unassigned tasks. */
   assigneeId?: string | null
   creatorId?: string
-  /** All of them, compared by their folding. */
-  tags?: string[]
   completed?: boolean
   overdue?: boolean
   /** Whether it is shared singly with the reader. */
   shared?: boolean
-  /** All of them, folded, each as a prefix. */
-  words?: string[]
-  /** Set while some tasks have no words yet: the tsquery of configuration `simple` that searches those. */
-  document?: string
   created?: Range
   updated?: Range
   due?: Range
@@ -37,36 +32,11 @@ export interface Range {
   to?: string | undefined
 }
 
-export const taskSorts = ['createdAt', 'updatedAt', 'dueAt', 'priority', 'title', 'status', 'rank'] as const
-export type TaskSort = (typeof taskSorts)[number]
-
-export interface TaskOrder {
-  by: TaskSort
-  descending: boolean
-}
-
 export type ListedTask = Task & { sortKey: string | number | null }
 
 export const sortKeyOf = (task: ListedTask): SortKey => [task.sortKey, task.id]
 
 type Fragment = ReturnType<typeof taskColumns>
-
-/** Sort expressions, the same as in the indexes of sql/; `cast` is the type of a key from a cursor. */
-const orders = (sql: Queryable): Record<TaskSort, { key: Fragment; cast: Fragment }> => ({
-  createdAt: { key: sql`t.created_at`, cast: sql`::timestamptz` },
-  updatedAt: { key: sql`t.updated_at`, cast: sql`::timestamptz` },
-  dueAt: { key: sql`t.due_at`, cast: sql`::timestamptz` },
-  priority: { key: sql`array_position(${words(sql, priorities)}, t.priority)`, cast: sql`::int` },
-  title: { key: sql`(coalesce(t.title_key, lower(t.title)) collate "C")`, cast: sql`::text` },
-  status: { key: sql`array_position(${words(sql, statuses)}, t.status)`, cast: sql`::int` },
-  rank: { key: sql`t.rank`, cast: sql`::text` },
-})
-
-/** Literals, so that the planner sees the expression of the index. */
-const words = (sql: Queryable, list: typeof priorities | typeof statuses): Fragment =>
-  list === priorities
-    ? sql`array['low', 'medium', 'high', 'urgent']`
-    : sql`array['todo', 'in_progress', 'done', 'cancelled']`
 
 /**
  * One more than `limit` if there are more; of numbered pages `limit`. Tasks without `dueAt` come last in both
@@ -82,7 +52,10 @@ export const selectTaskPage = async (
 ): Promise<ListedTask[]> => {
   const whole =
     page === null ? { limit: limit + 1, offset: 0, after } : { limit, offset: (page - 1) * limit, after }
-  const read = (part: Part) => run(filter, pageOf(sql, userId, filter, order, part))
+  const read = async (part: Part): Promise<ListedTask[]> => {
+    const first = walks(filter, part) ? await run(filter, walkOf(sql, userId, filter, order, part)) : []
+    return first.length === part.limit ? first : run(filter, pageOf(sql, userId, filter, order, part))
+  }
   if (order.by !== 'dueAt') return read({ ...whole, due: null })
   if (after !== null && after[0] === null) return read({ ...whole, due: 'unset' })
   const withDue = await read({ ...whole, due: 'set' })
@@ -129,15 +102,13 @@ const pageOf = (
   sql: Queryable,
   userId: string,
   filter: TaskFilter,
-  { by, descending }: TaskOrder,
+  order: TaskOrder,
   { limit, offset, after, due }: Part,
 ) => {
-  const { key, cast } = orders(sql)[by]
-  const direction = descending ? sql`desc` : sql`asc`
-  const ordered = sql`order by ${key} ${direction}, t.id ${direction}`
+  const { key, ordered, beyond } = orderOf(sql, order)
   const where = (project: Fragment | string) => sql`
     ${conditionsOf(sql, userId, filter, due, project)}
-    ${after === null ? sql`` : afterKey(sql, { key, cast, descending, after })}`
+    ${beyond(after)}`
   const columns = sql`${taskColumns(sql)}, ${key} as "sortKey"`
   if (filter.projectId !== undefined)
     return sql<ListedTask[]>`
@@ -157,15 +128,31 @@ const pageOf = (
     ${ordered} limit ${limit} offset ${offset}`
 }
 
-const afterKey = (
+/** Tasks that a search of common words looks at in the order of the list before it reads the index of words. */
+const maxWalked = 5_000
+
+const walks = (filter: TaskFilter, { offset }: Part): boolean =>
+  offset === 0 && filter.projectId !== undefined && hasOnlyCommonTerms(filter)
+
+const walkOf = (
   sql: Queryable,
-  { key, cast, descending, after }: { key: Fragment; cast: Fragment; descending: boolean; after: SortKey },
-): Fragment => {
-  const [value, id] = [after[0] ?? null, String(after[1])]
-  const beyond = descending ? sql`<` : sql`>`
-  return value === null
-    ? sql`and t.id ${beyond} ${id}::uuid`
-    : sql`and (${key}, t.id) ${beyond} (${value}${cast}, ${id}::uuid)`
+  userId: string,
+  filter: TaskFilter,
+  order: TaskOrder,
+  { limit, after, due }: Part,
+) => {
+  const { key, ordered, beyond } = orderOf(sql, order)
+  return sql<ListedTask[]>`
+    select ${taskColumns(sql)}, ${key} as "sortKey"
+    from (
+      select t.* from tasks t
+      where t.project_id = ${filter.projectId!}
+        ${due === null ? sql`` : due === 'set' ? sql`and t.due_at is not null` : sql`and t.due_at is null`}
+        ${beyond(after)}
+      ${ordered} limit ${maxWalked}
+    ) t
+    where true ${conditionsOf(sql, userId, filter, due, filter.projectId!, 'row')}
+    ${ordered} limit ${limit}`
 }
 
 /** Whether a filter has an index of its own that selects few tasks of all projects. */
@@ -195,6 +182,7 @@ const conditionsOf = (
   filter: TaskFilter,
   dueness: Part['due'],
   project: Fragment | string,
+  by: 'index' | 'row' = 'index',
 ): Fragment => {
   const { created, updated, due } = filter
   const isOverdue = sql`(t.due_at < now() and t.status in ('todo', 'in_progress'))`
@@ -208,7 +196,7 @@ const conditionsOf = (
     filter.assigneeId === null && sql`and t.assignee_id is null`,
     typeof filter.assigneeId === 'string' && sql`and t.assignee_id = ${filter.assigneeId}`,
     filter.creatorId !== undefined && sql`and t.creator_id = ${filter.creatorId}`,
-    (filter.words ?? filter.tags) && textCondition(sql, filter, project),
+    isSearch(filter) && textCondition(sql, filter, project, by),
     filter.completed === true && sql`and t.status = 'done'`,
     filter.completed === false && sql`and t.status <> 'done'`,
     filter.overdue === true && sql`and ${isOverdue}`,
@@ -224,18 +212,6 @@ const conditionsOf = (
   ]
   const conditions = given.filter((condition) => !!condition)
   return conditions.length > 0 ? sql`${conditions}` : sql``
-}
-
-/** Tasks without words were written by the previous version: they are searched the way it does. */
-const textCondition = (sql: Queryable, filter: TaskFilter, project: Fragment | string): Fragment => {
-  const { words, tags, document } = filter
-  const indexed = sql`t.words @@ ${wordQuery(sql, filter, project)}`
-  if (document === undefined) return sql`and ${indexed}`
-  const before = [
-    words ? sql`and t.document @@ to_tsquery('simple', ${document})` : sql``,
-    tags ? sql`and t.tags @> ${tags}::text[]` : sql``,
-  ]
-  return sql`and (${indexed} or t.words is null ${before})`
 }
 
 /**

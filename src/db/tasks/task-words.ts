@@ -9,9 +9,9 @@ import { maxSearchWords, tagKey, titleKey, wordsOf } from '../../model/text-form
 import type { Queryable, Tx } from '../client.ts'
 
 /** The random end of a UUIDv7. Two projects with the same end cost additional reads; results stay correct. */
-const prefixLength = 8
+export const prefixLength = 8
 
-const prefixOf = (projectId: string): string => projectId.slice(-prefixLength)
+export const prefixOf = (projectId: string): string => projectId.slice(-prefixLength)
 
 /** The project and the fields whose words searches find. */
 type SearchedTask = Pick<Task, 'projectId' | SearchedField>

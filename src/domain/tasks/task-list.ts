@@ -2,14 +2,15 @@
 import { heavy, type Queryable } from '../../db/client.ts'
 import { selectReadableHeads, type ScopeHeads } from '../../db/log/scope-heads.ts'
 import { selectProjectAccess } from '../../db/projects/projects.ts'
+import type { Reads } from '../../db/reads.ts'
 import {
   countTasks,
   selectTaskPage,
   sortKeyOf,
   type ListedTask,
   type TaskFilter,
-  type TaskOrder,
 } from '../../db/tasks/task-list.ts'
+import type { TaskOrder } from '../../db/tasks/task-sorts.ts'
 import { documentQuery, hasTasksWithoutWords } from '../../db/tasks/task-words.ts'
 import { invalid } from '../../errors.ts'
 import { listed, type Slice } from '../../model/page.ts'
@@ -21,7 +22,7 @@ import { headsOf, maxScopes, type ListDeps, type ListedAt } from '../list.ts'
 import type { Actor } from '../../model/actor.ts'
 
 /** A filter with the search text as it was typed. */
-export type TaskSearch = Omit<TaskFilter, 'words' | 'document'> & { search?: string }
+export type TaskSearch = Omit<TaskFilter, 'words' | 'document' | 'common'> & { search?: string }
 
 const withoutKey = (row: ListedTask): Task => {
   const { sortKey: _, ...task } = row
@@ -33,7 +34,7 @@ const withoutKey = (row: ListedTask): Task => {
  * shares the actor may read. 422 where `search` has no word.
  */
 export const listTasks = (
-  deps: ListDeps,
+  deps: ListDeps & { reads: Pick<Reads, 'words'> },
   actor: Actor,
   query: TaskSearch,
   order: TaskOrder,
@@ -55,6 +56,7 @@ export const listTasks = (
       // The words and the sort key of a title are added later to tasks that a previous version wrote, without entries.
       const isIncomplete = (isSearch || order.by === 'title') && (await hasTasksWithoutWords(sql))
       if (isSearch && isIncomplete) filter.document = documentQuery(search ?? '')
+      else if (isSearch) filter.common = await deps.reads.words.commonOf(sql, filter, projectId ?? null)
       const [rows, total] = await Promise.all([
         selectTaskPage(sql, actor.userId, filter, order, slice),
         slice.page === null ? null : countTasks(sql, actor.userId, filter),

@@ -3,7 +3,8 @@ import { Type, type Static } from '@sinclair/typebox'
 import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import type { Reads } from '../../db/reads.ts'
-import { taskSorts, type Range, type TaskOrder } from '../../db/tasks/task-list.ts'
+import type { Range } from '../../db/tasks/task-list.ts'
+import { taskSorts, type TaskOrder } from '../../db/tasks/task-sorts.ts'
 import { listTasks, type TaskSearch } from '../../domain/tasks/task-list.ts'
 import type { KeptAnswers } from '../kept-answers.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
@@ -96,7 +97,7 @@ const orderOf = (sort = '-createdAt'): TaskOrder => {
 interface TaskListDeps {
   config: Config
   db: CallerDatabase
-  reads: Pick<Reads, 'heads'>
+  reads: Pick<Reads, 'heads' | 'words'>
   kept: KeptAnswers
 }
 
