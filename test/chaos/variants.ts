@@ -15,6 +15,9 @@ const point = (name: string): string => `globalThis.failpoint(${JSON.stringify(n
 /** Named points of the write, the push, the fan-out and the resume. */
 export const failpoints = ['uncommitted', 'committed', 'pushing', 'pushed', 'fan-out', 'replay'] as const
 
+/** Named points of an upload, before and after those of its last write. */
+export const uploadFailpoints = ['upload-row', 'upload-object', 'uncommitted', 'committed'] as const
+
 /** Named points of a worker's consumer on a shard. */
 export const workerFailpoints = ['before-effect', 'before-commit', 'after-commit'] as const
 
@@ -58,6 +61,11 @@ export const variants: Record<string, Edit[]> = {
       file: 'ws/subscription.ts',
       from: '        this.#send(entries)\n        if',
       to: `        this.#send(entries); if (entries.length > 0) ${point('replay')}\n        if`,
+    },
+    {
+      file: 'domain/attachments/upload.ts',
+      from: '      await deps.storage.put(storageKey, file)\n',
+      to: `      ${point('upload-row')}; await deps.storage.put(storageKey, file); ${point('upload-object')}\n`,
     },
     {
       file: 'worker/engine/shard-consumer.ts',
@@ -118,6 +126,14 @@ export const variants: Record<string, Edit[]> = {
       file: 'ws/sockets.ts',
       from: 'presence: new Presence(',
       to: 'presence: globalThis.presence = new Presence(',
+    },
+  ],
+  /** An object is stored before its row: a kill between them leaves an object that no row names. */
+  'upload-object-first': [
+    {
+      file: 'domain/attachments/upload.ts',
+      from: '    const storageKey = attachmentKey()\n',
+      to: `    const storageKey = attachmentKey(); await deps.storage.put(storageKey, file); ${point('upload-object')}\n`,
     },
   ],
   /** The members of a batch are answered before its COMMIT, which follows 200 ms later: a kill each half second meets it. */
