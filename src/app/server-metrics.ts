@@ -39,8 +39,8 @@ export const serverMetrics = (parts: ServerParts): Exposition => {
     ...feedSources(parts),
     tasktide_http_request_duration_seconds: () => meters.samples(),
     tasktide_kept_answers_total: () => {
-      const { built, hits } = kept.counts
-      return samplesBy('outcome', { built, hit: hits })
+      const { built, hits, taken } = kept.counts
+      return samplesBy('outcome', { built, hit: hits, shared: taken })
     },
     tasktide_kept_answers_bytes: () => kept.bytes,
     tasktide_request_body_bytes: () => bodies.taken,

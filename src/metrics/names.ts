@@ -22,7 +22,7 @@ export const metrics = {
   },
   tasktide_kept_answers_total: {
     type: 'counter',
-    help: 'Answers of lists and statistics that were built, or sent again because nothing had changed (hit)',
+    help: 'Answers of lists and statistics that were built, sent again because nothing had changed (hit), or built by another process (shared)',
     labels: ['outcome'],
     role: 'server',
   },
