@@ -91,7 +91,7 @@ const scans = async (): Promise<Record<string, number>> => {
 /** A value of a parameter, by its name and schema; undefined where there is none to try. */
 const samplesOf = (name: string, schema: Record<string, unknown>): string[] => {
   const kind = name.replace(/Id$/, '')
-  if (/Id$/.test(name))
+  if (name.endsWith('Id'))
     return [kind === 'project' ? ids.project : /^(?:task|parent)$/.test(kind) ? ids.task : ids.user]
   if (name === 'cursor' || name === 'scope') return []
   if (name === 'limit') return ['100']
