@@ -12,6 +12,8 @@ const maxOverheadBytes = 16 * 1024
 /** A slower body is given up: its connection and its place in the limits are held for nothing. */
 const minBytesPerSecond = 16 * 1024
 const graceMs = 20_000
+/** Without a byte: mobile networks pause for longer than a JSON body may take. */
+const stallMs = 20_000
 
 const mediaType = 'multipart/form-data'
 
@@ -60,7 +62,7 @@ const boundaryOf = ({ request, mediaType: given }: BodyInput): string => {
 }
 
 const receive = async (
-  { request, deadlineMs, complete }: BodyInput,
+  { request, complete }: BodyInput,
   boundary: string,
   { maxBytes: limit, write }: ReceiveOptions,
 ): Promise<{ filename: string }> => {
@@ -80,7 +82,7 @@ const receive = async (
       write(bytes)
     },
   })
-  await readAll(request, deadlineMs, limit, (chunk) => parser.push(chunk))
+  await readAll(request, limit, (chunk) => parser.push(chunk))
   parser.end()
   complete()
   if (filename === null) throw invalid({ pointer: '/file', detail: 'is required' })
@@ -97,7 +99,6 @@ const requireOneFile = ({ name, filename }: PartHeaders, isSecond: boolean): voi
 
 const readAll = async (
   { body }: Request,
-  stallMs: number,
   limit: number,
   push: (chunk: Uint8Array) => void,
 ): Promise<void> => {
