@@ -108,7 +108,8 @@ test('late, forged, of another kind, and for an account with another address: a 
   await refused(late, 410, 'link_expired')
   const { config } = world.server.deps
   await refused(linkTokenOf(config, 'password_reset', newId()), 410, 'link_expired') // its row was purged
-  await refused(`${late.slice(0, -1)}${late.endsWith('A') ? 'B' : 'A'}`, 422, 'link_invalid')
+  // Not the last character: some of its bits are in no byte.
+  await refused(`${late.slice(0, -2)}${late.at(-2) === 'A' ? 'B' : 'A'}${late.at(-1)}`, 422, 'link_invalid')
   await refused('none', 422, 'link_invalid')
 
   await world.call('POST', '/api/auth/email/verify/request', { token: ada.token })

@@ -66,6 +66,7 @@ describe('a path written in another way', () => {
     for (const route of routes)
       for (const path of [...variantsOf(route.path), upper(route)]) {
         if (route.template.endsWith('/:tag') && path.endsWith('%2F')) continue // a tag may end with a slash
+        if (route.template.startsWith('/admin/queues/') && /%2f/i.test(path)) continue // names of queues and files
         const answer = await ask(route.method, path)
         const problem = answer.status === 404 ? problemOf(answer) : null
         const isRight =

@@ -59,7 +59,7 @@ function* wrongValues(schema: TSchema): Generator {
 
 const ourWords =
   /^(is required|is unknown here|must (be|have|not|name|contain) |does not |is not the current|would )/
-const libraryWords = /expected|union|schema|property|properties|kind|undefined|NaN|Infinity|\[object/i
+const libraryWords = /expected|union|schema|property|properties|\bkind\b|undefined|NaN|Infinity|\[object/i
 
 const expectOurWords = (where: string, details: string[]): void => {
   const wrong = details.filter((detail) => !ourWords.test(detail) || libraryWords.test(detail))

@@ -23,7 +23,11 @@ beforeEach(async () => {
 
 afterEach(() => world[Symbol.asyncDispose]())
 
-const settings = () => ({ ...world, overdueIntervalMs: 60_000 })
+const settings = () => ({
+  databaseUrl: world.databaseUrl,
+  redisUrl: world.redisUrl,
+  overdueIntervalMs: 60_000,
+})
 
 /** What the log says, as rows. */
 const expected = async (): Promise<string[]> => {

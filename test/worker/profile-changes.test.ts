@@ -25,8 +25,10 @@ import { eventually } from '../support/eventually.ts'
 
 const log = createLog('test', 'silent')
 const publisher = { publish() {} }
+const handover = '0010_profile_changes.sql'
 const sqlDir = join(import.meta.dir, '..', '..', 'sql')
-const [notifications, profileChanges] = consumers
+const consumerOf = (name: string) => consumers.find((one) => one.name === name)!
+const [notifications, profileChanges] = [consumerOf('notifications'), consumerOf('profile-changes')]
 const userId = newId()
 const projects = [newId(), newId()]
 const shard = shardOf(userScope(userId))
@@ -34,17 +36,22 @@ const shard = shardOf(userScope(userId))
 let server: TestDatabase
 let url: string
 let db: Database
+let folder: string
 
-/** A database as the previous version left it: migrated up to 0009, with its consumer's positions. */
+/**
+ * A database as the version before `profile-changes` left it, with its consumer's positions. It has all other migrations
+ * already, because the statements of this test are those of this version: 0010 comes last, under another number.
+ */
 beforeEach(async () => {
   server = await testDatabase({ empty: true })
   url = server.url
   await ensureDatabase(url)
-  const folder = await mkdtemp(join(tmpdir(), 'migrations-'))
-  for (const file of await readdir(sqlDir))
-    if (/^000\d_/.test(file)) await cp(join(sqlDir, file), join(folder, file))
+  folder = await mkdtemp(join(tmpdir(), 'migrations-'))
+  const files = (await readdir(sqlDir)).filter((file) => /^\d{4}_/.test(file))
+  for (const file of files.filter((name) => name !== handover))
+    await cp(join(sqlDir, file), join(folder, file))
   await migrate({ url, log, folder })
-  await rm(folder, { recursive: true })
+  await cp(join(sqlDir, handover), join(folder, `9999${handover.slice(4)}`))
   db = openDatabase({ url, max: 8, applicationName: 'handover', log })
   await db.transact(async (tx) => {
     await tx`insert into users (id, email, name, password_hash) values (${userId}, 'a@example.com', 'Name 0', '')`
@@ -57,6 +64,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await db[Symbol.asyncDispose]()
   await server[Symbol.asyncDispose]()
+  await rm(folder, { recursive: true })
 })
 
 let names = 0
@@ -163,7 +171,7 @@ test('the new consumer starts where the previous one is at the migration, and mo
   const from = names
   for (let n = 0; n < 6; n += 1) await rename()
   await previousWorker(2)
-  await migrate({ url, log })
+  await migrate({ url, log, folder })
   await installConsumers(db)
   expect([await position('notifications'), await position('profile-changes')]).toEqual([2, 2])
   await previousWorker(2)
@@ -175,7 +183,7 @@ test('the new consumer starts where the previous one is at the migration, and mo
 test('a previous worker that installs its consumer after the migration installs the new one at the same positions', async () => {
   const from = names
   await db.transact((tx) => tx`delete from consumer_cursor`)
-  await migrate({ url, log })
+  await migrate({ url, log, folder })
   await append()
   await db.transact((tx) => insertPositions(tx, 'notifications'))
   await rename()
@@ -186,20 +194,20 @@ test('a previous worker that installs its consumer after the migration installs 
 
 test('a previous worker is refused only where it would repeat or leave out a profile change', async () => {
   const from = names
-  await migrate({ url, log })
+  await migrate({ url, log, folder })
   const refused = { code: 'unavailable' }
   await rename()
-  await consuming([profileChanges!], () =>
+  await consuming([profileChanges], () =>
     eventually(async () => expect(await position('profile-changes')).toBe(1)),
   )
   expect(await previousWorker().catch((error: unknown) => error)).toMatchObject(refused) // would repeat 1
-  await consuming([notifications!], () =>
+  await consuming([notifications], () =>
     eventually(async () => expect(await position('notifications')).toBe(1), { timeoutMs: 10_000 }),
   )
   await append()
   await previousWorker() // nothing to repeat
   await rename()
-  await consuming([notifications!], () =>
+  await consuming([notifications], () =>
     eventually(async () => expect(await position('notifications')).toBe(3), { timeoutMs: 10_000 }),
   )
   await append()
@@ -236,7 +244,7 @@ test('workers of both versions on one shard, without leases, announce every prof
     for (let n = 0; n < 60; n += 1) await (random.between(0, 2) === 0 ? append() : rename())
   }
   const running = previous()
-  await writing().then(() => migrate({ url, log }))
+  await writing().then(() => migrate({ url, log, folder }))
   await consuming([...consumers, ...consumers], async () => {
     await writing()
     stop.abort()

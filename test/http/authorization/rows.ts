@@ -284,6 +284,16 @@ export const rows: Record<string, Row | Row[]> = {
     send: async (things) => ({ path: `/api/attachments/${await things.newAttachment()}` }),
   },
   'GET /api/tasks/{id}/activity': { rights: readTask },
+  'GET /api/mail/unsubscribe': {
+    rights: everyone,
+    ok: 422,
+    send: () => ({ path: '/api/mail/unsubscribe?token=none' }),
+  },
+  'POST /api/mail/unsubscribe': {
+    rights: everyone,
+    ok: 422,
+    send: () => ({ path: '/api/mail/unsubscribe?token=none' }),
+  },
 
   'GET /api/activity': [
     { rights: ownRead },

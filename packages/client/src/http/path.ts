@@ -23,7 +23,14 @@ export const path = (route: TemplateStringsArray, ...segments: string[]): Path =
 })
 
 /** Routes without parameters that have the form of one with them: an id must not select them. */
-const fixedRoutes = new Set(['/api/users/me', '/api/users/search', '/api/tasks/bulk', '/api/tasks/batch'])
+const fixedRoutes = new Set([
+  '/api/users/me',
+  '/api/users/me/avatar',
+  '/api/users/search',
+  '/api/tasks/bulk',
+  '/api/tasks/batch',
+  '/api/tasks/stats',
+])
 
 const segmentOf = (value: unknown): string => {
   if (typeof value !== 'string') throw new InvalidArgumentError(`${typeof value} is not text`)
