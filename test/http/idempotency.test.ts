@@ -210,6 +210,8 @@ describe('a user who has been removed since', () => {
     'PATCH /api/users/me': null,
     'DELETE /api/users/me': null,
     'PUT /api/users/me/password': null,
+    'PUT /api/users/me/avatar': null,
+    'DELETE /api/users/me/avatar': null,
   }
   let stranger: Person
   let sharee: Person

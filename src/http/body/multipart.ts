@@ -29,8 +29,7 @@ export interface MultipartBody {
   /**
    * Reads the whole body: one file in the field `file`, and nothing else.
    * @returns the name as it was sent.
-   * @throws AppError 415 for another type, 400 for a malformed or incomplete body, 413, 422 for other fields, 503 where
-   * it does not arrive.
+   * @throws AppError 400 for a malformed or incomplete body, 413, 422 for other fields, 503 where it does not arrive.
    */
   receiveFile(options: ReceiveOptions): Promise<{ filename: string }>
 }
@@ -39,10 +38,11 @@ export const multipartBody: BodyReader = {
   kind: 'stream',
   maxBytes,
   mediaTypes: () => [mediaType],
-  // Its type is looked at by `receiveFile`: after the path, the query and the right to upload.
-  read: async (input): Promise<MultipartBody> => ({
-    receiveFile: async (options) => receive(input, boundaryOf(input), options),
-  }),
+  // The type is checked before the path and the rights, as of every body; the bytes are read after them.
+  read: async (input): Promise<MultipartBody> => {
+    const boundary = boundaryOf(input)
+    return { receiveFile: (options) => receive(input, boundary, options) }
+  },
 }
 
 /** 415 for another type, 400 without a boundary. */
