@@ -6,11 +6,12 @@ import type { StorageProbe } from '../storage/open.ts'
 import type { ConsumerStats } from './engine/consumer.ts'
 import type { ShardConsumer } from './engine/shard-consumer.ts'
 import type { DueStats } from './loops/due.ts'
+import { needsAttention, type Workload, type WorkloadProbe } from './workload.ts'
 
 /** A part that is `down` makes the worker unready; a `degraded` one is a hint for operators. */
 export interface WorkerHealth {
   parts: Record<
-    'process' | 'postgres' | 'redis' | 'storage' | 'feed' | 'consumers',
+    'process' | 'postgres' | 'redis' | 'storage' | 'feed' | 'consumers' | 'jobs',
     'up' | 'degraded' | 'down'
   >
   /** Why a part is degraded, where that is known. */
@@ -21,6 +22,9 @@ export interface WorkerHealth {
   consumers: Record<string, { lag: number; failures: number }>
   /** Of all workers; null: unknown. */
   deadLetters: number | null
+  /** Deliveries by kind, and the files, of all workers; null: unknown. */
+  deliveries: Workload['deliveries'] | null
+  files: Workload['files'] | null
   overdue: { tasks: number; lateSecondsMax: number }
   dueSoon: { tasks: number; lateSecondsMax: number }
 }
@@ -32,6 +36,7 @@ export interface HealthDeps {
   tailDb: Database
   redisHealth: RedisProbe
   storageHealth: StorageProbe
+  workload: WorkloadProbe
   isStopping: () => boolean
   shards: { readonly held: number[] }
   follower: { readonly confirmedAt: number }
@@ -58,10 +63,11 @@ export const readinessOf = (health: WorkerHealth): { status: 200 | 503; body: ob
 }
 
 export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => {
-  const [deadLetters, redis, storage] = await Promise.all([
+  const [deadLetters, redis, storage, workload] = await Promise.all([
     deps.tailDb.read(countDeadLetters).catch(() => null),
     deps.redisHealth(),
     deps.storageHealth(),
+    deps.workload(),
   ])
   const refusal = deps.db.refusedWrite()
   const consumers = [...deps.stats].map(
@@ -76,6 +82,7 @@ export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => 
       storage: storage.status,
       feed: Date.now() - deps.follower.confirmedAt <= maxFeedLagMs ? 'up' : 'degraded',
       consumers: isLate || (deadLetters ?? 0) > 0 ? 'degraded' : 'up',
+      jobs: workload === null || needsAttention(workload) ? 'degraded' : 'up',
     },
     reasons: {
       ...(refusal !== null && { postgres: refusal }),
@@ -85,6 +92,8 @@ export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => 
     shards: deps.shards.held,
     consumers: Object.fromEntries(consumers),
     deadLetters,
+    deliveries: workload?.deliveries ?? null,
+    files: workload?.files ?? null,
     overdue: { tasks: deps.overdue.tasks, lateSecondsMax: deps.overdue.lateness.max },
     dueSoon: { tasks: deps.dueSoon.tasks, lateSecondsMax: deps.dueSoon.lateness.max },
   }

@@ -38,6 +38,7 @@ import {
   type StatisticsStats,
 } from './loops/statistics.ts'
 import { foldNames, normaliseNames, normaliseTasks } from './loops/text-form.ts'
+import { createWorkloadProbe, logWorkload } from './workload.ts'
 
 export interface WorkerDeps {
   config: Pick<Config, 'databaseUrl' | 'workerPort' | 'internalHost' | 'overdueIntervalMs'> &
@@ -77,6 +78,7 @@ export interface Worker extends AsyncDisposable {
 const maintainEveryMs = 60 * 60 * 1000
 /** How long a task that a server of the previous version wrote is searched by that version's rules. */
 const textFormEveryMs = 5_000
+const workloadEveryMs = 60_000
 const filesEveryMs = 3_000
 const announceEveryMs = 1_000
 const checkEveryMs = 10 * 60 * 1000
@@ -151,6 +153,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
   const statistics = newStatisticsStats()
   const stop = new AbortController()
   const { signal } = stop
+  const workload = createWorkloadProbe(tailDb)
   const loops = Promise.all([
     loop({
       name: 'overdue',
@@ -199,6 +202,13 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       },
     }),
     loop({
+      name: 'workload',
+      everyMs: workloadEveryMs,
+      log,
+      signal,
+      work: () => logWorkload(workload, log),
+    }),
+    loop({
       name: 'files',
       everyMs: filesEveryMs,
       log,
@@ -232,6 +242,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     db,
     tailDb,
     storageHealth: deps.storageHealth,
+    workload,
     redisHealth: deps.redisHealth,
     shards,
     follower,

@@ -62,11 +62,30 @@ test('dead letters and an absent Redis degrade a worker; without PostgreSQL it i
         insert into dead_letter (consumer, shard, seq, error, attempts, entry)
         values ('notifications', 0, 1, 'cannot handle it', 5, '{}')`,
     )
+    await db.transact(
+      (tx) => tx`
+        insert into deliveries (id, kind, dedupe_key, payload, state, ended_at, created_at)
+        values (gen_random_uuid(), 'files.delete', 'a', '{}', 'failed', now(), now()),
+          (gen_random_uuid(), 'files.unknown', 'b', '{}', 'waiting', null, now() - interval '1 hour')`,
+    )
   }
-  expect(await get(`${worker.url}/readyz`)).toMatchObject({
-    status: 200,
-    body: { status: 'degraded', parts: { redis: 'degraded', consumers: 'degraded' }, deadLetters: 1 },
-  })
+  await eventually(
+    async () =>
+      expect(await get(`${worker.url}/readyz`)).toMatchObject({
+        status: 200,
+        body: {
+          status: 'degraded',
+          parts: { redis: 'degraded', consumers: 'degraded', jobs: 'degraded' },
+          deadLetters: 1,
+          deliveries: [
+            { kind: 'files.delete', failed: 1, open: 0 },
+            { kind: 'files.unknown', open: 1, failed: 0 },
+          ],
+          files: { objects: 0, deletions: 0, missing: 0, lastSweep: null },
+        },
+      }),
+    { timeoutMs: 15_000, everyMs: 200 },
+  )
   await database[Symbol.asyncDispose]()
   await eventually(async () =>
     expect(await get(`${worker.url}/readyz`)).toMatchObject({
@@ -74,4 +93,4 @@ test('dead letters and an absent Redis degrade a worker; without PostgreSQL it i
       body: { status: 'down', parts: { postgres: 'down' } },
     }),
   )
-}, 20_000)
+}, 45_000)
