@@ -24,7 +24,8 @@ export const emptyAfterDeletion = async (
     return rows.map(({ key }) => key)
   }
   const own = new Set(await keys())
-  if (own.size !== files) throw new Error(`${own.size} files are stored, not ${files}`)
+  // More than asked for where an upload committed and its answer did not arrive in time.
+  if (own.size < files) throw new Error(`${own.size} files are stored, not ${files}`)
   if (awayMs > 0) arena.store.mode = 'away'
   const startedAt = performance.now()
   await arena.remove(`/api/projects/${project.id}`)
