@@ -77,10 +77,11 @@ test('dead letters and an absent Redis degrade a worker; without PostgreSQL it i
           status: 'degraded',
           parts: { redis: 'degraded', consumers: 'degraded', jobs: 'degraded' },
           deadLetters: 1,
-          deliveries: [
-            { kind: 'files.delete', failed: 1, open: 0 },
-            { kind: 'files.unknown', open: 1, failed: 0 },
-          ],
+          // Beside them the sweep of the night.
+          deliveries: expect.arrayContaining([
+            expect.objectContaining({ kind: 'files.delete', failed: 1, open: 0 }),
+            expect.objectContaining({ kind: 'files.unknown', open: 1, failed: 0 }),
+          ]),
           files: { objects: 0, deletions: 0, missing: 0, lastSweep: null },
         },
       }),
