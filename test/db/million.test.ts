@@ -31,9 +31,13 @@ beforeAll(async () => {
   admin = callsOf(world, await world.registerAdmin())
   calls = callsOf(world, me)
   const other = await world.register()
-  const [own, theirs] = [await world.project(me), await world.project(other)]
-  await fillTasks(world.databaseUrl, { userId: other.id, projectId: theirs.id }, tasks - mine)
+  const own = await world.project(me)
   await fillTasks(world.databaseUrl, { userId: me.id, projectId: own.id }, mine)
+  // Projects of one size: statements are planned for the usual one, and one that has most of the tasks is rightly scanned.
+  for (let filled = mine; filled < tasks; filled += mine) {
+    const { id } = await world.project(other)
+    await fillTasks(world.databaseUrl, { userId: other.id, projectId: id }, mine)
+  }
   const task = await calls.task({ projectId: own.id, tags: ['t1'] })
   ids = { task: task.id, project: own.id, user: me.id }
   // One row in ten thousand is about the user's own things, the others about those of a thousand people and projects:
