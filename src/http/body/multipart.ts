@@ -38,10 +38,11 @@ export const multipartBody: BodyReader = {
   kind: 'stream',
   maxBytes,
   mediaTypes: () => [mediaType],
-  // The type is checked before the path and the rights, as of every body; the bytes are read after them.
+  // A wrong type is 415 before the path and the rights are looked at, as of every body; the bytes are read after them, and
+  // that there are none is found then.
   read: async (input): Promise<MultipartBody> => {
-    const boundary = boundaryOf(input)
-    return { receiveFile: (options) => receive(input, boundary, options) }
+    const boundary = input.mediaType.trim() === '' ? null : boundaryOf(input)
+    return { receiveFile: async (options) => receive(input, boundary ?? boundaryOf(input), options) }
   },
 }
 
