@@ -83,11 +83,15 @@ export class TextScan {
   /** So far. */
   isText = true
 
-  /** WHATWG MIME sniffing, 5: 00 to 08, 0B, 0E to 1A, 1C to 1F; and DEL. */
+  /**
+   * WHATWG MIME sniffing, 5: 00 to 08, 0B, 0E to 1A, 1C to 1F; and DEL. By index: `for of` takes ten times as long on a
+   * typed array, and 50 uploads at once would stop the event loop for seconds.
+   */
   add(bytes: Uint8Array): void {
     if (!this.isText) return
-    for (const byte of bytes) {
-      if (byte < 0x20 ? binaryControls[byte] === 1 : byte === 0x7f) {
+    const { length } = bytes
+    for (let index = 0; index < length; index += 1) {
+      if (isBinary[bytes[index]!] === 1) {
         this.isText = false
         return
       }
@@ -95,5 +99,6 @@ export class TextScan {
   }
 }
 
-const binaryControls = new Uint8Array(32).fill(1)
-for (const allowed of [0x09, 0x0a, 0x0c, 0x0d, 0x1b]) binaryControls[allowed] = 0
+const isBinary = new Uint8Array(256).fill(1, 0, 0x20)
+for (const allowed of [0x09, 0x0a, 0x0c, 0x0d, 0x1b]) isBinary[allowed] = 0
+isBinary[0x7f] = 1
