@@ -31,7 +31,8 @@ export type PasswordCheck = (
 
 /** OWASP's smallest recommended argon2id: 20 ms of one core, 19 MiB. */
 const argon2id = { algorithm: 'argon2id', memoryCost: 19_456, timeCost: 2 } as const
-const current = `$argon2id$v=19$m=${argon2id.memoryCost},t=${argon2id.timeCost},p=1$`
+/** How hashes of this cost begin. */
+export const current = `$argon2id$v=19$m=${argon2id.memoryCost},t=${argon2id.timeCost},p=1$`
 
 /** Waiting hashes for each that may run, in each of the two queues: about two thirds of a second of work. */
 const waitingPerRunning = 32
@@ -58,22 +59,30 @@ export const createPasswords = (maxAtOnce: number): Passwords => {
   const hash: Passwords['hash'] = (password, userId) =>
     inTurn(userId, () => Bun.password.hash(normal(password), argon2id))
 
-  // Verified against when there is no account: the same work as for a real one.
-  let decoy: string | undefined
-  const decoyHash = async (): Promise<string> =>
-    (decoy ??= await Bun.password.hash(Bun.randomUUIDv7(), argon2id))
-
   return {
     hash,
     verify: (password, stored, userId) =>
       inTurn(userId, async () => {
-        // oxlint-disable-next-line promise/prefer-await-to-then -- a hash that cannot be read matches nothing
-        const matches = await Bun.password
-          .verify(normal(password), stored ?? (await decoyHash()))
-          .catch(() => false)
-        const valid = matches && stored !== null
-        return { valid, outdated: valid && !stored.startsWith(current) }
+        const valid = await matches(normal(password), stored)
+        return { valid, outdated: valid && stored?.startsWith(current) === false }
       }),
+  }
+}
+
+/**
+ * What is verified where there is no account, or none with a password: the same work as for a real one, from the first
+ * attempt on. Of a random password, which is not kept; that it matches nothing does not depend on it.
+ */
+export const decoyHash =
+  '$argon2id$v=19$m=19456,t=2,p=1$Hmf82I1BVQ7sRciHu5r+W4IEvQJ1rGl1X9PDaTwepBs$cOzia4bnb08SjxztfchpPmO11ZYbAdN7jmN85t7297Y'
+
+/** A hash that cannot be read matches nothing, and takes as long as one that can. */
+const matches = async (password: string, stored: string | null): Promise<boolean> => {
+  try {
+    return (await Bun.password.verify(password, stored ?? decoyHash)) && stored !== null
+  } catch {
+    await Bun.password.verify(password, decoyHash)
+    return false
   }
 }
 

@@ -1,7 +1,7 @@
 // Hashing in turn: so many at once, so many waiting, the rest is told to come back.
-import { expect, test } from 'bun:test'
+import { expect, spyOn, test } from 'bun:test'
 import { isCommonPassword } from '../../src/auth/common-passwords.ts'
-import { createPasswords } from '../../src/auth/passwords.ts'
+import { createPasswords, current, decoyHash } from '../../src/auth/passwords.ts'
 import { expectWithin } from '../support/eventually.ts'
 
 const errorOf = (answer: Promise<unknown>): Promise<unknown> =>
@@ -27,6 +27,24 @@ test.each([
   const passwords = createPasswords(1)
   expect(await passwords.verify('correct horse', hash)).toEqual({ valid: true, outdated: true })
   expect(await passwords.verify('wrong horse', hash)).toEqual({ valid: false, outdated: false })
+})
+
+test('a failed check is one hash of the present cost: of a wrong password, without an account, without a readable hash', async () => {
+  const passwords = createPasswords(1)
+  const stored = await passwords.hash('correct horse')
+  using verified = spyOn(Bun.password, 'verify')
+  using hashed = spyOn(Bun.password, 'hash')
+  /** The hashes that were computed: an unreadable one is none. */
+  const workOf = async (hash: string | null): Promise<unknown[]> => {
+    verified.mockClear()
+    expect((await passwords.verify('wrong horse', hash)).valid).toBe(false)
+    return verified.mock.calls.map(([, of]) => of).filter((of) => of !== 'junk')
+  }
+  expect(await workOf(stored)).toEqual([stored])
+  expect(await workOf(null)).toEqual([decoyHash])
+  expect(await workOf('junk')).toEqual([decoyHash])
+  expect(hashed).not.toHaveBeenCalled()
+  for (const hash of [stored, decoyHash]) expect(hash).toStartWith(current)
 })
 
 test('of a flood 2 run and 64 wait; the others are 503 at once, and then there is room again', async () => {

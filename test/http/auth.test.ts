@@ -1,5 +1,5 @@
 // Registration and sign-in over HTTP: answers, entries in the log, and what an attacker learns.
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { afterAll, beforeAll, expect, spyOn, test } from 'bun:test'
 import { projectScope, userScope } from '../../src/model/scope.ts'
 import type { SessionAnswer } from '../../src/model/user.ts'
 import { startWorld, testPassword, type World } from '../support/world.ts'
@@ -159,6 +159,18 @@ test('an unknown address and a wrong password cannot be distinguished', async ()
   expect(answers[0]).toContain('invalid_credentials')
   expect(differs()).toBe(false)
 }, 240_000)
+
+test('an unknown address costs one hash, as a wrong password does', async () => {
+  const ada = await world.register()
+  using verified = spyOn(Bun.password, 'verify')
+  using hashed = spyOn(Bun.password, 'hash')
+  for (const email of [ada.email, freshEmail(), freshEmail()]) {
+    verified.mockClear()
+    expect((await login(email, 'not the password')).status).toBe(401)
+    expect(verified).toHaveBeenCalledTimes(1)
+  }
+  expect(hashed).not.toHaveBeenCalled()
+})
 
 test('a disabled account gets its code only after the right password', async () => {
   const ada = await world.register()

@@ -1,7 +1,11 @@
 // The inbox over HTTP: listed newest first, read one by one or all at once, and only the caller's.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Value } from '@sinclair/typebox/value'
-import { insertNotifications, type NewNotification } from '../../src/db/notifications/notifications.ts'
+import {
+  insertNotifications,
+  lockConcernedUsers,
+  type NewNotification,
+} from '../../src/db/notifications/notifications.ts'
 import { toNotification } from '../../src/domain/notifications/entries.ts'
 import { systemWrite, write } from '../../src/domain/write.ts'
 import { shardOf, userScope } from '../../src/model/scope.ts'
@@ -39,7 +43,7 @@ const tell = async (
   beforeAppend: () => Promise<void> = async () => {},
 ): Promise<Notification[]> => {
   const { value } = await write(world.server.deps, systemWrite, async (tx) => {
-    const rows = await insertNotifications(tx, notifications)
+    const rows = await insertNotifications(tx, notifications, await lockConcernedUsers(tx, notifications))
     await beforeAppend()
     return {
       value: rows.map(toNotification),
@@ -102,6 +106,33 @@ test('the list is newest first, by pages, all or unread or read', async () => {
   expect(idsOf((await list(eve, '?unread=false')).items)).toEqual([made[1]!])
   expect((await list(eve, '?unread=yes')).code).toBe('validation_failed')
   expect((await list(eve, `?unread=true&cursor=${first.nextCursor}`)).code).toBe('bad_cursor')
+})
+
+test('pages of notifications of one instant have each of them once, by id', async () => {
+  const eve = await world.register('Eve')
+  const made = idsOf(await tell(Array.from({ length: 45 }, () => news(eve))))
+  const old = idsOf(await tell([news(eve), news(eve)]))
+  await world.server.deps.db.transact(async (tx) => {
+    await tx`update notifications set created_at = '2026-01-02T03:04:05.678Z' where id = any(${made}::uuid[])`
+    await tx`update notifications set created_at = '2026-01-02T03:04:05.677Z' where id = any(${old}::uuid[])`
+  })
+  const newestFirst = [...made.toSorted().toReversed(), ...old.toSorted().toReversed()]
+  for (const limit of [1, 7, 15, 46]) {
+    const seen: string[] = []
+    let cursor: string | null = ''
+    while (cursor !== null) {
+      const page: { items: { id: string }[]; nextCursor: string | null } = await list(
+        eve,
+        `?limit=${limit}${cursor && `&cursor=${cursor}`}`,
+      )
+      expect(page.items.length).toBeWithin(1, limit + 1)
+      seen.push(...idsOf(page.items))
+      cursor = page.nextCursor
+    }
+    expect(seen).toEqual(newestFirst)
+  }
+  const numbered = await Promise.all([1, 2, 3].map((page) => list(eve, `?limit=20&page=${page}`)))
+  expect(numbered.flatMap(({ items }) => idsOf(items))).toEqual(newestFirst)
 })
 
 test('reading one is logged for its user once', async () => {

@@ -7,6 +7,7 @@ import type { Worker } from '../../src/worker/runner.ts'
 import { eventually } from '../support/eventually.ts'
 import { mailedToken } from '../support/mailed-link.ts'
 import { startWorld, testPassword, type Answer, type Person, type World } from '../support/world.ts'
+import { png as picture } from '../support/images.ts'
 import { png, upload } from '../support/uploads.ts'
 import { openWorker } from '../worker/rig.ts'
 
@@ -354,14 +355,21 @@ describe('files', () => {
   }, 60_000)
 })
 
-describe('notifications', () => {
-  interface Inbox {
-    items: { id: string; kind: string; taskId: string | null; readAt: string | null }[]
-    unreadCount: number
-  }
-  const inbox = (person: Person, query = ''): Promise<Inbox> =>
-    world.ask<Inbox>(person, 'GET', `/api/notifications${query}`)
+interface Inbox {
+  items: {
+    id: string
+    kind: string
+    taskId: string | null
+    actor: { id: string; avatarUrl: string | null } | null
+    readAt: string | null
+  }[]
+  unreadCount: number
+}
 
+const inbox = (person: Person, query = ''): Promise<Inbox> =>
+  world.ask<Inbox>(person, 'GET', `/api/notifications${query}`)
+
+describe('notifications', () => {
   const kindsAbout = async (person: Person, taskId: string): Promise<string[]> =>
     (await inbox(person, '?limit=100')).items
       .filter((notification) => notification.taskId === taskId)
@@ -461,5 +469,75 @@ describe('people', () => {
     const { items } = await world.ask(ada, 'GET', `/api/users/search?q=${encodeURIComponent(bob.email)}`)
     expect(items).toEqual([expect.objectContaining({ id: bob.id, name: 'bob' })])
     expect(JSON.stringify(items)).not.toContain('@')
+  })
+
+  /** Sends a file as the picture of a person, under a name that promises a PNG. */
+  const putPicture = async ({ token }: Person, content: string | Uint8Array<ArrayBuffer>) => {
+    const form = new FormData()
+    form.set('file', new File([content], 'me.png', { type: 'image/png' }))
+    const response = await fetch(`${world.url}/api/users/me/avatar`, {
+      method: 'PUT',
+      headers: { Authorization: `Bearer ${token}` },
+      body: form,
+    })
+    return { status: response.status, body: await response.json() }
+  }
+
+  test('have a picture, whose path is in every shape that shows them', async () => {
+    const { iris, jack } = await world.people('iris', 'jack')
+    const { status, body } = await putPicture(iris, picture(8, 8))
+    expect(status).toBe(200)
+    const { avatarUrl } = body
+    const shown = await fetch(world.url + avatarUrl, { headers: { Authorization: `Bearer ${jack.token}` } })
+    expect(shown.headers.get('content-type')).toBe('image/png')
+    expect(new Uint8Array(await shown.arrayBuffer())).toEqual(picture(8, 8))
+    expect((await fetch(world.url + avatarUrl)).status).toBe(401)
+
+    const project = await world.project(jack, { editor: iris })
+    const task = await world.ask(jack, 'POST', '/api/tasks', { projectId: project.id, title: 'Land' })
+    await world.ask(iris, 'POST', `/api/tasks/${task.id}/comments`, { body: 'Hello' })
+    const alone = await create(jack)
+    await world.ask(jack, 'POST', `/api/tasks/${alone.id}/shares`, { email: iris.email, permission: 'view' })
+    const read = (path: string, person = jack) => world.ask(person, 'GET', path)
+    const show = { id: iris.id, avatarUrl }
+    expect(await read('/api/users/me', iris)).toMatchObject(show)
+    expect(await read(`/api/users/${iris.id}`)).toMatchObject(show)
+    expect((await read('/api/users/search?q=iris')).items).toEqual([expect.objectContaining(show)])
+    expect((await read(`/api/projects/${project.id}/members`)).items).toContainEqual(
+      expect.objectContaining({ userId: iris.id, avatarUrl }),
+    )
+    expect((await read(`/api/tasks/${alone.id}/shares`)).items).toEqual([
+      expect.objectContaining({ userId: iris.id, avatarUrl }),
+    ])
+    expect((await read(`/api/tasks/${task.id}/comments`)).items[0].author).toMatchObject(show)
+    await eventually(
+      async () => {
+        expect((await inbox(jack)).items[0]).toMatchObject({ kind: 'commented', actor: show })
+        const { items } = await read(`/api/tasks/${task.id}/activity`)
+        expect(items[0]).toMatchObject({ type: 'comment.created', actor: show })
+      },
+      { timeoutMs: 20_000 },
+    )
+
+    expect((await as(iris, 'DELETE', '/api/users/me/avatar')).status).toBe(204)
+    expect(await read(`/api/users/${iris.id}`)).toMatchObject({ avatarUrl: null })
+    expect((await inbox(jack)).items[0]).toMatchObject({ actor: { id: iris.id, avatarUrl: null } })
+  }, 60_000)
+
+  test('have no picture that is none, by its content, or that is too large', async () => {
+    const jack = await world.register('Jack')
+    for (const [content, status] of [
+      ['<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>', 415],
+      ['<!doctype html><script>alert(1)</script>', 415],
+      ['%PDF-1.7', 415],
+      ['', 422],
+      ['x'.repeat(2 * 1024 * 1024 + 1), 413],
+    ] as const)
+      expect([content.slice(0, 20), (await putPicture(jack, content)).status]).toEqual([
+        content.slice(0, 20),
+        status,
+      ])
+    expect((await world.ask(jack, 'GET', '/api/users/me')).avatarUrl).toBeNull()
+    expect((await as(ada, 'GET', `/api/users/${jack.id}/avatar`)).status).toBe(404)
   })
 })

@@ -22,6 +22,7 @@ import { createLogSource } from '../../src/worker/engine/log-source.ts'
 import { PositionStore } from '../../src/worker/engine/position-store.ts'
 import { ShardConsumer } from '../../src/worker/engine/shard-consumer.ts'
 import { checkStatistics, newStatisticsStats } from '../../src/worker/loops/statistics.ts'
+import { openRedis } from '../../src/redis/connection.ts'
 import { variantEnvironment } from '../chaos/variants.ts'
 import { createRandom, type Random } from '../oracle/random.ts'
 import { testDatabase } from '../support/environment.ts'
@@ -231,9 +232,10 @@ const settings = () => ({
 const openReader = (): Database =>
   openDatabase({ url: world.databaseUrl, max: 2, applicationName: 'reader', log })
 
-test('every live snapshot is exact while workers are killed, at rest nothing is left over', async () => {
+test('every live snapshot is exact while workers are killed and Redis is emptied, at rest nothing is left over', async () => {
   const random = newSeed()
   await using db = openReader()
+  await using redis = openRedis(world.redisUrl, 'request', log)
   const writing = writeAtRandom(random, 500)
   const over = { is: false }
   const killing = (async (): Promise<void> => {
@@ -251,7 +253,7 @@ test('every live snapshot is exact while workers are killed, at rest nothing is 
       await Promise.race([readyPort(killed), crashing.exited])
       await Promise.race([crashing.exited, writing.catch(() => {})])
       for (const child of [crashing, killed]) child.kill('SIGKILL')
-      await Promise.all([crashing.exited, killed.exited])
+      await Promise.all([crashing.exited, killed.exited, redis.client.flushall()])
     }
   })()
   const found = await compareDuring(

@@ -27,21 +27,28 @@ const columns = (sql: Queryable) => sql`
   case when a.id is not null then json_build_object('id', a.id, 'name', a.name, 'avatarUrl', ${avatarUrl(sql, 'a')}) end as actor,
   n.data, n.read_at as "readAt", n.created_at as "createdAt"`
 
-/** Inserts and returns the new ones; drops repeats, and those of deleted users. */
-export const insertNotifications = async (
+/** Share-locks the users and actors of the notifications until commit. @returns the ids of those who exist. */
+export const lockConcernedUsers = async (
   tx: Tx,
   notifications: NewNotification[],
-): Promise<NotificationRow[]> => {
-  if (notifications.length === 0) return []
+): Promise<ReadonlySet<string>> => {
   const ids = new Set(
     notifications.flatMap(({ userId, actorId }) => (actorId ? [userId, actorId] : [userId])),
   )
   const users = await tx<{ id: string }[]>`
     select id from users
-    where id in ${tx([...ids])}
+    where id = any(${[...ids]}::uuid[])
     order by id
     for share`
-  const existing = new Set(users.map((user) => user.id))
+  return new Set(users.map(({ id }) => id))
+}
+
+/** Inserts and returns the new ones; drops repeats, and those of users who are not in `existing` (`lockConcernedUsers`). */
+export const insertNotifications = async (
+  tx: Tx,
+  notifications: NewNotification[],
+  existing: ReadonlySet<string>,
+): Promise<NotificationRow[]> => {
   const rows = notifications
     .filter(({ userId }) => existing.has(userId))
     .map(({ actorId, ...rest }) => ({
@@ -49,6 +56,7 @@ export const insertNotifications = async (
       id: newId(),
       actorId: actorId !== null && existing.has(actorId) ? actorId : null,
     }))
+  if (rows.length === 0) return []
   return tx<NotificationRow[]>`
     with n as (
       insert into notifications (

@@ -52,21 +52,26 @@ export interface ComingTask {
 }
 
 /**
- * Locks tasks of locked projects that are still to be decided: not looked at for their `due_rev`, or with a reminder.
- * Leaves out what another transaction locks.
+ * Locks those of the tasks that are still to be decided, whatever their project: not looked at for their `due_rev`, or with
+ * a reminder. Leaves out what another transaction locks.
  */
-export const lockDueSoon = async (tx: Tx, ids: string[], projectIds: string[]): Promise<ComingTask[]> =>
+export const lockDueSoon = async (tx: Tx, ids: string[]): Promise<ComingTask[]> =>
+  // Only the ids find the rows; see `lockOverdue`.
   tx<ComingTask[]>`
+    with t as materialized (
+      select id, project_id, title, due_at, due_rev, status, updated_at, due_soon_rev from tasks
+      where id = any(${ids}::uuid[])
+      order by id
+      for no key update skip locked
+    )
     select t.id, t.project_id as "projectId", t.title, t.due_at as "dueAt", t.due_rev as "dueRev",
       t.updated_at as "updatedAt", now()::timestamptz(3) as now,
       coalesce(t.status in ('todo', 'in_progress') and t.due_at > now()
         and t.due_at <= now() + make_interval(hours => ${windowHours}), false) as "isComing",
       coalesce(t.status in ('todo', 'in_progress') and t.due_at <= now(), false) as "isPast"
-    from tasks t
-    where t.id = any(${ids}::uuid[]) and t.project_id = any(${projectIds}::uuid[])
-      and (t.due_soon_rev < t.due_rev or exists (select from due_soon_reminders r where r.task_id = t.id))
-    order by t.id
-    for no key update of t skip locked`
+    from t
+    where t.due_soon_rev < t.due_rev or exists (select from due_soon_reminders r where r.task_id = t.id)
+    order by t.id`
 
 /** Marks the tasks as looked at for their current `due_rev`. The tasks must be locked. */
 export const updateDueSoonRevs = async (tx: Tx, taskIds: string[]): Promise<void> => {

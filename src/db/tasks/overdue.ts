@@ -54,16 +54,25 @@ export const lockLiveProjects = async (tx: Tx, ids: string[]): Promise<string[]>
   return rows.map(({ id }) => id)
 }
 
-/** Locks the tasks that are still overdue in the given locked projects. Leaves out what another transaction locks. */
-export const lockOverdue = async (tx: Tx, ids: string[], projectIds: string[]): Promise<OverdueTask[]> =>
+/**
+ * Locks those of the tasks that are still overdue, whatever their project: lock the projects first, and leave out the tasks
+ * of others. Leaves out what another transaction locks.
+ */
+export const lockOverdue = async (tx: Tx, ids: string[]): Promise<OverdueTask[]> =>
+  // Only the ids find the rows. With the other conditions beside them the planner read every open task of the projects
+  // from tasks_project_open_due_idx, for each batch of 200 all 100,000 that were due.
   tx<OverdueTask[]>`
+    with t as materialized (
+      select id, project_id, title, due_at, due_rev, status, overdue_rev from tasks
+      where id = any(${ids}::uuid[])
+      order by id
+      for no key update skip locked
+    )
     select t.id, t.project_id as "projectId", t.title, t.due_at as "dueAt", t.due_rev as "dueRev",
       (extract(epoch from now() - t.due_at) * 1000)::float8 as "lateMs"
-    from tasks t
-    where t.id = any(${ids}::uuid[]) and t.project_id = any(${projectIds}::uuid[])
-      and t.due_at <= now() and t.status in ('todo', 'in_progress') and t.overdue_rev < t.due_rev
-    order by t.id
-    for no key update skip locked`
+    from t
+    where t.due_at <= now() and t.status in ('todo', 'in_progress') and t.overdue_rev < t.due_rev
+    order by t.id`
 
 /** Marks the tasks as notified for their current `due_rev`. The tasks must be locked. */
 export const updateOverdueRevs = async (tx: Tx, taskIds: string[]): Promise<void> => {

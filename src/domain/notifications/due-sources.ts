@@ -44,8 +44,11 @@ export interface DueSource {
   lock: 'overdue' | 'due-soon'
   /** Candidates by `at`, without locks; leaves out archived projects. */
   select(tx: Tx, slice: DueSlice): Promise<DueCandidate[]>
-  /** Locks the candidates of locked projects, decides and marks them. Leaves out what another transaction locks. */
-  settle(tx: Tx, ids: string[], projectIds: string[]): Promise<Settled>
+  /**
+   * Locks the candidates, decides and marks those that are in one of the locked projects. Leaves out what another
+   * transaction locks.
+   */
+  settle(tx: Tx, ids: string[], projectIds: ReadonlySet<string>): Promise<Settled>
 }
 
 /** Open tasks whose due time has passed. */
@@ -53,9 +56,11 @@ export const overdue: DueSource = {
   lock: 'overdue',
   select: selectOverdue,
   async settle(tx, ids, projectIds) {
-    const tasks = await lockOverdue(tx, ids, projectIds)
-    const recipients = await selectDueRecipients(tx, tasks.map(idOf))
-    await updateOverdueRevs(tx, tasks.map(idOf))
+    const tasks = inProjects(await lockOverdue(tx, ids), projectIds)
+    const [recipients] = await Promise.all([
+      selectDueRecipients(tx, tasks.map(idOf)),
+      updateOverdueRevs(tx, tasks.map(idOf)),
+    ])
     return {
       handled: tasks.length,
       lateMs: tasks.map(({ lateMs }) => lateMs),
@@ -87,8 +92,8 @@ const decide = (task: ComingTask, recipient: DueRecipient | undefined): Decision
   return { kind: 'wait', recipientId: userId, checkAt: new Date(Math.min(from, now + hourMs)).toISOString() }
 }
 
-const settleDueSoon = async (tx: Tx, ids: string[], projectIds: string[]): Promise<Settled> => {
-  const tasks = await lockDueSoon(tx, ids, projectIds)
+const settleDueSoon = async (tx: Tx, ids: string[], projectIds: ReadonlySet<string>): Promise<Settled> => {
+  const tasks = inProjects(await lockDueSoon(tx, ids), projectIds)
   const recipients = await selectDueRecipients(tx, tasks.map(idOf))
   const decided = tasks.map((task) => ({ task, decision: decide(task, recipients.get(task.id)) }))
   const marked = decided.filter(({ decision }) => decision.kind !== 'forget')
@@ -96,15 +101,17 @@ const settleDueSoon = async (tx: Tx, ids: string[], projectIds: string[]): Promi
     decision.kind === 'wait' ? [{ taskId: task.id, ...decision }] : [],
   )
   const ended = decided.filter(({ decision }) => decision.kind !== 'wait')
-  await updateDueSoonRevs(
-    tx,
-    marked.map(({ task }) => task.id),
-  )
-  await deleteReminders(
-    tx,
-    ended.map(({ task }) => task.id),
-  )
-  await upsertReminders(tx, reminders)
+  await Promise.all([
+    updateDueSoonRevs(
+      tx,
+      marked.map(({ task }) => task.id),
+    ),
+    deleteReminders(
+      tx,
+      ended.map(({ task }) => task.id),
+    ),
+    upsertReminders(tx, reminders),
+  ])
   const notified = decided.flatMap(({ task, decision }) =>
     decision.kind === 'notify' ? [{ task, decision }] : [],
   )
@@ -122,5 +129,9 @@ export const comingDue: DueSource = { lock: 'due-soon', select: selectComingDue,
 
 /** Tasks that were not due soon enough for their recipient when they were looked at. */
 export const reminded: DueSource = { lock: 'due-soon', select: selectReminded, settle: settleDueSoon }
+
+/** A candidate may have moved since it was selected. */
+const inProjects = <T extends { projectId: string }>(tasks: T[], projectIds: ReadonlySet<string>): T[] =>
+  tasks.filter(({ projectId }) => projectIds.has(projectId))
 
 const idOf = ({ id }: { id: string }): string => id

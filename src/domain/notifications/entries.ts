@@ -3,6 +3,7 @@
 import type { Tx } from '../../db/client.ts'
 import {
   insertNotifications,
+  lockConcernedUsers,
   type NewNotification,
   type NotificationRow,
 } from '../../db/notifications/notifications.ts'
@@ -33,10 +34,13 @@ export const toNotification = (row: NotificationRow): Notification => ({
  */
 export const createNotifications = async (tx: Tx, notifications: NewNotification[]): Promise<Entry[]> => {
   if (notifications.length === 0) return []
-  const silenced = await selectSilenced(
-    tx,
-    notifications.map(({ userId }) => userId),
-  )
+  const [silenced, existing] = await Promise.all([
+    selectSilenced(
+      tx,
+      notifications.map(({ userId }) => userId),
+    ),
+    lockConcernedUsers(tx, notifications),
+  ])
   const isInApp = ({ userId, kind }: NewNotification) => isWanted(silenced.get(userId), kind, 'inApp')
   const wanted = notifications.filter(isInApp)
   await mailNotices(
@@ -45,7 +49,7 @@ export const createNotifications = async (tx: Tx, notifications: NewNotification
       .filter((notification) => !isInApp(notification))
       .map((notification) => ({ ...notification, notificationId: null, createdAt: null })),
   )
-  return (await insertNotifications(tx, wanted)).map((row) => ({
+  return (await insertNotifications(tx, wanted, existing)).map((row) => ({
     scope: userScope(row.userId),
     type: 'notification.created',
     id: row.id,

@@ -66,16 +66,20 @@ const notifyBatch = async (
   from: string | null,
   except: string[],
 ): Promise<UnclaimedEffect<Batch>> => {
-  const isLocked = await tryLockLoop(tx, source.lock)
-  const due = isLocked ? await source.select(tx, { from, except, limit: batchTasks }) : []
+  // Sent together, as elsewhere here what does not wait for a result: under load a round trip costs more than a statement.
+  const [isLocked, candidates] = await Promise.all([
+    tryLockLoop(tx, source.lock),
+    source.select(tx, { from, except, limit: batchTasks }),
+  ])
+  const due = isLocked ? candidates : []
   const last = due.at(-1) ?? null
   if (!last) return { value: { last, handled: 0, lateMs: [], lockedElsewhere: [] }, entries: [] }
   const projects = [...new Set(due.map(({ projectId }) => projectId))]
-  const locked = await lockLiveProjects(tx, projects)
-  const lockedElsewhere = projects.filter((id) => !locked.includes(id))
+  const locked = new Set(await lockLiveProjects(tx, projects))
+  const lockedElsewhere = projects.filter((id) => !locked.has(id))
   const { handled, lateMs, notifications } = await source.settle(
     tx,
-    due.map(({ id }) => id),
+    due.filter(({ projectId }) => locked.has(projectId)).map(({ id }) => id),
     locked,
   )
   const entries = await createNotifications(tx, notifications)
