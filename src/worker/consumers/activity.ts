@@ -7,7 +7,7 @@ export const activity: Consumer = {
   name: 'activity',
   // What the log still has when the consumer is installed is its starting state.
   startsAt: 'oldest',
-  collectMs: 200,
+  collectMs: 500,
   maxBatch: 500,
   concerns: mayBeActivity,
   async handle(tx, entries) {

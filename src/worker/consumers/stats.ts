@@ -7,9 +7,9 @@ import type { Consumer } from '../engine/consumer.ts'
 
 /**
  * Readers add the entries that are not counted yet, so that counting may wait: at 700 writes a second one transaction for
- * each read of the stream would be as many commits a second, one for half a second of a shard is at most 32.
+ * each read of the stream would be as many commits a second, one for each second of a shard is at most 16.
  */
-const collectMs = 500
+const collectMs = 1_000
 /** Entries in a transaction: they are summed up before they are written. */
 const maxBatch = 1_000
 
