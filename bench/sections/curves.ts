@@ -54,9 +54,9 @@ const growthOfListeners = async (context: Context): Promise<void> => {
     const spreads: number[] = []
     for (let repeat = 0; repeat < repeats; repeat += 1) {
       await swarm.execute({ do: 'forget' })
-      const { events } = await swarm.report()
+      const { written } = await swarm.report()
       await createTask(url, person, repeat)
-      await untilReceived(swarm, events + count)
+      await untilReceived(swarm, written + count)
       spreads.push((await swarm.report()).fanOut.meanMs)
     }
     points.push([count, rounded(median(spreads))])

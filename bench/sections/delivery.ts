@@ -7,7 +7,7 @@ import { residentBytes, settledBytes } from '../processes.ts'
 import type { Row } from '../row.ts'
 import { rounded } from '../statistics.ts'
 import type { Workbench } from '../workbench.ts'
-import { atOnce, dueRequests, seatOf, untilReceived, writeAtRate } from './swarms.ts'
+import { atOnce, dueRequests, seatOf, untilReceived, writeAtRate, wrongDeliveries } from './swarms.ts'
 
 export const deliveryRows = [
   {
@@ -84,13 +84,13 @@ const commitToSocket = async (
   })
   await Bun.sleep(500) // what is still on its way belongs to the warm-up
   await swarm.execute({ do: 'forget' })
-  const before = (await swarm.report()).events
+  const before = (await swarm.report()).written
   const written = await writeAtRate(context, url, requests, { seconds: plan.socketSeconds, perSecond })
   const readers = sockets / places.length
   const expected = Math.floor(before + written.answered * readers)
   const lost = await untilReceived(swarm, expected).then(
     () => 0,
-    async () => expected - (await swarm.report()).events,
+    async () => expected - (await swarm.report()).written,
   )
   const { ages, dues } = await swarm.report()
   context.add({
@@ -180,18 +180,24 @@ const stalled = async (context: Context, { url, cluster, people }: Workbench): P
   const { ages } = await swarm.report()
   report('they read again')
   await swarm.execute({ do: 'resume' })
-  await untilReceived(swarm, Math.floor((written.answered * plan.stalled * 2) / users.length))
-  const after = await swarm.report()
-  const uneven = Object.values(after.scopes).reduce((sum, one) => sum + one.most - one.least, 0)
+  const wrong = await wrongDeliveries(swarm, (written.answered * plan.stalled * 2) / users.length)
+  const { closes } = await swarm.report()
   context.add({
     row: 'stalled',
     figures: {
       eachKb: rounded((most - before) / plan.stalled / 1024),
-      wrong: uneven + after.repeated + after.reordered + after.leaked + after.resyncs,
+      wrong: Object.values(wrong).reduce((sum, count) => sum + count, 0),
       othersP99Ms: rounded(ages.p99),
     },
     failed: written.failed,
-    notes: [`${plan.stalled} stopped`, `${after.closes['4008'] ?? 0} closed with 4008`],
+    notes: [
+      `${plan.stalled} stopped`,
+      `${closes['4008'] ?? 0} closed with 4008`,
+      Object.entries(wrong)
+        .filter(([, count]) => count > 0)
+        .map(([kind, count]) => `${count} ${kind}`)
+        .join(', '),
+    ],
   })
 }
 

@@ -121,8 +121,8 @@ interface Places {
 const changes = async (context: Context, { ours, limit, raw, server, person }: Places): Promise<Both[]> => {
   const { plan } = context
   const frameOf = await exampleFrame(server.url, person)
-  const start = (await ours.report()).events
-  const startOfRaw = (await limit.report()).events
+  const start = (await ours.report()).written
+  const startOfRaw = (await limit.report()).written
   const rounds: Both[] = []
   for (let round = 1; round <= (warmUps + plan.changes) / 2; round += 1) {
     const pair = async (one: (nth: number, received: number) => Promise<FanOut>): Promise<Pair> => ({

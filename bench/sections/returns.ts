@@ -133,7 +133,7 @@ const leagueResult = (
     row,
     figures: {
       deliveredPercent: rounded(
-        (Math.min(seen.events - seen.repeated, clients * messages) / (clients * messages)) * 100,
+        (Math.min(seen.written - seen.repeated, clients * messages) / (clients * messages)) * 100,
       ),
       twice: seen.repeated + seen.reordered,
       missedP50Ms: rounded(replayed.p50),

@@ -1,6 +1,6 @@
 // What the sections about sockets share: seats of users, waiting for events, and writes at a fixed rate.
 import { eventually } from '../../test/support/eventually.ts'
-import type { Seat, Swarm } from '../../test/support/swarm.ts'
+import type { Seat, Swarm, SwarmReport } from '../../test/support/swarm.ts'
 import type { Context } from '../context.ts'
 import type { HttpRequest, LoadResult } from '../load/job.ts'
 import { dueTime } from '../load/native-load.ts'
@@ -15,14 +15,51 @@ export const seatOf = ({ token, projectId }: Pick<Person, 'token' | 'projectId'>
   cursor: null,
 })
 
-export const untilReceived = (swarm: Swarm, events: number, timeoutMs = 30_000): Promise<void> =>
+/** @param written events of requests; what the worker appends beside them does not count. */
+export const untilReceived = (swarm: Swarm, written: number, timeoutMs = 30_000): Promise<void> =>
   eventually(
     async () => {
       const report = await swarm.report()
-      if (report.events < events) throw new Error(`${report.events} of ${events} frames came`)
+      if (report.written < written) throw new Error(`${report.written} of ${written} frames came`)
     },
     { timeoutMs, everyMs: 20 },
   )
+
+/**
+ * What a swarm received wrongly, when its sockets have received `written` events of requests and all of a scope the same
+ * number, or after `timeoutMs`. Events beyond `written` are on their way meanwhile: entries of the worker, and writes
+ * whose answers came too late to count. Until they have reached every socket, the sockets differ without a loss.
+ */
+export const wrongDeliveries = async (
+  swarm: Swarm,
+  written: number,
+  timeoutMs = 30_000,
+): Promise<WrongDeliveries> =>
+  eventually(
+    async () => {
+      const wrong = wrongIn(await swarm.report(), written)
+      if (wrong.lost + wrong.uneven > 0) throw new Error(`${wrong.lost} lost, ${wrong.uneven} uneven`)
+      return wrong
+    },
+    { timeoutMs, everyMs: 20 },
+  ).catch(async () => wrongIn(await swarm.report(), written))
+
+export interface WrongDeliveries {
+  /** Written events that no socket or not every socket received. */
+  lost: number
+  /** Sum over the scopes: events that one socket received and another did not. */
+  uneven: number
+  repeated: number
+  reordered: number
+  leaked: number
+  resyncs: number
+}
+
+const wrongIn = (report: SwarmReport, written: number): WrongDeliveries => {
+  const { repeated, reordered, leaked, resyncs } = report
+  const uneven = Object.values(report.scopes).reduce((sum, { least, most }) => sum + most - least, 0)
+  return { lost: Math.max(0, written - report.written), uneven, repeated, reordered, leaked, resyncs }
+}
 
 export const untilLive = (swarm: Swarm, sockets: number, timeoutMs = 60_000): Promise<void> =>
   eventually(

@@ -10,6 +10,8 @@ const connectTimeoutMs = 15_000
 /** Of an event: what comes before the title of a task, and the beginning of that. */
 const startLength = 560
 const scopeAt = '{"t":"event","scope":"'.length
+/** Of an entry that the worker appends seconds after writes, how many depends on its pace. */
+const announcement = '"type":"stats.updated"'
 
 export class SwarmSocket {
   live = false
@@ -177,6 +179,8 @@ export class SwarmSocket {
     const { tally, seat } = this
     tally.events += 1
     this.events += 1
+    const isWritten = !start.includes(announcement)
+    if (isWritten) tally.written += 1
     const scopeEnd = start.indexOf('"', scopeAt)
     const cursor = start.slice(scopeEnd + 12, start.indexOf('"', scopeEnd + 12))
     if (start.slice(scopeAt, scopeEnd) !== seat.scope) tally.leaked += 1
@@ -184,7 +188,7 @@ export class SwarmSocket {
     if (number <= this.#number) tally[number === this.#number ? 'repeated' : 'reordered'] += 1
     this.#number = number
     this.#cursor = cursor
-    tally.arrived(seat.scope, number)
+    if (isWritten) tally.arrived(seat.scope, number)
     if (!this.live) tally.replayed(performance.now() - this.#connectingAt)
     if (!this.live || this.everPaused) return
     const dueAt = start.indexOf('"title":"due ')

@@ -13,6 +13,7 @@ export interface Counted {
 
 export class Tally {
   events = 0
+  written = 0
   repeated = 0
   reordered = 0
   leaked = 0
@@ -78,12 +79,13 @@ export class Tally {
       of.least = Math.min(of.least, events)
       of.most = Math.max(of.most, events)
     }
-    const { events, repeated, reordered, leaked, resyncs, closes } = this
+    const { events, written, repeated, reordered, leaked, resyncs, closes } = this
     const away = this.#resumed.map(({ ms }) => ms)
     return {
       sockets: sockets.length,
       live: sockets.filter(({ live }) => live).length,
       events,
+      written,
       repeated,
       reordered,
       leaked,

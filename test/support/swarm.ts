@@ -31,6 +31,8 @@ export interface SwarmReport {
   /** Subscribed and past `synced` now. */
   live: number
   events: number
+  /** Those that a request wrote: without `stats.updated`, of which the worker appends as many as its pace allows. */
+  written: number
   /** Per scope, of the sockets there: least and most events since their cursor. */
   scopes: Record<string, { sockets: number; least: number; most: number }>
   repeated: number
@@ -49,7 +51,7 @@ export interface SwarmReport {
   dues: { count: number; p50: number; p90: number; p99: number; max: number }
   /** With `traces`: ms from the first arrival of an event to each arrival, of the last event. */
   trace: number[]
-  /** From the first arrival of an event to the last, of the events since `forget`: mean of ms, and frames a second. */
+  /** From the first arrival of an event to the last, of the written events since `forget`: mean of ms, and frames a second. */
   fanOut: { events: number; meanMs: number; framesPerSecond: number }
 }
 
