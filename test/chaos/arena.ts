@@ -7,6 +7,11 @@ import { createApi, expectStatus, type Api, type Person } from '../oracle/api.ts
 import { Follower } from '../oracle/follower.ts'
 import { Ledger } from '../oracle/ledger.ts'
 import { createRandom, type Random } from '../oracle/random.ts'
+import { checkHistory } from '../consistency/check.ts'
+import { Clients } from '../consistency/clients/clients.ts'
+import { readFinal } from '../consistency/final.ts'
+import { Recorder } from '../consistency/recorder.ts'
+import { explain } from '../consistency/report.ts'
 import { startCluster, type Cluster, type Role } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
 import { startSwarm } from '../support/swarm.ts'
@@ -45,6 +50,8 @@ const peopleCount = 6
 const emailOf = (number: number): string => `person-${number}@example.com`
 const defaultTimeoutMs = 60_000
 const password = 'a storm of many faults'
+/** Contending sessions and their views, beside the traffic. */
+const contention = { watchers: 3, accessMs: 1_500, pausesPerWrite: 4 }
 
 export class Arena implements AsyncDisposable {
   /** Figures and violations of the running fault. */
@@ -205,20 +212,36 @@ export class Arena implements AsyncDisposable {
     this.violations = []
     const { options, cluster } = this
     const random = createRandom(options.seed * 31 + this.#runs)
-    const api = createApi(cluster)
+    const recorder = new Recorder()
+    const api = createApi(cluster, recorder)
     await this.#signIn(api)
     const projects = await Promise.all(
       Array.from({ length: options.projects }, (_, n) => this.project(`${fault.name} ${n}`, api)),
     )
     const ledger = new Ledger()
-    const followers = await this.#follow(projects, api, random)
+    const followers = await this.#follow(projects, api, random, recorder)
+    const { writeEveryMs = 20 } = fault
+    const clients = await Clients.start({
+      seed: random.between(0, 1e9),
+      servers: cluster,
+      api,
+      recorder,
+      people: this.people,
+      projects: [
+        await this.project(`${fault.name} contended 0`, api),
+        await this.project(`${fault.name} contended 1`, api),
+      ].map(({ id }) => id),
+      watchers: contention.watchers,
+      pauseMs: contention.pausesPerWrite * writeEveryMs,
+      accessMs: contention.accessMs,
+    })
     const stopWatching = this.#exits.watch(cluster, (line) => this.violations.push(line))
     const traffic = new Traffic({
       api,
       ledger,
       projects,
       lanesPerProject: 2,
-      everyMs: fault.writeEveryMs ?? 20,
+      everyMs: writeEveryMs,
       random,
     })
     this.#run = { api, ledger, projects, traffic }
@@ -228,8 +251,13 @@ export class Arena implements AsyncDisposable {
       if (this.#healedAt === 0) this.healed()
       const recoveryMs = await recovery(traffic, followers, this.#healedAt, this.#timeoutMs)
       await traffic.stop()
+      const views = await clients.settle(this.db, this.#timeoutMs)
       await settle(this.db, followers, this.#timeoutMs)
-      this.violations.push(...traffic.faults)
+      this.violations.push(...traffic.faults, ...clients.faults)
+      const shown = [...followers.map(({ finalView }) => finalView), ...views]
+      const final = await readFinal(this.db, recorder.projects, shown)
+      const consistency = checkHistory(recorder.history(final))
+      this.violations.push(...consistency.violations.flatMap(explain))
       const { counts, violations } = await checkRun(fault, {
         injected,
         api,
@@ -246,10 +274,11 @@ export class Arena implements AsyncDisposable {
       if (recoveryMs.writers > limit)
         this.violations.push(`writers took ${recoveryMs.writers.toFixed(0)} ms to recover, not ${limit}`)
       counts.failures = this.violations.length
-      return { fault, counts, recoveryMs, violations: this.violations, notes: this.notes }
+      return { fault, counts, recoveryMs, violations: this.violations, notes: this.notes, consistency }
     } finally {
       stopWatching()
       for (const follower of followers) follower.stop()
+      clients.stop()
       await traffic.stop()
       this.#run = null
     }
@@ -259,6 +288,7 @@ export class Arena implements AsyncDisposable {
     projects: { id: string; members: Person[] }[],
     api: Api,
     random: Random,
+    recorder: Recorder,
   ): Promise<Follower[]> {
     const followers = Array.from(
       { length: this.options.followers },
@@ -268,6 +298,7 @@ export class Arena implements AsyncDisposable {
           projectId: projects[index % projects.length]!.id,
           servers: this.cluster,
           api,
+          recorder,
           random: createRandom(random.between(0, 1e9)),
           // Half of them drop their connections, the others keep them.
           drops: index % 2 === 0 ? { min: 500, max: 4_000 } : null,

@@ -1,4 +1,5 @@
 // The interface of a fault and the counts of its run. Each fault is a file in `faults/`; `suites.ts` lists them.
+import type { Report } from '../consistency/report.ts'
 import type { Arena } from './arena.ts'
 
 export interface Fault {
@@ -47,6 +48,8 @@ export interface Outcome {
   violations: string[]
   /** Further figures of the fault. */
   notes: string[]
+  /** Of the history of all clients; its violations are among the others. */
+  consistency: Report
 }
 
 /** Resolves after `ms`, or when the signal aborts. */

@@ -1,10 +1,12 @@
 // Runs faults against the real processes and checks the guarantees to clients. The exit code is 1 after any violation.
-//   bun run chaos realtime|files [--seed N] [--seconds N] [--only FAULT] [--long]
+//   bun run chaos realtime|files|consistency [--seed N] [--seconds N] [--only FAULT] [--long]
 // --long: each fault with its realistic duration and number; --seconds then bounds the duration.
 import { parseArgs } from 'node:util'
 import { Arena } from './arena.ts'
 import { controls, runControl, type ControlResult } from './controls.ts'
 import type { Fault, Outcome } from './fault.ts'
+import { runConsistency } from '../consistency/run.ts'
+import { printReport, sumOf } from '../consistency/report.ts'
 import { runFiles } from './files/run.ts'
 import { suites } from './suites.ts'
 import { printControls, printOutcomes } from './table.ts'
@@ -21,9 +23,11 @@ const { values, positionals } = parseArgs({
 })
 const suiteName = positionals[0] ?? ''
 const suite = suites[suiteName]
-if (!suite && suiteName !== 'files') {
+const others = { files: runFiles, consistency: runConsistency }
+const other = others[suiteName as keyof typeof others]
+if (!suite && !other) {
   console.error(
-    `usage: bun run chaos ${[...Object.keys(suites), 'files'].join('|')} [--seed N] [--seconds N] [--only FAULT or CONTROL] [--long]`,
+    `usage: bun run chaos ${[...Object.keys(suites), ...Object.keys(others)].join('|')} [--seed N] [--seconds N] [--only FAULT or CONTROL] [--long]`,
   )
   process.exit(2)
 }
@@ -76,7 +80,7 @@ const run = async (): Promise<boolean> => {
   report(`seed ${seed}`)
   if (!suite) {
     const seconds = Math.min(usualSeconds, mostSeconds)
-    return await runFiles({ seed, seconds, only: values.only, report })
+    return await other({ seed, seconds, only: values.only, report })
   }
   const outcomes = await runFaults(suite.filter(({ name }) => isWanted(name)))
   const results: ControlResult[] = []
@@ -86,6 +90,7 @@ const run = async (): Promise<boolean> => {
   }
   printOutcomes(outcomes)
   printControls(results)
+  if (outcomes.length > 0) printReport(sumOf(outcomes.map(({ consistency }) => consistency)))
   return (
     outcomes.every(({ violations }) => violations.length === 0) &&
     results.every(({ isDetected }) => isDetected)

@@ -1,6 +1,7 @@
 // Variants of the product for tests: a process that preloads `variant.ts` loads edited source. A control removes one
 // mechanism and must be detected; `failpoints` adds points at which the process can kill itself.
 import { join } from 'node:path'
+import { consistencyVariants } from '../consistency/variants.ts'
 
 export interface Edit {
   /** Below src. */
@@ -25,6 +26,7 @@ export const workerFailpoints = ['before-effect', 'before-commit', 'after-commit
 export const dueFailpoints = ['due-settled', 'due-notified', 'due-committed'] as const
 
 export const variants: Record<string, Edit[]> = {
+  ...consistencyVariants,
   failpoints: [
     {
       file: 'domain/write.ts',

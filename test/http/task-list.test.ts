@@ -388,3 +388,33 @@ test('a list has a tag: unchanged it is 304, changed it is not', async () => {
   await dora.call('PATCH', `/api/tasks/${task.id}`, { title: 'Another' })
   expect((await dora.call('GET', path, undefined, { 'If-None-Match': tag })).status).toBe(200)
 })
+
+test('a list by due time and a numbered page are of one moment', async () => {
+  const dora = callsOf(world, await world.register('Dora'))
+  const tasks = [await dora.task({ dueAt: instants[0] }), await dora.task(), await dora.task()]
+  const [first] = tasks
+  const done = new AbortController()
+  /** Gives the first task a due time and takes it away; adds a task and deletes it. */
+  const change = async (): Promise<void> => {
+    while (!done.signal.aborted) {
+      for (const dueAt of [null, instants[1]]) await dora.call('PATCH', `/api/tasks/${first!.id}`, { dueAt })
+      const { id } = await dora.task()
+      await dora.call('DELETE', `/api/tasks/${id}`)
+    }
+  }
+  const changing = change()
+  try {
+    for (let round = 0; round < 30; round += 1) {
+      for (const sort of ['dueAt', '-dueAt']) {
+        const { body } = await dora.call<List>('GET', `/api/tasks?sort=${sort}&limit=100`)
+        const own = body.items.filter(({ id }) => tasks.some((task) => task.id === id))
+        expect(own.map(({ id }) => id).toSorted()).toEqual(tasks.map(({ id }) => id))
+      }
+      const { body } = await dora.call<List>('GET', '/api/tasks?page=1&limit=100')
+      expect(body.total).toBe(body.items.length)
+    }
+  } finally {
+    done.abort()
+    await changing
+  }
+}, 60_000)

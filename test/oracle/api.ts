@@ -1,5 +1,6 @@
 // A REST client that repeats every write under its Idempotency-Key, also on another server, until a server acknowledges
-// it.
+// it. A recorder records each request with its last answer.
+import type { Recorder } from '../consistency/recorder.ts'
 
 export interface Person {
   number: number
@@ -15,7 +16,14 @@ export interface Answer {
 
 export interface Api {
   /** Repeats on 5xx, 409 `idempotency_in_flight` and lost connections, with the same key, for at most 60 s. */
-  call(method: string, path: string, token: string | null, body?: unknown, key?: string): Promise<Answer>
+  call(
+    method: string,
+    path: string,
+    token: string | null,
+    body?: unknown,
+    key?: string,
+    ifMatch?: number,
+  ): Promise<Answer>
   /** `hung`: attempts without an answer within 10 s. */
   readonly counts: { requests: number; retries: number; hung: number }
   /** Disturbs the next attempt of a write: its response is lost, or it is sent twice concurrently. */
@@ -32,18 +40,34 @@ export interface Servers {
   servers: readonly { readonly url: string }[]
 }
 
-export const createApi = ({ servers }: Servers): Api => {
+export const createApi = ({ servers }: Servers, recorder?: Recorder): Api => {
   const counts = { requests: 0, retries: 0, hung: 0 }
   let longestOutageMs = 0
   let turn = 0
   let interfere: Api['interfere'] = null
-  const call: Api['call'] = async (method, path, token, body, key) => {
+  const call: Api['call'] = async (method, path, token, body, key, ifMatch) => {
     const startedAt = performance.now()
+    let attemptedAt = startedAt
     let failedAt: number | null = null
     let lastFailure = ''
+    let attempts = 0
+    const record = (answer: Answer | null): void =>
+      recorder?.call({
+        method,
+        path,
+        token,
+        key,
+        ifMatch: ifMatch ?? null,
+        attempts,
+        start: method === 'GET' ? attemptedAt : startedAt, // an earlier attempt of a read has no effect
+        end: performance.now(),
+        answer,
+      })
     for (let attempt = 0; performance.now() - startedAt < giveUpMs; attempt += 1) {
+      attemptedAt = performance.now()
       const interference = key === undefined ? 'none' : (interfere?.() ?? 'none')
       const ask = async (): Promise<Answer> => {
+        attempts += 1
         const server = servers[(turn += 1) % servers.length]!
         const response = await fetch(server.url + path, {
           method,
@@ -51,6 +75,7 @@ export const createApi = ({ servers }: Servers): Api => {
             ...(token && { Authorization: `Bearer ${token}` }),
             ...(body !== undefined && { 'Content-Type': 'application/json' }),
             ...(key !== undefined && { 'Idempotency-Key': key }),
+            ...(ifMatch !== undefined && { 'If-Match': `"${ifMatch}"` }),
           },
           ...(body !== undefined && { body: JSON.stringify(body) }),
           signal: AbortSignal.timeout(attemptTimeoutMs),
@@ -68,6 +93,7 @@ export const createApi = ({ servers }: Servers): Api => {
         if (answer.status < 500 && answer.body?.code !== 'idempotency_in_flight') {
           counts.requests += 1
           if (failedAt !== null) longestOutageMs = Math.max(longestOutageMs, performance.now() - failedAt)
+          record(answer)
           return answer
         }
         lastFailure = `${answer.status} ${answer.body?.code}`
@@ -79,6 +105,7 @@ export const createApi = ({ servers }: Servers): Api => {
       counts.retries += 1
       await Bun.sleep(Math.min(20 * 2 ** attempt, 250) * Math.random())
     }
+    record(null)
     throw new Error(`${method} ${path} was never acknowledged: ${lastFailure}`)
   }
   return {

@@ -4,6 +4,9 @@
 import type { Api, Person, Servers } from './api.ts'
 import { expectStatus } from './api.ts'
 import type { Random } from './random.ts'
+import type { FinalView, Step } from '../consistency/history.ts'
+import { canonical } from '../consistency/history.ts'
+import type { Recorder } from '../consistency/recorder.ts'
 
 export interface FollowerCounts {
   events: number
@@ -28,6 +31,7 @@ export interface FollowerOptions {
   drops: { min: number; max: number } | null
   /** Milliseconds from append to receipt, of live events. */
   onLatency?(ms: number): void
+  recorder?: Recorder
 }
 
 interface KnownTask {
@@ -37,6 +41,7 @@ interface KnownTask {
   task: any
 }
 
+let followers = 0
 const pingEveryMs = 1_000
 /** After this long without a frame the connection is abandoned. */
 const silentMs = 5_000
@@ -65,6 +70,7 @@ export class Follower {
   #waitMs: number | null = null
   #timer: Timer | undefined
   #pings: Timer | undefined
+  readonly #name = `view-${(followers += 1)}`
 
   constructor(private readonly options: FollowerOptions) {
     this.person = options.person
@@ -95,6 +101,14 @@ export class Follower {
 
   cursor(scope: string): string {
     return this.#cursors.get(scope) ?? ''
+  }
+
+  /** What it shows of its project, for a history. */
+  get finalView(): FinalView {
+    const tasks = [...this.tasks].flatMap(([task, known]) =>
+      known.task ? { task, version: known.version, content: canonical(known.task) } : [],
+    )
+    return { client: this.person.id, view: this.#name, project: this.projectId, tasks }
   }
 
   get isSynced(): boolean {
@@ -159,7 +173,12 @@ export class Follower {
     this.faults.push({ kind, text })
   }
 
+  #record(scope: string, what: Step['what'], cursor: string | null): void {
+    this.options.recorder?.step(this.person.id, this.#name, scope, what, cursor)
+  }
+
   #subscribe(scope: string, socket: WebSocket): void {
+    this.#record(scope, 'join', this.cursor(scope))
     socket.send(JSON.stringify({ t: 'sub', rid: scope.length, scope, cursor: this.#cursors.get(scope) }))
   }
 
@@ -177,10 +196,10 @@ export class Follower {
         break
       case 'synced':
         this.#synced.add(frame.scope)
-        this.#cursors.set(frame.scope, frame.cursor)
+        this.#reached(frame)
         break
       case 'position':
-        this.#cursors.set(frame.scope, frame.cursor)
+        this.#reached(frame)
         break
       case 'event':
         this.#event(frame)
@@ -188,6 +207,7 @@ export class Follower {
       case 'resync':
         this.counts.resyncs += 1
         this.#synced.delete(frame.scope)
+        this.#record(frame.scope, 'lost', null)
         void this.#resync(frame.scope, socket).catch((error: unknown) =>
           this.#fault('refused', `no snapshot: ${String(error)}`),
         )
@@ -197,6 +217,7 @@ export class Follower {
         this.#leave(socket)
         break
       case 'access':
+        this.#record(frame.scope, 'revoked', frame.cursor)
         this.#fault('refused', `access ${frame.op} for ${frame.scope}`)
         break
       case 'bye':
@@ -210,8 +231,14 @@ export class Follower {
     if (socket.readyState === WebSocket.OPEN) this.#subscribe(scope, socket)
   }
 
+  #reached({ scope, cursor }: { scope: string; cursor: string }): void {
+    this.#record(scope, 'reached', cursor)
+    this.#cursors.set(scope, cursor)
+  }
+
   #event(event: any): void {
     this.counts.events += 1
+    this.options.recorder?.frame(this.person.id, this.#name, event)
     const before = this.#cursors.get(event.scope)
     if (before === undefined) return this.#fault('leaked', `${event.type} of ${event.scope}`)
     if (this.#synced.has(event.scope)) this.options.onLatency?.(Date.now() - Date.parse(event.at))
@@ -262,6 +289,7 @@ export class Follower {
       if (!page.nextAfter) break
       after = page.nextAfter
     }
+    this.#record(this.projectScope, 'snapshot', this.cursor(this.projectScope))
     // A task received before the snapshot and not listed in it is deleted: the deletion precedes the cursor (C-VER-5).
     for (const [id, held] of this.tasks) {
       if (held.task && held.seq <= seq && !listed.has(id))
@@ -276,6 +304,7 @@ export class Follower {
     for (const notification of snapshot.notifications)
       this.notifications.set(notification.id, notification.kind)
     this.#cursors.set(this.userScope, snapshot.cursor)
+    this.#record(this.userScope, 'snapshot', snapshot.cursor)
   }
 }
 

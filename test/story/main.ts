@@ -11,6 +11,10 @@ import { createApi } from '../oracle/api.ts'
 import { startCluster, type Cluster } from '../support/cluster.ts'
 import { checkFollower, checkLog, checkNotifications, checkTasks, summarise } from '../oracle/compare.ts'
 import { Follower, numberOf } from '../oracle/follower.ts'
+import { checkHistory } from '../consistency/check.ts'
+import { readFinal } from '../consistency/final.ts'
+import { Recorder } from '../consistency/recorder.ts'
+import { explain, printReport } from '../consistency/report.ts'
 import { Ledger } from '../oracle/ledger.ts'
 import { createRandom } from '../oracle/random.ts'
 import { selectNotifications, selectStoryTasks } from '../oracle/rows.ts'
@@ -86,7 +90,8 @@ const run = async (): Promise<boolean> => {
     }),
   )
   const redis = stack.use(openRedis(cluster.redisUrl, 'request', log))
-  const api = createApi(cluster)
+  const recorder = new Recorder()
+  const api = createApi(cluster, recorder)
 
   const numbers = [...new Set(items.map((item) => item.user))]
   report(`registering ${numbers.length} people`)
@@ -107,6 +112,7 @@ const run = async (): Promise<boolean> => {
       projectId: project.id,
       servers: cluster,
       api,
+      recorder,
       random: own,
       drops: { min: 500, max: 4_000 },
       onLatency: (ms) => latencies.push(ms),
@@ -173,6 +179,12 @@ const run = async (): Promise<boolean> => {
   const notifications = await selectNotifications(db)
   const inbox = new Map<string, Set<string>>()
   for (const { userId, id } of notifications) inbox.set(userId, (inbox.get(userId) ?? new Set()).add(id))
+  const final = await readFinal(
+    db,
+    recorder.projects,
+    followers.map(({ finalView }) => finalView),
+  )
+  const consistency = checkHistory(recorder.history(final))
   const differences = [
     ...summarise('log not contiguous', await checkLog(db)),
     ...summarise('acknowledged writes and PostgreSQL differ', checkTasks(ledger, rows)),
@@ -181,6 +193,7 @@ const run = async (): Promise<boolean> => {
       followers.flatMap((follower) => checkFollower(follower, rows, inbox)),
     ),
     ...summarise('notifications', checkNotifications(ledger, notifications, Date.now())),
+    ...consistency.violations.flatMap(explain),
   ]
 
   const errors = await cluster.errorsLogged()
@@ -220,6 +233,7 @@ const run = async (): Promise<boolean> => {
     ['errors logged', String(errors.length)],
     ['differences', differences.length === 0 ? 'none' : 'see below'],
   ])
+  printReport(consistency)
   for (const line of [...differences, ...errors.slice(0, 5)]) console.log(line)
   return differences.length === 0
 }

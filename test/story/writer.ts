@@ -1,5 +1,6 @@
 // The writes: users register, projects get their members, and every item is written in the order of its project, with a
-// deterministic share assigned, edited, completed and deleted. Each project has one lane with one write at a time.
+// deterministic share assigned, edited, completed and deleted. Each project has one lane with one write at a time; other
+// members look at what was written, for the check of the recorded history.
 import type { Api, Person } from '../oracle/api.ts'
 import { expectStatus } from '../oracle/api.ts'
 import type { Ledger } from '../oracle/ledger.ts'
@@ -103,6 +104,7 @@ export const writeProject = async (
     if (index % 5 === 2) await edit(step, random.pick(open))
     if (index % 6 === 3) await complete(step, random.pick(open))
     if (index % 9 === 4) await remove(step, open.splice(random.between(0, open.length - 1), 1)[0]!)
+    await look(step, index, open)
     options.onItem()
   }
 }
@@ -120,14 +122,30 @@ const create = async ({ api, ledger, people, project, random, key }: Step, item:
   return task.id
 }
 
+/** Reads by members, of one task, of the newest or of all. */
+const look = async ({ api, project, random }: Step, index: number, open: string[]): Promise<void> => {
+  const { token } = random.pick(project.members)
+  const read = async (path: string): Promise<void> => {
+    expectStatus(await api.call('GET', path, token), 200, 'read')
+  }
+  if (index % 3 === 0 && open.length > 0) await read(`/api/tasks/${random.pick(open.slice(-20))}`)
+  if (index % 10 === 5) await read(`/api/tasks?projectId=${project.id}&limit=50`)
+  if (index % 200 === 7) await read(`/api/projects/${project.id}/snapshot?limit=5000`)
+}
+
 const patch = async (
   { api, key }: Step,
   verb: string,
   id: string,
   actor: Person,
   body: object,
+  ifMatch?: number,
 ): Promise<any> =>
-  expectStatus(await api.call('PATCH', `/api/tasks/${id}`, actor.token, body, `${verb}-${key}`), 200, verb)
+  expectStatus(
+    await api.call('PATCH', `/api/tasks/${id}`, actor.token, body, `${verb}-${key}`, ifMatch),
+    200,
+    verb,
+  )
 
 const assign = async (step: Step, id: string): Promise<void> => {
   const { ledger, project, random } = step
@@ -143,7 +161,7 @@ const edit = async (step: Step, id: string): Promise<void> => {
   const { ledger, project, random, key } = step
   const actor = random.pick(project.members)
   const body = { priority: random.pick(['low', 'high', 'urgent']), description: `Edited as ${key}: שלום 👋` }
-  ledger.updated(await patch(step, 'edit', id, actor, body))
+  ledger.updated(await patch(step, 'edit', id, actor, body, ledger.tasks.get(id)!.state.version))
 }
 
 const complete = async (step: Step, id: string): Promise<void> => {

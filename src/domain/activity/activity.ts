@@ -45,17 +45,17 @@ export const listActivity = (
     to: before && firstIdFrom(before),
   }
   const isWide = query.projectId === undefined && query.taskId === undefined
-  return db.of(actor.userId).read(
-    async (sql) => {
-      const source = await sourceOf(sql, actor, query)
-      const rows = await selectActivities(sql, source, filter, slice)
-      const total = slice.page === null ? null : await countActivities(sql, source, filter)
-      const page = listed(rows, slice.limit, { item: (row) => row, key: ({ id }) => [id] })
-      // Rows are added by the worker, after the entries that move the heads.
-      return { ...page, total, heads: null }
-    },
-    isWide || slice.page !== null ? heavy : {},
-  )
+  const read = async (sql: Queryable): Promise<ListedAt<Activity>> => {
+    const source = await sourceOf(sql, actor, query)
+    const rows = await selectActivities(sql, source, filter, slice)
+    const total = slice.page === null ? null : await countActivities(sql, source, filter)
+    const page = listed(rows, slice.limit, { item: (row) => row, key: ({ id }) => [id] })
+    // Rows are added by the worker, after the entries that move the heads.
+    return { ...page, total, heads: null }
+  }
+  const calls = db.of(actor.userId)
+  // The total of a numbered page is of the same moment as its rows.
+  return slice.page === null ? calls.read(read, isWide ? heavy : {}) : calls.snapshot(read, heavy)
 }
 
 const sourceOf = async (

@@ -32,6 +32,10 @@ const withoutKey = (row: ListedTask): Task => {
 /**
  * A page of tasks: of one project (404 if the actor may not read it), or of all projects that are not archived and all
  * shares the actor may read. 422 where `search` has no word.
+ *
+ * Its rows are of one moment: a task that a concurrent write gives a due time would be in neither or in both of the two
+ * statements of a list by due time, and the total of a numbered page would count others than the page shows. Where there
+ * is more than one statement, they share a snapshot, which is taken after the heads were read.
  */
 export const listTasks = (
   deps: ListDeps & { reads: Pick<Reads, 'words'> },
@@ -39,33 +43,44 @@ export const listTasks = (
   query: TaskSearch,
   order: TaskOrder,
   slice: Slice,
-): Promise<ListedAt<Task>> =>
-  deps.db.of(actor.userId).read(
-    async (sql) => {
-      const { projectId } = query
-      const heads = await headsFor(deps, sql, actor, query)
-      if (projectId !== undefined)
-        authorize(actor, await selectProjectAccess(sql, actor.userId, projectId), 'read')
-      const { search, ...rest } = query
-      const filter: TaskFilter = { ...rest }
-      if (search !== undefined) {
-        filter.words = searchWordsOf(search)
-        if (filter.words.length === 0) throw invalid({ pointer: '/search', detail: 'must contain a word' })
-      }
-      const isSearch = (filter.words ?? filter.tags) !== undefined
-      // The words and the sort key of a title are added later to tasks that a previous version wrote, without entries.
-      const isIncomplete = (isSearch || order.by === 'title') && (await hasTasksWithoutWords(sql))
-      if (isSearch && isIncomplete) filter.document = documentQuery(search ?? '')
-      else if (isSearch) filter.common = await deps.reads.words.commonOf(sql, filter, projectId ?? null)
-      const [rows, total] = await Promise.all([
-        selectTaskPage(sql, actor.userId, filter, order, slice),
-        slice.page === null ? null : countTasks(sql, actor.userId, filter),
-      ])
-      const page = listed(rows, slice.limit, { item: withoutKey, key: sortKeyOf })
-      return { ...page, total, heads: isIncomplete ? null : heads }
-    },
-    query.search !== undefined || slice.page !== null ? heavy : {},
-  )
+): Promise<ListedAt<Task>> => {
+  const calls = deps.db.of(actor.userId)
+  const read = (sql: Queryable) => readTasks(deps, sql, actor, query, order, slice)
+  const options = query.search !== undefined || slice.page !== null ? heavy : {}
+  const isOneStatement = order.by !== 'dueAt' && slice.page === null
+  return isOneStatement ? calls.read(read, options) : calls.snapshot(read, options)
+}
+
+const readTasks = async (
+  deps: ListDeps & { reads: Pick<Reads, 'words'> },
+  sql: Queryable,
+  actor: Actor,
+  query: TaskSearch,
+  order: TaskOrder,
+  slice: Slice,
+): Promise<ListedAt<Task>> => {
+  const { projectId } = query
+  const heads = await headsFor(deps, sql, actor, query)
+  if (projectId !== undefined)
+    authorize(actor, await selectProjectAccess(sql, actor.userId, projectId), 'read')
+  const { search, ...rest } = query
+  const filter: TaskFilter = { ...rest }
+  if (search !== undefined) {
+    filter.words = searchWordsOf(search)
+    if (filter.words.length === 0) throw invalid({ pointer: '/search', detail: 'must contain a word' })
+  }
+  const isSearch = (filter.words ?? filter.tags) !== undefined
+  // The words and the sort key of a title are added later to tasks that a previous version wrote, without entries.
+  const isIncomplete = (isSearch || order.by === 'title') && (await hasTasksWithoutWords(sql))
+  if (isSearch && isIncomplete) filter.document = documentQuery(search ?? '')
+  else if (isSearch) filter.common = await deps.reads.words.commonOf(sql, filter, projectId ?? null)
+  const [rows, total] = await Promise.all([
+    selectTaskPage(sql, actor.userId, filter, order, slice),
+    slice.page === null ? null : countTasks(sql, actor.userId, filter),
+  ])
+  const page = listed(rows, slice.limit, { item: withoutKey, key: sortKeyOf })
+  return { ...page, total, heads: isIncomplete ? null : heads }
+}
 
 /**
  * Heads of the scopes on which the list depends, read before anything else of it. Each field of a task changes with a

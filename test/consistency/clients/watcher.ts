@@ -1,0 +1,202 @@
+// A live view of some projects over a socket that drops and resumes. It judges nothing: everything it receives goes to the
+// recorder. Access to a project may end and return: it asks again with the cursor it had.
+import type { Api, Person, Servers } from '../../oracle/api.ts'
+import type { Random } from '../../oracle/random.ts'
+import { positionOf, type FinalView, type Step } from '../history.ts'
+import type { Recorder } from '../recorder.ts'
+import { LiveState } from './live-state.ts'
+
+export interface WatcherOptions {
+  name: string
+  person: Person
+  projects: string[]
+  servers: Servers
+  api: Api
+  recorder: Recorder
+  random: Random
+  /** Milliseconds between two drops of the connection. */
+  drops: { min: number; max: number }
+}
+
+const retryMs = 200
+const silentMs = 5_000
+const scopeOf = (project: string): string => `project:${project}`
+
+export class Watcher {
+  /** Frames that a correct server never sends, and snapshots that were refused. */
+  readonly faults: string[] = []
+  readonly #state = new LiveState()
+  readonly #cursors = new Map<string, string>()
+  readonly #synced = new Set<string>()
+  #socket: WebSocket | null = null
+  #isStopped = false
+  #isSettled = false
+  #failures = 0
+  #receivedAt = 0
+  #drop: Timer | undefined
+  #pings: Timer | undefined
+
+  constructor(private readonly options: WatcherOptions) {}
+
+  async start(): Promise<void> {
+    for (const project of this.options.projects) await this.#readSnapshot(project)
+    this.#connect()
+    this.#pings = setInterval(() => this.#ping(), 1_000)
+  }
+
+  /** From now on it only follows. */
+  settle(): void {
+    this.#isSettled = true
+    clearTimeout(this.#drop)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    clearTimeout(this.#drop)
+    clearInterval(this.#pings)
+    this.#socket?.close()
+  }
+
+  /** Whether every project was followed up to its last number. @param heads by scope. */
+  hasReached(heads: ReadonlyMap<string, number>): boolean {
+    return this.options.projects.every((project) => {
+      const scope = scopeOf(project)
+      const seq = positionOf(this.#cursors.get(scope))?.seq ?? -1
+      return this.#synced.has(scope) && seq >= (heads.get(scope) ?? 0)
+    })
+  }
+
+  get finalViews(): FinalView[] {
+    const { name, person, projects } = this.options
+    return projects.map((project) => ({
+      client: person.id,
+      view: name,
+      project,
+      tasks: this.#state.shown(project),
+    }))
+  }
+
+  #connect(): void {
+    if (this.#isStopped) return
+    const { random, servers, person, drops } = this.options
+    const { url } = random.pick(servers.servers)
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/api/ws`, [
+      'tasktide.v1',
+      `jwt.${person.token}`,
+    ])
+    this.#socket = socket
+    this.#synced.clear()
+    this.#receivedAt = Date.now()
+    socket.onmessage = ({ data }) => this.#frame(JSON.parse(String(data)), socket)
+    socket.onerror = () => {}
+    socket.onclose = () => this.#again(socket)
+    if (this.#isSettled) return
+    clearTimeout(this.#drop)
+    this.#drop = setTimeout(() => this.#leave(socket), random.between(drops.min, drops.max))
+  }
+
+  #again(socket: WebSocket): void {
+    if (this.#socket !== socket || this.#isStopped) return
+    this.#socket = null
+    this.#synced.clear()
+    this.#failures += 1
+    setTimeout(() => this.#connect(), Math.min(20 * 2 ** this.#failures, 500) * this.options.random.next())
+  }
+
+  #leave(socket: WebSocket): void {
+    // Only Bun has it.
+    ;(socket as unknown as { terminate(): void }).terminate()
+    this.#again(socket)
+  }
+
+  #ping(): void {
+    const socket = this.#socket
+    if (!socket) return
+    if (Date.now() - this.#receivedAt > silentMs) this.#leave(socket)
+    else if (socket.readyState === WebSocket.OPEN) socket.send('{"t":"ping"}')
+  }
+
+  #step(scope: string, what: Step['what'], cursor: string | null): void {
+    const { recorder, person, name } = this.options
+    recorder.step(person.id, name, scope, what, cursor)
+  }
+
+  #join(project: string, socket: WebSocket): void {
+    if (socket !== this.#socket || socket.readyState !== WebSocket.OPEN) return
+    const scope = scopeOf(project)
+    const cursor = this.#cursors.get(scope)!
+    this.#step(scope, 'join', cursor)
+    socket.send(JSON.stringify({ t: 'sub', rid: project, scope, cursor }))
+  }
+
+  #frame(frame: any, socket: WebSocket): void {
+    if (socket !== this.#socket) return
+    this.#receivedAt = Date.now()
+    const { recorder, person, name, projects } = this.options
+    switch (frame.t) {
+      case 'welcome':
+        this.#failures = 0
+        for (const project of projects) this.#join(project, socket)
+        break
+      case 'event':
+        recorder.frame(person.id, name, frame)
+        this.#cursors.set(frame.scope, frame.cursor)
+        this.#state.apply(frame)
+        break
+      case 'synced':
+        this.#synced.add(frame.scope)
+        this.#reached(frame)
+        break
+      case 'position':
+        this.#reached(frame)
+        break
+      case 'resync':
+        this.#synced.delete(frame.scope)
+        this.#step(frame.scope, 'lost', null)
+        void this.#resync(String(frame.scope).slice('project:'.length), socket)
+        break
+      case 'access':
+        this.#synced.delete(frame.scope)
+        this.#step(frame.scope, 'revoked', frame.cursor)
+        this.#state.purge(String(frame.scope).slice('project:'.length))
+        this.#retry(String(frame.scope).slice('project:'.length), socket)
+        break
+      case 'error':
+        if (frame.code === 'not_found') {
+          this.#step(scopeOf(frame.rid), 'lost', null)
+          this.#retry(frame.rid, socket)
+        } else this.#leave(socket)
+        break
+    }
+  }
+
+  #retry(project: string, socket: WebSocket): void {
+    setTimeout(() => this.#join(project, socket), retryMs)
+  }
+
+  #reached({ scope, cursor }: { scope: string; cursor: string }): void {
+    this.#step(scope, 'reached', cursor)
+    this.#cursors.set(scope, cursor)
+  }
+
+  async #resync(project: string, socket: WebSocket): Promise<void> {
+    try {
+      if (await this.#readSnapshot(project)) this.#join(project, socket)
+      else this.#retry(project, socket)
+    } catch (error) {
+      this.faults.push(String(error))
+    }
+  }
+
+  /** False where the project is not readable now. */
+  async #readSnapshot(project: string): Promise<boolean> {
+    const { api, person } = this.options
+    const path = `/api/projects/${project}/snapshot?limit=5000`
+    const { status, body } = await api.call('GET', path, person.token)
+    if (status !== 200) return false
+    this.#cursors.set(scopeOf(project), body.cursor)
+    this.#step(scopeOf(project), 'snapshot', body.cursor)
+    this.#state.replace(project, body)
+    return true
+  }
+}

@@ -1,0 +1,145 @@
+// `bun run chaos consistency`: the checker on histories of the product under faults, and on every broken variant. Prints
+// consistency × checked × violations, and which property named which variant; writes both as JSON for the documents.
+import { cpus, totalmem } from 'node:os'
+import { dirname, join } from 'node:path'
+import { mkdir } from 'node:fs/promises'
+import { Arena } from '../chaos/arena.ts'
+import { answersLost } from '../chaos/faults/answers-lost.ts'
+import { crashPoints } from '../chaos/faults/crash-points.ts'
+import { redisEmptied } from '../chaos/faults/redis-emptied.ts'
+import { serverKilled } from '../chaos/faults/server-killed.ts'
+import { consistencyControls, type ConsistencyControl } from './controls.ts'
+import { propertyNames, type Property } from './properties.ts'
+import { explain, printReport, sumOf, type Report } from './report.ts'
+import { Rig } from './rig.ts'
+import { printRows } from './table.ts'
+
+export interface ConsistencyOptions {
+  seed: number
+  seconds: number
+  /** A variant; without it everything runs and the JSON is written. */
+  only: string | undefined
+  report: (line: string) => void
+}
+
+const file = join(import.meta.dir, '..', '..', 'reliability', 'consistency.json')
+const faults = [serverKilled, crashPoints, redisEmptied, answersLost]
+const settleMs = { product: 30_000, variant: 2_000 }
+/** Of a run without faults, and of one on a variant. */
+const calls = { product: 6_000, variant: 1_200 }
+const maxSeconds = { product: 60, variant: 20 }
+
+export interface VariantResult {
+  control: ConsistencyControl
+  /** The properties that named it. */
+  caughtBy: Property[]
+  isCaught: boolean
+}
+
+/** Runs a variant: it is caught if the property that its control names has a violation. */
+export const runVariant = async (
+  rig: Rig,
+  control: ConsistencyControl,
+  seed: number,
+): Promise<VariantResult> => {
+  const { variant, needs } = control
+  const { rows } = await rig.run({
+    seed,
+    calls: calls.variant,
+    maxSeconds: maxSeconds.variant,
+    variant,
+    needs,
+    settleMs: settleMs.variant,
+  })
+  const caughtBy = rows.filter(({ violations }) => violations > 0).map(({ property }) => property)
+  return { control, caughtBy, isCaught: caughtBy.includes(control.caughtBy) }
+}
+
+/** The product itself: undisturbed with lost answers, and under faults. */
+const runProduct = async (rig: Rig, { seed, seconds, report }: ConsistencyOptions): Promise<Report> => {
+  report('no fault: contending sessions on two servers, some requests lost or sent twice')
+  const undisturbed = { calls: calls.product, maxSeconds: maxSeconds.product, settleMs: settleMs.product }
+  const reports = [await rig.run({ seed, variant: null, ...undisturbed })]
+  const sizes = { servers: 3, workers: 1, projects: 3, followers: 12, sockets: 0 }
+  await using arena = await Arena.open({ ...sizes, seed, report: () => {} })
+  for (const fault of faults) {
+    report(fault.title)
+    const { consistency } = await arena.run(fault, seconds)
+    reports.push(consistency)
+  }
+  return sumOf(reports)
+}
+
+const commitOf = (): string => Bun.spawnSync(['git', 'rev-parse', 'HEAD']).stdout.toString().trim()
+
+const writeJson = async (seed: number, report: Report, results: VariantResult[]): Promise<void> => {
+  const variantsCaught = (property: Property): string[] =>
+    results.filter(({ caughtBy }) => caughtBy.includes(property)).map(({ control }) => control.variant)
+  await mkdir(dirname(file), { recursive: true })
+  await Bun.write(
+    file,
+    `${JSON.stringify(
+      {
+        date: new Date().toISOString(),
+        machine: { cpu: cpus()[0]?.model ?? '', cores: cpus().length, memoryBytes: totalmem() },
+        seed,
+        commit: commitOf(),
+        command: `bun run chaos consistency --seed ${seed}`,
+        rows: report.rows.map((row) => ({ ...row, variantsCaught: variantsCaught(row.property) })),
+        variants: results.map(({ control, caughtBy, isCaught }) => ({
+          name: control.variant,
+          title: control.title,
+          caughtBy,
+          isCaught,
+        })),
+      },
+      null,
+      2,
+    )}\n`,
+  )
+}
+
+/** Whether the product has no violation, every property compared something, and every variant was caught. */
+export const runConsistency = async (options: ConsistencyOptions): Promise<boolean> => {
+  const { seed, only, report } = options
+  await using rig = await Rig.open()
+  const product = only === undefined || only === 'product' ? await runProduct(rig, options) : null
+  if (product) {
+    printReport(product)
+    for (const violation of product.violations) for (const line of explain(violation)) console.log(line)
+  }
+  const results: VariantResult[] = []
+  for (const control of consistencyControls.filter(({ variant }) => only === undefined || only === variant)) {
+    const result = await runVariant(rig, control, seed)
+    results.push(result)
+    report(
+      `${control.variant}: ${result.isCaught ? 'caught' : '✗ NOT CAUGHT'} by ${result.caughtBy.join(', ') || 'nothing'}`,
+    )
+  }
+  printVariants(results)
+  if (product && only === undefined) await writeJson(seed, product, results)
+  const isSound = product?.rows.every(({ checked, violations }) => checked > 0 && violations === 0) ?? true
+  return isSound && results.every(({ isCaught }) => isCaught)
+}
+
+const printVariants = (results: VariantResult[]): void => {
+  if (results.length === 0) return
+  const mark = ({ caughtBy, control }: VariantResult, property: Property): string =>
+    caughtBy.includes(property) ? (property === control.caughtBy ? '●' : '○') : '·'
+  printRows([
+    [
+      'broken variant',
+      ...propertyNames.map((name) =>
+        name
+          .split(' ')
+          .map((word) => word[0])
+          .join(''),
+      ),
+    ],
+    ...results.map((result) => [
+      `${result.control.variant}${result.isCaught ? '' : ' ✗'}`,
+      ...propertyNames.map((property) => mark(result, property)),
+    ]),
+  ])
+  console.log(`● the property that has to name it, ○ another; columns as above: ${propertyNames.join(', ')}`)
+}
