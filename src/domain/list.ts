@@ -31,7 +31,7 @@ export const headsOf = async (
   return { scopes, heads: await reads.heads(userId, scopes) }
 }
 
-interface ListQuery<Row, T> {
+export interface ListQuery<Row, T> {
   /** Heads of the scopes whose entries announce every change of the list, but for those in `rowHead`. Read first. */
   heads(sql: Queryable): Promise<ScopeHeads | null>
   /** The rows of the slice, one more than `limit` where there are more. Authorizes, too. */
@@ -60,6 +60,12 @@ export const readList = async <Row, T>(
     return { ...page, heads: isExact && heads ? headsWith(heads, rows, query) : null }
   }
   return slice.page === null ? db.of(caller).read(read) : db.of(caller).snapshot(read)
+}
+
+/** A row as it is shown: the head of its user is for `rowHead` alone. */
+export const withoutUserHead = <Row extends { userHead: string }>(row: Row): Omit<Row, 'userHead'> => {
+  const { userHead: _, ...shown } = row
+  return shown
 }
 
 const headsWith = <Row, T>(before: ScopeHeads, rows: Row[], { rowHead }: ListQuery<Row, T>): ScopeHeads =>

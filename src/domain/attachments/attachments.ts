@@ -1,5 +1,5 @@
-// Attachments that are there: listed, downloaded, removed. Whoever reads a task reads its attachments; who may change
-// its fields adds and removes them.
+// Attachments that are complete: listing, download, removal. Users who may read a task read its attachments; users who
+// may change its fields add and remove them.
 import {
   countAttachments,
   deleteAttachment,
@@ -7,15 +7,15 @@ import {
   selectAttachments,
   type StoredAttachment,
 } from '../../db/files/attachments.ts'
-import type { TaskAccessRow } from '../../db/tasks/shares.ts'
 import { notFound } from '../../errors.ts'
 import type { Actor } from '../../model/actor.ts'
 import type { Attachment } from '../../model/attachment.ts'
 import type { Slice } from '../../model/page.ts'
 import { projectScope } from '../../model/scope.ts'
 import { authorizeTask } from '../access.ts'
-import { headsOf, readList, type ListDeps, type ListedAt } from '../list.ts'
+import type { ListDeps, ListedAt } from '../list.ts'
 import { taskSubject } from '../subject.ts'
+import { readListOfTask } from '../tasks/list-of-task.ts'
 import { changeTaskCounter, lockTaskFor } from '../tasks/task-counters.ts'
 import { write, type WriteDeps, type WriteRequest, type WriteResult } from '../write.ts'
 import { attachmentRemoved } from './attachment-entries.ts'
@@ -26,25 +26,13 @@ export const listAttachments = (
   actor: Actor,
   taskId: string,
   slice: Slice,
-): Promise<ListedAt<Attachment>> => {
-  let seen: TaskAccessRow
-  let now: TaskAccessRow
-  return readList(deps, actor.userId, slice, {
-    // Attachments change with `attachment.*` in the scope of the task's project, which changes with `task.deleted` there.
-    heads: async (sql) => {
-      seen = await authorizeTask(sql, actor, taskId, 'read')
-      return headsOf(deps, actor, [projectScope(seen.projectId)])
-    },
-    select: async (sql) => {
-      now = await authorizeTask(sql, actor, taskId, 'read')
-      return selectAttachments(sql, taskId, slice)
-    },
-    isExact: () => now.projectId === seen.projectId,
+): Promise<ListedAt<Attachment>> =>
+  readListOfTask(deps, actor, taskId, slice, {
+    select: (sql) => selectAttachments(sql, taskId, slice),
     count: (sql) => countAttachments(sql, taskId),
     item: (attachment) => attachment,
     key: ({ createdAt, id }) => [createdAt, id],
   })
-}
 
 /** For a download. 404 for one of a task the actor may not read, and for an unfinished upload. */
 export const getAttachment = (

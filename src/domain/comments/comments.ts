@@ -1,4 +1,4 @@
-// Comments of tasks: whoever reads a task may comment on it, the author changes a comment, the author and editors delete
+// Comments of tasks: users who may read a task comment on it, the author changes a comment, the author and editors delete
 // it. Each change is an entry of the task's project and of every user the task is shared with.
 import type { Tx } from '../../db/client.ts'
 import {
@@ -10,7 +10,6 @@ import {
   updateComment,
   type StoredComment,
 } from '../../db/comments/comments.ts'
-import type { TaskAccessRow } from '../../db/tasks/shares.ts'
 import { selectReaders, type LockedTaskRow } from '../../db/tasks/tasks.ts'
 import { AppError, notFound } from '../../errors.ts'
 import type { Actor } from '../../model/actor.ts'
@@ -19,10 +18,10 @@ import type { Changes } from '../../model/event.ts'
 import type { Slice } from '../../model/page.ts'
 import { projectScope, userScope } from '../../model/scope.ts'
 import { canonicalText } from '../../model/text-form.ts'
-import { authorizeTask } from '../access.ts'
 import { authorize } from '../actor.ts'
-import { headsOf, readList, type ListDeps, type ListedAt } from '../list.ts'
+import { withoutUserHead, type ListDeps, type ListedAt } from '../list.ts'
 import { commentSubject } from '../subject.ts'
+import { readListOfTask } from '../tasks/list-of-task.ts'
 import { changeTaskCounter, lockTaskFor } from '../tasks/task-counters.ts'
 import { requireSeen, type SeenVersions } from '../version.ts'
 import type { TaskWrites } from '../write-coalescer.ts'
@@ -36,34 +35,15 @@ export const listComments = (
   actor: Actor,
   taskId: string,
   slice: Slice,
-): Promise<ListedAt<Comment>> => {
-  let seen: TaskAccessRow
-  let now: TaskAccessRow
-  return readList(deps, actor.userId, slice, {
-    // Comments change with `comment.*` in the scope of the task's project, which changes with `task.deleted` there. Name
-    // and avatar change with `user.updated` in the scope of each author.
-    heads: async (sql) => {
-      seen = await authorizeTask(sql, actor, taskId, 'read')
-      return headsOf(deps, actor, [projectScope(seen.projectId)])
-    },
-    rowHead: ({ author, userHead }: ListedComment) => author && [userScope(author.id), userHead],
-    select: async (sql) => {
-      now = await authorizeTask(sql, actor, taskId, 'read')
-      return selectComments(sql, taskId, slice)
-    },
-    isExact: () => now.projectId === seen.projectId,
+): Promise<ListedAt<Comment>> =>
+  readListOfTask(deps, actor, taskId, slice, {
+    select: (sql) => selectComments(sql, taskId, slice),
+    // Name and avatar change with `user.updated` in the scope of each author.
+    rowHead: ({ author, userHead }) => author && [userScope(author.id), userHead],
     count: (sql) => countComments(sql, taskId),
-    item: toComment,
+    item: withoutUserHead,
     key: (row) => [row.createdAt, row.id],
   })
-}
-
-type ListedComment = Comment & { userHead: string }
-
-const toComment = (row: ListedComment): Comment => {
-  const { userHead: _, ...comment } = row
-  return comment
-}
 
 /** 404, 403, 409 `project_archived`, 422 for a mention of a user who cannot read the task, in this order. */
 export const addComment = (

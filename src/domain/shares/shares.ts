@@ -21,7 +21,8 @@ import type { Slice } from '../../model/page.ts'
 import type { NewShare, Share } from '../../model/task.ts'
 import { requireNotArchived, authorizeTask } from '../access.ts'
 import { findUser } from '../users/find-user.ts'
-import { headsOf, readList, type ListDeps, type ListedAt } from '../list.ts'
+import { withoutUserHead, type ListDeps, type ListedAt } from '../list.ts'
+import { readListOfTask } from '../tasks/list-of-task.ts'
 import { movedConcurrently } from '../tasks/task-decisions.ts'
 import { taskSubject, type Subject } from '../subject.ts'
 import { write, type WriteResult, type WriteRequest, type WriteDeps } from '../write.ts'
@@ -36,32 +37,15 @@ export const listShares = (
   actor: Actor,
   taskId: string,
   slice: Slice,
-): Promise<ListedAt<Share>> => {
-  let seen: TaskAccessRow
-  let now: TaskAccessRow
-  return readList(deps, actor.userId, slice, {
-    // Shares change with `share.*` in the scope of the task's project, which changes with `task.deleted` there. Name and
-    // avatar change with `user.updated` in the scope of each user.
-    heads: async (sql) => {
-      seen = await authorizeTask(sql, actor, taskId, 'read')
-      return headsOf(deps, actor, [projectScope(seen.projectId)])
-    },
+): Promise<ListedAt<Share>> =>
+  readListOfTask(deps, actor, taskId, slice, {
+    select: (sql) => selectShares(sql, taskId, slice),
+    // Name and avatar change with `user.updated` in the scope of each user.
     rowHead: ({ userId, userHead }) => [userScope(userId), userHead],
-    select: async (sql) => {
-      now = await authorizeTask(sql, actor, taskId, 'read')
-      return selectShares(sql, taskId, slice)
-    },
-    isExact: () => now.projectId === seen.projectId,
     count: (sql) => countShares(sql, taskId),
-    item: toShare,
+    item: withoutUserHead,
     key: (row) => [row.createdAt, row.userId],
   })
-}
-
-const toShare = (row: Share & { userHead: string }): Share => {
-  const { userHead: _, ...share } = row
-  return share
-}
 
 /** 422 `user_not_found` or past `maxShares`, 409 `already_member`, `already_shared`, `project_archived`. */
 export const addShare = (
