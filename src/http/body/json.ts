@@ -1,6 +1,7 @@
 // Reads a JSON body: only the documented media types, bounded in bytes, depth and members before it is parsed.
-import { Deadline, withTimeout } from '../../async/timeout.ts'
-import { AppError, invalid, overloaded } from '../../errors.ts'
+import { withTimeout } from '../../async/timeout.ts'
+import { AppError, invalid } from '../../errors.ts'
+import { lateBody, readHeldChunks } from './chunks.ts'
 import type { BodyInput, BodyReader } from './reader.ts'
 
 const maxBytes = 1024 * 1024
@@ -107,30 +108,13 @@ const readDeclared = async (
   return bytes
 }
 
-const lateBody = (): AppError => overloaded('A body did not arrive in time')
-
-/** Reads chunk by chunk, because no length was declared: bytes are counted before they are kept. */
+/** Reads chunk by chunk, because no length was declared. */
 const readBounded = async (
   stream: ReadableStream<Uint8Array>,
-  { deadlineMs, reserve, complete }: Omit<BodyInput, 'request' | 'mediaType'>,
+  { complete, ...limits }: Omit<BodyInput, 'request' | 'mediaType'>,
 ): Promise<Uint8Array> => {
-  const reader = stream.getReader()
   const chunks: Uint8Array[] = []
-  let length = 0
-  using deadline = new Deadline(deadlineMs, lateBody)
-  try {
-    for (;;) {
-      const { done, value } = await deadline.race(reader.read())
-      if (done) break
-      length += value.byteLength
-      if (length > maxBytes) throw new AppError('payload_too_large')
-      reserve(length)
-      chunks.push(value)
-    }
-  } catch (error) {
-    void reader.cancel().catch(() => {}) // the answer closes the connection
-    throw error
-  }
+  await readHeldChunks(stream, { maxBytes, ...limits }, (chunk) => chunks.push(chunk))
   complete()
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
 }

@@ -1,7 +1,7 @@
 // Reads one file from a multipart body as it arrives. The bytes go to `write` at once and are not kept: Bun stops
 // reading a connection whose body is not consumed only after 1 MiB, so that a handler that waited would hold that much.
-import { Deadline, withTimeout } from '../../async/timeout.ts'
-import { AppError, invalid, overloaded } from '../../errors.ts'
+import { AppError, invalid } from '../../errors.ts'
+import { readChunks } from './chunks.ts'
 import { MultipartParser, type PartHeaders } from './multipart-parser.ts'
 import type { BodyInput, BodyReader } from './reader.ts'
 
@@ -104,18 +104,13 @@ const readAll = async (
   push: (chunk: Uint8Array) => void,
 ): Promise<void> => {
   if (!body) return
-  const reader = body.getReader()
-  const late = (): AppError => overloaded('A body did not arrive in time')
-  using deadline = new Deadline(graceMs + (limit / minBytesPerSecond) * 1_000, late)
+  const deadlineMs = graceMs + (limit / minBytesPerSecond) * 1_000
   try {
-    for (;;) {
-      const { done, value } = await deadline.race(withTimeout(stallMs, 'a body', reader.read(), late))
-      if (done) return
-      push(value)
-      release(value)
-    }
+    await readChunks(body, { deadlineMs, stallMs }, (chunk) => {
+      push(chunk)
+      release(chunk)
+    })
   } catch (error) {
-    void reader.cancel().catch(() => {}) // the answer closes the connection
     throw cutOff(error)
   }
 }

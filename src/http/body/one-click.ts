@@ -1,7 +1,7 @@
 // Reads the body of a one-click unsubscription (RFC 8058): a form that says nothing but `List-Unsubscribe=One-Click`,
 // which the address says as well. So it is counted and not parsed; a mail provider may send it either way.
-import { Deadline } from '../../async/timeout.ts'
-import { AppError, overloaded } from '../../errors.ts'
+import { AppError } from '../../errors.ts'
+import { readHeldChunks } from './chunks.ts'
 import type { BodyInput, BodyReader } from './reader.ts'
 
 const maxBytes = 4 * 1024
@@ -15,21 +15,7 @@ const read = async ({ request, mediaType, deadlineMs, reserve, complete }: BodyI
   }
   if (!forms.some((form) => form === mediaType.trim().toLowerCase()))
     throw new AppError('unsupported_media_type', 'Send a form')
-  const reader = request.body.getReader()
-  using deadline = new Deadline(deadlineMs, () => overloaded('A body did not arrive in time'))
-  try {
-    let length = 0
-    for (;;) {
-      const { done, value } = await deadline.race(reader.read())
-      if (done) break
-      length += value.byteLength
-      if (length > maxBytes) throw new AppError('payload_too_large')
-      reserve(length)
-    }
-  } catch (error) {
-    void reader.cancel().catch(() => {}) // the answer closes the connection
-    throw error
-  }
+  await readHeldChunks(request.body, { maxBytes, deadlineMs, reserve }, () => {})
   complete()
   return undefined
 }

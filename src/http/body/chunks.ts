@@ -1,0 +1,53 @@
+// Reads the bytes of a body as they arrive: a declared length may be absent, and a stream may stall. Invariant: one timer
+// bounds the whole body, and a read that fails cancels the stream.
+import { Deadline, withTimeout } from '../../async/timeout.ts'
+import { AppError, overloaded } from '../../errors.ts'
+
+interface ChunkLimits {
+  /** Milliseconds for the whole body. */
+  deadlineMs: number
+  /** Milliseconds for one chunk. */
+  stallMs?: number
+}
+
+export const lateBody = (): AppError => overloaded('A body did not arrive in time')
+
+/** @throws AppError 503 for a body that is late, what `onChunk` throws, and the error of a connection that ends. */
+export const readChunks = async (
+  stream: ReadableStream<Uint8Array>,
+  { deadlineMs, stallMs }: ChunkLimits,
+  onChunk: (chunk: Uint8Array) => void,
+): Promise<void> => {
+  const reader = stream.getReader()
+  using deadline = new Deadline(deadlineMs, lateBody)
+  try {
+    for (;;) {
+      const chunk = reader.read()
+      const bounded = stallMs === undefined ? chunk : withTimeout(stallMs, 'a body', chunk, lateBody)
+      const { done, value } = await deadline.race(bounded)
+      if (done) return
+      onChunk(value)
+    }
+  } catch (error) {
+    void reader.cancel().catch(() => {}) // the answer closes the connection
+    throw error
+  }
+}
+
+/**
+ * As `readChunks`, for a body that is held in memory: the bytes are counted and reserved before they are kept.
+ * @throws AppError 413 beyond `maxBytes`.
+ */
+export const readHeldChunks = (
+  stream: ReadableStream<Uint8Array>,
+  { maxBytes, deadlineMs, reserve }: ChunkLimits & { maxBytes: number; reserve: (length: number) => void },
+  onChunk: (chunk: Uint8Array) => void,
+): Promise<void> => {
+  let length = 0
+  return readChunks(stream, { deadlineMs }, (chunk) => {
+    length += chunk.byteLength
+    if (length > maxBytes) throw new AppError('payload_too_large')
+    reserve(length)
+    onChunk(chunk)
+  })
+}
