@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { startGuarded } from '../dev/guarded.ts'
 import { untilReady } from '../dev/roles.ts'
 import bunPackage from '../tools/bun/package.json' with { type: 'json' }
+import { jsonCall } from './support/json-call.ts'
 import { parseDockerfile, readIgnore } from './support/dockerfile.ts'
 import { freePort, testDatabase, testRedis } from './support/environment.ts'
 import { buildImage, type Image } from './support/image.ts'
@@ -92,17 +93,7 @@ test('migrate, server and worker start from the files in the image, as a user wh
   await using worker = await start(['worker'], { WORKER_PORT: '0' })
   expect(server.url).toEndWith(`:${port}`)
 
-  const call = async (method: string, path: string, body?: object, token?: string) => {
-    const response = await fetch(server.url + path, {
-      method,
-      headers: {
-        ...(body && { 'Content-Type': 'application/json' }),
-        ...(token !== undefined && { Authorization: `Bearer ${token}` }),
-      },
-      ...(body && { body: JSON.stringify(body) }),
-    })
-    return { status: response.status, body: await response.json() }
-  }
+  const call = jsonCall(server.url)
   const account = { email: 'anna@example.com', password: 'correct horse battery' }
   expect(await call('POST', '/api/auth/register', { ...account, name: 'Anna' })).toMatchObject({
     status: 201,

@@ -7,10 +7,9 @@ import {
   type ActivityFilter,
   type ActivitySource,
 } from '../../src/db/activity/activity.ts'
-import { openDatabase, type Database } from '../../src/db/client.ts'
-import { createLog } from '../../src/log.ts'
+import type { Database } from '../../src/db/client.ts'
 import { newId } from '../../src/model/scalar.ts'
-import { testDatabase, type TestDatabase } from '../support/environment.ts'
+import { openTestDatabase, planOptions, type OpenedDatabase } from '../support/database.ts'
 
 const rows = 1_000_000
 const projects = Array.from({ length: 200 }, newId)
@@ -22,21 +21,12 @@ const task = newId()
 const shared = newId()
 const far = { deadlineMs: 170_000 }
 
-let database: TestDatabase
+let database: OpenedDatabase
 let db: Database
 
 beforeAll(async () => {
-  database = await testDatabase()
-  const log = createLog('test', 'silent')
-  // One connection, so that its own counters can be flushed before they are read.
-  db = openDatabase({
-    url: database.url,
-    max: 1,
-    applicationName: 'test',
-    log,
-    statementTimeoutMs: 170_000,
-    deadlineMs: 170_000,
-  })
+  database = await openTestDatabase(planOptions(170_000))
+  db = database.db
   await db.transact(async (tx) => {
     await tx`
       insert into users (id, email, name, password_hash)
@@ -71,10 +61,7 @@ beforeAll(async () => {
   await db.read((sql) => sql`vacuum analyze`, far)
 }, 180_000)
 
-afterAll(async () => {
-  await db[Symbol.asyncDispose]()
-  await database[Symbol.asyncDispose]()
-})
+afterAll(() => database[Symbol.asyncDispose]())
 
 const counters = (): Promise<{ scans: number; pages: number }> =>
   db.read(async (sql) => {

@@ -1,29 +1,20 @@
 // Coalesced reads: what shares a statement, what never does, and what happens to the others when one fails.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { CoalescedRead, type CoalescedReadOptions } from '../../src/db/coalesced-read.ts'
-import { openDatabase, type Database } from '../../src/db/client.ts'
+import type { Database } from '../../src/db/client.ts'
 import { AppError, unavailable } from '../../src/errors.ts'
-import { createLog } from '../../src/log.ts'
 import { eventually } from '../support/eventually.ts'
-import { testDatabase, type TestDatabase } from '../support/environment.ts'
+import { openTestDatabase, type OpenedDatabase } from '../support/database.ts'
 
-let database: TestDatabase
+let database: OpenedDatabase
 let db: Database
 
 beforeAll(async () => {
-  database = await testDatabase()
-  db = openDatabase({
-    url: database.url,
-    max: 4,
-    applicationName: 'test',
-    log: createLog('test', 'silent'),
-  })
+  database = await openTestDatabase()
+  db = database.db
 })
 
-afterAll(async () => {
-  await db[Symbol.asyncDispose]()
-  await database[Symbol.asyncDispose]()
-})
+afterAll(() => database[Symbol.asyncDispose]())
 
 interface Rig {
   reads: CoalescedRead<number, number>

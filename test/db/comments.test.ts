@@ -2,7 +2,7 @@
 // are authors, however many comments they wrote.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Value } from '@sinclair/typebox/value'
-import { openDatabase, type Database, type Tx } from '../../src/db/client.ts'
+import type { Database, Tx } from '../../src/db/client.ts'
 import {
   countComments,
   selectComment,
@@ -11,34 +11,24 @@ import {
   selectTaskIdOfComment,
 } from '../../src/db/comments/comments.ts'
 import { selectComingDue, selectReminded, wakeReminders } from '../../src/db/tasks/due-soon.ts'
-import { createLog } from '../../src/log.ts'
 import { Comment } from '../../src/model/comment.ts'
 import { newId } from '../../src/model/scalar.ts'
-import { testDatabase, type TestDatabase } from '../support/environment.ts'
+import { openTestDatabase, planOptions, type OpenedDatabase } from '../support/database.ts'
 
 const taskCount = 5_000
 const commentCount = 40_000
 /** Comments of the one task that all people write to. */
 const busyCount = 2_000
 
-let database: TestDatabase
+let database: OpenedDatabase
 let db: Database
 const people = Array.from({ length: 8 }, newId)
 const projectId = newId()
 const busy = newId()
 
 beforeAll(async () => {
-  database = await testDatabase()
-  // One connection, so that its own counters can be flushed before they are read.
-  const log = createLog('test', 'silent')
-  db = openDatabase({
-    url: database.url,
-    max: 1,
-    applicationName: 'test',
-    log,
-    statementTimeoutMs: 60_000,
-    deadlineMs: 60_000,
-  })
+  database = await openTestDatabase(planOptions())
+  db = database.db
   await db.transact(
     async (tx) => {
       await tx`
@@ -69,10 +59,7 @@ beforeAll(async () => {
   await db.read((sql) => sql`vacuum analyze`, { deadlineMs: 60_000 })
 }, 120_000)
 
-afterAll(async () => {
-  await db[Symbol.asyncDispose]()
-  await database[Symbol.asyncDispose]()
-})
+afterAll(() => database[Symbol.asyncDispose]())
 
 const tables = ['comments', 'tasks', 'due_soon_reminders']
 

@@ -1,27 +1,18 @@
 // Deliveries as rows: they commit with their cause, and equal ones are one.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { openDatabase, type Database } from '../../src/db/client.ts'
+import type { Database } from '../../src/db/client.ts'
 import { insertDeliveries, type NewDelivery } from '../../src/db/deliveries/deliveries.ts'
-import { createLog } from '../../src/log.ts'
-import { testDatabase, type TestDatabase } from '../support/environment.ts'
+import { openTestDatabase, type OpenedDatabase } from '../support/database.ts'
 
-let database: TestDatabase
+let database: OpenedDatabase
 let db: Database
 
 beforeAll(async () => {
-  database = await testDatabase()
-  db = openDatabase({
-    url: database.url,
-    max: 4,
-    applicationName: 'test',
-    log: createLog('test', 'silent'),
-  })
+  database = await openTestDatabase()
+  db = database.db
 })
 
-afterAll(async () => {
-  await db[Symbol.asyncDispose]()
-  await database[Symbol.asyncDispose]()
-})
+afterAll(() => database[Symbol.asyncDispose]())
 
 const deletion = (dedupeKey: string, more: Pick<NewDelivery, 'delayMs' | 'notBefore'> = {}): NewDelivery => ({
   kind: 'files.delete',

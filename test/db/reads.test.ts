@@ -1,18 +1,17 @@
 // The statements of coalesced reads: every caller sees what a read of its own would give, and no plan reads a table.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { openDatabase, type Database } from '../../src/db/client.ts'
+import type { Database } from '../../src/db/client.ts'
 import { selectHeadsForEach, selectReadableHeads } from '../../src/db/log/scope-heads.ts'
 import { selectProject, selectProjectForEach } from '../../src/db/projects/projects.ts'
 import { openReads } from '../../src/db/reads.ts'
 import { TaskTexts } from '../../src/db/tasks/task-texts.ts'
 import { selectTasks } from '../../src/db/tasks/tasks.ts'
 import { selectUser, selectUserForEach } from '../../src/db/users/users.ts'
-import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { projectScope, userScope } from '../../src/model/scope.ts'
-import { testDatabase, type TestDatabase } from '../support/environment.ts'
+import { openTestDatabase, planOptions, type OpenedDatabase } from '../support/database.ts'
 
-let database: TestDatabase
+let database: OpenedDatabase
 let db: Database
 const users = Array.from({ length: 200 }, newId)
 /** Small tables are rightly read whole. */
@@ -21,17 +20,8 @@ const projects = Array.from({ length: 400 }, newId)
 let tasks: string[]
 
 beforeAll(async () => {
-  database = await testDatabase()
-  // One connection, so that its own counters can be flushed before they are read.
-  const log = createLog('test', 'silent')
-  db = openDatabase({
-    url: database.url,
-    max: 1,
-    applicationName: 'test',
-    log,
-    statementTimeoutMs: 60_000,
-    deadlineMs: 60_000,
-  })
+  database = await openTestDatabase(planOptions())
+  db = database.db
   await db.transact(
     async (tx) => {
       await tx`
@@ -60,10 +50,7 @@ beforeAll(async () => {
   tasks = (await db.read((sql) => sql<{ id: string }[]>`select id from tasks`)).map(({ id }) => id)
 }, 120_000)
 
-afterAll(async () => {
-  await db[Symbol.asyncDispose]()
-  await database[Symbol.asyncDispose]()
-})
+afterAll(() => database[Symbol.asyncDispose]())
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1e9))
 const random = (() => {

@@ -1,22 +1,21 @@
 // Searches find what a naive filter finds, whichever words are taken for common, and their cost follows the rarest word.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { openDatabase, type Database } from '../../src/db/client.ts'
+import type { Database } from '../../src/db/client.ts'
 import { textCondition } from '../../src/db/tasks/search-condition.ts'
 import { selectTaskPage, sortKeyOf, type ListedTask, type TaskFilter } from '../../src/db/tasks/task-list.ts'
 import { taskSorts, type TaskOrder } from '../../src/db/tasks/task-sorts.ts'
 import { wordColumns } from '../../src/db/tasks/task-words.ts'
 import { WordFrequencies, type Terms } from '../../src/db/tasks/word-frequencies.ts'
-import { createLog } from '../../src/log.ts'
 import type { SortKey } from '../../src/model/page.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { priorities, statuses } from '../../src/model/task.ts'
 import { fold, tagKey, titleKey, wordsOf } from '../../src/model/text-form.ts'
-import { testDatabase, type TestDatabase } from '../support/environment.ts'
+import { openTestDatabase, planOptions, type OpenedDatabase } from '../support/database.ts'
 
 const many = 15_000
 const few = 2_000
 
-let database: TestDatabase
+let database: OpenedDatabase
 let db: Database
 const me = newId()
 /** Each task has `item`, `of`, `the`, `list` and its number, every hundredth `seldom`. */
@@ -61,9 +60,8 @@ interface Made {
 const made: Made[] = []
 
 beforeAll(async () => {
-  database = await testDatabase()
-  const log = createLog('test', 'silent')
-  db = openDatabase({ url: database.url, max: 1, applicationName: 'test', log, statementTimeoutMs: 60_000 })
+  database = await openTestDatabase(planOptions())
+  db = database.db
   for (let n = 0; n < few; n += 1) {
     const words = vocabulary.filter((_, rank) => chance(rank))
     made.push({
@@ -113,10 +111,7 @@ beforeAll(async () => {
   await db.read((sql) => sql`vacuum analyze tasks`, { deadlineMs: 60_000 })
 }, 120_000)
 
-afterAll(async () => {
-  await db[Symbol.asyncDispose]()
-  await database[Symbol.asyncDispose]()
-})
+afterAll(() => database[Symbol.asyncDispose]())
 
 const matches = (task: Made, { words = [], tags = [] }: Terms): boolean => {
   const own = new Set([task.title, task.description, ...task.tags].flatMap(wordsOf))

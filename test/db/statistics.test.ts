@@ -1,34 +1,24 @@
 // What statistics cost: for a user with 1,000 projects among many tasks, few statements that scan no large table, and
 // nothing of the log where nothing is uncounted.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { openDatabase, type Database, type Tx } from '../../src/db/client.ts'
+import type { Database, Tx } from '../../src/db/client.ts'
 import { readStatistics } from '../../src/domain/statistics/statistics.ts'
-import { createLog } from '../../src/log.ts'
 import type { Actor } from '../../src/model/actor.ts'
 import { newId } from '../../src/model/scalar.ts'
-import { testDatabase, type TestDatabase } from '../support/environment.ts'
+import { openTestDatabase, planOptions, type OpenedDatabase } from '../support/database.ts'
 
 const projectCount = 1_000
 const otherProjects = 3_000
 const tasksEach = 20
 
-let database: TestDatabase
+let database: OpenedDatabase
 let db: Database
 const me = newId()
 const mine = Array.from({ length: projectCount }, newId)
 
 beforeAll(async () => {
-  database = await testDatabase()
-  const log = createLog('test', 'silent')
-  // One connection, so that its own counters can be flushed before they are read.
-  db = openDatabase({
-    url: database.url,
-    max: 1,
-    applicationName: 'test',
-    log,
-    statementTimeoutMs: 60_000,
-    deadlineMs: 60_000,
-  })
+  database = await openTestDatabase(planOptions())
+  db = database.db
   await db.transact(
     async (tx) => {
       const projects = [...mine, ...Array.from({ length: otherProjects }, newId)]
@@ -64,10 +54,7 @@ beforeAll(async () => {
   await db.read((sql) => sql`vacuum analyze`, { deadlineMs: 60_000 })
 }, 120_000)
 
-afterAll(async () => {
-  await db[Symbol.asyncDispose]()
-  await database[Symbol.asyncDispose]()
-})
+afterAll(() => database[Symbol.asyncDispose]())
 
 const large = ['tasks', 'project_statistics', 'project_tag_counts', 'project_completions', 'scope_head']
 

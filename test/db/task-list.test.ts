@@ -1,18 +1,17 @@
 // Plans of lists: no order, filter or page reads the whole table of tasks.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { openDatabase, type Database } from '../../src/db/client.ts'
+import type { Database } from '../../src/db/client.ts'
 import { countTasks, selectTaskPage, sortKeyOf, type TaskFilter } from '../../src/db/tasks/task-list.ts'
 import { taskSorts } from '../../src/db/tasks/task-sorts.ts'
 import { hasTasksWithoutWords } from '../../src/db/tasks/task-words.ts'
 import { backfillTaskWords } from '../../src/domain/tasks/task-words.ts'
-import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
-import { testDatabase, type TestDatabase } from '../support/environment.ts'
+import { openTestDatabase, planOptions, type OpenedDatabase } from '../support/database.ts'
 
 const projectCount = 100
 const taskCount = 30_000
 
-let database: TestDatabase
+let database: OpenedDatabase
 let db: Database
 const me = newId()
 /** A user with two of the 30,002 tasks. */
@@ -21,11 +20,8 @@ const inbox = newId()
 let mine: string[]
 
 beforeAll(async () => {
-  database = await testDatabase()
-  // One connection, so that its own counters can be flushed before they are read.
-  const log = createLog('test', 'silent')
-  const patient = { statementTimeoutMs: 60_000, deadlineMs: 60_000 } // the plans are tested, not the machine
-  db = openDatabase({ url: database.url, max: 1, applicationName: 'test', log, ...patient })
+  database = await openTestDatabase(planOptions())
+  db = database.db
   const others = Array.from({ length: 50 }, newId)
   const projects = Array.from({ length: projectCount }, newId)
   mine = projects.slice(0, 10)
@@ -64,10 +60,7 @@ beforeAll(async () => {
   await db.read((sql) => sql`vacuum analyze`, { deadlineMs: 60_000 })
 }, 120_000)
 
-afterAll(async () => {
-  await db[Symbol.asyncDispose]()
-  await database[Symbol.asyncDispose]()
-})
+afterAll(() => database[Symbol.asyncDispose]())
 
 const sequentialScans = (): Promise<number> =>
   db.read(async (sql) => {
