@@ -9,6 +9,9 @@ const uuidInside = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 const instant =
   /^(\d{4})-(\d{2})-(\d{2})T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/
 
+/** The nil UUID (RFC 9562): sorts before every id, and nothing has it. */
+export const nilId = '00000000-0000-0000-0000-000000000000'
+
 export const isId = (value: unknown): value is string => typeof value === 'string' && uuid.test(value)
 
 /** The id in lower case, its canonical form; other text unchanged. */

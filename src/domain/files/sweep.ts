@@ -4,6 +4,7 @@ import type { DatabaseCalls } from '../../db/client.ts'
 import { requeueFileDeletions } from '../../db/files/deletion-queue.ts'
 import { flagMissing, listOrphans, selectOrphans, selectOwned, sweptPrefixes } from '../../db/files/sweep.ts'
 import type { Log } from '../../log.ts'
+import { nilId } from '../../model/scalar.ts'
 import type { SweepReport } from '../../model/sweep.ts'
 import type { Storage } from '../../storage/storage.ts'
 
@@ -108,8 +109,6 @@ const countObjects = async (
   return kept
 }
 
-const firstId = '00000000-0000-0000-0000-000000000000'
-
 /** Looks for the object of each row, and flags rows without one. */
 const compareRows = async (
   { db, storage }: SweepDeps,
@@ -117,7 +116,7 @@ const compareRows = async (
   isDryRun: boolean,
   signal: AbortSignal,
 ): Promise<void> => {
-  for (let after: string | undefined = firstId; after !== undefined && !signal.aborted;) {
+  for (let after: string | undefined = nilId; after !== undefined && !signal.aborted;) {
     const from: string = after
     const rows = await db.read((sql) => selectOwned(sql, from, batchSize))
     const missing: string[] = []

@@ -3,6 +3,7 @@
 import type { Tx } from '../../db/client.ts'
 import { lockTasksWithoutWords, updateTaskWords } from '../../db/tasks/task-words.ts'
 import { selectLockedTasks, updateTasks } from '../../db/tasks/tasks.ts'
+import { nilId } from '../../model/scalar.ts'
 import { nextState, taskUpdated } from './task-effects.ts'
 import { changedFields, patched } from './task-fields.ts'
 import type { UnclaimedEffect } from '../write.ts'
@@ -16,13 +17,10 @@ export interface BackfilledTasks {
   mergedTags: number
 }
 
-/** No user has this id: tasks are read without any access. */
-const noUserId = '00000000-0000-0000-0000-000000000000'
-
 /** Backfills the next tasks, at most `limit`, and skips tasks that another transaction has locked. */
 export const backfillTaskWords = async (tx: Tx, limit: number): Promise<UnclaimedEffect<BackfilledTasks>> => {
   const ids = await lockTasksWithoutWords(tx, limit)
-  const locked = await selectLockedTasks(tx, noUserId, ids)
+  const locked = await selectLockedTasks(tx, nilId, ids) // without the access of a user
   const edited = locked.map((before) => ({ before, fields: patched(before.task, {}) }))
   const changed = edited.filter(({ before, fields }) => changedFields(before.task, fields).length > 0)
   const same = locked.filter((row) => !changed.some(({ before }) => before === row))

@@ -14,6 +14,7 @@ import { normaliseProject, normaliseUser, type Normalised } from '../../domain/u
 import { backfillTaskWords, type BackfilledTasks } from '../../domain/tasks/task-words.ts'
 import { systemWrite, write, type UnclaimedEffect, type WriteDeps } from '../../domain/write.ts'
 import type { Log } from '../../log.ts'
+import { nilId } from '../../model/scalar.ts'
 
 const batchSize = 200
 
@@ -53,12 +54,11 @@ export interface NormalisedNames {
 
 /** Rows read by one statement. */
 const pageSize = 5_000
-const firstId = '00000000-0000-0000-0000-000000000000'
 
 /** Stores the keys of names that a previous version wrote, by which people are searched. */
 export const foldNames = async (deps: TextFormDeps): Promise<number> => {
   let folded = 0
-  for (let after: string | undefined = firstId; after !== undefined && !deps.signal.aborted;) {
+  for (let after: string | undefined = nilId; after !== undefined && !deps.signal.aborted;) {
     const from: string = after
     const rows = await deps.db.read((sql) => selectNamesWithoutKey(sql, from, batchSize))
     if (rows.length > 0)
@@ -99,7 +99,7 @@ const walk = async (
   bring: (tx: Tx, id: string) => Promise<UnclaimedEffect<Normalised>>,
   note: (id: string, brought: Normalised) => void,
 ): Promise<void> => {
-  for (let after: string | undefined = firstId; after !== undefined && !deps.signal.aborted;) {
+  for (let after: string | undefined = nilId; after !== undefined && !deps.signal.aborted;) {
     const from: string = after
     const rows = await deps.db.read((sql) => examine(sql, from, pageSize))
     for (const { id, isNormal } of rows) {
