@@ -244,7 +244,7 @@ test('Files stay small', () => {
   expect(naming(inSource, ({ lines }) => lines > 250).length).toBeLessThanOrEqual(inSource.length / 20)
 })
 
-test('Nothing is exported by default but where a tool demands it', () => {
+test('Nothing is exported by default but where a tool requires it', () => {
   expect(
     naming(inSource, ({ path, text }) => /^export default\b/m.test(text) && !path.endsWith('.d.ts')),
   ).toEqual([])

@@ -1,4 +1,4 @@
-// What the README tells people to paste works when pasted: the first session in a shell, the socket in a browser.
+// The commands and programs of the README work when pasted: the first session in a shell, the socket in a browser.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -59,7 +59,7 @@ test('the socket example shows the next change of the Inbox in the console', asy
   const page = await browser.newPage()
   await page.goto(`${world.url}/api/docs`)
   const lines: string[] = []
-  const { promise: heard, resolve } = Promise.withResolvers<void>()
+  const { promise: received, resolve } = Promise.withResolvers<void>()
   const { promise: synced, resolve: isSynced } = Promise.withResolvers<void>()
   page.on('console', (message) => {
     lines.push(message.text())
@@ -71,7 +71,7 @@ test('the socket example shows the next change of the Inbox in the console', asy
   await page.evaluate(`(async () => { ${example} })()`)
   await synced
   await shell(blocks('A first session')[0]!.replace('my-first-task', 'another-task'))
-  await heard
+  await received
   expect(lines.some((line) => / tasks so far; /.test(line))).toBe(true)
   await page.close()
 }, 30_000)
@@ -90,10 +90,10 @@ test('the program follows the Inbox and writes to it', async () => {
     await child.exited
   })
   const lines = child.stdout.pipeThrough(new TextDecoderStream())
-  let heard = ''
+  let output = ''
   for await (const text of lines) {
-    heard += text
-    if (/live \[[^\]]*"From ten lines: todo"/s.test(heard)) break
+    output += text
+    if (/live \[[^\]]*"From ten lines: todo"/s.test(output)) break
   }
-  expect(heard).toMatch(/^(connecting|catching-up) /)
+  expect(output).toMatch(/^(connecting|catching-up) /)
 }, 20_000)

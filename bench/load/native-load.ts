@@ -113,7 +113,7 @@ const closedLoop = (lanes: Lane[], endsAt: number, counts: Counts): Promise<numb
         if (sentAt >= endsAt) return resolve()
         sendNext(lane, sentAt, (answer) => {
           counts.add(answer, sentAt, sentAt)
-          // A connection that was refused would be tried again in the same tick, for ever.
+          // A connection that was refused would be tried again in the same tick, without end.
           if (answer.status === 0) setTimeout(again, 5)
           else again()
         })

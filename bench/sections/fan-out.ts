@@ -160,7 +160,7 @@ const fanOut = async (
   return { spreadMs: (await swarm.report()).fanOut.meanMs, cpuMs: after - before }
 }
 
-/** The share of sockets, in percent, that had received the change after so many milliseconds: 40 points. */
+/** The share of sockets, in percent, that had received the change after this many milliseconds: 40 points. */
 const shares = (trace: number[]): [number, number][] => {
   const sorted = trace.toSorted((a, b) => a - b)
   return Array.from({ length: 41 }, (_, index) => {

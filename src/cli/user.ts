@@ -1,5 +1,5 @@
 // `user`: administers accounts from the operator's shell, whether or not a server runs: the first admin, lost passwords,
-// accounts to shut out. Passwords are never arguments, which other users of the machine see.
+// accounts to disable. Passwords are never arguments, which other users of the machine see.
 import { parseArgs } from 'node:util'
 import { openWriter, type Writer } from '../app/compose.ts'
 import { createPasswords } from '../auth/passwords.ts'

@@ -138,7 +138,7 @@ export class HalfOpenWatch implements AsyncDisposable {
     if (isDirect) await terminateBackends(sql, backends)
   }
 
-  /** A pooler reports pids of its own, so only the statement timeout tells how long an answer may take. */
+  /** A pooler reports pids of its own, so only the statement timeout bounds the time of an answer. */
   #withinStatementTimeout(silent: Map<Connection, Silence>): Set<number> {
     const now = performance.now()
     const maxMs = this.options.statementTimeoutMs + graceMs

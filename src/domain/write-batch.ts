@@ -45,7 +45,7 @@ export interface BatchMember<T = unknown> {
   plan: TaskPlan<T>
 }
 
-/** What became of a member; `again`: it has to run in another batch or alone, `alone`: only alone. */
+/** The result of a member; `again`: it has to run in another batch or alone, `alone`: only alone. */
 export type MemberOutcome<T = unknown> =
   | { kind: 'done'; result: WriteResult<T> }
   | { kind: 'failed'; error: unknown }

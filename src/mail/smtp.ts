@@ -36,7 +36,7 @@ export const openSmtpMailer = ({ address, from, timings }: SmtpOptions): Mailer 
     secure: tls === 'implicit',
     requireTLS: tls === 'required',
     ignoreTLS: tls === 'off',
-    // Encryption that is merely offered protects from listeners only; a certificate nobody checks keeps it that way.
+    // Opportunistic TLS protects against eavesdroppers only, so an unverified certificate does not weaken it.
     ...(tls === 'offered' && { opportunisticTLS: true, tls: { rejectUnauthorized: false } }),
     ...(username !== null && { auth: { user: username, pass: password ?? '' } }),
     dnsTimeout: connectMs,

@@ -1,5 +1,5 @@
-// The registry of a process. Parts count in plain numbers; they are read and given to prom-client when somebody asks, so
-// that counting costs nothing but an addition.
+// The registry of a process. Parts keep counters in plain numbers; a scrape reads them into prom-client, so that counting
+// costs one addition.
 import { AggregatorRegistry, Registry } from 'prom-client'
 import { Histogram } from './histogram.ts'
 import { metrics, type MetricDefinition, type MetricName } from './names.ts'

@@ -1,5 +1,5 @@
 // The internal HTTP server of every role: /livez, /readyz, /version and /metrics for supervisors and Prometheus. Listens on
-// loopback unless it is told another address: clients do not reach it, so that it asks for no credentials.
+// loopback by default (`INTERNAL_HOST`): clients do not reach it, so it requires no credentials.
 import packageJson from '../../package.json' with { type: 'json' }
 import { settledWithin } from '../async/timeout.ts'
 import { AppError, codes } from '../errors.ts'

@@ -34,7 +34,7 @@ export const NewComment = Type.Object(
 )
 export type NewComment = Static<typeof NewComment>
 
-/** RFC 7396 merge patch: null mentions nobody; a body has no default. */
+/** RFC 7396 merge patch: null removes all mentions; a body has no default. */
 export const CommentPatch = Type.Partial(
   Type.Object({ body: Body, mentions: Type.Union([Mentions, Type.Null()]) }),
   { additionalProperties: false, minProperties: 1 },

@@ -102,7 +102,7 @@ beforeEach(async () => {
 
 const revoke = () => real.transact((tx) => revokeSession(tx, userId, sessionId))
 
-const hear = (control: Control, of = userId): void =>
+const publishControl = (control: Control, of = userId): void =>
   hub.publish([
     {
       shard: 0,
@@ -164,7 +164,7 @@ test('nor while the clock says that it was confirmed in the future', async () =>
   expect(reads).toBe(2)
 })
 
-test('without the log and PostgreSQL nobody is let in', async () => {
+test('without the log and PostgreSQL no token is accepted', async () => {
   await authenticator.authenticate(token)
   isAway = true
   expect((await authenticator.authenticate(token)).actor.userId).toBe(userId)
@@ -180,15 +180,15 @@ test.each<[string, () => Control]>([
   ['another role', () => ({ kind: 'role' })],
 ])('%s in the log makes it look again', async (_what, control) => {
   await authenticator.authenticate(token)
-  hear(control())
+  publishControl(control())
   await authenticator.authenticate(token)
   expect(reads).toBe(2)
 })
 
 test('what the log says of others leaves it alone', async () => {
   await authenticator.authenticate(token)
-  hear({ kind: 'session', sessionId: newId() })
-  hear({ kind: 'disabled' }, newId())
+  publishControl({ kind: 'session', sessionId: newId() })
+  publishControl({ kind: 'disabled' }, newId())
   await authenticator.authenticate(token)
   expect(reads).toBe(1)
 })
@@ -196,7 +196,7 @@ test('what the log says of others leaves it alone', async () => {
 test('the role is what the row says', async () => {
   await authenticator.authenticate(token)
   await real.transact((tx) => tx`update users set role = 'admin' where id = ${userId}`)
-  hear({ kind: 'role' })
+  publishControl({ kind: 'role' })
   expect((await authenticator.authenticate(token)).actor.role).toBe('admin')
 })
 
@@ -206,7 +206,7 @@ test('a look-up that read before the revocation and ends after it is not remembe
   const underWay = authenticator.authenticate(token)
   await eventually(() => expect(reads).toBe(1))
   await revoke()
-  hear({ kind: 'session', sessionId })
+  publishControl({ kind: 'session', sessionId })
   // Who asks from now on does not get the answer that is under way.
   const after = authenticator.authenticate(token)
   await eventually(() => expect(reads).toBe(2))
@@ -323,7 +323,7 @@ test.each<[string, (id: string) => Control, boolean]>([
 ])('of a personal access token, %s in the log keeps the memo: %#', async (_what, control, isKept) => {
   const { id, text } = await insertToken()
   await authenticator.authenticate(text)
-  hear(control(id))
+  publishControl(control(id))
   expect(authenticator.memoised(text) !== null).toBe(isKept)
 })
 
@@ -334,7 +334,7 @@ test('a look-up of a personal access token that ends after its revocation is not
   const underWay = authenticator.authenticate(text)
   await eventually(() => expect(reads).toBe(1))
   await real.transact((tx) => revokePersonalToken(tx, userId, id))
-  hear({ kind: 'token', tokenId: id })
+  publishControl({ kind: 'token', tokenId: id })
   opened.resolve()
   await underWay
   expect(authenticator.memoised(text)).toBeNull()

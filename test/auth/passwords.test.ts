@@ -1,4 +1,4 @@
-// Hashing in turn: so many at once, so many waiting, the rest is told to come back.
+// The limit of password hashes: a number that run at once, a number that wait; more are refused with Retry-After.
 import { expect, spyOn, test } from 'bun:test'
 import { isCommonPassword } from '../../src/auth/common-passwords.ts'
 import { createPasswords, current, decoyHash } from '../../src/auth/passwords.ts'

@@ -22,7 +22,7 @@ const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toSt
 
 const header = { alg: 'HS256', typ: 'JWT', kid: 'k1' }
 
-/** A token signed with the server's own secret, unless told otherwise. */
+/** A token signed with the server's own secret by default. */
 const craft = async (
   over: { header?: object; claims?: object; hash?: string; secret?: string } = {},
 ): Promise<string> => {
@@ -96,7 +96,7 @@ test.each(forged)('a token with %s is 401', async (_what, make) => {
   expect(headers.get('www-authenticate')).toBe('Bearer')
 })
 
-test('an expired token is told apart, if all else is right', async () => {
+test('an expired token has a code of its own, if all else is right', async () => {
   const past = { iat: now() - 1000, exp: now() - 100 }
   expect((await answerTo(await craft({ claims: past }))).body.code).toBe('token_expired')
   const elsewhere = { ...past, iss: 'elsewhere' }

@@ -1,4 +1,4 @@
-// What docs/benchmarking.md tells people to paste works when pasted, with shorter loads: every request succeeds. How fast
+// The commands of docs/benchmarking.md work when pasted, with shorter loads: every request succeeds. How fast
 // it is plays no part.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { tmpdir } from 'node:os'

@@ -28,7 +28,7 @@ afterAll(async () => {
 const random = randomOf(seed)
 const upTo = (n: number): number => Math.floor(random() * n)
 
-/** Resolves after so many further acknowledged writes: the length of a fault and of the pause after it. */
+/** Resolves after this many further acknowledged writes: the length of a fault and of the pause after it. */
 const written = ({ acknowledged }: Traffic, count: number): Promise<void> => {
   const upTo = acknowledged.length + count
   return eventually(() => expect(acknowledged.length).toBeGreaterThanOrEqual(upTo), { timeoutMs: 20_000 })

@@ -1,4 +1,4 @@
-// A guarded child never outlives the process that started it, and a claim tells the living from the dead.
+// A guarded child never outlives the process that started it, and a claim distinguishes a live owner from a dead one.
 import { expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -138,7 +138,7 @@ test('an unknown address and a wrong password cannot be distinguished', async ()
   const ada = await world.register()
   const times: Record<string, number[]> = { [ada.email]: [], [freshEmail()]: [] }
   const answers: string[] = []
-  // What else the machine does only ever adds to a time: the fastest of each tell the work apart. Under load it takes
+  // Other work of the machine only adds to a time: the fastest of each show the difference. Under load it takes
   // more rounds until both have met a quiet moment; a difference in the work stays however many there are.
   const differs = (): boolean => {
     const [known, unknown] = Object.values(times).map((taken) => Math.min(...taken))

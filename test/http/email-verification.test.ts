@@ -23,7 +23,7 @@ const confirm = (token: string, person?: Person) =>
 const isVerified = async (person: Person): Promise<boolean> =>
   (await world.ask(person, 'GET', '/api/users/me')).emailVerified
 
-test('a link verifies the address once, in any browser, and open sockets hear it', async () => {
+test('a link verifies the address once, in any browser, and open sockets receive it', async () => {
   const ada = await world.register('Ada')
   await using socket = await world.socket(ada)
   socket.send({ t: 'sub', rid: 1, scope: 'user:me', cursor: null })

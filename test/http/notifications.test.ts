@@ -38,7 +38,7 @@ const news = (person: Person, over: Partial<NewNotification> = {}): NewNotificat
 })
 
 /** What the worker does: rows and their entries in one transaction. */
-const tell = async (
+const record = async (
   notifications: NewNotification[],
   beforeAppend: () => Promise<void> = async () => {},
 ): Promise<Notification[]> => {
@@ -66,7 +66,7 @@ const idsOf = (items: { id: string }[]): string[] => items.map((item) => item.id
 
 test('a notification has the documented shape and its actor is public', async () => {
   const eve = await world.register('Eve')
-  const [made] = await tell([news(eve)])
+  const [made] = await record([news(eve)])
   expect(Value.Check(Notification, made)).toBe(true)
   expect(made).toMatchObject({ kind: 'assigned', data: { title: 'Launch' }, readAt: null })
   expect(made?.actor).toEqual({ id: ada.id, name: 'Ada', avatarUrl: null })
@@ -76,22 +76,22 @@ test('a notification has the documented shape and its actor is public', async ()
 test('one cause notifies each user once, and no user who has no access any more', async () => {
   const eve = await world.register('Eve')
   const dedupeKey = 'overdue:task:1'
-  const first = await tell([news(eve, { dedupeKey }), news(eve, { dedupeKey })])
+  const first = await record([news(eve, { dedupeKey }), news(eve, { dedupeKey })])
   expect(first).toHaveLength(1)
-  const second = await tell([
+  const second = await record([
     news(eve, { dedupeKey }),
     news(bob, { dedupeKey, actorId: newId() }),
     news({ ...bob, id: newId() }, { dedupeKey }),
   ])
   expect(second).toMatchObject([{ actor: null }])
   expect((await list(eve)).items).toHaveLength(1)
-  expect(await tell([])).toEqual([])
+  expect(await record([])).toEqual([])
 })
 
 test('the list is newest first, by pages, all or unread or read', async () => {
   const eve = await world.register('Eve')
   const made: string[] = []
-  for (let count = 0; count < 5; count += 1) made.unshift(...idsOf(await tell([news(eve)])))
+  for (let count = 0; count < 5; count += 1) made.unshift(...idsOf(await record([news(eve)])))
   await world.call('POST', `/api/notifications/${made[1]}/read`, { token: eve.token })
 
   const first = await list(eve, '?limit=3')
@@ -110,8 +110,8 @@ test('the list is newest first, by pages, all or unread or read', async () => {
 
 test('pages of notifications of one instant have each of them once, by id', async () => {
   const eve = await world.register('Eve')
-  const made = idsOf(await tell(Array.from({ length: 45 }, () => news(eve))))
-  const old = idsOf(await tell([news(eve), news(eve)]))
+  const made = idsOf(await record(Array.from({ length: 45 }, () => news(eve))))
+  const old = idsOf(await record([news(eve), news(eve)]))
   await world.server.deps.db.transact(async (tx) => {
     await tx`update notifications set created_at = '2026-01-02T03:04:05.678Z' where id = any(${made}::uuid[])`
     await tx`update notifications set created_at = '2026-01-02T03:04:05.677Z' where id = any(${old}::uuid[])`
@@ -137,7 +137,7 @@ test('pages of notifications of one instant have each of them once, by id', asyn
 
 test('reading one is logged for its user once', async () => {
   const eve = await world.register('Eve')
-  const [made] = await tell([news(eve)])
+  const [made] = await record([news(eve)])
   const read = () => world.call('POST', `/api/notifications/${made!.id}/read`, { token: eve.token })
   const answer = await read()
   expect(answer).toMatchObject({ status: 200, body: { ...made, readAt: expect.any(String) } })
@@ -154,7 +154,7 @@ test('reading one is logged for its user once', async () => {
 })
 
 test("another user's notification is the same 404 as one that does not exist", async () => {
-  const [made] = await tell([news(bob)])
+  const [made] = await record([news(bob)])
   const read = (id: string) => world.call('POST', `/api/notifications/${id}/read`, { token: ada.token })
   expect([(await read(made!.id)).status, (await read(newId())).status]).toEqual([404, 404])
   expect((await list(bob)).items.find((item: Notification) => item.id === made!.id).readAt).toBeNull()
@@ -162,9 +162,9 @@ test("another user's notification is the same 404 as one that does not exist", a
 
 test('reading all is one entry without an id, and nothing when all is read', async () => {
   const eve = await world.register('Eve')
-  await tell(Array.from({ length: 250 }, () => news(eve)))
-  const [last] = await tell([news(eve)])
-  const [ofBob] = await tell([news(bob)])
+  await record(Array.from({ length: 250 }, () => news(eve)))
+  const [last] = await record([news(eve)])
+  const [ofBob] = await record([news(bob)])
   const readAll = () => world.call('POST', '/api/notifications/read-all', { token: eve.token })
   const answer = await readAll()
   expect(answer).toMatchObject({ status: 200, body: { upTo: last!.createdAt, unreadCount: 0 } })
@@ -190,12 +190,12 @@ test('what comes in while all is being read is read by the log exactly if it is 
 
   // An early one, not committed yet; a later one that is; then the head of the shard is held, so that the early
   // one and the read-all wait for it in this order.
-  const early = tell([news(eve)], async () => {
+  const early = record([news(eve)], async () => {
     inserted.resolve()
     await mayAppend.promise
   })
   await inserted.promise
-  await tell([news(eve)])
+  await record([news(eve)])
   const holder = db.transact(async (tx) => {
     await tx`select from feed_head where shard = ${shardOf(userScope(eve.id))} for update`
     headIsHeld.resolve()
@@ -219,7 +219,7 @@ test('what comes in while all is being read is read by the log exactly if it is 
   expect([...unread.keys()]).toEqual(idsOf((await list(eve, '?unread=true')).items))
 })
 
-/** Resolves when so many sessions wait for a lock. */
+/** Resolves when this many sessions wait for a lock. */
 const waiting = (sessions: number): Promise<void> =>
   eventually(async () => {
     const rows = await world.server.deps.db.read(

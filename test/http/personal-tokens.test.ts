@@ -324,7 +324,7 @@ test('lastUsedAt is written at the first use and not again within the minute', a
   expect(await lastUsed()).toBe(first)
 })
 
-test('what is no token is 401 without a statement; a token of the right form that nobody has is 401 too', async () => {
+test('what is no token is 401 without a statement; a well-formed token that does not exist is 401 too', async () => {
   const ada = await world.register()
   const { token } = await make(ada)
   const wrong = [

@@ -49,7 +49,7 @@ const takeMany = async (count: number, of: RatePolicy, limiters = [limiter]): Pr
   return states.filter((state) => state.allowed).length
 }
 
-test.each([1, 10, 499, 6000])('of a limit of %i exactly so many pass, at once', async (limit) => {
+test.each([1, 10, 499, 6000])('of a limit of %i exactly that many pass, at once', async (limit) => {
   expect(await takeMany(limit + 500, policy(limit))).toBe(limit)
 })
 

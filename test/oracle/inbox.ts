@@ -1,5 +1,5 @@
 // The notifications that must exist, computed from the log alone: a second, simpler statement of the rules. It holds for
-// runs in which nobody loses access, nothing is deleted or archived, no task with comments gets another assignee, and
+// runs in which no user loses access, nothing is deleted or archived, no task with comments gets another assignee, and
 // preferences are set before anything happens.
 import type { LogEntry } from '../../src/model/event.ts'
 

@@ -70,7 +70,7 @@ describe('authentication', () => {
     expect((await world.call('POST', '/api/auth/login', { body })).status).toBe(200)
   })
 
-  test('losing Redis signs nobody out', async () => {
+  test('losing Redis signs no user out', async () => {
     const redis = openRedis(world.redisUrl, 'request', createLog('test', 'silent'))
     await eventually(() => redis.client.flushall())
     await redis[Symbol.asyncDispose]()

@@ -376,7 +376,7 @@ describe('notifications', () => {
       .map(({ kind }) => kind)
       .toSorted()
 
-  test('tell of shares, comments and overdue tasks, and are read one by one or all at once', async () => {
+  test('announce shares, comments and overdue tasks, and are read one by one or all at once', async () => {
     const { ella, finn } = await world.people('ella', 'finn')
     const { id } = await create(ella, { title: 'Late', dueAt: inDays(-1) })
     await world.ask(ella, 'POST', `/api/tasks/${id}/shares`, { email: finn.email, permission: 'view' })

@@ -38,7 +38,7 @@ const create = (person: Person, fields: object = {}): Promise<Task> =>
   world.ask<Task>(person, 'POST', '/api/tasks', { title: 'Write it', ...fields })
 
 describe('users', () => {
-  test('nobody makes themselves admin, at registration or later', async () => {
+  test('no user can make themselves admin, at registration or later', async () => {
     const body = { name: 'Eve', email: 'eve@example.com', password: testPassword }
     const asAdmin = await world.call('POST', '/api/auth/register', { body: { ...body, role: 'admin' } })
     expect(asAdmin.status).toBe(422)
@@ -129,7 +129,7 @@ describe('batches', () => {
     expect(body.items).toMatchObject([{ title: 'Third' }, { id: one.id, status: 'done' }, null])
   })
 
-  test('one wrong operation undoes all, and tells no client of any', async () => {
+  test('one wrong operation undoes all, and no client receives an event', async () => {
     const own = await create(ada)
     const foreign = await create(bob)
     await using socket = await world.socket(ada)

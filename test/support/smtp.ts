@@ -1,4 +1,4 @@
-// A real SMTP server on a free port that keeps what it accepts and fails as it is told. Invariant: `received` holds
+// A real SMTP server on a free port that keeps what it accepts and fails as planned. Invariant: `received` holds
 // exactly the mails that were answered with 250, or would have been, had the connection lived.
 import { readFile } from 'node:fs/promises'
 import type { AddressInfo, Socket } from 'node:net'
@@ -22,7 +22,7 @@ export interface SmtpBehaviour {
   onRecipient?: (address: string) => number | undefined
   /** Of the whole message: `drop` closes the connection in place of the 250, after the mail was kept. */
   onMessage?: (mail: ReceivedMail) => number | 'drop' | undefined | Promise<number | 'drop' | undefined>
-  /** Closes the connection after so many bytes of the message. */
+  /** Closes the connection after this many bytes of the message. */
   dropAfterBytes?: number
 }
 

@@ -100,7 +100,7 @@ test('a task due later waits for its recipient, who is looked at again within th
   expect(await reminderOf(beyond)).toBeUndefined()
 })
 
-test('each person is told by its own hours, and a change of them counts at once', async () => {
+test('each person is notified by their own hours, and a change of them counts at once', async () => {
   const task = await newTask({ assigneeId: early.id, dueAt: inHours(70) })
   expect(await notified(task)).toEqual([early.id])
   const person = await world.register()
@@ -119,7 +119,7 @@ test('each person is told by its own hours, and a change of them counts at once'
   expect(await notified(short)).toEqual([])
 })
 
-test('another assignee is told by its own hours at once', async () => {
+test('another assignee is notified by their own hours at once', async () => {
   const task = await newTask({ assigneeId: editor.id, dueAt: inHours(60) })
   expect(await notified(task)).toEqual([])
   await patch(task, { assigneeId: early.id })
@@ -175,7 +175,7 @@ test('the recipient is the first of assignee, creator and owners who can read th
   await passTime(task)
   expect(await notified(task)).toEqual([owner.id])
   await prefer(owner, { dueSoonHours: null })
-  // The account that would have been told is deleted: the assignee is null, and the creator is told by its own hours.
+  // The account of the recipient is deleted: the assignee is null, and the creator is notified by their own hours.
   const deleted = await world.register()
   await world.ask(owner, 'POST', `/api/projects/${projectId}/members`, {
     email: deleted.email,
@@ -206,7 +206,7 @@ test('tasks of an archived project are silent until it is unarchived and delay n
   await prefer(owner, { dueSoonHours: 24 })
 })
 
-test('a user without due_soon in the inbox is not told, and gets nothing later', async () => {
+test('a user without due_soon in the inbox is not notified, now or later', async () => {
   await prefer(editor, { kinds: { due_soon: { inApp: false } } })
   const task = await newTask({ assigneeId: editor.id, dueAt: inHours(3) })
   expect(await notified(task)).toEqual([])

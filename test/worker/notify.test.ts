@@ -221,7 +221,7 @@ test('a worker that was away notifies of comments that exist, and users who can 
   expect(await notified(silent)).toEqual([])
 }, 20_000)
 
-test('what a user does not want in the inbox has no row and no entry, whoever else is notified', async () => {
+test('what a user does not want in the inbox has no row and no entry, also if others are notified', async () => {
   await world.ask(owner, 'PATCH', '/api/notifications/preferences', {
     kinds: { commented: { inApp: false } },
   })

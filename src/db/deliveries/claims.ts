@@ -20,7 +20,7 @@ const recheckMs = 5_000
 const interval = (sql: Queryable, ms: number) => sql`make_interval(secs => ${ms / 1000}::float8)`
 
 /**
- * Marks due rows as queued, at most so many of a kind that `limits` are in flight: what exceeds them waits in the table,
+ * Marks due rows as queued, at most as many of each kind as keep those in flight within `limits`: what exceeds them waits in the table,
  * and Redis has a bounded front of each queue to lose.
  */
 export const queueDue = async (
@@ -74,7 +74,7 @@ export interface ClaimedDelivery extends Claim {
 
 export type ClaimResult =
   | { claimed: ClaimedDelivery }
-  /** Another worker runs it, or ran it and died: free in so many milliseconds. */
+  /** Another worker runs it, or ran it and died: free in this many milliseconds. */
   | { claimed: null; freeInMs: number }
   /** Done, or removed. */
   | { claimed: null; freeInMs: null }

@@ -44,7 +44,7 @@ export interface WriteAppend {
   claimed?: ClaimedResponse | null
 }
 
-/** What became of one write of an append. */
+/** The result of one write of an append. */
 export interface WriteAppended {
   /** Null where the write appended nothing to its `cursorScope`. */
   cursor: string | null

@@ -92,7 +92,7 @@ export const countMembers = async (sql: Queryable, projectId: string): Promise<n
   return row!.count
 }
 
-/** Whether anybody but `userId` owns the project. True only as long as the project is locked. */
+/** Whether a user other than `userId` owns the project. True only as long as the project is locked. */
 export const hasOtherOwner = async (tx: Tx, projectId: string, userId: string): Promise<boolean> => {
   const [row] = await tx<{ found: boolean }[]>`
     select exists (

@@ -12,7 +12,7 @@ export interface SearchFilter {
   words?: string[]
   /** Set while some tasks have no words yet: the tsquery of configuration `simple` that searches those. */
   document?: string
-  /** Those of `words` and `tags` that so many tasks have that the index of words is not read for them. */
+  /** Those of `words` and `tags` that too many tasks have for the index of words to be read for them. */
   common?: Terms
 }
 

@@ -1,4 +1,4 @@
-// Which words are in so many tasks that a search is not to read them from the index of words. Estimates of PostgreSQL's
+// Which words are in too many tasks for a search to read them from the index of words. Estimates of PostgreSQL's
 // statistics, read once a minute. Invariant: they choose the plan of a search, never its result.
 import { tagKey } from '../../model/text-form.ts'
 import type { Queryable } from '../client.ts'

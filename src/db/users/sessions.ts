@@ -52,7 +52,7 @@ export const selectSessionHolders = async (
   return ids.map((id) => found.get(id) ?? null)
 }
 
-/** Those of the sessions that are still somebody's, by id, with the role that person has now. */
+/** The current role of the user of each of these sessions that is still valid, by session id. */
 export const selectLiveSessions = async (sql: Queryable, ids: string[]): Promise<Map<string, Role>> => {
   const rows = await sql<{ id: string; role: Role }[]>`
     select s.id, u.role

@@ -1,4 +1,4 @@
-// The media type of a file by its content: the name only tells kinds of plain text apart. Signatures of images and PDF are
+// The media type of a file by its content: the name only decides between kinds of plain text. Signatures of images and PDF are
 // read by file-type; containers (ZIP, Office) by their directory, in containers.ts; text by every byte of it. Invariant:
 // what is none of the allowed types has no type here, above all HTML, SVG and programs.
 import { fileTypeFromBuffer } from 'file-type'

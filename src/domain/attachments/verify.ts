@@ -1,5 +1,5 @@
-// The verification of a direct upload, which a worker runs: the object is read once, piece by piece, whatever its size.
-// Reading may be repeated; what follows from it is decided in the transaction that completes the job.
+// The verification of a direct upload, by a worker: the object is read once, chunk by chunk, so that memory does not grow
+// with its size. Reading may be repeated; the transaction that completes the job decides by the verdict.
 import type { DatabaseCalls, Tx } from '../../db/client.ts'
 import {
   completeUpload,
@@ -11,6 +11,7 @@ import { lockTasks, selectLockedTasks } from '../../db/tasks/tasks.ts'
 import { unavailable } from '../../errors.ts'
 import type { AttachmentType, RemovalReason } from '../../model/attachment.ts'
 import type { Entry } from '../../model/event.ts'
+import { nilId } from '../../model/scalar.ts'
 import type { Storage, StoredObject } from '../../storage/storage.ts'
 import { changeTaskCounter } from '../tasks/task-counters.ts'
 import { attachmentAdded, uploadRejected } from './attachment-entries.ts'
@@ -23,7 +24,7 @@ export interface VerifyDeps {
 
 type Verdict = { isGood: true; contentType: AttachmentType } | { isGood: false; reason: RemovalReason }
 
-/** What remains to be done in a transaction, and the entries to append. */
+/** Completes the upload in a transaction; returns the entries to append. */
 type Completion = (tx: Tx) => Promise<Entry[]>
 
 /** @param signal ends the reading. @throws AppError 503 where the storage is away: try again. */
@@ -67,7 +68,7 @@ const verdictOn = async (
     : bad('type_mismatch')
 }
 
-/** Kinds of text are told apart by the name alone, so that clients declare them differently. */
+/** Only the name distinguishes kinds of text, and clients declare them differently. */
 const isSameType = (found: AttachmentType, declared: AttachmentType): boolean =>
   found === declared || (found.startsWith('text/') && declared.startsWith('text/'))
 
@@ -85,16 +86,13 @@ const read = async (
   return { sha256: hash.digest('hex'), isText: scan.isText }
 }
 
-/** No user has this id: the task is read without any access. */
-const noUserId = '00000000-0000-0000-0000-000000000000'
-
 const settle = async (tx: Tx, id: string, verdict: Verdict): Promise<Entry[]> => {
   const stored = await selectAttachment(tx, id)
   if (stored?.state !== 'verifying') return []
   const { taskId, uploaderId } = stored.attachment
   await lockTasks(tx, [taskId])
-  const [row] = await selectLockedTasks(tx, noUserId, [taskId])
-  if (!row) return [] // the upload went with its task
+  const [row] = await selectLockedTasks(tx, nilId, [taskId]) // without the access of a user
+  if (!row) return [] // the upload was deleted with its task
   if (!verdict.isGood) {
     const isDeleted = await deleteAttachment(tx, id, ['verifying'])
     return isDeleted && uploaderId !== null

@@ -7,7 +7,7 @@
 // the task would have to be maintained by every write of all these. The way chosen: a task that comes within a week of
 // its due time is looked at once. It is announced, or a reminder keeps when to look again: at the recipient's time, and
 // at least once an hour. What may bring that forward wakes the reminder: another assignee (a trigger) and another
-// preference of the recipient. Each look decides anew, from the rows of that moment.
+// preference of the recipient. Each check decides from the rows of that moment.
 import {
   deleteReminders,
   lockDueSoon,
@@ -30,17 +30,17 @@ import {
 import { dueSoonFrom } from './due-soon-time.ts'
 import { dueNotificationOf } from './entries.ts'
 
-/** What became of the candidates of a batch. */
+/** The result of a batch of candidates. */
 export interface Settled {
   /** Tasks that could be locked. */
   handled: number
-  /** Of each task that is notified: how long after the moment at which it had to be. */
+  /** For each task that is notified: milliseconds after the moment at which it was due to be. */
   lateMs: number[]
   notifications: NewNotification[]
 }
 
 export interface DueSource {
-  /** One worker at a time has it. */
+  /** Held by one worker at a time. */
   lock: 'overdue' | 'due-soon'
   /** Candidates by `at`, without locks; leaves out archived projects. */
   select(tx: Tx, slice: DueSlice): Promise<DueCandidate[]>
@@ -77,9 +77,9 @@ const hourMs = 60 * 60_000
 type Decision =
   | { kind: 'notify'; userId: string; lateMs: number }
   | { kind: 'wait'; recipientId: string; checkAt: string }
-  /** There is nobody to tell, or the task is overdue. */
+  /** No user receives the notification, or the task is overdue. */
   | { kind: 'pass' }
-  /** Done, without a due time, or due later than it was: another look finds it again. */
+  /** Done, without a due time, or due later than it was: a later check finds it again. */
   | { kind: 'forget' }
 
 const decide = (task: ComingTask, recipient: DueRecipient | undefined): Decision => {
@@ -127,7 +127,7 @@ const settleDueSoon = async (tx: Tx, ids: string[], projectIds: ReadonlySet<stri
 /** Tasks that have come within a week of their due time. */
 export const comingDue: DueSource = { lock: 'due-soon', select: selectComingDue, settle: settleDueSoon }
 
-/** Tasks that were not due soon enough for their recipient when they were looked at. */
+/** Tasks whose recipient wanted to be notified later than at their last check. */
 export const reminded: DueSource = { lock: 'due-soon', select: selectReminded, settle: settleDueSoon }
 
 /** A candidate may have moved since it was selected. */

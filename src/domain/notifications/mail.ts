@@ -1,7 +1,7 @@
 // Notifications as mails. A notice is recorded in the transaction of its cause together with the delivery of its window;
 // what the mail says is read when it is made, by the rights and preferences of that moment.
 //
-// The problem: somebody who assigns ten tasks should cause one mail, the mail must not be lost or repeated by a crash,
+// The problem: a user who assigns ten tasks should cause one mail, the mail must not be lost or repeated by a crash,
 // and no notice may fall between two mails. The naive way, a delay and a query for what is unread, mails a notice twice
 // or never when its transaction commits beside the query. The way chosen: the first notice opens a window of the person
 // and inserts its delivery; later ones join it under the lock of the window's row. The job closes the window under the

@@ -30,7 +30,7 @@ export const getPreferences = async (
 ): Promise<Preferences> => toPreferences(await db.of(userId).read((sql) => selectPreferences(sql, userId)))
 
 /**
- * A merge patch. Other devices of the user are told by `user.updated` with `changed: ["preferences"]`, because
+ * A merge patch. Other devices of the user receive `user.updated` with `changed: ["preferences"]`, because
  * preferences have no event of their own.
  */
 export const changePreferences = (

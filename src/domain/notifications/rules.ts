@@ -31,7 +31,7 @@ const subjectOf = (entry: LogEntry): Pick<Cause, 'taskId' | 'projectId' | 'comme
 
 const isOfComment = ({ type }: LogEntry): boolean => type === 'comment.created' || type === 'comment.updated'
 
-/** A creation names the task in its changes, an update in its data; an update that mentions somebody is never quiet. */
+/** A creation has the task in its changes, an update in its data; an update that mentions a user is never quiet. */
 const taskIdOfComment = ({ changes, frame }: LogEntry): string | null => {
   const created = changes?.['taskId']?.to
   if (typeof created === 'string') return created

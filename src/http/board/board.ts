@@ -44,7 +44,7 @@ export interface Board {
   call(route: BoardRoute, input: BoardInput): Promise<{ status: number; body: unknown }>
 }
 
-/** What the package tells a web framework. */
+/** What the package passes to a web framework. */
 class Adapter implements IServerAdapter {
   queues: BullBoardQueues = new Map()
   routes: AppControllerRoute[] = []

@@ -118,7 +118,7 @@ export const describeSocket = (): JsonObject => {
         bindings: { ws: { method: 'GET', bindingVersion: '0.1.0' } },
       },
     },
-    operations: { ...Object.fromEntries(receive), tell: send },
+    operations: { ...Object.fromEntries(receive), send },
     components: {
       messages,
       schemas: namedIn(messages),

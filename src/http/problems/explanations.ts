@@ -1,5 +1,5 @@
-// What each error code means to the developer or person who meets it: what happened, and what to do. The type demands
-// every code, and no other; `pages.ts` makes the pages of it.
+// Explanations of the error codes for developers and users: what happened, and what to do. The type requires exactly one
+// for each code; `pages.ts` renders them as pages.
 import type { ErrorCode } from '../../errors.ts'
 
 export interface Explanation {
@@ -110,7 +110,7 @@ export const explanations: Record<ErrorCode, Explanation> = {
   },
   not_found: {
     happened:
-      'There is nothing at this path, or you may not read it. The two are not told apart, so that ids cannot be tried out.',
+      'There is nothing at this path, or you may not read it. The answer is the same for both, so that ids cannot be guessed.',
     remedies: [
       'Check the id and the path; paths are exact, also in their case and without a trailing slash. `detail` names the right path where there is one.',
       'If it existed before, it was deleted, or your access has ended.',

@@ -69,7 +69,7 @@ export const commentRoutes = (deps: CommentDeps) => {
         params,
         body: CommentPatch,
         response: { 200: Comment },
-        detail: detail('Change a comment (its author); null mentions nobody', {
+        detail: detail('Change a comment (its author); null removes all mentions', {
           idempotent: true,
           versioned: true,
         }),

@@ -1,4 +1,4 @@
-// GET /metrics on the public port: for everybody while developing, in production for administrators. Prometheus reads the
+// GET /metrics on the public port: without credentials in development, for administrators in production. Prometheus reads the
 // internal port, which asks for no credentials.
 import { Type } from '@sinclair/typebox'
 import type { Config } from '../../config.ts'

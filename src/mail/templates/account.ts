@@ -1,5 +1,5 @@
 // Mails about an account: verification, password reset, invitation. Invariant: a mail that goes to an unproven address
-// holds no text that anybody but an admin chose, because a registration could otherwise send it to strangers.
+// contains no text that a user other than an admin chose, because a registration could otherwise send it to strangers.
 import type { MailDocument, RenderedMail } from '../document.ts'
 import { renderMail } from '../render.ts'
 

@@ -6,7 +6,7 @@ import { renderMail } from '../render.ts'
 /** A notification as a mail shows it. */
 export interface Notice {
   kind: NotificationKind
-  /** Null where the account is gone, or nobody did it. */
+  /** Null where the account is deleted, or the clock is the cause. */
   actorName: string | null
   /** Null where the notice is about a project. */
   taskTitle: string | null

@@ -14,7 +14,7 @@ import {
 } from '../../db/log/retention.ts'
 import type { Log } from '../../log.ts'
 
-/** How long rows of growing tables are kept. Tombstones of deleted tasks are kept for ever: their ids stay taken. */
+/** How long rows of growing tables are kept. Tombstones of deleted tasks are never removed: their ids stay taken. */
 export type Retention = Pick<
   Config,
   | 'feedRetentionDays'

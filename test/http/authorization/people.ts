@@ -26,7 +26,7 @@ export type Column = (typeof columns)[number]
 /** What a row may make for its requests. Everything is the owner's. */
 export interface Things {
   readonly owner: Person
-  /** In no project; only for rows that add somebody. */
+  /** In no project; only for rows that add a user. */
   readonly newcomer: Person
   /** Of the shared project and task, which no request changes. */
   readonly projectId: string
@@ -48,7 +48,7 @@ export interface Things {
 
 export interface People {
   of(column: Column): Person | null
-  /** Somebody who is used up by the request, in the place of the caller. */
+  /** An account that the request deletes, in place of the caller. */
   alone(column: Column): Promise<Person | null>
   things: Things
 }
