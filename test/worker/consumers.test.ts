@@ -165,6 +165,18 @@ test('an entry that keeps failing is tried five times, moved to dead_letter with
   expect(stats.deadLetters).toBe(1)
 }, 20_000)
 
+test('an entry whose concern cannot be decided is moved to dead_letter and delays no other', async () => {
+  await append(20)
+  const poison = 7
+  const judge = ({ seq }: LogEntry): true => {
+    if (seq === poison) throw new Error('the entry has no data')
+    return true
+  }
+  await runTo(20, { ...consumer(judge), concerns: judge })
+  expect(await effects()).toEqual(range(1, 20).filter((seq) => seq !== poison))
+  expect(stats.deadLetters).toBe(1)
+}, 20_000)
+
 test('an entry that fails four times and then works has its effect once', async () => {
   await append(3)
   let failures = 0

@@ -124,14 +124,14 @@ export class ShardConsumer {
     }
     const collectMs = this.#collectsUntil - performance.now()
     // A full page means that the consumer is behind: there is nothing to wait for.
-    if (collectMs > 0 && entries.length < readEntries && entries.some((one) => this.consumer.concerns(one)))
+    if (collectMs > 0 && entries.length < readEntries && entries.some((one) => this.#concerns(one)))
       return pause(collectMs, signal)
     await this.#handleAll(entries, signal)
   }
 
   /** Handles the entries that concern the consumer, at most `#batch` in a transaction. */
   async #handleAll(entries: LogEntry[], signal: AbortSignal): Promise<void> {
-    const concerned = entries.filter((entry) => this.consumer.concerns(entry))
+    const concerned = entries.filter((entry) => this.#concerns(entry))
     while (concerned.length > 0) {
       if (signal.aborted) return
       const batch = concerned.splice(0, this.#batch.value)
@@ -140,6 +140,15 @@ export class ShardConsumer {
     }
     this.#position = entries.at(-1)!.seq
     if (this.#isStoreDue()) await this.#store()
+  }
+
+  /** An entry that cannot be judged is handled: that fails too, is counted, and ends in `dead_letter`. */
+  #concerns(entry: LogEntry): boolean {
+    try {
+      return this.consumer.concerns(entry)
+    } catch {
+      return true
+    }
   }
 
   async #handle(batch: LogEntry[]): Promise<void> {
