@@ -1,6 +1,7 @@
 // docs/security.md: every row of the checklist is there and names a test that exists.
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
+import { countsByFile, isGood, renderSecurity, rowsOf, type SecurityResult } from './security/table.ts'
 
 const root = join(import.meta.dir, '..')
 
@@ -10,16 +11,10 @@ const ids = Object.entries(counts).flatMap(([letter, count]) =>
   Array.from({ length: count }, (_, n) => `${letter}${n + 1}`),
 )
 
-interface Row {
-  id: string
-  tests: string
-}
-
-const rows: Row[] = (await Bun.file(join(root, 'docs', 'security.md')).text()).split('\n').flatMap((line) => {
-  const cells = line.split(' | ')
-  const id = /^\| ([A-Z]\d+)$/.exec(cells[0] ?? '')?.[1]
-  return id === undefined ? [] : [{ id, tests: cells.slice(3).join(' | ').replace(/ \|$/, '') }]
-})
+const document = await Bun.file(join(root, 'docs', 'security.md')).text()
+const rows = rowsOf(document)
+const kept = Bun.file(join(root, 'reliability', 'security.json'))
+const result: SecurityResult | null = (await kept.exists()) ? await kept.json() : null
 
 test('the table has every row of the checklist once', () => {
   expect(rows.map(({ id }) => id).toSorted()).toEqual(ids.toSorted())
@@ -47,4 +42,23 @@ test('every row names tests that exist', async () => {
 test('the locked Elysia is one without the known holes', async () => {
   const { version } = await Bun.file(join(root, 'node_modules', 'elysia', 'package.json')).json()
   expect(Bun.semver.satisfies(version, '>=1.4.27')).toBe(true)
+})
+
+test('the section of the last run is what the command writes, and every row passed', () => {
+  expect(renderSecurity(document, result)).toBe(document)
+  if (result) expect(isGood(rows, result)).toBe(true)
+})
+
+test('a failed test, and a file without tests, fail the rows that name them', () => {
+  const output =
+    'test/a.test.ts:\n(pass) one [1ms]\n(fail) two\n\ntest/b.test.ts:\n(pass) three\n1 tests failed:\n(fail) two\n'
+  const files = countsByFile(output)
+  expect(files).toEqual({
+    'test/a.test.ts': { passed: 1, failed: 1 },
+    'test/b.test.ts': { passed: 1, failed: 0 },
+  })
+  const machine = { cpu: '', cores: 1, memoryGiB: 1, system: '', bun: '', commit: '', loadAverage: 0 }
+  const row = (file: string) => ({ id: 'S1', tests: `\`${file}\`: a title` })
+  const isRowGood = (file: string) => isGood([row(file)], { date: '', commit: '', machine, files })
+  expect(['test/a.test.ts', 'test/b.test.ts', 'test/c.test.ts'].map(isRowGood)).toEqual([false, true, false])
 })

@@ -15,8 +15,10 @@ import { explain } from '../consistency/report.ts'
 import { startCluster, type Cluster, type Role } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
 import { startSwarm } from '../support/swarm.ts'
+import { startSmtp, type TestSmtp } from '../support/smtp.ts'
+import { Duties } from './duties.ts'
 import { ExitWatch } from './exit-watch.ts'
-import type { Fault, Outcome } from './fault.ts'
+import { recoveryLimitsMs, type Fault, type Outcome } from './fault.ts'
 import { checkSwarm, type CheckedSwarm } from './checked-swarm.ts'
 import { assertHolds, recovery, settle } from './recovery.ts'
 import { checkRun } from './check-run.ts'
@@ -28,6 +30,7 @@ interface Run {
   ledger: Ledger
   projects: { id: string; members: Person[] }[]
   traffic: Traffic
+  duties: Duties
 }
 
 export interface ArenaOptions {
@@ -43,12 +46,19 @@ export interface ArenaOptions {
   /** Longest wait for recovery and convergence, milliseconds. Default 60 s; negative controls need less. */
   timeoutMs?: number
   environment?: Record<string, string>
+  cluster?: Fault['cluster']
+  /** Whether workers send mails to an SMTP server. */
+  sendsMails?: boolean
+  /** Acts that notify at the same time, and the pause after each. Default one, 200 ms. */
+  acts?: { lanes: number; everyMs: number }
   report: (line: string) => void
 }
 
 const peopleCount = 6
+const actorCount = 4
 const emailOf = (number: number): string => `person-${number}@example.com`
 const defaultTimeoutMs = 60_000
+const usualActs = { lanes: 1, everyMs: 200 }
 const password = 'a storm of many faults'
 /** Contending sessions and their views, beside the traffic. */
 const contention = { watchers: 3, accessMs: 1_500, pausesPerWrite: 4 }
@@ -70,14 +80,20 @@ export class Arena implements AsyncDisposable {
     /** A connection to Redis that bypasses the proxy. */
     readonly redis: Redis,
     readonly people: Person[],
+    /** Who act in a project of their own; nothing else changes what they may read. */
+    readonly actors: Person[],
+    /** Receives the mails of the workers. */
+    readonly smtp: TestSmtp | null,
     private readonly stack: AsyncDisposableStack,
   ) {}
 
   static async open(options: ArenaOptions): Promise<Arena> {
     await using stack = new AsyncDisposableStack()
-    const { servers, workers, environment, report } = options
+    const { servers, workers, report } = options
+    const smtp = options.sendsMails ? stack.use(await startSmtp()) : null
+    const environment = { ...options.environment, ...(smtp && { SMTP_URL: smtp.url }) }
     const cluster = stack.use(
-      await startCluster({ servers, workers, isProxied: true, report, ...(environment && { environment }) }),
+      await startCluster({ servers, workers, isProxied: true, report, environment, ...options.cluster }),
     )
     const log = createLog('chaos', 'silent')
     const url = cluster.databaseUrl
@@ -85,7 +101,7 @@ export class Arena implements AsyncDisposable {
     const redis = stack.use(openRedis(cluster.redisUrl, 'request', log)).client
     const api = createApi(cluster)
     const people = await Promise.all(
-      Array.from({ length: peopleCount }, async (_, number): Promise<Person> => {
+      Array.from({ length: peopleCount + actorCount }, async (_, number): Promise<Person> => {
         const body = { name: `Person ${number}`, email: emailOf(number), password }
         const session = expectStatus(
           await api.call('POST', '/api/auth/register', null, body),
@@ -95,7 +111,9 @@ export class Arena implements AsyncDisposable {
         return { number, id: session.user.id, token: session.accessToken }
       }),
     )
-    return new Arena(options, cluster, db, redis, people, stack.move())
+    await db.transact((tx) => tx`update users set email_verified_at = now()`)
+    const actors = people.splice(peopleCount)
+    return new Arena(options, cluster, db, redis, people, actors, smtp, stack.move())
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -164,10 +182,22 @@ export class Arena implements AsyncDisposable {
   healed(): void {
     this.#healedAt = performance.now()
     this.#run?.traffic.mark()
+    this.#run?.duties.mark()
+  }
+
+  /** A worker was killed, stopped or lost an answer: it may send one mail again. */
+  allowRepeatedMail(): void {
+    this.#run!.duties.allowedRepeats += 1
+  }
+
+  /** The project of the acts that notify. */
+  get actsProjectId(): string {
+    return this.#run!.projects.at(-1)!.id
   }
 
   /** Kills the process with SIGKILL and starts it after `downMs`. */
   async restart(role: Role, downMs = 0, environment?: Record<string, string>): Promise<void> {
+    if (this.cluster.workers.includes(role)) this.allowRepeatedMail()
     await this.down(role, () => role.kill())
     await Bun.sleep(downMs)
     await role.start(environment)
@@ -178,8 +208,8 @@ export class Arena implements AsyncDisposable {
     return this.#exits.expected(role, work)
   }
 
-  async project(name: string, api: Api): Promise<{ id: string; members: Person[] }> {
-    const [owner, ...others] = this.people
+  async project(name: string, api: Api, members = this.people): Promise<{ id: string; members: Person[] }> {
+    const [owner, ...others] = members
     const project = expectStatus(
       await api.call('POST', '/api/projects', owner!.token, { name }),
       201,
@@ -190,19 +220,19 @@ export class Arena implements AsyncDisposable {
       const path = `/api/projects/${project.id}/members`
       expectStatus(await api.call('POST', path, owner!.token, body), 201, 'member')
     }
-    return { id: project.id, members: this.people }
+    return { id: project.id, members }
   }
 
   /** New tokens for all users: tokens expire after 15 min, and the long runs together take longer. */
   async #signIn(api: Api): Promise<void> {
-    for (const person of this.people) {
-      const body = { email: emailOf(person.number), password }
-      person.token = expectStatus(
-        await api.call('POST', '/api/auth/login', null, body),
-        200,
-        'login',
-      ).accessToken
-    }
+    for (const person of [...this.people, ...this.actors])
+      person.token = (await this.signIn(person.number, api)).accessToken
+  }
+
+  /** A new session of a person. */
+  async signIn(number: number, api = this.api): Promise<{ accessToken: string; refreshToken: string }> {
+    const body = { email: emailOf(number), password }
+    return expectStatus(await api.call('POST', '/api/auth/login', null, body), 200, 'login')
   }
 
   /** Runs a fault for `seconds` and checks the result. */
@@ -218,6 +248,7 @@ export class Arena implements AsyncDisposable {
     const projects = await Promise.all(
       Array.from({ length: options.projects }, (_, n) => this.project(`${fault.name} ${n}`, api)),
     )
+    const errorsBefore = (await cluster.errorsLogged()).length
     const ledger = new Ledger()
     const followers = await this.#follow(projects, api, random, recorder)
     const { writeEveryMs = 20 } = fault
@@ -244,20 +275,42 @@ export class Arena implements AsyncDisposable {
       everyMs: writeEveryMs,
       random,
     })
-    this.#run = { api, ledger, projects, traffic }
+    const acts = await this.project(`${fault.name} acts`, api, this.actors)
+    const duties = await Duties.begin({
+      db: this.db,
+      smtp: this.smtp,
+      api,
+      projectId: acts.id,
+      people: this.actors,
+      projects: [...projects, acts],
+      random,
+      ...(options.acts ?? usualActs),
+    })
+    this.#run = { api, ledger, projects: [...projects, acts], traffic, duties }
     try {
       this.#healedAt = 0
       const injected = await fault.disturb(this, AbortSignal.timeout(seconds * 1_000))
       if (this.#healedAt === 0) this.healed()
-      const recoveryMs = await recovery(traffic, followers, this.#healedAt, this.#timeoutMs)
-      await traffic.stop()
+      const [recovered, worker] = await Promise.all([
+        recovery(traffic, followers, this.#healedAt, this.#timeoutMs),
+        duties.recoveredMs(this.#timeoutMs),
+      ])
+      const recoveryMs = { ...recovered, worker }
+      await Promise.all([traffic.stop(), duties.stop()])
       const views = await clients.settle(this.db, this.#timeoutMs)
       await settle(this.db, followers, this.#timeoutMs)
-      this.violations.push(...traffic.faults, ...clients.faults)
       const shown = [...followers.map(({ finalView }) => finalView), ...views]
       const final = await readFinal(this.db, recorder.projects, shown)
       const consistency = checkHistory(recorder.history(final))
-      this.violations.push(...consistency.violations.flatMap(explain))
+      const done = await duties.check(this.#timeoutMs)
+      const errors = await this.cluster.errorsLogged()
+      this.violations.push(
+        ...traffic.faults,
+        ...clients.faults,
+        ...consistency.violations.flatMap(explain),
+        ...done.violations,
+        ...unhandled(errors.slice(errorsBefore)),
+      )
       const { counts, violations } = await checkRun(fault, {
         injected,
         api,
@@ -268,18 +321,21 @@ export class Arena implements AsyncDisposable {
         redis: this.redis,
         timeoutMs: this.#timeoutMs,
         violations: this.violations,
+        duties: done.counts,
       })
       this.violations = violations
-      const limit = fault.recoveryMs ?? 2_000
-      if (recoveryMs.writers > limit)
-        this.violations.push(`writers took ${recoveryMs.writers.toFixed(0)} ms to recover, not ${limit}`)
+      const limits = { ...recoveryLimitsMs, ...fault.recoveryMs }
+      for (const [who, ms] of Object.entries(recoveryMs)) {
+        const limit = limits[who as keyof typeof limits]
+        if (ms > limit) this.violations.push(`${who} took ${ms.toFixed(0)} ms to recover, not ${limit}`)
+      }
       counts.failures = this.violations.length
       return { fault, counts, recoveryMs, violations: this.violations, notes: this.notes, consistency }
     } finally {
       stopWatching()
       for (const follower of followers) follower.stop()
       clients.stop()
-      await traffic.stop()
+      await Promise.all([traffic.stop(), duties.stop()])
       this.#run = null
     }
   }
@@ -314,3 +370,7 @@ export class Arena implements AsyncDisposable {
     return followers
   }
 }
+
+/** Lines of a log about errors that nothing caught. */
+const unhandled = (lines: readonly string[]): string[] =>
+  lines.filter((line) => /unhandled|uncaught/i.test(line)).map((line) => line.slice(0, 300))

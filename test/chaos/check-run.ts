@@ -9,6 +9,7 @@ import type { Follower } from '../oracle/follower.ts'
 import type { Ledger } from '../oracle/ledger.ts'
 import { selectStoryTasks } from '../oracle/rows.ts'
 import { eventually } from '../support/eventually.ts'
+import type { DutyCounts } from './duties.ts'
 import type { Counts, Fault } from './fault.ts'
 
 export interface RunRecord {
@@ -22,6 +23,8 @@ export interface RunRecord {
   timeoutMs: number
   /** Found during the run. */
   violations: string[]
+  /** What workers did. */
+  duties: DutyCounts
 }
 
 export const checkRun = async (
@@ -52,6 +55,7 @@ export const checkRun = async (
     ...(await checkLog(db)),
     ...(await checkStreams(db, redis, run.timeoutMs)),
     ...(api.counts.hung > 0 ? [`${api.counts.hung} requests hung for 10 s`] : []),
+    ...(api.counts.leaking > 0 ? [`${api.counts.leaking} answers with 5xx named internals`] : []),
   ]
   const violations = [
     ...other,
@@ -69,6 +73,9 @@ export const checkRun = async (
     reordered: reordered.length,
     leaked: leaked.length,
     resyncs: followers.reduce((sum, { counts }) => sum + counts.resyncs, 0),
+    ...run.duties,
+    hung: api.counts.hung,
+    leaking: api.counts.leaking,
     failures: other.length,
   }
   return { counts, violations }

@@ -1,9 +1,13 @@
 // Negative controls: the same runs on variants of the product without one mechanism. A control that is not detected
 // means that the harness detects nothing.
-import { Arena } from './arena.ts'
+import { Arena, type ArenaOptions } from './arena.ts'
 import type { Counts, Fault } from './fault.ts'
+import { poisonEntry } from './faults/poison-entry.ts'
+import { postgresTerminated } from './faults/postgres-terminated.ts'
 import { redisEmptied } from './faults/redis-emptied.ts'
 import { serverKilled } from './faults/server-killed.ts'
+import { smtpFailing } from './faults/smtp-failing.ts'
+import { workerKilled } from './faults/worker-killed.ts'
 import { variantEnvironment } from './variants.ts'
 
 export interface Control {
@@ -11,7 +15,9 @@ export interface Control {
   variant: string
   fault: Fault
   /** The count that must be above 0. */
-  detectedBy: keyof Counts & ('lost' | 'repeated' | 'reordered' | 'leaked')
+  detectedBy: Exclude<keyof Counts, 'injected' | 'writes' | 'notified' | 'mails'>
+  /** How the arena differs. */
+  arena?: Partial<ArenaOptions>
 }
 
 const noFault: Fault = {
@@ -26,6 +32,11 @@ const noFault: Fault = {
 /** With enough writes in flight that each kill meets some between their answers and COMMIT. */
 const busyServerKilled: Fault = { ...serverKilled, writeEveryMs: 2 }
 
+/** The same for queued writes to connections that are terminated. */
+const busyTerminated: Fault = { ...postgresTerminated, writeEveryMs: 2 }
+
+const acting: Partial<ArenaOptions> = { acts: { lanes: 3, everyMs: 60 } }
+
 export const controls: Record<string, Control[]> = {
   realtime: [
     { variant: 'lock-off', fault: noFault, detectedBy: 'lost' },
@@ -33,6 +44,17 @@ export const controls: Record<string, Control[]> = {
     { variant: 'cursor-ignored', fault: serverKilled, detectedBy: 'lost' },
     { variant: 'batch-answered-early', fault: busyServerKilled, detectedBy: 'lost' },
     { variant: 'scope-unchecked', fault: noFault, detectedBy: 'leaked' },
+    { variant: 'driver-unpatched', fault: busyTerminated, detectedBy: 'failures' },
+  ],
+  worker: [
+    { variant: 'position-apart', fault: workerKilled, detectedBy: 'drift', arena: acting },
+    { variant: 'poison-retried', fault: poisonEntry, detectedBy: 'missing', arena: acting },
+    {
+      variant: 'mail-done-first',
+      fault: smtpFailing,
+      detectedBy: 'mailsMissing',
+      arena: { ...acting, sendsMails: true },
+    },
   ],
 }
 
@@ -54,6 +76,7 @@ export const runControl = async (control: Control, seed: number, seconds: number
     timeoutMs: 2_000,
     environment: variantEnvironment(control.variant),
     report: () => {},
+    ...control.arena,
   })
   const { counts } = await arena.run(control.fault, seconds)
   return { control, counts, isDetected: counts[control.detectedBy] > 0 }

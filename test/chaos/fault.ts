@@ -1,5 +1,6 @@
 // The interface of a fault and the counts of its run. Each fault is a file in `faults/`; `suites.ts` lists them.
 import type { Report } from '../consistency/report.ts'
+import type { ClusterOptions } from '../support/cluster.ts'
 import type { Arena } from './arena.ts'
 
 export interface Fault {
@@ -8,14 +9,18 @@ export interface Fault {
   title: string
   /** Settings and variants of the processes; the fault then runs on its own cluster. */
   environment?: Record<string, string>
+  /** How the cluster differs; the fault then runs on its own. */
+  cluster?: Pick<ClusterOptions, 'databaseBytes' | 'isRedisAppendOnly'>
   /** Whether every client must read its snapshot again; otherwise none may. */
   resyncs?: boolean
   /** Duration in the long form, if not the usual one. */
   longSeconds?: number
   /** Pause of a writer between two writes, milliseconds. Default 20. */
   writeEveryMs?: number
-  /** Longest time from the end of the fault to the first success of every writer. Default 2 s. */
-  recoveryMs?: number
+  /** Where they are not `recoveryLimitsMs`. */
+  recoveryMs?: Partial<Recovery>
+  /** Why the fault cannot be injected on this machine; null where it can. */
+  impossible?(): string | null
   /**
    * Injects faults until `signal` aborts, while writers write and sockets follow. The fault has ended when the promise
    * resolves, or earlier, at its last call of `arena.healed()`. Returns the number of injected faults.
@@ -23,7 +28,7 @@ export interface Fault {
   disturb(arena: Arena, signal: AbortSignal): Promise<number>
 }
 
-/** All but the first two must be 0 (`resyncs` too, unless the fault requires them). */
+/** All but `injected`, `writes`, `notified` and `mails` must be 0 (`resyncs` too, unless the fault requires them). */
 export interface Counts {
   injected: number
   /** Acknowledged. */
@@ -35,15 +40,41 @@ export interface Counts {
   /** Entries received without a subscription or without the right to read them. */
   leaked: number
   resyncs: number
-  /** Requests without an answer for 10 s, refused sockets, unexpected exits and other violations. */
+  /** Notifications that were due once, and those that are missing or there twice, in the inbox or the log. */
+  notified: number
+  missing: number
+  twice: number
+  /** Projects whose counters, with the entries not counted yet, differed from their rows at a snapshot. */
+  drift: number
+  /** Mails sent, deliveries without one, and repeats beyond the allowed: one a kill or lost answer. */
+  mails: number
+  mailsMissing: number
+  mailsRepeated: number
+  /** Requests without an answer for 10 s. */
+  hung: number
+  /** Answers with 5xx that name internals. */
+  leaking: number
+  /** Refused sockets, unexpected exits, unhandled rejections and other violations. */
   failures: number
 }
+
+export interface Recovery {
+  writers: number
+  sockets: number
+  worker: number
+}
+
+/** Longest times to recovery where a fault names no other. */
+export const recoveryLimitsMs: Recovery = { writers: 2_000, sockets: 10_000, worker: 15_000 }
 
 export interface Outcome {
   fault: Fault
   counts: Counts
-  /** Milliseconds from the end of the fault to the first success of every writer, and until every socket received it. */
-  recoveryMs: { writers: number; sockets: number }
+  /**
+   * Milliseconds from the end of the fault to the first success of every writer, until every socket received it, and to
+   * the first notification of a later cause.
+   */
+  recoveryMs: Recovery
   /** Descriptions of violations. */
   violations: string[]
   /** Further figures of the fault. */

@@ -29,6 +29,6 @@ export const inspect = async ({ pid }: Role): Promise<Inspection> => {
       if (inspection.at < askedAt) throw new Error('the process has not written its inspection')
       return inspection
     },
-    { timeoutMs: 10_000, everyMs: 50 },
+    { timeoutMs: 60_000, everyMs: 50 }, // it may be starved
   )
 }

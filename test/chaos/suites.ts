@@ -2,6 +2,7 @@
 import type { Fault } from './fault.ts'
 import { answersLost } from './faults/answers-lost.ts'
 import { batchesKilled } from './faults/batches-killed.ts'
+import { clockOff } from './faults/clock-off.ts'
 import { connectSoak } from './faults/connect-soak.ts'
 import { crashPoints } from './faults/crash-points.ts'
 import { epochRenewed } from './faults/epoch-renewed.ts'
@@ -9,6 +10,8 @@ import { everyoneBack } from './faults/everyone-back.ts'
 import { lockHeld } from './faults/lock-held.ts'
 import { networkSlow } from './faults/network-slow.ts'
 import { postgresExhausted } from './faults/postgres-exhausted.ts'
+import { poisonEntry } from './faults/poison-entry.ts'
+import { postgresFull } from './faults/postgres-full.ts'
 import { postgresHalfOpen } from './faults/postgres-half-open.ts'
 import { postgresRestarted } from './faults/postgres-restarted.ts'
 import { postgresTerminated } from './faults/postgres-terminated.ts'
@@ -18,10 +21,17 @@ import { redisCut } from './faults/redis-cut.ts'
 import { redisEmptied } from './faults/redis-emptied.ts'
 import { redisFrozen } from './faults/redis-frozen.ts'
 import { redisFull } from './faults/redis-full.ts'
+import { redisTailLost } from './faults/redis-tail-lost.ts'
+import { refreshDoubled } from './faults/refresh-doubled.ts'
 import { rollingRestart } from './faults/rolling-restart.ts'
 import { serverKilled } from './faults/server-killed.ts'
 import { serverStopped } from './faults/server-stopped.ts'
+import { smtpFailing } from './faults/smtp-failing.ts'
 import { streamModel } from './faults/stream-model.ts'
+import { workerCrashPoints } from './faults/worker-crash-points.ts'
+import { workerKilled } from './faults/worker-killed.ts'
+import { workerRolled } from './faults/worker-rolled.ts'
+import { workerStopped } from './faults/worker-stopped.ts'
 
 export const suites: Record<string, Fault[]> = {
   realtime: [
@@ -34,18 +44,31 @@ export const suites: Record<string, Fault[]> = {
     redisFrozen,
     redisFull,
     redisAway,
+    redisTailLost,
     streamModel,
     postgresRestarted,
     postgresTerminated,
     postgresHalfOpen,
     postgresExhausted,
+    postgresFull,
     lockHeld,
     networkSlow,
     answersLost,
+    refreshDoubled,
+    clockOff,
     epochRenewed,
     readersStopped,
     rollingRestart,
     everyoneBack,
     connectSoak,
+  ],
+  worker: [
+    workerKilled,
+    workerCrashPoints,
+    workerStopped,
+    workerRolled,
+    smtpFailing,
+    redisEmptied,
+    poisonEntry,
   ],
 }

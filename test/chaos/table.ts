@@ -1,44 +1,97 @@
-// Prints the counts of runs as a table.
-import type { ControlResult } from './controls.ts'
-import type { Outcome } from './fault.ts'
+// Rows of faults and controls as tables: padded for a terminal, and as Markdown.
+import type { Facts } from '../../bench/machine.ts'
+import type { Recovery } from './fault.ts'
+import type { ChaosReport, ControlRow, FaultRow } from './results.ts'
 
-const columns: [title: string, value: (outcome: Outcome) => string | number][] = [
-  ['fault', ({ fault }) => fault.name],
-  ['injected', ({ counts }) => counts.injected],
-  ['writes', ({ counts }) => counts.writes],
-  ['lost', ({ counts }) => counts.lost],
-  ['repeated', ({ counts }) => counts.repeated],
-  ['reordered', ({ counts }) => counts.reordered],
-  ['leaked', ({ counts }) => counts.leaked],
-  ['resyncs', ({ counts }) => counts.resyncs],
-  ['failures', ({ counts }) => counts.failures],
-  ['writers ms', ({ recoveryMs }) => recoveryMs.writers.toFixed(0)],
-  ['sockets ms', ({ recoveryMs }) => recoveryMs.sockets.toFixed(0)],
-  ['', ({ violations }) => (violations.length === 0 ? 'ok' : 'VIOLATED')],
+/** Counts that are no violation, in the order of the table. */
+const amounts = ['injected', 'writes', 'uploads', 'deletions', 'objects', 'notified', 'mails', 'checked']
+/** Counts that must be 0, with `resyncs` where the fault makes clients resync. */
+const faultCounts = (row: FaultRow): [string, number][] =>
+  Object.entries(row.counts).filter(([name]) => !amounts.includes(name))
+
+const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+
+export const markdownTable = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+
+const padded = (rows: readonly (readonly string[])[]): string => {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  return rows.map((row) => row.map((cell, n) => cell.padEnd(widths[n]!)).join('  ')).join('\n')
+}
+
+const secondsText = (ms: number | null): string => (ms === null ? 'never' : `${(ms / 1_000).toFixed(1)} s`)
+
+const recoveryText = ({ recoveryMs, limitsMs }: FaultRow): string =>
+  (Object.entries(recoveryMs) as [keyof Recovery, number | null][])
+    .map(([who, ms]) => `${who} ${secondsText(ms)} of ${secondsText(limitsMs[who] ?? null)}`)
+    .join(', ') || '-'
+
+const amountsText = ({ counts }: FaultRow): string =>
+  amounts
+    .filter((name) => counts[name])
+    .map((name) => `${counts[name]} ${name}`)
+    .join(', ') || '-'
+
+/** What was found; `0` where nothing was. */
+const foundText = (row: FaultRow): string =>
+  faultCounts(row)
+    .filter(([, count]) => count > 0)
+    .map(([name, count]) => `${count} ${name}`)
+    .join(', ') || (Object.keys(row.counts).length === 0 ? '-' : '0')
+
+const head = ['Suite', 'Fault', 'Runs', 'Amounts', 'Violations counted', 'Time to recovery', 'Verdict']
+
+const cells = (row: FaultRow): string[] => [
+  row.suite,
+  `${row.name}: ${row.title}`,
+  String(row.seeds.length),
+  amountsText(row),
+  foundText(row),
+  recoveryText(row),
+  row.verdict === 'not run' ? `not run: ${row.notes.join('; ')}` : row.verdict,
 ]
 
-export const printOutcomes = (outcomes: Outcome[]): void => {
-  if (outcomes.length === 0) return
-  const rows = [
-    columns.map(([title]) => title),
-    ...outcomes.map((one) => columns.map(([, of]) => String(of(one)))),
-  ]
-  const widths = columns.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  for (const row of rows)
-    console.log(
-      row.map((cell, n) => (n === 0 ? cell.padEnd(widths[n]!) : cell.padStart(widths[n]!))).join('  '),
-    )
-  for (const { fault, notes, violations } of outcomes) {
-    for (const line of notes) console.log(`${fault.name}: ${line}`)
-    for (const line of violations) console.log(`${fault.name}: ✗ ${line}`)
-  }
-}
+const controlHead = ['Suite', 'Variant', 'Fault', 'Detected by', 'Count', 'Verdict']
+const controlCells = (row: ControlRow): string[] => [
+  row.suite,
+  row.variant,
+  row.title,
+  row.detectedBy,
+  String(row.count),
+  row.isDetected ? 'detected' : 'NOT DETECTED',
+]
 
-export const printControls = (results: ControlResult[]): void => {
-  for (const { control, counts, isDetected } of results) {
-    const { lost, repeated, reordered, leaked } = counts
-    console.log(
-      `control ${control.variant} (${control.fault.name}): lost ${lost}, repeated ${repeated}, reordered ${reordered}, leaked ${leaked}: ${isDetected ? 'detected' : '✗ NOT DETECTED'}`,
-    )
-  }
-}
+export const textOf = ({ rows, controls }: Pick<ChaosReport, 'rows' | 'controls'>): string =>
+  [
+    ...(rows.length > 0 ? [padded([head, ...rows.map(cells)])] : []),
+    ...rows.flatMap((row) => row.notes.map((note) => `${row.name}: ${note}`)),
+    ...(controls.length > 0 ? [padded([controlHead, ...controls.map(controlCells)])] : []),
+    ...rows.flatMap((row) => row.violations.map((violation) => `${row.name}: ✗ ${violation}`)),
+    ...controls.filter(({ isDetected }) => !isDetected).map(({ variant }) => `✗ ${variant} is not detected`),
+  ].join('\n')
+
+export const machineText = ({ cpu, cores, memoryGiB, system, bun }: Facts['machine']): string =>
+  `${cpu}, ${cores} cores shared by everything, ${memoryGiB} GiB; ${system}; Bun ${bun}`
+
+export const faultTable = (rows: readonly FaultRow[]): string =>
+  markdownTable(
+    [...head, 'Date, commit'],
+    rows.map((row) => [...cells(row), `${row.date}, ${row.commit}`]),
+  )
+
+export const controlTable = (rows: readonly ControlRow[]): string =>
+  markdownTable(
+    [...controlHead, 'Date, commit'],
+    rows.map((row) => [...controlCells(row), `${row.date}, ${row.commit}`]),
+  )
+
+/** The report of one command. */
+export const markdownOf = ({ rows, controls, machine }: ChaosReport, command: string): string =>
+  [
+    `# Faults of ${new Date().toISOString().slice(0, 10)}\n`,
+    `\`${command}\`, commit ${machine.commit}, load of the machine at the start ${machine.loadAverage}. ${machineText(machine)}. Seeds ${[...new Set(rows.flatMap(({ seeds }) => seeds))].join(', ')}.\n`,
+    faultTable(rows),
+    ...(controls.length > 0 ? ['\n## Controls\n', controlTable(controls)] : []),
+    ...rows.flatMap(({ name, violations }) => violations.map((text) => `\n- ${name}: ${text}`)),
+    '',
+  ].join('\n')

@@ -13,6 +13,8 @@ export interface TrafficOptions {
   /** Pause of a lane between two writes, milliseconds. */
   everyMs: number
   random: Random
+  /** Tasks of a lane at a time: beyond them it deletes. Default: no limit. */
+  maxTasks?: number
 }
 
 export interface First {
@@ -83,9 +85,9 @@ export class Traffic {
   }
 
   async #write({ id: projectId, members }: { id: string; members: Person[] }, own: string[], op: string) {
-    const { api, ledger, random } = this.options
+    const { api, ledger, random, maxTasks = Infinity } = this.options
     const { token } = random.pick(members)
-    const choice = random.next()
+    const choice = own.length < maxTasks ? random.next() : 1
     if (own.length < 3 || choice < 0.4) {
       const body = { projectId, title: `Written as ${op}`, tags: ['chaos'] }
       const task = expectStatus(await api.call('POST', '/api/tasks', token, body, op), 201, 'create')

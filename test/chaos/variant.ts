@@ -1,21 +1,19 @@
 // Preloaded into a process of a chaos run: TIDE_VARIANT names the edits applied to its source on loading, TIDE_FAILPOINT
 // the point at which it kills itself, TIDE_FAILPOINT_AFTER how often it passes that point before.
 import { rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { heapStats } from 'bun:jsc'
 import { inspectionFile } from './inspection.ts'
-import { variants } from './variants.ts'
+import { pathOf, variants } from './variants.ts'
 
 const name = process.env['TIDE_VARIANT'] ?? ''
 const edits = variants[name]
 if (!edits) throw new Error(`there is no variant ${name}`)
-const sourceDir = join(import.meta.dir, '..', '..', 'src')
 
 Bun.plugin({
   name,
   setup(build) {
     for (const file of new Set(edits.map((edit) => edit.file))) {
-      const path = join(sourceDir, file)
+      const path = pathOf({ file })
       const filter = new RegExp(`${path.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`)
       build.onLoad({ filter }, async () => {
         let contents = await Bun.file(path).text()
@@ -24,7 +22,7 @@ Bun.plugin({
             throw new Error(`the variant ${name} does not fit ${file} any more: ${edit.from}`)
           contents = contents.replace(edit.from, () => edit.to)
         }
-        return { contents, loader: 'ts' }
+        return { contents, loader: path.endsWith('.js') ? 'js' : 'ts' }
       })
     }
   },
@@ -38,10 +36,14 @@ if (name === 'inspected') {
   process.on('exit', () => rmSync(file, { force: true }))
   process.on('SIGUSR2', () => {
     Bun.gc(true)
-    const held: unknown = Reflect.get(globalThis, 'held')
-    if (typeof held !== 'function') return // a worker
+    const held: unknown = Reflect.get(globalThis, 'held') // of a server
     const { heapSize } = heapStats()
-    const facts = { ...held(), at: Date.now(), heapBytes: heapSize, residentBytes: process.memoryUsage.rss() }
+    const facts = {
+      ...(typeof held === 'function' && held()),
+      at: Date.now(),
+      heapBytes: heapSize,
+      residentBytes: process.memoryUsage.rss(),
+    }
     writeFileSync(file, JSON.stringify(facts))
   })
 }

@@ -1,9 +1,6 @@
 // Variants are edits of source text: each edit must match exactly once, or a control would test the unchanged product.
 import { expect, test } from 'bun:test'
-import { join } from 'node:path'
-import { variants } from './variants.ts'
-
-const source = join(import.meta.dir, '..', '..', 'src')
+import { pathOf, variants } from './variants.ts'
 
 for (const [name, edits] of Object.entries(variants)) {
   test(`The variant ${name} fits the source`, async () => {
@@ -11,7 +8,7 @@ for (const [name, edits] of Object.entries(variants)) {
       edits.map(async ({ file, from }) => ({
         file,
         from,
-        times: (await Bun.file(join(source, file)).text()).split(from).length - 1,
+        times: (await Bun.file(pathOf({ file })).text()).split(from).length - 1,
       })),
     )
     expect(found.filter(({ times }) => times !== 1)).toEqual([])

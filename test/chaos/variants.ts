@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { consistencyVariants } from '../consistency/variants.ts'
 
 export interface Edit {
-  /** Below src. */
+  /** Below src, or below node_modules where it begins so. */
   file: string
   /** Must match exactly once. */
   from: string
@@ -24,6 +24,9 @@ export const workerFailpoints = ['before-effect', 'before-commit', 'after-commit
 
 /** Named points of the loop that notifies of due times. */
 export const dueFailpoints = ['due-settled', 'due-notified', 'due-committed'] as const
+
+/** Named points of jobs: their dispatcher and an attempt. */
+export const jobFailpoints = ['job-queued', 'job-claimed', 'job-acted', 'job-committed'] as const
 
 export const variants: Record<string, Edit[]> = {
   ...consistencyVariants,
@@ -204,6 +207,57 @@ export const variants: Record<string, Edit[]> = {
       to: 'else one.renewedAt = askedAt',
     },
   ],
+  /** A position moves in a transaction of its own, 50 ms after that of the effects: a kill between them repeats these. */
+  'position-apart': [
+    {
+      file: 'worker/engine/shard-consumer.ts',
+      from: 'await updatePosition(tx, { consumer: name, epoch: this.#epoch, shard: this.shard, from, to })',
+      to: 'apart = { consumer: name, epoch: this.#epoch, shard: this.shard, from, to }',
+    },
+    {
+      file: 'worker/engine/shard-consumer.ts',
+      from: 'const from = this.#stored!\n',
+      to: 'const from = this.#stored!; let apart\n',
+    },
+    {
+      file: 'worker/engine/shard-consumer.ts',
+      from: 'this.stats.transactions += 1\n',
+      to: 'await Bun.sleep(50); await this.deps.positions.move(apart); this.stats.transactions += 1\n',
+    },
+  ],
+  /** An entry that fails is tried for ever: those after it wait. */
+  'poison-retried': [
+    {
+      file: 'worker/engine/shard-consumer.ts',
+      from: 'const maxAttempts = 5',
+      to: 'const maxAttempts = Infinity',
+    },
+  ],
+  /** A mail counts as sent when it is begun. */
+  'mail-done-first': [
+    {
+      file: 'worker/jobs/send-mail.ts',
+      from: 'await mailer.send(mail, signal)',
+      to: 'void mailer.send(mail, AbortSignal.timeout(30_000)).catch(() => {})',
+    },
+  ],
+  /** The driver without its patch: a queued write to a connection that closed meanwhile throws where nothing catches it. */
+  'driver-unpatched': [
+    {
+      file: 'node_modules/postgres/src/connection.js',
+      from: `    const x = chunk
+    chunk = nextWriteTimer = null
+    if (!socket) {`,
+      to: `    const x = chunk
+    chunk = nextWriteTimer = null
+    if (false) {`,
+    },
+    {
+      file: 'node_modules/postgres/src/connection.js',
+      from: 'clearImmediate(nextWriteTimer)\n    chunk = nextWriteTimer = null // or',
+      to: '// or',
+    },
+  ],
   /** The note of a deletion goes before the object does. */
   'row-dropped-first': [
     {
@@ -239,6 +293,12 @@ export const variants: Record<string, Edit[]> = {
     },
   ],
 }
+
+const root = join(import.meta.dir, '..', '..')
+
+/** The absolute path of the file of an edit. */
+export const pathOf = ({ file }: Pick<Edit, 'file'>): string =>
+  join(root, file.startsWith('node_modules/') ? '' : 'src', file)
 
 /** The environment of a process that runs as the variant. */
 export const variantEnvironment = (name: string): Record<string, string> => ({

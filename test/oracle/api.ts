@@ -24,8 +24,13 @@ export interface Api {
     key?: string,
     ifMatch?: number,
   ): Promise<Answer>
-  /** `hung`: attempts without an answer within 10 s. */
-  readonly counts: { requests: number; retries: number; hung: number }
+  /**
+   * Of attempts: `hung` have no answer within 10 s, `failed` end with 5xx or lose their connection, `leaking` are answered
+   * with a 5xx that is no problem document or names internals.
+   */
+  readonly counts: { requests: number; retries: number; hung: number; failed: number; leaking: number }
+  /** Addresses of servers that a balancer would send nothing to. */
+  readonly avoided: Set<string>
   /** Disturbs the next attempt of a write: its response is lost, or it is sent twice concurrently. */
   interfere: (() => 'none' | 'lose' | 'twice') | null
   /** Milliseconds from the first request that failed until the next acknowledgement after it, largest. */
@@ -35,13 +40,30 @@ export interface Api {
 const attemptTimeoutMs = 10_000
 const giveUpMs = 60_000
 
+const internals =
+  /\b(?:select\s.*\sfrom|insert into|update\s.*\sset|delete from)\b|\bat .*\.[jt]s:\d|node_modules|(?:postgres(?:ql)?|rediss?):\/\/|ECONN|127\.0\.0\.1/is
+
+/** Whether a 5xx shows what only operators may see, or is not what clients can read. */
+export const isLeaking = (text: string): boolean => {
+  try {
+    return typeof JSON.parse(text).code !== 'string' || internals.test(text)
+  } catch {
+    return true
+  }
+}
+
+/** Bun's code of a connection that was never accepted. */
+const isRefused = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'ConnectionRefused'
+
 /** The servers in turn; one that is down may be up at the next attempt. */
 export interface Servers {
   servers: readonly { readonly url: string }[]
 }
 
 export const createApi = ({ servers }: Servers, recorder?: Recorder): Api => {
-  const counts = { requests: 0, retries: 0, hung: 0 }
+  const counts = { requests: 0, retries: 0, hung: 0, failed: 0, leaking: 0 }
+  const avoided = new Set<string>()
   let longestOutageMs = 0
   let turn = 0
   let interfere: Api['interfere'] = null
@@ -68,7 +90,8 @@ export const createApi = ({ servers }: Servers, recorder?: Recorder): Api => {
       const interference = key === undefined ? 'none' : (interfere?.() ?? 'none')
       const ask = async (): Promise<Answer> => {
         attempts += 1
-        const server = servers[(turn += 1) % servers.length]!
+        const ready = servers.filter(({ url }) => !avoided.has(url))
+        const server = ready[(turn += 1) % ready.length]!
         const response = await fetch(server.url + path, {
           method,
           headers: {
@@ -81,6 +104,7 @@ export const createApi = ({ servers }: Servers, recorder?: Recorder): Api => {
           signal: AbortSignal.timeout(attemptTimeoutMs),
         })
         const text = await response.text()
+        if (response.status >= 500 && isLeaking(text)) counts.leaking += 1
         return {
           status: response.status,
           body: text === '' ? null : JSON.parse(text),
@@ -97,8 +121,10 @@ export const createApi = ({ servers }: Servers, recorder?: Recorder): Api => {
           return answer
         }
         lastFailure = `${answer.status} ${answer.body?.code}`
+        if (answer.status >= 500) counts.failed += 1
       } catch (error) {
         lastFailure = String(error)
+        if (interference !== 'lose' && !isRefused(error)) counts.failed += 1
         if (error instanceof DOMException && error.name === 'TimeoutError') counts.hung += 1
       }
       failedAt ??= performance.now()
@@ -111,6 +137,7 @@ export const createApi = ({ servers }: Servers, recorder?: Recorder): Api => {
   return {
     call,
     counts,
+    avoided,
     get interfere() {
       return interfere
     },

@@ -8,6 +8,7 @@ import { send } from '../../dev/guarded.ts'
 import { startPostgres, type Postgres } from '../../dev/postgres.ts'
 import { startRedis, type Redis } from '../../dev/redis.ts'
 import { openRole, runRole, type OpenedRole } from '../../dev/roles.ts'
+import { mountMemory } from './memory-mount.ts'
 import { tcpProxy, type TcpProxy } from './tcp-proxy.ts'
 
 const stopTimeoutMs = 10_000
@@ -29,6 +30,8 @@ export interface Role extends AsyncDisposable {
 }
 
 export interface Cluster extends AsyncDisposable {
+  /** With the folders `postgres` and `redis`. */
+  dataDir: string
   /** Straight to PostgreSQL, past a proxy. */
   databaseUrl: string
   /** Straight to Redis, past a proxy. */
@@ -50,6 +53,10 @@ export interface ClusterOptions {
   workers: number
   /** Over the settings of a bulk run. */
   environment?: Record<string, string>
+  /** Redis keeps an append-only file, and with it its data over a kill. */
+  isRedisAppendOnly?: boolean
+  /** PostgreSQL's data has a file system of this size, in memory. Needs the right to mount. */
+  databaseBytes?: number
   /** Puts a proxy that can fail in front of PostgreSQL and Redis. */
   isProxied?: boolean
   report: (line: string) => void
@@ -60,6 +67,8 @@ export const startCluster = async ({
   workers,
   environment,
   isProxied = false,
+  isRedisAppendOnly = false,
+  databaseBytes,
   report,
 }: ClusterOptions): Promise<Cluster> => {
   await using stack = new AsyncDisposableStack()
@@ -68,8 +77,11 @@ export const startCluster = async ({
   const logsDir = join(dataDir, 'logs')
   await mkdir(logsDir)
   report('starting PostgreSQL and Redis')
-  const postgres = stack.use(await startPostgres({ dataDir: join(dataDir, 'postgres'), durable: true }))
-  const redis = stack.use(await startRedis({ dataDir: join(dataDir, 'redis'), appendOnly: false }))
+  const postgresDir = join(dataDir, 'postgres')
+  if (databaseBytes !== undefined) stack.use(await mountMemory(postgresDir, databaseBytes))
+  const postgres = stack.use(await startPostgres({ dataDir: postgresDir, durable: true }))
+  const redisDir = join(dataDir, 'redis')
+  const redis = stack.use(await startRedis({ dataDir: redisDir, appendOnly: isRedisAppendOnly }))
   const proxies = isProxied
     ? {
         postgres: stack.use(await tcpProxy({ host: '127.0.0.1', port: postgres.port })),
@@ -107,6 +119,7 @@ export const startCluster = async ({
   const owned = stack.move()
   return {
     ...opened,
+    dataDir,
     databaseUrl,
     redisUrl: redis.url,
     environment: env,

@@ -1,0 +1,60 @@
+// Outcomes of the files suite as rows of the report.
+import { stamp, type ControlRow, type FaultRow } from '../results.ts'
+import type { FilesControl } from './controls.ts'
+import type { FilesCounts, FilesOutcome } from './files-arena.ts'
+
+const base = (seed: number, seconds: number) => ({
+  suite: 'files',
+  seeds: [seed],
+  seconds,
+  isLong: false,
+  recoveryMs: {},
+  limitsMs: {},
+  notes: [],
+  ...stamp(),
+})
+
+export const filesRow = (
+  seed: number,
+  seconds: number,
+  { name, title, counts, violations }: FilesOutcome,
+): FaultRow => ({
+  ...base(seed, seconds),
+  name,
+  title,
+  counts: { ...counts },
+  verdict: violations.length === 0 ? 'ok' : 'violated',
+  violations: violations.map((line) => `seed ${seed}: ${line}`),
+})
+
+/** @param tookMs with the store at hand, and with the store away for 30 s. */
+export const deletionRow = (
+  seed: number,
+  { name, files, limitMs, tookMs }: { name: string; files: number; limitMs: number; tookMs: number[] },
+): FaultRow => {
+  const late = tookMs.filter((ms) => ms > limitMs)
+  return {
+    ...base(seed, 0),
+    name,
+    title: `a project with ${files} files deleted, the store at hand and away for 30 s`,
+    counts: { deletions: tookMs.length, late: late.length },
+    verdict: late.length === 0 ? 'ok' : 'violated',
+    violations: late.map((ms) => `seed ${seed}: gone only after ${ms.toFixed(0)} ms, not ${limitMs}`),
+    notes: [`gone after ${tookMs.map((ms) => (ms / 1_000).toFixed(1)).join(' and ')} s`],
+  }
+}
+
+export const controlRowOf = (
+  seed: number,
+  { variant, fault, detectedBy }: FilesControl,
+  { counts, isDetected }: { counts: FilesCounts; isDetected: boolean },
+): ControlRow => ({
+  suite: 'files',
+  variant,
+  title: fault.title,
+  detectedBy,
+  count: counts[detectedBy],
+  isDetected,
+  seed,
+  ...stamp(),
+})

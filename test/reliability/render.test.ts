@@ -1,0 +1,68 @@
+// docs/reliability.md against the results it is made from, and the list of faults against what is injected.
+import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { filesFaults } from '../chaos/files/faults.ts'
+import { suites } from '../chaos/suites.ts'
+import { faultLines } from './lines.ts'
+import { readResults, renderReliability, type Results } from './render.ts'
+
+const root = join(import.meta.dir, '..', '..')
+const results: Results = await readResults()
+
+test('the document is what the command writes', async () => {
+  expect(await Bun.file(join(root, 'docs', 'reliability.md')).text()).toBe(renderReliability(results))
+})
+
+const injected = new Set([
+  ...Object.entries(suites).flatMap(([suite, faults]) => faults.map(({ name }) => `${suite} ${name}`)),
+  ...filesFaults.map(({ name }) => `files ${name}`),
+  'files project-deleted',
+])
+
+test('every row that a line names is injected, and every injected fault has a line', () => {
+  const named = faultLines.flatMap(({ rows }) => rows)
+  expect(named.filter((name) => !injected.has(name))).toEqual([])
+  expect([...injected].filter((name) => !named.includes(name as never))).toEqual([])
+})
+
+test('every test that a line names exists', async () => {
+  for (const { file, title } of faultLines.flatMap(({ tests = [] }) => tests))
+    expect(await Bun.file(join(root, file)).text()).toContain(`test('${title}'`)
+})
+
+test('no kept result is a violation, and every control was detected', () => {
+  const { chaos, consistency, soak } = results
+  expect((chaos?.rows ?? []).filter(({ verdict }) => verdict === 'violated').map(({ name }) => name)).toEqual(
+    [],
+  )
+  expect((chaos?.controls ?? []).filter(({ isDetected }) => !isDetected)).toEqual([])
+  expect((consistency?.rows ?? []).filter(({ violations }) => violations > 0)).toEqual([])
+  expect(soak?.violations ?? []).toEqual([])
+})
+
+test('a violation shows in the document', () => {
+  const row = {
+    suite: 'realtime',
+    name: 'server-killed',
+    title: 'a title',
+    seeds: [1, 2],
+    seconds: 6,
+    isLong: false,
+    counts: { injected: 3, writes: 10, lost: 2 },
+    recoveryMs: { writers: 2_500, sockets: Number.POSITIVE_INFINITY },
+    limitsMs: { writers: 2_000, sockets: 10_000 },
+    verdict: 'violated' as const,
+    violations: ['seed 1: lost: 2'],
+    notes: [],
+    date: '2026-01-01T00:00',
+    commit: 'abc',
+  }
+  const machine = { cpu: 'c', cores: 2, memoryGiB: 4, system: 's', bun: '1', commit: 'abc', loadAverage: 1 }
+  const chaos = JSON.parse(JSON.stringify({ machine, rows: [row], controls: [] }))
+  const text = renderReliability({ chaos, consistency: null, soak: null, fuzz: null })
+  expect(text).toContain(
+    '| 3 injected, 10 writes | 2 lost | writers 2.5 s of 2.0 s, sockets never of 10.0 s | violated |',
+  )
+  expect(text).toContain('realtime server-killed: violated (2 seeds)')
+  expect(text).toContain('Seeds: 1, 2.')
+})

@@ -1,0 +1,161 @@
+// The result of a soak: what each process held at the start, at most and at the end, and the slope of its memory in the
+// second half. Invariant: `violations` names everything beyond a limit.
+import type { Facts } from '../../bench/machine.ts'
+import type { SoakChecks } from './checks.ts'
+import type { Sample } from './samples.ts'
+import { lowerEnvelope, theilSen, type Slope } from './slope.ts'
+
+export const maxSlopeMiBPerHour = 1
+
+/** `shown`: the whole interval is within the limit; `undecided`: the estimate is beyond it, the interval is not. */
+export type SlopeVerdict = 'shown' | 'ok' | 'undecided' | 'violated'
+
+export interface MemoryFigures {
+  baselineMiB: number
+  /** Medians of the first and the last minute of the second half. */
+  fromMiB: number
+  toMiB: number
+  slopeMiBPerHour: Slope
+  verdict: SlopeVerdict
+}
+
+export interface SoakReport {
+  date: string
+  commit: string
+  machine: Facts['machine']
+  seed: number
+  minutes: number
+  requestsPerSecond: number
+  /** Of all cores, 0 to 1: of the whole machine and of the processes of the soak with its generator. */
+  cpu: { machine: number; own: number }
+  processes: Record<
+    string,
+    {
+      heap: MemoryFigures
+      resident: MemoryFigures
+      handles: { baseline: number; most: number; rest: number }
+    }
+  >
+  connections: Record<'PostgreSQL' | 'Redis', { baseline: number; most: number; rest: number }>
+  counts: Record<string, number>
+  violations: string[]
+}
+
+const mebibytes = (bytes: number): number => Math.round((bytes / 2 ** 20) * 100) / 100
+const rounded = (value: number): number => Math.round(value * 100) / 100
+const perMinute = 6
+
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!
+
+export const verdictOf = ({ estimate, low, high }: Slope): SlopeVerdict =>
+  low > maxSlopeMiBPerHour
+    ? 'violated'
+    : high <= maxSlopeMiBPerHour
+      ? 'shown'
+      : estimate <= maxSlopeMiBPerHour
+        ? 'ok'
+        : 'undecided'
+
+/** @param window samples of which the least counts. */
+const memoryOf = (
+  baseline: number,
+  samples: readonly Sample[],
+  of: (sample: Sample) => number,
+  window: number,
+): MemoryFigures => {
+  const points = samples.map((sample) => ({ x: sample.seconds / 3_600, y: of(sample) / 2 ** 20 }))
+  const fitted = lowerEnvelope(points, window)
+  const slope = theilSen(fitted.length < 3 ? points : fitted)
+  const [from, to] = [points.slice(0, perMinute), points.slice(-perMinute)].map((part) =>
+    median(part.map(({ y }) => y)),
+  )
+  return {
+    baselineMiB: mebibytes(baseline),
+    fromMiB: rounded(from!),
+    toMiB: rounded(to!),
+    slopeMiBPerHour: {
+      estimate: rounded(slope.estimate),
+      low: rounded(slope.low),
+      high: rounded(slope.high),
+      samples: slope.samples,
+    },
+    verdict: verdictOf(slope),
+  }
+}
+
+export interface SoakRun {
+  machine: Facts['machine']
+  seed: number
+  minutes: number
+  seconds: number
+  requests: number
+  cpu: SoakReport['cpu']
+  baseline: Sample
+  samples: readonly Sample[]
+  rest: Sample
+  checks: SoakChecks
+}
+
+export const soakReport = (run: SoakRun): SoakReport => {
+  const { baseline, samples, rest, checks } = run
+  const second = samples.slice(samples.length >> 1)
+  const threeOf = (of: (sample: Sample) => number) => ({
+    baseline: of(baseline),
+    most: Math.max(...samples.map(of)),
+    rest: of(rest),
+  })
+  const processes = Object.fromEntries(
+    Object.keys(baseline.processes).map((name) => [
+      name,
+      {
+        heap: memoryOf(
+          baseline.processes[name]!.heapBytes,
+          second,
+          ({ processes }) => processes[name]!.heapBytes,
+          1,
+        ),
+        resident: memoryOf(
+          baseline.processes[name]!.residentBytes,
+          second,
+          ({ processes }) => processes[name]!.residentBytes,
+          3,
+        ),
+        handles: threeOf(({ processes }) => processes[name]!.handles),
+      },
+    ]),
+  )
+  const connections = {
+    PostgreSQL: threeOf(({ postgresConnections }) => postgresConnections),
+    Redis: threeOf(({ redisConnections }) => redisConnections),
+  }
+  const held = [
+    ...Object.entries(processes).map(([name, { handles }]) => ({ what: `handles of ${name}`, ...handles })),
+    ...Object.entries(connections).map(([name, three]) => ({ what: `connections to ${name}`, ...three })),
+  ]
+  return {
+    date: new Date().toISOString(),
+    commit: run.machine.commit,
+    machine: run.machine,
+    seed: run.seed,
+    minutes: run.minutes,
+    requestsPerSecond: rounded(run.requests / run.seconds),
+    cpu: run.cpu,
+    processes,
+    connections,
+    counts: checks.counts,
+    violations: [
+      ...checks.violations,
+      ...held
+        .filter(({ baseline, rest }) => rest > baseline)
+        .map(({ what, baseline, rest }) => `${what}: ${rest} after the load, ${baseline} before`),
+      ...Object.entries(processes).flatMap(([name, { heap, resident }]) =>
+        Object.entries({ heap, resident })
+          .filter(([, { verdict }]) => verdict === 'violated')
+          .map(
+            ([kind, { slopeMiBPerHour }]) =>
+              `${name}: ${kind} grows by ${slopeMiBPerHour.estimate} MiB an hour (${slopeMiBPerHour.low} to ${slopeMiBPerHour.high})`,
+          ),
+      ),
+    ],
+  }
+}
