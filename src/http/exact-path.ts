@@ -41,15 +41,14 @@ export const missingRoute = (
   routes: RouteTable,
   isRouted: boolean,
 ): AppError => {
-  if (!found || (isRouted ? !isAsSent(request, found) : routedMethods.includes(request.method))) {
-    const suggested = routes.suggestPath(path)
-    return new AppError(
-      'not_found',
-      suggested === null ? undefined : `Paths are exact: this one is ${suggested}`,
-    )
-  }
+  if (!found || (isRouted ? !isAsSent(request, found) : routedMethods.includes(request.method)))
+    return noSuchPath(routes.suggestPath(path))
   return new AppError('method_not_allowed', undefined, { extra: { allow: found.item.methods } })
 }
+
+/** 404 `not_found`, with the path that the wrong one resembles. */
+export const noSuchPath = (suggested: string | null): AppError =>
+  new AppError('not_found', suggested === null ? undefined : `Paths are exact: this one is ${suggested}`)
 
 /** The parameters as Bun's router read them; undefined for a request that it did not route. */
 export const paramsOf = (request: Request): Record<string, string> | undefined =>

@@ -1,12 +1,13 @@
 // Reads and checks what a request brings, as its route declares it. What a route does not have costs nothing: the steps of
 // a route are chosen once, when it is registered.
 import type { TSchema } from '@sinclair/typebox'
-import { AppError, notFound } from '../errors.ts'
+import { AppError } from '../errors.ts'
 import { toCanonical } from '../model/canonical.ts'
 import type { BodyReader } from './body/reader.ts'
-import { paramsOf } from './exact-path.ts'
+import { noSuchPath, paramsOf } from './exact-path.ts'
 import { readQuery } from './query.ts'
 import type { RequestContext } from './request-context.ts'
+import type { RouteTable } from './route-table.ts'
 import { checkBody, checkQuery, matches, violationsIn, type RouteSchemas } from './violations.ts'
 
 /** Fills `params`, `query` and `body` of the context with checked values in canonical form. */
@@ -15,7 +16,8 @@ export type ReadInput = (context: RequestContext, body: unknown) => void
 /** 404 for invalid path parameters, 400 or 422 for the query, 422 for the body, in this order. */
 export const inputOf = (
   { params, query, body }: RouteSchemas,
-  kind: BodyReader['kind'] = 'value',
+  kind: BodyReader['kind'],
+  routes: Pick<RouteTable, 'suggestPath'>,
 ): ReadInput => {
   const paramSchemas: [string, TSchema][] = Object.entries(params?.['properties'] ?? {})
   const needsQuery = query !== undefined && violationsIn(query, {}).length > 0
@@ -24,7 +26,7 @@ export const inputOf = (
     const parameters = isQueried ? readQuery(context.search) : {}
     // A route without a query schema accepts no parameter.
     if (isQueried && !query && Object.keys(parameters).length > 0) throw new AppError('unknown_parameter')
-    if (paramSchemas.length > 0) context.params = readParams(context.request, paramSchemas)
+    if (paramSchemas.length > 0) context.params = readParams(context, paramSchemas, routes)
     if (isQueried && query) {
       toCanonical(query, parameters)
       checkQuery(query, parameters)
@@ -39,12 +41,19 @@ export const inputOf = (
   }
 }
 
-const readParams = (request: Request, schemas: [string, TSchema][]): Record<string, unknown> => {
+const readParams = (
+  { request, path }: RequestContext,
+  schemas: [string, TSchema][],
+  routes: Pick<RouteTable, 'suggestPath'>,
+): Record<string, unknown> => {
   const given = paramsOf(request)!
   const params: Record<string, unknown> = {}
   for (const [name, schema] of schemas) {
     const value = toCanonical(schema, given[name])
-    if (!matches(schema, value)) throw notFound()
+    if (!matches(schema, value)) {
+      const suggested = routes.suggestPath(path) // `/api/users/ME` resembles `/api/users/me`
+      throw noSuchPath(suggested === path ? null : suggested)
+    }
     params[name] = value
   }
   return params

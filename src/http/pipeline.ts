@@ -210,7 +210,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
       const destination: Destination = {
         traits,
         missing: null,
-        readInput: inputOf(hooks, traits.body.kind),
+        readInput: inputOf(hooks, traits.body.kind, routes),
         handle,
       }
       return (request) => {

@@ -30,7 +30,10 @@ export interface RouteTable {
   readonly items: readonly PathItem[]
   /** The item of exactly this path; null for none. */
   find(path: string): FoundPath | null
-  /** The existing path that a wrong one resembles: without empty and dot segments, letters in their case. */
+  /**
+   * The existing path that a wrong one resembles: without empty and dot segments and needless encoding, letters in
+   * their case. Null where there is none.
+   */
   suggestPath(path: string): string | null
 }
 
@@ -126,10 +129,14 @@ const lookUp = ({ literal, patterns }: Index, key: string, path: string): FoundP
   return null
 }
 
-/** The path without empty segments, dot segments and encoded slashes: linear in its length. */
+/** The path without empty segments, dot segments and needless encoding: linear in its length. */
 const normalized = (path: string): string => {
   const kept: string[] = []
-  for (const segment of path.replaceAll(/%2f/gi, '/').replaceAll(/%2e/gi, '.').split(/[/\\]/)) {
+  const plain = path.replaceAll(/%[2-7][0-9a-f]/gi, (encoded) => {
+    const letter = String.fromCodePoint(Number.parseInt(encoded.slice(1), 16))
+    return /[\w.~/-]/.test(letter) ? letter : encoded
+  })
+  for (const segment of plain.split(/[/\\]/)) {
     if (segment === '..') kept.pop()
     else if (segment !== '' && segment !== '.') kept.push(segment)
   }

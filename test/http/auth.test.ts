@@ -53,6 +53,8 @@ test('registering makes the account, its Inbox and a session', async () => {
   })
   expect(body.expiresIn).toBe(900)
   expect(headers.get('location')).toBe('/api/users/me')
+  const created = await world.call('GET', '/api/users/me', { token: body.accessToken })
+  expect(headers.get('etag')).toBe(created.headers.get('etag'))
   expect(headers.get('cache-control')).toBe('no-store')
 
   const granted = await world.entries(userScope(body.user.id))

@@ -109,8 +109,31 @@ describe('a path written in another way', () => {
       })
   })
 
+  test('is named where a word looks like an id, and where letters are encoded', async () => {
+    for (const [path, right] of [
+      ['/api/users/ME', '/api/users/me'],
+      ['/api/tasks/Stats', '/api/tasks/stats'],
+      ['/api/tasks/BULK', '/api/tasks/bulk'],
+      ['/api/%74asks', '/api/tasks'],
+      ['/%6civez', '/livez'],
+    ])
+      expect({ path, detail: problemOf(await ask('GET', path!)).detail }).toEqual({
+        path,
+        detail: `Paths are exact: this one is ${right}`,
+      })
+  })
+
   test('that is not a path of the API has no suggestion', async () => {
-    for (const path of ['/', '/api', '/api/', '/none/livez', '/aaa/api/projects', '/livez/more', '/.env'])
+    for (const path of [
+      '/',
+      '/api',
+      '/api/',
+      '/none/livez',
+      '/aaa/api/projects',
+      '/livez/more',
+      '/.env',
+      '/api/tasks/x',
+    ])
       expect({ path, detail: problemOf(await ask('GET', path)).detail }).toEqual({
         path,
         detail: problemOf(await ask('GET', '/api/none')).detail,

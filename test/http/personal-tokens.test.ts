@@ -115,6 +115,16 @@ test('lists are newest first and of the caller alone; the tokens of others are 4
   expect(await statusAt(world.url, first.token)).toBe(200)
 })
 
+test('tokens are listed in pages like everything else', async () => {
+  const ada = await world.register()
+  const made = [await make(ada), await make(ada), await make(ada)].map(({ id }) => id).toReversed()
+  const first = await world.ask(ada, 'GET', '/api/auth/tokens?limit=2')
+  const rest = await world.ask(ada, 'GET', `/api/auth/tokens?limit=2&cursor=${first.nextCursor}`)
+  expect([...first.items, ...rest.items].map(({ id }) => id)).toEqual(made)
+  const second = await world.ask(ada, 'GET', '/api/auth/tokens?limit=2&page=2')
+  expect(second).toEqual({ ...rest, page: 2, total: 3, totalPages: 2 })
+})
+
 test.each<[string, Record<string, unknown>, string]>([
   ['an expiry that has passed', { expiresAt: '2020-01-01T00:00:00Z' }, '/expiresAt'],
   ['an expiry that is no time', { expiresAt: '2027-02-30T00:00:00Z' }, '/expiresAt'],
@@ -151,7 +161,7 @@ test('a user has 100 tokens at most, also when many are made at once', async () 
   expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([
     201, 201, 422, 422, 422, 422,
   ])
-  expect((await world.ask(ada, 'GET', '/api/auth/tokens')).items).toHaveLength(maxPersonalTokens)
+  expect((await world.ask(ada, 'GET', '/api/auth/tokens?page=1')).total).toBe(maxPersonalTokens)
 })
 
 test('a read token reads and subscribes; it is refused on every method that writes', async () => {

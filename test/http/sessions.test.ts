@@ -159,6 +159,26 @@ test('a person has 50 live sessions at most: the oldest end, on every server and
   expect(await controlsOf(bob)).toHaveLength(7)
 })
 
+test('sessions are listed in pages like everything else, the last seen first', async () => {
+  const ada = await world.register()
+  for (let count = 0; count < 4; count += 1) await signIn(ada)
+  const whole = await world.ask(ada, 'GET', '/api/auth/sessions?page=1')
+  expect(whole).toMatchObject({ nextCursor: null, page: 1, total: 5, totalPages: 1 })
+  const seen: unknown[] = []
+  for (let cursor = ''; ;) {
+    const answer = await world.call('GET', `/api/auth/sessions?limit=2${cursor}`, { token: ada.token })
+    expect([answer.headers.get('cache-control'), answer.headers.get('etag')]).toEqual([
+      'no-store',
+      expect.any(String),
+    ])
+    seen.push(...answer.body.items)
+    if (answer.body.nextCursor === null) break
+    expect(answer.headers.get('link')).toEndWith('; rel="next"')
+    cursor = `&cursor=${answer.body.nextCursor}`
+  }
+  expect(seen).toEqual(whole.items)
+})
+
 test('the successor stays the same when the signing key changes in between', async () => {
   const ada = await world.register()
   const second = (await refresh(ada.session.refreshToken)).body.refreshToken

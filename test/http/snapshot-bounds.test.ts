@@ -248,6 +248,12 @@ test.each(['identity', 'gzip', 'zstd'])(
     const whole = await (await raw(`${path}?limit=3000`, { headers })).json()
     expect(whole.tasks.length).toBeGreaterThan(90)
     await raw(`${path}?limit=3001`, { headers, method: 'HEAD' })
+    // Known already.
+    const { status, headers: sent } = await raw(`${path}?limit=3000`, { headers, method: 'HEAD' })
+    const known = await raw(`${path}?limit=3000`, {
+      headers: { ...headers, 'If-None-Match': sent.get('etag')! },
+    })
+    expect([status, known.status, await known.text()]).toEqual([200, 304, ''])
     // Left while it is sent.
     const stop = new AbortController()
     const begun = await raw(`${path}?limit=3002`, { headers, signal: stop.signal })

@@ -33,6 +33,22 @@ const sync = (
   return world.call('GET', `/api/sync?${query.toString()}`, { token })
 }
 
+test('a page has a tag, and is compressed where the client accepts it', async () => {
+  const { scope } = await makeProject(world, anna)
+  const cursor = await headOf(scope)
+  await appendMany(world.server.deps, scope, 20)
+  const url = `${world.url}/api/sync?scope=${scope}&cursor=${cursor}`
+  const read = (headers: Record<string, string>) =>
+    fetch(url, { headers: { Authorization: `Bearer ${anna.token}`, ...headers } })
+  const page = await read({ 'Accept-Encoding': 'gzip' })
+  expect([page.status, page.headers.get('content-encoding')]).toEqual([200, 'gzip'])
+  expect((await page.json()).scopes[0].events).toHaveLength(20)
+  const tag = page.headers.get('etag')!
+  expect((await read({ 'If-None-Match': tag })).status).toBe(304)
+  await appendMany(world.server.deps, scope, 1)
+  expect((await read({ 'If-None-Match': tag })).status).toBe(200)
+})
+
 /** Resolves once a long poll of the scope listens. */
 const listening = (): Promise<void> =>
   eventually(() => expect(world.server.deps.follower.scopeCount).toBeGreaterThan(0))
@@ -47,7 +63,7 @@ test('several scopes are answered in their order, each with its events and curso
     [first.scope, cursors[0]!],
     ['user:me', cursors[0]!.replace(/\.\d+\.\d+$/, await personalPlace())],
   ])
-  expect([status, headers.get('cache-control')]).toEqual([200, 'no-store'])
+  expect([status, headers.get('cache-control')]).toEqual([200, 'private, no-cache'])
   expect(body.scopes.map((page: { scope: string }) => page.scope)).toEqual([
     second.scope,
     first.scope,

@@ -214,6 +214,25 @@ test('users of a common project are found by the beginning of their name, others
   }
 })
 
+test('people who are found are listed in pages like everything else, by name', async () => {
+  const ada = await world.register('Zora')
+  const others = await Promise.all(['Zorb', 'zora', 'Zórc', 'Zord'].map((name) => world.register(name)))
+  await world.project(ada, { viewer: others })
+  const search = 'search?q=zor&limit=2'
+  const names: string[] = []
+  for (let cursor = ''; ;) {
+    const { body, headers } = await get(ada, search + cursor)
+    names.push(...body.items.map(({ name }: { name: string }) => name))
+    if (body.nextCursor === null) break
+    expect(headers.get('link')).toEndWith('; rel="next"')
+    cursor = `&cursor=${body.nextCursor}`
+  }
+  expect(names.map((name) => name.toLowerCase())).toEqual(['zora', 'zora', 'zorb', 'zórc', 'zord'])
+  const { body } = await get(ada, `${search}&page=3`)
+  expect(body).toMatchObject({ items: [{ name: 'Zord' }], page: 3, total: 5, totalPages: 3 })
+  expect((await get(ada, `${search}&cursor=`)).body.code).toBe('bad_cursor')
+})
+
 test('people are found in any form and case of their name, also where a previous version wrote it', async () => {
   const zoe = await world.register('Zoë Straße')
   await world.project(ada, { viewer: zoe })
@@ -253,7 +272,11 @@ test('searching users among 5,000 scans no table', async () => {
       return row!.scans
     }
     const before = await scans()
-    const found = await selectUsersByText(tx, { userId: ada.id, role: 'user' }, 'ab', 20)
+    const found = await selectUsersByText(tx, { userId: ada.id, role: 'user' }, 'ab', {
+      limit: 20,
+      after: null,
+      page: null,
+    })
     return { found: found.length, scanned: (await scans()) - before }
   }
   const { found, scanned } = await db.transact(search, { deadlineMs: 10_000 })

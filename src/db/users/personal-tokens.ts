@@ -1,5 +1,6 @@
 // Personal access tokens. Invariant: a token is known here by its SHA-256 alone; a revoked one keeps its row, until
 // maintenance deletes it.
+import { offsetOf, type Slice } from '../../model/page.ts'
 import type { PersonalToken, TokenScope } from '../../model/personal-token.ts'
 import type { Role } from '../../model/user.ts'
 import type { Queryable, Tx } from '../client.ts'
@@ -32,12 +33,16 @@ export const insertPersonalToken = async (tx: Tx, token: NewTokenRow): Promise<P
 export const selectPersonalTokens = (
   sql: Queryable,
   userId: string,
-  limit: number,
-): Promise<PersonalToken[]> => sql<PersonalToken[]>`
-  select ${columns(sql)} from personal_tokens
-  where user_id = ${userId} and revoked_at is null
-  order by created_at desc, id desc
-  limit ${limit}`
+  slice: Slice,
+): Promise<PersonalToken[]> => {
+  const [createdAt = null, id = null] = slice.after ?? []
+  return sql<PersonalToken[]>`
+    select ${columns(sql)} from personal_tokens
+    where user_id = ${userId} and revoked_at is null
+      ${slice.after ? sql`and (created_at, id) < (${createdAt}, ${id})` : sql``}
+    order by created_at desc, id desc
+    limit ${slice.limit + 1} offset ${offsetOf(slice)}`
+}
 
 export const countPersonalTokens = async (sql: Queryable, userId: string): Promise<number> => {
   const [row] = await sql<{ count: number }[]>`

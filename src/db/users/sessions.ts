@@ -1,5 +1,6 @@
 // Sessions and their refresh tokens. Invariant: a session is one family of tokens of which one is unspent; a token
 // is known here by its SHA-256 alone. A transaction that spends or revokes a token locks the session's row first.
+import { offsetOf, type Slice } from '../../model/page.ts'
 import type { Session } from '../../model/user.ts'
 import type { Role } from '../../model/user.ts'
 import type { Queryable, Tx } from '../client.ts'
@@ -167,15 +168,26 @@ export const selectSessions = (
   sql: Queryable,
   userId: string,
   currentId: string | null,
-  limit: number,
-): Promise<Session[]> => sql<Session[]>`
-  select
-    id, user_agent as "userAgent", ip, created_at as "createdAt", last_seen_at as "lastSeenAt",
-    coalesce(id = ${currentId}, false) as current
-  from sessions
-  where user_id = ${userId} and revoked_at is null and expires_at > now()
-  order by last_seen_at desc, id desc
-  limit ${limit}`
+  slice: Slice,
+): Promise<Session[]> => {
+  const [lastSeenAt = null, id = null] = slice.after ?? []
+  return sql<Session[]>`
+    select
+      id, user_agent as "userAgent", ip, created_at as "createdAt", last_seen_at as "lastSeenAt",
+      coalesce(id = ${currentId}, false) as current
+    from sessions
+    where user_id = ${userId} and revoked_at is null and expires_at > now()
+      ${slice.after ? sql`and (last_seen_at, id) < (${lastSeenAt}, ${id})` : sql``}
+    order by last_seen_at desc, id desc
+    limit ${slice.limit + 1} offset ${offsetOf(slice)}`
+}
+
+export const countSessions = async (sql: Queryable, userId: string): Promise<number> => {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*)::int as count from sessions
+    where user_id = ${userId} and revoked_at is null and expires_at > now()`
+  return row!.count
+}
 
 /** Addresses of the user's newest 200 sessions that were seen within `days`, also of ended ones. */
 export const selectRecentAddresses = async (

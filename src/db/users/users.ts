@@ -1,5 +1,6 @@
 // Accounts. The password hash leaves this file only to be verified or compared; every other column in `User`.
 import { AppError, invalid } from '../../errors.ts'
+import { offsetOf, type Slice } from '../../model/page.ts'
 import { canonicalEmail, nameKey } from '../../model/text-form.ts'
 import type { PublicUser, Role, User } from '../../model/user.ts'
 import type { Queryable, Tx } from '../client.ts'
@@ -167,6 +168,12 @@ const escapeLike = (text: string): string => text.replaceAll(/[\\%_]/g, String.r
 const keyOfName = (sql: Queryable) => sql`
   coalesce(case when name_key_of = name then name_key end, lower(name)) collate "C"`
 
+/** A person and the key by which the search orders them. */
+export interface FoundUser {
+  user: PublicUser
+  key: string
+}
+
 /**
  * People who share a project with `viewer` and whose folded name begins with the folded `text`, and the person whose
  * e-mail address it is; by name.
@@ -175,38 +182,53 @@ export const selectUsersByText = async (
   sql: Queryable,
   viewer: { userId: string; role: Role },
   text: string,
-  limit: number,
-): Promise<PublicUser[]> => {
-  const key = nameKey(text)
-  const [prefix, rawPrefix] = [key, text.toLowerCase()].map(escapeLike)
-  const rows = await sql<(PublicUser & { email: string | null })[]>`
-    with found as (
-      (
-        select known.id from (
-          select distinct theirs.user_id as id
-          from members own
-          join members theirs on theirs.project_id = own.project_id
-          where own.user_id = ${viewer.userId}
-        ) known
-        -- Offset 0 keeps this a look-up by id for each: joined freely, all accounts may be scanned.
-        cross join lateral (
-          select ${keyOfName(sql)} as key, name_key_of = name as "isKey", disabled_at
-          from users where id = known.id offset 0
-        ) named
-        where ${key !== ''} and named.disabled_at is null
-          and named.key like case when named."isKey" then ${prefix!} else ${rawPrefix!} end || '%'
-        order by named.key, known.id
-        limit ${limit}
-      )
-      union
-      select id from users where email = ${canonicalEmail(text)} and disabled_at is null
-    )
-    select ${publicColumns(sql, viewer)}
+  slice: Slice,
+): Promise<FoundUser[]> => {
+  const [key = null, id = null] = slice.after ?? []
+  const rows = await sql<(PublicUser & { email: string | null; key: string })[]>`
+    ${foundByText(sql, viewer, text)}
+    select ${publicColumns(sql, viewer)}, u.key
     from found
     cross join lateral (
       select id, name, email, avatar_key, ${keyOfName(sql)} as key from users where id = found.id offset 0
     ) u
+    ${slice.after ? sql`where (u.key, u.id) > (${key} collate "C", ${id}::uuid)` : sql``}
     order by u.key, u.id
-    limit ${limit}`
-  return rows.map(publicUser)
+    limit ${slice.limit + 1} offset ${offsetOf(slice)}`
+  return rows.map(({ key: nameOrder, ...row }) => ({ user: publicUser(row), key: nameOrder }))
+}
+
+export const countUsersByText = async (
+  sql: Queryable,
+  viewer: { userId: string },
+  text: string,
+): Promise<number> => {
+  const [row] = await sql<{ count: number }[]>`
+    ${foundByText(sql, viewer, text)}
+    select count(*)::int as count from found`
+  return row!.count
+}
+
+/** The ids of the people whom a text finds, as `found`. */
+const foundByText = (sql: Queryable, viewer: { userId: string }, text: string) => {
+  const key = nameKey(text)
+  const [prefix, rawPrefix] = [key, text.toLowerCase()].map(escapeLike)
+  return sql`
+    with found as (
+      select known.id from (
+        select distinct theirs.user_id as id
+        from members own
+        join members theirs on theirs.project_id = own.project_id
+        where own.user_id = ${viewer.userId}
+      ) known
+      -- Offset 0 keeps this a look-up by id for each: joined freely, all accounts may be scanned.
+      cross join lateral (
+        select ${keyOfName(sql)} as key, name_key_of = name as "isKey", disabled_at
+        from users where id = known.id offset 0
+      ) named
+      where ${key !== ''} and named.disabled_at is null
+        and named.key like case when named."isKey" then ${prefix!} else ${rawPrefix!} end || '%'
+      union
+      select id from users where email = ${canonicalEmail(text)} and disabled_at is null
+    )`
 }

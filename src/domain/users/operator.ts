@@ -76,7 +76,9 @@ export const endSessionsByOperator = (deps: WriteDeps, email: string): Promise<C
 export const sessionsOf = async ({ db }: WriteDeps, email: string): Promise<Session[] | null> =>
   db.of('operator').read(async (sql) => {
     const found = await selectCredentials(sql, email)
-    return found && selectSessions(sql, found.user.id, null, maxListed)
+    if (!found) return null
+    const rows = await selectSessions(sql, found.user.id, null, { limit: maxListed, after: null, page: null })
+    return rows.slice(0, maxListed)
   })
 
 /** Locks the account that has the address. */

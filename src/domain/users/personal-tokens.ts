@@ -17,8 +17,10 @@ import {
   type NewPersonalToken,
   type PersonalToken,
 } from '../../model/personal-token.ts'
+import type { Slice } from '../../model/page.ts'
 import { newId, toInstant } from '../../model/scalar.ts'
 import { canonicalText } from '../../model/text-form.ts'
+import { readList, type ListedAt } from '../list.ts'
 import { write, type WriteDeps } from '../write.ts'
 import { controlEntry } from './sessions.ts'
 
@@ -52,12 +54,19 @@ export const createPersonalToken = async (
   return { ...value, token }
 }
 
-/** Newest first, also expired ones. */
+/** Newest first, also expired ones. Not kept: their creation and use have no entries. */
 export const listPersonalTokens = (
   { db }: { db: CallerDatabase },
   { userId }: Actor,
-): Promise<PersonalToken[]> =>
-  db.of(userId).read((sql) => selectPersonalTokens(sql, userId, maxPersonalTokens))
+  slice: Slice,
+): Promise<ListedAt<PersonalToken>> =>
+  readList({ db }, userId, slice, {
+    heads: () => Promise.resolve(null),
+    select: (sql) => selectPersonalTokens(sql, userId, slice),
+    count: (sql) => countPersonalTokens(sql, userId),
+    item: (token) => token,
+    key: ({ createdAt, id }) => [createdAt, id],
+  })
 
 /** 404 where the actor has no such token. */
 export const deletePersonalToken = async (deps: WriteDeps, actor: Actor, id: string): Promise<void> => {

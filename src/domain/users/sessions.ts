@@ -4,6 +4,7 @@ import type { Tokens } from '../../auth/tokens.ts'
 import type { Config } from '../../config.ts'
 import type { Tx, CallerDatabase } from '../../db/client.ts'
 import {
+  countSessions,
   insertSession,
   lockSessionOfToken,
   revokeOldestSessions,
@@ -17,11 +18,13 @@ import {
 } from '../../db/users/sessions.ts'
 import { revokePersonalTokens } from '../../db/users/personal-tokens.ts'
 import { selectCredentialsById } from '../../db/users/users.ts'
+import { readList, type ListedAt } from '../list.ts'
 import { write, type WriteDeps } from '../write.ts'
 import { AppError, notFound } from '../../errors.ts'
 import { userScope } from '../../model/scope.ts'
 import { sessionIdOf, systemActorFor, type Actor } from '../../model/actor.ts'
 import type { Control, Entry } from '../../model/event.ts'
+import type { Slice } from '../../model/page.ts'
 import { newId } from '../../model/scalar.ts'
 import { accessTokenSeconds, type Session, type SessionAnswer, type User } from '../../model/user.ts'
 
@@ -49,7 +52,6 @@ interface Refused {
 /** For two tabs and lost responses: a token may be refreshed again for this long, with the same result. */
 const graceSeconds = 10
 const maxUserAgent = 300
-const maxListed = 100
 /** How long an account keeps a bucket of its own at an address it signed in from. */
 const recentDays = 30
 
@@ -197,9 +199,19 @@ export const endSessions = async (
   return [controlEntry(userId, { kind: 'sessions', except }, actorId)]
 }
 
-/** The actor's live sessions, last used first, at most 100. */
-export const listSessions = ({ db }: { db: CallerDatabase }, actor: Actor): Promise<Session[]> =>
-  db.of(actor.userId).read((sql) => selectSessions(sql, actor.userId, sessionIdOf(actor), maxListed))
+/** The actor's live sessions, last used first. Not kept: their use and their expiry have no entries. */
+export const listSessions = (
+  { db }: { db: CallerDatabase },
+  actor: Actor,
+  slice: Slice,
+): Promise<ListedAt<Session>> =>
+  readList({ db }, actor.userId, slice, {
+    heads: () => Promise.resolve(null),
+    select: (sql) => selectSessions(sql, actor.userId, sessionIdOf(actor), slice),
+    count: (sql) => countSessions(sql, actor.userId),
+    item: (session) => session,
+    key: ({ lastSeenAt, id }) => [lastSeenAt, id],
+  })
 
 /** Addresses from which the account signed in within 30 days; none for no account. */
 export const recentAddresses = (

@@ -4,6 +4,7 @@ import { rejectCommonPassword, type PasswordCheck, type Passwords } from '../../
 import type { Tx, CallerDatabase } from '../../db/client.ts'
 import type { Reads } from '../../db/reads.ts'
 import {
+  countUsersByText,
   lockUser,
   selectCredentialsById,
   selectUsersByText,
@@ -13,6 +14,7 @@ import {
 } from '../../db/users/users.ts'
 import { requireSession } from '../actor.ts'
 import { spendLinksTo } from '../../db/users/links.ts'
+import { readList, type ListedAt } from '../list.ts'
 import { ownSubject } from '../subject.ts'
 import { endSessions } from './sessions.ts'
 import { normaliseEmail } from './new-user.ts'
@@ -22,6 +24,7 @@ import { sessionIdOf, type Actor } from '../../model/actor.ts'
 import { userScope } from '../../model/scope.ts'
 import type { PasswordChange, UserPatch } from '../../model/credentials.ts'
 import type { Entry } from '../../model/event.ts'
+import type { Slice } from '../../model/page.ts'
 import { canonicalText } from '../../model/text-form.ts'
 import type { PublicUser, User } from '../../model/user.ts'
 
@@ -47,14 +50,22 @@ export const getUser = async (
   return { id: user.id, name, avatarUrl, ...(user.id === actor.userId && { email }) }
 }
 
-/** Users whose folded name begins with the text's, or whose address equals it, at most `limit`, by name. */
+/** Users whose folded name begins with the text's, or whose address equals it, by name. Not kept: no head covers them. */
 export const searchUsers = (
   { db }: { db: CallerDatabase },
   actor: Actor,
   text: string,
-  limit: number,
-): Promise<PublicUser[]> =>
-  db.of(actor.userId).read((sql) => selectUsersByText(sql, actor, canonicalText(text), limit))
+  slice: Slice,
+): Promise<ListedAt<PublicUser>> => {
+  const searched = canonicalText(text)
+  return readList({ db }, actor.userId, slice, {
+    heads: () => Promise.resolve(null),
+    select: (sql) => selectUsersByText(sql, actor, searched, slice),
+    count: (sql) => countUsersByText(sql, actor, searched),
+    item: ({ user }) => user,
+    key: ({ key, user }) => [key, user.id],
+  })
+}
 
 /**
  * A merge patch. 422 at `/currentPassword` where a new address lacks the right one; 409 `email_taken`; 403

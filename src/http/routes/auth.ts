@@ -19,8 +19,10 @@ import { AppError } from '../../errors.ts'
 import { takeRateLimit, passwordCheck } from '../rate-limit.ts'
 import { refreshCookie, refreshTokenOfCookie } from '../cookies.ts'
 import { authenticate } from '../guard.ts'
+import type { KeptAnswers } from '../kept-answers.ts'
 import type { RequestContext } from '../request-context.ts'
-import { created, noContent, ok } from '../response.ts'
+import { openPager, pageOf, pageQuery } from '../page.ts'
+import { bodyTag, created, noContent, ok, unstored } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { addressKey } from '../../limits/address-key.ts'
@@ -52,12 +54,11 @@ const deviceOf = (context: RequestContext) => ({
   caller: callerOf(context),
 })
 
-const Sessions = Type.Object({ items: Type.Array(Session), nextCursor: Type.Null() })
-
 export interface AuthRouteDeps {
   config: Config
   log: Log
   db: CallerDatabase
+  kept: KeptAnswers
   publisher: Publisher
   tokens: Tokens
   authenticator: Authenticator
@@ -68,6 +69,7 @@ export interface AuthRouteDeps {
 
 export const authRoutes = (deps: AuthRouteDeps) => {
   const { registrations } = policiesOf(deps.config)
+  const pager = openPager(deps)
 
   const keepToken = (request: Request, token: string | null) => ({
     ...noStore,
@@ -83,7 +85,9 @@ export const authRoutes = (deps: AuthRouteDeps) => {
       async (context) => {
         await takeRateLimit(deps, context, registrations, addressKey(context.ip))
         const answer = await register(deps, context.body, deviceOf(context))
-        return created(answer, '/api/users/me', keepToken(context.request, answer.refreshToken))
+        const { headers: ofUser } = bodyTag(ok(answer.user)) // of what is at `Location`
+        const headers = { ...keepToken(context.request, answer.refreshToken), ETag: ofUser['ETag']! }
+        return created(answer, '/api/users/me', headers)
       },
       {
         body: Registration,
@@ -145,8 +149,13 @@ export const authRoutes = (deps: AuthRouteDeps) => {
     )
     .get(
       '/sessions',
-      async ({ actor }) => ok({ items: await listSessions(deps, actor), nextCursor: null }, noStore),
-      { response: { 200: Sessions }, detail: detail('List the active sessions') },
+      async (context) =>
+        unstored(await pager.answer(context, (slice) => listSessions(deps, context.actor, slice))),
+      {
+        query: pageQuery,
+        response: { 200: pageOf(Session) },
+        detail: detail('List the active sessions, the last seen first'),
+      },
     )
     .delete(
       '/sessions/:id',

@@ -2,6 +2,7 @@
 // stored under a key: it would hold the token.
 import { Type } from '@sinclair/typebox'
 import type { Publisher } from '../../changelog/publisher.ts'
+import type { Config } from '../../config.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import {
   createPersonalToken,
@@ -10,7 +11,9 @@ import {
 } from '../../domain/users/personal-tokens.ts'
 import { IssuedToken, NewPersonalToken, PersonalToken } from '../../model/personal-token.ts'
 import { Id } from '../../model/scalar.ts'
-import { bodyTag, created, noContent, ok } from '../response.ts'
+import type { KeptAnswers } from '../kept-answers.ts'
+import { openPager, pageOf, pageQuery } from '../page.ts'
+import { bodyTag, created, noContent, unstored } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 
@@ -18,20 +21,25 @@ const noStore = { 'Cache-Control': 'no-store' }
 
 const detail = (summary: string) => describedIn('Auth')(summary, { access: 'session' })
 
-const PersonalTokens = Type.Object({ items: Type.Array(PersonalToken), nextCursor: Type.Null() })
-
 interface PersonalTokenDeps {
+  config: Config
   db: CallerDatabase
+  kept: KeptAnswers
   publisher: Publisher
 }
 
-export const personalTokenRoutes = (deps: PersonalTokenDeps) =>
-  new RouteGroup('/api/auth/tokens')
+export const personalTokenRoutes = (deps: PersonalTokenDeps) => {
+  const pager = openPager(deps)
+  return new RouteGroup('/api/auth/tokens')
     .get(
       '',
-      async ({ actor }) =>
-        bodyTag(ok({ items: await listPersonalTokens(deps, actor), nextCursor: null }, noStore)),
-      { response: { 200: PersonalTokens }, detail: detail('List your personal access tokens, newest first') },
+      async (context) =>
+        unstored(await pager.answer(context, (slice) => listPersonalTokens(deps, context.actor, slice))),
+      {
+        query: pageQuery,
+        response: { 200: pageOf(PersonalToken) },
+        detail: detail('List your personal access tokens, newest first'),
+      },
     )
     .post(
       '',
@@ -57,3 +65,4 @@ export const personalTokenRoutes = (deps: PersonalTokenDeps) =>
         detail: detail('Revoke a personal access token; its sockets close'),
       },
     )
+}

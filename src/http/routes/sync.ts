@@ -13,6 +13,7 @@ import { AppError, notFound } from '../../errors.ts'
 import { authenticate } from '../guard.ts'
 import { LongPoll } from '../long-poll.ts'
 import { Cursors, listOf, Repeatable, Whole } from '../query.ts'
+import { bodyTag, jsonText } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import type { Waiters } from '../../limits/waiters.ts'
@@ -52,11 +53,7 @@ export const syncRoutes = (deps: SyncDeps) =>
         context.identity = await authenticate(context, deps.authenticator, deps.config)
         pages = await readChanged(deps, context.actor, wanted, pages, poll)
       }
-      return {
-        status: 200,
-        headers: { 'Content-Type': 'application/json; charset=utf-8', 'Cache-Control': 'no-store' },
-        body: `{"scopes":[${pages.map((page) => page.json).join(',')}]}`,
-      }
+      return bodyTag(jsonText(`{"scopes":[${pages.map((page) => page.json).join(',')}]}`))
     },
     {
       query: Type.Object(

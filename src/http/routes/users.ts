@@ -10,8 +10,8 @@ import { getAccount } from '../../domain/users/administration.ts'
 import { changePassword, getMe, getUser, searchUsers, updateMe } from '../../domain/users/users.ts'
 import { passwordCheck } from '../rate-limit.ts'
 import { fingerprintKeyOf } from '../body/fingerprint.ts'
-import { pageOf } from '../page.ts'
-import { Whole } from '../query.ts'
+import type { KeptAnswers } from '../kept-answers.ts'
+import { openPager, pageOf, pageParameters } from '../page.ts'
 import { idempotencyKeyOf, type RequestContext } from '../request-context.ts'
 import { bodyTag, mutate, noContent, ok } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
@@ -33,7 +33,7 @@ const search = Type.Object(
       maxLength: 254,
       description: 'The beginning of a name, or a complete e-mail address',
     }),
-    limit: Type.Optional(Whole({ minimum: 1, maximum: 100, default: 20 })),
+    ...pageParameters,
   },
   { additionalProperties: false },
 )
@@ -42,6 +42,7 @@ export interface UserRouteDeps {
   config: Config
   db: CallerDatabase
   reads: Pick<Reads, 'user'>
+  kept: KeptAnswers
   publisher: Publisher
   passwords: Passwords
   attempts: Attempts
@@ -49,6 +50,7 @@ export interface UserRouteDeps {
 
 export const userRoutes = (deps: UserRouteDeps) => {
   const fingerprintKey = fingerprintKeyOf(deps.config)
+  const pager = openPager(deps)
   /** The same with every password check under the limits of this request's address and account. */
   const checked = (context: RequestContext) => ({ ...deps, checkPassword: passwordCheck(deps, context) })
   return new RouteGroup('/api/users')
@@ -102,10 +104,7 @@ export const userRoutes = (deps: UserRouteDeps) => {
     )
     .get(
       '/search',
-      async ({ actor, query }) => {
-        const items = await searchUsers(deps, actor, query.q, Number(query.limit ?? 20))
-        return bodyTag(ok({ items, nextCursor: null }))
-      },
+      (context) => pager.answer(context, (slice) => searchUsers(deps, context.actor, context.query.q, slice)),
       {
         query: search,
         response: { 200: pageOf(PublicUser) },
