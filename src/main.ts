@@ -2,18 +2,17 @@
 //   bun src/main.ts server [--workers N] | worker | all [--json]
 //   bun src/main.ts migrate [status | dump [--check] | epoch --new] | seed | user | files | tail
 import { isChild, roles, runRole } from './app/roles.ts'
-import { tailCommand } from './cli/tail-command.ts'
-import { userCommand } from './cli/user.ts'
-import { filesCommand } from './cli/files.ts'
-import { migrateCommand, seedCommand } from './cli/commands.ts'
 import { reportStartFailure, startFailureOf } from './start/report.ts'
 
-const commands: Record<string, (environment: NodeJS.ProcessEnv, args: string[]) => Promise<number>> = {
-  files: filesCommand,
-  migrate: migrateCommand,
-  seed: seedCommand,
-  tail: tailCommand,
-  user: userCommand,
+type Command = (environment: NodeJS.ProcessEnv, args: string[]) => Promise<number>
+
+/** Each loads its own code only, as roles do. */
+const commands: Record<string, () => Promise<Command>> = {
+  files: async () => (await import('./cli/files.ts')).filesCommand,
+  migrate: async () => (await import('./cli/migrate.ts')).migrateCommand,
+  seed: async () => (await import('./cli/seed.ts')).seedCommand,
+  tail: async () => (await import('./cli/tail-command.ts')).tailCommand,
+  user: async () => (await import('./cli/user.ts')).userCommand,
 }
 
 const usage = `Usage: bun src/main.ts <role>
@@ -42,7 +41,10 @@ const main = async (args: string[]): Promise<number> => {
   exceptLoopbackFromProxies()
   const [name = '', ...rest] = args
   if (Object.hasOwn(roles, name)) return runRole(name, rest, process.env)
-  if (Object.hasOwn(commands, name)) return commands[name]!(process.env, rest)
+  if (Object.hasOwn(commands, name)) {
+    const command = await commands[name]!()
+    return command(process.env, rest)
+  }
   console.error(usage)
   return name === '' || name === '--help' ? 0 : 2
 }

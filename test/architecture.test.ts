@@ -16,6 +16,8 @@ interface Import {
   from: string
   to: string
   isType: boolean
+  /** Loaded when the call runs, not with the file. */
+  isDynamic: boolean
 }
 
 const read = async (...patterns: string[]): Promise<Source[]> => {
@@ -41,7 +43,12 @@ const importsOf = ({ path, text }: Source): Import[] =>
     ),
   ].map(([, isType, named, bare, dynamic]) => {
     const to = named ?? bare ?? dynamic!
-    return { from: path, to: to.startsWith('.') ? join(dirname(path), to) : to, isType: isType !== undefined }
+    return {
+      from: path,
+      to: to.startsWith('.') ? join(dirname(path), to) : to,
+      isType: isType !== undefined,
+      isDynamic: dynamic !== undefined,
+    }
   })
 
 const imports = code.filter(({ path }) => /^(?:src|packages|dev)\//.test(path)).flatMap(importsOf)
@@ -157,6 +164,33 @@ const homes: [string, RegExp, RegExp][] = [
 for (const [what, specifier, home] of homes) {
   test(`Only its home imports ${what}`, () => {
     expect(breaking(({ from, to }) => specifier.test(to) && !home.test(from))).toEqual([])
+  })
+}
+
+/** What the file loads before its first line runs: files of the project, and packages. */
+const loadedWith = (entry: string): Set<string> => {
+  const below = Map.groupBy(
+    imports.filter(({ isType, isDynamic }) => !isType && !isDynamic),
+    ({ from }) => from,
+  )
+  const loaded = new Set([entry])
+  for (const path of loaded) for (const { to } of below.get(path) ?? []) loaded.add(to)
+  return loaded
+}
+
+/** For few requests or mails each, megabytes and tens of milliseconds of every start: loaded on first use. */
+const loadedLate =
+  /^(?:@bull-board\/|@elysiajs\/swagger|@aws-sdk\/|@smithy\/|nodemailer|prom-client|file-type)/
+
+for (const [role, entry, others] of [
+  ['The program', 'src/main.ts', /^(?:postgres|ioredis|bullmq|elysia|@|src\/(?:db|domain|http|ws|worker)\/)/],
+  ['A server', 'src/app/compose.ts', /^(?:bullmq|src\/worker\/(?:runner|jobs|loops))/],
+  ['A worker', 'src/app/compose-worker.ts', /^(?:elysia|@elysiajs\/|src\/(?:http|ws)\/)/],
+] as const) {
+  test(`${role} loads no code that it may never use`, () => {
+    const loaded = loadedWith(entry)
+    expect(loaded.size).toBeGreaterThan(5) // or the pattern above reads nothing any more
+    expect([...loaded].filter((path) => loadedLate.test(path) || others.test(path))).toEqual([])
   })
 }
 

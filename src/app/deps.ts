@@ -24,6 +24,7 @@ import type { WrittenBytes } from '../limits/written-bytes.ts'
 import type { Log } from '../log.ts'
 import type { StorageProbe } from '../storage/open.ts'
 import type { Storage } from '../storage/storage.ts'
+import type { OnFirstUse } from '../async/on-first-use.ts'
 import type { JobQueues } from '../queues/job-queues.ts'
 import type { RedisProbe } from '../redis/redis-check.ts'
 
@@ -66,7 +67,7 @@ export interface Deps {
   /** Notes what admins read by their right alone. */
   overrideReads: OverrideReads
   /** The job queues, for administrators to look at: a server runs no job. */
-  queues: JobQueues
+  queues: OnFirstUse<JobQueues>
   /** Whether Redis accepts writes; for health. */
   redisHealth: RedisProbe
   /** Aborted once the process drains: refuse new work, end what waits. */

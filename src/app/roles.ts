@@ -1,11 +1,11 @@
-// The roles that run until they are stopped: opened (compose.ts joins their parts), announced, and stopped.
+// The roles that run until they are stopped: opened (the files `compose…` join their parts), announced, and stopped.
+// Invariant: a role loads no code of another one, which would cost a worker a third of its memory.
 import { describeAllowedOrigins } from '../auth/origin.ts'
 import { ConfigError, readConfig, type Config } from '../config.ts'
 import { createLog, type Log } from '../log.ts'
 import { program } from '../start/executable.ts'
-import { checkParts, openServer, openWorker, type Running } from './compose.ts'
+import type { Running } from './base.ts'
 import { stopWhenAsked, type Stoppable } from './shutdown.ts'
-import { openServers } from './supervisor.ts'
 
 type Environment = Record<string, string | undefined>
 type OpenRole = (
@@ -19,13 +19,27 @@ export const roles: Record<string, OpenRole> = {
   server: async (config, log, args, environment) => {
     const count = workersOf(args)
     const sharesPort = isChild(args)
-    if (count === null || sharesPort) return openServer(config, log, {}, { sharesPort })
+    if (count === null || sharesPort) {
+      const { openServer } = await import('./compose.ts')
+      return openServer(config, log, {}, { sharesPort })
+    }
+    const [{ checkParts }, { openServers }] = await Promise.all([
+      import('./base.ts'),
+      import('./supervisor.ts'),
+    ])
     await checkParts(config, log) // so that what all processes would meet is logged once
     const command = [...program, 'server', childFlag]
     return openServers({ config, count, command, environment, log })
   },
-  worker: openWorker,
+  worker: async (config, log) => {
+    const { openWorker } = await import('./compose-worker.ts')
+    return openWorker(config, log)
+  },
   all: async (config, log) => {
+    const [{ openServer }, { openWorker }] = await Promise.all([
+      import('./compose.ts'),
+      import('./compose-worker.ts'),
+    ])
     await using stack = new AsyncDisposableStack()
     const server = stack.use(await openServer(config, log))
     stack.use(await openWorker(config, log.child({ name: 'worker' })))

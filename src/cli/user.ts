@@ -1,7 +1,7 @@
 // `user`: administers accounts from the operator's shell, whether or not a server runs: the first admin, lost passwords,
 // accounts to disable. Passwords are never arguments, which other users of the machine see.
 import { parseArgs } from 'node:util'
-import { openWriter, type Writer } from '../app/compose.ts'
+import { openWriter, type Writer } from '../app/compose-writer.ts'
 import { createPasswords } from '../auth/passwords.ts'
 import { readConfig } from '../config.ts'
 import {

@@ -2,7 +2,7 @@
 // is complete or absent, and the same id writes the same file again.
 import { mkdir, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createTransport } from 'nodemailer'
+import { OnFirstUse } from '../async/on-first-use.ts'
 import type { MailSender } from '../settings/smtp-url.ts'
 import { MailFailure, type Mailer } from './mailer.ts'
 import { messageOf } from './message.ts'
@@ -14,11 +14,14 @@ export interface FileMailerOptions {
 }
 
 export const openFileMailer = ({ folder, from, log }: FileMailerOptions): Mailer => {
-  const transport = createTransport({ streamTransport: true, buffer: true, newline: 'windows' })
+  const transport = new OnFirstUse(async () => {
+    const { createTransport } = await import('nodemailer')
+    return createTransport({ streamTransport: true, buffer: true, newline: 'windows' })
+  })
   return {
     destination: folder,
     async send(mail) {
-      const { message } = await transport.sendMail(messageOf(mail, from))
+      const { message } = await (await transport.get()).sendMail(messageOf(mail, from))
       const file = join(folder, `${mail.id}.eml`)
       try {
         await writeDurably(folder, file, message)
@@ -28,7 +31,7 @@ export const openFileMailer = ({ folder, from, log }: FileMailerOptions): Mailer
       }
       log.info({ file }, 'mail written to a file, because SMTP_URL is not set')
     },
-    [Symbol.asyncDispose]: async () => transport.close(),
+    [Symbol.asyncDispose]: async () => (await transport.made)?.close(),
   }
 }
 

@@ -3,7 +3,8 @@
 //
 // A pool of connections would save two round trips a mail, and sends a mail again by itself when its connection ends:
 // a repeat that no delivery knows of.
-import { createTransport, type NodemailerError } from 'nodemailer'
+import type { NodemailerError } from 'nodemailer'
+import { OnFirstUse } from '../async/on-first-use.ts'
 import { Deadline } from '../async/timeout.ts'
 import type { MailSender, SmtpAddress } from '../settings/smtp-url.ts'
 import { MailFailure, type Mailer } from './mailer.ts'
@@ -30,21 +31,24 @@ export const openSmtpMailer = ({ address, from, timings }: SmtpOptions): Mailer 
   const { host, port, username, password, tls } = address
   const { connectMs, silenceMs, totalMs } = { ...usualTimings, ...timings }
   const closing = new AbortController()
-  const transport = createTransport({
-    host,
-    port,
-    secure: tls === 'implicit',
-    requireTLS: tls === 'required',
-    ignoreTLS: tls === 'off',
-    // Opportunistic TLS protects against eavesdroppers only, so an unverified certificate does not weaken it.
-    ...(tls === 'offered' && { opportunisticTLS: true, tls: { rejectUnauthorized: false } }),
-    ...(username !== null && { auth: { user: username, pass: password ?? '' } }),
-    dnsTimeout: connectMs,
-    connectionTimeout: connectMs,
-    greetingTimeout: silenceMs,
-    socketTimeout: silenceMs,
-    socketCloseTimeout: 0,
-    maxResponseSize: 64 * 1024,
+  const transport = new OnFirstUse(async () => {
+    const { createTransport } = await import('nodemailer')
+    return createTransport({
+      host,
+      port,
+      secure: tls === 'implicit',
+      requireTLS: tls === 'required',
+      ignoreTLS: tls === 'off',
+      // Opportunistic TLS protects against eavesdroppers only, so an unverified certificate does not weaken it.
+      ...(tls === 'offered' && { opportunisticTLS: true, tls: { rejectUnauthorized: false } }),
+      ...(username !== null && { auth: { user: username, pass: password ?? '' } }),
+      dnsTimeout: connectMs,
+      connectionTimeout: connectMs,
+      greetingTimeout: silenceMs,
+      socketTimeout: silenceMs,
+      socketCloseTimeout: 0,
+      maxResponseSize: 64 * 1024,
+    })
   })
 
   return {
@@ -56,9 +60,10 @@ export const openSmtpMailer = ({ address, from, timings }: SmtpOptions): Mailer 
         late.abort() // closes the connection
         return lateness
       })
+      const opened = await transport.get()
       const ends = [late.signal, closing.signal, ...(signal ? [signal] : [])]
       try {
-        await deadline.race(transport.sendMail({ ...messageOf(mail, from), signal: AbortSignal.any(ends) }))
+        await deadline.race(opened.sendMail({ ...messageOf(mail, from), signal: AbortSignal.any(ends) }))
       } catch (error) {
         if (late.signal.aborted) throw lateness
         throw error instanceof MailFailure ? error : failureOf(error)
@@ -66,7 +71,8 @@ export const openSmtpMailer = ({ address, from, timings }: SmtpOptions): Mailer 
     },
     [Symbol.asyncDispose]: async () => {
       closing.abort()
-      transport.close()
+      const opened = await transport.made
+      opened?.close()
     },
   }
 }

@@ -1,6 +1,7 @@
-// The registry of a process. Parts keep counters in plain numbers; a scrape reads them into prom-client, so that counting
-// costs one addition.
-import { AggregatorRegistry, Registry } from 'prom-client'
+// The registry of a process. Parts keep counters in plain numbers; a scrape reads them into prom-client, which the first
+// scrape loads, so that counting costs one addition.
+import type { Registry } from 'prom-client'
+import { OnFirstUse } from '../async/on-first-use.ts'
 import { Histogram } from './histogram.ts'
 import { metrics, type MetricDefinition, type MetricName } from './names.ts'
 
@@ -22,17 +23,22 @@ export interface Exposition {
   readonly json: () => Promise<MetricsJson>
 }
 
-export const metricsType = Registry.PROMETHEUS_CONTENT_TYPE
+/** `Registry.PROMETHEUS_CONTENT_TYPE` of prom-client. */
+export const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
 
 export const createExposition = (sources: Partial<Record<MetricName, Source>>): Exposition => {
-  const registry = new Registry()
-  for (const [name, source] of Object.entries(sources)) {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of `sources` are names of metrics
-    registry.registerMetric(folded(name as MetricName, source) as never)
-  }
+  const registry = new OnFirstUse(async () => {
+    const { Registry } = await import('prom-client')
+    const made = new Registry()
+    for (const [name, source] of Object.entries(sources)) {
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of `sources` are names of metrics
+      made.registerMetric(folded(name as MetricName, source) as never)
+    }
+    return made
+  })
   return {
-    text: () => registry.metrics(),
-    json: () => jsonOf(registry),
+    text: async () => (await registry.get()).metrics(),
+    json: async () => jsonOf(await registry.get()),
   }
 }
 
@@ -40,16 +46,19 @@ const jsonOf = async (registry: Registry): Promise<MetricsJson> =>
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the library types `type` as a number, it is a word
   (await registry.getMetricsAsJSON()) as unknown as MetricsJson
 
-const sumOf = (ofProcesses: readonly MetricsJson[]): Registry =>
+const sumOf = async (ofProcesses: readonly MetricsJson[]): Promise<Registry> => {
+  const { AggregatorRegistry } = await import('prom-client')
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its type says one list, it takes several
-  AggregatorRegistry.aggregate([...ofProcesses] as never)
+  return AggregatorRegistry.aggregate([...ofProcesses] as never)
+}
 
 /** The metrics of several processes as those of one: sums, for some gauges the greatest value. */
-export const aggregated = (ofProcesses: readonly MetricsJson[]): Promise<string> =>
-  sumOf(ofProcesses).metrics()
+export const aggregated = async (ofProcesses: readonly MetricsJson[]): Promise<string> =>
+  (await sumOf(ofProcesses)).metrics()
 
 /** The same, to be aggregated with others. */
-export const added = (ofProcesses: readonly MetricsJson[]): Promise<MetricsJson> => jsonOf(sumOf(ofProcesses))
+export const added = async (ofProcesses: readonly MetricsJson[]): Promise<MetricsJson> =>
+  jsonOf(await sumOf(ofProcesses))
 
 /** What only grows: what counted stays counted when its process ends. */
 export const countersIn = (json: MetricsJson): MetricsJson => json.filter(({ type }) => type !== 'gauge')

@@ -89,12 +89,12 @@ test('the board adds, edits and empties nothing', async () => {
 
 test('a server runs no job', async () => {
   const id = newId()
-  await addJobs(world.server.deps.queues, [
+  await addJobs(await world.server.deps.queues.get(), [
     { id, kind: 'files.delete', payload: { keys: ['attachments/none'] } },
   ])
-  const job = await world.server.deps.queues.of('files').getJob(id)
+  const job = await (await world.server.deps.queues.get()).of('files').getJob(id)
   expect(await job!.getState()).toBe('waiting')
-  expect(await world.server.deps.queues.of('files').getWorkersCount()).toBe(0)
+  expect(await (await world.server.deps.queues.get()).of('files').getWorkersCount()).toBe(0)
   await job!.remove()
 })
 
@@ -112,10 +112,13 @@ test('an administrator signs in with a browser, sees a failed job and retries it
       { kind: 'files.delete', payload: { keys: ['attachments/one'] }, dedupeKey: 'one' },
     ]),
   )
-  await eventually(async () => expect(await world.server.deps.queues.of('files').getFailedCount()).toBe(1), {
-    timeoutMs: 20_000,
-    everyMs: 100,
-  })
+  await eventually(
+    async () => expect(await (await world.server.deps.queues.get()).of('files').getFailedCount()).toBe(1),
+    {
+      timeoutMs: 20_000,
+      everyMs: 100,
+    },
+  )
   const page = await browser.newPage()
   const refused: string[] = []
   page.on('console', (message) => {

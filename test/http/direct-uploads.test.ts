@@ -1,7 +1,7 @@
 // Direct uploads: a client stores the object in S3, a worker verifies it, and only then it is an attachment; whatever
 // differs from what was declared leaves nothing but a reason for the uploader.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
-import { openWorker } from '../../src/app/compose.ts'
+import { openWorker } from '../../src/app/compose-worker.ts'
 import { createLog } from '../../src/log.ts'
 import type { Attachment, DirectUpload } from '../../src/model/attachment.ts'
 import { projectScope, userScope } from '../../src/model/scope.ts'

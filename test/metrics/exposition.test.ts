@@ -2,7 +2,8 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { MetricsOfProcesses } from '../../src/app/metrics-exchange.ts'
-import { aggregated, createExposition, type MetricsJson } from '../../src/metrics/exposition.ts'
+import { Registry } from 'prom-client'
+import { aggregated, createExposition, metricsType, type MetricsJson } from '../../src/metrics/exposition.ts'
 import { Histogram } from '../../src/metrics/histogram.ts'
 import { metrics, type MetricDefinition } from '../../src/metrics/names.ts'
 import { RouteMeters } from '../../src/http/route-meters.ts'
@@ -17,6 +18,10 @@ test('docs/metrics.md lists every metric as the program has it', async () => {
         `| \`${name}\` | ${type} | ${list(labels)} | ${role} | ${help} |`,
     ),
   )
+})
+
+test('the content type is that of the text that prom-client writes', () => {
+  expect(metricsType).toBe(Registry.PROMETHEUS_CONTENT_TYPE)
 })
 
 test('names follow the conventions of Prometheus', () => {

@@ -1,7 +1,6 @@
 // The media type of a file by its content: the name only decides between kinds of plain text. Signatures of images and PDF are
 // read by file-type; containers (ZIP, Office) by their directory, in containers.ts; text by every byte of it. Invariant:
 // what is none of the allowed types has no type here, above all HTML, SVG and programs.
-import { fileTypeFromBuffer } from 'file-type'
 import type { AttachmentType } from '../../model/attachment.ts'
 import { extensionOf } from '../../model/file-name.ts'
 import { officeTypeOf, zipTypeOf, type RandomAccess } from './containers.ts'
@@ -45,6 +44,7 @@ const startsWith = (bytes: Uint8Array, start: number[]): boolean =>
   start.every((byte, index) => bytes[index] === byte)
 
 const signatureOf = async (head: Uint8Array): Promise<AttachmentType | null> => {
+  const { fileTypeFromBuffer } = await import('file-type') // few processes receive files
   try {
     const found = await fileTypeFromBuffer(head)
     return (found && bySignature[found.mime]) ?? null

@@ -1,9 +1,9 @@
 // The OpenAPI 3.1 document. @elysiajs/swagger derives it from the schemas of the routes; this file completes it from the
 // declared traits: references by name, media types, security, headers and every error an operation can answer. Built
 // once, at the first request, when all routes exist.
-import { swagger } from '@elysiajs/swagger'
 import { OptionalKind } from '@sinclair/typebox'
 import packageJson from '../../../package.json' with { type: 'json' }
+import { OnFirstUse } from '../../async/on-first-use.ts'
 import { codes, statusOf } from '../../errors.ts'
 import { traitsKey, traitsOf, undocumented, type RouteTraits } from '../route.ts'
 import { RouteGroup, type DeclaredRoute } from '../route-group.ts'
@@ -47,13 +47,10 @@ const tags = [
 
 /** Serves /api/openapi.json. @param routesOf called at the first request. */
 export const openApiRoutes = (routesOf: () => Routes) => {
-  let document: Promise<JsonObject> | undefined
+  const document = new OnFirstUse(() => describe(routesOf()))
   return new RouteGroup().get(
     '/api/openapi.json',
-    async () => {
-      document ??= describe(routesOf())
-      return bodyTag(ok(await document, { 'Cache-Control': 'no-cache' }))
-    },
+    async () => bodyTag(ok(await document.get(), { 'Cache-Control': 'no-cache' })),
     { detail: undocumented({ access: 'public' }) },
   )
 }
@@ -103,6 +100,7 @@ export const describe = async (routes: Routes): Promise<JsonObject> => {
 
 /** The plugin is not mounted; it only builds its document. */
 const readRoutes = async (routes: Routes): Promise<JsonObject> => {
+  const { swagger } = await import('@elysiajs/swagger')
   const plugin = swagger({ specPath: '/openapi.json', excludeStaticFile: false })
   Object.assign(plugin, { getGlobalRoutes: () => routes })
   const response = await plugin.handle(new Request('http://localhost/openapi.json'))

@@ -2,11 +2,12 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import type { OriginConfig } from '../../auth/origin.ts'
 import { bearerTokenOf } from '../../auth/authenticator.ts'
+import { OnFirstUse } from '../../async/on-first-use.ts'
 import { AppError, notFound } from '../../errors.ts'
 import { Text } from '../../model/text.ts'
 import type { JobQueues } from '../../queues/job-queues.ts'
 import { adminCookie } from '../admin-cookie.ts'
-import { boardRoutes, createBoard } from '../board/board.ts'
+import { boardRoutes } from '../board/routes.ts'
 import { keepSignedInScript, signInPage, signInScript, signInStyle } from '../board/sign-in.ts'
 import { loadUi } from '../board/ui.ts'
 import { ok, type Answer } from '../response.ts'
@@ -38,11 +39,14 @@ const namesIn = (path: string): string[] => [...path.matchAll(/:(\w+)/g)].map(([
 
 interface AdminDeps {
   config: OriginConfig
-  queues: JobQueues
+  queues: OnFirstUse<JobQueues>
 }
 
 export const adminQueueRoutes = ({ config, queues }: AdminDeps): RouteGroup[] => {
-  const board = createBoard(queues.all)
+  const board = new OnFirstUse(async () => {
+    const [{ createBoard }, { all }] = await Promise.all([import('../board/board.ts'), queues.get()])
+    return createBoard(all)
+  })
   const openPages = new RouteGroup('/admin', { detail: undocumented({ access: 'public' }) })
     .get('/sign-in', () => text('text/html', signInPage))
     .get('/sign-in.css', () => text('text/css', signInStyle))
@@ -60,7 +64,7 @@ export const adminQueueRoutes = ({ config, queues }: AdminDeps): RouteGroup[] =>
   const detail = undocumented({ access: 'admin', signInPage: '/admin/sign-in' })
   const pages = new RouteGroup('/admin/queues', { detail })
   for (const path of ['', '/job-schedulers', '/queue/:queueName', '/queue/:queueName/:jobId'])
-    pages.get(path, async () => text('text/html', (await loadUi()).page(board.uiConfig)), {
+    pages.get(path, async () => text('text/html', (await loadUi()).page((await board.get()).uiConfig)), {
       params: texts(namesIn(path), false),
       query: texts(['status', 'page', 'jobsPerPage'], true), // the scripts read them from the address
     })
@@ -87,7 +91,7 @@ export const adminQueueRoutes = ({ config, queues }: AdminDeps): RouteGroup[] =>
     api[route.method](
       route.path,
       async ({ query, params }) => {
-        const { status, body } = await board.call(route, { query, params })
+        const { status, body } = await (await board.get()).call(route, { query, params })
         return { ...ok(body ?? {}), status }
       },
       { params: texts(namesIn(route.path), false), query: texts(route.query, true) },

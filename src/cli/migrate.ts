@@ -1,13 +1,11 @@
-// The roles that do one thing and end. Each answers the exit code.
+// `migrate`: the database and its schema. Answers the exit code.
 import { readConfig } from '../config.ts'
-import { openServer } from '../app/compose.ts'
 import { openDatabase } from '../db/client.ts'
 import { ensureEpoch } from '../db/log/epochs.ts'
 import { ensureDatabase, migrate, migrationStatus } from '../db/migrations/migrate.ts'
 import type { MigrationStatus } from '../db/migrations/migration-state.ts'
 import { checkDatabase } from '../db/server-check.ts'
 import { dumpSchema } from '../db/migrations/schema-dump.ts'
-import { seedDemo } from '../domain/seed.ts'
 import { createLog } from '../log.ts'
 import { isExecutable } from '../start/executable.ts'
 
@@ -74,16 +72,3 @@ export const migrateCommand = async (environment: Environment, args: string[]): 
 }
 
 const isNewer = ({ state, isCompatible }: MigrationStatus): boolean => state === 'unknown' && isCompatible
-
-/** `seed`: demo users and a demo project, once. */
-export const seedCommand = async (environment: Environment): Promise<number> => {
-  const config = readConfig(environment)
-  const log = createLog('seed', config.logLevel)
-  await using server = await openServer({ ...config, port: 0 }, log)
-  console.log(
-    (await seedDemo(server.deps))
-      ? 'Seeded the demo users and their project.'
-      : 'The demo data is there already.',
-  )
-  return 0
-}

@@ -1,0 +1,52 @@
+// The composition root of a worker: its parts, opened in order on one stack and closed in reverse.
+import type { Config } from '../config.ts'
+import { ensureEpoch } from '../db/log/epochs.ts'
+import { createPublisher } from '../changelog/publisher.ts'
+import { startSweeper } from '../changelog/sweeper.ts'
+import type { Log } from '../log.ts'
+import { openMailer } from '../mail/open-mailer.ts'
+import { newFeedStages } from '../metrics/feed-stages.ts'
+import { openRedis } from '../redis/connection.ts'
+import { createRedisProbe } from '../redis/redis-check.ts'
+import { createStorageProbe } from '../storage/open.ts'
+import { startWorker } from '../worker/runner.ts'
+import { openBase, type Running } from './base.ts'
+
+/** Starts a worker: the sweeper, the consumers of the log, and the loops. Resolves when its health port answers. */
+export const openWorker = async (config: Config, log: Log): Promise<Running> => {
+  await using stack = new AsyncDisposableStack()
+  const { db, tailDb, redis, storage, connect } = await openBase(stack, config, log, 'worker')
+  const stages = newFeedStages()
+  const { commitToStream } = stages
+  const publisher = stack.use(createPublisher({ redis: redis.client, db, log, commitToStream }))
+  const sweeper = stack.use(
+    startSweeper({
+      redis: redis.client,
+      db: tailDb,
+      log,
+      onLost: (epoch) => db.transact((tx) => ensureEpoch(tx, epoch)),
+    }),
+  )
+  const mailer = stack.use(openMailer(config, log))
+  log.info({ destination: mailer.destination }, 'mails go there')
+  const worker = stack.use(
+    await startWorker({
+      config,
+      log,
+      db,
+      publisher,
+      stages,
+      sweeper: sweeper.stats,
+      connect,
+      connectJobs: () => openRedis(config.redisUrl, 'jobs', log),
+      tailDb,
+      redis: redis.client,
+      mailer,
+      storage,
+      storageHealth: createStorageProbe(storage),
+      redisHealth: createRedisProbe(redis),
+    }),
+  )
+  const owned = stack.move()
+  return { url: worker.url, port: worker.port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
