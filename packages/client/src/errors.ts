@@ -55,11 +55,33 @@ export class NetworkError extends Error {
 
   constructor(method: string, url: string, cause: unknown) {
     const isLate = cause instanceof Error && cause.name === 'TimeoutError'
+    super(`${method} ${url} ${isLate ? lateText : isOffline() ? offlineText : lostText}`, { cause })
+  }
+}
+
+const lateText = 'was not answered in time; the server is overloaded or something between swallows packets'
+const offlineText = 'could not be sent; the device is offline'
+const lostText =
+  "could not be sent; the device is offline, the server is down, or it does not allow this page's origin (ALLOWED_ORIGINS; for the object store, the CORS rule of the bucket)"
+
+/** What the browser reports; other runtimes report nothing. */
+const isOffline = (): boolean =>
+  typeof navigator !== 'undefined' && 'onLine' in navigator && !navigator.onLine
+
+/**
+ * The object store refused a direct upload, and a repeat of the request would be refused too. Nothing was attached; call
+ * `uploadDirectly` again.
+ */
+export class UploadRefusedError extends Error {
+  override readonly name = 'UploadRefusedError'
+
+  constructor(
+    origin: string,
+    /** Of the store's answer. */
+    readonly status: number,
+  ) {
     super(
-      isLate
-        ? `${method} ${url} was not answered in time; the server is overloaded or something between swallows packets`
-        : `${method} ${url} could not be sent; the device is offline, the server is down, or its ALLOWED_ORIGINS lacks this page's`,
-      { cause },
+      `${origin} refused the upload with ${status}; the signed URL has expired (after an hour), or a proxy changed the request`,
     )
   }
 }

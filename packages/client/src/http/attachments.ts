@@ -11,7 +11,7 @@ import { fetchWithProgress, uploadTimeoutMs, type OnProgress } from './upload.ts
 export interface UploadOptions extends CallOptions {
   /** Shown to others; that of a `File` by default. */
   filename?: string | undefined
-  /** Called while the file is sent; again from the start where an attempt is repeated. */
+  /** Called while the file is sent, first with 0; again from 0 where an attempt is repeated. */
   onProgress?: OnProgress | undefined
 }
 
@@ -57,21 +57,23 @@ export const createAttachments = (http: HttpClient) => ({
 
   /**
    * Attaches a file of at most 1 GiB past the server, where it keeps files in S3; ApiError `direct_upload_unavailable`
-   * elsewhere. The file is read twice: for its hash, and to send it. Resolves when the server has taken it for
-   * verification: `attachment.added` follows, or `attachment.removed` with a reason.
+   * elsewhere. The file is read twice: for its hash, and to send it. Resolves when the server has accepted it for
+   * verification: `attachment.added` follows, or `attachment.removed` with a reason. A lost connection is repeated from
+   * the first byte. With a `key`, a repeated call within an hour uses the reservation of the first, in quota and URL.
    */
   async uploadDirectly(
     taskId: string,
     file: Blob,
-    options: Omit<UploadOptions, 'key'> & { contentType?: string } = {},
+    options: UploadOptions & { contentType?: string } = {},
   ): Promise<Attachment> {
-    const { filename = nameOf(file), contentType = file.type, onProgress, signal } = options
+    const { filename = nameOf(file), contentType = file.type, onProgress, signal, key } = options
     const sha256 = await sha256Of(file, signal)
     const begun = await http.value<DirectUpload>({
       method: 'POST',
       path: path`/api/tasks/${taskId}/attachments/uploads`,
       body: { filename, size: file.size, sha256, contentType },
       signal,
+      key,
     })
     await http.store(begun, file, {
       signal,

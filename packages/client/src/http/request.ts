@@ -1,5 +1,11 @@
 // One HTTP request and its answer, with a deadline: no retries, no credentials of its own.
-import { ApiError, InvalidArgumentError, NetworkError, OriginRefusedError } from '../errors.ts'
+import {
+  ApiError,
+  InvalidArgumentError,
+  NetworkError,
+  OriginRefusedError,
+  UploadRefusedError,
+} from '../errors.ts'
 import { wellFormed, type Path } from './path.ts'
 import { readProblem } from './problem.ts'
 import { Deadline } from '../async/deadline.ts'
@@ -81,6 +87,8 @@ export const sendRequest = async <T>(
         method,
         headers,
         ...(body !== undefined && { body: isForm ? body : JSON.stringify(body) }),
+        // Chromium answers a range past the end of a cached file by itself, without the server's problem.
+        ...(range && { cache: 'no-store' as const }),
         signal: either,
         // The refresh cookie is same-site and lives under /api/auth: nothing else ever carries it.
         credentials: path.startsWith('/api/auth/') ? 'include' : 'omit',
@@ -95,7 +103,10 @@ export const sendRequest = async <T>(
   }
 }
 
-/** A request to another server than Tasktide, whose answer has no content. The URL is a secret and in no error. */
+/**
+ * A request to the object store, whose answer has no content. The URL is a secret and in no error. Throws
+ * UploadRefusedError where the store refuses it for good, NetworkError where it may succeed later.
+ */
 export const sendTo = async (
   target: HttpTarget,
   url: string,
@@ -111,15 +122,21 @@ export const sendTo = async (
     await withAnySignal(signal ? [signal, late] : [late], async (either) => {
       const response = await send(url, { ...init, signal: either, credentials: 'omit' })
       await response.body?.cancel()
-      if (!response.ok) throw new Error(`${origin} answered ${response.status}`)
+      const { ok, status } = response
+      if (!ok && isFinal(status)) throw new UploadRefusedError(origin, status)
+      if (!ok) throw new Error(`${origin} answered ${status}`)
     })
   } catch (error) {
-    if (signal?.aborted) throw error
+    if (error instanceof UploadRefusedError || signal?.aborted) throw error
     throw new NetworkError(method, origin, late.aborted ? late.reason : error)
   } finally {
     deadline.clear()
   }
 }
+
+/** Client errors, except for a body that arrived too slowly (408), a conflict of two PUTs (409) and too many requests. */
+const isFinal = (status: number): boolean =>
+  status >= 400 && status < 500 && ![408, 409, 429].includes(status)
 
 const read = async <T>(response: Response, path: string, isBinary: boolean): Promise<Answer<T>> => {
   const { status, headers } = response

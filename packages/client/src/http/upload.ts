@@ -1,5 +1,5 @@
-// Sends a file while its progress is reported, on every runtime: by XMLHttpRequest in browsers, whose fetch reports
-// none, elsewhere by a body that counts what the network takes.
+// Sends a file and reports progress, on every runtime: by XMLHttpRequest in browsers, whose fetch reports none, elsewhere
+// by a stream that counts the bytes the network reads from it.
 import type { Fetch } from './request.ts'
 
 export interface UploadProgress {
@@ -27,6 +27,7 @@ export const fetchWithProgress =
       last = known
       onProgress({ sent: known, total })
     }
+    report(0)
     return typeof XMLHttpRequest === 'undefined'
       ? sendCounted(send, url, init, report)
       : sendByXhr(url, init, report)
@@ -41,7 +42,6 @@ const sendCounted = async (
   const whole = new Response(init.body ?? null)
   const type = whole.headers.get('content-type')
   let sent = 0
-  report(0)
   const counted = whole.body!.pipeThrough(
     new TransformStream<Uint8Array, Uint8Array>({
       transform(chunk, controller) {
@@ -53,7 +53,10 @@ const sendCounted = async (
   )
   const headers = new Headers(init.headers)
   if (type !== null && !headers.has('Content-Type')) headers.set('Content-Type', type)
-  const duplex = { duplex: 'half' } // Node demands it of streams
+  // A stream has no length: fetch would send it in chunks, which S3 refuses (411) and the signature excludes. A form has
+  // no length that is known before it is read; the server accepts it in chunks.
+  if (init.body instanceof Blob) headers.set('Content-Length', String(init.body.size))
+  const duplex = { duplex: 'half' } // Node's fetch throws a TypeError for a stream without it
   return send(url, { ...init, headers, body: counted, ...duplex })
 }
 
