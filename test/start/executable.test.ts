@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
 import { readMigrations } from '../../src/db/migrations/migration-files.ts'
+import { readUi } from '../../src/http/board/ui-texts.ts'
 import { testDatabase, testRedis } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
+import { jsonCall } from '../support/json-call.ts'
 import { runProgram, startProgram, type Program } from '../support/program.ts'
 import { openSocket } from '../support/socket.ts'
 
@@ -87,17 +89,7 @@ test('the executable migrates an empty database', async () => {
 
 test('its server is ready, answers requests and sockets from the files inside, and stops with 0', async () => {
   await using server = await start(['server'])
-  const call = async (method: string, route: string, body?: object, token?: string) => {
-    const response = await fetch(server.url + route, {
-      method,
-      headers: {
-        ...(body && { 'Content-Type': 'application/json' }),
-        ...(token !== undefined && { Authorization: `Bearer ${token}` }),
-      },
-      ...(body && { body: JSON.stringify(body) }),
-    })
-    return { status: response.status, body: await response.json() }
-  }
+  const call = jsonCall(server.url)
   // Degraded until the first check of Redis.
   await eventually(async () =>
     expect(await call('GET', '/readyz')).toMatchObject({ status: 200, body: { status: 'up' } }),
@@ -138,6 +130,67 @@ test('its server is ready, answers requests and sockets from the files inside, a
   }
   expect(await call('GET', '/api/asyncapi.json')).toMatchObject({ body: { asyncapi: '3.0.0' } })
   expect(await call('GET', '/api/openapi.json')).toMatchObject({ body: { info: { title: 'Tasktide' } } })
+
+  expect(await server.stop('SIGTERM')).toBe(0)
+  expect(await server.output()).not.toMatch(fault)
+  await expectNothingLeft()
+}, 120_000)
+
+test('its board of the job queues works for an administrator, with every static file', async () => {
+  const email = 'root@example.com'
+  const created = await runProgram(
+    ['user', 'create', email, '--admin'],
+    { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl, LOG_LEVEL: 'silent', TMPDIR: temporary },
+    60_000,
+    [path],
+  )
+  expect(created).toMatchObject({ code: 0, stderr: '' })
+  const password = created.stdout.trim().split(/\s+/).at(-1)!
+  await using server = await start(['server'])
+  const { body: session } = await jsonCall(server.url)('POST', '/api/auth/login', { email, password })
+  const headers = { Authorization: `Bearer ${session.accessToken}` }
+  const get = (name: string) => fetch(server.url + name, { headers, redirect: 'manual' })
+
+  expect((await fetch(`${server.url}/admin/queues`)).status).toBe(401)
+  const page = await get('/admin/queues')
+  expect([page.status, page.headers.get('content-security-policy')]).toEqual([
+    200,
+    expect.stringContaining("default-src 'none'"),
+  ])
+  const html = await page.text()
+  const linked = [...html.matchAll(/<(?:script|link) [^>]*(?:src|href)="([^"]+)"/g)].map(([, path]) => path!)
+  expect(linked.filter((path) => path.endsWith('.js')).length).toBeGreaterThan(1)
+  for (const link of linked)
+    expect([link, (await get(new URL(link, 'http://page/admin/queues/').pathname)).status]).toEqual([
+      link,
+      200,
+    ])
+  const files = (await readUi()).files
+  expect(files.length).toBeGreaterThan(50)
+  for (const { path: name, type, base64 } of files) {
+    const served = await get(`/admin/queues/static/${name}`)
+    const isWhole = Buffer.from(await served.arrayBuffer()).toString('base64') === base64
+    const { status, headers } = served
+    expect({ name, status, type: headers.get('content-type'), isWhole }).toEqual({
+      name,
+      status: 200,
+      type,
+      isWhole: true,
+    })
+  }
+  const listed = await (await get('/admin/queues/api/queues')).json()
+  expect(listed.queues.map(({ name }: { name: string }) => name).toSorted()).toEqual([
+    'files',
+    'mail',
+    'maintenance',
+  ])
+  for (const open of [
+    '/admin/sign-in',
+    '/admin/sign-in.css',
+    '/admin/sign-in.js',
+    '/admin/keep-signed-in.js',
+  ])
+    expect([open, (await fetch(server.url + open)).status]).toEqual([open, 200])
 
   expect(await server.stop('SIGTERM')).toBe(0)
   expect(await server.output()).not.toMatch(fault)
