@@ -4,7 +4,7 @@ import { createRandom, type Random } from '../oracle/random.ts'
 import { anomalies } from './anomalies.ts'
 import { checkHistory } from './check.ts'
 import type { History } from './history.ts'
-import { Model } from './model.ts'
+import { Model, shard } from './model.ts'
 import { propertyNames } from './properties.ts'
 import { explain } from './report.ts'
 
@@ -63,6 +63,33 @@ for (const { name, property, history } of anomalies) {
     expect(found.evidence.length).toBeLessThanOrEqual(4)
   })
 }
+
+test('a transaction may have numbers in another project of its shard', () => {
+  const model = new Model()
+  model.write('ada', { a: 'create', x: 'create', b: 'create' })
+  model.log[1]!.scope = 'project:q'
+  const other = { ...model.tasks.get('x')!, project: 'q' }
+  model.tasks.delete('x')
+  model.list('bob')
+  model.snapshot('bob')
+  const history = model.history()
+  history.final.tasks.push(other)
+  expect(checkHistory(history).violations.flatMap(explain)).toEqual([])
+})
+
+test('a snapshot need not have the own write in another project of its shard', () => {
+  const model = new Model()
+  model.write('ada', { a: 'create' })
+  const position = { shard, seq: model.seq }
+  model.write('ada', { x: 'create' })
+  model.log[1]!.scope = 'project:q'
+  const other = { ...model.tasks.get('x')!, project: 'q' }
+  model.tasks.delete('x')
+  model.snapshot('ada').position = position
+  const history = model.history()
+  history.final.tasks.push(other)
+  expect(checkHistory(history).violations.flatMap(explain)).toEqual([])
+})
 
 test('every property has broken histories', () => {
   for (const property of propertyNames)

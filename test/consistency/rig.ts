@@ -89,7 +89,7 @@ export class Rig implements AsyncDisposable {
       const endsAt = performance.now() + maxSeconds * 1_000
       for (let turn = 1; recorder.calls < calls && performance.now() < endsAt; turn += 1) {
         await Bun.sleep(pollMs)
-        if (needs === 'redis-emptied' && turn % emptyRedisEvery === 0) await this.redis.flushall()
+        if (needs === 'redis-emptied' && turn % emptyRedisEvery === 0) await this.#emptyRedis(turn)
       }
       api.interfere = null
       const views = await clients.settle(db, settleMs)
@@ -99,17 +99,25 @@ export class Rig implements AsyncDisposable {
     }
   }
 
+  /** FLUSHALL, and Redis killed and started empty, in turn. */
+  async #emptyRedis(turn: number): Promise<void> {
+    const { redis } = this.cluster
+    if (turn % (2 * emptyRedisEvery) === 0) {
+      await redis.kill()
+      await redis.start()
+    } else if (this.redis.status === 'ready') await this.redis.flushall()
+  }
+
   /** Starts the servers again where they run as something else. */
   async #become(variant: string | null): Promise<void> {
     if (variant === this.#variant) return
     this.#variant = variant
     const environment = variant === null ? {} : variantEnvironment(variant)
-    await Promise.all(
-      this.cluster.servers.map(async (server) => {
-        await server.kill()
-        await server.start(environment)
-      }),
-    )
+    for (const server of this.cluster.servers) {
+      await server.kill()
+      // A busy machine may need longer than the deadline of one start.
+      await server.start(environment).catch(() => server.start(environment))
+    }
   }
 
   /** Tokens expire after 15 min, and all variants together take longer. */

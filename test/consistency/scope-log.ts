@@ -42,11 +42,7 @@ export class ScopeLog {
     for (const [index, fact] of facts.entries()) {
       const before = facts[index - 1]
       const isSame =
-        before !== undefined &&
-        fact.key !== null &&
-        before.key === fact.key &&
-        before.actor === fact.actor &&
-        before.position.seq + 1 === fact.position.seq
+        before !== undefined && fact.key !== null && before.key === fact.key && before.actor === fact.actor // its entries in other scopes of the shard may have numbers between
       if (!isSame) this.#starts.push(fact)
       const state = this.#starts.length
       this.transactions.push(state)

@@ -9,13 +9,17 @@ export interface Known {
   source: HistoryEvent
 }
 
-/** The newest that a session knows of tasks and of shards. */
+/** The newest that a session knows of tasks, of projects and of shards, which several projects share. */
 class Knowledge {
   readonly tasks = new Map<string, Known & { version: number }>()
+  readonly scopes = new Map<string, Known & { seq: number }>()
   readonly shards = new Map<number, Known & { seq: number }>()
 
   learn(fact: LogFact, source: HistoryEvent): void {
     this.learnNumber(fact.position, source, fact)
+    const known = this.scopes.get(fact.scope)
+    if (!known || known.seq < fact.position.seq)
+      this.scopes.set(fact.scope, { seq: fact.position.seq, fact, source })
     if (!isTask(fact.type) || fact.entity === null) return
     const held = this.tasks.get(fact.entity)
     if (!held || held.version < fact.version)
@@ -41,9 +45,12 @@ const sharedForMs = 2_000
 const marginMs = 50
 
 export interface SessionVisitor {
-  /** `before`: what its session knew when the call was sent; `floor`: the number it had seen of the snapshot's shard 2 s earlier. */
+  /** `before`: what its session knew when the call was sent; `floor`: the number it had seen of the snapshot's project 2 s earlier. */
   onCall: (call: Call, before: Session, floor: (Known & { seq: number }) | null) => void
 }
+
+/** Of a snapshot. */
+export const scopeOf = ({ subject }: Call): string => `project:${subject}`
 
 /** Visits every call with what its session knew when it was sent. */
 export const visitSessions = (timeline: Timeline, { onCall }: SessionVisitor): void => {
@@ -62,7 +69,7 @@ export const visitSessions = (timeline: Timeline, { onCall }: SessionVisitor): v
         at: start - sharedForMs - marginMs,
         order: 0,
         run: () => {
-          const floor = sessionOf(client).saw.shards.get(position.shard)
+          const floor = sessionOf(client).saw.scopes.get(scopeOf(call))
           if (floor) floors.set(call, floor)
         },
       })
@@ -98,7 +105,8 @@ const learnFrom = (timeline: Timeline, call: Call, { wrote, saw }: Session): voi
     if (!fact) continue
     // A stored or shared answer shows what was true earlier: still something the session has seen.
     saw.learn(fact, call)
-    if (isWrite(call) && isStrong(call)) wrote.learn(fact, call)
+    // With a key its own entries are known; its answer may show tasks that it did not change.
+    if (isWrite(call) && isStrong(call) && call.key === null) wrote.learn(fact, call)
   }
   if (call.reads === 'snapshot' && call.position) saw.learnNumber(call.position, call)
   if (!isWrite(call)) return

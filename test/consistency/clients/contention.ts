@@ -189,8 +189,11 @@ export class Contention {
     if (status === 200) this.#note(body)
   }
 
+  /** A counter changes: a write on the version before it still succeeds. */
   async #comment(person: Person, { id }: Hot): Promise<void> {
+    const task = await this.#get(person, id)
     await this.#write(person, 'POST', `/api/tasks/${id}/comments`, { body: this.#text() })
+    if (task) await this.#write(person, 'PATCH', `/api/tasks/${id}`, { title: this.#text() }, task.version)
   }
 
   /** A task with subtasks, all deleted by one request. */

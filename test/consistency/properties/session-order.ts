@@ -2,7 +2,7 @@
 import type { Call, LogFact } from '../history.ts'
 import type { Property } from '../properties.ts'
 import type { Findings } from '../report.ts'
-import { visitSessions, type Known, type Session } from '../sessions.ts'
+import { scopeOf, visitSessions, type Known, type Session } from '../sessions.ts'
 import { isAnswered, isStrong, isTask, isWrite, type Timeline } from '../timeline.ts'
 
 /** Per write the highest number of each shard that its session had seen when it was sent. */
@@ -102,7 +102,7 @@ const checkSnapshot = (
       () => [known.source, known.fact, call],
     )
   }
-  compare('read your writes', wrote.shards.get(position.shard))
+  compare('read your writes', wrote.scopes.get(scopeOf(call)))
   compare('monotonic reads', floor)
 }
 
