@@ -53,6 +53,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
       detail: describedIn('Log')('Upgrade to a WebSocket speaking tasktide.v1 (docs/protocol.md)', {
         access: 'public', // the socket authenticates its connections itself
         rateLimit: 'own',
+        errors: ['unauthenticated', 'token_expired', 'origin_refused', 'user_disabled'],
       }),
     },
   )

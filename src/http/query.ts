@@ -2,6 +2,7 @@
 // the last of repeated names and parses JSON in values, and each of these can widen a query.
 import { Kind, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
 import { AppError } from '../errors.ts'
+import { withoutNul } from '../model/text.ts'
 
 const maxParameters = 200
 
@@ -72,6 +73,7 @@ export const Words = (words: readonly string[], description: string): TUnsafe<st
   Parameter('Words', {
     type: 'array',
     items: { type: 'string', enum: words },
+    minItems: 1,
     style: 'form',
     explode: false,
     description,
@@ -83,22 +85,37 @@ TypeRegistry.Set<WordsOptions>(
     typeof value === 'string' && value.split(',').every((word) => schema.items.enum.includes(word)),
 )
 
-/** A parameter that may be repeated; read it with `listOf`. The number and the lengths of the values are checked. */
+/** A parameter that may be repeated; read it with `listOf`. Checked are the number of values, their lengths, and NUL. */
 export const Repeatable = (
   items: Record<string, unknown>,
   maxItems: number,
   description: string,
-): TUnsafe<string | string[]> => Parameter('Repeatable', { type: 'array', items, maxItems, description })
+): TUnsafe<string | string[]> =>
+  Parameter('Repeatable', {
+    type: 'array',
+    items: { minLength: 1, pattern: withoutNul, ...items },
+    minItems: 1,
+    maxItems,
+    description,
+  })
 
 TypeRegistry.Set<{ maxItems: number; items: { maxLength: number } }>('Repeatable', (schema, value) => {
   const values = Array.isArray(value) ? value : [value]
   return (
     values.length <= schema.maxItems &&
     values.every(
-      (item) => typeof item === 'string' && item.length > 0 && item.length <= schema.items.maxLength,
+      (item) =>
+        typeof item === 'string' &&
+        item.length > 0 &&
+        isAtMost(item, schema.items.maxLength) &&
+        !item.includes('\0'),
     )
   )
 })
+
+/** Whether the text has at most this many code points; text far beyond is not walked. */
+const isAtMost = (text: string, maxLength: number): boolean =>
+  text.length <= maxLength || (text.length <= 2 * maxLength && Array.from(text).length <= maxLength)
 
 export const listOf = (value: string | string[] | undefined): string[] =>
   value === undefined ? [] : Array.isArray(value) ? value : [value]
@@ -117,9 +134,18 @@ TypeRegistry.Set<CursorOptions>(
   ({ maxLength }, value) => typeof value === 'string' && value.length > 0 && value.length <= maxLength,
 )
 
+/** Of the document: positions that `parseCursor` reads, and no others. */
+const cursorPattern = '^[a-z0-9]{4,32}\\.(?:0|[1-9][0-9]?)\\.(?:0|[1-9][0-9]{0,15})$'
+
 /** Cursors that may be repeated; read them with `listOf` and parse each: only their number is checked. */
 export const Cursors = (maxItems: number, description: string): TUnsafe<string | string[]> =>
-  Parameter('Cursors', { type: 'array', items: { type: 'string', minLength: 1 }, maxItems, description })
+  Parameter('Cursors', {
+    type: 'array',
+    items: { type: 'string', minLength: 1, pattern: cursorPattern },
+    minItems: 1,
+    maxItems,
+    description,
+  })
 
 TypeRegistry.Set<{ maxItems: number }>(
   'Cursors',

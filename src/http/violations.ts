@@ -4,6 +4,7 @@
 import { Kind, OptionalKind, Type, TypeRegistry, type TSchema } from '@sinclair/typebox'
 import { AppError, invalid, type Violation } from '../errors.ts'
 import { textFault } from '../model/text.ts'
+import { ruleOf } from './rule-words.ts'
 
 /** Violations listed in one answer. */
 export const maxViolations = 20
@@ -115,9 +116,44 @@ const walkUnion = (schema: TSchema, value: unknown, pointer: string, findings: F
       add(findings, where, isNullable && where === pointer ? `${detail} or null` : detail)
     return
   }
+  const tag = tagOf(schema, plain)
+  if (tag) return walkTagged(tag, value, pointer, findings)
   if (plain.some((option) => violationsIn(option, value, pointer, 1).length === 0)) return
   const rules = plain.map((option) => ruleOf(option).replace(/^must be /, ''))
   add(findings, pointer, `must be ${[...rules, ...(isNullable ? ['null'] : [])].join(' or ')}`)
+}
+
+/** The member by which the alternatives of a union differ, and the alternative for each of its words. */
+interface Tag {
+  name: string
+  options: Map<unknown, TSchema>
+}
+
+const tags = new WeakMap<TSchema, { tag: Tag | null }>()
+
+const tagOf = (union: TSchema, options: TSchema[]): Tag | null => {
+  let known = tags.get(union)
+  if (!known) tags.set(union, (known = { tag: findTag(options) }))
+  return known.tag
+}
+
+/** A required member of all alternatives, each of which has one word for it. */
+const findTag = (options: TSchema[]): Tag | null => {
+  const [first] = options
+  for (const name of Object.keys(first?.['properties'] ?? {})) {
+    const words = options.map((option) => option['properties']?.[name])
+    if (words.some((word) => word?.[Kind] !== 'Word' || word['enum'].length !== 1)) continue
+    return { name, options: new Map(options.map((option, index) => [words[index]['enum'][0], option])) }
+  }
+  return null
+}
+
+const walkTagged = ({ name, options }: Tag, value: unknown, pointer: string, findings: Findings): void => {
+  if (!isRecord(value)) return add(findings, pointer, 'must be an object')
+  if (!hasOwn(value, name)) return add(findings, at(pointer, name), 'is required')
+  const option = options.get(value[name])
+  if (!option) return add(findings, at(pointer, name), `must be one of ${[...options.keys()].join(', ')}`)
+  walk(option, value, pointer, findings)
 }
 
 /** The rule that a single value violates, or null. */
@@ -142,47 +178,6 @@ const leafViolation = (schema: TSchema, value: unknown): string | null => {
 
 const isWhole = ({ minimum = -Infinity, maximum = Infinity }: TSchema, value: unknown): boolean =>
   Number.isSafeInteger(value) && Number(value) >= Number(minimum) && Number(value) <= Number(maximum)
-
-/** The rule of a schema, in words. */
-const ruleOf = (schema: TSchema): string => {
-  switch (schema[Kind]) {
-    case 'Text':
-      return 'must be text'
-    case 'Word':
-      return `must be one of ${String(schema['enum'].join(', '))}`
-    case 'Words':
-      return `must be a comma list of ${String(schema['items'].enum.join(', '))}`
-    case 'Whole':
-      return `must be one whole number from ${String(schema['minimum'])} to ${String(schema['maximum'])}`
-    case 'Integer':
-      return `must be a whole number from ${String(schema['minimum'] ?? Number.MIN_SAFE_INTEGER)} to ${String(schema['maximum'] ?? Number.MAX_SAFE_INTEGER)}`
-    case 'Boolean':
-    case 'Flag':
-      return 'must be true or false'
-    case 'Null':
-      return 'must be null'
-    case 'Id':
-      return 'must be a UUID'
-    case 'ClientId':
-      return 'must be a UUIDv7'
-    case 'Instant':
-      return 'must be an RFC 3339 date-time that exists, such as 2026-11-20T10:00:00.000Z'
-    case 'Sha256':
-      return 'must be a SHA-256 in 64 lower-case hexadecimal digits'
-    case 'TimeZone':
-      return 'must be an IANA time zone such as Europe/Berlin'
-    case 'Color':
-      return 'must be a colour such as #1e90ff: # and six hexadecimal digits'
-    case 'Repeatable':
-      return `must be given at most ${String(schema['maxItems'])} times, each with 1 to ${String(schema['items'].maxLength)} characters`
-    case 'Cursors':
-      return `must be given at most ${String(schema['maxItems'])} times`
-    case 'Cursor':
-      return 'must be a cursor as the server returned it'
-    default:
-      throw new Error(`No words for the schema kind ${schema[Kind]}`)
-  }
-}
 
 /** The schemas a route declares. */
 export interface RouteSchemas {

@@ -1,5 +1,5 @@
 // Schemas of attachments, of direct uploads, and of the bodies that begin them.
-import { Type, type Static } from '@sinclair/typebox'
+import { Kind, Type, TypeRegistry, type Static } from '@sinclair/typebox'
 import { Id, Instant, Nullable, Sha256, Word } from './scalar.ts'
 import { Text } from './text.ts'
 import { maxFileName } from './file-name.ts'
@@ -65,13 +65,28 @@ export const RemovedAttachment = Type.Object(
 )
 export type RemovedAttachment = Static<typeof RemovedAttachment>
 
+/** The maximum is that of the document: the route answers 413 beyond it. */
+TypeRegistry.Set('DeclaredSize', (_schema, value) => Number.isSafeInteger(value) && Number(value) >= 1)
+
 /** The body that begins a direct upload. */
 export const NewDirectUpload = Type.Object(
   {
     filename: Text({ minLength: 1, maxLength: 1_000, examples: ['recording.zip'] }),
-    size: Type.Integer({ minimum: 1, description: 'Exact bytes, at most 1 GiB' }),
+    size: Type.Unsafe<number>({
+      [Kind]: 'DeclaredSize',
+      type: 'integer',
+      minimum: 1,
+      maximum: maxDirectBytes,
+      description: 'Exact bytes, at most 1 GiB: 413 beyond',
+    }),
     sha256: Sha256(),
-    contentType: Text({ minLength: 1, maxLength: 255, examples: ['application/zip'] }),
+    contentType: Text({
+      minLength: 1,
+      maxLength: 255,
+      pattern: String.raw`^\s*(?:${attachmentTypes.join('|').replaceAll(/[.+]/g, String.raw`\$&`)})\s*(?:;.*)?$`,
+      description: 'One of those of `Attachment`, with or without parameters: 415 otherwise',
+      examples: ['application/zip'],
+    }),
   },
   { additionalProperties: false },
 )

@@ -1,17 +1,15 @@
 // Ids and instants are accepted in either case and used in one. Input is rewritten once, by its schema, before any
 // comparison, so that the rest of the program handles one spelling.
 import { Kind, type TSchema } from '@sinclair/typebox'
-import { canonicalId } from './scalar.ts'
+import { canonicalId, maxInstantLength } from './scalar.ts'
 
 /** Rewrites a value and returns it; objects are changed in place. */
 type Rewrite = (value: unknown) => unknown
 
-/** No valid date-time is longer: longer text is not copied, validation refuses it. */
-const maxInstantLength = 40
-
 const spellings: Record<string, (text: string) => string> = {
   Id: canonicalId,
   ClientId: canonicalId,
+  // Longer text is not copied: validation refuses it.
   Instant: (text) => (text.length > maxInstantLength ? text : text.toUpperCase()),
 }
 

@@ -30,13 +30,13 @@ export type Comment = Static<typeof Comment>
 
 export const NewComment = Type.Object(
   { body: Body, mentions: Type.Optional(Mentions) },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ body: 'Done, see the draft.' }] },
 )
 export type NewComment = Static<typeof NewComment>
 
 /** RFC 7396 merge patch: null removes all mentions; a body has no default. */
 export const CommentPatch = Type.Partial(
   Type.Object({ body: Body, mentions: Type.Union([Mentions, Type.Null()]) }),
-  { additionalProperties: false, minProperties: 1 },
+  { additionalProperties: false, minProperties: 1, examples: [{ body: 'Done, see the second draft.' }] },
 )
 export type CommentPatch = Static<typeof CommentPatch>

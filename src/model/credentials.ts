@@ -2,7 +2,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { Nullable, TimeZone } from './scalar.ts'
 import { Text } from './text.ts'
-import { Email, Name, Role } from './user.ts'
+import { Email, GivenEmail, Name, Role } from './user.ts'
 
 /** A new password. It is used exactly as sent: not trimmed. */
 export const NewPassword = Text({
@@ -34,14 +34,14 @@ export const Registration = Type.Object(
     email: Email,
     name: Name,
     password: NewPassword,
-    timeZone: Type.Optional(TimeZone()),
+    timeZone: Type.Optional(TimeZone),
     invitation: Type.Optional(LinkToken),
   },
   closed,
 )
 export type Registration = Static<typeof Registration>
 
-export const SignIn = Type.Object({ email: Email, password: GivenPassword }, closed)
+export const SignIn = Type.Object({ email: GivenEmail, password: GivenPassword }, closed)
 export type SignIn = Static<typeof SignIn>
 
 /** Without `refreshToken` the cookie's token is used. */
@@ -52,10 +52,14 @@ export const UserPatch = Type.Object(
   {
     email: Type.Optional(Email),
     name: Type.Optional(Name),
-    timeZone: Type.Optional(Nullable(TimeZone())),
+    timeZone: Type.Optional(Nullable(TimeZone)),
     currentPassword: Type.Optional(GivenPassword),
   },
-  { additionalProperties: false, minProperties: 1 },
+  {
+    additionalProperties: false,
+    minProperties: 1,
+    examples: [{ name: 'Ada Lovelace', timeZone: 'Europe/London' }],
+  },
 )
 export type UserPatch = Static<typeof UserPatch>
 
@@ -69,7 +73,7 @@ export const NewAccount = Type.Object(
     name: Name,
     password: Type.Optional(Nullable(NewPassword)),
     role: Type.Optional(Nullable(Role)),
-    timeZone: Type.Optional(Nullable(TimeZone())),
+    timeZone: Type.Optional(Nullable(TimeZone)),
   },
   closed,
 )

@@ -1,7 +1,7 @@
 // Projects and their members. `role` is the caller's role and absent in log entries, which all members receive.
 import { Kind, Type, TypeRegistry, type Static } from '@sinclair/typebox'
 import { Id, Instant, Nullable, Word } from './scalar.ts'
-import { Email, Name } from './user.ts'
+import { Email, GivenEmail, Name, namesOnePerson } from './user.ts'
 import { Text } from './text.ts'
 
 /** In ascending order: each role includes the rights of the roles before it. */
@@ -85,10 +85,13 @@ export const ProjectPatch = Type.Object(
 )
 export type ProjectPatch = Static<typeof ProjectPatch>
 
-/** Exactly one of `email` and `userId`. */
 export const NewMember = Type.Object(
-  { email: Type.Optional(Email), userId: Type.Optional(Id()), role: MemberRole },
-  { additionalProperties: false },
+  { email: Type.Optional(GivenEmail), userId: Type.Optional(Id()), role: MemberRole },
+  {
+    additionalProperties: false,
+    ...namesOnePerson,
+    examples: [{ email: 'ada@example.com', role: 'editor' }],
+  },
 )
 export type NewMember = Static<typeof NewMember>
 

@@ -7,7 +7,7 @@ const uuidV7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]
 const anyUuid = new RegExp(uuid, 'i')
 const uuidInside = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi
 const instant =
-  /^(\d{4})-(\d{2})-(\d{2})T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/
+  /^(\d{4})-(\d{2})-(\d{2})T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/
 
 /** The nil UUID (RFC 9562): sorts before every id, and nothing has it. */
 export const nilId = '00000000-0000-0000-0000-000000000000'
@@ -20,9 +20,12 @@ export const canonicalId = (text: string): string => (anyUuid.test(text) ? text.
 /** Every id inside a text in lower case. */
 export const lowerCaseIds = (text: string): string => text.replaceAll(uuidInside, (id) => id.toLowerCase())
 
+/** RFC 3339 does not bound the digits of a fraction; longer text is not read. */
+export const maxInstantLength = 64
+
 /** Whether the text is an RFC 3339 date-time that exists in the calendar. */
 export const isInstant = (value: unknown): value is string => {
-  const match = typeof value === 'string' ? instant.exec(value) : null
+  const match = typeof value === 'string' && value.length <= maxInstantLength ? instant.exec(value) : null
   if (!match) return false
   const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])]
   const utcYear = new Date(match[0]).getUTCFullYear() // an offset may move the year out of four digits
@@ -42,25 +45,25 @@ export const toInstant = (value: string): string => new Date(value).toISOString(
 /** A new UUIDv7: ids sort by creation. */
 export const newId = (): string => Bun.randomUUIDv7()
 
-TypeRegistry.Set('Id', (_schema, value) => isId(value))
-TypeRegistry.Set('ClientId', (_schema, value) => typeof value === 'string' && uuidV7.test(value))
-TypeRegistry.Set('Instant', (_schema, value) => isInstant(value))
-TypeRegistry.Set('Sha256', (_schema, value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value))
-TypeRegistry.Set('Day', (_schema, value) => typeof value === 'string' && /^\d{4}-\d{2}-\d{2}$/.test(value))
-TypeRegistry.Set('TimeZone', (_schema, value) => typeof value === 'string' && isTimeZone(value))
-
 const isTimeZone = (value: string): boolean => {
   try {
     // An offset such as +01:00 is not a zone: it has no daylight saving time.
     return (
       value.length <= 64 &&
       /^[A-Za-z]/.test(value) &&
-      Intl.DateTimeFormat('en', { timeZone: value }).resolvedOptions().timeZone !== ''
+      Intl.DateTimeFormat('en', { timeZone: value }).resolvedOptions().timeZone === value // in its one spelling
     )
   } catch {
     return false
   }
 }
+
+TypeRegistry.Set('Id', (_schema, value) => isId(value))
+TypeRegistry.Set('ClientId', (_schema, value) => typeof value === 'string' && uuidV7.test(value))
+TypeRegistry.Set('Instant', (_schema, value) => isInstant(value))
+TypeRegistry.Set('Sha256', (_schema, value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value))
+TypeRegistry.Set('Day', (_schema, value) => typeof value === 'string' && /^\d{4}-\d{2}-\d{2}$/.test(value))
+TypeRegistry.Set('TimeZone', (_schema, value) => typeof value === 'string' && isTimeZone(value))
 
 export const Id = (description?: string): TUnsafe<string> =>
   Type.Unsafe<string>({ [Kind]: 'Id', type: 'string', format: 'uuid', ...(description && { description }) })
@@ -70,7 +73,9 @@ export const ClientId = (description?: string): TUnsafe<string> =>
   Type.Unsafe<string>({
     [Kind]: 'ClientId',
     type: 'string',
-    format: 'uuid',
+    // Without `format: uuid`, which other versions fit, too.
+    pattern: '^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-7[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$',
+    examples: ['01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'],
     ...(description && { description }),
   })
 
@@ -95,10 +100,47 @@ export const Sha256 = (): TUnsafe<string> =>
 export const Day = (): TUnsafe<string> =>
   Type.Unsafe<string>({ [Kind]: 'Day', type: 'string', format: 'date', examples: ['2026-11-20'] })
 
-/** An IANA time zone name. */
-export const TimeZone = (): TUnsafe<string> =>
-  // No `default`: Elysia would write it into bodies, and a patch of another field would reset the zone.
-  Type.Unsafe<string>({ [Kind]: 'TimeZone', type: 'string', examples: ['Europe/Berlin'] })
+/** Names that the IANA database prefers and that CLDR, which the runtime lists its zones by, spells in an older way. */
+const preferredZones = [
+  'Africa/Asmara',
+  'America/Argentina/Buenos_Aires',
+  'America/Argentina/Catamarca',
+  'America/Argentina/Cordoba',
+  'America/Argentina/Jujuy',
+  'America/Argentina/Mendoza',
+  'America/Atikokan',
+  'America/Indiana/Indianapolis',
+  'America/Kentucky/Louisville',
+  'America/Nuuk',
+  'Asia/Ho_Chi_Minh',
+  'Asia/Kathmandu',
+  'Asia/Kolkata',
+  'Asia/Yangon',
+  'Atlantic/Faroe',
+  'Etc/GMT',
+  'Etc/UTC',
+  'Europe/Kyiv',
+  'GMT',
+  'Pacific/Chuuk',
+  'Pacific/Kanton',
+  'Pacific/Pohnpei',
+].filter(isTimeZone)
+
+/** The names that the document lists. */
+export const timeZones: readonly string[] = [
+  ...new Set([...Intl.supportedValuesOf('timeZone'), ...preferredZones]),
+].toSorted()
+
+/**
+ * An IANA time zone name. Further ones that the IANA database links to the listed ones are accepted, too.
+ * No `default`: Elysia would write it into bodies, and a patch of another field would reset the zone.
+ */
+export const TimeZone = Type.Unsafe<string>({
+  [Kind]: 'TimeZone',
+  type: 'string',
+  description: 'An IANA name. Further names that the IANA database links to these are accepted, too.',
+  examples: ['Europe/Berlin'],
+})
 
 export const Nullable = <T>(schema: TUnsafe<T>) => Type.Union([schema, Type.Null()])
 

@@ -14,7 +14,7 @@ import {
   type OptionalField,
 } from './task-fields.ts'
 import { Text } from './text.ts'
-import { Email } from './user.ts'
+import { GivenEmail, namesOnePerson } from './user.ts'
 
 /** In the order lists sort them. */
 export const statuses = taskFields.status.words
@@ -71,6 +71,15 @@ export const Priority = Task.properties.priority
 const required = propertiesOf(requiredFields)
 const optional = Type.Partial(Type.Object(propertiesOf(optionalFields))).properties
 
+/** What anybody can send: without ids of tasks and people. */
+const exampleFields = {
+  title: 'Write the launch plan',
+  status: 'todo',
+  priority: 'high',
+  dueAt: '2030-11-20T10:00:00.000Z',
+  tags: ['docs'],
+}
+
 export const NewTask = Type.Object(
   {
     id: Type.Optional(ClientId('A UUIDv7 made by the client')),
@@ -78,12 +87,15 @@ export const NewTask = Type.Object(
     ...required,
     ...optional,
   },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [exampleFields] },
 )
 export type NewTask = Static<typeof NewTask>
 
 /** PUT: absent fields take their defaults. */
-export const TaskReplacement = Type.Object({ ...required, ...optional }, { additionalProperties: false })
+export const TaskReplacement = Type.Object(
+  { ...required, ...optional },
+  { additionalProperties: false, examples: [exampleFields] },
+)
 export type TaskReplacement = Static<typeof TaskReplacement>
 
 type NullableProperties = { [F in OptionalField]: TUnsafe<FieldValue<F> | null> }
@@ -97,13 +109,14 @@ const nullable = Object.fromEntries(
 export const TaskPatch = Type.Partial(Type.Object({ ...required, ...nullable }), {
   additionalProperties: false,
   minProperties: 1,
+  examples: [{ status: 'done', dueAt: null }],
 })
 export type TaskPatch = Static<typeof TaskPatch>
 
 /** The target of a move: before or after another task, or last. Default: in the same project. */
 export const TaskMove = Type.Object(
   { projectId: Type.Optional(Id()), before: Type.Optional(Id()), after: Type.Optional(Id()) },
-  { additionalProperties: false },
+  { additionalProperties: false, not: { required: ['before', 'after'] }, examples: [{}] },
 )
 export type TaskMove = Static<typeof TaskMove>
 
@@ -122,10 +135,13 @@ export type Share = Static<typeof Share>
 
 export const Permission = Word('view', 'edit')
 
-/** Exactly one of `email` and `userId`. */
 export const NewShare = Type.Object(
-  { email: Type.Optional(Email), userId: Type.Optional(Id()), permission: Permission },
-  { additionalProperties: false },
+  { email: Type.Optional(GivenEmail), userId: Type.Optional(Id()), permission: Permission },
+  {
+    additionalProperties: false,
+    ...namesOnePerson,
+    examples: [{ email: 'ada@example.com', permission: 'view' }],
+  },
 )
 export type NewShare = Static<typeof NewShare>
 

@@ -11,6 +11,9 @@ interface TextOptions {
   untrimmed?: boolean
   /** The text is used in paths: dot segments are refused, because URL parsers remove them. */
   pathSegment?: boolean
+  /** In the document, in place of the general pattern. The caller of the route enforces it. */
+  pattern?: string
+  format?: string
   description?: string
   examples?: string[]
 }
@@ -47,9 +50,32 @@ TypeRegistry.Set<TextOptions>(
   (schema, value) => typeof value === 'string' && textFault(value, schema) === null,
 )
 
-/** A string schema with these rules; in the OpenAPI document a plain string with the same limits. */
+/** White space, controls and default-ignorable characters up to U+FFFF, as a regular expression class without \\p. */
+const invisible =
+  '\\u0000-\\u0020\\u007f-\\u00a0\\u00ad\\u034f\\u061c\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180b-\\u180f\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufff8'
+
+/** For the OpenAPI document: without NUL, with something visible where the text is required. */
+export const withoutNul = String.raw`^[^\u0000]*$`
+const withVisible = String.raw`^[^\u0000]*[^${invisible}][^\u0000]*$`
+
+/** Dot segments as URL parsers remove them. */
+const dotSegment = String.raw`^\s*(?:[.\u2024\uff0e]|%2[eE]){1,2}\s*$`
+
+/**
+ * A string schema with these rules. The OpenAPI document has them as limits and a pattern; that lengths count the trimmed
+ * text in NFC, and that lone surrogates are refused, JSON Schema cannot express.
+ */
 export const Text = (options: TextOptions): TUnsafe<string> =>
-  Type.Unsafe<string>({ [Kind]: 'Text', type: 'string', ...options })
+  Type.Unsafe<string>({
+    [Kind]: 'Text',
+    type: 'string',
+    pattern: (options.minLength ?? 0) > 0 && !options.untrimmed ? withVisible : withoutNul,
+    ...(options.pathSegment && { not: { pattern: dotSegment } }),
+    ...options,
+  })
+
+/** Rules of `Text` that are no keywords of JSON Schema: documents leave them out. */
+export const textRules = ['untrimmed', 'pathSegment'] as const satisfies (keyof TextOptions)[]
 
 /** JSON in pure ASCII, which sockets send without transcoding. */
 export const asciiJson = (value: unknown): string => {

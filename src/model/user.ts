@@ -1,13 +1,40 @@
 // Users, sessions and the response of sign-in. Invariant: no response contains a password or its hash.
 import { Type, type Static } from '@sinclair/typebox'
-import { Id, Instant, Nullable, TimeZone, Word } from './scalar.ts'
+import { Id, Instant, Nullable, Word } from './scalar.ts'
 import { Text } from './text.ts'
 
 export const Role = Word('user', 'admin')
 export type Role = Static<typeof Role>
 
 export const Name = Text({ minLength: 1, maxLength: 100, examples: ['Ada Lovelace'] })
-export const Email = Text({ minLength: 3, maxLength: 254, examples: ['ada@example.com'] })
+
+/** Neither white space and controls nor what separates addresses and names in headers of mails. */
+const atom = String.raw`[^\s@<>()\[\],;:\\".\u0000-\u001f\u007f-\u009f]+`
+/** A label of a domain: letters of any script, digits, and hyphens inside. */
+const end = String.raw`[^\s\u0000-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00a0]`
+const inner = String.raw`[^\s\u0000-\u002c\u002e\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00a0]`
+const label = `${end}(?:${inner}{0,61}${end})?`
+
+/** RFC 5321 and 6531 without quoted local parts and address literals; white space around it is removed. */
+export const emailPattern = `^\\s*${atom}(?:\\.${atom})*@${label}(?:\\.${label})*\\s*$`
+
+/** Of the part before the `@` (RFC 5321, 4.5.3.1.1). */
+export const maxLocalPart = 64
+
+/** An address of an account: `normaliseEmail` enforces format and pattern. */
+export const Email = Text({
+  minLength: 3,
+  maxLength: 254,
+  format: 'idn-email',
+  pattern: emailPattern,
+  examples: ['ada@example.com'],
+})
+
+/** An address that is looked up: whatever is none has no account. */
+export const GivenEmail = Text({ minLength: 3, maxLength: 254, examples: ['ada@example.com'] })
+
+/** Keywords of a body that names a person by exactly one of `email` and `userId`. */
+export const namesOnePerson = { oneOf: [{ required: ['email'] }, { required: ['userId'] }] }
 
 export const User = Type.Object(
   {
@@ -15,7 +42,7 @@ export const User = Type.Object(
     email: Email,
     name: Name,
     role: Role,
-    timeZone: TimeZone(),
+    timeZone: Type.String({ description: 'An IANA name', examples: ['Europe/Berlin'] }),
     emailVerified: Type.Boolean(),
     avatarUrl: Nullable(Type.Unsafe<string>(Type.String())),
     createdAt: Instant(),

@@ -3,10 +3,11 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { heapStats } from 'bun:jsc'
 import { inspectionFile } from './inspection.ts'
+import { fuzzVariants } from '../fuzz/variants.ts'
 import { pathOf, variants } from './variants.ts'
 
 const name = process.env['TIDE_VARIANT'] ?? ''
-const edits = variants[name]
+const edits = variants[name] ?? fuzzVariants[name]
 if (!edits) throw new Error(`there is no variant ${name}`)
 
 Bun.plugin({

@@ -6,7 +6,7 @@ import { Value } from '@sinclair/typebox/value'
 import { Ajv2020 } from 'ajv/dist/2020'
 import { codes, errorCodes, statusOf } from '../../src/errors.ts'
 import { exampleOf, models, plain } from '../../src/http/openapi/components.ts'
-import { createContract } from '../support/contract.ts'
+import { createContract, formats } from '../support/contract.ts'
 import { routesOf, type Route } from '../support/routes.ts'
 import { startWorld, testPassword, type CallOptions, type World } from '../support/world.ts'
 
@@ -197,7 +197,7 @@ describe('the routes', () => {
 describe('the check of every answer the tests see', () => {
   test('fails for a status, a media type, a body or a request that is not in the document', async () => {
     const contract = createContract(await (await fetch(`${world.url}/api/openapi.json`)).json())
-    const json = new Headers({ 'content-type': 'application/json; charset=utf-8' })
+    const json = new Headers({ 'content-type': 'application/json; charset=utf-8', 'x-request-id': 'one' })
     const seen = {
       method: 'GET',
       path: '/livez',
@@ -210,7 +210,9 @@ describe('the check of every answer the tests see', () => {
     for (const wrong of [
       { ...seen, status: 202 },
       { ...seen, status: 418, text: '' },
-      { ...seen, headers: new Headers({ 'content-type': 'text/plain' }) },
+      { ...seen, headers: new Headers({ 'content-type': 'text/plain', 'x-request-id': 'one' }) },
+      { ...seen, headers: new Headers({ 'content-type': 'application/json' }) },
+      { ...seen, headers: new Headers({ 'content-type': 'application/json', 'x-request-id': 'a b' }) },
       { ...seen, text: '{"status":"down"}' },
       { ...seen, text: '{}' },
       { ...seen, sent: '{}' },
@@ -323,5 +325,88 @@ describe('real answers', () => {
     await call('GET', '/api/users/me', '/api/users/me', { token })
     for (const path of ['/livez', '/readyz', '/health', '/version']) await call('GET', path, path)
     expect(wrong).toEqual([])
+  })
+})
+
+describe('what the document excludes, the server refuses', () => {
+  const ajv = new Ajv2020({ strict: false, formats })
+  const id = '01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'
+  const account = { email: 'ada@example.com', name: 'Ada', password: testPassword }
+  const create = { op: 'create', data: { title: 'x' } }
+  const bodies: [string, string, object][] = [
+    ...[
+      'ada',
+      'ada..b@example.com',
+      '.ada@example.com',
+      'ada@-example.com',
+      'ada@example..com',
+      'ada@exam_ple.com',
+      `ada@${'b'.repeat(64)}.com`,
+      `${'a'.repeat(65)}@example.com`,
+    ].map((email): [string, string, object] => ['POST', '/api/auth/register', { ...account, email }]),
+    ['POST', '/api/auth/register', { ...account, timeZone: 'europe/berlin' }],
+    ['POST', '/api/auth/register', { ...account, timeZone: '+01:00' }],
+    ['POST', '/api/tasks', { title: '\u200b' }],
+    ['POST', '/api/tasks', { title: 'a\0' }],
+    ['POST', '/api/tasks', { title: 'x', tags: ['..'] }],
+    ['POST', '/api/tasks', { title: 'x', id: '8c5e7a52-3d4b-4d0a-9f57-0a3f8a1f7c11' }],
+    ['POST', '/api/tasks/batch', { operations: [{ ...create, op: 'upsert' }] }],
+    ['POST', '/api/tasks/batch', { operations: [{ op: 'create' }] }],
+    ['POST', '/api/tasks/batch', { operations: [{ ...create, ifVersion: 1 }] }],
+    ['POST', '/api/tasks/batch', { operations: [{ op: 'delete', id, data: {} }] }],
+    ['POST', '/api/tasks/batch', { operations: [{ op: 'update', id }] }],
+    ['POST', '/api/tasks/{id}/shares', { permission: 'view' }],
+    ['POST', '/api/tasks/{id}/shares', { permission: 'view', email: 'a@b.c', userId: id }],
+    ['POST', '/api/projects/{id}/members', { role: 'viewer' }],
+    ['POST', '/api/projects/{id}/members', { role: 'viewer', email: 'a@b.c', userId: id }],
+    ['POST', '/api/tasks/{id}/move', { before: id, after: id }],
+  ]
+
+  test.each(bodies)('%s %s %j', async (method, template, body) => {
+    if (!ajv.getSchema('document')) ajv.addSchema(document, 'document')
+    const place = [
+      'paths',
+      template,
+      method.toLowerCase(),
+      'requestBody',
+      'content',
+      'application/json',
+      'schema',
+    ]
+    const pointer = place
+      .map((key) => encodeURIComponent(key.replaceAll('~', '~0').replaceAll('/', '~1')))
+      .join('/')
+    expect(ajv.validate({ $ref: `document#/${pointer}` }, body)).toBe(false)
+    const { token } = await caller()
+    const [collection, fields] = template.startsWith('/api/projects')
+      ? ['/api/projects', { name: 'Apollo' }]
+      : ['/api/tasks', { title: 'x' }]
+    const { body: own } = await world.call('POST', collection, { token, body: fields })
+    const answer = await world.call(method, template.replace('{id}', own.id), { token, body })
+    expect([answer.status, answer.body.code]).toEqual([422, 'validation_failed'])
+  })
+
+  let person: ReturnType<World['register']> | undefined
+  const caller = () => (person ??= world.register('Ada'))
+
+  test('in queries, too', async () => {
+    const { token } = await caller()
+    for (const query of [
+      'status=',
+      'status=todo,',
+      'tag=',
+      'tag=a%00',
+      `tag=${'x'.repeat(201)}`,
+      'limit=01',
+      'overdue=TRUE',
+      'dueAfter=2026-11-20',
+    ])
+      expect([query, (await world.call('GET', `/api/tasks?${query}`, { token })).status]).toEqual([
+        query,
+        422,
+      ])
+    expect(
+      (await world.call('GET', `/api/tasks?tag=${encodeURIComponent('😀'.repeat(200))}`, { token })).status,
+    ).toBe(200)
   })
 })

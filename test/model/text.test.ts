@@ -1,7 +1,7 @@
 // Text: counted in code points, refused where PostgreSQL would refuse or change it, and as ASCII on the wire.
 import { describe, expect, test } from 'bun:test'
 import * as fc from 'fast-check'
-import { asciiJson, textFault } from '../../src/model/text.ts'
+import { asciiJson, Text, textFault } from '../../src/model/text.ts'
 
 const any = fc.string({ unit: 'binary', maxLength: 60 })
 
@@ -67,5 +67,45 @@ describe('JSON as sockets get it', () => {
         expect(JSON.stringify(JSON.parse(json))).toBe(JSON.stringify(value))
       }),
     )
+  })
+})
+
+describe('the pattern of a text in documents', () => {
+  const patternOf = (minLength: number): RegExp =>
+    new RegExp(Text({ minLength, maxLength: 1_000 })['pattern'], 'u')
+
+  test('refuses NUL, and for required text whatever has nothing visible, as the server does', () => {
+    const oneOf = fc.constantFrom(
+      'a',
+      'é',
+      '日',
+      '😀',
+      ' ',
+      '\n',
+      '\0',
+      '\u200b',
+      '\u00ad',
+      '\u3164',
+      '\ufe0f',
+      '\u0001',
+    )
+    for (const minLength of [0, 1]) {
+      const pattern = patternOf(minLength)
+      fc.assert(
+        fc.property(fc.oneof(any, fc.string({ unit: oneOf, maxLength: 8 })), (text) => {
+          const fault = textFault(text, { minLength, maxLength: 1_000 })
+          expect([text, pattern.test(text)]).toEqual([text, fault === null])
+        }),
+      )
+    }
+  })
+
+  test('has every invisible character up to U+FFFF', () => {
+    const pattern = patternOf(1)
+    const wrong = Array.from({ length: 0x10000 }, (_, code) => code).filter((code) => {
+      const isVisible = /[^\p{White_Space}\p{Cc}\p{DI}]/u.test(String.fromCharCode(code))
+      return pattern.test(String.fromCharCode(code)) !== isVisible
+    })
+    expect(wrong).toEqual([])
   })
 })

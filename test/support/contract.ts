@@ -1,6 +1,6 @@
 // Compares every answer that a test receives with the OpenAPI document of the server: the status must be
-// documented for the operation, the media type too, and the body must fit its schema; and a request that succeeded must
-// be one the document allows. What the document leaves out (its own page, paths that do not exist) must still answer
+// documented for the operation, the media type and the headers too, and the body must fit its schema with its formats;
+// and a request that succeeded must be one the document allows. What the document leaves out (its own page, paths that do not exist) must still answer
 // problems as problem+json.
 import { Ajv2020 } from 'ajv/dist/2020'
 
@@ -11,6 +11,12 @@ interface Content {
 interface Documented {
   $ref?: string
   content?: Record<string, Content>
+  headers?: Record<string, { $ref: string }>
+}
+
+interface DocumentedHeader {
+  required?: boolean
+  schema: { type?: string }
 }
 
 interface Operation {
@@ -20,7 +26,7 @@ interface Operation {
 
 interface Document {
   paths: Record<string, Record<string, Operation>>
-  components: { responses: Record<string, Documented> }
+  components: { responses: Record<string, Documented>; headers: Record<string, DocumentedHeader> }
 }
 
 export interface Seen {
@@ -43,8 +49,27 @@ export interface Contract {
 const documentName = 'document'
 const hidden = /^\/api\/(docs(\/.*)?|pages\/.*|openapi\.json|asyncapi\.json|ws)$/
 
+/** The formats of the document, by their standards. */
+export const formats = {
+  uuid: /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i,
+  date: (text: string) => isDay(text),
+  'date-time': (text: string) =>
+    /^\d{4}-\d\d-\d\dt(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?(?:z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/i.test(
+      text,
+    ) && isDay(text.slice(0, 10)),
+  'idn-email': /^[^\s@.]{1,64}(?:\.[^\s@.]+)*@(?!-)[^\s@._]{1,63}(?:\.[^\s@._]{1,63})*(?<!-)$/u,
+  binary: true,
+} as const
+
+const isDay = (text: string): boolean => {
+  const [, year, month, day] = /^(\d{4})-(\d\d)-(\d\d)$/.exec(text) ?? []
+  const date = new Date(Date.UTC(2000, 0, 1))
+  date.setUTCFullYear(Number(year), Number(month) - 1, Number(day))
+  return date.getUTCMonth() === Number(month) - 1 && date.getUTCDate() === Number(day)
+}
+
 export const createContract = (document: Document): Contract => {
-  const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true })
+  const ajv = new Ajv2020({ strict: false, formats, allErrors: true })
   ajv.addSchema(document, documentName)
   const templates = Object.keys(document.paths).map((template) => ({
     template,
@@ -64,9 +89,11 @@ export const createContract = (document: Document): Contract => {
     const $ref = `${documentName}#/${pointer.map(escape).join('/')}`
     const validate = ajv.getSchema($ref)! // compiled once: `ajv.validate` would compile each time
     const fits = validate(isJson ? JSON.parse(text) : text)
-    // Lengths count the trimmed text in NFC, which JSON Schema cannot express for the sent text.
+    // Lengths count the trimmed text in NFC, and addresses are trimmed, which JSON Schema cannot express for the sent text.
     const isFault = pointer.includes('requestBody')
-      ? validate.errors?.some(({ keyword }) => keyword !== 'maxLength')
+      ? validate.errors?.some(
+          ({ keyword, params }) => keyword !== 'maxLength' && params['format'] !== 'idn-email',
+        )
       : !fits
     if (isFault)
       throw new Error(
@@ -85,6 +112,21 @@ export const createContract = (document: Document): Contract => {
       if (!requestBody.content['application/json']) return // a form
       const place = ['paths', template, method.toLowerCase(), 'requestBody', 'content', 'application/json']
       expectFit([...place, 'schema'], seen, sent)
+    }
+  }
+
+  const expectHeaders = (documented: Documented, { method, path, status, headers }: Seen): void => {
+    for (const [name, { $ref }] of Object.entries(documented.headers ?? {})) {
+      const component = $ref.split('/').at(-1)!
+      const { required = false, schema } = document.components.headers[component]!
+      const value = headers.get(name)
+      if (value === null && required) throw new Error(`${method} ${path} answered ${status} without ${name}`)
+      if (value === null) continue
+      const validate = ajv.getSchema(`${documentName}#/components/headers/${component}/schema`)!
+      if (!validate(schema.type === 'integer' ? Number(value) : value))
+        throw new Error(
+          `${method} ${path}: ${status} has ${name}: ${value}, ${ajv.errorsText(validate.errors)}`,
+        )
     }
   }
 
@@ -111,7 +153,9 @@ export const createContract = (document: Document): Contract => {
       if (status < 300) expectSent(template!, seen, operation)
       const named = documented.$ref?.slice(2).split('/')
       const place = named ?? ['paths', template!, method.toLowerCase(), 'responses', String(status)]
-      const { content } = named ? document.components.responses[named.at(-1)!]! : documented
+      const response = named ? document.components.responses[named.at(-1)!]! : documented
+      const { content } = response
+      expectHeaders(response, seen)
       if (method === 'HEAD' || (!content && text === '')) return
       if (!content?.[mediaType])
         throw new Error(

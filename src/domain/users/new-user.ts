@@ -6,7 +6,7 @@ import type { Entry } from '../../model/event.ts'
 import { newId } from '../../model/scalar.ts'
 import { canonicalEmail } from '../../model/text-form.ts'
 import { textFault } from '../../model/text.ts'
-import type { User } from '../../model/user.ts'
+import { emailPattern, maxLocalPart, type User } from '../../model/user.ts'
 import { createInbox } from '../projects/projects.ts'
 
 /** Creates a user and its Inbox, and returns the entries. */
@@ -19,12 +19,12 @@ export const createUser = async (
   return { user, entries: await createInbox(tx, user.id) }
 }
 
-/** Without white space, controls, and what separates addresses and names in headers of mails. */
-const addressPattern = /^[^\s@\p{Cc}<>()[\],;:\\"]+@[^\s@\p{Cc}<>()[\],;:\\"]+$/u
+const addressPattern = new RegExp(emailPattern, 'u')
 
 /** The canonical form of an e-mail address. 422 for what cannot be one. */
 export const normaliseEmail = (email: string, pointer = '/email'): string => {
   const address = canonicalEmail(email)
-  if (addressPattern.test(address) && !textFault(address, { maxLength: 254 })) return address
+  const isAddress = addressPattern.test(address) && address.indexOf('@') <= maxLocalPart
+  if (isAddress && !textFault(address, { maxLength: 254 })) return address
   throw invalid({ pointer, detail: 'must be an e-mail address' })
 }

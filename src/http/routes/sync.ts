@@ -24,6 +24,9 @@ import { Problem } from '../../model/problem.ts'
 import { SyncAnswer } from '../../model/sync.ts'
 
 const maxScopes = 64
+const uuid = '[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}'
+/** Of the document: whatever is no scope is 404 like the scope of another person. */
+const scopePattern = `^(?:user:me|(?:project|user):${uuid})$`
 /** Entries in an answer for one scope. */
 const pageEntries = 500
 /** Bytes of frames in one answer, which bounds a request for many scopes. */
@@ -59,7 +62,7 @@ export const syncRoutes = (deps: SyncDeps) =>
       query: Type.Object(
         {
           scope: Repeatable(
-            { type: 'string', maxLength: 100 },
+            { type: 'string', maxLength: 100, pattern: scopePattern },
             maxScopes,
             'A scope; its cursor is the one at the same position',
           ),

@@ -1,0 +1,149 @@
+// One operation of the OpenAPI document: what the plugin derives from the schemas of a route, completed from its traits by
+// media types, security, headers and every error it can answer.
+import { OptionalKind } from '@sinclair/typebox'
+import { codes, statusOf } from '../../errors.ts'
+import { traitsKey, type RouteTraits } from '../route.ts'
+import type { DeclaredRoute } from '../route-group.ts'
+import {
+  headerRef,
+  isObject,
+  models,
+  objectOf,
+  problemName,
+  type Json,
+  type JsonObject,
+} from './components.ts'
+import { withReferences } from './references.ts'
+
+const hasOptionalBody = ({ hooks }: DeclaredRoute): boolean => hooks.body?.[OptionalKind] !== undefined
+
+export const operationOf = (route: DeclaredRoute, operation: JsonObject): JsonObject => {
+  const method = route.method.toLowerCase()
+  const isWrite = method !== 'get'
+  const traits = route.traits
+  const isGuarded = traits.access !== 'public'
+  const { parameters: given = [], requestBody, responses, operationId, [traitsKey]: _, ...detail } = operation
+  const own = (Array.isArray(given) ? given : []).map((parameter) => finishParameter(objectOf(parameter)))
+  const shared = [
+    ...(traits.idempotent ? ['IdempotencyKey'] : []),
+    ...(traits.versioned ? ['IfMatch'] : []),
+    ...(isGuarded && !isWrite ? ['IfNoneMatch'] : []),
+  ]
+  const hasBody = isObject(requestBody) || traits.body.kind === 'stream'
+  const body = hasBody ? finishBody(route, traits, objectOf(requestBody)) : undefined
+  const errors = new Set<number>([
+    400,
+    ...(isGuarded ? [401, 403] : []),
+    ...(own.length > 0 || body ? [404] : []),
+    ...(isWrite ? [409] : []),
+    ...(traits.versioned ? [412] : []),
+    ...(isWrite ? [413, 415] : []), // a route without a body refuses one in the same way
+    ...(own.length > 0 || isWrite ? [422] : []),
+    ...(traits.rateLimit === 'none' ? [] : [429]),
+    500,
+    503,
+    ...traits.errors.map((code) => statusOf[codes[code][0]]),
+  ])
+  return {
+    ...detail,
+    operationId: typeof operationId === 'string' ? operationId.replace('Api', '') : null,
+    security: securityOf(traits),
+    ...(own.length + shared.length > 0 && {
+      parameters: [...own, ...shared.map((name) => ({ $ref: `#/components/parameters/${name}` }))],
+    }),
+    ...(body && { requestBody: body }),
+    responses: {
+      ...Object.fromEntries(
+        Object.entries(objectOf(responses)).map(([status, response]) => [
+          status,
+          finishResponse(Number(status), objectOf(response), traits, isGuarded && !isWrite),
+        ]),
+      ),
+      ...(isGuarded &&
+        !isWrite && { 304: { description: 'Not modified: a tag of If-None-Match is current' } }),
+      ...Object.fromEntries(
+        [...errors].map((status) => [status, { $ref: `#/components/responses/${problemName(status)}` }]),
+      ),
+    },
+  }
+}
+
+const securityOf = ({ access }: RouteTraits): JsonObject[] => [
+  ...(access === 'public' ? [] : [{ bearer: [] }]),
+  ...(access === 'bearer' ? [{ personalToken: [] }] : []),
+]
+
+/** Moves `style` and `explode` beside the schema and examples into it. */
+const finishParameter = (parameter: JsonObject): JsonObject => {
+  const { schema, examples, ...rest } = parameter
+  const { style, explode, ...inner } = objectOf(schema)
+  return {
+    ...rest,
+    ...(style !== undefined && { style }),
+    ...(explode !== undefined && { explode }),
+    schema: withReferences({ ...inner, ...(examples !== undefined && { examples }) }),
+  }
+}
+
+const finishBody = (route: DeclaredRoute, { body: reader }: RouteTraits, body: JsonObject): JsonObject => {
+  const content = { schema: schemaOf(body) ?? {} }
+  return {
+    required: !hasOptionalBody(route),
+    content: Object.fromEntries(reader.mediaTypes(route.method).map((type) => [type, content])),
+  }
+}
+
+const descriptions: Record<number, string> = {
+  101: 'Switching to the WebSocket protocol',
+  200: 'OK',
+  201: 'Created',
+  202: 'Accepted',
+  204: 'No content',
+  206: 'Partial content',
+}
+
+const finishResponse = (
+  status: number,
+  response: JsonObject,
+  { idempotent, produces, rateLimit }: RouteTraits,
+  isRead: boolean,
+): JsonObject => {
+  if (status >= 400) return { $ref: `#/components/responses/${problemName(status)}` }
+  const schema = schemaOf(response)
+  const isFile = [produces].flat().some((type) => type.startsWith('image/'))
+  const carried = [
+    'X-Request-Id',
+    ...(rateLimit === 'none' ? [] : ['RateLimit', 'RateLimit-Policy']),
+    ...(status === 201 ? ['Location'] : []),
+    ...(isRead || hasVersion(schema) ? ['ETag'] : []),
+    ...(isRead && hasMember(schema, 'nextCursor') ? ['Link'] : []),
+    ...(idempotent ? ['Tide-Cursor', 'Idempotency-Replayed'] : []),
+    ...(nameOf(schema) === 'SessionAnswer' ? ['Set-Cookie'] : []),
+    ...(isFile ? ['Content-Disposition'] : []),
+    ...(status === 206 ? ['Content-Range'] : []),
+  ]
+  return {
+    description: response['description'] ?? descriptions[status] ?? 'OK',
+    headers: Object.fromEntries(carried.map((name) => [name, headerRef(name)])),
+    ...(schema !== undefined &&
+      status !== 204 && {
+        content: Object.fromEntries([produces].flat().map((type) => [type, { schema }])),
+      }),
+  }
+}
+
+/** The schema of a body; the plugin lists the same one under each media type it supposes. */
+const schemaOf = ({ content }: JsonObject): Json | undefined => {
+  const [first] = Object.values(objectOf(content))
+  return isObject(first) && first['schema'] !== undefined ? withReferences(first['schema']) : undefined
+}
+
+/** The model a schema refers to; empty for none. */
+const nameOf = (schema: Json | undefined): string =>
+  isObject(schema) && typeof schema['$ref'] === 'string' ? schema['$ref'].split('/').at(-1)! : ''
+
+const hasVersion = (schema: Json | undefined): boolean =>
+  models[nameOf(schema)]?.['properties']?.['version']?.type === 'integer'
+
+const hasMember = (schema: Json | undefined, name: string): boolean =>
+  isObject(schema) && objectOf(schema['properties'])[name] !== undefined
