@@ -227,8 +227,10 @@ export class Follower {
   }
 
   async #resync(scope: string, socket: WebSocket): Promise<void> {
-    await (scope === this.projectScope ? this.#readSnapshot() : this.#readOwnSnapshot())
-    if (socket.readyState === WebSocket.OPEN) this.#subscribe(scope, socket)
+    // One that arrives after the connection was replaced is dropped: the view may be past it on the next connection.
+    const isCurrent = (): boolean => socket === this.#socket
+    await (scope === this.projectScope ? this.#readSnapshot(isCurrent) : this.#readOwnSnapshot(isCurrent))
+    if (isCurrent() && socket.readyState === WebSocket.OPEN) this.#subscribe(scope, socket)
   }
 
   #reached({ scope, cursor }: { scope: string; cursor: string }): void {
@@ -270,7 +272,7 @@ export class Follower {
     this.notifications.set(notification.id, notification.kind)
   }
 
-  async #readSnapshot(): Promise<void> {
+  async #readSnapshot(isCurrent = (): boolean => true): Promise<void> {
     let after = ''
     let seq = 0
     const listed = new Set<string>()
@@ -278,6 +280,7 @@ export class Follower {
       const path = `/api/projects/${this.projectId}/snapshot?limit=5000${after && `&after=${encodeURIComponent(after)}`}`
       const { api } = this.options
       const page = expectStatus(await api.call('GET', path, this.person.token), 200, 'project snapshot')
+      if (!isCurrent()) return
       seq = numberOf(page.cursor)
       for (const task of page.tasks) {
         listed.add(task.id)
@@ -297,10 +300,11 @@ export class Follower {
     }
   }
 
-  async #readOwnSnapshot(): Promise<void> {
+  async #readOwnSnapshot(isCurrent = (): boolean => true): Promise<void> {
     const { api } = this.options
     const answer = await api.call('GET', '/api/users/me/snapshot', this.person.token)
     const snapshot = expectStatus(answer, 200, 'own snapshot')
+    if (!isCurrent()) return
     for (const notification of snapshot.notifications)
       this.notifications.set(notification.id, notification.kind)
     this.#cursors.set(this.userScope, snapshot.cursor)

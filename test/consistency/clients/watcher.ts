@@ -181,19 +181,23 @@ export class Watcher {
 
   async #resync(project: string, socket: WebSocket): Promise<void> {
     try {
-      if (await this.#readSnapshot(project)) this.#join(project, socket)
+      const isCurrent = (): boolean => socket === this.#socket
+      if (await this.#readSnapshot(project, isCurrent)) this.#join(project, socket)
       else this.#retry(project, socket)
     } catch (error) {
       this.faults.push(String(error))
     }
   }
 
-  /** False where the project is not readable now. */
-  async #readSnapshot(project: string): Promise<boolean> {
+  /**
+   * False where the project is not readable now. One that arrives after the connection was replaced is dropped: the view
+   * may be past it on the next connection.
+   */
+  async #readSnapshot(project: string, isCurrent = (): boolean => true): Promise<boolean> {
     const { api, person } = this.options
     const path = `/api/projects/${project}/snapshot?limit=5000`
     const { status, body } = await api.call('GET', path, person.token)
-    if (status !== 200) return false
+    if (status !== 200 || !isCurrent()) return false
     this.#cursors.set(scopeOf(project), body.cursor)
     this.#step(scopeOf(project), 'snapshot', body.cursor)
     this.#state.replace(project, body)
