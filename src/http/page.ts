@@ -16,7 +16,7 @@ import type { StoredResponse } from '../model/stored-response.ts'
 /** The query parameters of every list, besides its own. */
 export const pageParameters = {
   limit: Type.Optional(Whole({ minimum: 1, maximum: 100, default: 20 })),
-  cursor: Type.Optional(Cursor({ maxLength: 8192, description: '`nextCursor` of the page before' })),
+  cursor: Type.Optional(Cursor({ maxLength: 2048, description: '`nextCursor` of the page before' })),
   page: Type.Optional(
     Whole({
       minimum: 1,

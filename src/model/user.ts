@@ -15,17 +15,16 @@ const end = String.raw`[^\s\u0000-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00a0]
 const inner = String.raw`[^\s\u0000-\u002c\u002e\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00a0]`
 const label = `${end}(?:${inner}{0,61}${end})?`
 
-/** RFC 5321 and 6531 without quoted local parts and address literals; white space around it is removed. */
-export const emailPattern = `^\\s*${atom}(?:\\.${atom})*@${label}(?:\\.${label})*\\s*$`
+/**
+ * RFC 5321 and 6531 without quoted local parts and address literals; white space around it is removed. Without `format`,
+ * which white space does not fit.
+ */
+export const emailPattern = `^\\s*(?=[^@]{1,64}@)${atom}(?:\\.${atom})*@${label}(?:\\.${label})*\\s*$`
 
-/** Of the part before the `@` (RFC 5321, 4.5.3.1.1). */
-export const maxLocalPart = 64
-
-/** An address of an account: `normaliseEmail` enforces format and pattern. */
+/** An address of an account: `normaliseEmail` enforces the pattern. */
 export const Email = Text({
   minLength: 3,
   maxLength: 254,
-  format: 'idn-email',
   pattern: emailPattern,
   examples: ['ada@example.com'],
 })

@@ -113,7 +113,7 @@ export const fuzz = async (options: FuzzOptions): Promise<FuzzResult> => {
     { name, isGuarded }: Operation,
     kind: RequestKind,
   ): Promise<Person> => {
-    if (isLast(name) && kind === 'valid') return register(url, 'Fuzz last')
+    if (isLast(name) && kind !== 'violation' && kind !== 'anonymous') return register(url, 'Fuzz last')
     if (isAdministration(name) && isGuarded && draws.chance(0.7)) return people.admin
     return draws.pick(people.everyone)
   }
@@ -191,6 +191,7 @@ export const fuzz = async (options: FuzzOptions): Promise<FuzzResult> => {
     if (typeof value.nextCursor === 'string') {
       const next = new URL(path, url)
       next.searchParams.set('cursor', value.nextCursor)
+      next.searchParams.delete('page')
       caller.nextPages.push(next.pathname + next.search)
       if (caller.nextPages.length > 20) caller.nextPages.shift()
     }

@@ -99,10 +99,15 @@ export const fitsText = (schema: Schema, text: string): boolean =>
   (schema.pattern === undefined || new RegExp(schema.pattern, 'u').test(text)) &&
   (schema.not?.pattern === undefined || !new RegExp(schema.not.pattern, 'u').test(text))
 
+/** Addresses have a pattern in place of a format. */
+export const formatOf = ({ format, pattern }: Schema): string | undefined =>
+  format ?? (pattern?.includes(')*@') ? 'idn-email' : undefined)
+
 const units = ['grapheme', 'binary', 'grapheme-ascii', 'binary-ascii'] as const
 
 const textOf = (draws: Draws, schema: Schema): string => {
-  const { minLength = 0, maxLength = 60, format, pattern } = schema
+  const { minLength = 0, maxLength = 60, pattern } = schema
+  const format = formatOf(schema)
   if (format !== undefined) {
     const made = formats[format]
     if (!made) throw new Error(`no generator for the format ${format}`)

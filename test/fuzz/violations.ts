@@ -2,6 +2,7 @@
 // likely; whether the result is in fact invalid is decided by another validator than the server's.
 import type { Draws } from './draws.ts'
 import type { Api, Json, Schema } from './document.ts'
+import { formatOf } from './values.ts'
 
 export interface Violated {
   /** Where and how: `/title: too long`. */
@@ -222,7 +223,8 @@ const badFormats: Record<string, string[]> = {
 }
 
 const textViolations = (schema: Schema, value: string): [string, Json][] => {
-  const { minLength = 0, maxLength, pattern, format } = schema
+  const { minLength = 0, maxLength, pattern } = schema
+  const format = formatOf(schema)
   const isText = pattern?.includes(String.raw`[^\u0000]*`) ?? false
   return [
     ...(minLength > 0 ? ([['too short', 'x'.repeat(minLength - 1)]] satisfies [string, Json][]) : []),

@@ -6,7 +6,7 @@ import type { Entry } from '../../model/event.ts'
 import { newId } from '../../model/scalar.ts'
 import { canonicalEmail } from '../../model/text-form.ts'
 import { textFault } from '../../model/text.ts'
-import { emailPattern, maxLocalPart, type User } from '../../model/user.ts'
+import { emailPattern, type User } from '../../model/user.ts'
 import { createInbox } from '../projects/projects.ts'
 
 /** Creates a user and its Inbox, and returns the entries. */
@@ -24,7 +24,6 @@ const addressPattern = new RegExp(emailPattern, 'u')
 /** The canonical form of an e-mail address. 422 for what cannot be one. */
 export const normaliseEmail = (email: string, pointer = '/email'): string => {
   const address = canonicalEmail(email)
-  const isAddress = addressPattern.test(address) && address.indexOf('@') <= maxLocalPart
-  if (isAddress && !textFault(address, { maxLength: 254 })) return address
+  if (addressPattern.test(address) && !textFault(address, { maxLength: 254 })) return address
   throw invalid({ pointer, detail: 'must be an e-mail address' })
 }

@@ -10,9 +10,15 @@ interface ChunkLimits {
   stallMs?: number
 }
 
+/** The error of a read: a client that closes its connection in a body is no failure of the server. */
+export const readError = (error: unknown): unknown =>
+  error instanceof Error && error.name === 'AbortError'
+    ? new AppError('bad_request', 'The body ended early', { cause: error })
+    : error
+
 export const lateBody = (): AppError => overloaded('A body did not arrive in time')
 
-/** @throws AppError 503 for a body that is late, what `onChunk` throws, and the error of a connection that ends. */
+/** @throws AppError 503 for a body that is late, 400 for a connection that ends, and what `onChunk` throws. */
 export const readChunks = async (
   stream: ReadableStream<Uint8Array>,
   { deadlineMs, stallMs }: ChunkLimits,
@@ -30,7 +36,7 @@ export const readChunks = async (
     }
   } catch (error) {
     void reader.cancel().catch(() => {}) // the answer closes the connection
-    throw error
+    throw readError(error)
   }
 }
 

@@ -1,7 +1,7 @@
 // Reads a JSON body: only the documented media types, bounded in bytes, depth and members before it is parsed.
 import { withTimeout } from '../../async/timeout.ts'
 import { AppError, invalid } from '../../errors.ts'
-import { lateBody, readHeldChunks } from './chunks.ts'
+import { lateBody, readError, readHeldChunks } from './chunks.ts'
 import type { BodyInput, BodyReader } from './reader.ts'
 
 const maxBytes = 1024 * 1024
@@ -103,7 +103,9 @@ const readDeclared = async (
   { deadlineMs, reserve, complete }: Omit<BodyInput, 'request' | 'mediaType'>,
 ): Promise<Uint8Array> => {
   reserve(length)
-  const bytes = await withTimeout(deadlineMs, 'a body', request.bytes(), lateBody)
+  const bytes = await withTimeout(deadlineMs, 'a body', request.bytes(), lateBody).catch((error: unknown) => {
+    throw readError(error)
+  })
   complete()
   return bytes
 }
