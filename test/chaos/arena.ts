@@ -6,6 +6,7 @@ import { createLog } from '../../src/log.ts'
 import { createApi, expectStatus, type Api, type Person } from '../oracle/api.ts'
 import { Follower } from '../oracle/follower.ts'
 import { Ledger } from '../oracle/ledger.ts'
+import { workersSettled } from '../oracle/notices.ts'
 import { createRandom, type Random } from '../oracle/random.ts'
 import { checkHistory } from '../consistency/check.ts'
 import { Clients } from '../consistency/clients/clients.ts'
@@ -297,6 +298,9 @@ export class Arena implements AsyncDisposable {
       ])
       const recoveryMs = { ...recovered, worker }
       await Promise.all([traffic.stop(), duties.stop()])
+      await clients.stopWriting()
+      // What workers append by themselves comes before the views end.
+      await workersSettled(this.db, this.#timeoutMs).catch(() => {}) // the duties report it
       const views = await clients.settle(this.db, this.#timeoutMs)
       await settle(this.db, followers, this.#timeoutMs)
       const shown = [...followers.map(({ finalView }) => finalView), ...views]

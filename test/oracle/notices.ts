@@ -92,7 +92,7 @@ export class Notices {
   }
 }
 
-/** Waits until every consumer has read the log and no open task is overdue without its notification. */
+/** Waits until every consumer has read the log, no open task is overdue without its notification, no `stats.updated` is due. */
 export const workersSettled = async (db: Database, timeoutMs: number): Promise<void> => {
   let left = 0
   await eventually(
@@ -103,11 +103,14 @@ export const workersSettled = async (db: Database, timeoutMs: number): Promise<v
             (select coalesce(sum(h.seq - c.seq), 0)::int from feed_head h join consumer_cursor c using (shard)
              where c.seq < h.seq) as behind,
             (select count(*)::int from tasks
-             where due_at < now() and status in ('todo', 'in_progress') and overdue_rev < due_rev) as due`,
+             where due_at < now() and status in ('todo', 'in_progress') and overdue_rev < due_rev)
+            + (select count(*)::int from project_statistics where is_changed) as due`,
       )
       left = row!.behind + row!.due
       if (left > 0)
-        throw new Error(`consumers are ${row!.behind} entries behind, ${row!.due} tasks are overdue`)
+        throw new Error(
+          `consumers are ${row!.behind} entries behind, ${row!.due} tasks or announcements are due`,
+        )
     },
     { timeoutMs, everyMs: 100, progress: () => left },
   )

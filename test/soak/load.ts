@@ -43,6 +43,8 @@ export class SoakLoad {
   readonly counts = { reads: 0, comments: 0, uploads: 0, downloads: 0, deletions: 0, refreshes: 0 }
   #isStopped = false
   #keys = 0
+  /** Keys of two loads on the same people differ. */
+  readonly #name = crypto.randomUUID()
   readonly #running: Promise<void>[]
 
   constructor(private readonly options: LoadOptions) {
@@ -84,7 +86,7 @@ export class SoakLoad {
   }
 
   async #write(method: string, path: string, token: string, wanted: number, body?: object): Promise<any> {
-    const key = `soak-${(this.#keys += 1)}`
+    const key = `${this.#name}-${(this.#keys += 1)}`
     return expectStatus(
       await this.options.api.call(method, path, token, body, key),
       wanted,

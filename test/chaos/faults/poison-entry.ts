@@ -6,13 +6,10 @@ import { eventually } from '../../support/eventually.ts'
 import { pause, type Fault } from '../fault.ts'
 import type { Arena } from '../arena.ts'
 
-/** As a defect of an older version may have written them: a mention that is no id, and an event without data. */
-const poisons = [
-  { mentions: ['nobody'], frame: null },
-  { mentions: ['00000000-0000-0000-0000-000000000001'], frame: '{}' },
-]
+/** An event without data, as a defect of an older version may have written it. */
+const poison = { mentions: ['00000000-0000-0000-0000-000000000001'], frame: '{}' }
 
-const inject = (arena: Arena, { mentions, frame }: (typeof poisons)[number]): Promise<void> =>
+const inject = (arena: Arena): Promise<void> =>
   arena.db.transact(async (tx) => {
     const entry = {
       scope: projectScope(arena.actsProjectId),
@@ -20,12 +17,12 @@ const inject = (arena: Arena, { mentions, frame }: (typeof poisons)[number]): Pr
       id: Bun.randomUUIDv7(),
       version: 2,
       actorId: null,
-      changes: { mentions: { from: [], to: mentions } },
+      changes: { mentions: { from: [], to: poison.mentions } },
       data: {},
     }
     const { entries } = await append(tx, [entry])
     const [{ shard, seq }] = entries as [(typeof entries)[0]]
-    if (frame !== null) await tx`update feed set frame = ${frame} where shard = ${shard} and seq = ${seq}`
+    await tx`update feed set frame = ${poison.frame} where shard = ${shard} and seq = ${seq}`
   })
 
 export const poisonEntry: Fault = {
@@ -34,10 +31,10 @@ export const poisonEntry: Fault = {
   async disturb(arena, signal) {
     let injected = 0
     do {
-      await inject(arena, poisons[injected % poisons.length]!)
+      await inject(arena)
       injected += 1
       await pause(3_000, signal)
-    } while (!signal.aborted || injected < poisons.length)
+    } while (!signal.aborted)
     const letters = async (): Promise<number> => {
       const [row] = await arena.db.read(
         (sql) => sql<{ count: number }[]>`

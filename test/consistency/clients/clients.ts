@@ -55,6 +55,11 @@ export class Clients {
     return new Clients(watchers, poller, contention)
   }
 
+  /** Ends the writing; the views go on. */
+  async stopWriting(): Promise<void> {
+    await this.contention.stop()
+  }
+
   /** Ends the writing, and waits at most `timeoutMs` until every view has everything. Call it once the faults are over. */
   async settle(db: Database, timeoutMs: number): Promise<FinalView[]> {
     for (const watcher of this.watchers) watcher.settle()
