@@ -28,7 +28,7 @@ const rules: [pointer: RegExp, detail: RegExp][] = [
   [/^\/search$/, /must contain a word/],
   [/^\/page$/, /is too deep/],
   [/^\/expiresAt$/, /must be in the future/],
-  [/\/tags$/, /must have at most/], // those the task has and those that are added
+  [/\/tags$/, /must have at most|would be more than/], // those the task has and those that are added
   [/^\/operations\/\d+\/id$/, /is unknown here/], // of a creation, beside `data` and in it
 ]
 

@@ -14,7 +14,7 @@ const malformed = (draws: Draws, text: string): string | Uint8Array<ArrayBuffer>
     () => text.slice(0, draws.between(1, Math.max(1, text.length - 1))),
     () => `${text},`,
     () => `${text}${text}`,
-    () => text.replaceAll('"', "'"),
+    () => `'a':${text}`,
     () => `\u0000${text}`,
     () => '{"a":NaN}',
     () => '{"a":1,}',
@@ -120,7 +120,8 @@ const otherPath: Make = (draws, drafted) => {
     () => `/${path}`,
     () => path.replace('/api', '/api/.'),
     () => path.replace('/', '/%2e%2e/'),
-    () => `${path}%2f`,
+    // In a tag an encoded slash is a character.
+    () => (path.includes('/tags/') ? `${path}/x` : `${path}%2f`),
     () => path.toUpperCase(),
     () => `${path}/unknown`,
     () => `/unknown${path}`,

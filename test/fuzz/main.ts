@@ -1,6 +1,7 @@
 // Requests drawn from the OpenAPI document against a server, a worker, PostgreSQL, Redis and S3 storage. The exit code is
 // 1 after any violation.
-//   bun run fuzz [--requests N] [--seed N] [--only REGEXP] [--json FILE]
+//   bun run fuzz [--requests N] [--seed N] [--only REGEXP] [--json FILE] [--keep]
+// --keep: adds the figures to reliability/fuzz.json, which docs/reliability.md shows.
 import { parseArgs } from 'node:util'
 import { openDatabase } from '../../src/db/client.ts'
 import { createLog } from '../../src/log.ts'
@@ -9,7 +10,7 @@ import { startCluster } from '../support/cluster.ts'
 import { startS3Server } from '../support/s3-server.ts'
 import { checkAfter } from './after.ts'
 import { fuzz } from './run.ts'
-import { printResult, toJson } from './table.ts'
+import { keepResult, printResult, toJson } from './table.ts'
 
 const { values } = parseArgs({
   args: process.argv.slice(2),
@@ -18,6 +19,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     only: { type: 'string' },
     json: { type: 'string' },
+    keep: { type: 'boolean', default: false },
   },
 })
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
@@ -62,6 +64,7 @@ const run = async (): Promise<boolean> => {
   for (const line of after) console.log(line)
   if (values.json !== undefined)
     await Bun.write(values.json, `${JSON.stringify({ ...toJson(result), after }, null, 2)}\n`)
+  if (values.keep) await keepResult(result, after.length)
   report(
     `${result.requests} requests in ${Math.round(result.seconds)} s: ${result.violations.length} violations, ${after.length} faults after the run`,
   )

@@ -113,7 +113,7 @@ export const fuzz = async (options: FuzzOptions): Promise<FuzzResult> => {
     { name, isGuarded }: Operation,
     kind: RequestKind,
   ): Promise<Person> => {
-    if (isLast(name) && kind !== 'violation' && kind !== 'anonymous') return register(url, 'Fuzz last')
+    if (isLast(name) && kind !== 'violation') return register(url, 'Fuzz last')
     if (isAdministration(name) && isGuarded && draws.chance(0.7)) return people.admin
     return draws.pick(people.everyone)
   }

@@ -1,4 +1,5 @@
 // What a run shows: a table of operations and statuses, and the same as JSON.
+import { join } from 'node:path'
 import { printTable } from '../oracle/table.ts'
 import type { FuzzResult } from './run.ts'
 
@@ -51,3 +52,16 @@ export const toJson = ({
   operations: Object.fromEntries(byName(counts).map(([name, of]) => [name, Object.fromEntries(of)])),
   violations,
 })
+
+const keptFile = join(import.meta.dir, '..', '..', 'reliability', 'fuzz.json')
+
+/** Adds the figures of a run to the kept ones, under its seed. @param faultsAfter what was wrong after the run. */
+export const keepResult = async (result: FuzzResult, faultsAfter: number): Promise<void> => {
+  const file = Bun.file(keptFile)
+  const kept: Record<string, string> = (await file.exists()) ? await file.json() : {}
+  const { seed, requests, seconds, counts, kinds, violations, overloaded, slowestMs } = result
+  const mix = [...kinds].map(([kind, count]) => `${count} ${kind}`).join(', ')
+  kept[`Seed ${seed}`] =
+    `${new Date().toISOString().slice(0, 10)}: ${requests} requests to ${counts.size} operations in ${Math.round(seconds)} s (${mix}); ${violations.length} violations, ${faultsAfter} faults after the run, ${overloaded} times 503, slowest answer ${Math.round(slowestMs)} ms`
+  await Bun.write(keptFile, `${JSON.stringify(kept, null, 2)}\n`)
+}

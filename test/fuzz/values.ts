@@ -92,10 +92,14 @@ const integerOf = (draws: Draws, { minimum, maximum }: Schema): number => {
 /** The stored form, whose length the limits count. */
 const lengthOf = (text: string): number => Array.from(text.normalize('NFC').trim()).length
 
+/** Default-ignorable characters beyond U+FFFF fit the pattern of the document, which many tools read by code units. */
+const isVisible = (text: string): boolean => /[^\p{White_Space}\p{Cc}\p{DI}]/u.test(text)
+
 export const fitsText = (schema: Schema, text: string): boolean =>
   lengthOf(text) <= (schema.maxLength ?? Infinity) &&
   Array.from(text).length <= (schema.maxLength ?? Infinity) &&
   lengthOf(text) >= (schema.minLength ?? 0) &&
+  ((schema.minLength ?? 0) === 0 || isVisible(text)) &&
   (schema.pattern === undefined || new RegExp(schema.pattern, 'u').test(text)) &&
   (schema.not?.pattern === undefined || !new RegExp(schema.not.pattern, 'u').test(text))
 

@@ -200,3 +200,20 @@ test('every object has a row: replaced, removed, repeated and of deleted account
   await world.server.deps.storage.put(orphan, png(1, 1))
   expect(await world.server.deps.db.read((sql) => selectOrphans(sql, [...keys, orphan]))).toEqual([orphan])
 })
+
+test('writes of one person to the account at the same time, each with a key, wait for each other', async () => {
+  const ada = await world.register('Ada')
+  const own = (index: number) => ({ 'Idempotency-Key': `at-once-${index}` })
+  const answers = await Promise.all(
+    Array.from({ length: 16 }, (_, index) =>
+      index % 2 === 0
+        ? put(ada, png(8, 8), own(index))
+        : world.call('PATCH', '/api/users/me', {
+            token: ada.token,
+            body: { name: `Ada ${index}` },
+            headers: own(index),
+          }),
+    ),
+  )
+  expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 16 }, () => 200))
+})

@@ -66,7 +66,8 @@ export const getAvatar = async (
 }
 
 const exchange = async (tx: Tx, { userId }: Actor, avatar: Avatar | null): Promise<Effect<User>> => {
-  const before = await lockUser(tx, userId)
+  // The claimed key refers to the row: two claims that each waited for the other's lock would not end.
+  const before = await lockUser(tx, userId, 'no key update')
   if (!before) throw notFound()
   const after = await updateAvatar(tx, userId, avatar)
   return {

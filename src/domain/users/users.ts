@@ -155,13 +155,16 @@ export const requirePassword = async (
   return seen
 }
 
-/** Locks the account; 409 where the password or the address that was seen has changed meanwhile. */
+/**
+ * Locks the account; 409 where the password or the address that was seen has changed meanwhile. What needs neither leaves
+ * rows that refer to the account alone: a claimed key does, and two claims that waited for each other would not end.
+ */
 export const lockUnchangedAccount = async (
   tx: Tx,
   userId: string,
   seen: Credentials | null,
 ): Promise<Credentials> => {
-  const now = await lockUser(tx, userId)
+  const now = await lockUser(tx, userId, seen ? 'update' : 'no key update')
   if (!now) throw notFound()
   const isSame = !seen || (now.passwordHash === seen.passwordHash && now.user.email === seen.user.email)
   if (!isSame) throw new AppError('conflict', 'The account changed in between; try again')
