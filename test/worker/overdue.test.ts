@@ -170,6 +170,7 @@ test('100,000 tasks due at one instant are each notified once, in bounded memory
     applicationName: 'overdue',
     log,
     statementTimeoutMs: 60_000,
+    deadlineMs: 60_000,
   })
   await db.transact(
     async (tx) => {
