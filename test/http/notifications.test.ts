@@ -135,6 +135,15 @@ test('pages of notifications of one instant have each of them once, by id', asyn
   expect(numbered.flatMap(({ items }) => idsOf(items))).toEqual(newestFirst)
 })
 
+test('notifications of one transaction are in the order of their causes', async () => {
+  const eve = await world.register('Eve')
+  // So many that inserting them takes some milliseconds, and locked in the opposite order.
+  const causes = Array.from({ length: 2_000 }, (_, n) => news(eve, { dedupeKey: `${9_999 - n}` }))
+  const made = idsOf(await record(causes))
+  const { items } = await list(eve, '?limit=100')
+  expect(idsOf(items)).toEqual(made.slice(-100).toReversed())
+})
+
 test('reading one is logged for its user once', async () => {
   const eve = await world.register('Eve')
   const [made] = await record([news(eve)])

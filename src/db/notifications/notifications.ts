@@ -43,7 +43,10 @@ export const lockConcernedUsers = async (
   return new Set(users.map(({ id }) => id))
 }
 
-/** Inserts and returns the new ones; drops repeats, and those of users who are not in `existing` (`lockConcernedUsers`). */
+/**
+ * Inserts and returns the new ones; drops repeats, and those of users who are not in `existing` (`lockConcernedUsers`). All have
+ * one time, so that their ids, which ascend as they are given, order them: rows are inserted in another order, for locks.
+ */
 export const insertNotifications = async (
   tx: Tx,
   notifications: NewNotification[],
@@ -58,11 +61,11 @@ export const insertNotifications = async (
     }))
   if (rows.length === 0) return []
   return tx<NotificationRow[]>`
-    with n as (
+    with moment as materialized (select clock_timestamp() as now), n as (
       insert into notifications (
         id, user_id, kind, task_id, project_id, actor_id, data, dedupe_key, created_at)
-      select id, "userId", kind, "taskId", "projectId", "actorId", data, "dedupeKey", clock_timestamp()
-      from json_to_recordset(${JSON.stringify(rows)}::text::json) as (
+      select id, "userId", kind, "taskId", "projectId", "actorId", data, "dedupeKey", now
+      from moment cross join json_to_recordset(${JSON.stringify(rows)}::text::json) as (
         id uuid, "userId" uuid, kind text, "taskId" uuid, "projectId" uuid, "actorId" uuid, data jsonb, "dedupeKey" text)
       order by "userId", "dedupeKey"
       on conflict on constraint notifications_once do nothing
