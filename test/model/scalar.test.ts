@@ -8,7 +8,7 @@ import {
   isId,
   isInstant,
   newId,
-  timeZones,
+  listTimeZones,
   TimeZone,
   toInstant,
   Word,
@@ -108,6 +108,7 @@ describe('an id', () => {
 test('A time zone is one the runtime can compute with', () => {
   for (const zone of ['Europe/Berlin', 'UTC', 'America/Argentina/Buenos_Aires'])
     expect(Value.Check(TimeZone, zone)).toBe(true)
+  const timeZones = listTimeZones()
   for (const zone of timeZones) expect([zone, Value.Check(TimeZone, zone)]).toEqual([zone, true])
   for (const zone of ['Mars/Base', '', '+05:00', 'Europe/Berlin ', 'europe/berlin', 'EUROPE/BERLIN', 1])
     expect(Value.Check(TimeZone, zone)).toBe(false)

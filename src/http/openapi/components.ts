@@ -22,7 +22,7 @@ import { Health, Liveness, Readiness, Version } from '../../model/health.ts'
 import { IssuedToken, NewPersonalToken, PersonalToken } from '../../model/personal-token.ts'
 import { Notification, Preferences, PreferencesPatch } from '../../model/notification.ts'
 import { Problem } from '../../model/problem.ts'
-import { timeZones, TimeZone } from '../../model/scalar.ts'
+import { listTimeZones, TimeZone } from '../../model/scalar.ts'
 import { Member, NewProject, Project, ProjectPatch } from '../../model/project.ts'
 import { ProjectCounts, TaskStatistics } from '../../model/statistics.ts'
 import { ProjectSnapshot, UserSnapshot } from '../../model/snapshot.ts'
@@ -135,16 +135,16 @@ export const exampleOf = (schema: Json | undefined): Json => {
   }
 }
 
-/** What the types of clients shall not list. */
-const onlyDocumented: Record<string, JsonObject> = { TimeZone: { enum: [...timeZones] } }
-
-export const schemas = (): JsonObject =>
-  Object.fromEntries(
+export const schemas = (): JsonObject => {
+  /** What the types of clients do not list. */
+  const onlyDocumented: Record<string, JsonObject> = { TimeZone: { enum: listTimeZones() } }
+  return Object.fromEntries(
     Object.entries(models).map(([name, model]) => {
       const schema = plain(model)
       return [name, { ...schema, ...onlyDocumented[name], examples: [exampleOf(schema)] }]
     }),
   )
+}
 
 /** The component name of the problems with a status, such as `Problem404`. */
 export const problemName = (status: number): string => `Problem${status}`

@@ -13,11 +13,17 @@ const canonical = (schema: unknown): string =>
       : value,
   )
 
-const names = new Map(Object.entries(models).map(([name, model]) => [canonical(plain(model)), name]))
+let names: Map<string, string> | undefined
+
+/** The model that equals a schema; made with the first document, not at the start of a process. */
+const modelOf = (schema: Json): string | undefined => {
+  names ??= new Map(Object.entries(models).map(([name, model]) => [canonical(plain(model)), name]))
+  return names.get(canonical(schema))
+}
 
 /** The schema with every model in it replaced by a reference, and itself where it is a model. */
 export const withReferences = (schema: Json): Json => {
-  const name = isObject(schema) ? names.get(canonical(schema)) : undefined
+  const name = isObject(schema) ? modelOf(schema) : undefined
   return name ? { $ref: `#/components/schemas/${name}` } : insideReferences(schema)
 }
 
