@@ -32,7 +32,7 @@ export type PasswordCheck = (
 /** OWASP's smallest recommended argon2id: 20 ms of one core, 19 MiB. */
 const argon2id = { algorithm: 'argon2id', memoryCost: 19_456, timeCost: 2 } as const
 /** How hashes of this cost begin. */
-export const current = `$argon2id$v=19$m=${argon2id.memoryCost},t=${argon2id.timeCost},p=1$`
+export const hashPrefix = `$argon2id$v=19$m=${argon2id.memoryCost},t=${argon2id.timeCost},p=1$`
 
 /** Waiting hashes for each that may run, in each of the two queues: about two thirds of a second of work. */
 const waitingPerRunning = 32
@@ -64,7 +64,7 @@ export const createPasswords = (maxAtOnce: number): Passwords => {
     verify: (password, stored, userId) =>
       inTurn(userId, async () => {
         const valid = await matches(normal(password), stored)
-        return { valid, outdated: valid && stored?.startsWith(current) === false }
+        return { valid, outdated: valid && stored?.startsWith(hashPrefix) === false }
       }),
   }
 }

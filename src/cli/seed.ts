@@ -1,4 +1,4 @@
-// `seed`: the demo data, written by a server that nobody else uses. Answers the exit code.
+// `seed`: the demo data, written by a server on a free port that serves nothing else. Answers the exit code.
 import { openServer } from '../app/compose.ts'
 import { readConfig } from '../config.ts'
 import { seedDemo } from '../domain/seed.ts'

@@ -32,8 +32,11 @@ export const headsOf = async (
 }
 
 export interface ListQuery<Row, T> {
-  /** Heads of the scopes whose entries announce every change of the list, but for those in `rowHead`. Read first. */
-  heads(sql: Queryable): Promise<ScopeHeads | null>
+  /**
+   * Heads of the scopes whose entries announce every change of the list, but for those in `rowHead`. Read first. Absent
+   * where no entries do: the answer is not kept.
+   */
+  heads?(sql: Queryable): Promise<ScopeHeads | null>
   /** The rows of the slice, one more than `limit` where there are more. Authorizes, too. */
   select(sql: Queryable): Promise<Row[]>
   count(sql: Queryable): Promise<number>
@@ -52,7 +55,7 @@ export const readList = async <Row, T>(
   query: ListQuery<Row, T>,
 ): Promise<ListedAt<T>> => {
   const read = async (sql: Queryable): Promise<ListedAt<T>> => {
-    const heads = await query.heads(sql)
+    const heads = (await query.heads?.(sql)) ?? null
     const rows = await query.select(sql)
     const total = slice.page === null ? null : await query.count(sql)
     const isExact = query.isExact?.() ?? true

@@ -71,7 +71,7 @@ export const Priority = Task.properties.priority
 const required = propertiesOf(requiredFields)
 const optional = Type.Partial(Type.Object(propertiesOf(optionalFields))).properties
 
-/** What anybody can send: without ids of tasks and people. */
+/** Valid for every user: without ids of tasks and people. */
 const exampleFields = {
   title: 'Write the launch plan',
   status: 'todo',

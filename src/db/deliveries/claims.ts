@@ -20,8 +20,8 @@ const recheckMs = 5_000
 const interval = (sql: Queryable, ms: number) => sql`make_interval(secs => ${ms / 1000}::float8)`
 
 /**
- * Marks due rows as queued, at most as many of each kind as keep those in flight within `limits`: what exceeds them waits in the table,
- * and Redis has a bounded front of each queue to lose.
+ * Marks due rows as queued, for each kind until `limits` of it are in flight. The rest waits in the table, so that Redis
+ * holds, and can lose, a bounded part of each queue.
  */
 export const queueDue = async (
   tx: Tx,

@@ -34,7 +34,6 @@ export const listAccounts = (
 ): Promise<ListedAt<Account>> => {
   requireAdmin(actor)
   return readList({ db }, actor.userId, slice, {
-    heads: () => Promise.resolve(null),
     select: (sql) => selectAccounts(sql, slice),
     count: countAccounts,
     item: (account) => account,

@@ -32,7 +32,6 @@ export const listInvitations = (
 ): Promise<ListedAt<Invitation>> => {
   requireAdmin(actor)
   return readList({ db }, actor.userId, slice, {
-    heads: () => Promise.resolve(null),
     select: (sql) => selectInvitations(sql, slice),
     count: countInvitations,
     item: (invitation) => invitation,

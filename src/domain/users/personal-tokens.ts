@@ -61,7 +61,6 @@ export const listPersonalTokens = (
   slice: Slice,
 ): Promise<ListedAt<PersonalToken>> =>
   readList({ db }, userId, slice, {
-    heads: () => Promise.resolve(null),
     select: (sql) => selectPersonalTokens(sql, userId, slice),
     count: (sql) => countPersonalTokens(sql, userId),
     item: (token) => token,

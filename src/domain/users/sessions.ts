@@ -206,7 +206,6 @@ export const listSessions = (
   slice: Slice,
 ): Promise<ListedAt<Session>> =>
   readList({ db }, actor.userId, slice, {
-    heads: () => Promise.resolve(null),
     select: (sql) => selectSessions(sql, actor.userId, sessionIdOf(actor), slice),
     count: (sql) => countSessions(sql, actor.userId),
     item: (session) => session,

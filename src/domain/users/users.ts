@@ -59,7 +59,6 @@ export const searchUsers = (
 ): Promise<ListedAt<PublicUser>> => {
   const searched = canonicalText(text)
   return readList({ db }, actor.userId, slice, {
-    heads: () => Promise.resolve(null),
     select: (sql) => selectUsersByText(sql, actor, searched, slice),
     count: (sql) => countUsersByText(sql, actor, searched),
     item: ({ user }) => user,

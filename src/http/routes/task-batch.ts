@@ -23,7 +23,7 @@ const Bulk = Type.Object(
 const closed = { additionalProperties: false }
 const IfVersion = Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }))
 
-/** Told apart by `op`. */
+/** `op` decides between the alternatives. */
 const OperationBody = Type.Union([
   Type.Object(
     {
