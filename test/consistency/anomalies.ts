@@ -281,7 +281,7 @@ export const anomalies: Anomaly[] = [
     history(model) {
       base(model)
       const held = model.tasks.get('a')!
-      model.get('eve', 'a').seen = [{ ...held, content: 'a as somebody else wrote it' }]
+      model.get('eve', 'a').seen = [{ ...held, content: 'a as another user wrote it' }]
     },
   },
   {
@@ -347,7 +347,7 @@ export const anomalies: Anomaly[] = [
     },
   },
   {
-    name: 'the entry of a key that nobody used is in the log',
+    name: 'the entry of a key that no request used is in the log',
     property: 'no thin air',
     history(model) {
       base(model)
@@ -439,7 +439,7 @@ export const anomalies: Anomaly[] = [
     },
   },
   {
-    name: 'a view was told that it has everything',
+    name: 'a view received a position although it lacks an entry',
     property: 'convergence',
     history(model) {
       model.step('ada', 'v', 'join', 0)

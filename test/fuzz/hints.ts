@@ -47,7 +47,7 @@ export interface HintDeps {
   everyone: readonly Person[]
 }
 
-/** An id that the caller has seen, or that somebody has. */
+/** An id that the caller has seen, or that exists for another user. */
 export const idOf = (
   { draws, caller, everyone }: Pick<HintDeps, 'draws' | 'caller' | 'everyone'>,
   kind: Kind,

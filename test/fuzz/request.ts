@@ -67,7 +67,7 @@ const queryPartsOf = ({ name, explode, schema }: Parameter, value: Json): QueryP
 /** Continue with cursors only: what a cursor is the schema cannot say. */
 const opaque = new Set(['cursor', 'after'])
 
-/** A request that fits the document, by somebody who may send it. */
+/** A request that fits the document, by a user who may send it. */
 export const draft = (deps: DraftDeps, operation: Operation, caller: Person | null): Draft => {
   const { draws, api, everyone, key } = deps
   const hint = hintsFor({ draws, operation, caller, everyone })

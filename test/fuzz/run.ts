@@ -144,7 +144,7 @@ export const fuzz = async (options: FuzzOptions): Promise<FuzzResult> => {
     }
   }
 
-  /** Administrators change and delete accounts that nobody else of the run uses. */
+  /** Administrators change and delete accounts that no other part of the run uses. */
   const aimAtStranger = async (drafted: Draft): Promise<void> => {
     if (!drafted.operation.template.startsWith('/api/users/{id}')) return
     const { id } = await register(url, 'Fuzz stranger')

@@ -3,6 +3,7 @@
 // other scopes. It leaves a server that sends no frames.
 import type { Api, Person, Servers } from './api.ts'
 import { expectStatus } from './api.ts'
+import { Connection } from './connection.ts'
 import type { Random } from './random.ts'
 import type { FinalView, Step } from '../consistency/history.ts'
 import { canonical } from '../consistency/history.ts'
@@ -42,9 +43,6 @@ interface KnownTask {
 }
 
 let followers = 0
-const pingEveryMs = 1_000
-/** After this long without a frame the connection is abandoned. */
-const silentMs = 5_000
 
 export class Follower {
   readonly person: Person
@@ -62,14 +60,7 @@ export class Follower {
   readonly #synced = new Set<string>()
   /** Cursors of received events. */
   readonly #seen = new Set<string>()
-  #socket: WebSocket | null = null
-  #stopped = false
-  #failures = 0
-  #isSettled = false
-  #receivedAt = 0
-  #waitMs: number | null = null
-  #timer: Timer | undefined
-  #pings: Timer | undefined
+  readonly #connection: Connection
   readonly #name = `view-${(followers += 1)}`
 
   constructor(private readonly options: FollowerOptions) {
@@ -77,26 +68,32 @@ export class Follower {
     this.projectId = options.projectId
     this.projectScope = `project:${options.projectId}`
     this.userScope = `user:${options.person.id}`
+    this.#connection = new Connection({
+      ...options,
+      backOff: { first: 50, most: 1_000 },
+      onFrame: (frame, socket) => this.#frame(frame, socket),
+      onReset: () => this.#synced.clear(),
+      onDrop: () => (this.counts.drops += 1),
+      onClose: ({ code, reason }) => {
+        if (code >= 4400 && code !== 4429) this.#fault('refused', `${code} ${reason}`)
+        this.counts.refused += code === 1006 ? 1 : 0
+      },
+    })
   }
 
   async start(): Promise<void> {
     await this.#readSnapshot()
     await this.#readOwnSnapshot()
-    this.#connect()
-    this.#pings = setInterval(() => this.#ping(), pingEveryMs)
+    this.#connection.start()
   }
 
   stop(): void {
-    this.#stopped = true
-    clearTimeout(this.#timer)
-    clearInterval(this.#pings)
-    this.#socket?.close()
+    this.#connection.stop()
   }
 
   /** Stops dropping connections: from now on it only follows. */
   settle(): void {
-    this.#isSettled = true
-    clearTimeout(this.#timer)
+    this.#connection.settle()
   }
 
   cursor(scope: string): string {
@@ -115,60 +112,6 @@ export class Follower {
     return this.#synced.size === 2
   }
 
-  #connect(): void {
-    if (this.#stopped) return
-    const { random, servers, drops } = this.options
-    const server = random.pick(servers.servers)
-    const socket = new WebSocket(`${server.url.replace('http', 'ws')}/api/ws`, [
-      'tasktide.v1',
-      `jwt.${this.person.token}`,
-    ])
-    this.#socket = socket
-    this.#synced.clear()
-    this.#receivedAt = Date.now()
-    socket.onmessage = (event) => this.#frame(JSON.parse(String(event.data)), socket)
-    socket.onerror = () => {}
-    socket.onclose = (event) => {
-      if (event.code >= 4400 && event.code !== 4429) this.#fault('refused', `${event.code} ${event.reason}`)
-      this.counts.refused += event.code === 1006 ? 1 : 0
-      this.#again(socket)
-    }
-    if (this.#isSettled || !drops) return
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(
-      () => {
-        this.counts.drops += 1
-        this.#leave(socket)
-      },
-      random.between(drops.min, drops.max),
-    )
-  }
-
-  /** Reconnects after a pause, once for each socket. */
-  #again(socket: WebSocket): void {
-    if (this.#socket !== socket || this.#stopped) return
-    this.#socket = null
-    this.#synced.clear()
-    this.#failures += 1
-    const waitMs = this.#waitMs ?? Math.min(50 * 2 ** this.#failures, 1_000) * this.options.random.next()
-    this.#waitMs = null
-    setTimeout(() => this.#connect(), waitMs)
-  }
-
-  /** Ends the socket without a close frame, as a lost network does; does not wait for the peer. */
-  #leave(socket: WebSocket): void {
-    // Only Bun has it.
-    ;(socket as unknown as { terminate(): void }).terminate()
-    this.#again(socket)
-  }
-
-  #ping(): void {
-    const socket = this.#socket
-    if (!socket) return
-    if (Date.now() - this.#receivedAt > silentMs) return this.#leave(socket)
-    if (socket.readyState === WebSocket.OPEN) socket.send('{"t":"ping"}')
-  }
-
   #fault(kind: FollowerFault['kind'], text: string): void {
     this.faults.push({ kind, text })
   }
@@ -183,11 +126,8 @@ export class Follower {
   }
 
   #frame(frame: any, socket: WebSocket): void {
-    if (socket !== this.#socket) return
-    this.#receivedAt = Date.now()
     switch (frame.t) {
       case 'welcome':
-        this.#failures = 0
         this.#subscribe(this.projectScope, socket)
         this.#subscribe(this.userScope, socket)
         break
@@ -214,23 +154,25 @@ export class Follower {
         break
       case 'error':
         if (frame.code !== 'unavailable') this.#fault('refused', `error ${frame.code} for ${frame.rid}`)
-        this.#leave(socket)
+        this.#connection.leave(socket)
         break
       case 'access':
         this.#record(frame.scope, 'revoked', frame.cursor)
         this.#fault('refused', `access ${frame.op} for ${frame.scope}`)
         break
       case 'bye':
-        this.#waitMs = this.options.random.between(frame.reconnectAfter[0], frame.reconnectAfter[1])
+        this.#connection.pauseNext(
+          this.options.random.between(frame.reconnectAfter[0], frame.reconnectAfter[1]),
+        )
         break
     }
   }
 
   async #resync(scope: string, socket: WebSocket): Promise<void> {
     // One that arrives after the connection was replaced is dropped: the view may be past it on the next connection.
-    const isCurrent = (): boolean => socket === this.#socket
+    const isCurrent = (): boolean => this.#connection.isCurrent(socket)
     await (scope === this.projectScope ? this.#readSnapshot(isCurrent) : this.#readOwnSnapshot(isCurrent))
-    if (isCurrent() && socket.readyState === WebSocket.OPEN) this.#subscribe(scope, socket)
+    if (this.#connection.isOpen(socket)) this.#subscribe(scope, socket)
   }
 
   #reached({ scope, cursor }: { scope: string; cursor: string }): void {

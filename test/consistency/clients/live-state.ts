@@ -1,6 +1,6 @@
 // What a client holds of projects, by the version rule: whatever is repeated or comes late has no effect. A deletion is
 // remembered, a revoked project is purged.
-import { canonical, positionOf, type SeenTask } from '../history.ts'
+import { canonical, positionOf, type FinalView, type SeenTask } from '../history.ts'
 
 interface Held {
   version: number
@@ -43,7 +43,12 @@ export class LiveState {
     for (const [id, held] of this.#tasks) if (held.project === project) this.#tasks.delete(id)
   }
 
-  shown(project: string): SeenTask[] {
+  /** What a view of the projects ends with. */
+  views(client: string, view: string, projects: readonly string[]): FinalView[] {
+    return projects.map((project) => ({ client, view, project, tasks: this.#shown(project) }))
+  }
+
+  #shown(project: string): SeenTask[] {
     return [...this.#tasks].flatMap(([task, held]) =>
       held.task && held.project === project
         ? { task, version: held.version, content: canonical(held.task) }

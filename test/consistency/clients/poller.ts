@@ -36,12 +36,7 @@ export class Poller {
 
   get finalViews(): FinalView[] {
     const { name, person, projects } = this.options
-    return projects.map((project) => ({
-      client: person.id,
-      view: name,
-      project,
-      tasks: this.#state.shown(project),
-    }))
+    return this.#state.views(person.id, name, projects)
   }
 
   async #pollAll(): Promise<void> {

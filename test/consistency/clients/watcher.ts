@@ -1,6 +1,7 @@
 // A live view of some projects over a socket that drops and resumes. It judges nothing: everything it receives goes to the
 // recorder. Access to a project may end and return: it asks again with the cursor it had.
 import type { Api, Person, Servers } from '../../oracle/api.ts'
+import { Connection } from '../../oracle/connection.ts'
 import type { Random } from '../../oracle/random.ts'
 import { positionOf, type FinalView, type Step } from '../history.ts'
 import type { Recorder } from '../recorder.ts'
@@ -19,7 +20,6 @@ export interface WatcherOptions {
 }
 
 const retryMs = 200
-const silentMs = 5_000
 const scopeOf = (project: string): string => `project:${project}`
 
 export class Watcher {
@@ -28,33 +28,29 @@ export class Watcher {
   readonly #state = new LiveState()
   readonly #cursors = new Map<string, string>()
   readonly #synced = new Set<string>()
-  #socket: WebSocket | null = null
-  #isStopped = false
-  #isSettled = false
-  #failures = 0
-  #receivedAt = 0
-  #drop: Timer | undefined
-  #pings: Timer | undefined
+  readonly #connection: Connection
 
-  constructor(private readonly options: WatcherOptions) {}
+  constructor(private readonly options: WatcherOptions) {
+    this.#connection = new Connection({
+      ...options,
+      backOff: { first: 20, most: 500 },
+      onFrame: (frame, socket) => this.#frame(frame, socket),
+      onReset: () => this.#synced.clear(),
+    })
+  }
 
   async start(): Promise<void> {
     for (const project of this.options.projects) await this.#readSnapshot(project)
-    this.#connect()
-    this.#pings = setInterval(() => this.#ping(), 1_000)
+    this.#connection.start()
   }
 
   /** From now on it only follows. */
   settle(): void {
-    this.#isSettled = true
-    clearTimeout(this.#drop)
+    this.#connection.settle()
   }
 
   stop(): void {
-    this.#isStopped = true
-    clearTimeout(this.#drop)
-    clearInterval(this.#pings)
-    this.#socket?.close()
+    this.#connection.stop()
   }
 
   /** Whether every project was followed up to its last number. @param heads by scope. */
@@ -68,52 +64,7 @@ export class Watcher {
 
   get finalViews(): FinalView[] {
     const { name, person, projects } = this.options
-    return projects.map((project) => ({
-      client: person.id,
-      view: name,
-      project,
-      tasks: this.#state.shown(project),
-    }))
-  }
-
-  #connect(): void {
-    if (this.#isStopped) return
-    const { random, servers, person, drops } = this.options
-    const { url } = random.pick(servers.servers)
-    const socket = new WebSocket(`${url.replace('http', 'ws')}/api/ws`, [
-      'tasktide.v1',
-      `jwt.${person.token}`,
-    ])
-    this.#socket = socket
-    this.#synced.clear()
-    this.#receivedAt = Date.now()
-    socket.onmessage = ({ data }) => this.#frame(JSON.parse(String(data)), socket)
-    socket.onerror = () => {}
-    socket.onclose = () => this.#again(socket)
-    if (this.#isSettled) return
-    clearTimeout(this.#drop)
-    this.#drop = setTimeout(() => this.#leave(socket), random.between(drops.min, drops.max))
-  }
-
-  #again(socket: WebSocket): void {
-    if (this.#socket !== socket || this.#isStopped) return
-    this.#socket = null
-    this.#synced.clear()
-    this.#failures += 1
-    setTimeout(() => this.#connect(), Math.min(20 * 2 ** this.#failures, 500) * this.options.random.next())
-  }
-
-  #leave(socket: WebSocket): void {
-    // Only Bun has it.
-    ;(socket as unknown as { terminate(): void }).terminate()
-    this.#again(socket)
-  }
-
-  #ping(): void {
-    const socket = this.#socket
-    if (!socket) return
-    if (Date.now() - this.#receivedAt > silentMs) this.#leave(socket)
-    else if (socket.readyState === WebSocket.OPEN) socket.send('{"t":"ping"}')
+    return this.#state.views(person.id, name, projects)
   }
 
   #step(scope: string, what: Step['what'], cursor: string | null): void {
@@ -122,7 +73,7 @@ export class Watcher {
   }
 
   #join(project: string, socket: WebSocket): void {
-    if (socket !== this.#socket || socket.readyState !== WebSocket.OPEN) return
+    if (!this.#connection.isOpen(socket)) return
     const scope = scopeOf(project)
     const cursor = this.#cursors.get(scope)!
     this.#step(scope, 'join', cursor)
@@ -130,12 +81,9 @@ export class Watcher {
   }
 
   #frame(frame: any, socket: WebSocket): void {
-    if (socket !== this.#socket) return
-    this.#receivedAt = Date.now()
     const { recorder, person, name, projects } = this.options
     switch (frame.t) {
       case 'welcome':
-        this.#failures = 0
         for (const project of projects) this.#join(project, socket)
         break
       case 'event':
@@ -165,7 +113,7 @@ export class Watcher {
         if (frame.code === 'not_found') {
           this.#step(scopeOf(frame.rid), 'lost', null)
           this.#retry(frame.rid, socket)
-        } else this.#leave(socket)
+        } else this.#connection.leave(socket)
         break
     }
   }
@@ -181,7 +129,7 @@ export class Watcher {
 
   async #resync(project: string, socket: WebSocket): Promise<void> {
     try {
-      const isCurrent = (): boolean => socket === this.#socket
+      const isCurrent = (): boolean => this.#connection.isCurrent(socket)
       if (await this.#readSnapshot(project, isCurrent)) this.#join(project, socket)
       else this.#retry(project, socket)
     } catch (error) {

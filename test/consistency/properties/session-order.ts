@@ -80,7 +80,7 @@ const checkAbsent = (timeline: Timeline, findings: Findings, call: Call, before:
   findings.expect(
     own ? 'read your writes' : 'monotonic reads',
     isExplained,
-    () => 'does not find a task that the session knew and that nobody deleted',
+    () => 'does not find a task that the session knew and that no write deleted',
     () => [known.source, known.fact, call],
   )
 }
