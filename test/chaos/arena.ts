@@ -186,9 +186,9 @@ export class Arena implements AsyncDisposable {
     this.#run?.duties.mark()
   }
 
-  /** A worker was killed, stopped or lost an answer: it may send one mail again. */
+  /** A worker was killed or stopped: it may send one mail again. */
   allowRepeatedMail(): void {
-    this.#run!.duties.allowedRepeats += 1
+    this.#run!.duties.interruptions += 1
   }
 
   /** The project of the acts that notify. */

@@ -3,7 +3,7 @@
 import { Arena, type ArenaOptions } from './arena.ts'
 import type { Counts, Fault } from './fault.ts'
 import { poisonEntry } from './faults/poison-entry.ts'
-import { postgresTerminated } from './faults/postgres-terminated.ts'
+import { postgresTerminated, terminateBackends } from './faults/postgres-terminated.ts'
 import { redisEmptied } from './faults/redis-emptied.ts'
 import { serverKilled } from './faults/server-killed.ts'
 import { smtpFailing } from './faults/smtp-failing.ts'
@@ -32,8 +32,13 @@ const noFault: Fault = {
 /** With enough writes in flight that each kill meets some between their answers and COMMIT. */
 const busyServerKilled: Fault = { ...serverKilled, writeEveryMs: 2 }
 
-/** The same for queued writes to connections that are terminated. */
-const busyTerminated: Fault = { ...postgresTerminated, writeEveryMs: 2 }
+/** More queries and terminations, of which one has to meet a write that is queued. */
+const busyTerminated: Fault = {
+  ...postgresTerminated,
+  title: 'all backends of PostgreSQL terminated every 100 ms',
+  writeEveryMs: 2,
+  disturb: terminateBackends(100),
+}
 
 const acting: Partial<ArenaOptions> = { acts: { lanes: 3, everyMs: 60 } }
 

@@ -25,13 +25,14 @@ const windowEveryMs = 500
 
 export class Duties {
   readonly notices: Notices
-  /** Mails that may be repeated: a worker was killed, or the answer of the SMTP server lost. */
-  allowedRepeats = 0
+  /** How often a worker was killed or stopped: it may send the mail again whose answer it had not noted. */
+  interruptions = 0
   #mark = { acts: 0, at: 0 }
   #drifted = 0
   #compared = 0
   readonly #repeatedBefore: number
   readonly #mailsBefore: number
+  readonly #lostBefore: number
   readonly #timers: Timer[]
 
   private constructor(
@@ -41,6 +42,7 @@ export class Duties {
     const { db, smtp, projects } = options
     this.#repeatedBefore = before.repeated
     this.#mailsBefore = before.sent
+    this.#lostBefore = smtp?.lostAnswers ?? 0
     this.notices = new Notices(options)
     this.#timers = [
       every(driftEveryMs, async () => {
@@ -96,6 +98,7 @@ export class Duties {
           people.map(({ id }) => id),
         )
       : { sent: 0, missing: 0, repeated: 0 }
+    const allowedRepeats = this.interruptions + (smtp?.lostAnswers ?? 0) - this.#lostBefore
     const counts = {
       notified: this.notices.expected.length,
       missing: missing.length,
@@ -103,15 +106,13 @@ export class Duties {
       drift: this.#drifted + (await driftOf(db, projects)),
       mails: mails.sent - this.#mailsBefore,
       mailsMissing: mails.missing,
-      mailsRepeated: Math.max(0, mails.repeated - this.#repeatedBefore - this.allowedRepeats),
+      mailsRepeated: Math.max(0, mails.repeated - this.#repeatedBefore - allowedRepeats),
     }
     violations.push(...first('notifications missing', missing), ...first('notifications twice', repeated))
     if (counts.drift > 0) violations.push(`statistics of ${counts.drift} projects drifted`)
     if (counts.mailsMissing > 0) violations.push(`${counts.mailsMissing} deliveries without a mail`)
     if (counts.mailsRepeated > 0)
-      violations.push(
-        `${mails.repeated - this.#repeatedBefore} mails repeated, ${this.allowedRepeats} allowed`,
-      )
+      violations.push(`${mails.repeated - this.#repeatedBefore} mails repeated, ${allowedRepeats} allowed`)
     return { counts, violations }
   }
 }

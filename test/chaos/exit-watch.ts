@@ -5,9 +5,12 @@ const checkEveryMs = 50
 
 export class ExitWatch {
   readonly #expected = new Map<Role, number>()
+  /** Ends of processes that ran when an exit became expected: `watch` may see one of them only after that. */
+  readonly #excused = new WeakSet<Promise<number>>()
 
   /** Exits of the role while `work` runs are expected. May be nested. */
   async expected(role: Role, work: () => Promise<unknown>): Promise<void> {
+    this.#excused.add(role.exited)
     this.#expected.set(role, (this.#expected.get(role) ?? 0) + 1)
     await work()
     this.#expected.set(role, this.#expected.get(role)! - 1)
@@ -22,7 +25,7 @@ export class ExitWatch {
         if (known.get(role) === exited) continue
         known.set(role, exited)
         void exited.then((code) => {
-          if (known.has(role) && !this.#expected.get(role))
+          if (known.has(role) && !this.#expected.get(role) && !this.#excused.has(exited))
             report(`${role.name} exited unexpectedly (${code})`)
           return code
         })

@@ -16,9 +16,11 @@ export const recovery = async (
   healedAt: number,
   timeoutMs: number,
 ): Promise<{ writers: number; sockets: number }> => {
-  await eventually(() => assertHolds(traffic.firsts.every(Boolean) || traffic.faults.length > 0), {
-    timeoutMs,
-  })
+  const areBack = (): void => assertHolds(traffic.firsts.every(Boolean) || traffic.faults.length > 0)
+  const writers = await eventually(areBack, { timeoutMs }).then(
+    () => traffic.recoveredMs,
+    () => Number.POSITIVE_INFINITY, // beyond its limit
+  )
   for (const follower of followers) follower.settle()
   const firsts = traffic.firsts.filter((first) => first !== null)
   // A follower that read a snapshot again may have the write from there.
@@ -33,7 +35,7 @@ export const recovery = async (
   const sockets = await eventually(() => Math.max(...followers.flatMap(receivedMs)), { timeoutMs }).catch(
     () => Number.POSITIVE_INFINITY, // counted as lost
   )
-  return { writers: traffic.recoveredMs, sockets }
+  return { writers, sockets }
 }
 
 /** Waits until every follower has reached the end of its scope. */

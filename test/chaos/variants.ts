@@ -262,6 +262,16 @@ export const variants: Record<string, Edit[]> = {
       from: 'clearImmediate(nextWriteTimer)\n    chunk = nextWriteTimer = null // or',
       to: '// or',
     },
+    {
+      file: 'node_modules/postgres/src/index.js',
+      from: 'if (lost)\n        return q.reject(lost)\n',
+      to: '',
+    },
+    {
+      file: 'node_modules/postgres/src/index.js',
+      from: 'if (lost || (last && q !== last))\n',
+      to: 'if (last && q !== last)\n',
+    },
   ],
   /** The note of a deletion goes before the object does. */
   'row-dropped-first': [

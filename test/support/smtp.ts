@@ -32,6 +32,8 @@ export interface TestSmtp extends AsyncDisposable {
   readonly received: ReceivedMail[]
   /** Connections so far. */
   readonly connections: number
+  /** Mails in `received` whose 250 the client may not have read: each may be sent again. */
+  readonly lostAnswers: number
   behaviour: SmtpBehaviour
   /** Stops listening: connections are refused until `start`, on the same port. */
   stop(): Promise<void>
@@ -62,7 +64,10 @@ const parsed = (source: string): ((name: string) => string | undefined) => {
 export const startSmtp = async (options: SMTPServerOptions = {}): Promise<TestSmtp> => {
   const received: ReceivedMail[] = []
   const [key, cert] = await Promise.all([tlsFile('key.pem'), tlsFile('certificate.pem')])
+  /** Sessions whose mail was answered with 250, while they last. */
+  const answered = new Set<string>()
   let connections = 0
+  let lostAnswers = 0
   let port = 0
   let server: SMTPServer
   const smtp: Pick<TestSmtp, 'behaviour'> = { behaviour: {} }
@@ -83,6 +88,9 @@ export const startSmtp = async (options: SMTPServerOptions = {}): Promise<TestSm
       onConnect(_session, callback) {
         connections += 1
         callback()
+      },
+      onClose({ id }) {
+        answered.delete(id)
       },
       onAuth(auth, _session, callback) {
         if (auth.username === 'user' && auth.password === 'p@ss/word') callback(null, { user: auth.username })
@@ -130,13 +138,19 @@ export const startSmtp = async (options: SMTPServerOptions = {}): Promise<TestSm
     const planned = await smtp.behaviour.onMessage?.(mail)
     if (typeof planned === 'number') return callback(answer(planned))
     received.push(mail)
-    if (planned === 'drop') socketOf(session.id)?.destroy()
+    const socket = socketOf(session.id)
+    if (planned === 'drop') socket?.destroy()
+    if (!socket || socket.destroyed) lostAnswers += 1
+    else answered.add(session.id)
     callback()
   }
 
   const close = (): Promise<void> =>
     new Promise((resolve) => {
-      for (const { id } of server.connections) socketOf(id)?.destroy()
+      for (const { id } of server.connections) {
+        if (answered.delete(id)) lostAnswers += 1
+        socketOf(id)?.destroy()
+      }
       server.close(() => resolve())
     })
 
@@ -151,6 +165,9 @@ export const startSmtp = async (options: SMTPServerOptions = {}): Promise<TestSm
     received,
     get connections() {
       return connections
+    },
+    get lostAnswers() {
+      return lostAnswers
     },
     get behaviour() {
       return smtp.behaviour

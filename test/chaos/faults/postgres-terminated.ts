@@ -1,10 +1,10 @@
 // All backends of PostgreSQL are terminated, as a failover or an operator does it.
 import { pause, type Fault } from '../fault.ts'
 
-export const postgresTerminated: Fault = {
-  name: 'postgres-terminated',
-  title: 'all backends of PostgreSQL terminated every second',
-  async disturb(arena, signal) {
+/** @param everyMs between two terminations. */
+export const terminateBackends =
+  (everyMs: number): Fault['disturb'] =>
+  async (arena, signal) => {
     let injected = 0
     while (!signal.aborted) {
       await arena.db.read(
@@ -13,8 +13,13 @@ export const postgresTerminated: Fault = {
           where datname = current_database() and application_name <> 'chaos'`,
       )
       injected += 1
-      await pause(1_000, signal)
+      await pause(everyMs, signal)
     }
     return injected
-  },
+  }
+
+export const postgresTerminated: Fault = {
+  name: 'postgres-terminated',
+  title: 'all backends of PostgreSQL terminated every second',
+  disturb: terminateBackends(1_000),
 }

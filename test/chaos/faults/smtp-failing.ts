@@ -15,12 +15,7 @@ export const smtpFailing: Fault = {
       { onMessage: () => 451 },
       { onMessage: () => Bun.sleep(slowMs).then(() => undefined) },
       { dropAfterBytes: 200 },
-      {
-        onMessage: () => {
-          arena.allowRepeatedMail()
-          return 'drop'
-        },
-      },
+      { onMessage: () => 'drop' },
       {},
     ]
     let injected = 0
