@@ -69,8 +69,18 @@ export interface ControlResult {
   isDetected: boolean
 }
 
-/** Runs the control on its own small cluster. */
+/** A fault meets the removed mechanism by chance: a variant is missed where none of this many runs shows it. */
+const maxRuns = 3
+
 export const runControl = async (control: Control, seed: number, seconds: number): Promise<ControlResult> => {
+  let result = await runOnce(control, seed, seconds)
+  for (let run = 1; run < maxRuns && !result.isDetected; run += 1)
+    result = await runOnce(control, seed + run, seconds)
+  return result
+}
+
+/** On a small cluster of its own. */
+const runOnce = async (control: Control, seed: number, seconds: number): Promise<ControlResult> => {
   await using arena = await Arena.open({
     seed,
     servers: 2,
