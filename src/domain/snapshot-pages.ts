@@ -4,7 +4,7 @@
 import type { HeldBytes, HeldBytesStore } from '../async/held-bytes.ts'
 import type { CallerDatabase } from '../db/client.ts'
 import { readHead } from '../db/log/feed.ts'
-import { selectSharedTasks, selectTasksAfter, type PagedTask, type TaskPlace } from '../db/log/snapshot.ts'
+import { selectSharedTasks, selectTasksAfter, type TaskPlace } from '../db/log/snapshot.ts'
 import { countNotifications, selectNotifications } from '../db/notifications/notifications.ts'
 import { selectMembers } from '../db/projects/members.ts'
 import { selectProject, selectProjects } from '../db/projects/projects.ts'
@@ -70,9 +70,9 @@ export const readProjectPage = async (
           project: toProject(row, 'viewer'), // replaced for each reader
           members: members.map(toMember), // one read is shared by all readers, so it has no e-mail addresses
         }
-        const page = newPage(open(), pageBytes - frameBytes - jsonBytesOf(head))
-        await selectTasksAfter(tx, projectId, place, { limit, maxBytes: pageBytes }, page.add)
-        return { ...head, cursor, last: page.last() }
+        const maxBytes = pageBytes - frameBytes - jsonBytesOf(head)
+        const last = await selectTasksAfter(tx, projectId, place, { limit, maxBytes }, joinedIn(open()))
+        return { ...head, cursor, last }
       },
       { deadlineMs: snapshotDeadlineMs },
     ),
@@ -85,32 +85,13 @@ const jsonBytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify
 
 const comma = Buffer.from(',')
 
-const appendItem = (list: HeldBytes, json: Uint8Array): void => {
-  if (list.length > 0) list.append(comma)
-  list.append(json)
-}
-
-/** As many tasks as fit into `room`, and the position of the last where more follow. */
-const newPage = (bytes: HeldBytes, room: number) => {
-  let last: TaskPlace | null = null
-  let hasMore = false
-  let isFull = false
-  return {
-    add: (task: PagedTask): void => {
-      const { json, hasNext } = task
-      if (isFull) return
-      isFull = bytes.length > 0 && bytes.length + 1 + json.length > room
-      hasMore = isFull || hasNext
-      if (isFull) return
-      appendItem(bytes, json)
-      if (hasNext) last = task.place()
-    },
-    last: () => (hasMore ? last : null),
+/** Appends items of a list, which are separated by commas. */
+const joinedIn =
+  (list: HeldBytes) =>
+  (items: Uint8Array): void => {
+    if (list.length > 0) list.append(comma)
+    list.append(items)
   }
-}
-
-/** The end of a task's JSON whose description is left out. */
-const omitted = Buffer.from(',"omitted":["description"]}')
 
 /** The user's own scope: profile, projects, shared tasks and newest notifications. */
 export const readUserSnapshot = async (
@@ -133,11 +114,8 @@ export const readUserSnapshot = async (
           ...unpaged,
           limit: newestNotifications,
         })
-        const list = open()
-        await selectSharedTasks(tx, userId, { limit: unpaged.limit, maxBytes: pageBytes }, (json, isCut) => {
-          appendItem(list, isCut ? json.subarray(0, -1) : json)
-          if (isCut) list.append(omitted)
-        })
+        const bounds = { limit: unpaged.limit, maxBytes: pageBytes }
+        await selectSharedTasks(tx, userId, bounds, joinedIn(open()))
         return {
           user,
           projects: projects.map((row) => toProject(row, effectiveRole(actor, { member: row.role })!)),
