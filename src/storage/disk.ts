@@ -37,7 +37,7 @@ export const diskStorage = (root: string): Storage => {
     put: async (key, source) => {
       const path = pathOf(key)
       if (source instanceof TemporaryFile) return reported(store(path, source))
-      await using file = await TemporaryFile.create(temporary)
+      await using file = TemporaryFile.create(temporary)
       file.write(source)
       await reported(store(path, file))
     },
@@ -100,7 +100,7 @@ async function* filesBelow(root: string, prefix: string): AsyncGenerator<ObjectI
 /** Whether a file can be written: a full or read-only disk accepts none. */
 const examine = async (temporary: string): Promise<StorageHealth> => {
   const attempt = async (): Promise<void> => {
-    await using file = await TemporaryFile.create(temporary)
+    await using file = TemporaryFile.create(temporary)
     file.write(new Uint8Array(1))
   }
   try {

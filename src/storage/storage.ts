@@ -46,8 +46,8 @@ export interface StorageHealth {
 
 export interface Storage extends AsyncDisposable {
   readonly kind: 'disk' | 's3'
-  /** An empty file on this machine that `put` takes; its owner disposes it. */
-  temporaryFile(): Promise<TemporaryFile>
+  /** An empty file on this machine that `put` takes; its owner disposes it. @throws AppError 503 */
+  temporaryFile(): TemporaryFile
   /**
    * Stores an object. Of a file that was written to the end the storage may take over the bytes.
    * @throws AppError 503 where the storage is away, full or slow: then the object may exist all the same.

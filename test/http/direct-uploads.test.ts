@@ -2,6 +2,9 @@
 // differs from what was declared leaves nothing but a reason for the uploader.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { openWorker } from '../../src/app/compose-worker.ts'
+import { beginVerification } from '../../src/db/files/attachments.ts'
+import { verifyDirectUpload } from '../../src/domain/attachments/verify.ts'
+import { systemWrite, write } from '../../src/domain/write.ts'
 import { createLog } from '../../src/log.ts'
 import type { Attachment, DirectUpload } from '../../src/model/attachment.ts'
 import { projectScope, userScope } from '../../src/model/scope.ts'
@@ -172,6 +175,48 @@ test("someone else's upload is 404, a late one 410, and one that is deleted with
     timeoutMs: 20_000,
   })
 })
+
+test('a large object is verified piece by piece, none of which is kept', async () => {
+  const content = new Uint8Array(32 * 1024 * 1024).fill(0x61)
+  const { body: begun } = await begin({ content, filename: 'large.txt', contentType: 'text/plain' })
+  const { db, storage, ...deps } = world.server.deps
+  // In parts: the store of the tests takes no more than 11 MiB in one request.
+  await storage.put((await rowOf(begun.id))!.key, content)
+  await db.transact((tx) => beginVerification(tx, begun.id))
+  let largest = 0
+  /** Every piece of the object in the same memory: one that is kept has the bytes of a later one. */
+  const inOneBuffer = async function* (body: AsyncIterable<Uint8Array>) {
+    let buffer = new Uint8Array()
+    for await (const piece of body) {
+      largest = Math.max(largest, piece.byteLength)
+      if (buffer.byteLength < piece.byteLength) buffer = new Uint8Array(piece.byteLength)
+      buffer.set(piece)
+      yield buffer.subarray(0, piece.byteLength)
+      buffer.fill(0)
+    }
+  }
+  const get: typeof storage.get = async (key, range) => {
+    const object = await storage.get(key, range)
+    if (!object || object.body instanceof Blob) return object
+    const pieces = inOneBuffer(object.body)
+    const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+      const { done, value } = await pieces.next()
+      if (done === true) controller.close()
+      else controller.enqueue(value)
+    }
+    return { ...object, body: new ReadableStream({ pull }, { highWaterMark: 0 }) }
+  }
+  const { signal } = new AbortController()
+  const complete = await verifyDirectUpload(
+    { db, storage: { head: (key) => storage.head(key), get } },
+    begun.id,
+    signal,
+  )
+  await write({ db, ...deps }, systemWrite, async (tx) => ({ value: null, entries: await complete(tx) }))
+  expect(largest).toBeWithin(1, 2 * 1024 * 1024)
+  const [shown] = (await world.ask(owner, 'GET', `/api/tasks/${taskId}/attachments`)).items
+  expect(shown).toMatchObject({ id: begun.id, size: content.byteLength, contentType: 'text/plain' })
+}, 120_000)
 
 test('declarations that cannot be are refused, and the quota counts them', async () => {
   const refused = async (declared: Declared) => {

@@ -76,7 +76,7 @@ for (const driver of drivers) {
     })
 
     const put = async (key: string, chunks: Uint8Array[]): Promise<void> => {
-      await using file = await storage.temporaryFile()
+      await using file = storage.temporaryFile()
       for (const chunk of chunks) file.write(chunk)
       await storage.put(key, file)
     }
@@ -174,7 +174,7 @@ for (const driver of drivers) {
     test('a file that is not stored leaves nothing', async () => {
       const before = (await listed(storage, 'attachments/')).length
       {
-        await using file = await storage.temporaryFile()
+        await using file = storage.temporaryFile()
         file.write(bytesOf('abandoned'))
         expect(await readdir(temporary)).toHaveLength(1)
       }
@@ -211,7 +211,7 @@ for (const driver of drivers) {
     })
 
     test('reads a temporary file before it is stored', async () => {
-      await using file = await storage.temporaryFile()
+      await using file = storage.temporaryFile()
       file.write(bytesOf('0123'))
       file.write(bytesOf('456789'))
       const text = async (start: number, length: number) =>

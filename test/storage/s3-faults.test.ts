@@ -96,7 +96,7 @@ test('connections that are half-open do not fail the calls after them', async ()
 test('calls are repeated after resets, and the object is whole', async () => {
   const key = newKey()
   const size = 9 * 1024 * 1024
-  await using file = await storage.temporaryFile()
+  await using file = storage.temporaryFile()
   file.write(new Uint8Array(size).fill(7))
   const before = proxy.accepted
   proxy.latencyMs = 2
@@ -110,7 +110,7 @@ test('calls are repeated after resets, and the object is whole', async () => {
 test('an upload that fails in the middle is aborted, and its temporary file is removed', async () => {
   const key = newKey()
   {
-    await using file = await storage.temporaryFile()
+    await using file = storage.temporaryFile()
     file.write(new Uint8Array(18 * 1024 * 1024).fill(1))
     proxy.latencyMs = 5
     const before = proxy.accepted
@@ -237,7 +237,7 @@ test('a completion whose answer was lost counts as done where the object is ther
     }
     return { status: 200 }
   })
-  await using file = await losing.temporaryFile()
+  await using file = losing.temporaryFile()
   file.write(new Uint8Array(size))
   // The scripted store has no object of this size: the completion is taken for failed, and the upload is aborted.
   expect(await failure(losing.put(newKey(), file))).not.toBe('no failure')

@@ -20,7 +20,7 @@ const bySignature: Record<string, AttachmentType> = {
 
 /**
  * Null where it is no allowed type.
- * @param filename as shown. @param isText whether every byte was text (`TextScan`).
+ * @param filename as shown. @param isText whether every byte was text (`ContentScan`).
  */
 export const contentTypeOf = async (
   file: RandomAccess,
@@ -77,28 +77,3 @@ const beginningOf = (text: string): string =>
 /** What makes browsers take text for a document that runs scripts (WHATWG MIME sniffing, 7.1), and RTF and PostScript. */
 const document =
   /^(?:<(?:!doctype|!entity|html|head|script|iframe|frameset|body|style|title|meta|link|base|object|embed|applet|svg|math|\?xml|\?php|xml)(?:[\s>/?:]|$)|<!--|\{\\rtf|%!PS)/i
-
-/** Looks at all bytes of a file as they pass: text has none of the controls that only binary data has. */
-export class TextScan {
-  /** So far. */
-  isText = true
-
-  /**
-   * WHATWG MIME sniffing, 5: 00 to 08, 0B, 0E to 1A, 1C to 1F; and DEL. By index: `for of` takes ten times as long on a
-   * typed array, and 50 uploads at once would stop the event loop for seconds.
-   */
-  add(bytes: Uint8Array): void {
-    if (!this.isText) return
-    const { length } = bytes
-    for (let index = 0; index < length; index += 1) {
-      if (isBinary[bytes[index]!] === 1) {
-        this.isText = false
-        return
-      }
-    }
-  }
-}
-
-const isBinary = new Uint8Array(256).fill(1, 0, 0x20)
-for (const allowed of [0x09, 0x0a, 0x0c, 0x0d, 0x1b]) isBinary[allowed] = 0
-isBinary[0x7f] = 1

@@ -12,10 +12,11 @@ import { unavailable } from '../../errors.ts'
 import type { AttachmentType, RemovalReason } from '../../model/attachment.ts'
 import type { Entry } from '../../model/event.ts'
 import { nilId } from '../../model/scalar.ts'
-import type { Storage, StoredObject } from '../../storage/storage.ts'
+import type { Storage } from '../../storage/storage.ts'
 import { changeTaskCounter } from '../tasks/task-counters.ts'
 import { attachmentAdded, uploadRejected } from './attachment-entries.ts'
-import { contentTypeOf, TextScan } from './content-type.ts'
+import { scanContent } from './content-scan.ts'
+import { contentTypeOf } from './content-type.ts'
 
 export interface VerifyDeps {
   db: Pick<DatabaseCalls, 'read'>
@@ -52,7 +53,8 @@ const verdictOn = async (
   if (found.size !== size) return bad('size_mismatch')
   const object = await storage.get(storageKey)
   if (!object) return bad('object_missing')
-  const { sha256, isText } = await read(object, signal)
+  const { body } = object
+  const { sha256, isText } = await scanContent(body instanceof Blob ? body.stream() : body, signal)
   if (sha256 !== attachment.sha256) return bad('hash_mismatch')
   const readPart = async (start: number, length: number): Promise<Uint8Array<ArrayBuffer>> => {
     const end = Math.min(size, start + length)
@@ -71,20 +73,6 @@ const verdictOn = async (
 /** Only the name distinguishes kinds of text, and clients declare them differently. */
 const isSameType = (found: AttachmentType, declared: AttachmentType): boolean =>
   found === declared || (found.startsWith('text/') && declared.startsWith('text/'))
-
-const read = async (
-  { body }: StoredObject,
-  signal: AbortSignal,
-): Promise<{ sha256: string; isText: boolean }> => {
-  const hash = new Bun.CryptoHasher('sha256')
-  const scan = new TextScan()
-  for await (const chunk of body instanceof Blob ? body.stream() : body) {
-    signal.throwIfAborted()
-    hash.update(chunk)
-    scan.add(chunk)
-  }
-  return { sha256: hash.digest('hex'), isText: scan.isText }
-}
 
 const settle = async (tx: Tx, id: string, verdict: Verdict): Promise<Entry[]> => {
   const stored = await selectAttachment(tx, id)

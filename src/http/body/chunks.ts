@@ -8,6 +8,8 @@ interface ChunkLimits {
   deadlineMs: number
   /** Milliseconds for one chunk. */
   stallMs?: number
+  /** Where it rejects, the rest is not read. */
+  admission?: Promise<void> | undefined
 }
 
 /** The error of a read: a client that closes its connection in a body is no failure of the server. */
@@ -21,10 +23,11 @@ export const lateBody = (): AppError => overloaded('A body did not arrive in tim
 /** @throws AppError 503 for a body that is late, 400 for a connection that ends, and what `onChunk` throws. */
 export const readChunks = async (
   stream: ReadableStream<Uint8Array>,
-  { deadlineMs, stallMs }: ChunkLimits,
+  { deadlineMs, stallMs, admission }: ChunkLimits,
   onChunk: (chunk: Uint8Array) => void,
 ): Promise<void> => {
   const reader = stream.getReader()
+  admission?.catch(() => reader.cancel().catch(() => {})) // the read in progress ends
   using deadline = new Deadline(deadlineMs, lateBody)
   try {
     for (;;) {

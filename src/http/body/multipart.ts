@@ -22,6 +22,8 @@ export interface ReceiveOptions {
   maxBytes: number
   /** Takes the next bytes of the file; they are valid only during the call. */
   write: (bytes: Uint8Array) => void
+  /** Checks that run while the body arrives. Where they reject, the rest is not read, and theirs is the error. */
+  admission?: Promise<void>
 }
 
 /** A body that is read by its handler. */
@@ -29,7 +31,8 @@ export interface MultipartBody {
   /**
    * Reads the whole body: one file in the field `file`, and nothing else.
    * @returns the name as it was sent.
-   * @throws AppError 400 for a malformed or incomplete body, 413, 422 for other fields, 503 where it does not arrive.
+   * @throws AppError 400 for a malformed or incomplete body, 413, 415, 422 for other fields, 503 where it does not arrive;
+   * and what `admission` rejects with, before all others.
    */
   receiveFile(options: ReceiveOptions): Promise<{ filename: string }>
 }
@@ -42,7 +45,7 @@ export const multipartBody: BodyReader = {
   // that there are none is found then.
   read: async (input): Promise<MultipartBody> => {
     const boundary = input.mediaType.trim() === '' ? null : boundaryOf(input)
-    return { receiveFile: async (options) => receive(input, boundary ?? boundaryOf(input), options) }
+    return { receiveFile: (options) => admitted(input, boundary, options) }
   },
 }
 
@@ -62,10 +65,26 @@ const boundaryOf = ({ request, mediaType: given }: BodyInput): string => {
   return boundary
 }
 
+/** The body is read from the first moment on: what waits for the checks would be held by Bun, 1 MiB of each upload. */
+const admitted = async (
+  input: BodyInput,
+  boundary: string | null,
+  options: ReceiveOptions,
+): Promise<{ filename: string }> => {
+  try {
+    const received = await receive(input, boundary ?? boundaryOf(input), options)
+    await options.admission
+    return received
+  } catch (error) {
+    await options.admission
+    throw error
+  }
+}
+
 const receive = async (
   { request, complete }: BodyInput,
   boundary: string,
-  { maxBytes: limit, write }: ReceiveOptions,
+  { maxBytes: limit, write, admission }: ReceiveOptions,
 ): Promise<{ filename: string }> => {
   const tooLarge = (): AppError =>
     new AppError('file_too_large', `The file has more than ${limit} bytes`, { extra: { maxBytes: limit } })
@@ -83,7 +102,7 @@ const receive = async (
       write(bytes)
     },
   })
-  await readAll(request, limit, (chunk) => parser.push(chunk))
+  await readAll(request, { limit, admission }, (chunk) => parser.push(chunk))
   parser.end()
   complete()
   if (filename === null) throw invalid({ pointer: '/file', detail: 'is required' })
@@ -100,13 +119,13 @@ const requireOneFile = ({ name, filename }: PartHeaders, isSecond: boolean): voi
 
 const readAll = async (
   { body }: Request,
-  limit: number,
+  { limit, admission }: { limit: number; admission: Promise<void> | undefined },
   push: (chunk: Uint8Array) => void,
 ): Promise<void> => {
   if (!body) return
   const deadlineMs = graceMs + (limit / minBytesPerSecond) * 1_000
   try {
-    await readChunks(body, { deadlineMs, stallMs }, (chunk) => {
+    await readChunks(body, { deadlineMs, stallMs, admission }, (chunk) => {
       push(chunk)
       release(chunk)
     })

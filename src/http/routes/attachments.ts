@@ -6,7 +6,7 @@ import type { CallerDatabase } from '../../db/client.ts'
 import type { Reads } from '../../db/reads.ts'
 import { getAttachment, listAttachments, removeAttachment } from '../../domain/attachments/attachments.ts'
 import { beginDirectUpload, completeDirectUpload } from '../../domain/attachments/direct-upload.ts'
-import { receiveUpload } from '../../domain/attachments/receive.ts'
+import { UploadReceiver } from '../../domain/attachments/receive.ts'
 import { addAttachment, requireAttachable } from '../../domain/attachments/upload.ts'
 import { policiesOf } from '../../limits/policies.ts'
 import type { RateLimiter } from '../../limits/window.ts'
@@ -55,6 +55,7 @@ const render = (attachment: Attachment) =>
 export const attachmentRoutes = (deps: AttachmentDeps) => {
   const pager = openPager(deps)
   const { uploads } = policiesOf(deps.config)
+  const receiver = new UploadReceiver()
   return new RouteGroup('/api')
     .get(
       '/tasks/:id/attachments',
@@ -71,13 +72,15 @@ export const attachmentRoutes = (deps: AttachmentDeps) => {
       '/tasks/:id/attachments',
       async (context) => {
         const { actor, params } = context
-        await takeRateLimit(deps, context, uploads, actor.userId)
-        await requireAttachable(deps, actor, params.id)
-        await using file = await deps.storage.temporaryFile()
+        await using file = deps.storage.temporaryFile()
+        const admit = async (): Promise<void> => {
+          await takeRateLimit(deps, context, uploads, actor.userId)
+          await requireAttachable(deps, actor, params.id)
+        }
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what the reader of this route returns
         const body = context.body as unknown as MultipartBody
-        const received = await receiveUpload(file, (write) =>
-          body.receiveFile({ maxBytes: maxUploadBytes, write }),
+        const received = await receiver.receive(actor.userId, file, (write) =>
+          body.receiveFile({ maxBytes: maxUploadBytes, write, admission: admit() }),
         )
         const { filename, sha256 } = received
         return await mutate(
