@@ -22,16 +22,23 @@ export const putInParts = async (deps: BucketDeps, Key: string, blob: Blob, size
   try {
     const Parts: { PartNumber: number; ETag: string | undefined }[] = []
     for (let start = 0; start < size; start += partBytes) {
-      const Body = blob.slice(start, Math.min(start + partBytes, size))
+      const part = blob.slice(start, Math.min(start + partBytes, size))
       const PartNumber = Parts.length + 1
       const { ETag } = await calls.run(
         'put part',
         (abortSignal) =>
           client.send(
-            new UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body, ContentLength: Body.size }),
+            new UploadPartCommand({
+              Bucket,
+              Key,
+              UploadId,
+              PartNumber,
+              Body: part.stream(), // as a blob it would be read whole before TLS sends it
+              ContentLength: part.size,
+            }),
             { abortSignal },
           ),
-        { bytes: Body.size },
+        { bytes: part.size },
       )
       Parts.push({ PartNumber, ETag })
     }

@@ -54,13 +54,16 @@ export const s3Storage = (
   const publicClient = openClient(settings, settings.publicEndpoint ?? settings.endpoint)
   const calls = new S3Calls(log, { ...defaultLimits, ...limits })
 
-  const putWhole = (Key: string, bytes: Blob | Uint8Array<ArrayBuffer>, size: number): Promise<unknown> =>
+  /** @param body called once a try. */
+  const putWhole = (
+    Key: string,
+    body: () => ReadableStream | Uint8Array<ArrayBuffer>,
+    size: number,
+  ): Promise<unknown> =>
     calls.run(
       'put',
       (abortSignal) =>
-        // The type lists blobs for browsers alone; Bun reads one of a file while it sends it.
-        // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-        client.send(new PutObjectCommand({ Bucket, Key, Body: bytes as Blob, ContentLength: size }), {
+        client.send(new PutObjectCommand({ Bucket, Key, Body: body(), ContentLength: size }), {
           abortSignal,
         }),
       { bytes: size },
@@ -74,7 +77,7 @@ export const s3Storage = (
       const blob = source instanceof TemporaryFile ? source.blob() : new Blob([source])
       const size = source instanceof TemporaryFile ? source.size : source.byteLength
       if (size <= maxSinglePutBytes)
-        await putWhole(Key, source instanceof TemporaryFile ? blob : source, size)
+        await putWhole(Key, () => (source instanceof TemporaryFile ? blob.stream() : source), size)
       else await putInParts({ client, calls, Bucket }, Key, blob, size)
     },
     get: async (key, range) => {
