@@ -16,9 +16,11 @@ export const requireFewParameters = (search: string): void => {
   }
 }
 
+export type Query = Record<string, string | string[]>
+
 /** The parameters of a query: a name that occurs once is a string, a repeated one a list. Linear in the length. */
-export const readQuery = (search: string): Record<string, string | string[]> => {
-  const query: Record<string, string | string[]> = Object.create(null)
+export const readQuery = (search: string): Query => {
+  const query: Query = Object.create(null)
   if (search === '') return query
   for (const [name, value] of new URLSearchParams(search)) {
     const known = query[name]
