@@ -30,7 +30,7 @@ bun run bench -- claims                   measure again what README and docs cla
 bun run bench -- plots                    draw the plots of the last report again
 
   --only <row,…>       rows or sections, below
-  --rounds N           measurements of each row (5; 3 with --quick)
+  --rounds N           measurements of each row (5; 1 with --quick)
   --quick              smaller and shorter
   --curves             growth curves too: tasks to a million, listeners to 10,000, entries missed to 100,000
   --against URL --token T

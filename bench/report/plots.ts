@@ -35,8 +35,9 @@ const curvePlots: Record<string, Described> = {
     y: { title: 'milliseconds from the first to the last (logarithmic)', isLog: true },
   },
   'growth-backlog': {
-    title: 'Coming back after missing entries',
-    about: 'Milliseconds until a socket is live again, over the number of entries it missed',
+    title: 'Coming back after missing entries: replay, past 5,000 a snapshot',
+    about:
+      'Milliseconds until a socket is live again, over the number of entries it missed; past 5,000 it reads a snapshot',
     x: { title: 'entries missed (logarithmic)', isLog: true },
     y: { title: 'milliseconds until live (logarithmic)', isLog: true },
   },
