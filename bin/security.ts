@@ -20,6 +20,7 @@ const runTests = async (files: readonly string[]): Promise<SecurityResult> => {
   const child = Bun.spawn([process.execPath, join(root, 'bin', 'test.ts'), ...files], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TASKTIDE_LAUNCHER: String(process.pid) }, // the tests end with this process
   })
   let output = ''
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {

@@ -3,7 +3,7 @@
 import { cp, mkdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Report } from '../report/report.ts'
-import { verdictOf, type Row, type Verdict } from '../row.ts'
+import { labelOf, targetText, verdictOf, withUnit, type Row, type Verdict } from '../row.ts'
 import { allRows } from '../sections/all.ts'
 import {
   claimText,
@@ -56,26 +56,77 @@ export const comparisonText = (compared: readonly Compared[]): string => {
     .join('\n')
 }
 
-/** The verdict of a row by what the manifest claims. */
-export const claimedVerdict = (row: Row, { claims }: Pick<Manifest, 'claims'>): Verdict => {
+type Run = 'value' | 'before'
+
+/** The verdict of a row by what the manifest claims of the last run, or of the whole run before. */
+export const claimedVerdict = (
+  row: Row,
+  { claims }: Pick<Manifest, 'claims'>,
+  run: Run = 'value',
+): Verdict => {
   const own = claims.filter((claim) => rowOfClaim(claim) === row.id)
-  const figures = Object.fromEntries(own.map((claim) => [figureOfClaim(claim), claim.value ?? Number.NaN]))
+  const figures = Object.fromEntries(own.map((claim) => [figureOfClaim(claim), claim[run] ?? Number.NaN]))
   return verdictOf(row, own.length === 0 ? undefined : { row: row.id, figures, failed: 0, notes: [] })
 }
 
-export const factsText = ({ machine, plan, startedAt }: Report): string =>
+/** A table of every row with a target: its figures in the last two whole runs. */
+const runsTable = (manifest: Manifest): string => {
+  const columns: [Run, string | undefined][] = [
+    ['before', manifest.measuredBefore],
+    ['value', manifest.measured],
+  ]
+  const cell = (row: Row, run: Run): string => {
+    const figures = row.targets.map(({ figure }) => {
+      const value = manifest.claims.find(({ id }) => id === `${row.id}.${figure}`)?.[run]
+      return `${labelOf(figure)} ${withUnit(figure, value ?? Number.NaN)}`
+    })
+    return `${figures.join(', ')}: ${claimedVerdict(row, manifest, run)}`
+  }
+  const runs = columns.filter(([, measured]) => measured !== undefined)
+  return [
+    '',
+    '',
+    ...runs.map(([, measured], index) => `${index + 1}. ${measured}`),
+    '',
+    `| Row | Target | ${runs.map((_, index) => `Run ${index + 1}`).join(' | ')} |`,
+    `|---|---|${runs.map(() => '---|').join('')}`,
+    ...allRows
+      .filter(({ targets }) => targets.length > 0)
+      .map(
+        (row) =>
+          `| \`${row.id}\` | ${targetText(row)} | ${runs.map(([run]) => cell(row, run)).join(' | ')} |`,
+      ),
+    '',
+  ].join('\n')
+}
+
+type Measured = Pick<Report, 'machine' | 'startedAt' | 'rows'> & { plan: Pick<Report['plan'], 'isQuick'> }
+
+export const factsText = ({ machine, plan, startedAt }: Measured): string =>
   `${machine.cpu}, ${machine.cores} cores shared by load, server, worker, PostgreSQL and Redis, ${machine.memoryGiB} GiB, Bun ${machine.bun}, ${startedAt.slice(0, 10)}, commit ${machine.commit}, load of the machine before the run ${machine.loadAverage}${plan.isQuick ? ', a quick run (smaller sizes, rougher figures)' : ''}`
 
-/** Puts the figures of a report into the manifest and all documents, and its plots beside docs/performance.md. */
-export const writeClaims = async (manifest: Manifest, report: Report, folder: string): Promise<void> => {
+/** The manifest with the figures of a report; a whole run makes those that it replaces the run before. */
+export const updated = (manifest: Manifest, report: Measured): Manifest => {
   const compared = compareClaims(manifest, report)
-  const claims = compared.map(({ id, value, tolerance, command, measured }) => ({
+  const isWhole = !report.plan.isQuick && compared.every(({ measured }) => !Number.isNaN(measured))
+  const claims = compared.map(({ id, value, before = null, tolerance, command, measured }) => ({
     id,
     value: Number.isNaN(measured) ? value : measured,
+    before: isWhole ? value : before,
     tolerance,
     command,
   }))
-  const written = { measured: factsText(report), claims }
+  const measuredBefore = isWhole ? manifest.measured : manifest.measuredBefore
+  return {
+    measured: factsText(report),
+    ...(measuredBefore !== undefined && { measuredBefore }),
+    claims,
+  }
+}
+
+/** Puts the figures of a report into the manifest and all documents, and its plots beside docs/performance.md. */
+export const writeClaims = async (manifest: Manifest, report: Report, folder: string): Promise<void> => {
+  const written = updated(manifest, report)
   await Bun.write(manifestFile, `${JSON.stringify(written, null, 2)}\n`)
   for (const path of await documentPaths()) {
     const file = join(root, path)
@@ -91,6 +142,7 @@ export const writeClaims = async (manifest: Manifest, report: Report, folder: st
 /** What a mark has to say by the manifest; null for one that the manifest does not know. */
 export const textOfMark = (manifest: Manifest, { kind, id }: { kind: string; id: string }): string | null => {
   if (kind === 'facts') return manifest.measured
+  if (kind === 'runs') return runsTable(manifest)
   if (kind === 'claim') {
     const claim = manifest.claims.find((one) => one.id === id)
     return claim ? claimText(claim) : null

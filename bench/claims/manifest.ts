@@ -1,6 +1,7 @@
 // The claims manifest: every measured figure that README and docs state, with the command that measures it again and the
 // deviation that is still the same claim. In a document a figure stands between `<!--claim row.figure-->` and `<!--/-->`,
-// a verdict between `<!--verdict row-->` and `<!--/-->`; comments do not show.
+// a verdict between `<!--verdict row-->` and `<!--/-->`, the table of the last two whole runs after `<!--runs-->`; comments
+// do not show.
 import { join } from 'node:path'
 
 export interface Claim {
@@ -8,6 +9,8 @@ export interface Claim {
   id: string
   /** Null until a run has measured it. */
   value: number | null
+  /** Of the whole run before; null or absent where it has no such figure. */
+  before?: number | null
   /** Share of the value by which a new measurement may differ to the worse. */
   tolerance: number
   command: string
@@ -16,6 +19,8 @@ export interface Claim {
 export interface Manifest {
   /** What the values were measured on: machine, commit, kind of run. */
   measured: string
+  /** The same of the whole run before. */
+  measuredBefore?: string
   claims: Claim[]
 }
 
@@ -31,14 +36,14 @@ export const documentPaths = async (): Promise<string[]> => [
 ]
 
 export interface Mark {
-  kind: 'claim' | 'verdict' | 'facts'
-  /** Empty for `facts`. */
+  kind: 'claim' | 'verdict' | 'facts' | 'runs'
+  /** Empty for `facts` and `runs`. */
   id: string
   /** What the document says. */
   text: string
 }
 
-const pattern = /<!--(claim|verdict|facts)(?: ([\w.-]+))?-->(.*?)<!--\/-->/gs
+const pattern = /<!--(claim|verdict|facts|runs)(?: ([\w.-]+))?-->(.*?)<!--\/-->/gs
 
 export const marksIn = (text: string): Mark[] =>
   [...text.matchAll(pattern)].map(([, kind, id, content]) => ({

@@ -8,6 +8,7 @@ import {
   figureOfClaim,
   rowOfClaim,
   textOfMark,
+  updated,
 } from '../../bench/claims/compare.ts'
 import { documentPaths, marksIn, readManifest, root, withMarks } from '../../bench/claims/manifest.ts'
 import { allRows } from '../../bench/sections/all.ts'
@@ -59,7 +60,7 @@ test('Every row with a target has its figure, verdict and limits in docs/perform
 test('A mark left open or misspelt is found', () => {
   const open = documents.flatMap(({ path, text }) => {
     const whole = marksIn(text).length
-    const begun = text.match(/<!--(?:claim|verdict|facts)/g)?.length ?? 0
+    const begun = text.match(/<!--(?:claim|verdict|facts|runs)/g)?.length ?? 0
     return begun === whole ? [] : [path]
   })
   expect(open).toEqual([])
@@ -95,4 +96,30 @@ test('New figures replace the marked ones and nothing else', () => {
       },
     ),
   ).toBe('met')
+})
+
+test('A whole run makes the figures before it the run before, a part of one does not', () => {
+  const claim = (id: string, value: number) => ({ id, value, tolerance: 0.1, command: '' })
+  const claims = [claim('read-one.ratio', 0.3), claim('list.ratio', 0.4)]
+  const report = (rows: { row: string; figures: Record<string, number> }[], commit: string) => ({
+    startedAt: '2026-01-02T03:04:05.000Z',
+    machine: { cpu: 'x', cores: 2, memoryGiB: 4, system: 'x', bun: '1', commit, loadAverage: 0 },
+    plan: { isQuick: false },
+    rows: rows.map((row) => ({ ...row, failed: 0, notes: [] })),
+  })
+  const one = { row: 'read-one', figures: { ratio: 0.5 } }
+  const other = { row: 'list', figures: { ratio: 0.6 } }
+  const part = updated({ measured: 'first', claims }, report([one], 'b'))
+  expect(part.measuredBefore).toBeUndefined()
+  expect(part.claims.map(({ value, before }) => [value, before])).toEqual([
+    [0.5, null],
+    [0.4, null],
+  ])
+  const whole = updated({ measured: 'first', claims }, report([one, other], 'b'))
+  expect(whole.measuredBefore).toBe('first')
+  expect(whole.claims.map(({ value, before }) => [value, before])).toEqual([
+    [0.5, 0.3],
+    [0.6, 0.4],
+  ])
+  expect(textOfMark(whole, { kind: 'runs', id: '' })).toContain('ratio 0.4 x, server CPU - µs: not measured')
 })
