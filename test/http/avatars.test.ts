@@ -58,6 +58,14 @@ const owned = (): Promise<{ key: string }[]> =>
       order by key`,
   )
 
+test('a picture that arrives in many pieces is stored whole', async () => {
+  const person = await world.register()
+  const picture = png(8, 8, { more: [pngChunk('tEXt', `Comment\0${'long '.repeat(300_000)}`)] })
+  const { status, body } = await put(person, picture)
+  expect([status, body.avatarUrl]).toEqual([200, expect.any(String)])
+  expect((await get(person, body.avatarUrl)).bytes).toEqual(png(8, 8))
+})
+
 test('a picture is stored without its metadata, sent to everyone who is signed in, and kept by browsers', async () => {
   const { Ada: ada, Bob: bob } = await world.people('Ada', 'Bob')
   const picture = png(8, 8, { more: [pngChunk('tEXt', 'Comment\0SECRET')] })

@@ -1,6 +1,7 @@
 // The syntax of multipart/form-data (RFC 7578, 2046), one chunk after another. Invariant: content is passed on as slices
 // of the chunk and never collected; what is collected (headers, a piece that may begin a delimiter) is bounded.
 import { AppError } from '../../errors.ts'
+import { release } from './chunks.ts'
 
 export interface PartHeaders {
   name: string
@@ -45,15 +46,17 @@ export class MultipartParser {
 
   /** @throws AppError 400 for what is no multipart body of this boundary, and what the events throw. */
   push(chunk: Uint8Array): void {
-    const added = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-    let left = this.#rest.length === 0 ? added : Buffer.concat([this.#rest, added])
+    const joined = this.#rest.length === 0 ? null : join(this.#rest, chunk)
     this.#rest = none
+    const { buffer, byteOffset, byteLength } = joined ?? chunk
+    let left = Buffer.from(buffer, byteOffset, byteLength)
     while (left.length > 0) {
       const [state, length] = [this.#state, left.length]
       left = this.#consume(left)
       if (this.#state === state && left.length === length) break // more is needed
     }
     this.#rest = left.length === 0 ? none : Buffer.from(left) // a copy: the chunk is freed
+    if (joined) release(joined)
   }
 
   /** Call it after the last chunk. @throws AppError 400 where the body is cut off. */
@@ -135,7 +138,7 @@ export class MultipartParser {
     const start = this.#isFirstOfPart ? lineBreak.length : 0
     const at = bytes.indexOf(this.#delimiter)
     if (at >= 0) {
-      if (at > start) this.events.onContent(bytes.subarray(start, at))
+      if (at > start) this.#pass(bytes.subarray(start, at))
       this.#isFirstOfPart = true
       this.#state = 'delimiter'
       return bytes.subarray(at + this.#delimiter.length)
@@ -143,9 +146,14 @@ export class MultipartParser {
     const kept = this.#unfinished(bytes)
     const end = bytes.length - kept
     if (end <= start) return bytes
-    this.events.onContent(bytes.subarray(start, end))
+    this.#pass(bytes.subarray(start, end))
     this.#isFirstOfPart = false
     return bytes.subarray(end)
+  }
+
+  /** Not as a Buffer, whose `slice` is no copy. */
+  #pass({ buffer, byteOffset, byteLength }: Buffer): void {
+    this.events.onContent(new Uint8Array(buffer, byteOffset, byteLength))
   }
 
   /** How many bytes at the end may be the beginning of a delimiter. */
@@ -156,6 +164,14 @@ export class MultipartParser {
     }
     return 0
   }
+}
+
+/** Not by `Buffer.concat`, whose memory may be shared and cannot be freed. */
+const join = (rest: Uint8Array, chunk: Uint8Array): Uint8Array<ArrayBuffer> => {
+  const joined = new Uint8Array(rest.byteLength + chunk.byteLength)
+  joined.set(rest)
+  joined.set(chunk, rest.byteLength)
+  return joined
 }
 
 /** @throws AppError 400 for a part that is no field of a form. */

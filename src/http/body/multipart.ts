@@ -1,7 +1,7 @@
 // Reads one file from a multipart body as it arrives. The bytes go to `write` at once and are not kept: Bun stops
 // reading a connection whose body is not consumed only after 1 MiB, so that a handler that waited would hold that much.
 import { AppError, invalid } from '../../errors.ts'
-import { readChunks } from './chunks.ts'
+import { readChunks, release } from './chunks.ts'
 import { MultipartParser, type PartHeaders } from './multipart-parser.ts'
 import type { BodyInput, BodyReader } from './reader.ts'
 
@@ -139,10 +139,3 @@ const cutOff = (error: unknown): unknown =>
   error instanceof AppError
     ? error
     : new AppError('bad_request', 'The body ends before its last boundary', { cause: error })
-
-/**
- * Frees the memory of a chunk at once. Left to the garbage collector, the chunks of 50 uploads took 50 MiB and more.
- */
-const release = ({ buffer, byteLength }: Uint8Array): void => {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
-}
