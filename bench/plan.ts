@@ -33,6 +33,8 @@ export interface Plan {
   overdue: number
   starts: number
   fairnessSeconds: number
+  /** Of the file that is uploaded to the store directly. */
+  largeFileMib: number
 }
 
 const whole: Plan = {
@@ -58,6 +60,7 @@ const whole: Plan = {
   overdue: 100_000,
   starts: 5,
   fairnessSeconds: 10,
+  largeFileMib: 1_024,
 }
 
 const quick: Plan = {
@@ -83,6 +86,7 @@ const quick: Plan = {
   overdue: 1_000,
   starts: 1,
   fairnessSeconds: 1.5,
+  largeFileMib: 64,
 }
 
 /** @param rounds null for the plan's own. */

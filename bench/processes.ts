@@ -1,5 +1,5 @@
 // What the system knows of processes: memory and CPU time. Where there is no /proc every figure is NaN.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 
 /** Resident memory in bytes. */
 export const residentBytes = (pid: number): number => {
@@ -9,6 +9,20 @@ export const residentBytes = (pid: number): number => {
     const { stdout } = Bun.spawnSync(['ps', '-o', 'rss=', '-p', String(pid)])
     return Number(stdout.toString().trim()) * 1024
   }
+}
+
+/** The highest resident memory in bytes, since the start of the process or `resetPeak`; NaN where there is no /proc. */
+export const peakBytes = (pid: number): number => {
+  try {
+    return Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024
+  } catch {
+    return Number.NaN
+  }
+}
+
+/** From now on the peak is at least the present size. */
+export const resetPeak = (pid: number): void => {
+  if (existsSync('/proc/self/clear_refs')) writeFileSync(`/proc/${pid}/clear_refs`, '5')
 }
 
 const tickMs = 10

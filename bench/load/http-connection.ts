@@ -31,6 +31,8 @@ export class HttpConnection {
   #closesAfter = false
   #tail = ''
   #sentAt = 0
+  /** Of a request that the socket has not taken yet. */
+  #unsent: Buffer | null = null
 
   /** @param origin `http:` or `https:`. */
   constructor(private readonly origin: URL) {}
@@ -43,7 +45,7 @@ export class HttpConnection {
   send(request: Buffer, onAnswer: (answer: Answer) => void): void {
     this.#onAnswer = onAnswer
     this.#sentAt = performance.now()
-    if (this.#tcp) this.#tcp.write(request)
+    if (this.#tcp) this.#write(this.#tcp, request)
     else void this.#connect(request)
   }
 
@@ -55,6 +57,7 @@ export class HttpConnection {
         tls: this.origin.protocol === 'https:',
         socket: {
           data: (_, bytes) => this.#read(bytes),
+          drain: (socket) => this.#drain(socket),
           close: (socket) => this.#closed(socket),
           error: () => {},
           connectError: () => {},
@@ -62,15 +65,25 @@ export class HttpConnection {
       })
       tcp.setNoDelay(true)
       this.#tcp = tcp
-      tcp.write(request)
+      this.#write(tcp, request)
     } catch {
       this.#end({ ...noAnswer, endedAt: performance.now() })
     }
   }
 
+  #write(tcp: Tcp, bytes: Buffer): void {
+    const taken = tcp.write(bytes)
+    this.#unsent = taken < bytes.length ? bytes.subarray(Math.max(0, taken)) : null
+  }
+
+  #drain(socket: Tcp): void {
+    if (this.#tcp === socket && this.#unsent) this.#write(socket, this.#unsent)
+  }
+
   #closed(socket: Tcp): void {
     if (this.#tcp !== socket) return
     this.#tcp = null
+    this.#unsent = null
     if (this.#onAnswer) this.#end({ ...noAnswer, endedAt: performance.now() })
   }
 

@@ -7,6 +7,7 @@ import { curveSection } from './curves.ts'
 import { deliverySection } from './delivery.ts'
 import { fairnessSection } from './fairness.ts'
 import { fanOutSection } from './fan-out.ts'
+import { fileSection } from './files.ts'
 import { listSection } from './lists.ts'
 import { readSection } from './reads.ts'
 import { returnSection } from './returns.ts'
@@ -24,6 +25,7 @@ export const sections: readonly Section[] = [
   deliverySection,
   returnSection,
   workerSection,
+  fileSection,
   listSection,
   startSection,
   curveSection,
