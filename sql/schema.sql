@@ -75,7 +75,11 @@ CREATE OR REPLACE FUNCTION public.list_deleted_object()
  LANGUAGE plpgsql
 AS $function$
 begin
-  insert into file_deletions (key) values (old.storage_key) on conflict do nothing;
+  if old.state in ('waiting', 'verifying') or old.upload_key is not null then
+    perform list_writable_objects(array[old.storage_key, old.upload_key]);
+  else
+    insert into file_deletions (key) values (old.storage_key) on conflict do nothing;
+  end if;
   return null;
 end $function$;
 
@@ -94,6 +98,26 @@ CREATE OR REPLACE FUNCTION public.list_deleted_avatar()
 AS $function$
 begin
   insert into file_deletions (key) values (old.avatar_key) on conflict do nothing;
+  return null;
+end $function$;
+
+CREATE OR REPLACE FUNCTION public.list_writable_objects(keys text[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  insert into file_deletions (key, again_at)
+  select key, now() + interval '2 hours' from unnest(keys) as key where key is not null
+  on conflict do nothing
+$function$;
+
+CREATE OR REPLACE FUNCTION public.list_replaced_object()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  perform list_writable_objects(array(
+    select key from unnest(array[old.storage_key, old.upload_key]) as key
+    where key is distinct from new.storage_key and key is distinct from new.upload_key));
   return null;
 end $function$;
 
@@ -136,6 +160,7 @@ create table attachments (
   expires_at timestamp(3) with time zone,
   created_at timestamp(3) with time zone not null default now(),
   missing_since timestamp(3) with time zone,
+  upload_key text,
   constraint attachments_pkey PRIMARY KEY (id),
   constraint attachments_storage_key_once UNIQUE (storage_key),
   constraint attachments_size_is_positive CHECK (size > 0),
@@ -239,6 +264,8 @@ create table file_deletions (
   key text not null,
   created_at timestamp(3) with time zone not null default now(),
   queued_at timestamp(3) with time zone,
+  not_before timestamp(3) with time zone,
+  again_at timestamp(3) with time zone,
   constraint file_deletions_pkey PRIMARY KEY (key)
 );
 
@@ -515,6 +542,8 @@ CREATE INDEX attachments_missing_idx ON attachments USING btree (missing_since) 
 
 CREATE INDEX attachments_task_created_idx ON attachments USING btree (task_id, created_at, id);
 
+CREATE UNIQUE INDEX attachments_upload_key_once ON attachments USING btree (upload_key) WHERE upload_key IS NOT NULL;
+
 CREATE INDEX attachments_uploader_idx ON attachments USING btree (uploader_id) INCLUDE (size) WHERE uploader_id IS NOT NULL;
 
 CREATE INDEX comments_author_idx ON comments USING btree (author_id) WHERE author_id IS NOT NULL;
@@ -695,6 +724,8 @@ alter table tasks
   add constraint tasks_project_fkey FOREIGN KEY (project_id) REFERENCES projects(id) ON DELETE CASCADE;
 
 CREATE TRIGGER attachments_list_deleted_object AFTER DELETE ON attachments FOR EACH ROW EXECUTE FUNCTION list_deleted_object();
+
+CREATE TRIGGER attachments_list_replaced_object AFTER UPDATE OF storage_key, upload_key ON attachments FOR EACH ROW WHEN (old.storage_key IS DISTINCT FROM new.storage_key OR old.upload_key IS DISTINCT FROM new.upload_key) EXECUTE FUNCTION list_replaced_object();
 
 CREATE TRIGGER consumer_cursor_install_profile_changes AFTER INSERT ON consumer_cursor FOR EACH ROW WHEN (new.consumer = 'notifications'::text) EXECUTE FUNCTION install_profile_changes();
 

@@ -12,6 +12,8 @@ import { ifAbsent, removeTemporaryFiles, TemporaryFile } from './temporary-file.
 /** No key starts with a dot. */
 const temporaryFolder = '.tmp'
 const healthTimeoutMs = 1_000
+/** Read and written at a time by a copy. */
+const copiedBytes = 256 * 1024
 
 /** @param root is created with the first object. */
 export const diskStorage = (root: string): Storage => {
@@ -40,6 +42,21 @@ export const diskStorage = (root: string): Storage => {
       await using file = TemporaryFile.create(temporary)
       file.write(source)
       await reported(store(path, file))
+    },
+    copy: async (from, to) => {
+      const [source, target] = [pathOf(from), pathOf(to)]
+      const opened = await reported(open(source).catch(ifAbsent(null)))
+      if (!opened) return false
+      await using input = opened
+      await using file = TemporaryFile.create(temporary)
+      const piece = new Uint8Array(copiedBytes)
+      for (let at = 0, isMore = true; isMore; at = file.size) {
+        const { bytesRead } = await reported(input.read(piece, 0, copiedBytes, at))
+        file.write(piece.subarray(0, bytesRead))
+        isMore = bytesRead > 0
+      }
+      await reported(store(target, file))
+      return true
     },
     get: async (key, range) => {
       const path = pathOf(key)

@@ -1,6 +1,7 @@
 // Objects in any S3-compatible store. The bytes come from a file of this machine, so that a try can be repeated and no
 // body is held in memory. Checksums are sent only where S3 requires them: the SDK's defaults break some stores.
 import {
+  CopyObjectCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   HeadBucketCommand,
@@ -80,6 +81,19 @@ export const s3Storage = (
         await putWhole(Key, () => (source instanceof TemporaryFile ? blob.stream() : source), size)
       else await putInParts({ client, calls, Bucket }, Key, blob, size)
     },
+    copy: async (from, to, size) => {
+      const CopySource = `${Bucket}/${requireKey(from)}`
+      const Key = requireKey(to)
+      return absentAs(false, async () => {
+        // In one call up to 5 GiB; `maxDirectBytes` is 1 GiB.
+        await calls.run(
+          'copy',
+          (abortSignal) => client.send(new CopyObjectCommand({ Bucket, Key, CopySource }), { abortSignal }),
+          { bytes: size, mayBeAbsent: true },
+        )
+        return true
+      })
+    },
     get: async (key, range) => {
       const Key = requireKey(key)
       const Range = range && `bytes=${range.start}-${range.end - 1}`
@@ -108,29 +122,24 @@ export const s3Storage = (
     },
     head: async (key) => {
       const Key = requireKey(key)
-      try {
+      return absentAs<ObjectInfo | null>(null, async () => {
         const found = await calls.run(
           'head',
           (abortSignal) => client.send(new HeadObjectCommand({ Bucket, Key }), { abortSignal }),
           { mayBeAbsent: true },
         )
         return { key, size: found.ContentLength ?? 0, modifiedAt: found.LastModified ?? new Date(0) }
-      } catch (error) {
-        if (isAbsent(error)) return null
-        throw error
-      }
+      })
     },
     delete: async (key) => {
       const Key = requireKey(key)
-      try {
-        await calls.run(
+      await absentAs<unknown>(null, () =>
+        calls.run(
           'delete',
           (abortSignal) => client.send(new DeleteObjectCommand({ Bucket, Key }), { abortSignal }),
           { mayBeAbsent: true },
-        )
-      } catch (error) {
-        if (!isAbsent(error)) throw error
-      }
+        ),
+      )
     },
     list: (prefix) => listed({ client, calls, Bucket }, prefix),
     presignPut: async (key, { size, contentType, expiresInSeconds }) => {
@@ -173,6 +182,15 @@ export const s3Storage = (
       client.destroy()
       publicClient.destroy()
     },
+  }
+}
+
+const absentAs = async <T>(value: T, work: () => Promise<T>): Promise<T> => {
+  try {
+    return await work()
+  } catch (error) {
+    if (isAbsent(error)) return value
+    throw error
   }
 }
 

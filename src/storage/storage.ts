@@ -53,6 +53,11 @@ export interface Storage extends AsyncDisposable {
    * @throws AppError 503 where the storage is away, full or slow: then the object may exist all the same.
    */
   put(key: string, source: TemporaryFile | Uint8Array<ArrayBuffer>): Promise<void>
+  /**
+   * Stores the same bytes under another key, without moving them through this machine where the storage can.
+   * @param size bytes of the object, for the deadline. @returns false where there is none. @throws AppError 503
+   */
+  copy(from: string, to: string, size: number): Promise<boolean>
   /** Null where there is none. @throws AppError 503 */
   get(key: string, range?: ByteRange): Promise<StoredObject | null>
   /** Null where there is none. @throws AppError 503 */

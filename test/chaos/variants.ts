@@ -19,6 +19,9 @@ export const failpoints = ['uncommitted', 'committed', 'pushing', 'pushed', 'fan
 /** Named points of an upload, before and after those of its last write. */
 export const uploadFailpoints = ['upload-row', 'upload-object', 'uncommitted', 'committed'] as const
 
+/** Named points of the verification of a direct upload, before and after those of its job. */
+export const verifyFailpoints = ['copy-named', 'copy-made', 'job-acted', 'job-committed'] as const
+
 /** Named points of a worker's consumer on a shard. */
 export const workerFailpoints = ['before-effect', 'before-commit', 'after-commit'] as const
 
@@ -111,6 +114,16 @@ export const variants: Record<string, Edit[]> = {
       file: 'worker/jobs/files-delete.ts',
       from: 'await storage.delete(key)',
       to: `await storage.delete(key); ${point('object-deleted')}`,
+    },
+    {
+      file: 'domain/attachments/verify.ts',
+      from: '  const found = await storage.head(uploadKey)',
+      to: `  ${point('copy-named')}; const found = await storage.head(uploadKey)`,
+    },
+    {
+      file: 'domain/attachments/verify.ts',
+      from: '  const object = await storage.get(copyKey)',
+      to: `  ${point('copy-made')}; const object = await storage.get(copyKey)`,
     },
     {
       file: 'domain/attachments/upload.ts',

@@ -208,7 +208,14 @@ test('a large object is verified piece by piece, none of which is kept', async (
   }
   const { signal } = new AbortController()
   const complete = await verifyDirectUpload(
-    { db, storage: { head: (key) => storage.head(key), get } },
+    {
+      db,
+      storage: {
+        head: (key) => storage.head(key),
+        copy: (from, to, bytes) => storage.copy(from, to, bytes),
+        get,
+      },
+    },
     begun.id,
     signal,
   )

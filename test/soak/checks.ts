@@ -53,7 +53,7 @@ export const checkSoak = async (
   const stored = new Set((await Array.fromAsync(storage.list('attachments/'))).map(({ key }) => key))
   const owned = await db.read(
     (sql) => sql<{ key: string }[]>`
-      select storage_key as key from attachments union select key from file_deletions`,
+      select unnest(array[storage_key, upload_key]) as key from attachments union select key from file_deletions`,
   )
   const differing = [...stored].filter((key) => !owned.some((row) => row.key === key)).length
   const kinds: Record<string, string[]> = {

@@ -119,6 +119,35 @@ for (const driver of drivers) {
       expect(await textOf(storage, key)).toBe('second')
     })
 
+    test('copies an object, which then changes no more with the first one', async () => {
+      const [from, to] = [newKey(), newKey('attachments/2026-12')]
+      await storage.put(from, bytesOf('first'))
+      expect(await storage.copy(from, to, 5)).toBe(true)
+      await storage.put(from, bytesOf('other'))
+      expect(await textOf(storage, to)).toBe('first')
+      expect(await storage.copy(from, to, 5)).toBe(true)
+      await storage.delete(from)
+      expect(await textOf(storage, to)).toBe('other')
+      const none = newKey()
+      expect(await storage.copy(from, none, 5)).toBe(false)
+      expect(await storage.head(none)).toBeNull()
+      expect(await readdir(temporary)).toEqual([])
+    })
+
+    test('copies an object of many parts, byte for byte', async () => {
+      const [from, to] = [newKey(), newKey()]
+      const whole = pattern(11 * 1024 * 1024 + 3)
+      await put(from, [whole])
+      expect(await storage.copy(from, to, whole.byteLength)).toBe(true)
+      const { body, size } = (await storage.get(to))!
+      const bytes = await new Response(body).bytes()
+      expect([size, bytes.byteLength, Buffer.compare(bytes, whole)]).toEqual([
+        whole.byteLength,
+        whole.byteLength,
+        0,
+      ])
+    })
+
     test('deletes an object, and does nothing where there is none', async () => {
       const key = newKey()
       await storage.put(key, bytesOf('gone'))

@@ -71,18 +71,22 @@ export const insertUpload = async (tx: Tx, upload: NewUpload): Promise<Attachmen
   return row!
 }
 
-/** Shows an upload from now on; null where it is no longer in that state. Its task must be locked. */
+/**
+ * Shows an upload from now on; null where it is no longer in that state. Its task must be locked.
+ * @param verifiedKey the object that was verified; null also where the row names another one.
+ */
 export const completeUpload = async (
   tx: Tx,
   id: string,
   from: 'uploading' | 'verifying',
   contentType: string,
+  verifiedKey: string | null = null,
 ): Promise<Attachment | null> => {
   const [row] = await tx<Attachment[]>`
     with a as (
       update attachments
-      set state = 'ready', expires_at = null, content_type = ${contentType}, created_at = now()
-      where id = ${id} and state = ${from}
+      set state = 'ready', expires_at = null, content_type = ${contentType}, created_at = now(), upload_key = null
+      where id = ${id} and state = ${from} and storage_key = coalesce(${verifiedKey}, storage_key)
       returning *
     )
     select ${shown(tx)} from a`
@@ -96,6 +100,18 @@ export const beginVerification = async (tx: Tx, id: string): Promise<boolean> =>
     where id = ${id} and state = 'waiting'
     returning id`
   return rows.length > 0
+}
+
+/**
+ * Names the copy that is going to be verified, before it is made. The copy of an earlier attempt is listed for deletion.
+ * @returns the key that the client stored the object under; null where the row is in another state.
+ */
+export const beginCopy = async (tx: Tx, id: string, copyKey: string): Promise<string | null> => {
+  const [row] = await tx<{ uploadKey: string }[]>`
+    update attachments set upload_key = coalesce(upload_key, storage_key), storage_key = ${copyKey}
+    where id = ${id} and state = 'verifying'
+    returning upload_key as "uploadKey"`
+  return row?.uploadKey ?? null
 }
 
 /** Null where there is none, in whatever state. */

@@ -11,6 +11,7 @@ export const selectOrphans = async (sql: Queryable, keys: readonly string[]): Pr
   const rows = await sql<{ key: string }[]>`
     select key from unnest(${keys}::text[]) as key
     where not exists (select from attachments a where a.storage_key = key)
+      and not exists (select from attachments a where a.upload_key = key)
       and not exists (select from users u where u.avatar_key = key)
       and not exists (select from file_deletions d where d.key = key.key)`
   return rows.map(({ key }) => key)
@@ -62,7 +63,7 @@ export interface FileState {
   bytes: number
   /** Rows whose objects are missing. */
   missing: number
-  /** Objects that wait for their deletion, and for how long the oldest has. */
+  /** Objects whose deletion is due, and for how long the oldest has been. */
   deletions: number
   oldestDeletionSeconds: number
   lastSweep: (SweepReport & { finishedAt: string }) | null
@@ -78,7 +79,7 @@ export const selectFileState = async (sql: Queryable): Promise<FileState> => {
       (select count(*) as objects, coalesce(sum(size), 0)::bigint as bytes, count(missing_since) as missing
         from attachments where state = 'ready') a,
       (select count(*) as deletions,
-        coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as "oldestDeletionSeconds"
-        from file_deletions) d`
+        coalesce(extract(epoch from now() - min(greatest(created_at, not_before))), 0)::float8 as "oldestDeletionSeconds"
+        from file_deletions where coalesce(not_before <= now(), true)) d`
   return row!
 }

@@ -6,7 +6,8 @@
 //   verifying → ready     size, hash and type are those that were declared: `attachment.added`
 //   verifying → gone      they are not: `attachment.removed` with a reason, to the uploader alone
 //
-// Invariant: the URL is signed for the exact length and type that the quota was reserved for.
+// Invariants: the URL is signed for the exact length and type that the quota was reserved for, and never for the key of an
+// object that is shown.
 import { insertDeliveries } from '../../db/deliveries/deliveries.ts'
 import { beginVerification, selectAttachment } from '../../db/files/attachments.ts'
 import { AppError, notFound } from '../../errors.ts'

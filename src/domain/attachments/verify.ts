@@ -1,15 +1,19 @@
-// The verification of a direct upload, by a worker: the object is read once, chunk by chunk, so that memory does not grow
-// with its size. Reading may be repeated; the transaction that completes the job decides by the verdict.
+// The verification of a direct upload, by a worker. The URL of the upload stays valid for its hour, so the object it leads
+// to can change while it is read and after it was verified. What is verified and shown is a copy under a key for which no
+// URL was signed, read once, chunk by chunk, so that memory does not grow with its size. Each attempt makes a copy of its
+// own: one that lost its job and continues writes to no object that another attempt has verified. Killed
+//
+//   before the copy, or before the completion commits: the next attempt names another copy, and this key is listed for
+//     deletion, whether the object exists or not
+//   after the completion: the object of the URL is listed for deletion
+//
+// Listed keys are deleted at once and again when nothing can write to them any more. Invariant: no copy is made whose key
+// is not in a committed row.
 import type { DatabaseCalls, Tx } from '../../db/client.ts'
-import {
-  completeUpload,
-  deleteAttachment,
-  selectAttachment,
-  type StoredAttachment,
-} from '../../db/files/attachments.ts'
+import { beginCopy, completeUpload, deleteAttachment, selectAttachment } from '../../db/files/attachments.ts'
 import { lockTasks, selectLockedTasks } from '../../db/tasks/tasks.ts'
 import { unavailable } from '../../errors.ts'
-import type { AttachmentType, RemovalReason } from '../../model/attachment.ts'
+import type { Attachment, AttachmentType, RemovalReason } from '../../model/attachment.ts'
 import type { Entry } from '../../model/event.ts'
 import { nilId } from '../../model/scalar.ts'
 import type { Storage } from '../../storage/storage.ts'
@@ -17,10 +21,11 @@ import { changeTaskCounter } from '../tasks/task-counters.ts'
 import { attachmentAdded, uploadRejected } from './attachment-entries.ts'
 import { scanContent } from './content-scan.ts'
 import { contentTypeOf } from './content-type.ts'
+import { attachmentKey } from './upload.ts'
 
 export interface VerifyDeps {
-  db: Pick<DatabaseCalls, 'read'>
-  storage: Pick<Storage, 'head' | 'get'>
+  db: Pick<DatabaseCalls, 'read' | 'transact'>
+  storage: Pick<Storage, 'head' | 'copy' | 'get'>
 }
 
 type Verdict = { isGood: true; contentType: AttachmentType } | { isGood: false; reason: RemovalReason }
@@ -36,30 +41,36 @@ export const verifyDirectUpload = async (
 ): Promise<Completion> => {
   const stored = await db.read((sql) => selectAttachment(sql, id))
   if (stored?.state !== 'verifying') return async () => []
-  const verdict = await verdictOn(storage, stored, signal)
-  return (tx) => settle(tx, id, verdict)
+  const copyKey = attachmentKey()
+  const uploadKey = await db.transact((tx) => beginCopy(tx, id, copyKey))
+  if (uploadKey === null) return async () => []
+  const verdict = await verdictOn(storage, stored.attachment, { uploadKey, copyKey }, signal)
+  return (tx) => settle(tx, id, copyKey, verdict)
 }
 
 const bad = (reason: RemovalReason): Verdict => ({ isGood: false, reason })
 
 const verdictOn = async (
   storage: VerifyDeps['storage'],
-  { attachment, storageKey }: StoredAttachment,
+  attachment: Attachment,
+  { uploadKey, copyKey }: { uploadKey: string; copyKey: string },
   signal: AbortSignal,
 ): Promise<Verdict> => {
   const { size } = attachment
-  const found = await storage.head(storageKey)
+  const found = await storage.head(uploadKey)
   if (!found) return bad('object_missing')
   if (found.size !== size) return bad('size_mismatch')
-  const object = await storage.get(storageKey)
-  if (!object) return bad('object_missing')
+  if (!(await storage.copy(uploadKey, copyKey, size))) return bad('object_missing')
+  const object = await storage.get(copyKey)
+  if (!object) throw unavailable()
+  if (object.size !== size) return bad('size_mismatch') // replaced before it was copied
   const { body } = object
   const { sha256, isText } = await scanContent(body instanceof Blob ? body.stream() : body, signal)
   if (sha256 !== attachment.sha256) return bad('hash_mismatch')
   const readPart = async (start: number, length: number): Promise<Uint8Array<ArrayBuffer>> => {
     const end = Math.min(size, start + length)
     if (start >= end) return new Uint8Array()
-    const part = await storage.get(storageKey, { start, end })
+    const part = await storage.get(copyKey, { start, end })
     if (!part) throw unavailable()
     return new Response(part.body).bytes()
   }
@@ -74,7 +85,7 @@ const verdictOn = async (
 const isSameType = (found: AttachmentType, declared: AttachmentType): boolean =>
   found === declared || (found.startsWith('text/') && declared.startsWith('text/'))
 
-const settle = async (tx: Tx, id: string, verdict: Verdict): Promise<Entry[]> => {
+const settle = async (tx: Tx, id: string, copyKey: string, verdict: Verdict): Promise<Entry[]> => {
   const stored = await selectAttachment(tx, id)
   if (stored?.state !== 'verifying') return []
   const { taskId, uploaderId } = stored.attachment
@@ -87,8 +98,8 @@ const settle = async (tx: Tx, id: string, verdict: Verdict): Promise<Entry[]> =>
       ? uploadRejected(stored.attachment, uploaderId, verdict.reason)
       : []
   }
-  const attachment = await completeUpload(tx, id, 'verifying', verdict.contentType)
-  if (!attachment) return []
+  const attachment = await completeUpload(tx, id, 'verifying', verdict.contentType, copyKey)
+  if (!attachment) throw unavailable() // another attempt has named its own copy meanwhile: this one is made again
   return [
     ...attachmentAdded({ projectId: row.task.projectId, sharees: row.sharees }, attachment, uploaderId),
     ...(await changeTaskCounter(tx, row, 'attachmentCount', 1, uploaderId)),

@@ -227,7 +227,7 @@ export class FilesArena implements AsyncDisposable {
     const stored = new Set((await Array.fromAsync(this.storage.list('attachments/'))).map(({ key }) => key))
     const rows = await this.db.read(
       (sql) => sql<{ key: string }[]>`
-        select storage_key as key from attachments union select key from file_deletions`,
+        select unnest(array[storage_key, upload_key]) as key from attachments union select key from file_deletions`,
     )
     const owned = new Set(rows.map(({ key }) => key))
     const [done] = await this.db.read(
