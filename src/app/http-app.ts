@@ -45,9 +45,14 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
   const routesOf = (): DeclaredRoute[] => groups.flatMap(({ routes }) => routes)
   const socketRoute = new RouteGroup().get(
     '/api/ws',
-    ({ request, ip }) =>
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Elysia types the server by its own sockets; these are the handlers of Sockets
-      sockets.upgrade(request, app.server as unknown as Server<Connection>, addressKey(ip)),
+    (context) =>
+      sockets.upgrade(
+        context.request,
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Elysia types the server by its own sockets; these are the handlers of Sockets
+        app.server as unknown as Server<Connection>,
+        addressKey(context.ip),
+        (policy, state) => (context.rateLimit = { policy, state }),
+      ),
     {
       response: { 101: Type.Void() },
       detail: describedIn('Log')('Upgrade to a WebSocket speaking tasktide.v1 (docs/protocol.md)', {

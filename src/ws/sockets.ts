@@ -17,7 +17,7 @@ import { Connection, type ConnectionRegistry } from './connection.ts'
 import { openJoins } from './joins.ts'
 import { Presence } from './presence/presence.ts'
 import { limits, socketTimings, sendBufferBytes, type SocketTimings } from './protocol.ts'
-import { Upgrades } from './upgrades.ts'
+import { Upgrades, type NoteLimit } from './upgrades.ts'
 
 /**
  * When clients of a drained process may reconnect. With other servers the drain itself spreads them: closing at most
@@ -95,10 +95,16 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
 
   /**
    * Switches the protocol of an upgrade request.
-   * @param address of the caller, as limits count it. @throws AppError for a problem response.
+   * @param address of the caller, as limits count it. @param note what the RateLimit headers say, where one was counted.
+   * @throws AppError for a problem response.
    */
-  upgrade(request: Request, server: Server<Connection>, address: string): Promise<undefined> {
-    return this.#upgrades.upgrade(request, server, address)
+  upgrade(
+    request: Request,
+    server: Server<Connection>,
+    address: string,
+    note: NoteLimit,
+  ): Promise<undefined> {
+    return this.#upgrades.upgrade(request, server, address, note)
   }
 
   onIdentified(connection: Connection): void {

@@ -5,7 +5,7 @@ import { bearerTokenOf, type Identity } from '../auth/authenticator.ts'
 import { isAllowedOrigin } from '../auth/origin.ts'
 import { isPersonalToken } from '../auth/personal-tokens.ts'
 import { AppError } from '../errors.ts'
-import { policiesOf } from '../limits/policies.ts'
+import { policiesOf, type RatePolicy, type RateState } from '../limits/policies.ts'
 import { subprotocol, type CloseReason } from '../model/frames.ts'
 import type { SocketDeps } from './connection-handle.ts'
 import type { Connection } from './connection.ts'
@@ -19,6 +19,9 @@ interface UpgradeHooks {
   connect(greeting: Identity | CloseReason | null): Connection
 }
 
+/** Keeps what the RateLimit headers of the answer say. */
+export type NoteLimit = (policy: RatePolicy, state: RateState) => void
+
 export class Upgrades {
   constructor(
     private readonly deps: SocketDeps,
@@ -27,32 +30,45 @@ export class Upgrades {
 
   /**
    * Switches the protocol, or answers with a problem.
-   * @param address of the caller, as limits count it. @throws AppError for a problem response.
+   * @param address of the caller, as limits count it. @param note called where the upgrade counted for its address.
+   * @throws AppError for a problem response.
    */
-  async upgrade(request: Request, server: Server<Connection>, address: string): Promise<undefined> {
+  async upgrade(
+    request: Request,
+    server: Server<Connection>,
+    address: string,
+    note: NoteLimit,
+  ): Promise<undefined> {
     if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
       throw new AppError('bad_request', 'This path speaks WebSocket only')
     this.hooks.requireCapacity()
     try {
-      await this.#authenticateUpgrade(request, server, address)
+      await this.#authenticateUpgrade(request, server, address, note)
     } catch (error) {
       if (error instanceof AppError && error.kind !== 'unavailable' && error.kind !== 'rate_limited')
-        await this.#limitRefusedUpgrades(address)
+        await this.#limitRefusedUpgrades(address, note)
       throw error
     }
     return undefined
   }
 
   /** @throws AppError 429 where the address has had too many upgrades refused in this minute. */
-  async #limitRefusedUpgrades(address: string): Promise<void> {
+  async #limitRefusedUpgrades(address: string, note: NoteLimit): Promise<void> {
     const { config, limiter } = this.deps
     if (!config.rateLimit) return
-    const { allowed, resetSeconds } = await limiter.take(policiesOf(config).refusedUpgrades, address)
-    if (!allowed) throw new AppError('rate_limited', undefined, { retryAfter: resetSeconds })
+    const policy = policiesOf(config).refusedUpgrades
+    const state = await limiter.take(policy, address)
+    note(policy, state)
+    if (!state.allowed) throw new AppError('rate_limited', undefined, { retryAfter: state.resetSeconds })
   }
 
   /** Switches with an identity, with a reason to close, or to wait for `hello`. */
-  async #authenticateUpgrade(request: Request, server: Server<Connection>, address: string): Promise<void> {
+  async #authenticateUpgrade(
+    request: Request,
+    server: Server<Connection>,
+    address: string,
+    note: NoteLimit,
+  ): Promise<void> {
     const origin = request.headers.get('origin')
     if (origin !== null && !isAllowedOrigin(origin, request, this.deps.config))
       throw new AppError('origin_refused')
@@ -68,7 +84,7 @@ export class Upgrades {
         throw new AppError('bad_request', 'The WebSocket handshake is incomplete')
     }
     const acceptUnidentified = async (greeting: CloseReason | null): Promise<void> => {
-      await this.#limitRefusedUpgrades(address)
+      await this.#limitRefusedUpgrades(address, note)
       accept(greeting)
     }
     using slot = this.deps.handshakes.tryEnter()

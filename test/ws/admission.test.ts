@@ -414,6 +414,8 @@ test('an address without valid credentials and a user who keeps connecting are r
   for (const protocols of [null, ['tasktide.v1'], ['tasktide.v1', 'jwt.no']]) {
     using raw = await openRaw(beside.port, { protocols })
     expect([raw.status, Number(raw.headers.get('retry-after')) > 0]).toEqual([429, true])
+    expect(raw.headers.get('ratelimit-policy')).toBe('"refused-upgrades";q=60;w=60')
+    expect(raw.headers.get('ratelimit')).toMatch(/^"refused-upgrades";r=0;t=\d+$/)
   }
   await using _neighbour = await world.socket({ token }, beside.url)
 })

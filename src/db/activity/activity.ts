@@ -3,9 +3,15 @@
 import type postgres from 'postgres'
 import type { Activity, ActivityType } from '../../model/activity.ts'
 import { activityTypes } from '../../model/activity.ts'
+import type { LogEntry } from '../../model/event.ts'
 import { offsetOf, type Slice } from '../../model/page.ts'
+import { shardCount } from '../../model/scope.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { entryColumns } from '../log/feed.ts'
 import { avatarUrl } from '../users/avatar-url.ts'
+
+/** The consumer that makes activity from the log: the key of its positions. */
+export const activityConsumer = 'activity'
 
 export interface NewActivity extends Omit<Activity, 'actor'> {
   actorId: string | null
@@ -50,6 +56,47 @@ export interface ActivityFilter {
 }
 
 type Fragment = postgres.PendingQuery<postgres.Row[]>
+
+/**
+ * Entries of the source's projects that the consumer has not passed yet, the newest `limit`, in the order of shard and
+ * number, in which the consumer inserts too. Only the log of a project whose last entry is after the consumer's position
+ * is read.
+ */
+export const selectUnlisted = (
+  sql: Queryable,
+  source: ActivitySource,
+  limit: number,
+): Promise<LogEntry[]> => {
+  const ofShares =
+    source.kind === 'own'
+      ? sql`union select shared.project_id from ${foreignShares(sql, source.userId)}`
+      : sql``
+  return sql<LogEntry[]>`
+    select * from (
+      select ahead.*
+      from (select home.project_id from ${homes(sql, source)} ${ofShares}) home
+      cross join lateral (
+        select scope, seq from scope_head where scope = 'project:' || home.project_id offset 0
+      ) head
+      cross join lateral (
+        select coalesce((
+          select seq from consumer_cursor
+          where consumer = ${activityConsumer}
+            and shard = get_byte(sha256(convert_to(head.scope, 'UTF8')), 0) % ${shardCount}
+        ), 0) as seq offset 0
+      ) passed
+      cross join lateral (
+        select ${entryColumns(sql)} from feed
+        where scope = head.scope and seq > passed.seq and type = any(${[...activityTypes]}::text[])
+        order by seq desc
+        limit ${limit}
+      ) ahead
+      where head.seq > passed.seq
+      order by ahead.at desc
+      limit ${limit}
+    ) newest
+    order by shard, seq`
+}
 
 /** Newest first: by id, descending. One more than the limit where there are more. */
 export const selectActivities = (
@@ -123,8 +170,8 @@ const found = (sql: Queryable, source: ActivitySource, filter: ActivityFilter, r
       ) a`
 }
 
-const homes = (sql: Queryable, source: Exclude<ActivitySource, { kind: 'task' }>): Fragment =>
-  source.kind === 'project'
+const homes = (sql: Queryable, source: ActivitySource): Fragment =>
+  source.kind !== 'own'
     ? sql`(select ${source.projectId}::uuid as project_id) home`
     : sql`
         (

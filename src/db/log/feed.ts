@@ -37,7 +37,7 @@ export const readShard = async (
   upTo: number,
   limit: number,
 ): Promise<LogEntry[]> => sql<LogEntry[]>`
-  select ${columns(sql)} from feed
+  select ${entryColumns(sql)} from feed
   where shard = ${shard} and seq > ${after} and seq <= ${upTo}
   order by seq limit ${limit}`
 
@@ -76,6 +76,7 @@ export const keepsAfter = async (sql: Queryable, shard: number, after: number): 
 
 const framedColumns = (sql: Queryable) => sql`seq, scope, control, frame`
 
-const columns = (sql: Queryable) => sql`
+/** Of `feed`, for a row that is a `LogEntry`. */
+export const entryColumns = (sql: Queryable) => sql`
   shard, seq, at, scope, type, entity_id as "entityId", version, actor_id as "actorId",
   op, control, changes, quiet, override, frame`

@@ -3,7 +3,9 @@
 import { heavy, type Queryable } from '../../db/client.ts'
 import {
   countActivities,
+  insertActivities,
   selectActivities,
+  selectUnlisted,
   type ActivityFilter,
   type ActivitySource,
 } from '../../db/activity/activity.ts'
@@ -14,7 +16,10 @@ import { listed, type Slice } from '../../model/page.ts'
 import { authorizeProject, authorizeTask } from '../access.ts'
 import { can } from '../actor.ts'
 import type { ListDeps, ListedAt } from '../list.ts'
-import { firstIdFrom } from './rows.ts'
+import { activityOf, firstIdFrom } from './rows.ts'
+
+/** Entries a read makes rows of, where the worker has not yet: a worker that was away makes the rest. */
+const maxUnlisted = 200
 
 export interface ActivityQuery {
   projectId?: string | undefined
@@ -31,7 +36,7 @@ export interface ActivityQuery {
  * Newest first: of a project or a task (404 where the actor may not read it), or of all projects that are not archived
  * and all shares the actor has.
  */
-export const listActivity = (
+export const listActivity = async (
   { db }: Pick<ListDeps, 'db'>,
   actor: Actor,
   query: ActivityQuery,
@@ -45,17 +50,26 @@ export const listActivity = (
     to: before && firstIdFrom(before),
   }
   const isWide = query.projectId === undefined && query.taskId === undefined
+  const calls = db.of(actor.userId)
+  const isHeavy = isWide ? heavy : {}
+  // A read shows every write that was answered before it. The id of a row follows from its entry, so that the worker,
+  // which comes to the same entries, adds nothing.
+  const unlisted = await calls.read(
+    async (sql) => selectUnlisted(sql, await sourceOf(sql, actor, query), maxUnlisted),
+    isHeavy,
+  )
+  const missing = unlisted.flatMap((entry) => activityOf(entry) ?? [])
+  if (missing.length > 0) await calls.transact((tx) => insertActivities(tx, missing))
   const read = async (sql: Queryable): Promise<ListedAt<Activity>> => {
     const source = await sourceOf(sql, actor, query)
     const rows = await selectActivities(sql, source, filter, slice)
     const total = slice.page === null ? null : await countActivities(sql, source, filter)
     const page = listed(rows, slice.limit, { item: (row) => row, key: ({ id }) => [id] })
-    // Rows are added by the worker, after the entries that move the heads.
+    // Not kept: rows of reads by the right of admins are added without an entry.
     return { ...page, total, heads: null }
   }
-  const calls = db.of(actor.userId)
   // The total of a numbered page is of the same moment as its rows.
-  return slice.page === null ? calls.read(read, isWide ? heavy : {}) : calls.snapshot(read, heavy)
+  return slice.page === null ? calls.read(read, isHeavy) : calls.snapshot(read, heavy)
 }
 
 const sourceOf = async (

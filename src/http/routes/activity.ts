@@ -60,7 +60,7 @@ export const activityRoutes = (deps: ActivityDeps) => {
       {
         query: listQuery,
         response: { 200: pageOf(Activity) },
-        detail: detail('List what was changed, newest first; new entries follow within about a second'),
+        detail: detail('List what was changed, newest first'),
       },
     )
     .get(
