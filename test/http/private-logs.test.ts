@@ -10,12 +10,16 @@ import { cloneDatabase, urlOf } from '../../dev/databases.ts'
 import { startPostgres } from '../../dev/postgres.ts'
 import { createLog } from '../../src/log.ts'
 import { testRedis } from '../support/environment.ts'
+import { eventually } from '../support/eventually.ts'
 import { startProgram, type Program } from '../support/program.ts'
+import { startS3Server, type S3Server } from '../support/s3-server.ts'
+import { png, upload } from '../support/uploads.ts'
 
 const stack = new AsyncDisposableStack()
 const dataDir = mkdtempSync(join(tmpdir(), 'tide-logs-'))
 let databaseUrl: string
 let program: Program
+let s3: S3Server
 
 beforeAll(async () => {
   stack.defer(() => rmSync(dataDir, { recursive: true, force: true }))
@@ -37,8 +41,12 @@ beforeAll(async () => {
   await db.read((sql) => sql`alter database private set log_error_verbosity = 'verbose'`)
   await db[Symbol.asyncDispose]()
   await migrate({ url: databaseUrl, log: createLog('test', 'silent') })
+  s3 = stack.use(await startS3Server())
   program = stack.use(
-    await startProgram({ config }, { args: ['server'], environment: { LOG_LEVEL: 'debug' } }),
+    await startProgram(
+      { config },
+      { args: ['server'], environment: { LOG_LEVEL: 'debug', ...s3.environment() } },
+    ),
   )
 }, 60_000)
 
@@ -103,4 +111,65 @@ test('neither log holds an address, a name, a password, a token or a title', asy
   expect(logs[0]).toContain('ready to accept connections')
   expect(logs[1]).toContain('"status":409')
   for (const log of logs) expect(log.match(/^.*planted.*$/gim)).toBeNull()
+}, 60_000)
+
+test('neither log holds a cookie, an access token or a presigned URL, also while the store is away', async () => {
+  const { body: cy } = await register('planted.fourth@example.com')
+  const { accessToken } = cy
+  const refreshed = await fetch(`${program.url}/api/auth/refresh`, {
+    method: 'POST',
+    headers: { Cookie: `tide_refresh=${cy.refreshToken}`, Origin: program.url },
+  })
+  const next: { refreshToken: string; accessToken: string } = await refreshed.json()
+  const pat = await call(
+    'POST',
+    '/api/auth/tokens',
+    { name: 'planted token name', scopes: ['read'] },
+    accessToken,
+  )
+  expect([refreshed.status, pat.status]).toEqual([200, 201])
+  const inURL = await call('GET', `/api/tasks?token=${next.accessToken}`, undefined, accessToken)
+  expect(inURL.status).toBe(400)
+  const project = await call('POST', '/api/projects', { name: 'planted project' }, accessToken)
+  const fields = { projectId: project.body.id, title: planted.title }
+  const task = await call('POST', '/api/tasks', fields, accessToken)
+  const begun = await call(
+    'POST',
+    `/api/tasks/${task.body.id}/attachments/uploads`,
+    {
+      filename: 'planted file.png',
+      size: png.length,
+      sha256: new Bun.CryptoHasher('sha256').update(png).digest('hex'),
+      contentType: 'image/png',
+    },
+    accessToken,
+  )
+  expect(begun.status).toBe(201)
+  const signature = new URL(begun.body.url).searchParams.get('X-Amz-Signature')!
+  await s3.kill()
+  const refused = await upload({
+    url: program.url,
+    token: accessToken,
+    taskId: task.body.id,
+    name: 'planted file.png',
+    content: png,
+  })
+  expect(refused.status).toBe(503)
+  const secrets = [
+    cy.refreshToken,
+    accessToken,
+    next.refreshToken,
+    next.accessToken,
+    pat.body.token,
+    signature,
+    'X-Amz-Signature',
+    s3.environment()['S3_SECRET_ACCESS_KEY']!,
+  ]
+  // The line of a request follows its answer.
+  await eventually(async () => expect(await program.output()).toContain('"status":503'))
+  const logs = [readFileSync(join(dataDir, 'postgres.log'), 'utf8'), await program.output()]
+  for (const log of logs) {
+    expect(secrets.filter((one) => log.includes(one))).toEqual([])
+    expect(log.match(/^.*planted.*$/gim)).toBeNull()
+  }
 }, 60_000)
