@@ -2,6 +2,7 @@
 // imports nothing of one role alone, because each role loads what it imports before it answers.
 import type { Config } from '../config.ts'
 import { openDatabase, type Database } from '../db/client.ts'
+import { namesNoObject } from '../db/files/sweep.ts'
 import { ensureEpoch } from '../db/log/epochs.ts'
 import { ensureFeedPartitions } from '../db/log/partitions.ts'
 import { checkDatabase } from '../db/server-check.ts'
@@ -53,7 +54,7 @@ export const openBase = async (stack: AsyncDisposableStack, config: Config, log:
     openDatabase({ url: config.databaseUrl, max: 3, applicationName: `tasktide ${role} tail`, log }),
   )
   const redis = stack.use(openRedis(config.redisUrl, 'request', log))
-  const storage = stack.use(await openStorage(config, log))
+  const storage = stack.use(await openStorage(config, log, () => db.read(namesNoObject)))
   if (config.env === 'production') await refuseDemoAccounts({ db, passwords: createPasswords(1) })
   await prepareLog(db, log)
   return { db, tailDb, redis, storage, connect: () => openRedis(config.redisUrl, 'blocking', log) }

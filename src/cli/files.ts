@@ -1,6 +1,6 @@
 // `files sweep`: compares the storage with the rows from the operator's shell. A worker deletes what it lists.
 import { openDatabase } from '../db/client.ts'
-import { insertSweepReport } from '../db/files/sweep.ts'
+import { insertSweepReport, namesNoObject } from '../db/files/sweep.ts'
 import { checkDatabase } from '../db/server-check.ts'
 import { readConfig } from '../config.ts'
 import { sweepFiles } from '../domain/files/sweep.ts'
@@ -31,7 +31,7 @@ export const filesCommand = async (
   const log = createLog('files', config.logLevel)
   await checkDatabase({ url: config.databaseUrl, log, migrations: 'current' })
   await using db = openDatabase({ url: config.databaseUrl, max: 2, applicationName: 'tasktide files', log })
-  await using storage = await openStorage(config, log)
+  await using storage = await openStorage(config, log, () => db.read(namesNoObject))
   const isDryRun = args.includes('--dry-run')
   const isForced = args.includes('--force')
   const { signal } = new AbortController() // an interrupted command ends its process

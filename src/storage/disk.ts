@@ -6,6 +6,8 @@ import { mkdir, open, opendir, rename, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { messageOf, unavailable } from '../errors.ts'
 import { withTimeout } from '../async/timeout.ts'
+import { DiskStore } from './disk-store.ts'
+import { syncFolder } from './sync-folder.ts'
 import { requireKey, type ObjectInfo, type Storage, type StorageHealth } from './storage.ts'
 import { ifAbsent, removeTemporaryFiles, TemporaryFile } from './temporary-file.ts'
 
@@ -15,12 +17,27 @@ const healthTimeoutMs = 1_000
 /** Read and written at a time by a copy. */
 const copiedBytes = 256 * 1024
 
-/** @param root is created with the first object. */
-export const diskStorage = (root: string): Storage => {
+/**
+ * @param root is created with the first object.
+ * @param isUnused whether no row names an object. Only then a missing store counts as an empty one.
+ */
+export const diskStorage = (
+  root: string,
+  isUnused: () => Promise<boolean> = () => Promise.resolve(true),
+): Storage => {
+  const whole = new DiskStore(root, isUnused)
   const temporary = join(root, temporaryFolder)
   const pathOf = (key: string): string => join(root, requireKey(key))
 
+  /** What there is at the path; null where it is gone from the store. */
+  const presence = async <T>(found: Promise<T>): Promise<T | null> => {
+    const value = await found.catch(ifAbsent(null))
+    if (value === null) await whole.require()
+    return value
+  }
+
   const store = async (path: string, file: TemporaryFile): Promise<void> => {
+    await whole.begin()
     await file.sync()
     const folder = dirname(path)
     const made = await mkdir(folder, { recursive: true, mode: 0o700 })
@@ -45,7 +62,7 @@ export const diskStorage = (root: string): Storage => {
     },
     copy: async (from, to) => {
       const [source, target] = [pathOf(from), pathOf(to)]
-      const opened = await reported(open(source).catch(ifAbsent(null)))
+      const opened = await reported(presence(open(source)))
       if (!opened) return false
       await using input = opened
       await using file = TemporaryFile.create(temporary)
@@ -60,30 +77,29 @@ export const diskStorage = (root: string): Storage => {
     },
     get: async (key, range) => {
       const path = pathOf(key)
-      const found = await reported(stat(path).catch(ifAbsent(null)))
+      const found = await reported(presence(stat(path)))
       if (!found) return null
       const { start, end } = range ?? { start: 0, end: found.size }
       const file = Bun.file(path)
       return { size: end - start, body: range ? file.slice(start, end) : file }
     },
     head: async (key) => {
-      const found = await reported(stat(pathOf(key)).catch(ifAbsent(null)))
+      const found = await reported(presence(stat(pathOf(key))))
       return found && { key, size: found.size, modifiedAt: found.mtime }
     },
     delete: async (key) => {
-      await reported(unlink(pathOf(key)).catch(ifAbsent(undefined)))
+      await reported(presence(unlink(pathOf(key))))
     },
-    list: (prefix) => filesBelow(root, prefix),
+    async *list(prefix) {
+      await reported(whole.require())
+      yield* filesBelow(root, prefix)
+      await reported(whole.require()) // unmounted meanwhile: what was listed is not all
+    },
     presignPut: () => Promise.resolve(null),
     removeInterrupted: (before) => reported(removeTemporaryFiles(temporary, before)),
-    health: () => examine(temporary),
+    health: () => examine(whole, temporary),
   }
   return { ...storage, [Symbol.asyncDispose]: async () => {} }
-}
-
-const syncFolder = async (folder: string): Promise<void> => {
-  await using handle = await open(folder, 'r')
-  await handle.sync()
 }
 
 const reported = async <T>(work: Promise<T>): Promise<T> => {
@@ -106,7 +122,7 @@ async function* filesBelow(root: string, prefix: string): AsyncGenerator<ObjectI
         const below = `${key}/`
         if (!key.startsWith('.') && (below.startsWith(prefix) || prefix.startsWith(below)))
           folders.push(below)
-      } else if (key.startsWith(prefix)) {
+      } else if (key.startsWith(prefix) && !key.startsWith('.')) {
         const found = await reported(stat(join(root, key)).catch(ifAbsent(null)))
         if (found) yield { key, size: found.size, modifiedAt: found.mtime }
       }
@@ -114,9 +130,10 @@ async function* filesBelow(root: string, prefix: string): AsyncGenerator<ObjectI
   }
 }
 
-/** Whether a file can be written: a full or read-only disk accepts none. */
-const examine = async (temporary: string): Promise<StorageHealth> => {
+/** Whether the store is there and a file can be written: a full or read-only disk accepts none. */
+const examine = async (store: DiskStore, temporary: string): Promise<StorageHealth> => {
   const attempt = async (): Promise<void> => {
+    await store.require()
     await using file = TemporaryFile.create(temporary)
     file.write(new Uint8Array(1))
   }

@@ -2,7 +2,9 @@
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
 import type { Log } from '../log.ts'
+import { messageOf } from '../errors.ts'
 import { diskStorage } from './disk.ts'
+import { DiskStore } from './disk-store.ts'
 import type { Storage, StorageHealth } from './storage.ts'
 
 type StorageSettings = Pick<
@@ -17,10 +19,15 @@ type StorageSettings = Pick<
   | 's3PathStyle'
 >
 
-export const openStorage = async (config: StorageSettings, log: Log): Promise<Storage> => {
+/** @param isUnused whether no row names an object. */
+export const openStorage = async (
+  config: StorageSettings,
+  log: Log,
+  isUnused: () => Promise<boolean>,
+): Promise<Storage> => {
   const { dataDir, s3Bucket, s3AccessKeyId, s3SecretAccessKey } = config
   if (s3Bucket === null || s3AccessKeyId === null || s3SecretAccessKey === null)
-    return diskStorage(join(dataDir, 'files'))
+    return openDisk(join(dataDir, 'files'), isUnused, log)
   // The SDK takes 0.2 s to load: only where it is used.
   const { s3Storage } = await import('./s3.ts')
   const settings = {
@@ -33,6 +40,16 @@ export const openStorage = async (config: StorageSettings, log: Log): Promise<St
     pathStyle: config.s3PathStyle,
   }
   return s3Storage(settings, join(dataDir, 'uploads'), log)
+}
+
+/** Marks a new store. One that cannot be used does not stop the start: what needs no file works. */
+const openDisk = async (root: string, isUnused: () => Promise<boolean>, log: Log): Promise<Storage> => {
+  try {
+    await new DiskStore(root, isUnused).begin()
+  } catch (error) {
+    log.error({ cause: messageOf(error) }, 'files cannot be stored')
+  }
+  return diskStorage(root, isUnused)
 }
 
 export type StorageProbe = () => Promise<StorageHealth>

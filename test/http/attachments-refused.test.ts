@@ -30,7 +30,10 @@ const filesIn = async (): Promise<string[]> => {
     recursive: true,
     withFileTypes: true,
   }).catch(() => [])
-  return names.filter((entry) => entry.isFile()).map(({ name }) => name)
+  return names
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => name)
+    .filter((name) => name !== '.store')
 }
 const rowCount = async (): Promise<number> =>
   (await world.server.deps.db.read((sql) => sql`select from attachments`)).length

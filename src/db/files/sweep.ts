@@ -27,6 +27,15 @@ export const listOrphans = async (tx: Tx, keys: readonly string[]): Promise<numb
   return orphans.length
 }
 
+/** Whether no row names an object that has been stored or has to be deleted. */
+export const namesNoObject = async (sql: Queryable): Promise<boolean> => {
+  const [row] = await sql<{ isNone: boolean }[]>`
+    select not exists (select from attachments where state = 'ready')
+      and not exists (select from users where avatar_key is not null)
+      and not exists (select from file_deletions) as "isNone"`
+  return row!.isNone
+}
+
 export interface OwnedObject {
   id: string
   key: string
