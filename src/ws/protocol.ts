@@ -102,7 +102,7 @@ export const parseFrame = (text: string): ClientFrame | BadFrame => {
   const bad: BadFrame = { t: 'bad', code: 'bad_frame', rid }
   switch (frame['t']) {
     case 'hello':
-      return isText(frame['token']) ? { t: 'hello', token: frame['token'] } : bad
+      return isString(frame['token']) ? { t: 'hello', token: frame['token'] } : bad
     case 'sub': {
       const { scope, cursor = null } = frame
       return rid !== null && isText(scope) && (cursor === null || isText(cursor))
@@ -112,7 +112,7 @@ export const parseFrame = (text: string): ClientFrame | BadFrame => {
     case 'unsub':
       return rid !== null && isText(frame['scope']) ? { t: 'unsub', rid, scope: frame['scope'] } : bad
     case 'auth':
-      return rid !== null && isText(frame['token']) ? { t: 'auth', rid, token: frame['token'] } : bad
+      return rid !== null && isString(frame['token']) ? { t: 'auth', rid, token: frame['token'] } : bad
     case 'watch':
       return rid !== null && isText(frame['key']) ? { t: 'watch', rid, key: frame['key'] } : bad
     case 'unwatch':
@@ -140,6 +140,9 @@ const parseObject = (text: string): Record<string, unknown> | null => {
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** A token of any length: an empty or overlong one is a bad token, not a bad frame. */
+const isString = (value: unknown): value is string => typeof value === 'string'
 
 const isText = (value: unknown): value is string =>
   typeof value === 'string' && value.length > 0 && value.length <= 4096

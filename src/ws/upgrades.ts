@@ -100,7 +100,7 @@ export class Upgrades {
     }
     if (!isSpoken) return acceptUnidentified(missingProtocol(offered))
     const token = offered.find((name) => !isNoToken(name))?.slice(tokenPrefix.length)
-    if (!token) return acceptUnidentified(null)
+    if (token === undefined) return acceptUnidentified(null)
     // Proxies log subprotocols, and such a token lives long: it belongs into the header or into `hello`.
     if (isPersonalToken(token)) return acceptUnidentified('token_expired')
     let wasAccepted = false

@@ -62,6 +62,8 @@ test('a token in hello opens the socket (P-CON-2)', async () => {
 
 test.each([
   ['a malformed token', () => 'nonsense', 4401],
+  ['an empty token', () => '', 4401],
+  ['a token far too long', () => 'x'.repeat(5_000), 4401],
   [
     'a token signed with another secret',
     () => signToken(world, {}, 'another-secret-that-is-32-bytes-long'),

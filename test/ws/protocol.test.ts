@@ -223,6 +223,7 @@ test.each([
   ['a huge rid', `{"t":"drop","rid":"${'r'.repeat(65)}"}`, { t: 'error', code: 'unknown_type' }],
   ['a rid of a fraction', '{"t":"drop","rid":1.5}', { t: 'error', code: 'unknown_type' }],
   ['an auth without token', '{"t":"auth","rid":4}', { t: 'error', rid: 4, code: 'bad_frame' }],
+  ['an auth with an empty token', '{"t":"auth","rid":4,"token":""}', { t: 'error', rid: 4, code: 'token' }],
   ['a second hello', '{"t":"hello","token":"secret"}', { t: 'error', code: 'bad_frame' }],
   [
     'deep nesting',
