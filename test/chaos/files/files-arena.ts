@@ -213,7 +213,8 @@ export class FilesArena implements AsyncDisposable {
         const [row] = await this.db.read(
           (sql) => sql<{ open: number }[]>`
             select (select count(*) from deliveries where state not in ('done', 'failed') and next_at < now() + interval '1 hour')
-              + (select count(*) from file_deletions) + (select count(*) from attachments where state <> 'ready') as open`,
+              + (select count(*) from file_deletions where coalesce(not_before <= now(), true))
+              + (select count(*) from attachments where state <> 'ready') as open`,
         )
         left = row!.open
         if (left > 0) throw new Error(`${left} deliveries, deletions and uploads are open`)
@@ -227,7 +228,9 @@ export class FilesArena implements AsyncDisposable {
     const stored = new Set((await Array.fromAsync(this.storage.list('attachments/'))).map(({ key }) => key))
     const rows = await this.db.read(
       (sql) => sql<{ key: string }[]>`
-        select unnest(array[storage_key, upload_key]) as key from attachments union select key from file_deletions`,
+        select storage_key as key from attachments
+        union select upload_key from attachments where upload_key is not null
+        union select key from file_deletions`,
     )
     const owned = new Set(rows.map(({ key }) => key))
     const [done] = await this.db.read(
