@@ -27,8 +27,8 @@ export const untilReceived = (swarm: Swarm, written: number, timeoutMs = 30_000)
 
 /**
  * What a swarm received wrongly, when its sockets have received `written` events of requests and all of a scope the same
- * number, or after `timeoutMs`. Events beyond `written` are on their way meanwhile: entries of the worker, and writes
- * whose answers came too late to count. Until they have reached every socket, the sockets differ without a loss.
+ * number, or after `timeoutMs`. Events beyond `written` are on their way meanwhile: writes whose answers came too late to
+ * count. Until they have reached every socket, the sockets differ without a loss.
  */
 export const wrongDeliveries = async (
   swarm: Swarm,
@@ -47,7 +47,10 @@ export const wrongDeliveries = async (
 export interface WrongDeliveries {
   /** Written events that no socket or not every socket received. */
   lost: number
-  /** Sum over the scopes: events that one socket received and another did not. */
+  /**
+   * Sum over the scopes: written events that one socket received and another did not. What the worker appends does not
+   * count: it comes at its own pace, also while sockets subscribe one after another.
+   */
   uneven: number
   repeated: number
   reordered: number
@@ -57,7 +60,10 @@ export interface WrongDeliveries {
 
 const wrongIn = (report: SwarmReport, written: number): WrongDeliveries => {
   const { repeated, reordered, leaked, resyncs } = report
-  const uneven = Object.values(report.scopes).reduce((sum, { least, most }) => sum + most - least, 0)
+  const uneven = Object.values(report.scopes).reduce(
+    (sum, { leastWritten, mostWritten }) => sum + mostWritten - leastWritten,
+    0,
+  )
   return { lost: Math.max(0, written - report.written), uneven, repeated, reordered, leaked, resyncs }
 }
 

@@ -16,6 +16,7 @@ const announcement = '"type":"stats.updated"'
 export class SwarmSocket {
   live = false
   events = 0
+  written = 0
   isPaused = false
   everPaused = false
   #tcp: Tcp | null = null
@@ -180,7 +181,10 @@ export class SwarmSocket {
     tally.events += 1
     this.events += 1
     const isWritten = !start.includes(announcement)
-    if (isWritten) tally.written += 1
+    if (isWritten) {
+      tally.written += 1
+      this.written += 1
+    }
     const scopeEnd = start.indexOf('"', scopeAt)
     const cursor = start.slice(scopeEnd + 12, start.indexOf('"', scopeEnd + 12))
     if (start.slice(scopeAt, scopeEnd) !== seat.scope) tally.leaked += 1

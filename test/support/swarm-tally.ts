@@ -73,11 +73,19 @@ export class Tally {
 
   report(sockets: readonly Counted[]): SwarmReport {
     const scopes: SwarmReport['scopes'] = {}
-    for (const { seat, events } of sockets) {
-      const of = (scopes[seat.scope] ??= { sockets: 0, least: Number.MAX_SAFE_INTEGER, most: 0 })
+    for (const { seat, events, written } of sockets) {
+      const of = (scopes[seat.scope] ??= {
+        sockets: 0,
+        least: Number.MAX_SAFE_INTEGER,
+        most: 0,
+        leastWritten: Number.MAX_SAFE_INTEGER,
+        mostWritten: 0,
+      })
       of.sockets += 1
       of.least = Math.min(of.least, events)
       of.most = Math.max(of.most, events)
+      of.leastWritten = Math.min(of.leastWritten, written)
+      of.mostWritten = Math.max(of.mostWritten, written)
     }
     const { events, written, repeated, reordered, leaked, resyncs, closes } = this
     const away = this.#resumed.map(({ ms }) => ms)

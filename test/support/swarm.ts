@@ -33,8 +33,11 @@ export interface SwarmReport {
   events: number
   /** Those that a request wrote: without `stats.updated`, of which the worker appends as many as its pace allows. */
   written: number
-  /** Per scope, of the sockets there: least and most events since their cursor. */
-  scopes: Record<string, { sockets: number; least: number; most: number }>
+  /** Per scope, of the sockets there: least and most events since their cursor, and of those that a request wrote. */
+  scopes: Record<
+    string,
+    { sockets: number; least: number; most: number; leastWritten: number; mostWritten: number }
+  >
   repeated: number
   reordered: number
   leaked: number
