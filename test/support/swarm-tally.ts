@@ -9,6 +9,7 @@ export interface Counted {
   readonly live: boolean
   /** Since its first cursor. */
   readonly events: number
+  readonly written: number
 }
 
 export class Tally {
