@@ -131,7 +131,7 @@ const openLoop = async (
   perSecond: number,
   counts: Counts,
 ): Promise<number> => {
-  const total = Math.floor(((endsAt - startedAt) / 1000) * perSecond)
+  const total = Math.round(((endsAt - startedAt) / 1000) * perSecond) // the difference may be 499.99999999
   const free = [...lanes]
   const count = { due: 0, sent: 0, running: 0 }
   const dueAtOf = (index: number): number => startedAt + (index * 1000) / perSecond
