@@ -99,7 +99,8 @@ export interface NotificationRow {
 
 /**
  * Overdue: one for each task that was still open when it fell due, none for the others; a task that was closed
- * around its due time may have either. Assigned and completed: one for each cause, unless the task was deleted.
+ * around its due time may have either. Due soon: at most one for each recipient of such a task, which falls due within
+ * seconds of its creation; a worker that was away may come too late. Assigned and completed: one for each cause, unless the task was deleted.
  */
 export const checkNotifications = (ledger: Ledger, rows: NotificationRow[], now: number): string[] => {
   const differences: string[] = []
@@ -123,8 +124,16 @@ export const checkNotifications = (ledger: Ledger, rows: NotificationRow[], now:
       differences.push(`${what}: ${times} instead of ${count}`)
   }
   for (const what of found.keys()) if (!wanted.has(what)) differences.push(`${what}: no notification was due`)
+  const soon = countBy(
+    rows.filter((row) => row.kind === 'due_soon'),
+    (row) => `${row.userId} ${row.taskId}`,
+  )
+  for (const [what, count] of soon) {
+    if (count > 1 || ledger.tasks.get(what.split(' ')[1]!)?.dueAt == null)
+      differences.push(`due_soon ${what}: ${count} instead of at most one of a task with a due time`)
+  }
   for (const row of rows) {
-    if (!['overdue', 'assigned', 'completed', 'project_invited'].includes(row.kind))
+    if (!['overdue', 'due_soon', 'assigned', 'completed', 'project_invited'].includes(row.kind))
       differences.push(`unexpected ${row.kind}`)
   }
   return differences

@@ -1,5 +1,6 @@
 // What every driver of the storage does, run against each: a folder on disk and an S3 server.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -131,7 +132,8 @@ for (const driver of drivers) {
       const none = newKey()
       expect(await storage.copy(from, none, 5)).toBe(false)
       expect(await storage.head(none)).toBeNull()
-      expect(await readdir(temporary)).toEqual([])
+      // The folder is made with the first file in it; the S3 driver needs none to copy.
+      expect(existsSync(temporary) ? await readdir(temporary) : []).toEqual([])
     })
 
     test('copies an object of many parts, byte for byte', async () => {

@@ -215,7 +215,7 @@ const run = async (): Promise<boolean> => {
     ['tasks at the end', `${rows.size} of ${ledger.tasks.size} created`],
     [
       'notifications',
-      `${count('overdue')} overdue, ${count('assigned')} assigned, ${count('completed')} completed, ${count('project_invited')} invited`,
+      `${count('overdue')} overdue, ${count('due_soon')} due soon, ${count('assigned')} assigned, ${count('completed')} completed, ${count('project_invited')} invited`,
     ],
     [
       'sockets',
