@@ -215,4 +215,4 @@ const statusesOf = (results: LoadResult[]): string => {
   return [...sums].map(([status, count]) => `${status}: ${count}`).join(', ')
 }
 
-export const fileSection: Section = { name: 'files', rows: fileRows, run }
+export const fileSection: Section = { name: 'files', rows: fileRows, isLong: true, run }
