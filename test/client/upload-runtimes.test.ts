@@ -31,17 +31,8 @@ let folder: string
 
 beforeAll(async () => {
   const s3 = stack.use(await startS3Server())
-  const { endpoint, bucket, accessKeyId, secretAccessKey } = s3.settings()
-  gate = stack.use(await presignedGate(s3.port, secretAccessKey))
-  world = stack.use(
-    await startWorld({
-      s3Bucket: bucket,
-      s3Endpoint: endpoint,
-      s3PublicEndpoint: gate.url,
-      s3AccessKeyId: accessKeyId,
-      s3SecretAccessKey: secretAccessKey,
-    }),
-  )
+  gate = stack.use(await presignedGate(s3.port, s3.settings().secretAccessKey))
+  world = stack.use(await startWorld({ ...s3.config(), s3PublicEndpoint: gate.url }))
   stack.use(await openWorker(world.config, createLog('worker', 'silent')))
   ada = await world.register()
   browser = await startBrowser()

@@ -23,14 +23,7 @@ beforeEach(async () => {
 
 beforeAll(async () => {
   const s3 = stack.use(await startS3Server())
-  const { endpoint, bucket, accessKeyId, secretAccessKey } = s3.settings()
-  const settings = {
-    s3Bucket: bucket,
-    s3Endpoint: endpoint,
-    s3AccessKeyId: accessKeyId,
-    s3SecretAccessKey: secretAccessKey,
-  }
-  world = stack.use(await startWorld(settings))
+  world = stack.use(await startWorld(s3.config()))
   stack.use(await openWorker(world.config, createLog('worker', 'silent')))
   ada = await world.register()
 }, 60_000)

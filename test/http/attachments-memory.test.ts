@@ -18,15 +18,7 @@ const rounds = 5
 const stack = new AsyncDisposableStack()
 afterAll(() => stack.disposeAsync(), 40_000)
 
-const s3Settings = async () => {
-  const { endpoint, bucket, accessKeyId, secretAccessKey } = stack.use(await startS3Server()).settings()
-  return {
-    s3Bucket: bucket,
-    s3Endpoint: endpoint,
-    s3AccessKeyId: accessKeyId,
-    s3SecretAccessKey: secretAccessKey,
-  }
-}
+const s3Settings = async () => stack.use(await startS3Server()).config()
 
 /** Counts the pieces that are written to files of this machine. */
 const watchPieces = (storage: { temporaryFile(): TemporaryFile }) => {

@@ -23,15 +23,7 @@ let taskId: string
 
 beforeAll(async () => {
   s3 = stack.use(await startS3Server())
-  const { endpoint, bucket, accessKeyId, secretAccessKey } = s3.settings()
-  world = stack.use(
-    await startWorld({
-      s3Bucket: bucket,
-      s3Endpoint: endpoint,
-      s3AccessKeyId: accessKeyId,
-      s3SecretAccessKey: secretAccessKey,
-    }),
-  )
+  world = stack.use(await startWorld(s3.config()))
   owner = await world.register()
 }, 60_000)
 

@@ -24,15 +24,7 @@ let taskId: string
 
 beforeAll(async () => {
   s3 = stack.use(await startS3Server())
-  const { endpoint, bucket, accessKeyId, secretAccessKey } = s3.settings()
-  world = stack.use(
-    await startWorld({
-      s3Bucket: bucket,
-      s3Endpoint: endpoint,
-      s3AccessKeyId: accessKeyId,
-      s3SecretAccessKey: secretAccessKey,
-    }),
-  )
+  world = stack.use(await startWorld(s3.config()))
   stack.use(await openWorker(world.config, createLog('worker', 'silent')))
   owner = await world.register()
   projectId = (await world.project(owner)).id

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startGuarded, type Guarded } from '../../dev/guarded.ts'
 import { freePort } from '../../src/app/free-port.ts'
+import type { Config } from '../../src/config.ts'
 import type { S3Settings } from '../../src/storage/s3.ts'
 import { readFileSync } from 'node:fs'
 
@@ -13,6 +14,8 @@ export interface S3Server extends AsyncDisposable {
   readonly pid: number
   /** To its one bucket. @param port of a proxy in front of it. */
   settings(port?: number): S3Settings
+  /** The same as settings of a world. */
+  config(): Pick<Config, 's3Bucket' | 's3Endpoint' | 's3AccessKeyId' | 's3SecretAccessKey'>
   /** The same as variables of a role. */
   environment(port?: number): Record<string, string>
   /** kill -9; objects stay. */
@@ -62,6 +65,12 @@ export const startS3Server = async (): Promise<S3Server> => {
       bucket,
       ...credentials,
       pathStyle: true,
+    }),
+    config: () => ({
+      s3Bucket: bucket,
+      s3Endpoint: `http://127.0.0.1:${port}`,
+      s3AccessKeyId: credentials.accessKeyId,
+      s3SecretAccessKey: credentials.secretAccessKey,
     }),
     environment: (through = port) => ({
       S3_ENDPOINT: `http://127.0.0.1:${through}`,
