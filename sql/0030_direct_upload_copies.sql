@@ -5,8 +5,8 @@
 alter table attachments add column upload_key text;
 
 -- A client can store the object of a URL again after it was deleted, and a copy can end after its worker lost the job.
--- `again_at`: when such a key is deleted for a second time. `not_before`: the second deletion waits until then.
-alter table file_deletions add column not_before timestamptz(3), add column again_at timestamptz(3);
+-- `again_at`: when such a key is listed for a second time; it becomes `created_at` with the first deletion.
+alter table file_deletions add column again_at timestamptz(3);
 
 -- Lists keys that a client or a worker that was late may still write to. A URL is valid for an hour, and a request that
 -- begins in time may take another.

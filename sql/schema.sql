@@ -264,7 +264,6 @@ create table file_deletions (
   key text not null,
   created_at timestamp(3) with time zone not null default now(),
   queued_at timestamp(3) with time zone,
-  not_before timestamp(3) with time zone,
   again_at timestamp(3) with time zone,
   constraint file_deletions_pkey PRIMARY KEY (key)
 );

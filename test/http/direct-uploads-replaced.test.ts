@@ -75,7 +75,7 @@ const settle = async (): Promise<void> => {
   await using _worker = await openWorker(world.config, createLog('worker', 'silent'))
   await eventually(
     async () => {
-      await db.transact((tx) => tx`update file_deletions set not_before = now() where not_before > now()`)
+      await db.transact((tx) => tx`update file_deletions set created_at = now() where created_at > now()`)
       const [row] = await db.read(
         (sql) => sql<{ open: number }[]>`
           select (select count(*) from file_deletions) + (select count(*) from attachments where state <> 'ready') as open`,
@@ -115,7 +115,7 @@ test('what its owner stores under the URL after the verification is not shown, a
     await eventually(
       async () => {
         const rows = await world.server.deps.db.read(
-          (sql) => sql`select from file_deletions where not_before is null`,
+          (sql) => sql`select from file_deletions where created_at <= now()`,
         )
         expect(rows).toHaveLength(0)
       },

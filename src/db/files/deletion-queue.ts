@@ -17,8 +17,7 @@ export const queueFileDeletions = async (tx: Tx, { minAgeMs = 0 } = {}): Promise
   const rows = await tx<{ key: string }[]>`
     with queued as materialized (
       select key from file_deletions
-      where queued_at is null and coalesce(not_before <= now(), true)
-        and created_at <= now() - make_interval(secs => ${minAgeMs / 1000}::float8)
+      where queued_at is null and created_at <= now() - make_interval(secs => ${minAgeMs / 1000}::float8)
       order by created_at, key
       limit ${maxQueued}
       for update skip locked
@@ -57,10 +56,10 @@ export const requeueFileDeletions = async (tx: Tx, afterDays: number): Promise<n
   return rows.length
 }
 
-/** The objects are gone. A key that was listed once more meanwhile stays, and one that may be written to waits again. */
+/** The objects are gone. A key that was listed once more meanwhile stays, and one that may be written to is listed later. */
 export const deleteFileDeletions = async (tx: Tx, keys: readonly string[]): Promise<void> => {
   await tx`
-    update file_deletions set queued_at = null, not_before = again_at, again_at = null
+    update file_deletions set queued_at = null, created_at = again_at, again_at = null
     where key = any(${keys}::text[]) and queued_at is not null and again_at is not null`
   await tx`delete from file_deletions where key = any(${keys}::text[]) and queued_at is not null`
 }

@@ -88,7 +88,7 @@ export const selectFileState = async (sql: Queryable): Promise<FileState> => {
       (select count(*) as objects, coalesce(sum(size), 0)::bigint as bytes, count(missing_since) as missing
         from attachments where state = 'ready') a,
       (select count(*) as deletions,
-        coalesce(extract(epoch from now() - min(greatest(created_at, not_before))), 0)::float8 as "oldestDeletionSeconds"
-        from file_deletions where coalesce(not_before <= now(), true)) d`
+        coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as "oldestDeletionSeconds"
+        from file_deletions where created_at <= now()) d`
   return row!
 }

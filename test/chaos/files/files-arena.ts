@@ -213,7 +213,7 @@ export class FilesArena implements AsyncDisposable {
         const [row] = await this.db.read(
           (sql) => sql<{ open: number }[]>`
             select (select count(*) from deliveries where state not in ('done', 'failed') and next_at < now() + interval '1 hour')
-              + (select count(*) from file_deletions where coalesce(not_before <= now(), true))
+              + (select count(*) from file_deletions where created_at <= now())
               + (select count(*) from attachments where state <> 'ready') as open`,
         )
         left = row!.open
