@@ -8,6 +8,7 @@ import {
   selectUnlisted,
   type ActivityFilter,
   type ActivitySource,
+  type NewActivity,
 } from '../../db/activity/activity.ts'
 import { selectTaskAccess } from '../../db/tasks/shares.ts'
 import type { Activity, ActivityType } from '../../model/activity.ts'
@@ -51,25 +52,28 @@ export const listActivity = async (
   }
   const isWide = query.projectId === undefined && query.taskId === undefined
   const calls = db.of(actor.userId)
-  const isHeavy = isWide ? heavy : {}
-  // A read shows every write that was answered before it. The id of a row follows from its entry, so that the worker,
-  // which comes to the same entries, adds nothing.
-  const unlisted = await calls.read(
-    async (sql) => selectUnlisted(sql, await sourceOf(sql, actor, query), maxUnlisted),
-    isHeavy,
-  )
-  const missing = unlisted.flatMap((entry) => activityOf(entry) ?? [])
-  if (missing.length > 0) await calls.transact((tx) => insertActivities(tx, missing))
-  const read = async (sql: Queryable): Promise<ListedAt<Activity>> => {
-    const source = await sourceOf(sql, actor, query)
+  // The total of a numbered page is of the same moment as its rows.
+  const read = <T>(work: (sql: Queryable) => Promise<T>): Promise<T> =>
+    slice.page === null ? calls.read(work, isWide ? heavy : {}) : calls.snapshot(work, heavy)
+  const list = async (sql: Queryable, source: ActivitySource): Promise<ListedAt<Activity>> => {
     const rows = await selectActivities(sql, source, filter, slice)
     const total = slice.page === null ? null : await countActivities(sql, source, filter)
     const page = listed(rows, slice.limit, { item: (row) => row, key: ({ id }) => [id] })
     // Not kept: rows of reads by the right of admins are added without an entry.
     return { ...page, total, heads: null }
   }
-  // The total of a numbered page is of the same moment as its rows.
-  return slice.page === null ? calls.read(read, isHeavy) : calls.snapshot(read, heavy)
+  // A read shows every write that was answered before it. The id of a row follows from its entry, so that the worker,
+  // which comes to the same entries, adds nothing.
+  let missing: NewActivity[] = []
+  const complete = await read(async (sql) => {
+    const source = await sourceOf(sql, actor, query)
+    const unlisted = await selectUnlisted(sql, source, maxUnlisted)
+    missing = unlisted.flatMap((entry) => activityOf(entry) ?? [])
+    return missing.length === 0 ? list(sql, source) : null
+  })
+  if (complete) return complete
+  await calls.transact((tx) => insertActivities(tx, missing))
+  return read(async (sql) => list(sql, await sourceOf(sql, actor, query)))
 }
 
 const sourceOf = async (
