@@ -5,8 +5,8 @@ import type { Activity, ActivityType } from '../../model/activity.ts'
 import { activityTypes } from '../../model/activity.ts'
 import type { LogEntry } from '../../model/event.ts'
 import { offsetOf, type Slice } from '../../model/page.ts'
-import { shardCount } from '../../model/scope.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { headsAndPositions } from '../log/consumers.ts'
 import { entryColumns } from '../log/feed.ts'
 import { avatarUrl } from '../users/avatar-url.ts'
 
@@ -71,27 +71,18 @@ export const selectUnlisted = (
     source.kind === 'own'
       ? sql`union select shared.project_id from ${foreignShares(sql, source.userId)}`
       : sql``
+  const home = sql`(select home.project_id from ${homes(sql, source)} ${ofShares}) home`
   return sql<LogEntry[]>`
     select * from (
       select ahead.*
-      from (select home.project_id from ${homes(sql, source)} ${ofShares}) home
-      cross join lateral (
-        select scope, seq from scope_head where scope = 'project:' || home.project_id offset 0
-      ) head
-      cross join lateral (
-        select coalesce((
-          select seq from consumer_cursor
-          where consumer = ${activityConsumer}
-            and shard = get_byte(sha256(convert_to(head.scope, 'UTF8')), 0) % ${shardCount}
-        ), 0) as seq offset 0
-      ) passed
+      from ${headsAndPositions(sql, home, activityConsumer)}
       cross join lateral (
         select ${entryColumns(sql)} from feed
-        where scope = head.scope and seq > passed.seq and type = any(${[...activityTypes]}::text[])
+        where scope = head.scope and seq > coalesce(passed.seq, 0) and type = any(${[...activityTypes]}::text[])
         order by seq desc
         limit ${limit}
       ) ahead
-      where head.seq > passed.seq
+      where head.seq > coalesce(passed.seq, 0)
       order by ahead.at desc
       limit ${limit}
     ) newest

@@ -1,6 +1,8 @@
 // Positions of consumers and dead letters. Invariant: a position moves only from the number at which its transaction
 // started, together with the effects; where another worker moved it first, the transaction rolls back.
+import type postgres from 'postgres'
 import type { LogEntry } from '../../model/event.ts'
+import { shardCount } from '../../model/scope.ts'
 import type { Queryable, Tx } from '../client.ts'
 import { isEpochGood } from './epochs.ts'
 
@@ -39,6 +41,26 @@ export const insertOldestPositions = async (sql: Queryable, consumer: string): P
     where not exists (select from consumer_cursor c where c.consumer = ${consumer} and c.shard = h.shard)
     on conflict do nothing`
 }
+
+/**
+ * The last entry of each project of `home (project_id)` as `head (scope, seq)`, and the number up to which a consumer has
+ * processed its shard as `passed (seq)`, null for a consumer without positions: what is read after `from`.
+ */
+export const headsAndPositions = (
+  sql: Queryable,
+  home: postgres.PendingQuery<postgres.Row[]> | ReturnType<Queryable>,
+  consumer: string,
+): ReturnType<Queryable> => sql`
+  ${home}
+  cross join lateral (
+    select scope, seq from scope_head where scope = 'project:' || home.project_id offset 0
+  ) head
+  cross join lateral (
+    select (
+      select seq from consumer_cursor
+      where consumer = ${consumer} and shard = get_byte(sha256(convert_to(head.scope, 'UTF8')), 0) % ${shardCount}
+    ) as seq offset 0
+  ) passed`
 
 /** The number up to which the consumer has processed the shard. */
 export const selectPosition = async (sql: Queryable, consumer: string, shard: number): Promise<number> => {

@@ -1,10 +1,10 @@
 // Statistics as they are read: sums of counters over projects, counts of rows where there are no counters, and the entries
 // of the log that the counters do not include yet. Exact where all statements of a reader see one snapshot.
 import type postgres from 'postgres'
-import { shardCount } from '../../model/scope.ts'
 import type { Changes } from '../../model/event.ts'
 import { maxTagCounts, type WordCounts } from '../../model/statistics.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { headsAndPositions } from '../log/consumers.ts'
 import { foreignShares, homes } from '../tasks/task-list.ts'
 import { statisticsConsumer, wordNames } from './counters.ts'
 
@@ -57,23 +57,14 @@ export const selectZoneAndTime = async (
 export const selectUncounted = async (tx: Tx, home: Fragment, limit: number): Promise<Changes[]> => {
   const rows = await tx<{ changes: Changes }[]>`
     select ahead.changes
-    from ${home}
-    cross join lateral (
-      select scope, seq from scope_head where scope = 'project:' || home.project_id offset 0
-    ) head
-    cross join lateral (
-      select seq from consumer_cursor
-      where consumer = ${statisticsConsumer}
-        and shard = get_byte(sha256(convert_to(head.scope, 'UTF8')), 0) % ${shardCount}
-      offset 0
-    ) counted
+    from ${headsAndPositions(tx, home, statisticsConsumer)}
     cross join lateral (
       select changes from feed
-      where scope = head.scope and seq > counted.seq
+      where scope = head.scope and seq > passed.seq
         and type in ('task.created', 'task.updated', 'task.deleted') and changes is not null
       limit ${limit}
     ) ahead
-    where head.seq > counted.seq
+    where head.seq > passed.seq
     limit ${limit}`
   return rows.map(({ changes }) => changes)
 }
