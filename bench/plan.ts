@@ -1,4 +1,4 @@
-// Sizes of a run: how many rounds, how long, how many sockets. `--quick` is the same rows in under two minutes; its
+// Sizes of a run: how many rounds, how long, how many sockets. `--quick` takes under two minutes; its
 // figures are rougher and its sizes smaller, and the report says so. Long sections (files, attacks, curves) are left out.
 
 export interface Plan {

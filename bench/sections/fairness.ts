@@ -5,6 +5,7 @@ import { startGenerator } from '../load/generator.ts'
 import type { LoadJob, LoadResult } from '../load/job.ts'
 import type { Row } from '../row.ts'
 import { median, rounded } from '../statistics.ts'
+import { besideFigures } from './beside.ts'
 import { createRequests } from './writes.ts'
 
 export const fairnessRows = [
@@ -32,28 +33,26 @@ const run = async (context: Context): Promise<void> => {
     requests: createRequests([user]),
     expect: 201,
   })
-  const rounds: { alone: Sample; disturbed: Sample; flood: LoadResult }[] = []
+  const rounds: { quiet: Sample; disturbed: Sample; flood: LoadResult }[] = []
   for (let round = 1; round <= plan.rounds; round += 1) {
     report(`writers: round ${round} of ${plan.rounds}`)
-    const alone = await sampleOf(context, job(other, otherConnections), () => cpuOf(cluster))
+    const quiet = await sampleOf(context, job(other, otherConnections), () => cpuOf(cluster))
     const [disturbed, flood] = await Promise.all([
       sampleOf(context, job(other, otherConnections), null),
       beside.run(job(greedy, greedyConnections)),
     ])
-    rounds.push({ alone, disturbed, flood })
+    rounds.push({ quiet, disturbed, flood })
   }
   const of = (figure: (round: (typeof rounds)[number]) => number): number =>
     rounded(median(rounds.map(figure)))
   context.add({
     row: 'writers',
     figures: {
-      p99Ratio: of(({ alone, disturbed }) => disturbed.latency.p99 / alone.latency.p99),
-      restP99Ms: of(({ alone }) => alone.latency.p99),
-      besideP99Ms: of(({ disturbed }) => disturbed.latency.p99),
+      ...besideFigures(rounds),
       besidePerSecond: of(({ disturbed }) => disturbed.perSecond),
       greedyPerSecond: of(({ flood }) => flood.perSecond),
     },
-    failed: rounds.reduce((sum, { alone, disturbed }) => sum + alone.failed + disturbed.failed, 0),
+    failed: rounds.reduce((sum, { quiet, disturbed }) => sum + quiet.failed + disturbed.failed, 0),
     notes: [
       `closed loop on both sides; of the greedy user ${rounds.reduce((sum, { flood }) => sum + flood.failed, 0)} were refused or failed`,
     ],

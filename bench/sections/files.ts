@@ -8,6 +8,7 @@ import { call, makeTasks, registerPeople, type Person } from '../people.ts'
 import { peakBytes, resetPeak, settledBytes } from '../processes.ts'
 import type { Row } from '../row.ts'
 import { median, rounded } from '../statistics.ts'
+import { besideFigures } from './beside.ts'
 import { directUpload, directUploadRow } from './direct-upload.ts'
 
 const mebibyte = 1024 * 1024
@@ -131,15 +132,11 @@ const beside = async (context: Context, url: string): Promise<void> => {
       const [disturbed, moved] = await Promise.all([generator.run(rest), load()])
       rounds.push({ quiet, disturbed, moved })
     }
-    const of = (figure: (round: (typeof rounds)[number]) => number): number =>
-      rounded(median(rounds.map(figure)))
     context.add({
       row,
       figures: {
-        p99Ratio: of(({ quiet, disturbed }) => disturbed.latency.p99 / quiet.latency.p99),
-        restP99Ms: of(({ quiet }) => quiet.latency.p99),
-        besideP99Ms: of(({ disturbed }) => disturbed.latency.p99),
-        movedMbPerSecond: of(({ moved }) => moved.bytes / 1e6 / moved.seconds),
+        ...besideFigures(rounds),
+        movedMbPerSecond: rounded(median(rounds.map(({ moved }) => moved.bytes / 1e6 / moved.seconds))),
       },
       failed: rounds.flatMap((round) => Object.values(round)).reduce((sum, { failed }) => sum + failed, 0),
       notes: [`open loop, ${otherPerSecond}/s of other users, half of them writes`],

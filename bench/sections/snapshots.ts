@@ -5,6 +5,7 @@ import type { Context, Section } from '../context.ts'
 import { cpuMs } from '../processes.ts'
 import type { Row } from '../row.ts'
 import { median, rounded } from '../statistics.ts'
+import { besideFigures } from './beside.ts'
 import { startGenerator } from '../load/generator.ts'
 import type { LoadResult } from '../load/job.ts'
 
@@ -87,11 +88,7 @@ const run = async (context: Context): Promise<void> => {
   })
   context.add({
     row: 'beside-snapshot',
-    figures: {
-      p99Ratio: of(({ quiet, disturbed }) => disturbed.latency.p99 / quiet.latency.p99),
-      restP99Ms: of(({ quiet }) => quiet.latency.p99),
-      besideP99Ms: of(({ disturbed }) => disturbed.latency.p99),
-    },
+    figures: besideFigures(rounds),
     failed: 0,
     notes: [`${otherPerSecond} reads/s of other users, ${readers} readers of snapshots without a pause`],
   })

@@ -25,19 +25,19 @@ export const diskStorage = (
   root: string,
   isUnused: () => Promise<boolean> = () => Promise.resolve(true),
 ): Storage => {
-  const whole = new DiskStore(root, isUnused)
+  const diskStore = new DiskStore(root, isUnused)
   const temporary = join(root, temporaryFolder)
   const pathOf = (key: string): string => join(root, requireKey(key))
 
   /** What there is at the path; null where it is gone from the store. */
-  const presence = async <T>(found: Promise<T>): Promise<T | null> => {
+  const absentAsNull = async <T>(found: Promise<T>): Promise<T | null> => {
     const value = await found.catch(ifAbsent(null))
-    if (value === null) await whole.require()
+    if (value === null) await diskStore.require()
     return value
   }
 
   const store = async (path: string, file: TemporaryFile): Promise<void> => {
-    await whole.begin()
+    await diskStore.begin()
     await file.sync()
     const folder = dirname(path)
     const made = await mkdir(folder, { recursive: true, mode: 0o700 })
@@ -62,7 +62,7 @@ export const diskStorage = (
     },
     copy: async (from, to) => {
       const [source, target] = [pathOf(from), pathOf(to)]
-      const opened = await reported(presence(open(source)))
+      const opened = await reported(absentAsNull(open(source)))
       if (!opened) return false
       await using input = opened
       await using file = TemporaryFile.create(temporary)
@@ -77,27 +77,27 @@ export const diskStorage = (
     },
     get: async (key, range) => {
       const path = pathOf(key)
-      const found = await reported(presence(stat(path)))
+      const found = await reported(absentAsNull(stat(path)))
       if (!found) return null
       const { start, end } = range ?? { start: 0, end: found.size }
       const file = Bun.file(path)
       return { size: end - start, body: range ? file.slice(start, end) : file }
     },
     head: async (key) => {
-      const found = await reported(presence(stat(pathOf(key))))
+      const found = await reported(absentAsNull(stat(pathOf(key))))
       return found && { key, size: found.size, modifiedAt: found.mtime }
     },
     delete: async (key) => {
-      await reported(presence(unlink(pathOf(key))))
+      await reported(absentAsNull(unlink(pathOf(key))))
     },
     async *list(prefix) {
-      await reported(whole.require())
+      await reported(diskStore.require())
       yield* filesBelow(root, prefix)
-      await reported(whole.require()) // unmounted meanwhile: what was listed is not all
+      await reported(diskStore.require()) // unmounted meanwhile: what was listed is not all
     },
     presignPut: () => Promise.resolve(null),
     removeInterrupted: (before) => reported(removeTemporaryFiles(temporary, before)),
-    health: () => examine(whole, temporary),
+    health: () => examine(diskStore, temporary),
   }
   return { ...storage, [Symbol.asyncDispose]: async () => {} }
 }

@@ -26,7 +26,7 @@ const queryOf = (search: string, isRead = true): unknown => {
   return context.query
 }
 
-test('a query is read once for each text, and nobody can change what others receive', () => {
+test('a query is parsed once for each text, and handlers cannot change the parsed one that requests share', () => {
   const first = queryOf('?limit=5')
   expect(first).toEqual({ limit: '5' })
   expect(queryOf('?limit=5')).toBe(first)

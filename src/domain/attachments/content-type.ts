@@ -20,7 +20,7 @@ const bySignature: Record<string, AttachmentType> = {
 
 /**
  * Null where it is no allowed type.
- * @param filename as shown. @param isText whether every byte was text (`ContentScan`).
+ * @param filename as shown. @param isText whether every byte was text (`scanContent`).
  */
 export const contentTypeOf = async (
   file: RandomAccess,
