@@ -29,6 +29,15 @@ export const insertActivities = async (tx: Tx, rows: NewActivity[]): Promise<voi
     on conflict on constraint activity_pkey do nothing`
 }
 
+/** Those of the rows that are not there, in their order. */
+export const selectMissing = async (sql: Queryable, rows: readonly NewActivity[]): Promise<NewActivity[]> => {
+  if (rows.length === 0) return []
+  const there = await sql<{ id: string }[]>`
+    select id from activity where id = any(${rows.map(({ id }) => id)}::uuid[])`
+  const ids = new Set(there.map(({ id }) => id))
+  return rows.filter(({ id }) => !ids.has(id))
+}
+
 /** Notes that an admin read a project by the right of admins; once an hour. */
 export const insertOverrideRead = async (
   tx: Tx,

@@ -5,6 +5,7 @@ import {
   countActivities,
   insertActivities,
   selectActivities,
+  selectMissing,
   selectUnlisted,
   type ActivityFilter,
   type ActivitySource,
@@ -68,7 +69,11 @@ export const listActivity = async (
   const complete = await read(async (sql) => {
     const source = await sourceOf(sql, actor, query)
     const unlisted = await selectUnlisted(sql, source, maxUnlisted)
-    missing = unlisted.flatMap((entry) => activityOf(entry) ?? [])
+    // Without a worker the entries stay unlisted: reads that find their rows write nothing.
+    missing = await selectMissing(
+      sql,
+      unlisted.flatMap((entry) => activityOf(entry) ?? []),
+    )
     return missing.length === 0 ? list(sql, source) : null
   })
   if (complete) return complete
