@@ -1,7 +1,9 @@
-// Runs every test file that docs/security.md names and writes the document's last section from the result, which is kept
-// in reliability/security.json. With `--render` it runs nothing. The exit code is 1 where a row's tests do not pass.
+// Runs every test file that docs/security.md names, measures failed sign-ins, and writes the document's last section from
+// the result, which is kept in reliability/security.json. With `--sign-ins` it only measures sign-ins, with `--render` it
+// runs nothing; the other figures are those of the last run. The exit code is 1 where a row's tests do not pass.
 import { join } from 'node:path'
 import { machineFacts } from '../bench/machine.ts'
+import { measureSignIns, signInText } from '../test/security/sign-ins.ts'
 import {
   countsByFile,
   filesOf,
@@ -15,7 +17,7 @@ const root = join(import.meta.dir, '..')
 const documentPath = join(root, 'docs', 'security.md')
 const resultPath = join(root, 'reliability', 'security.json')
 
-const runTests = async (files: readonly string[]): Promise<SecurityResult> => {
+const runTests = async (files: readonly string[]): Promise<Omit<SecurityResult, 'signIns'>> => {
   const machine = machineFacts()
   const child = Bun.spawn([process.execPath, join(root, 'bin', 'test.ts'), ...files], {
     cwd: root,
@@ -38,12 +40,24 @@ const runTests = async (files: readonly string[]): Promise<SecurityResult> => {
   }
 }
 
+const signInsOfEachKind = 200
+
+const runSignIns = async (): Promise<SecurityResult['signIns']> => {
+  const machine = machineFacts()
+  const times = await measureSignIns(signInsOfEachKind, (line) => console.error(line))
+  console.log(signInText(times))
+  return { date: new Date().toISOString(), machine, times }
+}
+
 const document = await Bun.file(documentPath).text()
 const rows = rowsOf(document)
 const kept = Bun.file(resultPath)
-const result: SecurityResult = process.argv.includes('--render')
-  ? await kept.json()
-  : await runTests([...new Set(rows.flatMap(filesOf))].toSorted())
+const run = async (files: readonly string[]): Promise<SecurityResult> => {
+  if (process.argv.includes('--render')) return kept.json()
+  if (process.argv.includes('--sign-ins')) return { ...(await kept.json()), signIns: await runSignIns() }
+  return { ...(await runTests(files)), signIns: await runSignIns() }
+}
+const result = await run([...new Set(rows.flatMap(filesOf))].toSorted())
 await Bun.write(resultPath, `${JSON.stringify(result, null, 2)}\n`)
 await Bun.write(documentPath, renderSecurity(document, result))
 process.exit(isGood(rows, result) ? 0 : 1)

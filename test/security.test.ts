@@ -1,6 +1,7 @@
 // docs/security.md: every row of the checklist is there and names a test that exists.
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
+import { isEqual, signInText, type SignInTimes } from './security/sign-ins.ts'
 import { countsByFile, isGood, renderSecurity, rowsOf, type SecurityResult } from './security/table.ts'
 
 const root = join(import.meta.dir, '..')
@@ -49,6 +50,28 @@ test('the section of the last run is what the command writes, and every row pass
   if (result) expect(isGood(rows, result)).toBe(true)
 })
 
+const signInTimes = (wrongPassword: number, unknownAddress: number, answers = 1): SignInTimes => ({
+  count: 200,
+  answers,
+  medianMs: { wrongPassword, unknownAddress },
+})
+
+test('failed sign-ins of another duration or with another answer fail their row', () => {
+  expect(isEqual(signInTimes(30, 35))).toBe(true)
+  expect(isEqual(signInTimes(30, 24.9))).toBe(false)
+  expect(isEqual(signInTimes(2, 30))).toBe(false)
+  expect(isEqual(signInTimes(30, 30, 2))).toBe(false)
+  expect(signInText(signInTimes(30.1, 29.8))).toContain('medians 30.1 and 29.8 ms')
+  if (!result) return
+  const differing = { ...result, signIns: { ...result.signIns, times: signInTimes(2, 30) } }
+  const isRowGood = (id: string) =>
+    isGood(
+      rows.filter((row) => row.id === id),
+      differing,
+    )
+  expect([isRowGood('A7'), isRowGood('A8')]).toEqual([false, true])
+})
+
 test('a failed test, and a file without tests, fail the rows that name them', () => {
   const output =
     'test/a.test.ts:\n(pass) one [1ms]\n(fail) two\n\ntest/b.test.ts:\n(pass) three\n1 tests failed:\n(fail) two\n'
@@ -58,7 +81,8 @@ test('a failed test, and a file without tests, fail the rows that name them', ()
     'test/b.test.ts': { passed: 1, failed: 0 },
   })
   const machine = { cpu: '', cores: 1, memoryGiB: 1, system: '', bun: '', commit: '', loadAverage: 0 }
+  const signIns = { date: '', machine, times: signInTimes(30, 30) }
   const row = (file: string) => ({ id: 'S1', tests: `\`${file}\`: a title` })
-  const isRowGood = (file: string) => isGood([row(file)], { date: '', commit: '', machine, files })
+  const isRowGood = (file: string) => isGood([row(file)], { date: '', commit: '', machine, files, signIns })
   expect(['test/a.test.ts', 'test/b.test.ts', 'test/c.test.ts'].map(isRowGood)).toEqual([false, true, false])
 })
