@@ -8,6 +8,7 @@ import { freePort } from '../../src/app/free-port.ts'
 import type { Config } from '../../src/config.ts'
 import type { S3Settings } from '../../src/storage/s3.ts'
 import { readFileSync } from 'node:fs'
+import type { S3Kind } from './s3-kinds.ts'
 
 export interface S3Server extends AsyncDisposable {
   readonly port: number
@@ -28,7 +29,8 @@ const bucket = 'tasktide'
 const credentials = { accessKeyId: 'tasktide-test', secretAccessKey: 'tasktide-test-secret' }
 const startTimeoutMs = 20_000
 
-export const startS3Server = async (): Promise<S3Server> => {
+/** @param kind what of S3 each can do is in `s3-kinds.ts`. */
+export const startS3Server = async (kind: S3Kind = 'fauxqs'): Promise<S3Server> => {
   const dir = await mkdtemp(join(tmpdir(), 'tide-s3-'))
   const port = freePort()
   const logFile = join(dir, 'output.log')
@@ -39,9 +41,12 @@ export const startS3Server = async (): Promise<S3Server> => {
       command: [
         process.execPath,
         join(import.meta.dir, 's3-child.ts'),
+        kind,
         String(port),
         join(dir, 'objects'),
         bucket,
+        credentials.accessKeyId,
+        credentials.secretAccessKey,
       ],
       logFile,
       stopSignal: 'SIGTERM',

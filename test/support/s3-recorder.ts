@@ -1,0 +1,78 @@
+// Stands before an S3 server: notes each request with its headers and the status of the server, and gives chosen ones an
+// answer of its own. The `Host` header is passed on, so that signatures stay valid.
+import {
+  createServer,
+  request as sendRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+} from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+
+export interface S3Request {
+  method: string
+  /** Path and query. */
+  url: string
+  headers: IncomingHttpHeaders
+  /** Of the server; null while it has not answered or was not asked. */
+  status: number | null
+}
+
+/** `refuse`: the server is not asked; `lose`: it is asked, and its answer is replaced. */
+export type Fault = { refuse: number } | { lose: number }
+
+export interface S3Recorder extends AsyncDisposable {
+  port: number
+  readonly requests: S3Request[]
+  /** Called with each request; undefined passes it on. */
+  fault: (request: S3Request) => Fault | undefined
+}
+
+/** @param target port of the S3 server. */
+export const s3Recorder = async (target: number): Promise<S3Recorder> => {
+  const requests: S3Request[] = []
+  const sockets = new Set<Socket>()
+  const error = '<?xml version="1.0"?><Error><Code>Injected</Code><Message>m</Message></Error>'
+
+  const server = createServer((request, response) => {
+    const { method = '', url = '', headers } = request
+    const noted: S3Request = { method, url, headers, status: null }
+    requests.push(noted)
+    const fault = recorder.fault(noted)
+    const fail = (status: number): void =>
+      void response.writeHead(status, { 'Content-Type': 'application/xml', Connection: 'close' }).end(error)
+    if (fault !== undefined && 'refuse' in fault) {
+      request.resume().on('end', () => fail(fault.refuse))
+      return
+    }
+    const onward = sendRequest({ host: '127.0.0.1', port: target, method, path: url, headers })
+    onward.on('response', (answer: IncomingMessage) => {
+      noted.status = answer.statusCode!
+      if (fault !== undefined) {
+        answer.resume().on('end', () => fail(fault.lose))
+        return
+      }
+      response.writeHead(answer.statusCode!, answer.headers)
+      answer.pipe(response)
+    })
+    onward.on('error', () => request.socket.destroy())
+    request.pipe(onward)
+  })
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a TCP listener has an address
+  const { port } = server.address() as AddressInfo
+  const recorder: S3Recorder = {
+    port,
+    requests,
+    fault: () => undefined,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+  return recorder
+}
