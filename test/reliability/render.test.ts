@@ -3,6 +3,7 @@ import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { filesFaults } from '../chaos/files/faults.ts'
 import { suites } from '../chaos/suites.ts'
+import { maxDueSeconds, maxLateSeconds } from '../worker/storm-run.ts'
 import { faultLines } from './lines.ts'
 import { readResults, renderReliability, type Results } from './render.ts'
 
@@ -31,13 +32,15 @@ test('every test that a line names exists', async () => {
 })
 
 test('no kept result is a violation, and every control was detected', () => {
-  const { chaos, consistency, soak } = results
+  const { chaos, consistency, soak, storms } = results
   expect((chaos?.rows ?? []).filter(({ verdict }) => verdict === 'violated').map(({ name }) => name)).toEqual(
     [],
   )
   expect((chaos?.controls ?? []).filter(({ isDetected }) => !isDetected)).toEqual([])
   expect((consistency?.rows ?? []).filter(({ violations }) => violations > 0)).toEqual([])
   expect(soak?.violations ?? []).toEqual([])
+  expect(storms?.due?.allSeconds ?? 0).toBeLessThanOrEqual(maxDueSeconds)
+  expect(storms?.steady?.lateSeconds.p99 ?? 0).toBeLessThanOrEqual(maxLateSeconds)
 })
 
 test('a violation shows in the document', () => {
@@ -59,7 +62,7 @@ test('a violation shows in the document', () => {
   }
   const machine = { cpu: 'c', cores: 2, memoryGiB: 4, system: 's', bun: '1', commit: 'abc', loadAverage: 1 }
   const chaos = JSON.parse(JSON.stringify({ machine, rows: [row], controls: [] }))
-  const text = renderReliability({ chaos, consistency: null, soak: null, fuzz: null })
+  const text = renderReliability({ chaos, consistency: null, soak: null, storms: null, fuzz: null })
   expect(text).toContain(
     '| 3 injected, 10 writes | 2 lost | writers 2.5 s of 2.0 s, sockets never of 10.0 s | violated |',
   )

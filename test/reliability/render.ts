@@ -4,8 +4,10 @@ import { join } from 'node:path'
 import type { ChaosReport, FaultRow } from '../chaos/results.ts'
 import { controlTable, faultTable, machineText, markdownTable } from '../chaos/table.ts'
 import type { SoakReport } from '../soak/report.ts'
+import type { StormResults } from '../worker/storm-run.ts'
 import { faultLines, type FaultLine } from './lines.ts'
 import { soakSection } from './soak-section.ts'
+import { stormsSection } from './storms-section.ts'
 
 const root = join(import.meta.dir, '..', '..')
 
@@ -25,6 +27,7 @@ export interface Results {
   chaos: ChaosReport | null
   consistency: ConsistencyResult | null
   soak: SoakReport | null
+  storms: StormResults | null
   fuzz: FuzzResult | null
 }
 
@@ -33,10 +36,10 @@ export const readResults = async (): Promise<Results> => {
     const file = Bun.file(join(root, 'reliability', `${name}.json`))
     return (await file.exists()) ? file.json() : null
   }
-  const [chaos, consistency, soak, fuzz] = await Promise.all(
-    ['chaos', 'consistency', 'soak', 'fuzz'].map(read),
+  const [chaos, consistency, soak, storms, fuzz] = await Promise.all(
+    ['chaos', 'consistency', 'soak', 'storms', 'fuzz'].map(read),
   )
-  return { chaos, consistency, soak, fuzz } as Results
+  return { chaos, consistency, soak, storms, fuzz } as Results
 }
 
 const verdicts = (rows: readonly FaultRow[], name: string): string => {
@@ -125,7 +128,7 @@ const section = <T>(
 ): string =>
   `\n## ${title}\n\nRerun: ${command}\n\n${result === null ? 'No result is kept yet.' : render(result)}\n`
 
-export const renderReliability = ({ chaos, consistency, soak, fuzz }: Results): string =>
+export const renderReliability = ({ chaos, consistency, soak, storms, fuzz }: Results): string =>
   [
     '# Reliability\n',
     'What was injected into the real processes, what was counted, and how long recovery took. `bun run reliability` writes this page from `reliability/*.json`; the commands below write those files. Dates and commits are those of the measured runs.\n',
@@ -138,5 +141,6 @@ export const renderReliability = ({ chaos, consistency, soak, fuzz }: Results): 
     ),
     section('Consistency', '`bun run chaos consistency`', consistency, consistencySection),
     section('Soak', '`bun run soak -- --minutes 30 --write`', soak, soakSection),
+    section('Loads for workers', '`bun run storms -- --write`', storms, stormsSection),
     section('Fuzzing', '`bun run fuzz`', fuzz, fuzzSection),
   ].join('\n')

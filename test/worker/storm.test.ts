@@ -50,6 +50,7 @@ test('what happened while no worker ran is notified once, by one worker or two',
         await work
       })
       await Promise.race([started.promise, work])
+      return []
     })
     console.log(result)
     expect(result.notifications).toBe(640)

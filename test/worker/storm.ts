@@ -1,5 +1,6 @@
-// Two storms for workers, at any size: tasks that fall due at one instant while a worker is killed, and changes that
-// happened while no worker ran. Each returns what it measured and fails where anything was notified twice or not at all.
+// Three loads for workers, at any size: tasks that fall due at one instant while a worker is killed, tasks that fall due
+// one after another, and changes that happened while no worker ran. Each returns what it measured and fails where
+// anything was notified twice or not at all.
 import { SQL } from 'bun'
 import { readFileSync } from 'node:fs'
 import { shardCount } from '../../src/model/scope.ts'
@@ -42,43 +43,25 @@ export const dueStorm = async (
 ): Promise<DueStormResult> => {
   await using sql = new SQL({ url: databaseUrl, max: 2 })
   const dueAt = new Date(Date.now() + Math.ceil(count / 2_000) * 1000 + 3_000)
-  await plantTasks(sql, count, dueAt)
+  await plantTasks(sql, { count, dueAt, everyMs: 0 })
   const [killed, survivor] = await start()
   const before = statusOf(survivor.pid, 'VmRSS')
   const began = Math.max(Date.now(), dueAt.getTime())
-  const notified = async (): Promise<number> => {
-    const [row]: { count: number }[] = await sql`
-      select count(*)::int as count from notifications where kind = 'overdue'`
-    return row!.count
-  }
-  const atLeast = (wanted: number) =>
-    eventually(
-      async () => {
-        const done = await notified()
-        if (done < wanted) throw new Error(`${done} of ${wanted} tasks are notified`)
-      },
-      { timeoutMs: began - Date.now() + timeoutMs, everyMs: 100 },
-    )
+  const atLeast = (wanted: number) => untilNotified(sql, wanted, began - Date.now() + timeoutMs)
   await atLeast(Math.ceil(count / 3))
   await killed.kill()
-  const notifiedAtKill = await notified()
+  const notifiedAtKill = await countNotified(sql)
   await atLeast(count)
   const most = statusOf(survivor.pid, 'VmHWM')
+  await requireEachOnce(sql, count)
   const [row]: Record<string, number>[] = await sql`
-    with announced as (
-      select frame::json -> 'data' ->> 'taskId' as id from feed
-      where type = 'notification.created' and frame::json -> 'data' ->> 'kind' = 'overdue'
-    )
-    select count(*)::int as rows, count(distinct task_id)::int as tasks,
-      (select count(*)::int from announced) as entries, (select count(distinct id)::int from announced) as named,
+    select
       (select max(n)::int from (select count(*) as n from notifications group by xmin::text) of_transaction) as largest,
       extract(epoch from max(created_at) - ${new Date(began)})::float8 as last,
       extract(epoch from percentile_cont(0.5) within group (order by created_at - ${new Date(began)}))::float8 as p50,
       extract(epoch from percentile_cont(0.99) within group (order by created_at - ${new Date(began)}))::float8 as p99
     from notifications where kind = 'overdue'`
-  const { rows, tasks, entries, named, largest, last, p50, p99 } = row!
-  for (const [what, found] of Object.entries({ rows, tasks, entries, named }))
-    if (found !== count) throw new Error(`${found} ${what} of notifications for ${count} tasks`)
+  const { largest, last, p50, p99 } = row!
   return {
     tasks: count,
     allSeconds: rounded(last!),
@@ -89,8 +72,80 @@ export const dueStorm = async (
   }
 }
 
-/** Open tasks of a hundred people, a project each, that are due at one instant. */
-const plantTasks = async (sql: SQL, count: number, dueAt: Date): Promise<void> => {
+export interface SteadyResult {
+  tasks: number
+  perSecond: number
+  /** Between a due time and its notification. */
+  lateSeconds: { p50: number; p99: number; most: number }
+}
+
+/** Tasks fall due one after another, `perSecond`, while workers run. */
+export const dueSteadily = async ({
+  databaseUrl,
+  perSecond,
+  seconds,
+  timeoutMs,
+}: {
+  databaseUrl: string
+  perSecond: number
+  seconds: number
+  timeoutMs: number
+}): Promise<SteadyResult> => {
+  await using sql = new SQL({ url: databaseUrl, max: 1 })
+  const count = perSecond * seconds
+  const dueAt = new Date(Date.now() + Math.ceil(count / 2_000) * 1000 + 3_000)
+  await plantTasks(sql, { count, dueAt, everyMs: 1000 / perSecond })
+  await untilNotified(sql, count, dueAt.getTime() - Date.now() + seconds * 1000 + timeoutMs)
+  await requireEachOnce(sql, count)
+  const [row]: Record<string, number>[] = await sql`
+    select extract(epoch from max(late))::float8 as most,
+      extract(epoch from percentile_cont(0.5) within group (order by late))::float8 as p50,
+      extract(epoch from percentile_cont(0.99) within group (order by late))::float8 as p99
+    from (
+      select n.created_at - t.due_at as late from notifications n join tasks t on t.id = n.task_id where n.kind = 'overdue'
+    ) of_task`
+  const { p50, p99, most } = row!
+  return {
+    tasks: count,
+    perSecond,
+    lateSeconds: { p50: rounded(p50!), p99: rounded(p99!), most: rounded(most!) },
+  }
+}
+
+const countNotified = async (sql: SQL): Promise<number> => {
+  const [row]: { count: number }[] = await sql`
+    select count(*)::int as count from notifications where kind = 'overdue'`
+  return row!.count
+}
+
+const untilNotified = (sql: SQL, wanted: number, timeoutMs: number): Promise<void> =>
+  eventually(
+    async () => {
+      const done = await countNotified(sql)
+      if (done < wanted) throw new Error(`${done} of ${wanted} tasks are notified`)
+    },
+    { timeoutMs, everyMs: 100 },
+  )
+
+/** One row and one entry of the log for each task. */
+const requireEachOnce = async (sql: SQL, count: number): Promise<void> => {
+  const [row]: Record<string, number>[] = await sql`
+    with announced as (
+      select frame::json -> 'data' ->> 'taskId' as id from feed
+      where type = 'notification.created' and frame::json -> 'data' ->> 'kind' = 'overdue'
+    )
+    select count(*)::int as rows, count(distinct task_id)::int as tasks,
+      (select count(*)::int from announced) as entries, (select count(distinct id)::int from announced) as named
+    from notifications where kind = 'overdue'`
+  for (const [what, found] of Object.entries(row!))
+    if (found !== count) throw new Error(`${found} ${what} of notifications for ${count} tasks`)
+}
+
+/** Open tasks of a hundred people, a project each, due from one instant on, one every `everyMs`. */
+const plantTasks = async (
+  sql: SQL,
+  { count, dueAt, everyMs }: { count: number; dueAt: Date; everyMs: number },
+): Promise<void> => {
   await sql`
     insert into users (id, email, name, password_hash)
     select gen_random_uuid(), 'storm-' || n || '@example.com', 'Person', '' from generate_series(1, ${people}::int) n`
@@ -106,7 +161,7 @@ const plantTasks = async (sql: SQL, count: number, dueAt: Date): Promise<void> =
     await sql`
       insert into tasks (id, project_id, creator_id, title, title_key, words, words_version, rank, due_at)
       select gen_random_uuid(), m.project_id, m.user_id, 'Due ' || n, 'due ' || n, array_to_tsvector(array['due', n::text]),
-        1, 'c' || lpad(n::text, 9, '0'), ${dueAt}
+        1, 'c' || lpad(n::text, 9, '0'), ${dueAt}::timestamptz + (n - 1) * ${everyMs}::float8 * interval '1 millisecond'
       from generate_series(${from + 1}::int, ${Math.min(count, from + 5_000)}::int) n
       join (
         select project_id, user_id, row_number() over () - 1 as k from members
@@ -121,6 +176,10 @@ export interface AwayStormResult {
   seconds: number
   perSecond: number
   notifications: number
+  /** Notifications of the largest transaction. */
+  largestTransaction: number
+  /** Most resident memory of a worker; null where they are no processes of their own. */
+  mostResidentMiB: number | null
 }
 
 /** A server whose worker is away. */
@@ -169,7 +228,7 @@ export const prepareAwayStorm = async (url: string, databaseUrl: string): Promis
 export const awayStorm = async (
   { url, databaseUrl, owner, editor, projectIds }: AwayStorm,
   { changes, workers, timeoutMs }: { changes: number; workers: number; timeoutMs: number },
-  start: () => Promise<unknown>,
+  start: () => Promise<Pick<StormWorker, 'pid'>[]>,
 ): Promise<AwayStormResult> => {
   await using sql = new SQL({ url: databaseUrl, max: 1 })
   const taskIds: string[][] = []
@@ -200,7 +259,7 @@ export const awayStorm = async (
     const at = new Map(positions.map(({ shard, seq }) => [shard, seq]))
     return heads.reduce((sum, { shard, seq }) => sum + Math.max(0, seq - (at.get(shard) ?? 0)), 0)
   }
-  await start()
+  const started = await start()
   const entries = await left()
   const began = performance.now()
   await eventually(
@@ -219,12 +278,19 @@ export const awayStorm = async (
     where user_id = ${owner.id} and kind = 'completed' and task_id::text = any(${sql.array(all, 'TEXT')})`
   for (const [what, found] of Object.entries(row!))
     if (found !== wanted) throw new Error(`${found} ${what} of notifications, expected ${wanted}`)
+  const [transaction]: { largest: number }[] = await sql`
+    select max(n)::int as largest from (
+      select count(*) as n from notifications where kind = 'completed' group by xmin::text
+    ) of_transaction`
   return {
     workers,
     entries,
     seconds: rounded(seconds),
     perSecond: Math.round(entries / seconds),
     notifications: wanted,
+    largestTransaction: transaction!.largest,
+    mostResidentMiB:
+      started.length === 0 ? null : Math.max(...started.map(({ pid }) => statusOf(pid, 'VmHWM'))),
   }
 }
 
