@@ -141,7 +141,7 @@ const writePackage = async (): Promise<void> => {
     exports,
   }
   await Bun.write(join(out, 'package.json'), `${JSON.stringify(made, null, 2)}\n`)
-  for (const name of ['README.md', 'api.md']) await cp(join(home, name), join(out, name))
+  for (const name of ['README.md', 'api.md', 'endpoints.md']) await cp(join(home, name), join(out, name))
   await cp(join(root, 'LICENSE'), join(out, 'LICENSE'))
 }
 

@@ -36,7 +36,7 @@ export type Query = Readonly<Record<string, string | string[] | undefined>>
 export const pageOf = <T extends TSchema>(item: T) =>
   Type.Object({
     items: Type.Array(item),
-    nextCursor: Type.Union([Type.String(), Type.Null()]),
+    nextCursor: Type.Union([Type.String(), Type.Null()], { examples: [null] }),
     page: Type.Optional(Type.Integer({ minimum: 1 })),
     total: Type.Optional(Type.Integer({ minimum: 0 })),
     totalPages: Type.Optional(Type.Integer({ minimum: 0 })),

@@ -14,7 +14,12 @@ export const NewPassword = Text({
 })
 
 /** A password to verify; `maxLength` bounds the bytes that are hashed. */
-export const GivenPassword = Text({ minLength: 1, maxLength: 1_000, untrimmed: true })
+export const GivenPassword = Text({
+  minLength: 1,
+  maxLength: 1_000,
+  untrimmed: true,
+  examples: ['correct horse battery staple'],
+})
 
 export const RefreshToken = Text({ minLength: 1, maxLength: 4096, untrimmed: true })
 

@@ -1,7 +1,7 @@
 // Projects and their members. `role` is the caller's role and absent in log entries, which all members receive.
 import { Kind, Type, TypeRegistry, type Static } from '@sinclair/typebox'
 import { Id, Instant, Nullable, Word } from './scalar.ts'
-import { Email, GivenEmail, Name, namesOnePerson } from './user.ts'
+import { AvatarUrl, Email, GivenEmail, Name, namesOnePerson } from './user.ts'
 import { Text } from './text.ts'
 
 /** In ascending order: each role includes the rights of the roles before it. */
@@ -55,7 +55,7 @@ export const Member = Type.Object(
   {
     userId: Id(),
     name: Name,
-    avatarUrl: Nullable(Type.Unsafe<string>(Type.String())),
+    avatarUrl: AvatarUrl,
     role: MemberRole,
     createdAt: Instant(),
     email: Type.Optional(Email),

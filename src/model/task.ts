@@ -1,7 +1,7 @@
 // Schemas of tasks, of the bodies that write them, and of shares. They are built from the description in
 // `task-fields.ts`. Overdue is derived from `dueAt` and `status` and not stored.
 import { Kind, Type, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
-import { ClientId, Id, Instant, Nullable, Word } from './scalar.ts'
+import { ClientId, Id, Instant, Word } from './scalar.ts'
 import {
   fieldNames,
   optionalFields,
@@ -14,7 +14,7 @@ import {
   type OptionalField,
 } from './task-fields.ts'
 import { Text } from './text.ts'
-import { GivenEmail, namesOnePerson } from './user.ts'
+import { AvatarUrl, GivenEmail, Name, namesOnePerson } from './user.ts'
 
 /** In the order lists sort them. */
 export const statuses = taskFields.status.words
@@ -124,8 +124,8 @@ export const Share = Type.Object(
   {
     taskId: Id(),
     userId: Id(),
-    name: Type.String(),
-    avatarUrl: Nullable(Type.Unsafe<string>(Type.String())),
+    name: Name,
+    avatarUrl: AvatarUrl,
     permission: Word('view', 'edit'),
     createdAt: Instant(),
   },

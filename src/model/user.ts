@@ -35,6 +35,13 @@ export const GivenEmail = Text({ minLength: 3, maxLength: 254, examples: ['ada@e
 /** Keywords of a body that names a person by exactly one of `email` and `userId`. */
 export const namesOnePerson = { oneOf: [{ required: ['email'] }, { required: ['userId'] }] }
 
+/** The path of a person's picture, another one for another picture; null for none. */
+export const AvatarUrl = Nullable(
+  Type.Unsafe<string>(
+    Type.String({ examples: ['/api/users/01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42/avatar?v=4f9d2c71ab35'] }),
+  ),
+)
+
 export const User = Type.Object(
   {
     id: Id(),
@@ -43,7 +50,7 @@ export const User = Type.Object(
     role: Role,
     timeZone: Type.String({ description: 'An IANA name', examples: ['Europe/Berlin'] }),
     emailVerified: Type.Boolean(),
-    avatarUrl: Nullable(Type.Unsafe<string>(Type.String())),
+    avatarUrl: AvatarUrl,
     createdAt: Instant(),
     updatedAt: Instant(),
   },
@@ -63,18 +70,23 @@ export const PublicUser = Type.Object(
   {
     id: Id(),
     name: Name,
-    avatarUrl: Nullable(Type.Unsafe<string>(Type.String())),
+    avatarUrl: AvatarUrl,
     email: Type.Optional(Email),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    examples: [
+      { id: '01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42', name: 'Ada Lovelace', avatarUrl: null }, // to others
+    ],
+  },
 )
 export type PublicUser = Static<typeof PublicUser>
 
 export const Session = Type.Object(
   {
     id: Id(),
-    userAgent: Type.String(),
-    ip: Type.String(),
+    userAgent: Type.String({ examples: ['Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0'] }),
+    ip: Type.String({ examples: ['203.0.113.6'] }),
     createdAt: Instant(),
     lastSeenAt: Instant(),
     current: Type.Boolean(),

@@ -16,11 +16,13 @@ interface Operation {
   tags: string[]
   security: object[]
   parameters?: { name: string; in: string; $ref?: string; schema: { type: string } }[]
-  requestBody?: { content: Record<string, { schema: object }> }
-  responses: Record<
-    string,
-    { $ref?: string; description: string; content?: Record<string, { schema: object }> }
-  >
+  requestBody?: { content: Record<string, Content> }
+  responses: Record<string, { $ref?: string; description: string; content?: Record<string, Content> }>
+}
+
+interface Content {
+  schema: { $ref?: string; examples?: unknown[] }
+  example?: unknown
 }
 
 interface Document {
@@ -151,6 +153,35 @@ describe('the routes', () => {
         )
       )
     })
+  })
+
+  test('give an example of each JSON body and answer, which fits its schema', () => {
+    const ajv = new Ajv2020({ strict: false, formats, allErrors: true })
+    ajv.addSchema(document, 'document')
+    const wrong: string[] = []
+    let own = 0
+    for (const { route, operation } of operations) {
+      const place = ['paths', templateOf(route.template), route.method.toLowerCase()]
+      const bodies: [string[], Record<string, Content> | undefined][] = [
+        [[...place, 'requestBody'], operation.requestBody?.content],
+        ...Object.entries(operation.responses).map(
+          ([status, { content }]) => [[...place, 'responses', status], content] as [string[], typeof content],
+        ),
+      ]
+      for (const [pointer, content] of bodies)
+        for (const [type, { schema, example }] of Object.entries(content ?? {})) {
+          const isModel = schema.$ref?.startsWith('#/components/schemas/') ?? false
+          if (!type.endsWith('json') || isModel) continue
+          own += 1
+          const path = [...pointer, 'content', type, 'schema']
+          const $ref = path.map((part) => encodeURIComponent(part.replaceAll('/', '~1'))).join('/')
+          const fits = ajv.getSchema(`document#/${$ref}`)!
+          for (const one of schema.examples ?? [example])
+            if (!fits(one)) wrong.push(`${path.join(' ')}: ${ajv.errorsText(fits.errors)}`)
+        }
+    }
+    expect(wrong).toEqual([])
+    expect(own).toBeGreaterThan(20)
   })
 
   test('describe the problems they can answer', () => {

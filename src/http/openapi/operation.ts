@@ -5,6 +5,7 @@ import { codes, statusOf } from '../../errors.ts'
 import { traitsKey, type RouteTraits } from '../route.ts'
 import type { DeclaredRoute } from '../route-group.ts'
 import {
+  exampleOf,
   headerRef,
   isObject,
   models,
@@ -86,11 +87,27 @@ const finishParameter = (parameter: JsonObject): JsonObject => {
 }
 
 const finishBody = (route: DeclaredRoute, { body: reader }: RouteTraits, body: JsonObject): JsonObject => {
-  const content = { schema: schemaOf(body) ?? {} }
   return {
     required: !hasOptionalBody(route),
-    content: Object.fromEntries(reader.mediaTypes(route.method).map((type) => [type, content])),
+    content: contentOf(reader.mediaTypes(route.method), schemaOf(body) ?? {}),
   }
+}
+
+/** A schema under each media type, with an example of JSON where it is no model, which has its own. */
+const contentOf = (types: readonly string[], schema: Json): JsonObject => {
+  const isModel = nameOf(withReferences(schema)) !== ''
+  const example = isModel || !isObject(schema) ? {} : { example: exampleOf(withoutOptional(schema)) }
+  return Object.fromEntries(
+    types.map((type) => [type, { schema: withReferences(schema), ...(type.endsWith('json') && example) }]),
+  )
+}
+
+/** An object with its required members alone: a list has more only in pages by number. */
+const withoutOptional = (schema: JsonObject): JsonObject => {
+  const required = new Set([schema['required']].flat())
+  if (required.size === 0 || !isObject(schema['properties'])) return schema
+  const members = Object.entries(schema['properties']).filter(([name]) => required.has(name))
+  return { ...schema, properties: Object.fromEntries(members) }
 }
 
 const descriptions: Record<number, string> = {
@@ -109,7 +126,8 @@ const finishResponse = (
   isRead: boolean,
 ): JsonObject => {
   if (status >= 400) return { $ref: `#/components/responses/${problemName(status)}` }
-  const schema = schemaOf(response)
+  const given = schemaOf(response)
+  const schema = given === undefined ? undefined : withReferences(given)
   const isFile = [produces].flat().some((type) => type.startsWith('image/'))
   const carried = [
     'X-Request-Id',
@@ -125,17 +143,14 @@ const finishResponse = (
   return {
     description: response['description'] ?? descriptions[status] ?? 'OK',
     headers: Object.fromEntries(carried.map((name) => [name, headerRef(name)])),
-    ...(schema !== undefined &&
-      status !== 204 && {
-        content: Object.fromEntries([produces].flat().map((type) => [type, { schema }])),
-      }),
+    ...(given !== undefined && status !== 204 && { content: contentOf([produces].flat(), given) }),
   }
 }
 
 /** The schema of a body; the plugin lists the same one under each media type it supposes. */
 const schemaOf = ({ content }: JsonObject): Json | undefined => {
   const [first] = Object.values(objectOf(content))
-  return isObject(first) && first['schema'] !== undefined ? withReferences(first['schema']) : undefined
+  return isObject(first) ? first['schema'] : undefined
 }
 
 /** The model a schema refers to; empty for none. */
