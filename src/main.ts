@@ -25,7 +25,7 @@ const usage = `Usage: bun src/main.ts <role>
   migrate dump      write sql/schema.sql; --check only compares
   migrate epoch --new   after a restore: make every client read its snapshot again
   seed              demo users and a demo project (never in production)
-  files sweep       compare the storage with the rows; --dry-run only counts
+  files sweep       compare the storage with the rows; deletes only with --delete
   user <command> <email>…   create, promote, disable, enable or reset accounts, list their sessions; see user --help
   tail              follow the log from a terminal; see tail --help
 Settings come from the environment: .env.example lists them.`

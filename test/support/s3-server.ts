@@ -1,6 +1,6 @@
 // An S3 server in a process of its own, with its objects in a folder, so that a test may kill and start it again. It runs
 // only where a test asks for one.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startGuarded, type Guarded } from '../../dev/guarded.ts'
@@ -19,6 +19,8 @@ export interface S3Server extends AsyncDisposable {
   config(): Pick<Config, 's3Bucket' | 's3Endpoint' | 's3AccessKeyId' | 's3SecretAccessKey'>
   /** The same as variables of a role. */
   environment(port?: number): Record<string, string>
+  /** Gives an object another time of storing. Only of the kind `s3rver`, which reads it from its folder. */
+  setModifiedAt(key: string, at: Date): Promise<void>
   /** kill -9; objects stay. */
   kill(): Promise<void>
   /** Again on the same port and folder. */
@@ -83,6 +85,10 @@ export const startS3Server = async (kind: S3Kind = 'fauxqs'): Promise<S3Server> 
       S3_ACCESS_KEY_ID: credentials.accessKeyId,
       S3_SECRET_ACCESS_KEY: credentials.secretAccessKey,
     }),
+    async setModifiedAt(key, at) {
+      if (kind !== 's3rver') throw new Error(`an S3 server of the kind ${kind} keeps its times in memory`)
+      await utimes(join(dir, 'objects', bucket, `${key}._S3rver_object`), at, at)
+    },
     async kill() {
       await running.kill()
     },

@@ -74,7 +74,6 @@ export const sweepFiles = async (deps: SweepDeps, options: SweepOptions): Promis
   await compareRows(deps, report, isDryRun, signal)
   signal.throwIfAborted()
   if (report.missing > 0) log.error({ missing: report.missing }, 'attachments without their objects')
-  log.info({ ...report }, 'files swept')
   return report
 }
 

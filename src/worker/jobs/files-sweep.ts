@@ -7,6 +7,7 @@ export const sweep: JobProcessor<'files.sweep'> = {
   kind: 'files.sweep',
   async process({ db, storage, log }, { isDryRun }, { signal }) {
     const report = await sweepFiles({ db, storage, log }, { isDryRun, signal })
+    log.info({ ...report }, 'files swept')
     return async (tx) => {
       await insertSweepReport(tx, report)
       return []
