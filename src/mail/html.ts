@@ -8,7 +8,7 @@ const ink = '#1f2933'
 const muted = '#5f6c7b'
 const line = '#e2e7ec'
 const brand = '#0b6e6e'
-/** A long word breaks, where the table would otherwise become wider than the screen. */
+/** Inherited by every text: a long word breaks, where the table would otherwise become wider than the screen. */
 const breakable = 'word-break:break-word;overflow-wrap:anywhere'
 
 const tones: Record<Card['tone'], { edge: string; label: string }> = {
@@ -32,10 +32,10 @@ const table = (attributes: string, rows: string): string =>
   `<table role="presentation" cellpadding="0" cellspacing="0" border="0" ${attributes}>${rows}</table>`
 
 const row = (padding: string, content: string): string =>
-  `<tr><td style="padding:${padding};font-family:${font}">${content}</td></tr>`
+  `<tr><td style="padding:${padding};font-family:${font};${breakable}">${content}</td></tr>`
 
 const quoteHtml = (quote: string): string =>
-  `<div dir="auto" style="margin:10px 0 0;padding:0 0 0 12px;border-left:3px solid ${line};color:${muted};font-size:14px;line-height:21px;${breakable}">${quoteLines(
+  `<div dir="auto" style="margin:10px 0 0;padding:0 0 0 12px;border-left:3px solid ${line};color:${muted};font-size:14px;line-height:21px">${quoteLines(
     quote,
   )
     .map(escapeHtml)
@@ -47,7 +47,7 @@ const cardHtml = ({ label, tone, sentence, quote, detail }: Card): string => {
     label === null
       ? ''
       : `<div style="margin-bottom:4px;font-size:12px;line-height:16px;font-weight:600;letter-spacing:.3px;color:${colors.label}">${escapeHtml(label)}</div>`,
-    `<div style="font-size:16px;line-height:23px;color:${ink};${breakable}">${htmlSentence(sentence)}</div>`,
+    `<div style="font-size:16px;line-height:23px;color:${ink}">${htmlSentence(sentence)}</div>`,
     quote === null ? '' : quoteHtml(quote),
     detail.length === 0
       ? ''
