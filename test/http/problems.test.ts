@@ -1,9 +1,11 @@
 // The pages of error codes: every code has one, in both forms, and a problem's `type` leads to it.
+import { Value } from '@sinclair/typebox/value'
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { codes, errorCodes, statusOf } from '../../src/errors.ts'
 import { prefersMarkdown } from '../../src/http/problems/accept.ts'
 import { explanations } from '../../src/http/problems/explanations.ts'
-import { startWorld, type World } from '../support/world.ts'
+import { Problem } from '../../src/model/problem.ts'
+import { startWorld, testPassword, type World } from '../support/world.ts'
 
 let world: World
 
@@ -45,6 +47,45 @@ test('every code has a page that says what happened and what to do, as HTML and 
     expect(markdown.text).toStartWith(`# ${title}\n\nStatus ${statusOf[codes[code][0]]} `)
     expect(markdown.text).toContain(explanations[code].happened)
     for (const remedy of explanations[code].remedies) expect(markdown.text).toContain(`- ${remedy}`)
+    const example: unknown = JSON.parse(/```json\n(.*)\n```/s.exec(markdown.text)![1]!)
+    expect([code, Value.Errors(Problem, example).First()]).toEqual([code, undefined])
+  }
+})
+
+test('the example on a page has the members of the answer', async () => {
+  const ada = await world.register()
+  const bob = await world.register()
+  await world.project(ada, { editor: bob })
+  const exampleOn = async (code: string): Promise<object> =>
+    JSON.parse(
+      /```json\n(.*)\n```/s.exec((await read(`/problems/${code}`, { Accept: 'text/markdown' })).text)![1]!,
+    )
+  const task = await world.ask(ada, 'POST', '/api/tasks', { title: 'One' })
+  const [path, token] = [`/api/tasks/${task.id}`, ada.token]
+  await world.ask(ada, 'PATCH', path, { title: 'Two' })
+  const { cursor } = await world.ask<{ cursor: string }>(ada, 'GET', '/api/users/me/snapshot')
+  const otherEpoch = cursor.replace(/^\w+/, 'otherepoch')
+  const requests: Record<string, Parameters<typeof world.call>> = {
+    version_conflict: ['PATCH', path, { token, body: { title: 'Three' }, headers: { 'If-Match': '"1"' } }],
+    validation_failed: ['PATCH', path, { token, body: { title: '' } }],
+    sole_owner: ['DELETE', '/api/users/me', { token, body: { password: testPassword } }],
+    cursor_expired: ['GET', `/api/sync?scope=user:me&cursor=${otherEpoch}`, { token }],
+    method_not_allowed: ['DELETE', '/api/tasks', { token }],
+    link_invalid: ['POST', '/api/auth/email/verify/confirm', { body: { token: 'none' } }],
+    user_not_found: [
+      'POST',
+      `${path}/shares`,
+      { token, body: { email: 'no@example.com', permission: 'view' } },
+    ],
+    not_found: ['GET', `/api/tasks/${bob.id}`, { token }],
+  }
+  for (const [code, request] of Object.entries(requests)) {
+    const { body } = await world.call(...request)
+    expect(body.code).toBe(code)
+    expect([code, Object.keys(await exampleOn(code)).toSorted()]).toEqual([
+      code,
+      Object.keys(body).toSorted(),
+    ])
   }
 })
 

@@ -1,7 +1,7 @@
 // The components of the OpenAPI document: named schemas with an example each, problems by status, headers. They are
 // derived from src/model and src/errors.ts, so that they cannot differ from the code.
 import type { TSchema } from '@sinclair/typebox'
-import { codes, errorCodes, statusOf, type ErrorCode } from '../../errors.ts'
+import { codes, errorCodes, statusOf } from '../../errors.ts'
 import {
   AccountPatch,
   NewAccount,
@@ -30,6 +30,7 @@ import { Event, SyncAnswer } from '../../model/sync.ts'
 import { NewTask, Share, Task, TaskMove, TaskPatch, TaskReplacement } from '../../model/task.ts'
 import { textRules } from '../../model/text.ts'
 import { Account, Email, PublicUser, Session, SessionAnswer, User } from '../../model/user.ts'
+import { exampleProblem } from '../problems/example.ts'
 
 /** Any part of a JSON document. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
@@ -161,25 +162,15 @@ export const problemResponses = (): JsonObject => {
         content: {
           'application/problem+json': {
             schema: { $ref: '#/components/schemas/Problem' },
-            examples: Object.fromEntries(ofStatus.map((code) => [code, { value: exampleProblem(code) }])),
+            examples: Object.fromEntries(
+              ofStatus.map((code) => [code, { value: plain(exampleProblem(code)) }]),
+            ),
           },
         },
       },
     ]),
   )
 }
-
-const exampleProblem = (code: ErrorCode): JsonObject => ({
-  type: `/problems/${code}`,
-  title: codes[code][1],
-  status: statusOf[codes[code][0]],
-  detail: codes[code][1],
-  instance: '/api/tasks',
-  code,
-  requestId: exampleId,
-  ...(code === 'validation_failed' && { errors: [{ pointer: '/title', detail: 'must not be empty' }] }),
-  ...(code === 'version_conflict' && { currentVersion: 18 }),
-})
 
 export const headerRef = (name: string): JsonObject => ({ $ref: `#/components/headers/${name}` })
 

@@ -1,6 +1,7 @@
 // The page of an error code, as HTML and as Markdown, and the list of all codes. Both forms are made from the same
 // table, so that they say the same.
 import { codes, errorCodes, statusOf, type ErrorCode } from '../../errors.ts'
+import { exampleProblem } from './example.ts'
 import { explanations } from './explanations.ts'
 
 export interface Page {
@@ -30,19 +31,7 @@ const statusOfCode = (code: ErrorCode): number => statusOf[codes[code][0]]
 
 const statusLine = (status: number): string => `${status} ${statusNames[status] ?? ''}`.trim()
 
-/** What the page shows as an example. */
-const exampleOf = (code: ErrorCode): string =>
-  JSON.stringify(
-    {
-      type: `/problems/${code}`,
-      title: codes[code][1],
-      status: statusOfCode(code),
-      code,
-      requestId: '01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42',
-    },
-    null,
-    2,
-  )
+const exampleOf = (code: ErrorCode): string => JSON.stringify(exampleProblem(code), null, 2)
 
 export const pageOfCode = (code: ErrorCode): Page => {
   const [, title] = codes[code]
