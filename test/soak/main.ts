@@ -35,7 +35,9 @@ const minutes = Number(values.minutes)
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
 const loadMs = minutes * 60_000
 /** Opens pools, compiles code, fills caches: the baseline is measured after it. */
-const warmMs = Math.min(90_000, loadMs / 4)
+const warmMs = Math.min(180_000, loadMs / 4)
+/** Calls of the warm-up for each of the load: code that is still being compiled would show as a slope. */
+const warmPace = 5
 const sampleEveryMs = 10_000
 /** Idle connections of clients are closed after 60 s. */
 const restMs = Math.min(75_000, loadMs)
@@ -85,7 +87,8 @@ const run = async (): Promise<SoakReport> => {
   report(`warming up for ${warmMs / 1000} s`)
   await fillLog(api, people.at(-1)!)
   report('the log is as long as processes keep of it')
-  const warm = await startPhase('warm', { ...scene, seed: seed + 1 })
+  const pace = { ...usualSizes, everyMs: usualSizes.everyMs / warmPace }
+  const warm = await startPhase('warm', { ...scene, sizes: pace, seed: seed + 1 })
   await Bun.sleep(warmMs)
   await fillPools(api, people, warm.projects.at(-1)!.id)
   await end(warm)
