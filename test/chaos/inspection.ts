@@ -15,6 +15,9 @@ export interface Inspection {
   /** After a garbage collection. */
   heapBytes: number
   residentBytes: number
+  objects: number
+  /** Compiled functions: their code is a part of the heap that comes and goes with what is called often. */
+  compiledFunctions: number
 }
 
 export const inspectionFile = (pid: number): string => join(tmpdir(), `tide-inspection-${pid}.json`)

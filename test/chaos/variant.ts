@@ -38,12 +38,14 @@ if (name === 'inspected') {
   process.on('SIGUSR2', () => {
     Bun.gc(true)
     const held: unknown = Reflect.get(globalThis, 'held') // of a server
-    const { heapSize } = heapStats()
+    const { heapSize, objectCount, objectTypeCounts } = heapStats()
     const facts = {
       ...(typeof held === 'function' && held()),
       at: Date.now(),
       heapBytes: heapSize,
       residentBytes: process.memoryUsage.rss(),
+      objects: objectCount,
+      compiledFunctions: objectTypeCounts['FunctionCodeBlock'] ?? 0,
     }
     writeFileSync(file, JSON.stringify(facts))
   })

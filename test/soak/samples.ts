@@ -4,13 +4,14 @@ import { readdir, readFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import type { Database } from '../../src/db/client.ts'
 import type { Redis } from '../../src/redis/connection.ts'
-import { inspect } from '../chaos/inspection.ts'
+import { inspect, type Inspection } from '../chaos/inspection.ts'
 import type { Role } from '../support/cluster.ts'
 import type { Cluster } from '../support/cluster.ts'
 
-export interface ProcessSample {
-  heapBytes: number
-  residentBytes: number
+export interface ProcessSample extends Pick<
+  Inspection,
+  'heapBytes' | 'residentBytes' | 'objects' | 'compiledFunctions'
+> {
   handles: number
 }
 
@@ -31,8 +32,8 @@ export interface SampleSources {
 
 const sampleProcess = async (role: Role): Promise<[name: string, sample: ProcessSample]> => {
   const handles = (await readdir(`/proc/${role.pid}/fd`)).length
-  const { heapBytes, residentBytes } = await inspect(role)
-  return [role.name, { heapBytes, residentBytes, handles }]
+  const { heapBytes, residentBytes, objects, compiledFunctions } = await inspect(role)
+  return [role.name, { heapBytes, residentBytes, objects, compiledFunctions, handles }]
 }
 
 /** Each process collects garbage first. */
