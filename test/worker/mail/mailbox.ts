@@ -21,7 +21,7 @@ export interface Mailbox extends AsyncDisposable {
   /** Resolves when no delivery is left to be tried. */
   delivered(): Promise<void>
   /** Mails to a person. */
-  mailsTo(person: Person): ReceivedMail[]
+  mailsTo(person: Pick<Person, 'email'>): ReceivedMail[]
 }
 
 export const openMailbox = async (): Promise<Mailbox> => {
