@@ -539,6 +539,8 @@ CREATE INDEX attachments_expires_idx ON attachments USING btree (expires_at) WHE
 
 CREATE INDEX attachments_missing_idx ON attachments USING btree (missing_since) WHERE missing_since IS NOT NULL;
 
+CREATE INDEX attachments_ready_size_idx ON attachments USING btree (size) WHERE state = 'ready'::text;
+
 CREATE INDEX attachments_task_created_idx ON attachments USING btree (task_id, created_at, id);
 
 CREATE UNIQUE INDEX attachments_upload_key_once ON attachments USING btree (upload_key) WHERE upload_key IS NOT NULL;

@@ -2,13 +2,13 @@
 // name: it is written under a temporary one, synced, renamed, and then its folder is synced, so that neither a kill nor
 // a power cut leaves half an object or a row without one. Invariant: nothing but `put` creates a file with a key.
 import type { Dir } from 'node:fs'
-import { mkdir, open, opendir, rename, stat, unlink } from 'node:fs/promises'
+import { mkdir, open, opendir, rename, stat, statfs, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { messageOf, unavailable } from '../errors.ts'
 import { withTimeout } from '../async/timeout.ts'
 import { DiskStore } from './disk-store.ts'
 import { syncFolder } from './sync-folder.ts'
-import { requireKey, type ObjectInfo, type Storage, type StorageHealth } from './storage.ts'
+import { requireKey, type DiskSpace, type ObjectInfo, type Storage, type StorageHealth } from './storage.ts'
 import { ifAbsent, removeTemporaryFiles, TemporaryFile } from './temporary-file.ts'
 
 /** No key starts with a dot. */
@@ -98,6 +98,7 @@ export const diskStorage = (
     presignPut: () => Promise.resolve(null),
     removeInterrupted: (before) => reported(removeTemporaryFiles(temporary, before)),
     health: () => examine(diskStore, temporary),
+    diskSpace: () => withTimeout(healthTimeoutMs, 'reading the free space', spaceOf(root)).catch(() => null),
   }
   return { ...storage, [Symbol.asyncDispose]: async () => {} }
 }
@@ -128,6 +129,11 @@ async function* filesBelow(root: string, prefix: string): AsyncGenerator<ObjectI
       }
     }
   }
+}
+
+const spaceOf = async (root: string): Promise<DiskSpace> => {
+  const { blocks, bavail, bsize } = await statfs(root)
+  return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
 }
 
 /** Whether the store is there and a file can be written: a full or read-only disk accepts none. */

@@ -174,6 +174,7 @@ export const s3Storage = (
         return { status: 'degraded', reason }
       }
     },
+    diskSpace: () => Promise.resolve(null),
   }
   return {
     ...storage,

@@ -44,6 +44,13 @@ export interface StorageHealth {
   reason?: string
 }
 
+/** Of the disk that the objects share with whatever else is on it. */
+export interface DiskSpace {
+  totalBytes: number
+  /** What this process may still write. */
+  freeBytes: number
+}
+
 export interface Storage extends AsyncDisposable {
   readonly kind: 'disk' | 's3'
   /** An empty file on this machine that `put` takes; its owner disposes it. @throws AppError 503 */
@@ -75,6 +82,8 @@ export interface Storage extends AsyncDisposable {
   removeInterrupted(before: Date): Promise<number>
   /** Whether objects can be stored now; ends by a deadline of its own, never throws. */
   health(): Promise<StorageHealth>
+  /** Null where the storage has no disk of its own, or cannot tell; ends by a deadline of its own, never throws. */
+  diskSpace(): Promise<DiskSpace | null>
 }
 
 /**

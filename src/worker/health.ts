@@ -20,7 +20,7 @@ export interface WorkerHealth {
   shards: number[]
   /** By consumer; `lag` is the number of entries of those shards not read yet. */
   consumers: Record<string, { lag: number; failures: number }>
-  /** Of all workers; null: unknown. */
+  /** Of all workers, at most 10,000; null: unknown. */
   deadLetters: number | null
   /** Deliveries by kind, and the files, of all workers; null: unknown. */
   deliveries: Workload['deliveries'] | null
@@ -36,7 +36,7 @@ export interface HealthDeps {
   tailDb: Database
   redisHealth: RedisProbe
   storageHealth: StorageProbe
-  workload: WorkloadProbe
+  workload: Pick<WorkloadProbe, 'read'>
   isStopping: () => boolean
   shards: { readonly held: number[] }
   follower: { readonly confirmedAt: number }
@@ -67,7 +67,7 @@ export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => 
     deps.tailDb.read(countDeadLetters).catch(() => null),
     deps.redisHealth(),
     deps.storageHealth(),
-    deps.workload(),
+    deps.workload.read(),
   ])
   const refusal = deps.db.refusedWrite()
   const consumers = [...deps.stats].map(

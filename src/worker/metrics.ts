@@ -11,6 +11,8 @@ import type { ConsumerStats } from './engine/consumer.ts'
 import type { Jobs } from './jobs/runner.ts'
 import type { DueStats } from './loops/due.ts'
 import type { StatisticsStats } from './loops/statistics.ts'
+import type { WorkloadProbe } from './workload.ts'
+import { workloadSources } from './workload-sources.ts'
 
 export interface WorkerParts extends FeedParts {
   db: Database
@@ -23,6 +25,7 @@ export interface WorkerParts extends FeedParts {
   overdue: DueStats
   statistics: StatisticsStats
   jobs: Pick<Jobs, 'statsByQueue' | 'running'>
+  workload: Pick<WorkloadProbe, 'last'>
 }
 
 export const workerMetrics = (parts: WorkerParts): Exposition => {
@@ -46,6 +49,7 @@ export const workerMetrics = (parts: WorkerParts): Exposition => {
         Object.entries(counts).map(([outcome, value]) => ({ labels: { queue, outcome }, value })),
       ),
     tasktide_jobs_running: () => jobs.running,
+    ...workloadSources(parts.workload),
     tasktide_overdue_lateness_seconds: () => overdue.lateness,
     tasktide_overdue_tasks_total: () => overdue.tasks,
     tasktide_statistics_checked_total: () => statistics.checked,

@@ -38,7 +38,7 @@ import {
   type StatisticsStats,
 } from './loops/statistics.ts'
 import { foldNames, normaliseNames, normaliseTasks } from './loops/text-form.ts'
-import { createWorkloadProbe, logWorkload } from './workload.ts'
+import { WorkloadProbe, workloadLogging } from './workload.ts'
 
 export interface WorkerDeps {
   config: Pick<Config, 'databaseUrl' | 'workerPort' | 'internalHost' | 'overdueIntervalMs'> &
@@ -153,7 +153,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
   const statistics = newStatisticsStats()
   const stop = new AbortController()
   const { signal } = stop
-  const workload = createWorkloadProbe(tailDb)
+  const workload = new WorkloadProbe({ db, tailDb, storage })
   const loops = Promise.all([
     loop({
       name: 'overdue',
@@ -206,7 +206,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       everyMs: workloadEveryMs,
       log,
       signal,
-      work: () => logWorkload(workload, log),
+      work: workloadLogging(workload, log, signal),
     }),
     loop({
       name: 'files',
@@ -267,7 +267,10 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       host: config.internalHost,
       port: config.workerPort,
       setting: 'WORKER_PORT',
-      metrics: metrics.text,
+      metrics: async () => {
+        await workload.read()
+        return metrics.text()
+      },
       readiness: async () => readinessOf(await examine()),
     }),
   )

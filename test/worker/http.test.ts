@@ -82,7 +82,12 @@ test('dead letters and an absent Redis degrade a worker; without PostgreSQL it i
             expect.objectContaining({ kind: 'files.delete', failed: 1, open: 0 }),
             expect.objectContaining({ kind: 'files.unknown', open: 1, failed: 0 }),
           ]),
-          files: { objects: 0, deletions: 0, missing: 0, lastSweep: null },
+          files: {
+            deletions: 0,
+            missing: 0,
+            lastSweep: null,
+            stored: { attachments: 0, bytes: 0, avatars: 0 },
+          },
         },
       }),
     { timeoutMs: 15_000, everyMs: 200 },

@@ -67,9 +67,6 @@ export const insertSweepReport = async (tx: Tx, report: SweepReport): Promise<vo
 }
 
 export interface FileState {
-  /** Attachments that are shown, and their bytes. */
-  objects: number
-  bytes: number
   /** Rows whose objects are missing. */
   missing: number
   /** Objects whose deletion is due, and for how long the oldest has been. */
@@ -78,15 +75,14 @@ export interface FileState {
   lastSweep: (SweepReport & { finishedAt: string }) | null
 }
 
-/** Reads every row of an index: call it at most once a minute. */
+/** Reads what is not as it should be, and waits: of a system at rest a few rows. */
 export const selectFileState = async (sql: Queryable): Promise<FileState> => {
   const [row] = await sql<FileState[]>`
-    select a.objects, a.bytes, a.missing, d.deletions, d."oldestDeletionSeconds", (
+    select a.missing, d.deletions, d."oldestDeletionSeconds", (
         select s.report || jsonb_build_object('finishedAt', s.finished_at)
         from file_sweeps s order by s.finished_at desc, s.id desc limit 1) as "lastSweep"
     from
-      (select count(*) as objects, coalesce(sum(size), 0)::bigint as bytes, count(missing_since) as missing
-        from attachments where state = 'ready') a,
+      (select count(*) as missing from attachments where missing_since is not null) a,
       (select count(*) as deletions,
         coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as "oldestDeletionSeconds"
         from file_deletions where created_at <= now()) d`
