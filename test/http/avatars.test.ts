@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { selectOrphans } from '../../src/db/files/sweep.ts'
 import { newId } from '../../src/model/scalar.ts'
-import { userScope } from '../../src/model/scope.ts'
+import { projectScope, userScope, type Scope } from '../../src/model/scope.ts'
 import { gif, jpeg, join8, png, pngChunk, webp, type Bytes } from '../support/images.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 
@@ -145,6 +145,24 @@ test('every shape that shows a person shows the path of the picture', async () =
   expect(memberOf((await read(`/api/projects/${project.id}/snapshot`)).members)).toMatchObject({ avatarUrl })
   expect((await read(`/api/tasks/${alone.id}/shares`)).items[0].avatarUrl).toBe(avatarUrl)
   expect((await read(`/api/tasks/${task.id}/comments`)).items[0].author.avatarUrl).toBe(avatarUrl)
+  const { items: acts } = await read(`/api/tasks/${task.id}/activity`)
+  expect(acts[0]).toMatchObject({ type: 'comment.created', actor: { id: ada.id, avatarUrl } })
+  const notice = newId()
+  await world.server.deps.db.transact(
+    (tx) => tx`
+      insert into notifications (id, user_id, kind, actor_id, dedupe_key)
+      values (${notice}, ${bob.id}, 'commented', ${ada.id}, ${notice})`,
+  )
+  expect((await read('/api/notifications')).items[0].actor).toMatchObject({ id: ada.id, avatarUrl })
+  expect((await read('/api/users/me/snapshot')).notifications[0].actor).toMatchObject({ avatarUrl })
+  const logged = async (scope: Scope, type: string) =>
+    JSON.parse((await world.entries(scope)).findLast((entry) => entry.type === type && entry.frame)!.frame!)
+      .data
+  const log = projectScope(project.id)
+  expect(await logged(log, 'member.added')).toMatchObject({ userId: ada.id, avatarUrl })
+  expect((await logged(log, 'comment.created')).author).toMatchObject({ id: ada.id, avatarUrl })
+  expect(await logged(projectScope(own.id), 'share.added')).toMatchObject({ userId: ada.id, avatarUrl })
+  expect(await logged(userScope(ada.id), 'user.updated')).toMatchObject({ id: ada.id, avatarUrl })
   const admin = await world.registerAdmin()
   expect((await read(`/api/users/${ada.id}`, admin)).avatarUrl).toBe(avatarUrl)
   expect((await read('/api/users?limit=100', admin)).items).toContainEqual(
