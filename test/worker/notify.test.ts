@@ -8,6 +8,8 @@ import { Notification } from '../../src/model/notification.ts'
 import type { Worker } from '../../src/worker/runner.ts'
 import { prepared } from '../support/tasks.ts'
 import { eventually } from '../support/eventually.ts'
+import { png } from '../support/images.ts'
+import { formOf } from '../support/uploads.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { announced, inboxes, openWorker } from './rig.ts'
 
@@ -281,6 +283,28 @@ test('profile changes are announced to the projects of their user, other changes
   expect(entry!.changes).toEqual({ name: { from: 'Ada', to: 'Ada Lovelace' } })
   expect(await announcements(one.inboxId)).toHaveLength(1)
   expect(await announcements(projectId)).toEqual([])
+})
+
+test('another picture is announced to the projects of its user, and its removal', async () => {
+  const project = await newProject()
+  const one = await world.register('Ada')
+  await invite(one, 'viewer', owner, project)
+  const headers = { Authorization: `Bearer ${one.token}` }
+  const path = `${world.url}/api/users/me/avatar`
+  const put = await fetch(path, { method: 'PUT', headers, body: formOf('me.png', png(2, 2)) })
+  const { avatarUrl } = await put.json()
+  expect((await fetch(path, { method: 'DELETE', headers })).status).toBe(204)
+  await settled()
+  const entries = (await world.entries(projectScope(project))).filter(({ type }) => type === 'member.updated')
+  expect(entries.map(({ changes }) => changes)).toEqual([
+    { avatarUrl: { from: null, to: avatarUrl } },
+    { avatarUrl: { from: avatarUrl, to: null } },
+  ])
+  // The data is the member as it is when the announcement is made.
+  expect(JSON.parse(entries.at(-1)!.frame!)).toMatchObject({
+    changed: ['avatarUrl'],
+    data: { userId: one.id, avatarUrl: null },
+  })
 })
 
 test('in no log does a notification of a project follow the loss of access to it', async () => {
