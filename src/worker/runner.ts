@@ -206,7 +206,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       everyMs: workloadEveryMs,
       log,
       signal,
-      work: workloadLogging(workload, log, signal),
+      work: workloadLogging(workload, log),
     }),
     loop({
       name: 'files',

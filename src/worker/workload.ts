@@ -1,7 +1,6 @@
 // What waits outside of the log and what is stored, for operators: deliveries by kind, dead letters, the files. Invariant:
 // however often it is asked for, a figure is read again only after its interval, and reading takes at most a fifth of the
 // time.
-import { pause } from '../async/pause.ts'
 import type { Database } from '../db/client.ts'
 import { countDeliveries, type DeliveryCounts } from '../db/deliveries/counts.ts'
 import { countStoredFiles, type StoredFiles } from '../db/files/stored.ts'
@@ -24,7 +23,7 @@ export interface Workload {
 const readEveryMs = 5_000
 /** Counting reads as many index entries as there are files. */
 const countEveryMs = 60_000
-const countDeadlineMs = 8_000
+const countDeadlineMs = 5_000
 const retryMs = 5_000
 /** Waits after a reading, in readings. */
 const minPauses = 4
@@ -112,12 +111,9 @@ export class WorkloadProbe {
     return this.last
   }
 
-  /** The same, after the first count. @param signal ends the wait. */
-  async readWhole(signal: AbortSignal): Promise<Workload | null> {
-    const counted = new AbortController()
-    const late = pause(countDeadlineMs, AbortSignal.any([signal, counted.signal]))
-    await Promise.race([this.#stored.get(), late])
-    counted.abort()
+  /** The same, after the first count, which ends by its deadline. */
+  async readWhole(): Promise<Workload | null> {
+    await this.#stored.get()
     return this.read()
   }
 }
@@ -138,11 +134,10 @@ const quietRuns = 60
 export const workloadLogging = (
   probe: Pick<WorkloadProbe, 'readWhole'>,
   log: WorkloadLog,
-  signal: AbortSignal,
 ): (() => Promise<void>) => {
   let quiet = 0
   return async () => {
-    const workload = await probe.readWhole(signal)
+    const workload = await probe.readWhole()
     if (!workload) return
     const { deliveries, deadLetters, files } = workload
     if (needsAttention(workload) || deadLetters > 0) {

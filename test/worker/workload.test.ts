@@ -13,7 +13,6 @@ import { startWorld, type Person, type World } from '../support/world.ts'
 let world: World
 let owner: Person
 let taskId: string
-const { signal } = new AbortController()
 
 const sizes = [1_000_000, 20, 300]
 
@@ -153,7 +152,7 @@ test('however often it is asked for, it is read once', async () => {
   const storage = diskStorage(join(world.config.dataDir, 'files'))
   const probe = new WorkloadProbe({ db: counting, tailDb: counting, storage })
   expect(probe.last).toBeNull()
-  await Promise.all(Array.from({ length: 100 }, () => probe.readWhole(signal)))
+  await Promise.all(Array.from({ length: 100 }, () => probe.readWhole()))
   const workload = await probe.read()
   expect(reads).toBe(2)
   expect(workload).toMatchObject(waiting)
@@ -166,7 +165,7 @@ test('it is logged every minute while something waits, else at the start and onc
     tailDb: world.server.deps.db,
     storage: diskStorage(join(world.config.dataDir, 'files')),
   })
-  const failed = (await probe.readWhole(signal))!
+  const failed = (await probe.readWhole())!
   const idle: Workload = {
     deadLetters: 0,
     deliveries: [],
@@ -181,7 +180,6 @@ test('it is logged every minute while something waits, else at the start and onc
     const work = workloadLogging(
       { readWhole: async () => workloads[run]! },
       { info: note('info'), warn: note('warn') },
-      signal,
     )
     for (; run < workloads.length; run += 1) await work()
     return lines
