@@ -24,7 +24,7 @@ export class UsageError extends Error {
 /** @param known rows and sections by name. */
 export const helpText = (known: readonly { name: string; rows: readonly { id: string }[] }[]): string => `
 bun run bench [-- options]                measure everything on this machine (about half an hour)
-bun run bench -- --quick                  in under two minutes: rougher, without the sections files, attacks and curves
+bun run bench -- --quick                  in under two minutes: rougher, without the sections files and curves
 bun run bench -- --only read-one,list     these rows or sections, and the limits they are compared with
 bun run bench -- claims                   measure again what README and docs claim, and compare (--write replaces)
 bun run bench -- plots                    draw the plots of the last report again

@@ -1,5 +1,5 @@
 // Sizes of a run: how many rounds, how long, how many sockets. `--quick` takes under two minutes; its
-// figures are rougher and its sizes smaller, and the report says so. Long sections (files, attacks, curves) are left out.
+// figures are rougher and its sizes smaller, and the report says so. Long sections (files, curves) are left out.
 
 export interface Plan {
   isQuick: boolean
@@ -32,7 +32,6 @@ export interface Plan {
   entries: number
   overdue: number
   starts: number
-  fairnessSeconds: number
   /** Of the file that is uploaded to the store directly. */
   largeFileMib: number
 }
@@ -59,7 +58,6 @@ const whole: Plan = {
   entries: 50_000,
   overdue: 100_000,
   starts: 5,
-  fairnessSeconds: 10,
   largeFileMib: 1_024,
 }
 
@@ -85,7 +83,6 @@ const quick: Plan = {
   entries: 1_000,
   overdue: 500,
   starts: 1,
-  fairnessSeconds: 1.5,
   largeFileMib: 64,
 }
 

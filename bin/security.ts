@@ -1,8 +1,10 @@
-// Runs every test file that docs/security.md names, measures failed sign-ins, and writes the document's last section from
-// the result, which is kept in reliability/security.json. With `--sign-ins` it only measures sign-ins, with `--render` it
-// runs nothing; the other figures are those of the last run. The exit code is 1 where a row's tests do not pass.
+// Runs every test file that docs/security.md names, measures failed sign-ins and attacks, and writes the document's last
+// section from the result, which is kept in reliability/security.json. With `--sign-ins` it only measures sign-ins, with
+// `--attacks` attacks (`--attacks polls,bulk`: these), with `--render` it runs nothing; the other figures are those of the
+// last run. The exit code is 1 where a row's tests do not pass or its figures exceed their bounds.
 import { join } from 'node:path'
 import { machineFacts } from '../bench/machine.ts'
+import { attackKinds, measureAttacks, type AttackFigures, type AttackKind } from '../test/security/attacks.ts'
 import { measureSignIns, signInText } from '../test/security/sign-ins.ts'
 import {
   countsByFile,
@@ -17,7 +19,7 @@ const root = join(import.meta.dir, '..')
 const documentPath = join(root, 'docs', 'security.md')
 const resultPath = join(root, 'reliability', 'security.json')
 
-const runTests = async (files: readonly string[]): Promise<Omit<SecurityResult, 'signIns'>> => {
+const runTests = async (files: readonly string[]): Promise<Omit<SecurityResult, 'signIns' | 'attacks'>> => {
   const machine = machineFacts()
   const child = Bun.spawn([process.execPath, join(root, 'bin', 'test.ts'), ...files], {
     cwd: root,
@@ -49,13 +51,42 @@ const runSignIns = async (): Promise<SecurityResult['signIns']> => {
   return { date: new Date().toISOString(), machine, times }
 }
 
+const runAttacks = async (kinds: readonly AttackKind[]): Promise<NonNullable<SecurityResult['attacks']>> => {
+  const machine = machineFacts()
+  const figures = await measureAttacks(kinds, (line) => console.error(line))
+  return { date: new Date().toISOString(), machine, figures }
+}
+
+/** The attacks that were asked for; all where none is named. @throws for a name of none. */
+const wantedAttacks = (names: string | undefined): readonly AttackKind[] => {
+  if (names === undefined || names.startsWith('--')) return attackKinds
+  const wanted = attackKinds.filter((kind) => names.split(',').includes(kind))
+  if (wanted.length !== names.split(',').length) throw new Error(`attacks are ${attackKinds.join(', ')}`)
+  return wanted
+}
+
+/** The new figures in the place of older ones, in the order of `attackKinds`. */
+const mergedFigures = (older: readonly AttackFigures[], newer: readonly AttackFigures[]): AttackFigures[] =>
+  attackKinds.flatMap(
+    (kind) => newer.find((one) => one.kind === kind) ?? older.find((one) => one.kind === kind) ?? [],
+  )
+
 const document = await Bun.file(documentPath).text()
 const rows = rowsOf(document)
 const kept = Bun.file(resultPath)
 const run = async (files: readonly string[]): Promise<SecurityResult> => {
   if (process.argv.includes('--render')) return kept.json()
   if (process.argv.includes('--sign-ins')) return { ...(await kept.json()), signIns: await runSignIns() }
-  return { ...(await runTests(files)), signIns: await runSignIns() }
+  const at = process.argv.indexOf('--attacks')
+  if (at > 0) {
+    const older: SecurityResult = await kept.json()
+    const attacks = await runAttacks(wantedAttacks(process.argv[at + 1]))
+    return {
+      ...older,
+      attacks: { ...attacks, figures: mergedFigures(older.attacks?.figures ?? [], attacks.figures) },
+    }
+  }
+  return { ...(await runTests(files)), signIns: await runSignIns(), attacks: await runAttacks(attackKinds) }
 }
 const result = await run([...new Set(rows.flatMap(filesOf))].toSorted())
 await Bun.write(resultPath, `${JSON.stringify(result, null, 2)}\n`)

@@ -1,6 +1,13 @@
 // docs/security.md: every row of the checklist is there and names a test that exists.
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
+import {
+  attackCells,
+  attackKinds,
+  isHarmless,
+  isRowHarmless,
+  type AttackFigures,
+} from './security/attacks.ts'
 import { isEqual, signInText, type SignInTimes } from './security/sign-ins.ts'
 import { countsByFile, isGood, renderSecurity, rowsOf, type SecurityResult } from './security/table.ts'
 
@@ -70,6 +77,42 @@ test('failed sign-ins of another duration or with another answer fail their row'
       differing,
     )
   expect([isRowGood('A7'), isRowGood('A8')]).toEqual([false, true])
+})
+
+const attackFigures = (kind: AttackFigures['kind'], change: Partial<AttackFigures> = {}): AttackFigures => ({
+  kind,
+  grownMb: 40,
+  p99Ratio: 1.5,
+  restP99Ms: 2,
+  besideP99Ms: 3,
+  failed: 0,
+  closedSeconds: kind.startsWith('bodies') ? 8.1 : 0,
+  left: 0,
+  answers: { 200: 10 },
+  ...change,
+})
+
+test('an attack that costs more than it may, or was not measured, fails its row', () => {
+  const figures = attackKinds.map((kind) => attackFigures(kind))
+  expect(['D2', 'D3', 'S1'].map((row) => isRowHarmless(row, figures))).toEqual([true, true, true])
+  expect(['D2', 'D3'].map((row) => isRowHarmless(row, figures.slice(1)))).toEqual([false, true])
+  const harmful = [
+    attackFigures('bodies', { grownMb: 65 }),
+    attackFigures('bodies', { closedSeconds: 10.1 }),
+    attackFigures('bodies-signed-in', { left: 1 }),
+    attackFigures('bodies-signed-in', { failed: 1 }),
+    attackFigures('polls', { grownMb: 129 }),
+    attackFigures('bulk', { p99Ratio: 2.1 }),
+    attackFigures('snapshots', { failed: 1 }),
+  ]
+  expect(harmful.filter(isHarmless)).toEqual([])
+  expect(attackCells(harmful[4]!)).toContain('FAILED')
+  const others = figures.filter(({ kind }) => kind !== 'polls')
+  expect(isRowHarmless('D3', [...others, harmful[4]!])).toBe(false)
+  if (!result) return
+  const attacks = { date: '', machine: result.machine, figures: [...others, harmful[4]!] }
+  const row = rows.filter(({ id }) => id === 'D3')
+  expect(isGood(row, { ...result, attacks })).toBe(false)
 })
 
 test('a failed test, and a file without tests, fail the rows that name them', () => {

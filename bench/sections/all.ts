@@ -2,7 +2,6 @@
 // the shared installation is cold after them.
 import type { Section } from '../context.ts'
 import type { Row } from '../row.ts'
-import { attackSection } from './attacks.ts'
 import { curveSection } from './curves.ts'
 import { deliverySection } from './delivery.ts'
 import { fairnessSection } from './fairness.ts'
@@ -29,7 +28,6 @@ export const sections: readonly Section[] = [
   listSection,
   startSection,
   curveSection,
-  attackSection,
 ]
 
 export const allRows: readonly Row[] = sections.flatMap(({ rows }) => [...rows])
@@ -37,7 +35,7 @@ export const allRows: readonly Row[] = sections.flatMap(({ rows }) => [...rows])
 /** The sections behind a name of the first version of this bench. */
 export const groups: Record<string, readonly string[]> = {
   sockets: ['fan-outs', 'delivery', 'returns'],
-  fairness: ['flood', 'attacks'],
+  fairness: ['flood'],
 }
 
 /** What `--only` takes. */

@@ -1,5 +1,6 @@
-// The wait of a long poll: until the first entry of any of its scopes. It subscribes before the first read, so that no
-// entry is missed between read and wait, and records which scopes must be read again.
+// The wait of a long poll: until the first entry of any of its scopes. It subscribes before the first statement of its
+// first read, so that no entry is missed between read and wait, and records which scopes must be read again. Not before: a
+// poll of 64 scopes takes some 50 KB while it is subscribed, and 512 of one user may wait for their turn to read.
 import { userScope, type Scope } from '../model/scope.ts'
 import type { LogFollower } from '../changelog/follower/log-follower.ts'
 import { type LogEntry, type Position } from '../model/event.ts'
@@ -8,13 +9,19 @@ export class LongPoll implements Disposable {
   readonly #ended = Promise.withResolvers<void>()
   readonly #changed = new Set<Scope>()
   #allChanged = false
-  readonly #unsubscribe: (() => void)[]
+  #unsubscribe: (() => void)[] = []
+  #isDisposed = false
 
   constructor(
     private readonly deps: { draining: AbortSignal; follower: Pick<LogFollower, 'subscribe'> },
-    userId: string,
-    wanted: { scope: Scope; cursor: Position }[],
-  ) {
+    private readonly userId: string,
+    private readonly wanted: readonly { scope: Scope; cursor: Position }[],
+  ) {}
+
+  /** Does nothing the second time, because a read may be tried again, and after the end of a poll whose read came late. */
+  subscribe(): void {
+    if (this.#isDisposed || this.#unsubscribe.length > 0) return
+    const { deps, userId, wanted } = this
     const all = (): void => {
       this.#allChanged = true
       this.release()
@@ -67,6 +74,7 @@ export class LongPoll implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isDisposed = true
     for (const unsubscribe of this.#unsubscribe) unsubscribe()
   }
 }

@@ -15,7 +15,7 @@ describe('the command line', () => {
   test('takes rows, sections and the names of the first version', () => {
     expect(read('--only', 'create, list')).toMatchObject({ only: ['create', 'list'], command: 'measure' })
     expect(read('sockets', '--quick')).toMatchObject({ only: ['sockets'], isQuick: true })
-    expect(read('fairness', 'bulk')).toMatchObject({ only: ['fairness', 'bulk'] })
+    expect(read('fairness', 'writers')).toMatchObject({ only: ['fairness', 'writers'] })
     expect(read('claims', '--write')).toMatchObject({ command: 'claims', writes: true, only: [] })
     expect(read('--quick', '--out', 'there')).toMatchObject({ out: 'there' })
     expect(read('--help')).toBe('help')

@@ -1,7 +1,8 @@
 // The log over HTTP: pages of several scopes, the long poll, and everything that ends it.
 import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
-import { userScope, type Scope } from '../../src/model/scope.ts'
+import { LongPoll } from '../../src/http/long-poll.ts'
+import { shardOf, userScope, type Scope } from '../../src/model/scope.ts'
 import { durationOf, eventually, expectWithin } from '../support/eventually.ts'
 import { startWorld, type Answer, type Person, type World } from '../support/world.ts'
 import { addMember, entry, makeProject, appendEntries, appendMany } from '../ws/log-writes.ts'
@@ -248,6 +249,38 @@ test('of one user four polls wait, the longest waiting is answered for a fifth, 
   await appendEntries(world.server.deps, entry(scope))
   const answers = await Promise.all([polls[0]!, ...polls.slice(3)])
   for (const { body } of answers) expect(body.scopes[0].events).toHaveLength(1)
+})
+
+test('polls that wait for their turn to read subscribe to nothing yet', async () => {
+  const { db, follower } = world.server.deps
+  const [one, other] = [await makeProject(world, anna), await makeProject(world, anna)]
+  const [cursor, otherCursor] = [await headOf(one.scope), await headOf(other.scope)]
+  const polls = await db.transact(async (tx) => {
+    await tx`lock table members`
+    const first = Array.from({ length: 4 }, () => sync([[one.scope, cursor]], { wait: 25 })) // half of the pool
+    await eventually(() => expect([db.calls.running, follower.scopeCount]).toEqual([4, 2]))
+    const later = Array.from({ length: 3 }, () => sync([[other.scope, otherCursor]], { wait: 25 }))
+    await eventually(() => expect(db.calls.waitingOf(anna.id)).toBe(3))
+    expect(follower.scopeCount).toBe(2) // the project that is read, and the user's own scope
+    return [...first, ...later]
+  })
+  await eventually(() => expect([world.server.deps.polls.waitingOf(anna.id), db.calls.size]).toEqual([4, 0]))
+  await appendEntries(world.server.deps, entry(one.scope), entry(other.scope))
+  expect((await Promise.all(polls)).map(({ status }) => status)).toEqual(polls.map(() => 200))
+}, 20_000)
+
+test('a read that comes after the end of its poll subscribes to nothing', async () => {
+  const { scope } = await makeProject(world, anna)
+  const { follower } = world.server.deps
+  const draining = new AbortController().signal
+  const cursor = { epoch: follower.epoch, shard: shardOf(scope), seq: 0 }
+  const poll = new LongPoll({ draining, follower }, anna.id, [{ scope, cursor }])
+  poll.subscribe()
+  poll.subscribe()
+  expect(follower.scopeCount).toBe(2)
+  poll[Symbol.dispose]()
+  poll.subscribe()
+  expect(follower.scopeCount).toBe(0)
 })
 
 test('64 scopes cost the statements of one, and only those that moved are read again', async () => {

@@ -2,6 +2,7 @@
 // row names.
 import { machineText, markdownTable } from '../chaos/table.ts'
 import type { Facts } from '../../bench/machine.ts'
+import { attackCells, attackHead, attackText, isRowHarmless, type AttackFigures } from './attacks.ts'
 import { isEqual, signInText, type SignInTimes } from './sign-ins.ts'
 
 export interface SecurityRow {
@@ -18,6 +19,8 @@ export interface SecurityResult {
   files: Record<string, { passed: number; failed: number }>
   /** Of the row A7, beside its tests. */
   signIns: { date: string; machine: Facts['machine']; times: SignInTimes }
+  /** Of the rows D2 and D3, beside their tests; absent until they are measured. */
+  attacks?: { date: string; machine: Facts['machine']; figures: AttackFigures[] }
 }
 
 /** Everything from here on is generated. */
@@ -52,13 +55,15 @@ export const countsByFile = (output: string): SecurityResult['files'] => {
   return files
 }
 
-const verdictOf = (row: SecurityRow, { files, signIns }: SecurityResult): string => {
+const verdictOf = (row: SecurityRow, { files, signIns, attacks }: SecurityResult): string => {
   const own = filesOf(row).map((file) => files[file] ?? { passed: 0, failed: 0 })
   const isPassed = own.every(({ passed, failed }) => passed > 0 && failed === 0)
-  return isPassed && (row.id !== 'A7' || isEqual(signIns.times)) ? 'ok' : 'FAILED'
+  const areFiguresGood =
+    (row.id !== 'A7' || isEqual(signIns.times)) && (!attacks || isRowHarmless(row.id, attacks.figures))
+  return isPassed && areFiguresGood ? 'ok' : 'FAILED'
 }
 
-/** Whether every row's tests passed, and failed sign-ins take equally long. */
+/** Whether every row's tests passed, failed sign-ins take equally long, and attacks cost no more than they may. */
 export const isGood = (rows: readonly SecurityRow[], result: SecurityResult): boolean =>
   rows.every((row) => verdictOf(row, result) === 'ok')
 
@@ -66,7 +71,7 @@ export const isGood = (rows: readonly SecurityRow[], result: SecurityResult): bo
 export const renderSecurity = (document: string, result: SecurityResult | null): string => {
   const written = document.split(heading)[0]!.trimEnd()
   if (result === null) return `${written}\n`
-  const { date, commit, machine, files, signIns } = result
+  const { date, commit, machine, files, signIns, attacks } = result
   const rows = rowsOf(document).map((row) => {
     const own = filesOf(row)
     const passed = own.reduce((sum, file) => sum + (files[file]?.passed ?? 0), 0)
@@ -83,5 +88,17 @@ export const renderSecurity = (document: string, result: SecurityResult | null):
     '',
     `A7 is also measured, by \`bun run security --sign-ins\`: ${signInText(signIns.times)} ${signIns.date.slice(0, 16)}, commit ${signIns.machine.commit}; ${machineText(signIns.machine)}, load average ${signIns.machine.loadAverage}.`,
     '',
+    ...attackSection(attacks),
   ].join('\n')
+}
+
+const attackSection = (attacks: SecurityResult['attacks']): string[] => {
+  if (!attacks) return []
+  const { date, machine, figures } = attacks
+  return [
+    `D2 and D3 are also measured, by \`bun run security --attacks\`: ${attackText} ${date.slice(0, 16)}, commit ${machine.commit}; ${machineText(machine)}, load average ${machine.loadAverage}.`,
+    '',
+    markdownTable(attackHead, figures.map(attackCells)),
+    '',
+  ]
 }

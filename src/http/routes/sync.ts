@@ -49,7 +49,7 @@ export const syncRoutes = (deps: SyncDeps) =>
       const wanted = pair(context.actor, listOf(context.query.scope), listOf(context.query.cursor))
       const waitMs = Number(context.query.wait ?? 0) * 1000
       using poll = new LongPoll(deps, context.actor.userId, wanted)
-      let pages = await readPages(deps, context.actor, wanted)
+      let pages = await readPages(deps, context.actor, wanted, waitMs > 0 ? poll : null)
       if (waitMs > 0 && !pages.some((page) => page.hasEntries)) {
         await waitForEntries(deps.polls, context.actor, poll, waitMs, context.request.signal)
         // The session may have ended, or the role changed, during the wait.
@@ -119,7 +119,7 @@ const readChanged = async (
 ): Promise<Page[]> => {
   const changed = wanted.filter(({ scope }) => poll.hasChanged(scope))
   if (changed.length === 0) return pages
-  const read = await readPages(deps, actor, changed)
+  const read = await readPages(deps, actor, changed, null)
   const byScope = new Map(changed.map(({ scope }, index) => [scope, read[index]!]))
   return pages.map((page, index) => byScope.get(wanted[index]!.scope) ?? page)
 }
@@ -134,10 +134,16 @@ interface Page {
 /** Of more scopes than this a read is a heavy one. */
 const manyScopes = 16
 
-/** Reads all scopes in one database snapshot, in the order of the request. */
-const readPages = (deps: SyncDeps, actor: Actor, wanted: Wanted[]): Promise<Page[]> =>
+/** Reads all scopes in one database snapshot, in the order of the request. @param poll subscribes before it. */
+const readPages = (
+  deps: SyncDeps,
+  actor: Actor,
+  wanted: Wanted[],
+  poll: Pick<LongPoll, 'subscribe'> | null,
+): Promise<Page[]> =>
   deps.db.of(actor.userId).snapshot(
     async (tx) => {
+      poll?.subscribe()
       const joined = await joinScopes(tx, actor, wanted, null)
       const pages: Page[] = []
       let left = answerBytes
