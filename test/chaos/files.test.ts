@@ -1,9 +1,11 @@
 // The short form of `bun run chaos files`: one seed, a few seconds a fault, and a control that must be detected.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { filesControls, runFilesControl } from './files/controls.ts'
-import { redisEmptied, serverKilled, storageFailing, workersKilled } from './files/faults.ts'
+import { redisEmptied, storageFailing, urlsOverwritten } from './files/faults.ts'
 import { FilesArena } from './files/files-arena.ts'
+import { serverKilled, workersKilled } from './files/kills.ts'
 import { emptyAfterDeletion } from './files/project-deleted.ts'
+import { sweepsRacing } from './files/sweeps.ts'
 
 const seed = 20_261_127
 const seconds = 6
@@ -11,12 +13,19 @@ const seconds = 6
 let arena: FilesArena
 
 beforeAll(async () => {
-  arena = await FilesArena.open({ seed, report: () => {} })
+  arena = await FilesArena.open({ seed, isShort: true, report: () => {} })
 }, 60_000)
 
 afterAll(() => arena[Symbol.asyncDispose](), 20_000)
 
-for (const fault of [workersKilled, serverKilled, storageFailing, redisEmptied]) {
+for (const fault of [
+  workersKilled,
+  serverKilled,
+  storageFailing,
+  redisEmptied,
+  urlsOverwritten,
+  sweepsRacing,
+]) {
   test(`${fault.title}: every object has a row and every row an object`, async () => {
     const { counts, violations } = await arena.run(fault, seconds)
     expect(violations).toEqual([])

@@ -154,9 +154,13 @@ export const merged = (kept: ChaosReport | null, added: ChaosReport): ChaosRepor
     for (const one of after) rows.set(keyOf(one), one)
     return [...rows.values()]
   }
+  // A variant may have several faults: all its rows are replaced.
+  const variantOf = ({ suite, variant }: ControlRow): string => `${suite} ${variant}`
+  const variants = new Set(added.controls.map(variantOf))
+  const isAdded = (row: ControlRow): boolean => variants.has(variantOf(row))
   return {
     machine: added.machine,
     rows: place(kept?.rows ?? [], added.rows, kindOf),
-    controls: place(kept?.controls ?? [], added.controls, ({ suite, variant }) => `${suite} ${variant}`),
+    controls: [...(kept?.controls ?? []).filter((one) => !isAdded(one)), ...added.controls],
   }
 }

@@ -1,9 +1,11 @@
 // Preloaded into a process of a chaos run: TIDE_VARIANT names the edits applied to its source on loading, TIDE_FAILPOINT
-// the point at which it kills itself, TIDE_FAILPOINT_AFTER how often it passes that point before.
-import { rmSync, writeFileSync } from 'node:fs'
+// the point at which it kills itself, TIDE_FAILPOINT_AFTER how often it passes that point before, TIDE_FAILPOINT_REACHED
+// a file that then names it.
+import { appendFileSync, rmSync, writeFileSync } from 'node:fs'
 import { heapStats } from 'bun:jsc'
 import { inspectionFile } from './inspection.ts'
 import { fuzzVariants } from '../fuzz/variants.ts'
+import { applyEdits } from './edit.ts'
 import { pathOf, variants } from './variants.ts'
 
 const name = process.env['TIDE_VARIANT'] ?? ''
@@ -17,12 +19,8 @@ Bun.plugin({
       const path = pathOf({ file })
       const filter = new RegExp(`${path.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`)
       build.onLoad({ filter }, async () => {
-        let contents = await Bun.file(path).text()
-        for (const edit of edits.filter((one) => one.file === file)) {
-          if (contents.split(edit.from).length !== 2)
-            throw new Error(`the variant ${name} does not fit ${file} any more: ${edit.from}`)
-          contents = contents.replace(edit.from, () => edit.to)
-        }
+        const own = edits.filter((edit) => edit.file === file)
+        const contents = applyEdits(await Bun.file(path).text(), own)
         return { contents, loader: path.endsWith('.js') ? 'js' : 'ts' }
       })
     }
@@ -30,6 +28,7 @@ Bun.plugin({
 })
 
 const place = process.env['TIDE_FAILPOINT']
+const reachedFile = process.env['TIDE_FAILPOINT_REACHED']
 let passes = Number(process.env['TIDE_FAILPOINT_AFTER'] ?? 0)
 
 if (name === 'inspected') {
@@ -55,6 +54,8 @@ Object.assign(globalThis, {
   failpoint(reached: string) {
     if (reached !== place) return
     passes -= 1
-    if (passes < 0) process.kill(process.pid, 'SIGKILL')
+    if (passes >= 0) return
+    if (reachedFile !== undefined) appendFileSync(reachedFile, `${reached}\n`)
+    process.kill(process.pid, 'SIGKILL')
   },
 })

@@ -2,25 +2,12 @@
 // mechanism and must be detected; `failpoints` adds points at which the process can kill itself.
 import { join } from 'node:path'
 import { consistencyVariants } from '../consistency/variants.ts'
-
-export interface Edit {
-  /** Below src, or below node_modules where it begins so. */
-  file: string
-  /** Must match exactly once. */
-  from: string
-  to: string
-}
-
-const point = (name: string): string => `globalThis.failpoint(${JSON.stringify(name)})`
+import { point, type Edit } from './edit.ts'
+import { agedObjects, filePoints } from './files/points.ts'
+import { filesVariants } from './files/variants.ts'
 
 /** Named points of the write, the push, the fan-out and the resume. */
 export const failpoints = ['uncommitted', 'committed', 'pushing', 'pushed', 'fan-out', 'replay'] as const
-
-/** Named points of an upload, before and after those of its last write. */
-export const uploadFailpoints = ['upload-row', 'upload-object', 'uncommitted', 'committed'] as const
-
-/** Named points of the verification of a direct upload, before and after those of its job. */
-export const verifyFailpoints = ['copy-named', 'copy-made', 'job-acted', 'job-committed'] as const
 
 /** Named points of a worker's consumer on a shard. */
 export const workerFailpoints = ['before-effect', 'before-commit', 'after-commit'] as const
@@ -31,106 +18,90 @@ export const dueFailpoints = ['due-settled', 'due-notified', 'due-committed'] as
 /** Named points of jobs: their dispatcher and an attempt. */
 export const jobFailpoints = ['job-queued', 'job-claimed', 'job-acted', 'job-committed'] as const
 
+const points: Edit[] = [
+  {
+    file: 'domain/write.ts',
+    from: 'const { cursor, loggedBytes } = appended',
+    to: `${point('uncommitted')}; const { cursor, loggedBytes } = appended`,
+  },
+  {
+    // A batch sends COMMIT with its last statement: here it first waits for that.
+    file: 'domain/write-batch.ts',
+    from: 'const appending = append(tx, members, steps)',
+    to: `const appending = append(tx, members, steps); await Promise.all([appending, storing.sent]); ${point('uncommitted')}`,
+  },
+  {
+    file: 'domain/write-coalescer.ts',
+    from: '      if (appended) this.deps.publisher.publish(appended)\n',
+    to: `      if (appended) { ${point('committed')}; this.deps.publisher.publish(appended) }\n`,
+  },
+  {
+    file: 'domain/write.ts',
+    from: 'if (appended) publisher.publish(appended)\n  return result',
+    to: `if (appended) { ${point('committed')}; publisher.publish(appended) }\n  return result`,
+  },
+  {
+    file: 'changelog/publisher.ts',
+    from: 'const top = await pushEntries(redis, epoch, shard, batch)',
+    to: `const pushing = pushEntries(redis, epoch, shard, batch); setImmediate(() => ${point('pushing')}); const top = await pushing; ${point('pushed')}`,
+  },
+  {
+    file: 'changelog/follower/hub.ts',
+    from: '      if (isMore) value.onBacklog',
+    to: `      if (count === 3) ${point('fan-out')}\n      if (isMore) value.onBacklog`,
+  },
+  {
+    file: 'ws/subscription.ts',
+    from: '        this.#send(entries)\n        if',
+    to: `        this.#send(entries); if (entries.length > 0) ${point('replay')}\n        if`,
+  },
+  {
+    file: 'worker/engine/shard-consumer.ts',
+    from: 'await this.#commit(batch.at(-1)!.seq, (tx) => this.consumer.handle(tx, batch))',
+    to: `${point('before-effect')}; await this.#commit(batch.at(-1)!.seq, async (tx) => { const made = await this.consumer.handle(tx, batch); ${point('before-commit')}; return made }); ${point('after-commit')}`,
+  },
+  {
+    file: 'worker/loops/due.ts',
+    from: '  const entries = await createNotifications(tx, notifications)\n',
+    to: `  ${point('due-settled')}; const entries = await createNotifications(tx, notifications); ${point('due-notified')}\n`,
+  },
+  {
+    file: 'worker/loops/due.ts',
+    from: '    stats.transactions += 1\n',
+    to: `    ${point('due-committed')}; stats.transactions += 1\n`,
+  },
+  {
+    file: 'worker/jobs/dispatcher.ts',
+    from: 'if (due.length > 0) await addJobs',
+    to: `if (due.length > 0) ${point('job-queued')}; if (due.length > 0) await addJobs`,
+  },
+  {
+    file: 'worker/jobs/attempt.ts',
+    from: 'using lease = leases.hold(claimed)',
+    to: `using lease = leases.hold(claimed); ${point('job-claimed')}`,
+  },
+  {
+    file: 'worker/jobs/attempt.ts',
+    from: 'await completeDelivery(tx, claimed)',
+    to: `${point('job-acted')}; await completeDelivery(tx, claimed)`,
+  },
+  {
+    file: 'worker/jobs/attempt.ts',
+    from: "count(claimed.kind, 'done')",
+    to: `${point('job-committed')}; count(claimed.kind, 'done')`,
+  },
+  ...filePoints,
+]
+
+const filesPoints = [...points, agedObjects]
+
 export const variants: Record<string, Edit[]> = {
   ...consistencyVariants,
-  failpoints: [
-    {
-      file: 'domain/write.ts',
-      from: 'const { cursor, loggedBytes } = appended',
-      to: `${point('uncommitted')}; const { cursor, loggedBytes } = appended`,
-    },
-    {
-      // A batch sends COMMIT with its last statement: here it first waits for that.
-      file: 'domain/write-batch.ts',
-      from: 'const appending = append(tx, members, steps)',
-      to: `const appending = append(tx, members, steps); await Promise.all([appending, storing.sent]); ${point('uncommitted')}`,
-    },
-    {
-      file: 'domain/write-coalescer.ts',
-      from: '      if (appended) this.deps.publisher.publish(appended)\n',
-      to: `      if (appended) { ${point('committed')}; this.deps.publisher.publish(appended) }\n`,
-    },
-    {
-      file: 'domain/write.ts',
-      from: 'if (appended) publisher.publish(appended)\n  return result',
-      to: `if (appended) { ${point('committed')}; publisher.publish(appended) }\n  return result`,
-    },
-    {
-      file: 'changelog/publisher.ts',
-      from: 'const top = await pushEntries(redis, epoch, shard, batch)',
-      to: `const pushing = pushEntries(redis, epoch, shard, batch); setImmediate(() => ${point('pushing')}); const top = await pushing; ${point('pushed')}`,
-    },
-    {
-      file: 'changelog/follower/hub.ts',
-      from: '      if (isMore) value.onBacklog',
-      to: `      if (count === 3) ${point('fan-out')}\n      if (isMore) value.onBacklog`,
-    },
-    {
-      file: 'ws/subscription.ts',
-      from: '        this.#send(entries)\n        if',
-      to: `        this.#send(entries); if (entries.length > 0) ${point('replay')}\n        if`,
-    },
-    {
-      file: 'domain/attachments/upload.ts',
-      from: '      await deps.storage.put(storageKey, file)\n',
-      to: `      ${point('upload-row')}; await deps.storage.put(storageKey, file); ${point('upload-object')}\n`,
-    },
-    {
-      file: 'worker/engine/shard-consumer.ts',
-      from: 'await this.#commit(batch.at(-1)!.seq, (tx) => this.consumer.handle(tx, batch))',
-      to: `${point('before-effect')}; await this.#commit(batch.at(-1)!.seq, async (tx) => { const made = await this.consumer.handle(tx, batch); ${point('before-commit')}; return made }); ${point('after-commit')}`,
-    },
-    {
-      file: 'worker/loops/due.ts',
-      from: '  const entries = await createNotifications(tx, notifications)\n',
-      to: `  ${point('due-settled')}; const entries = await createNotifications(tx, notifications); ${point('due-notified')}\n`,
-    },
-    {
-      file: 'worker/loops/due.ts',
-      from: '    stats.transactions += 1\n',
-      to: `    ${point('due-committed')}; stats.transactions += 1\n`,
-    },
-    {
-      file: 'worker/jobs/dispatcher.ts',
-      from: 'if (due.length > 0) await addJobs',
-      to: `if (due.length > 0) ${point('job-queued')}; if (due.length > 0) await addJobs`,
-    },
-    {
-      file: 'worker/jobs/attempt.ts',
-      from: 'using lease = leases.hold(claimed)',
-      to: `using lease = leases.hold(claimed); ${point('job-claimed')}`,
-    },
-    {
-      file: 'worker/jobs/attempt.ts',
-      from: 'await completeDelivery(tx, claimed)',
-      to: `${point('job-acted')}; await completeDelivery(tx, claimed)`,
-    },
-    {
-      file: 'worker/jobs/attempt.ts',
-      from: "count(claimed.kind, 'done')",
-      to: `${point('job-committed')}; count(claimed.kind, 'done')`,
-    },
-    {
-      file: 'worker/jobs/files-delete.ts',
-      from: 'await storage.delete(key)',
-      to: `await storage.delete(key); ${point('object-deleted')}`,
-    },
-    {
-      file: 'domain/attachments/verify.ts',
-      from: '  const found = await storage.head(uploadKey)',
-      to: `  ${point('copy-named')}; const found = await storage.head(uploadKey)`,
-    },
-    {
-      file: 'domain/attachments/verify.ts',
-      from: '  const object = await storage.get(copyKey)',
-      to: `  ${point('copy-made')}; const object = await storage.get(copyKey)`,
-    },
-    {
-      file: 'domain/attachments/upload.ts',
-      from: 'await deps.storage.put(storageKey, file)',
-      to: `${point('upload-reserved')}; await deps.storage.put(storageKey, file); ${point('upload-stored')}`,
-    },
-  ],
+  failpoints: points,
+  files: filesPoints,
+  ...Object.fromEntries(
+    Object.entries(filesVariants).map(([name, edits]) => [name, [...filesPoints, ...edits]]),
+  ),
   /** Writes its resources to a file on SIGUSR2. */
   inspected: [
     // A small ring and few kept answers are full before the first measurement.
@@ -149,14 +120,6 @@ export const variants: Record<string, Edit[]> = {
       file: 'ws/sockets.ts',
       from: 'presence: new Presence(',
       to: 'presence: globalThis.presence = new Presence(',
-    },
-  ],
-  /** An object is stored before its row: a kill between them leaves an object that no row names. */
-  'upload-object-first': [
-    {
-      file: 'domain/attachments/upload.ts',
-      from: '    const storageKey = attachmentKey()\n',
-      to: `    const storageKey = attachmentKey(); await deps.storage.put(storageKey, file); ${point('upload-object')}\n`,
     },
   ],
   /** The members of a batch are answered before its COMMIT, which follows 200 ms later: a kill each half second meets it. */
@@ -210,19 +173,6 @@ export const variants: Record<string, Edit[]> = {
       file: 'db/log/sync.ts',
       from: 'select h.epoch, h.seq as head,',
       to: 'select h.epoch, (select coalesce(max(f.seq), 0) from feed f where f.shard = h.shard) as head,',
-    },
-  ],
-  /** An attempt completes its delivery without a look at its fence. */
-  'fence-unchecked': [
-    {
-      file: 'db/deliveries/claims.ts',
-      from: "last_error = null\n    where id = ${claim.id} and fence = ${claim.fence} and state = 'running'",
-      to: 'last_error = null\n    where id = ${claim.id}',
-    },
-    {
-      file: 'worker/jobs/held-leases.ts',
-      from: 'else one.abort.abort(new FenceLost(one.claim))',
-      to: 'else one.renewedAt = askedAt',
     },
   ],
   /** A position moves in a transaction of its own, 50 ms after that of the effects: a kill between them repeats these. */
@@ -284,14 +234,6 @@ export const variants: Record<string, Edit[]> = {
       file: 'node_modules/postgres/src/index.js',
       from: 'if (lost || (last && q !== last))\n',
       to: 'if (last && q !== last)\n',
-    },
-  ],
-  /** The note of a deletion goes before the object does. */
-  'row-dropped-first': [
-    {
-      file: 'worker/jobs/files-delete.ts',
-      from: 'await storage.delete(key)',
-      to: 'setTimeout(() => void storage.delete(key).catch(() => {}), 10_000)',
     },
   ],
   /** A resuming subscription starts at the head instead of its cursor. */

@@ -1,6 +1,6 @@
 // The product with one mechanism of consistency removed: edits of its source, applied as the process loads it
 // (`chaos/variant.ts`). A run on each must be named by the checker, by the properties listed in `controls.ts`.
-import type { Edit } from '../chaos/variants.ts'
+import type { Edit } from '../chaos/edit.ts'
 
 export const consistencyVariants: Record<string, Edit[]> = {
   /** A conditional write succeeds on every version. */

@@ -1,5 +1,5 @@
 // Variants of the server that each break one promise of the document: a run must detect every one of them.
-import type { Edit } from '../chaos/variants.ts'
+import type { Edit } from '../chaos/edit.ts'
 
 export const fuzzVariants: Record<string, Edit[]> = {
   'a limit that is not enforced': [

@@ -3,7 +3,8 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { projectScope } from '../../src/model/scope.ts'
-import { uploadFailpoints, variantEnvironment } from '../chaos/variants.ts'
+import { uploadPoints } from '../chaos/files/points.ts'
+import { variantEnvironment } from '../chaos/variants.ts'
 import { eventually } from '../support/eventually.ts'
 import { upload } from '../support/uploads.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
@@ -89,12 +90,12 @@ const settle = async () => {
   return keysOf()
 }
 
-for (const point of uploadFailpoints) {
+for (const point of [...uploadPoints, 'uncommitted', 'committed']) {
   test(`killed at ${point}, nothing is left that no row names, and no row without its object`, async () => {
     expect(await uploadToDoomed('failpoints', point)).toBe(false)
     const { objects, ready } = await settle()
     expect(objects).toEqual(ready)
-    expect(ready.length).toBe(point === 'committed' ? 1 : 0)
+    expect(ready.length).toBe(['committed', 'upload-committed'].includes(point) ? 1 : 0)
     const task = await world.ask(owner, 'GET', `/api/tasks/${taskId}`)
     expect(task.attachmentCount).toBe(ready.length)
     const added = (await world.entries(projectScope(owner.inboxId))).filter(

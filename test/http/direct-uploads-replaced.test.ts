@@ -8,7 +8,8 @@ import { verifyDirectUpload, type VerifyDeps } from '../../src/domain/attachment
 import { systemWrite, write } from '../../src/domain/write.ts'
 import { createLog } from '../../src/log.ts'
 import type { Attachment, DirectUpload } from '../../src/model/attachment.ts'
-import { variantEnvironment, verifyFailpoints } from '../chaos/variants.ts'
+import { verifyPoints } from '../chaos/files/points.ts'
+import { variantEnvironment } from '../chaos/variants.ts'
 import { eventually } from '../support/eventually.ts'
 import { startS3Server, type S3Server } from '../support/s3-server.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
@@ -243,7 +244,7 @@ const runDoomed = async (point: string): Promise<void> => {
   }
 }
 
-for (const point of verifyFailpoints)
+for (const point of [...verifyPoints, 'job-acted', 'job-committed'])
   test(`a worker killed at ${point} leaves one attachment and no other object`, async () => {
     const begun = await begin()
     await complete(begun)

@@ -19,9 +19,16 @@ export const faultLines: readonly FaultLine[] = [
     rows: ['realtime crash-points', 'realtime batches-killed'],
   },
   {
-    fault: 'A crash at each named point of consumers, due times, jobs, uploads and deletions',
-    rows: ['worker worker-crash-points', 'files workers-killed', 'files server-killed'],
+    fault:
+      'A crash at each named point of consumers, due times, jobs, uploads, direct uploads, deletions and sweeps',
+    rows: [
+      'worker worker-crash-points',
+      'files workers-killed',
+      'files server-killed',
+      'files sweeps-killed',
+    ],
   },
+  { fault: 'Two workers on the same deliveries', rows: ['files workers-racing'] },
   { fault: 'PostgreSQL restarted, fast and immediate', rows: ['realtime postgres-restarted'] },
   { fault: 'All backends of PostgreSQL terminated', rows: ['realtime postgres-terminated'] },
   { fault: 'PostgreSQL half-open', rows: ['realtime postgres-half-open'] },
@@ -40,6 +47,10 @@ export const faultLines: readonly FaultLine[] = [
   {
     fault: 'An object store that answers 500, is slow, half-open or away, or loses the answer of a PUT',
     rows: ['files storage-failing', 'files sweeps-racing', 'files project-deleted'],
+  },
+  {
+    fault: 'Signed URLs stored to again during and after the verification, tasks deleted during it',
+    rows: ['files urls-overwritten'],
   },
   { fault: 'An SMTP server that is away, refuses, is slow or loses answers', rows: ['worker smtp-failing'] },
   { fault: 'The clock of one process ten minutes off', rows: ['realtime clock-off'] },

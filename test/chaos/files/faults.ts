@@ -1,79 +1,42 @@
-// The faults of uploads, deletions and sweeps.
-import { sweepFiles } from '../../../src/domain/files/sweep.ts'
-import { createLog } from '../../../src/log.ts'
+// The faults of uploads, direct uploads, deletions and sweeps.
 import { pause } from '../fault.ts'
 import type { FilesArena, FilesFault } from './files-arena.ts'
+import { serverKilled, workersKilled } from './kills.ts'
 import type { StorageMode } from './storage-proxy.ts'
+import { sweepsKilled, sweepsRacing } from './sweeps.ts'
 
-/** Of the consumer, the dispatcher, an attempt, and the deletion of an object. */
-export const workerPoints = [
-  'before-effect',
-  'before-commit',
-  'after-commit',
-  'job-queued',
-  'job-claimed',
-  'object-deleted',
-  'job-acted',
-  'job-committed',
-] as const
+/** Above what a call that meets the mode may take, so that it fails in it. */
+const modeMs = 6_000
+const shortModeMs = 750
 
-/** Around the storing of an upload. */
-export const serverPoints = ['upload-reserved', 'upload-stored', 'uncommitted', 'committed'] as const
-
-/** How long a process may take to reach its point. */
-const reachMs = 10_000
-
-const killAtPoints =
-  (role: 'workers' | 'servers', points: readonly string[]) =>
-  async (arena: FilesArena, signal: AbortSignal): Promise<number> => {
-    const victim = arena.cluster[role][0]!
-    const killedAt: string[] = []
-    // At least once, however long a start takes.
-    for (let turn = 0; !signal.aborted || (killedAt.length === 0 && turn < points.length); turn += 1) {
-      const point = points[turn % points.length]!
-      await arena.down(victim, async () => {
-        await victim.kill()
-        await victim.start({ TIDE_FAILPOINT: point, TIDE_FAILPOINT_AFTER: String(turn % 3) }).catch(() => {})
-        const ended = await Promise.race([
-          victim.exited.then(() => true),
-          Bun.sleep(reachMs).then(() => false),
-        ])
-        if (ended) killedAt.push(point)
-        else await victim.kill()
-        await victim.start({ TIDE_FAILPOINT: '' })
-      })
-    }
-    return killedAt.length
-  }
-
-const storageIn =
-  (modes: readonly StorageMode[], everyMs: number) =>
+/** Every mode in turn, each at least once. */
+export const storageIn =
+  (modes: readonly StorageMode[]) =>
   async (arena: FilesArena, signal: AbortSignal): Promise<number> => {
     let injected = 0
-    for (; !signal.aborted; injected += 1) {
+    for (; !signal.aborted || injected < modes.length; injected += 1) {
       arena.store.mode = modes[injected % modes.length]!
-      await pause(everyMs, signal)
+      await Bun.sleep(arena.isShort ? shortModeMs : modeMs)
     }
     arena.store.mode = 'healthy'
     return injected
   }
 
-export const workersKilled: FilesFault = {
-  name: 'workers-killed',
-  title: 'kill -9 of a worker at each point of consumer, dispatcher, job and deletion',
-  disturb: killAtPoints('workers', workerPoints),
-}
-
-export const serverKilled: FilesFault = {
-  name: 'server-killed',
-  title: 'kill -9 of the server at each point of an upload',
-  disturb: killAtPoints('servers', serverPoints),
-}
-
 export const storageFailing: FilesFault = {
   name: 'storage-failing',
-  title: 'a store that answers 500, comes late, loses answers, is away or half-open',
-  disturb: storageIn(['failing', 'slow', 'losing', 'healthy', 'away', 'half-open', 'healthy'], 1_500),
+  title:
+    'a store that answers 500, to all or to reads, comes late or after the deadline, loses answers, is away or half-open',
+  disturb: storageIn([
+    'failing',
+    'slow',
+    'unreadable',
+    'late',
+    'losing',
+    'healthy',
+    'away',
+    'half-open',
+    'healthy',
+  ]),
 }
 
 export const redisEmptied: FilesFault = {
@@ -96,6 +59,7 @@ const stoppedMs = 17_000
 export const workerStopped: FilesFault = {
   name: 'worker-stopped',
   title: 'SIGSTOP of workers in the middle of a job, continued after another took over',
+  leavesAttempts: true,
   async disturb(arena, signal) {
     let injected = 0
     do {
@@ -112,20 +76,45 @@ export const workerStopped: FilesFault = {
   },
 }
 
-export const sweepsRacing: FilesFault = {
-  name: 'sweeps-racing',
-  title: 'sweeps beside uploads and deletions, with a store that fails in between',
+const raceEveryMs = 700
+
+/** Leases end while their attempts run, and their jobs are made again: the other worker claims the same deliveries. */
+export const workersRacing: FilesFault = {
+  name: 'workers-racing',
+  title: 'two workers on the same deliveries: leases ended under attempts that go on, their jobs made again',
+  leavesAttempts: true,
   async disturb(arena, signal) {
-    const log = createLog('chaos', 'silent')
-    const modes = storageIn(['healthy', 'losing', 'slow'], 1_000)(arena, signal)
     let injected = 0
-    for (; !signal.aborted; injected += 1)
-      await sweepFiles(
-        { db: arena.db, storage: arena.storage, log },
-        { isDryRun: false, isForced: true, signal: new AbortController().signal },
-      ).catch(() => {}) // a file that is deleted meanwhile
-    await modes
+    arena.store.mode = 'slow' // attempts last longer than a lease
+    while (!signal.aborted || injected === 0) {
+      await Bun.sleep(raceEveryMs)
+      const ended = await arena.db.transact(
+        (tx) =>
+          tx`update deliveries set lease_until = now(), next_at = now() where state = 'running' returning id`,
+      )
+      await arena.redis.flushall().catch(() => {})
+      injected += ended.length
+    }
+    arena.store.mode = 'healthy'
     return injected
+  },
+}
+
+const overwriting = { uploads: 1, direct: 6 }
+
+export const urlsOverwritten: FilesFault = {
+  name: 'urls-overwritten',
+  title: 'signed URLs stored to again during and after the verification, tasks deleted during it',
+  lanes: overwriting,
+  async disturb(arena, signal) {
+    const modes: StorageMode[] = ['healthy', 'slow', 'losing']
+    for (let turn = 0; !signal.aborted; turn += 1) {
+      arena.store.mode = modes[turn % modes.length]!
+      await pause(1_500, signal)
+    }
+    arena.store.mode = 'healthy'
+    await arena.untilTraffic(overwriting)
+    return arena.counts.overwrites
   },
 }
 
@@ -135,5 +124,8 @@ export const filesFaults: FilesFault[] = [
   storageFailing,
   redisEmptied,
   workerStopped,
+  workersRacing,
+  urlsOverwritten,
   sweepsRacing,
+  sweepsKilled,
 ]

@@ -1,7 +1,8 @@
 // Outcomes of the files suite as rows of the report.
 import { stamp, type ControlRow, type FaultRow } from '../results.ts'
 import type { FilesControl } from './controls.ts'
-import type { FilesCounts, FilesOutcome } from './files-arena.ts'
+import type { FilesCounts } from './counts.ts'
+import type { FilesOutcome } from './files-arena.ts'
 
 const base = (seed: number, seconds: number) => ({
   suite: 'files',
@@ -17,7 +18,7 @@ const base = (seed: number, seconds: number) => ({
 export const filesRow = (
   seed: number,
   seconds: number,
-  { name, title, counts, violations }: FilesOutcome,
+  { name, title, counts, violations, notes }: FilesOutcome,
 ): FaultRow => ({
   ...base(seed, seconds),
   name,
@@ -25,6 +26,7 @@ export const filesRow = (
   counts: { ...counts },
   verdict: violations.length === 0 ? 'ok' : 'violated',
   violations: violations.map((line) => `seed ${seed}: ${line}`),
+  notes,
 })
 
 /** @param tookMs with the store at hand, and with the store away for 30 s. */

@@ -6,8 +6,12 @@ export type StorageMode =
   | 'healthy'
   /** Every call is answered with 500, and nothing is done. */
   | 'failing'
+  /** The same for all but PUT. */
+  | 'unreadable'
   /** Every answer comes 1.5 s late. */
   | 'slow'
+  /** Every answer comes after the deadline of a call, 4 s: what it asked for is done. */
+  | 'late'
   /** Every second call is done, and its answer is lost. */
   | 'losing'
   /** Connections are refused. */
@@ -20,8 +24,10 @@ export interface StorageProxy extends AsyncDisposable {
   mode: StorageMode
 }
 
-const slowMs = 1_500
+const delaysMs: Partial<Record<StorageMode, number>> = { slow: 1_500, late: 5_000 }
 const failure = 'HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+
+const isPut = (bytes: Buffer): boolean => bytes.toString('latin1', 0, 4) === 'PUT '
 
 export const storageProxy = async (target: number): Promise<StorageProxy> => {
   const sockets = new Set<Socket>()
@@ -38,19 +44,27 @@ export const storageProxy = async (target: number): Promise<StorageProxy> => {
     if (mode === 'away') client.resetAndDestroy()
     else if (mode === 'half-open') client.resume()
     else if (mode === 'failing') client.once('data', () => client.end(failure))
+    else if (mode === 'unreadable')
+      client.once('data', (data) => {
+        const bytes = Buffer.from(data)
+        if (isPut(bytes)) forward(client, mode, bytes)
+        else client.end(failure)
+      })
     else forward(client, mode)
   })
-  const forward = (client: Socket, mode: StorageMode): void => {
+  const forward = (client: Socket, mode: StorageMode, begun?: Buffer): void => {
     const server = connect(target, '127.0.0.1')
     keep(server)
+    const delayMs = delaysMs[mode] ?? 0
     const isLost = mode === 'losing' && calls % 2 === 0
+    if (begun) server.write(begun)
     client.pipe(server)
     server.on('data', (bytes) => {
       if (isLost) client.resetAndDestroy()
-      else if (mode === 'slow') setTimeout(() => client.write(bytes), slowMs)
+      else if (delayMs > 0) setTimeout(() => client.write(bytes), delayMs)
       else client.write(bytes)
     })
-    server.on('close', () => setTimeout(() => client.end(), mode === 'slow' ? slowMs : 0))
+    server.on('close', () => setTimeout(() => client.end(), delayMs))
     client.on('close', () => server.destroy())
   }
   const proxy: StorageProxy = {
