@@ -1,6 +1,7 @@
 // What a program does with files, bundled for each runtime by upload-runtimes.test.ts. Each step resolves with what the
 // program sees, as JSON; the test then looks at the server and the store.
 import type { Client } from '../../packages/client/src/client.ts'
+import type { PendingUpload } from '../../packages/client/src/http/direct-upload.ts'
 
 export interface Seen {
   first: number
@@ -96,6 +97,59 @@ export const steps = {
   async directAgain(client: Client, taskId: string) {
     const { id } = await client.attachments.uploadDirectly(taskId, text(2_000_000), { key: taskId })
     return { id }
+  },
+
+  /** A program that ends while it sends the file. Resolves with what it has kept, as text. */
+  async directInterrupted(client: Client, taskId: string) {
+    const stop = new AbortController()
+    let kept = ''
+    await failureOf(
+      client.attachments.uploadDirectly(taskId, text(2_000_000), {
+        signal: stop.signal,
+        onPending: async (pending) => void (kept = JSON.stringify(pending)),
+        onProgress: ({ sent }) => {
+          if (sent > 0) stop.abort()
+        },
+      }),
+    )
+    return { kept }
+  },
+
+  /** A program that ends when the file is stored and not announced. */
+  async directStored(client: Client, taskId: string) {
+    const stop = new AbortController()
+    let kept = ''
+    await failureOf(
+      client.attachments.uploadDirectly(taskId, text(2_000_000), {
+        signal: stop.signal,
+        onPending: (pending) => {
+          kept = JSON.stringify(pending)
+          if (pending.isStored) stop.abort()
+        },
+      }),
+    )
+    return { kept }
+  },
+
+  /** The next run of either, with the same file. */
+  async directResumed(client: Client, _taskId: string, kept: string) {
+    const { onProgress, seen } = watch()
+    const states: boolean[] = []
+    const pending: PendingUpload = JSON.parse(kept)
+    const { id, size } = await client.attachments.resumeUpload(pending, text(2_000_000), {
+      onProgress,
+      onPending: ({ isStored }) => void states.push(isStored),
+    })
+    return { id, size, states, seen: seen() }
+  },
+
+  /** The next run, with another file, and after the URL has expired. */
+  async directResumedWrongly(client: Client, _taskId: string, kept: string) {
+    const pending: PendingUpload = JSON.parse(kept)
+    return [
+      await failureOf(client.attachments.resumeUpload(pending, text(2_000_001))),
+      await failureOf(client.attachments.resumeUpload(pending, text(2_000_000), { attempts: 1 })),
+    ]
   },
 
   /** While there is no network. */

@@ -12,6 +12,8 @@ export interface PresignedGate extends AsyncDisposable {
   readonly puts: number[]
   /** The next PUT loses its connection after this many bytes of its body. */
   cutNextAfter(bytes: number): void
+  /** The next PUT is stored, and its connection closed in place of an answer. */
+  loseNextAnswer(): void
   /** Answers each PUT with this status; null passes them on. */
   refuseWith: number | null
 }
@@ -28,6 +30,7 @@ export const presignedGate = async (target: number, secretAccessKey: string): Pr
   const puts: number[] = []
   const sockets = new Set<Socket>()
   let cutAfter: number | null = null
+  let isNextLost = false
 
   const answer = (response: ServerResponse, status: number, code: string): void => {
     puts.push(status)
@@ -46,11 +49,17 @@ export const presignedGate = async (target: number, secretAccessKey: string): Pr
   }
 
   const pass = (request: IncomingMessage, response: ServerResponse): void => {
+    const isLost = isNextLost
+    isNextLost = false
     const { method, url, headers } = request
     const onward = sendRequest(
       { host: '127.0.0.1', port: target, method, path: url, headers },
       (stored: IncomingMessage) => {
-        puts.push(stored.statusCode!)
+        puts.push(isLost ? 0 : stored.statusCode!)
+        if (isLost) {
+          request.socket.destroy()
+          return
+        }
         response.writeHead(stored.statusCode!, { ...stored.headers, ...corsHeaders })
         stored.pipe(response)
       },
@@ -85,6 +94,7 @@ export const presignedGate = async (target: number, secretAccessKey: string): Pr
     puts,
     refuseWith: null,
     cutNextAfter: (bytes) => void (cutAfter = bytes),
+    loseNextAnswer: () => void (isNextLost = true),
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy()
       await new Promise((resolve) => server.close(resolve))

@@ -79,6 +79,8 @@ export class UploadRefusedError extends Error {
     origin: string,
     /** Of the store's answer. */
     readonly status: number,
+    /** When the store answered, by its clock; by that of this machine where it does not say. */
+    readonly answeredAt: Date = new Date(),
   ) {
     super(
       `${origin} refused the upload with ${status}; the signed URL has expired (after an hour), or a proxy changed the request`,
@@ -86,7 +88,27 @@ export class UploadRefusedError extends Error {
   }
 }
 
-/** The program gave a text that no request can carry; nothing was sent. */
+/**
+ * The signed URL of a direct upload has expired, an hour after it was made, before the file was stored and announced.
+ * Nothing was attached, and no repeat of this upload can succeed: begin another one, without the `key` of this one.
+ */
+export class UploadExpiredError extends Error {
+  override readonly name = 'UploadExpiredError'
+
+  constructor(
+    /** Of the upload. */
+    readonly id: string,
+    readonly expiresAt: string,
+    cause: unknown,
+  ) {
+    super(
+      `The upload ${id} has expired (at ${expiresAt}); nothing was attached. Call uploadDirectly again, with another key or without one`,
+      { cause },
+    )
+  }
+}
+
+/** The program gave what no request can carry; nothing was sent. */
 export class InvalidArgumentError extends Error {
   override readonly name = 'InvalidArgumentError'
 }

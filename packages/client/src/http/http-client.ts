@@ -41,7 +41,7 @@ export class HttpClient {
   store(
     { url, method, headers }: { url: string; method: string; headers: Record<string, string> },
     file: Blob,
-    options: Pick<Call, 'signal' | 'timeoutMs' | 'sendBy'>,
+    options: Pick<Call, 'signal' | 'timeoutMs' | 'sendBy' | 'attempts'>,
   ): Promise<void> {
     const call = { method: 'PUT', path: path`/`, ...options } as const
     return this.#withRetries(call, true, () =>

@@ -123,7 +123,7 @@ export const sendTo = async (
       const response = await send(url, { ...init, signal: either, credentials: 'omit' })
       await response.body?.cancel()
       const { ok, status } = response
-      if (!ok && isFinal(status)) throw new UploadRefusedError(origin, status)
+      if (!ok && isFinal(status)) throw new UploadRefusedError(origin, status, dateOf(response))
       if (!ok) throw new Error(`${origin} answered ${status}`)
     })
   } catch (error) {
@@ -132,6 +132,12 @@ export const sendTo = async (
   } finally {
     deadline.clear()
   }
+}
+
+/** Undefined where it has none, or none that a page may read. */
+const dateOf = ({ headers }: Response): Date | undefined => {
+  const at = Date.parse(headers.get('Date') ?? '')
+  return Number.isNaN(at) ? undefined : new Date(at)
 }
 
 /** Client errors, except for a body that arrived too slowly (408), a conflict of two PUTs (409) and too many requests. */

@@ -1,6 +1,6 @@
 // Sends a file and reports progress, on every runtime: by XMLHttpRequest in browsers, whose fetch reports none, elsewhere
 // by a stream that counts the bytes the network reads from it.
-import type { Fetch } from './request.ts'
+import type { CallOptions, Fetch } from './request.ts'
 
 export interface UploadProgress {
   /** Bytes the network has taken, of the file alone. */
@@ -10,6 +10,16 @@ export interface UploadProgress {
 }
 
 export type OnProgress = (progress: UploadProgress) => void
+
+export interface UploadOptions extends CallOptions {
+  /** Shown to others; that of a `File` by default. */
+  filename?: string | undefined
+  /** Called while the file is sent, first with 0; again from 0 where an attempt is repeated. */
+  onProgress?: OnProgress | undefined
+}
+
+export const nameOf = (file: Blob): string =>
+  'name' in file && typeof file.name === 'string' ? file.name : 'file'
 
 /** The slowest upload that is waited for, in bytes a second, after half a minute. */
 const slowestBytesPerSecond = 16 * 1024
