@@ -15,6 +15,7 @@ import type { SocketTimings } from '../../src/ws/protocol.ts'
 import type { Project } from '../../src/model/project.ts'
 import { createContract, type Contract } from './contract.ts'
 import { testDatabase, testRedis } from './environment.ts'
+import { createPrivacyCheck } from './privacy.ts'
 import { openSocket, type TestSocket } from './socket.ts'
 
 /** Of every world and its workers. */
@@ -52,7 +53,10 @@ export interface World extends AsyncDisposable {
   redisUrl: string
   config: Config
   server: RunningServer
-  /** One request; the body is parsed where it is JSON. Throws where the answer differs from the OpenAPI document. */
+  /**
+   * One request; the body is parsed where it is JSON. Throws where the answer differs from the OpenAPI document, or
+   * reveals what it must not.
+   */
   call<T = any>(method: string, path: string, options?: CallOptions): Promise<Answer<T>>
   /** A new user with a session. */
   register(name?: string): Promise<Person>
@@ -73,6 +77,9 @@ export interface World extends AsyncDisposable {
   /** Another server on the same database and Redis. */
   another(config?: Partial<Config>, timings?: Partial<SocketTimings>): Promise<RunningServer>
 }
+
+const bearerOf = ({ Authorization }: Record<string, string>): string | undefined =>
+  Authorization?.replace(/^Bearer /, '')
 
 /** @param settings over the test defaults: rate limits off, no log output. */
 export const startWorld = async (settings: Partial<Config> = {}): Promise<World> => {
@@ -100,6 +107,7 @@ export const startWorld = async (settings: Partial<Config> = {}): Promise<World>
   let contract: Promise<Contract> | undefined
   const readContract = async (): Promise<Contract> =>
     createContract(await (await fetch(`${server.url}/api/openapi.json`)).json())
+  const privacy = createPrivacyCheck(server.deps.db)
   let people = 0
 
   const call = async <T>(
@@ -122,6 +130,8 @@ export const startWorld = async (settings: Partial<Config> = {}): Promise<World>
     const { status } = response
     const known = await (contract ??= readContract())
     known.check({ method, path, status, headers: response.headers, text, sent })
+    const isText = /json|^text/.test(response.headers.get('content-type') ?? '')
+    if (isText) await privacy.check({ method, path, text, sent, token: token ?? bearerOf(headers) })
     const isJson = response.headers.get('content-type')?.includes('json') ?? false
     return {
       status: response.status,
