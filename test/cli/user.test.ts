@@ -97,7 +97,10 @@ test('it starts when each demo account is disabled or has another password; sess
   expect((await fetch(`${server.url}/livez`)).status).toBe(200)
 }, 60_000)
 
-test('it needs neither a server nor Redis, and reports a missing account', async () => {
+/** The password that a command printed. */
+const printed = (out: string): string => /^Its password is (\S{20})$/m.exec(out)![1]!
+
+test('every command needs neither a server nor Redis, and reports a missing account', async () => {
   await using world = await startWorld()
   const person = await world.register()
   const away = { REDIS_URL: `redis://127.0.0.1:${freePort()}`, LOG_LEVEL: 'silent' }
@@ -107,7 +110,34 @@ test('it needs neither a server nor Redis, and reports a missing account', async
     err: 'There is no account no-account@example.com.\n',
   })
   expect(await signIn(world, person.email, testPassword)).toMatchObject({ status: 403 })
-}, 30_000)
+
+  const email = 'away@example.com'
+  const outputs: string[] = []
+  for (const args of [
+    ['create', email],
+    ['promote', email],
+    ['disable', email],
+    ['enable', email],
+    ['reset', email],
+    ['sessions', email],
+    ['sessions', email, '--end'],
+  ]) {
+    const { code, out, err } = await user(world, args, away)
+    expect([args, code, err]).toEqual([args, 0, ''])
+    outputs.push(out.split('\n')[0]!)
+    if (args[0] === 'reset')
+      expect((await signIn(world, email, printed(out))).body.user).toMatchObject({ email, role: 'admin' })
+  }
+  expect(outputs).toEqual([
+    `${email} is made, with the role user.`,
+    `${email} is an admin.`,
+    `${email} is disabled.`,
+    `${email} is enabled.`,
+    `${email} has another password; its sessions and tokens have ended.`,
+    expect.stringContaining('127.0.0.1'),
+    `${email} has no session and no token any more.`,
+  ])
+}, 120_000)
 
 test('invalid arguments are answered with the reason, then the usage', async () => {
   for (const [args, reason] of [
@@ -124,9 +154,6 @@ test('invalid arguments are answered with the reason, then the usage', async () 
   }
   expect(await user({ databaseUrl: '', redisUrl: '' }, ['create', '--help'])).toMatchObject({ code: 0 })
 }, 30_000)
-
-/** The password that a command printed. */
-const printed = (out: string): string => /^Its password is (\S{20})$/m.exec(out)![1]!
 
 test('the first admin is made before any server runs, and signs in with the printed password', async () => {
   await using world = await startWorld({ registration: 'closed' })
