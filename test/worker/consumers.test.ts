@@ -65,6 +65,7 @@ const openSource = (): LogSource & Disposable => {
     read: (shard, after, limit) => db.read((sql) => readShard(sql, shard, after, head(shard), limit)),
     wait: () => looked.promise,
     wake: () => looked.resolve(),
+    inTurn: (_consumer, _signal, work) => work(),
     [Symbol.dispose]() {
       clearInterval(timer)
       looked.resolve()
@@ -232,6 +233,7 @@ test('after a failover that lost commits, entries that only the stream still has
     read: async (_, after) => ghosts.filter(({ seq }) => seq > after),
     wait: () => new Promise((resolve) => wakes.push(resolve)),
     wake: () => wakes.splice(0).forEach((resolve) => resolve()),
+    inTurn: (_consumer, _signal, work) => work(),
   }
   const source: LogSource = {
     get epoch() {
@@ -241,6 +243,7 @@ test('after a failover that lost commits, entries that only the stream still has
     read: (of, after, limit) => followed.read(of, after, limit),
     wait: (of, after) => followed.wait(of, after),
     wake: (of) => followed.wake(of),
+    inTurn: (_consumer, _signal, work) => work(),
   }
   const made: (string | null)[] = []
   const recording: Consumer = {

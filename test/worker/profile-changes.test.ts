@@ -117,6 +117,7 @@ const openSource = async (): Promise<LogSource> => {
       await heads()
     },
     wake() {},
+    inTurn: (_consumer, _signal, work) => work(),
   }
 }
 
@@ -202,13 +203,13 @@ test('a previous worker is refused only where it would repeat or leave out a pro
   )
   expect(await previousWorker().catch((error: unknown) => error)).toMatchObject(refused) // would repeat 1
   await consuming([notifications], () =>
-    eventually(async () => expect(await position('notifications')).toBe(1), { timeoutMs: 10_000 }),
+    eventually(async () => expect(await position('notifications')).toBe(1), { timeoutMs: 30_000 }),
   )
   await append()
   await previousWorker() // nothing to repeat
   await rename()
   await consuming([notifications], () =>
-    eventually(async () => expect(await position('notifications')).toBe(3), { timeoutMs: 10_000 }),
+    eventually(async () => expect(await position('notifications')).toBe(3), { timeoutMs: 30_000 }),
   )
   await append()
   expect(await previousWorker().catch((error: unknown) => error)).toMatchObject(refused) // would leave out 3

@@ -24,6 +24,8 @@ export interface ShardConsumerDeps {
 }
 
 const readEntries = 500
+/** A consumer that has more before it is behind, and waits for its turn to read them. */
+const fewEntries = 100
 /** Entries handled in one transaction: each makes at most two entries for one scope, of which sockets receive 200. */
 const maxHandled = 100
 const maxAttempts = 5
@@ -108,6 +110,12 @@ export class ShardConsumer {
     if (this.#epoch !== source.epoch) this.#stored = null
     this.#epoch = source.epoch
     if (this.#stored === null) await this.#load()
+    if (source.head(this.shard) - this.#position <= fewEntries) return this.#readPage(signal)
+    await source.inTurn(this.consumer.name, signal, () => this.#readPage(signal))
+  }
+
+  async #readPage(signal: AbortSignal): Promise<void> {
+    const { source } = this.deps
     const entries = await source.read(this.shard, this.#position, readEntries)
     if (entries.length === 0) {
       if (this.#isStoreDue()) await this.#store()
@@ -123,8 +131,8 @@ export class ShardConsumer {
       this.deps.log.error(missing, 'the log no longer keeps these entries, their effects are missing')
     }
     const collectMs = this.#collectsUntil - performance.now()
-    // A full page means that the consumer is behind: there is nothing to wait for.
-    if (collectMs > 0 && entries.length < readEntries && entries.some((one) => this.#concerns(one)))
+    // A consumer that is behind has nothing to wait for.
+    if (collectMs > 0 && entries.length <= fewEntries && entries.some((one) => this.#concerns(one)))
       return pause(collectMs, signal)
     await this.#handleAll(entries, signal)
   }
