@@ -8,11 +8,12 @@ import { inspect, type Inspection } from '../chaos/inspection.ts'
 import type { Role } from '../support/cluster.ts'
 import type { Cluster } from '../support/cluster.ts'
 
-export interface ProcessSample extends Pick<
-  Inspection,
-  'heapBytes' | 'residentBytes' | 'objects' | 'compiledFunctions'
-> {
+export interface ProcessSample extends Pick<Inspection, 'heapBytes' | 'objects' | 'compiledFunctions'> {
+  /** Of the process itself: its anonymous pages. */
+  residentBytes: number
   handles: number
+  /** Pages of files in memory, foremost of the executable: shared, and dropped by the system when it needs them. */
+  fileBytes: number
 }
 
 export interface Sample {
@@ -32,8 +33,12 @@ export interface SampleSources {
 
 const sampleProcess = async (role: Role): Promise<[name: string, sample: ProcessSample]> => {
   const handles = (await readdir(`/proc/${role.pid}/fd`)).length
-  const { heapBytes, residentBytes, objects, compiledFunctions } = await inspect(role)
-  return [role.name, { heapBytes, residentBytes, objects, compiledFunctions, handles }]
+  const { heapBytes, objects, compiledFunctions } = await inspect(role)
+  const status = await readFile(`/proc/${role.pid}/status`, 'utf8')
+  const bytesOf = (name: 'RssAnon' | 'RssFile'): number =>
+    1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1])
+  const [residentBytes, fileBytes] = [bytesOf('RssAnon'), bytesOf('RssFile')]
+  return [role.name, { heapBytes, residentBytes, objects, compiledFunctions, handles, fileBytes }]
 }
 
 /** Each process collects garbage first. */
