@@ -331,7 +331,9 @@ export class Arena implements AsyncDisposable {
       const limits = { ...recoveryLimitsMs, ...fault.recoveryMs }
       for (const [who, ms] of Object.entries(recoveryMs)) {
         const limit = limits[who as keyof typeof limits]
-        if (ms > limit) this.violations.push(`${who} took ${ms.toFixed(0)} ms to recover, not ${limit}`)
+        if (ms <= limit) continue
+        counts.late += 1
+        this.violations.push(`${who} took ${ms.toFixed(0)} ms to recover, not ${limit}`)
       }
       counts.failures = this.violations.length
       return { fault, counts, recoveryMs, violations: this.violations, notes: this.notes, consistency }

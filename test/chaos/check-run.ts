@@ -76,6 +76,7 @@ export const checkRun = async (
     ...run.duties,
     hung: api.counts.hung,
     leaking: api.counts.leaking,
+    late: 0, // the arena counts them
     failures: other.length,
   }
   return { counts, violations }

@@ -2,7 +2,9 @@
 // means that the harness detects nothing.
 import { Arena, type ArenaOptions } from './arena.ts'
 import type { Counts, Fault } from './fault.ts'
+import { answersLost } from './faults/answers-lost.ts'
 import { poisonEntry } from './faults/poison-entry.ts'
+import { postgresRestarted } from './faults/postgres-restarted.ts'
 import { postgresTerminated, terminateBackends } from './faults/postgres-terminated.ts'
 import { redisEmptied } from './faults/redis-emptied.ts'
 import { serverKilled } from './faults/server-killed.ts'
@@ -50,9 +52,22 @@ export const controls: Record<string, Control[]> = {
     { variant: 'batch-answered-early', fault: busyServerKilled, detectedBy: 'lost' },
     { variant: 'scope-unchecked', fault: noFault, detectedBy: 'leaked' },
     { variant: 'driver-unpatched', fault: busyTerminated, detectedBy: 'failures' },
+    { variant: 'cursor-entry-repeated', fault: noFault, detectedBy: 'repeated' },
+    { variant: 'frames-reversed', fault: noFault, detectedBy: 'reordered' },
+    { variant: 'claim-ignored', fault: answersLost, detectedBy: 'lost' },
+    { variant: 'internals-shown', fault: postgresTerminated, detectedBy: 'leaking' },
+    { variant: 'answers-forgotten', fault: noFault, detectedBy: 'hung' },
+    { variant: 'reconnected-late', fault: postgresRestarted, detectedBy: 'late' },
   ],
   worker: [
     { variant: 'position-apart', fault: workerKilled, detectedBy: 'drift', arena: acting },
+    { variant: 'notified-twice', fault: noFault, detectedBy: 'twice', arena: acting },
+    {
+      variant: 'mail-sent-twice',
+      fault: noFault,
+      detectedBy: 'mailsRepeated',
+      arena: { ...acting, sendsMails: true },
+    },
     { variant: 'poison-retried', fault: poisonEntry, detectedBy: 'missing', arena: acting },
     {
       variant: 'mail-done-first',

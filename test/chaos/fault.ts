@@ -54,6 +54,8 @@ export interface Counts {
   hung: number
   /** Answers with 5xx that name internals. */
   leaking: number
+  /** Of writers, sockets and workers those that took longer to recover than they may. */
+  late: number
   /** Refused sockets, unexpected exits, unhandled rejections and other violations. */
   failures: number
 }

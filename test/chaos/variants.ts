@@ -193,12 +193,57 @@ export const variants: Record<string, Edit[]> = {
       to: 'await Bun.sleep(50); await this.deps.positions.move(apart); this.stats.transactions += 1\n',
     },
   ],
+  /** The consumer notifies everyone twice, and what a notification was made for is not compared. */
+  'notified-twice': [
+    {
+      file: 'worker/consumers/notifications.ts',
+      from: 'recipients.map(notificationOf)',
+      to: '[...recipients, ...recipients].map(notificationOf)',
+    },
+    {
+      file: 'domain/notifications/entries.ts',
+      from: 'dedupeKey: `${kind}:${entry.shard}.${entry.seq}`,',
+      to: 'dedupeKey: crypto.randomUUID(),',
+    },
+  ],
   /** An entry that fails is tried for ever: those after it wait. */
   'poison-retried': [
     {
       file: 'worker/engine/shard-consumer.ts',
       from: 'const maxAttempts = 5',
       to: 'const maxAttempts = Infinity',
+    },
+  ],
+  /** An attempt sends its mail twice. */
+  'mail-sent-twice': [
+    {
+      file: 'worker/jobs/send-mail.ts',
+      from: 'await mailer.send(mail, signal)',
+      to: 'await mailer.send(mail, signal); await mailer.send(mail, signal)',
+    },
+  ],
+  /** A problem with 5xx shows where it was thrown. */
+  'internals-shown': [
+    {
+      file: 'http/errors.ts',
+      from: 'detail: error.status >= 500 ? codes[error.code][1] : error.message,',
+      to: 'detail: error.status >= 500 ? String(error.stack) : error.message,',
+    },
+  ],
+  /** One request in a hundred is never answered. */
+  'answers-forgotten': [
+    {
+      file: 'http/pipeline.ts',
+      from: 'const run = (context: RequestContext, to: Destination): Served => {\n',
+      to: 'const run = (context: RequestContext, to: Destination): Served => {\n    if (Math.random() < 0.01) return new Promise(() => {})\n',
+    },
+  ],
+  /** A connection that was lost is opened again after five seconds. */
+  'reconnected-late': [
+    {
+      file: 'db/client.ts',
+      from: 'backoff: (failures) => backOffMs(failures + 1, 20, 250) / 1000,',
+      to: 'backoff: () => 5,',
     },
   ],
   /** A mail counts as sent when it is begun. */
