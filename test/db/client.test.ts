@@ -344,6 +344,13 @@ test('a connection lost at COMMIT is an unknown outcome: unavailable, and not re
   expect({ code, tries }).toEqual({ code: 'unavailable', tries: 1 })
 })
 
+test('a statement that PostgreSQL ends for its duration is unavailable, in every verb', async () => {
+  await using database = open({ statementTimeoutMs: 50 })
+  const sleep = (sql: Queryable) => sql`select pg_sleep(60)`
+  for (const verb of ['read', 'transact', 'snapshot'] as const)
+    expect([verb, await codeOf(database[verb](sleep))]).toEqual([verb, 'unavailable'])
+})
+
 test('an expired deadline answers in time and rolls the transaction back', async () => {
   await using database = open()
   let isDone = false
