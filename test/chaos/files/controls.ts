@@ -68,7 +68,11 @@ export const filesControls: FilesControl[] = [
   { variant: 'deletion-not-retried', fault: storage('away', 'failing'), detectedBy: 'orphans' },
   { variant: 'deletion-not-retried', fault: projectDeleted, detectedBy: 'orphans' },
   { variant: 'deadline-missing', fault: storage('half-open'), detectedBy: 'unsettled' },
-  { variant: 'absence-presumed', fault: storage('unreadable'), detectedBy: 'lost' },
+  {
+    variant: 'absence-presumed',
+    fault: { ...storage('unreadable'), lanes: { uploads: 1, direct: 6 } },
+    detectedBy: 'lost',
+  },
   // Redis, and two workers.
   { variant: 'jobs-not-restored', fault: redisEmptied, detectedBy: 'unsettled' },
   { variant: 'fence-unchecked', fault: workerStopped, detectedBy: 'repeated' },

@@ -52,25 +52,48 @@ export const redisEmptied: FilesFault = {
   },
 }
 
-/** Longer than lease, lock and the interval in which stalled jobs are found. */
-const stoppedMs = 17_000
+/** Above the time between two renewals of a lease. */
+const unrenewedMs = 5_000
+/** Lease, lock and the interval in which stalled jobs are found, on a machine that is busy. */
+const takeOverMs = 60_000
 
-/** SIGSTOP of the worker that runs a job, until the other has done it. */
+/** @returns the deliveries whose lease was not renewed in this time. */
+const unrenewed = async ({ db }: FilesArena): Promise<string[]> => {
+  const rows = await db.read(
+    (sql) => sql<{ id: string }[]>`
+      select id from deliveries where state = 'running' and lease_until < now() + interval '6 seconds'`,
+  )
+  return rows.map(({ id }) => id)
+}
+
+const areDone = async ({ db }: FilesArena, ids: readonly string[]): Promise<boolean> => {
+  const rows = await db.read(
+    (sql) => sql`select from deliveries where id = any(${[...ids]}::uuid[]) and state <> 'done'`,
+  )
+  return rows.length === 0
+}
+
+/** SIGSTOP of a worker that runs jobs, until the other one has done them. */
 export const workerStopped: FilesFault = {
   name: 'worker-stopped',
   title: 'SIGSTOP of workers in the middle of a job, continued after another took over',
   leavesAttempts: true,
   async disturb(arena, signal) {
     let injected = 0
-    do {
-      arena.store.mode = 'slow' // jobs run long enough to be met
-      await pause(2_000, signal)
-      const worker = arena.cluster.workers[injected % 2]!
+    arena.store.mode = 'slow' // jobs run long enough to be met
+    // Also past the signal: half a stop shows nothing.
+    for (let turn = 0; (!signal.aborted || injected < 2) && turn < 10; turn += 1) {
+      await pause(1_000, signal)
+      const worker = arena.cluster.workers[turn % 2]!
       worker.signal('SIGSTOP')
-      await Bun.sleep(stoppedMs) // also past the signal: half a stop shows nothing
+      await Bun.sleep(unrenewedMs)
+      const held = await unrenewed(arena)
+      const endsAt = performance.now() + takeOverMs
+      while (held.length > 0 && performance.now() < endsAt && !(await areDone(arena, held)))
+        await Bun.sleep(100)
+      if (held.length > 0 && (await areDone(arena, held))) injected += 1
       worker.signal('SIGCONT')
-      injected += 1
-    } while (!signal.aborted)
+    }
     arena.store.mode = 'healthy'
     return injected
   },

@@ -15,7 +15,7 @@ export interface Lanes {
 export const usualLanes: Lanes = { uploads: 3, direct: 2 }
 
 /** How long a direct upload may take until it is shown; later it is left as it is. */
-const shownWithinMs = 5_000
+const shownWithinMs = 3_000
 
 interface TrafficDeps {
   client: FilesClient
@@ -48,10 +48,13 @@ export class FilesTraffic {
         const task = await client.ask('POST', '/api/tasks', { projectId: project.id, title: `Task ${n}` })
         if (!task) continue
         const own = await work(task.id)
-        if (random.between(0, 2) === 0) counts.deletions += await client.remove(`/api/tasks/${task.id}`)
+        if (!signal.aborted && random.between(0, 3) === 0)
+          counts.deletions += await client.remove(`/api/tasks/${task.id}`)
         else kept.push(...own)
       }
-      if (random.between(0, 2) > 0) counts.deletions += await client.remove(`/api/projects/${project.id}`)
+      // The last ones stay: at the end there must be something to compare.
+      if (!signal.aborted && random.between(0, 1) > 0)
+        counts.deletions += await client.remove(`/api/projects/${project.id}`)
       else for (const id of kept) this.kept.add(id)
     }
   }
