@@ -10,6 +10,8 @@ interface ChunkLimits {
   stallMs?: number
   /** Where it rejects, the rest is not read. */
   admission?: Promise<void> | undefined
+  /** Milliseconds to wait after a chunk of so many bytes. */
+  pauseAfter?: (bytes: number) => number
 }
 
 /** The error of a read: a client that closes its connection in a body is no failure of the server. */
@@ -23,7 +25,7 @@ export const lateBody = (): AppError => overloaded('A body did not arrive in tim
 /** @throws AppError 503 for a body that is late, 400 for a connection that ends, and what `onChunk` throws. */
 export const readChunks = async (
   stream: ReadableStream<Uint8Array>,
-  { deadlineMs, stallMs, admission }: ChunkLimits,
+  { deadlineMs, stallMs, admission, pauseAfter }: ChunkLimits,
   onChunk: (chunk: Uint8Array) => void,
 ): Promise<void> => {
   const reader = stream.getReader()
@@ -35,7 +37,10 @@ export const readChunks = async (
       const bounded = stallMs === undefined ? chunk : withTimeout(stallMs, 'a body', chunk, lateBody)
       const { done, value } = await deadline.race(bounded)
       if (done) return
+      const { byteLength } = value
       onChunk(value)
+      const pauseMs = pauseAfter?.(byteLength) ?? 0
+      if (pauseMs > 0) await Bun.sleep(pauseMs)
     }
   } catch (error) {
     void reader.cancel().catch(() => {}) // the answer closes the connection

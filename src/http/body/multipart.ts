@@ -4,6 +4,7 @@ import { AppError, invalid } from '../../errors.ts'
 import { readChunks, release } from './chunks.ts'
 import { MultipartParser, type PartHeaders } from './multipart-parser.ts'
 import type { BodyInput, BodyReader } from './reader.ts'
+import { UploadPace } from './upload-pace.ts'
 
 /** What Bun hands over at once. */
 const maxBytes = 128 * 1024
@@ -16,6 +17,9 @@ const graceMs = 20_000
 const stallMs = 20_000
 
 const mediaType = 'multipart/form-data'
+
+/** Of the process. */
+const pace = new UploadPace()
 
 export interface ReceiveOptions {
   /** Of the file: 413 `file_too_large` beyond. */
@@ -124,8 +128,10 @@ const readAll = async (
 ): Promise<void> => {
   if (!body) return
   const deadlineMs = graceMs + (limit / minBytesPerSecond) * 1_000
+  using _paced = pace.begin()
+  const pauseAfter = (bytes: number): number => pace.pauseAfter(bytes)
   try {
-    await readChunks(body, { deadlineMs, stallMs, admission }, (chunk) => {
+    await readChunks(body, { deadlineMs, stallMs, admission, pauseAfter }, (chunk) => {
       push(chunk)
       release(chunk)
     })
