@@ -4,7 +4,7 @@ import { createLogSource } from '../../src/worker/engine/log-source.ts'
 
 const idle = { epoch: 'e', positions: [], onAdvance: () => () => {}, read: () => Promise.resolve([]) }
 
-const settle = (): Promise<void> => Bun.sleep(0)
+const settle = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 test('at most ten pages are in work at once, five of one consumer, and each has its turn', async () => {
   using source = createLogSource(idle)

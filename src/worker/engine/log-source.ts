@@ -57,14 +57,15 @@ export const createLogSource = (follower: Followed): LogSource & Disposable => {
     wake,
     async inTurn(consumer, signal, work) {
       const turn = turns.enter(consumer)
-      const stop = Promise.withResolvers<void>()
-      const onAbort = (): void => stop.resolve()
-      signal.addEventListener('abort', onAbort, { once: true })
+      const readyOrAborted = Promise.withResolvers<void>()
+      const onEither = (): void => readyOrAborted.resolve()
+      void turn.ready.then(onEither)
+      signal.addEventListener('abort', onEither, { once: true })
       try {
-        if (!signal.aborted) await Promise.race([turn.ready, stop.promise])
+        if (!signal.aborted) await readyOrAborted.promise
         if (!signal.aborted) await work()
       } finally {
-        signal.removeEventListener('abort', onAbort)
+        signal.removeEventListener('abort', onEither)
         turn.leave()
       }
     },
