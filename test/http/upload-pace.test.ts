@@ -21,7 +21,7 @@ const take = (uploads: number, chunks: number): { pausedMs: number; longestMs: n
 }
 
 test('a few uploads are spread over the time that 200 MB/s take', () => {
-  for (const uploads of [1, 4, 8]) {
+  for (const uploads of [1, 2, 4]) {
     const { pausedMs, longestMs } = take(uploads, 80)
     const wanted = (uploads * 80 * chunk) / 200_000
     expect(pausedMs).toBeGreaterThan(0.95 * wanted)
@@ -31,12 +31,12 @@ test('a few uploads are spread over the time that 200 MB/s take', () => {
 })
 
 test('many uploads at once are not slowed down, because their bytes would wait in memory', () => {
-  expect(take(9, 80)).toEqual({ pausedMs: 0, longestMs: 0 })
+  expect(take(5, 80)).toEqual({ pausedMs: 0, longestMs: 0 })
 })
 
 test('what many took is not owed by the few that remain', () => {
   const pace = new UploadPace(() => 0)
-  const uploads = Array.from({ length: 9 }, () => pace.begin())
+  const uploads = Array.from({ length: 5 }, () => pace.begin())
   for (let n = 0; n < 1_000; n += 1) pace.pauseAfter(chunk)
   uploads[0]![Symbol.dispose]()
   expect(pace.pauseAfter(chunk) + pace.pauseAfter(chunk)).toBeLessThan(3)

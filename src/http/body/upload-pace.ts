@@ -5,7 +5,7 @@
 
 /** 200 MB/s: more than a network of 1 Gbit/s carries. */
 const bytesPerMs = 200_000
-const maxPaced = 8
+const maxPaced = 4
 /** Timers wait for whole milliseconds. */
 const leastPauseMs = 1
 
