@@ -17,21 +17,36 @@ const burst = 50
 /** What the files of 50 uploads may add: 32 MiB. */
 const grownMb = 33.6
 
+/** What a network of 1 Gbit/s carries in a second; each arrives as fast as loopback carries it. */
+const filesOfNetwork = 12
+
 const memory = (where: string): Omit<Row, 'id'> => ({
   title: `${burst} uploads of ${fileMib} MiB at once, files ${where}: what they add to the memory of the server`,
   targets: [{ figure: 'grownMb', atMost: grownMb }],
 })
 
+const besideTarget = { targets: [{ figure: 'p99Ratio', atMost: 2 }] } as const
+
 export const fileRows = [
   {
+    id: 'uploads-network',
+    title: `reads and writes of other users beside ${filesOfNetwork} uploads of ${fileMib} MiB a second (1 Gbit/s) on 4 connections: p99 against without`,
+    ...besideTarget,
+  },
+  {
+    id: 'downloads-network',
+    title: `the same beside ${filesOfNetwork} downloads of ${fileMib} MiB a second`,
+    ...besideTarget,
+  },
+  {
     id: 'uploads',
-    title: `reads and writes of other users beside 4 connections that upload ${fileMib} MiB each: p99 against without`,
-    targets: [{ figure: 'p99Ratio', atMost: 2 }],
+    title: `the same beside 4 connections that upload ${fileMib} MiB each as fast as loopback carries`,
+    ...besideTarget,
   },
   {
     id: 'downloads',
-    title: `the same beside 4 connections that download ${fileMib} MiB each`,
-    targets: [{ figure: 'p99Ratio', atMost: 2 }],
+    title: `the same beside 4 connections that download ${fileMib} MiB each as fast as loopback carries`,
+    ...besideTarget,
   },
   { id: 'upload-memory', ...memory('on its disk') },
   { id: 'upload-memory-s3', ...memory('in an S3 store') },
@@ -46,11 +61,13 @@ const onceSeconds = 0.05
 /** Uploads of one burst are divided among so many users. */
 const burstUsers = 10
 
+const besideRows = ['uploads-network', 'downloads-network', 'uploads', 'downloads'] as const
+
 const run = async (context: Context): Promise<void> => {
-  if (context.wants('uploads', 'downloads', 'upload-memory')) {
+  if (context.wants(...besideRows, 'upload-memory')) {
     await using cluster = await context.install()
     const { url, pid } = cluster.servers[0]!
-    if (context.wants('uploads', 'downloads')) await beside(context, url)
+    if (context.wants(...besideRows)) await beside(context, url)
     if (context.wants('upload-memory')) await bursts(context, 'upload-memory', { url, pid })
   }
   if (!context.wants('upload-memory-s3', directUploadRow.id)) return
@@ -82,6 +99,7 @@ const tasksFor = (url: string, people: readonly Person[]) =>
   Promise.all(
     people.map(async (person) => ({ person, id: (await makeTasks(url, person, person.projectId, 1))[0]! })),
   )
+type Pace = Pick<LoadJob, 'perSecond'>
 type FileTasks = Awaited<ReturnType<typeof tasksFor>>
 
 const removeTasks = async (url: string, tasks: FileTasks): Promise<void> => {
@@ -102,10 +120,10 @@ const beside = async (context: Context, url: string): Promise<void> => {
     requests: [...others.map((person) => readOf(person)), ...others.map((person) => writeOf(person))],
   }
   await using files = startGenerator()
-  const upload = async (): Promise<LoadResult> => {
+  const upload = async (pace: Pace): Promise<LoadResult> => {
     const tasks = await tasksFor(url, senders)
     const requests = tasks.map(({ person, id }) => uploadTo(person, id))
-    const result = await files.run({ ...job, requests, expect: 201 })
+    const result = await files.run({ ...job, ...pace, requests, expect: 201 })
     await removeTasks(url, tasks)
     return { ...result, bytes: result.answered * fileMib * mebibyte }
   }
@@ -118,11 +136,15 @@ const beside = async (context: Context, url: string): Promise<void> => {
       return { method: 'GET', path: `/api/attachments/${items[0].id}`, headers: headersOf(person) }
     }),
   )
-  const download = (): Promise<LoadResult> => files.run({ ...job, requests: downloads, expect: 200 })
+  const download = (pace: Pace): Promise<LoadResult> =>
+    files.run({ ...job, ...pace, requests: downloads, expect: 200 })
+  const network = { perSecond: filesOfNetwork }
   await generator.run({ ...rest, seconds: 1 }) // compiled, with its pools open
   for (const [row, load] of [
-    ['uploads', upload],
-    ['downloads', download],
+    ['uploads-network', () => upload(network)],
+    ['downloads-network', () => download(network)],
+    ['uploads', () => upload({})],
+    ['downloads', () => download({})],
   ] as const) {
     if (!context.wants(row)) continue
     const rounds: Record<'quiet' | 'disturbed' | 'moved', LoadResult>[] = []
