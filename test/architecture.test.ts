@@ -245,6 +245,8 @@ const singleMechanisms: [string, RegExp, string[]][] = [
   ['a time-out', /Promise\.race\(/, ['src/app/shutdown.ts', 'src/app/supervisor.ts', 'src/async/timeout.ts']],
   ['exponential back-off', /\* 2 \*\*/, ['src/async/back-off.ts']],
   ['dropping the oldest entry of a map', /\.(?:keys|entries)\(\)\.next\(\)/, []],
+  // What a cache holds is found by its name: a scan takes as long as Redis is full.
+  ['a scan of the keys of Redis', /\bredis\w*\.(?:keys|scan)\(|scanStream|'(?:KEYS|SCAN)'/i, []],
   ['the window of a rate limit', /windowSeconds: [\d_]+/, ['src/limits/policies.ts']],
   ['parsing of a bearer token', /Bearer \+/, ['src/auth/authenticator.ts']],
   ['parsing of a scope', /startsWith\('(?:project|task|user):/, ['src/model/scope.ts']],

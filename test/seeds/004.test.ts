@@ -4,6 +4,7 @@
 // received every change, and each wait restarts with progress.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
+import { testRedis } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Frame, TestSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
@@ -210,6 +211,25 @@ test('a list that was read before a change shows the change, on the other proces
   await world.ask(owner, 'DELETE', `/api/tasks/${id}`)
   for (const url of [second.url, world.url]) expect(await list(url)).toEqual([])
 })
+
+test('a write whose event cannot be published is answered and reaches every watcher: the seed failed it', async () => {
+  await using redis = await testRedis()
+  await using alone = await startWorld({ redisUrl: redis.url })
+  await using other = await alone.another()
+  const ada = await alone.register()
+  const scope = `project:${ada.inboxId}`
+  await using near = await alone.socket(ada)
+  await using far = await alone.socket(ada, other.url)
+  for (const socket of [near, far]) {
+    socket.send({ t: 'sub', rid: 1, scope, cursor: null })
+    await socket.take('synced')
+  }
+  await redis[Symbol.asyncDispose]()
+  const made = await alone.call('POST', '/api/tasks', { token: ada.token, body: { title: 'Without Redis' } })
+  expect(made.status).toBe(201)
+  for (const socket of [near, far])
+    expect(await socket.take('event')).toMatchObject({ type: 'task.created', id: made.body.id })
+}, 30_000)
 
 test('neither sockets nor routes serve who has no account or no membership', async () => {
   expect((await world.call('GET', '/api/tasks')).status).toBe(401)
