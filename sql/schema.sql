@@ -75,7 +75,7 @@ CREATE OR REPLACE FUNCTION public.list_deleted_object()
  LANGUAGE plpgsql
 AS $function$
 begin
-  if old.state in ('waiting', 'verifying') or old.upload_key is not null then
+  if old.state <> 'ready' or old.upload_key is not null then
     perform list_writable_objects(array[old.storage_key, old.upload_key]);
   else
     insert into file_deletions (key) values (old.storage_key) on conflict do nothing;
@@ -97,7 +97,7 @@ CREATE OR REPLACE FUNCTION public.list_deleted_avatar()
  LANGUAGE plpgsql
 AS $function$
 begin
-  insert into file_deletions (key) values (old.avatar_key) on conflict do nothing;
+  perform list_writable_objects(array[old.avatar_key]);
   return null;
 end $function$;
 
@@ -107,7 +107,8 @@ CREATE OR REPLACE FUNCTION public.list_writable_objects(keys text[])
 AS $function$
   insert into file_deletions (key, again_at)
   select key, now() + interval '2 hours' from unnest(keys) as key where key is not null
-  on conflict do nothing
+  on conflict (key) do update
+    set queued_at = null, created_at = least(file_deletions.created_at, now()), again_at = excluded.again_at
 $function$;
 
 CREATE OR REPLACE FUNCTION public.list_replaced_object()

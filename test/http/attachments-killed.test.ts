@@ -76,16 +76,24 @@ const keysOf = async () => {
   }
 }
 
-/** An hour later, with a worker that has done what there was to do. */
+/** Hours later, with a worker that has done what there was to do. */
 const settle = async () => {
   await world.server.deps.db.transact(
     (tx) => tx`update attachments set expires_at = now() - interval '1 second' where state = 'uploading'`,
   )
   const { dataDir } = world.config
   await withWorkers(1, { ...world, dataDir, overdueIntervalMs: 60_000 }, () =>
-    eventually(async () => expect(await keysOf()).toMatchObject({ uploading: [], listed: 0 }), {
-      timeoutMs: 20_000,
-    }),
+    eventually(
+      async () => {
+        // The second deletions, which are due two hours later.
+        await world.server.deps.db.transact(
+          (tx) =>
+            tx`update file_deletions set created_at = now() - interval '3 seconds' where created_at > now()`,
+        )
+        expect(await keysOf()).toMatchObject({ uploading: [], listed: 0 })
+      },
+      { timeoutMs: 20_000 },
+    ),
   )
   return keysOf()
 }

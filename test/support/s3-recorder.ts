@@ -17,8 +17,11 @@ export interface S3Request {
   status: number | null
 }
 
-/** `refuse`: the server is not asked; `lose`: it is asked, and its answer is replaced. */
-export type Fault = { refuse: number } | { lose: number }
+/**
+ * `refuse`: the server is not asked; `lose`: it is asked, and its answer is replaced; `holdUntil`: it is asked then, whether or
+ * not the client still waits.
+ */
+export type Fault = { refuse: number } | { lose: number } | { holdUntil: Promise<unknown> }
 
 export interface S3Recorder extends AsyncDisposable {
   port: number
@@ -42,6 +45,23 @@ export const s3Recorder = async (target: number): Promise<S3Recorder> => {
       void response.writeHead(status, { 'Content-Type': 'application/xml', Connection: 'close' }).end(error)
     if (fault !== undefined && 'refuse' in fault) {
       request.resume().on('end', () => fail(fault.refuse))
+      return
+    }
+    if (fault !== undefined && 'holdUntil' in fault) {
+      const pieces: Buffer[] = []
+      request.on('data', (piece: Buffer) => pieces.push(piece))
+      const send = (): void => {
+        const late = sendRequest({ host: '127.0.0.1', port: target, method, path: url, headers })
+        late.on('response', (answer: IncomingMessage) => {
+          answer.resume().on('end', () => {
+            noted.status = answer.statusCode!
+            response.destroy()
+          })
+        })
+        late.on('error', () => response.destroy())
+        late.end(Buffer.concat(pieces))
+      }
+      request.on('end', () => void fault.holdUntil.then(send))
       return
     }
     const onward = sendRequest({ host: '127.0.0.1', port: target, method, path: url, headers })

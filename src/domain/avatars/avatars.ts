@@ -1,6 +1,7 @@
 // Pictures of people. Invariants: the object exists before its row names it, and is listed for deletion in the transaction
 // that takes the name away (by a trigger); a crash in between leaves an object without a row, which the sweep deletes.
 import type { CallerDatabase, Tx } from '../../db/client.ts'
+import { insertFileDeletions } from '../../db/files/file-deletions.ts'
 import { selectAvatar, updateAvatar, type Avatar } from '../../db/users/avatars.ts'
 import { lockUser } from '../../db/users/users.ts'
 import { AppError, invalid, messageOf, notFound } from '../../errors.ts'
@@ -35,7 +36,17 @@ export const setAvatar = async (
   { bytes, contentType }: PlainImage,
 ): Promise<WriteResult<User>> => {
   const avatar = { key: `avatars/${newId()}`, contentType }
-  await deps.storage.put(avatar.key, bytes)
+  try {
+    await deps.storage.put(avatar.key, bytes)
+  } catch (error) {
+    // The object may exist all the same, or be stored later; no row has named it. What fails is found by the sweep.
+    const { userId } = request.actor
+    await deps.db
+      .of(userId)
+      .transact((tx) => insertFileDeletions(tx, [avatar.key]))
+      .catch(() => {})
+    throw error
+  }
   try {
     const result = await write(deps, request, (tx) => exchange(tx, request.actor, avatar))
     if (result.kind === 'replayed') await discard(deps, avatar)
