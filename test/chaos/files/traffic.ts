@@ -16,6 +16,8 @@ export const usualLanes: Lanes = { uploads: 3, direct: 2 }
 
 /** How long a direct upload may take until it is shown; later it is left as it is. */
 const shownWithinMs = 3_000
+/** And until the object of its signed URL is deleted. */
+const deletedWithinMs = 5_000
 
 interface TrafficDeps {
   client: FilesClient
@@ -106,11 +108,26 @@ export class FilesTraffic {
     if (!(await client.complete(begun.id))) return []
     if (!(await this.#isShown(taskId, begun.id, signal))) return [begun.id]
     counts.verified += 1
+    if (random.between(0, 1) === 0) await this.#isDeletedOnce(begun.url, signal)
     await overwrite()
     if (random.between(0, 2) > 0) return [begun.id]
     await remove(`/api/attachments/${begun.id}`)
     await overwrite()
     return []
+  }
+
+  /** Waits until the object of a signed URL was deleted for the first time, and is listed for the second. */
+  async #isDeletedOnce(url: string, signal: AbortSignal): Promise<boolean> {
+    const key = new URL(url).pathname.split('/').slice(2).join('/') // behind the bucket
+    const endsAt = performance.now() + deletedWithinMs
+    while (!signal.aborted && performance.now() < endsAt) {
+      const rows = await this.deps.db.read(
+        (sql) => sql`select from file_deletions where key = ${key} and created_at > now()`,
+      )
+      if (rows.length > 0) return true
+      await pause(100, signal)
+    }
+    return false
   }
 
   async #isShown(taskId: string, id: string, signal: AbortSignal): Promise<boolean> {
