@@ -2,8 +2,8 @@
 // second half. Invariant: `violations` names everything beyond a limit.
 import type { Facts } from '../../bench/machine.ts'
 import type { SoakChecks } from './checks.ts'
-import type { Sample } from './samples.ts'
-import { lowerEnvelope, theilSen, type Slope } from './slope.ts'
+import type { ProcessSample, Sample } from './samples.ts'
+import { lowerEnvelope, theilSen, withoutShareOf, type Slope } from './slope.ts'
 
 export const maxSlopeMiBPerHour = 1
 
@@ -15,6 +15,7 @@ export interface MemoryFigures {
   /** Medians of the first and the last minute of the second half. */
   fromMiB: number
   toMiB: number
+  /** Without the share of compiled functions, whose number goes up and down with what is called often. */
   slopeMiBPerHour: Slope
   verdict: SlopeVerdict
 }
@@ -58,19 +59,23 @@ export const verdictOf = ({ estimate, low, high }: Slope): SlopeVerdict =>
 
 /** @param window samples of which the least counts. */
 const memoryOf = (
-  baseline: number,
-  samples: readonly Sample[],
-  of: (sample: Sample) => number,
+  baseline: ProcessSample,
+  samples: readonly { seconds: number; process: ProcessSample }[],
+  of: (process: ProcessSample) => number,
   window: number,
 ): MemoryFigures => {
-  const points = samples.map((sample) => ({ x: sample.seconds / 3_600, y: of(sample) / 2 ** 20 }))
-  const fitted = lowerEnvelope(points, window)
+  const points = samples.map(({ seconds, process }) => ({
+    x: seconds / 3_600,
+    y: of(process) / 2 ** 20,
+    z: process.compiledFunctions,
+  }))
+  const fitted = lowerEnvelope(withoutShareOf(points), window)
   const slope = theilSen(fitted.length < 3 ? points : fitted)
   const [from, to] = [points.slice(0, perMinute), points.slice(-perMinute)].map((part) =>
     median(part.map(({ y }) => y)),
   )
   return {
-    baselineMiB: mebibytes(baseline),
+    baselineMiB: mebibytes(of(baseline)),
     fromMiB: rounded(from!),
     toMiB: rounded(to!),
     slopeMiBPerHour: {
@@ -105,24 +110,17 @@ export const soakReport = (run: SoakRun): SoakReport => {
     rest: of(rest),
   })
   const processes = Object.fromEntries(
-    Object.keys(baseline.processes).map((name) => [
-      name,
-      {
-        heap: memoryOf(
-          baseline.processes[name]!.heapBytes,
-          second,
-          ({ processes }) => processes[name]!.heapBytes,
-          1,
-        ),
-        resident: memoryOf(
-          baseline.processes[name]!.residentBytes,
-          second,
-          ({ processes }) => processes[name]!.residentBytes,
-          3,
-        ),
-        handles: threeOf(({ processes }) => processes[name]!.handles),
-      },
-    ]),
+    Object.entries(baseline.processes).map(([name, before]) => {
+      const own = second.map(({ seconds, processes: all }) => ({ seconds, process: all[name]! }))
+      return [
+        name,
+        {
+          heap: memoryOf(before, own, ({ heapBytes }) => heapBytes, 1),
+          resident: memoryOf(before, own, ({ residentBytes }) => residentBytes, 3),
+          handles: threeOf(({ processes }) => processes[name]!.handles),
+        },
+      ]
+    }),
   )
   const connections = {
     PostgreSQL: threeOf(({ postgresConnections }) => postgresConnections),

@@ -1,7 +1,7 @@
 // The robust slope that decides whether a soak shows a leak.
 import { expect, test } from 'bun:test'
 import { createRandom } from '../oracle/random.ts'
-import { lowerEnvelope, theilSen } from './slope.ts'
+import { lowerEnvelope, theilSen, withoutShareOf } from './slope.ts'
 
 const line = (count: number, y: (x: number) => number) =>
   Array.from({ length: count }, (_, x) => ({ x, y: y(x) }))
@@ -33,4 +33,29 @@ test('a leak below waves shows in the lower envelope', () => {
 
 test('two samples have no slope', () => {
   expect(() => theilSen(line(2, (x) => x))).toThrow('three samples')
+})
+
+test('memory that follows another number is told from memory that grows', () => {
+  const random = createRandom(7)
+  const pointsOf = (leak: number, code: number) =>
+    Array.from({ length: 90 }, (_, n) => {
+      const x = n / 180
+      const z = 4_000 + code * x + random.between(-60, 60)
+      return { x, z, y: 16 + leak * x + 0.0025 * z + random.between(-10, 10) / 100 }
+    })
+  const slopeOf = (points: { x: number; y: number }[]): number => theilSen(points).estimate
+  const compiling = pointsOf(0, 800)
+  expect(slopeOf(compiling)).toBeGreaterThan(1.5)
+  expect(Math.abs(slopeOf(withoutShareOf(compiling)))).toBeLessThan(0.6)
+  for (const code of [800, 0, -800]) {
+    const leaking = withoutShareOf(pointsOf(5, code))
+    expect(slopeOf(leaking)).toBeGreaterThan(4)
+    expect(slopeOf(leaking)).toBeLessThan(6)
+  }
+})
+
+test('a number that never changes, or changes as time does, takes no share', () => {
+  const steady = [1, 2, 3, 4].map((x) => ({ x, y: 5 * x, z: 9 }))
+  const asTime = [1, 2, 3, 4].map((x) => ({ x, y: 5 * x, z: 2 * x }))
+  for (const points of [steady, asTime]) expect(theilSen(withoutShareOf(points)).estimate).toBeCloseTo(5)
 })

@@ -40,3 +40,20 @@ export const lowerEnvelope = <T extends { x: number; y: number }>(
     lowest.push(points.slice(from, from + count).reduce((least, one) => (one.y < least.y ? one : least)))
   return lowest
 }
+
+/**
+ * The points without what their y owes to z: y less the part that follows z, by least squares on x and z. For memory beside
+ * the number of compiled functions, which differs from sample to sample and would show as a slope or hide one.
+ */
+export const withoutShareOf = <T extends { x: number; y: number; z: number }>(points: readonly T[]): T[] => {
+  const mean = (of: (point: T) => number): number =>
+    points.reduce((sum, point) => sum + of(point), 0) / points.length
+  const [x, y, z] = [mean((one) => one.x), mean((one) => one.y), mean((one) => one.z)]
+  const sum = (of: (dx: number, dy: number, dz: number) => number): number =>
+    points.reduce((total, one) => total + of(one.x - x, one.y - y, one.z - z), 0)
+  const [xx, zz, xz] = [sum((dx) => dx * dx), sum((_x, _y, dz) => dz * dz), sum((dx, _y, dz) => dx * dz)]
+  const [xy, zy] = [sum((dx, dy) => dx * dy), sum((_x, dy, dz) => dz * dy)]
+  const determinant = xx * zz - xz * xz
+  const share = determinant > 1e-9 * xx * zz ? (xx * zy - xz * xy) / determinant : 0
+  return points.map((point) => ({ ...point, y: point.y - share * (point.z - z) }))
+}
