@@ -5,6 +5,7 @@ import { countStoredFiles } from '../../src/db/files/stored.ts'
 import { selectFileState } from '../../src/db/files/sweep.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { openTestDatabase, planOptions, type OpenedDatabase } from '../support/database.ts'
+import { eventually } from '../support/eventually.ts'
 
 const attachments = 20_000
 const people = 3_000
@@ -34,7 +35,18 @@ beforeAll(async () => {
         'text/plain', n, '', case when n % 4 = 0 then now() end, case when n % 4000 = 1 then now() end
       from generate_series(1, ${attachments}::int) n`
   })
-  await db.read((sql) => sql`vacuum analyze`)
+  // A snapshot of another session, such as autovacuum's of another table, keeps a vacuum from marking pages.
+  await eventually(
+    async () => {
+      await db.read((sql) => sql`vacuum analyze attachments, users`)
+      const unmarked = await db.read(
+        (sql) => sql`
+          select relname from pg_class where relname in ('attachments', 'users') and relallvisible < relpages`,
+      )
+      expect(unmarked.length).toBe(0)
+    },
+    { timeoutMs: 60_000, everyMs: 200 },
+  )
 }, 120_000)
 
 afterAll(() => database[Symbol.asyncDispose]())

@@ -1,6 +1,7 @@
 // Looks through every answer that a test receives for what no answer may carry: hashes of passwords and tokens, and the address of a
 // user other than the caller, unless the caller is an admin or has sent the address.
 import type { Database } from '../../src/db/client.ts'
+import { isId } from '../../src/model/scalar.ts'
 import { canonicalEmail } from '../../src/model/text-form.ts'
 
 interface Answered {
@@ -66,7 +67,7 @@ const callerOf = async (db: Database, token = '', sub: unknown): Promise<Holder 
   const [holder] = await db.read(
     (sql) => sql<Holder[]>`
       select id, email, role from users
-      where id::text = ${typeof sub === 'string' ? sub : ''}
+      where id = ${typeof sub === 'string' && isId(sub) ? sub : null}
         or id = (select user_id from personal_tokens where token_hash = ${digest})`,
   )
   return holder
