@@ -4,12 +4,12 @@ import { readConfig } from '../config.ts'
 import { openDatabase } from '../db/client.ts'
 import { insertSweepReport, namesNoObject } from '../db/files/sweep.ts'
 import { checkDatabase } from '../db/server-check.ts'
-import { sweepFiles, type SweepOptions } from '../domain/files/sweep.ts'
+import { sweepFiles } from '../domain/files/sweep.ts'
 import { isUnavailable } from '../errors.ts'
 import { createLog } from '../log.ts'
 import type { SweepReport } from '../model/sweep.ts'
 import { unavailableFailure } from '../start/failure.ts'
-import { openStorage } from '../storage/open.ts'
+import { openStorage, storageSettings } from '../storage/open.ts'
 import type { Storage } from '../storage/storage.ts'
 
 const usage = `Usage: bun src/main.ts files sweep [--delete [--force]] [--json]
@@ -32,40 +32,32 @@ export const filesCommand = async (
   environment: Record<string, string | undefined>,
   args: string[],
 ): Promise<number> => {
+  if (args.includes('--help')) {
+    console.error(usage)
+    return 0
+  }
   const fault = faultOf(args)
   if (fault !== null) {
-    console.error(fault === '' ? usage : `${fault}\n\n${usage}`)
-    return fault === '' ? 0 : 2
+    console.error(`${fault}\n\n${usage}`)
+    return 2
   }
   const isDryRun = !args.includes('--delete')
   const isForced = args.includes('--force')
-  const config = readConfig(environment, [
-    'databaseUrl',
-    'logLevel',
-    'dataDir',
-    's3Bucket',
-    's3Endpoint',
-    's3PublicEndpoint',
-    's3Region',
-    's3AccessKeyId',
-    's3SecretAccessKey',
-    's3PathStyle',
-  ])
+  const config = readConfig(environment, ['databaseUrl', 'logLevel', ...storageSettings])
   const log = createLog('files', config.logLevel)
   await checkDatabase({ url: config.databaseUrl, log, migrations: 'current' })
   await using db = openDatabase({ url: config.databaseUrl, max: 2, applicationName: 'tasktide files', log })
   await using storage = await openStorage(config, log, () => db.read(namesNoObject))
   const { signal } = new AbortController() // an interrupted command ends its process
-  const sweep = (options: SweepOptions): Promise<SweepReport> => sweepFiles({ db, storage, log }, options)
-  const report = await namingStorage(storage, sweep({ isDryRun, isForced, signal }))
+  const options = { isDryRun, isForced, signal }
+  const report = await namingStorage(storage, sweepFiles({ db, storage, log }, options))
   await db.transact((tx) => insertSweepReport(tx, report))
   console.log(args.includes('--json') ? JSON.stringify(report) : describe(report))
   return report.isRefused && !isDryRun ? 1 : 0
 }
 
-/** What is wrong with the command line; null for nothing, the empty text to ask for help. */
+/** What is wrong with the command line; null for nothing. */
 const faultOf = ([verb, ...args]: string[]): string | null => {
-  if (verb === '--help' || args.includes('--help')) return ''
   if (verb === undefined) return 'Say what to do with the files.'
   if (verb !== 'sweep') return `There is no command files ${verb}.`
   const unknown = args.find((arg) => !flags.some((flag) => flag === arg))

@@ -151,10 +151,14 @@ export const userCommand = async (
   environment: Record<string, string | undefined>,
   args: string[],
 ): Promise<number> => {
+  if (args.includes('--help')) {
+    console.error(usage)
+    return 0
+  }
   const parsed = parse(args)
   if (typeof parsed === 'string') {
-    console.error(parsed === '' ? usage : `${parsed}\n\n${usage}`)
-    return parsed === '' ? 0 : 2
+    console.error(`${parsed}\n\n${usage}`)
+    return 2
   }
   const config = readConfig(environment, ['databaseUrl', 'redisUrl', 'logLevel'])
   await using writer = await openWriter(config, createLog('user', config.logLevel))
@@ -167,10 +171,9 @@ export const userCommand = async (
   }
 }
 
-/** What to run; a text where the line is wrong, the empty one to ask for help. */
+/** What to run; a text where the line is wrong. */
 const parse = (args: string[]): string | { command: Command; emails: string[]; options: Options } => {
   const [verb, ...rest] = args
-  if (args.includes('--help')) return ''
   if (verb === undefined) return 'Say what to do with which account.'
   if (!Object.hasOwn(commands, verb)) return `There is no command user ${verb}.`
   const command = commands[verb]!

@@ -7,17 +7,19 @@ import { diskStorage } from './disk.ts'
 import { DiskStore } from './disk-store.ts'
 import type { Storage, StorageHealth } from './storage.ts'
 
-type StorageSettings = Pick<
-  Config,
-  | 'dataDir'
-  | 's3Bucket'
-  | 's3Endpoint'
-  | 's3PublicEndpoint'
-  | 's3Region'
-  | 's3AccessKeyId'
-  | 's3SecretAccessKey'
-  | 's3PathStyle'
->
+/** What `openStorage` reads of the settings. */
+export const storageSettings = [
+  'dataDir',
+  's3Bucket',
+  's3Endpoint',
+  's3PublicEndpoint',
+  's3Region',
+  's3AccessKeyId',
+  's3SecretAccessKey',
+  's3PathStyle',
+] as const satisfies (keyof Config)[]
+
+type StorageSettings = Pick<Config, (typeof storageSettings)[number]>
 
 /** @param isUnused whether no row names an object. */
 export const openStorage = async (
