@@ -30,7 +30,7 @@ import { Event, SyncAnswer } from '../../model/sync.ts'
 import { NewTask, Share, Task, TaskMove, TaskPatch, TaskReplacement } from '../../model/task.ts'
 import { textRules } from '../../model/text.ts'
 import { Account, Email, PublicUser, Session, SessionAnswer, User } from '../../model/user.ts'
-import { exampleProblem } from '../problems/example.ts'
+import { exampleId, exampleProblem } from '../problems/example.ts'
 
 /** Any part of a JSON document. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
@@ -103,7 +103,6 @@ export const isObject = (value: Json | undefined): value is JsonObject =>
 
 export const objectOf = (value: Json | undefined): JsonObject => (isObject(value) ? value : {})
 
-const exampleId = '01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'
 const exampleInstant = '2026-11-20T10:00:00.000Z'
 
 /** A value that fits the schema: its own example where it has one. */

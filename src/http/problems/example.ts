@@ -2,7 +2,7 @@
 // carries besides those of every problem.
 import { codes, statusOf, type ErrorCode } from '../../errors.ts'
 
-const exampleId = '01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'
+export const exampleId = '01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'
 
 type Members = Record<string, string | number | object>
 
