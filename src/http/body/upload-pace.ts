@@ -1,18 +1,17 @@
-// How fast a process takes the bodies of uploads. Bun reads up to 512 KiB of a connection before it runs anything else, so
-// that 10 MiB from a near client delay all other requests for most of 25 ms; spread over 50 ms they leave every other
-// millisecond to them (p99 beside 12 uploads a second: 895 to 959 ms before, 327 to 364 after, on a machine that was busy
-// with other work). Invariant: only a few uploads are slowed down, because Bun holds up to 1 MiB of each that waits.
+// How fast a process takes the bodies of uploads: a token bucket without a burst. Bun reads up to 512 KiB of a connection
+// before it runs anything else, so that 10 MiB from a near client delay all other requests for most of 25 ms; spread over
+// 50 ms they leave every other millisecond to them (p99 beside 12 uploads a second: 895 to 959 ms before, 327 to 364 after,
+// on a machine that was busy with other work). Invariant: only a few uploads are slowed down, because Bun holds up to 1 MiB
+// of each that waits.
+import { TokenBucket } from '../../limits/token-bucket.ts'
 
-/** 200 MB/s: more than a network of 1 Gbit/s carries. */
-const bytesPerMs = 200_000
+/** More than a network of 1 Gbit/s carries. */
+const bytesPerSecond = 200_000_000
 const maxPaced = 4
-/** Timers wait for whole milliseconds. */
-const leastPauseMs = 1
 
 export class UploadPace {
   #active = 0
-  /** When the bytes that were taken are paid for, `performance.now()`. */
-  #paidAt = 0
+  readonly #bytes = new TokenBucket(0, bytesPerSecond)
 
   constructor(private readonly now = (): number => performance.now()) {}
 
@@ -22,15 +21,14 @@ export class UploadPace {
     return { [Symbol.dispose]: () => void (this.#active -= 1) }
   }
 
-  /** Milliseconds to wait before more is read, after `bytes` were taken; 0 for not at all. */
+  /** Whole milliseconds, as timers wait, before more is read, after `bytes` were taken; what is left counts for the next. */
   pauseAfter(bytes: number): number {
-    const now = this.now()
+    const tokens = this.#bytes.refill(this.now())
     if (this.#active > maxPaced) {
-      this.#paidAt = now
+      this.#bytes.spend(tokens) // what many take at once is not owed by those that remain
       return 0
     }
-    this.#paidAt = Math.max(this.#paidAt, now) + bytes / bytesPerMs
-    const pause = this.#paidAt - now
-    return pause < leastPauseMs ? 0 : pause
+    this.#bytes.spend(bytes)
+    return Math.floor(((bytes - tokens) * 1000) / bytesPerSecond)
   }
 }
