@@ -80,13 +80,23 @@ const runsTable = (manifest: Manifest): string => {
       const value = manifest.claims.find(({ id }) => id === `${row.id}.${figure}`)?.[run]
       return `${labelOf(figure)} ${withUnit(figure, value ?? Number.NaN)}`
     })
-    return `${figures.join(', ')}: ${claimedVerdict(row, manifest, run)}`
+    const isAlone =
+      run === 'value' && manifest.claims.some((one) => rowOfClaim(one) === row.id && one.measuredAlone)
+    return `${figures.join(', ')}: ${claimedVerdict(row, manifest, run)}${isAlone ? ', measured alone' : ''}`
   }
+  const alone = Map.groupBy(
+    manifest.claims.filter(({ measuredAlone }) => measuredAlone !== undefined),
+    ({ measuredAlone }) => measuredAlone!,
+  )
   const runs = columns.filter(([, measured]) => measured !== undefined)
   return [
     '',
     '',
     ...runs.map(([, measured], index) => `${index + 1}. ${measured}`),
+    ...Array.from(alone, ([facts, claims]) => {
+      const names = new Set(claims.map((claim) => `\`${rowOfClaim(claim)}\``))
+      return `- measured alone after it: ${[...names].join(', ')}: ${facts}`
+    }),
     '',
     `| Row | Target | ${runs.map((_, index) => `Run ${index + 1}`).join(' | ')} |`,
     `|---|---|${runs.map(() => '---|').join('')}`,
@@ -105,20 +115,30 @@ type Measured = Pick<Report, 'machine' | 'startedAt' | 'rows'> & { plan: Pick<Re
 export const factsText = ({ machine, plan, startedAt }: Measured): string =>
   `${machine.cpu}, ${machine.cores} cores shared by load, server, worker, PostgreSQL and Redis, ${machine.memoryGiB} GiB, Bun ${machine.bun}, ${startedAt.slice(0, 10)}, commit ${machine.commit}, load of the machine before the run ${machine.loadAverage}${plan.isQuick ? ', a quick run (smaller sizes, rougher figures)' : ''}`
 
-/** The manifest with the figures of a report; a whole run makes those that it replaces the run before. */
+/**
+ * The manifest with the figures of a report. A whole run makes those that it replaces the run before; figures of some rows
+ * alone say so.
+ */
 export const updated = (manifest: Manifest, report: Measured): Manifest => {
   const compared = compareClaims(manifest, report)
   const isWhole = !report.plan.isQuick && compared.every(({ measured }) => !Number.isNaN(measured))
-  const claims = compared.map(({ id, value, before = null, tolerance, command, measured }) => ({
-    id,
-    value: Number.isNaN(measured) ? value : measured,
-    before: isWhole ? value : before,
-    tolerance,
-    command,
-  }))
+  const claims = compared.map(
+    ({ id, value, before = null, measuredAlone, tolerance, command, measured }): Claim => {
+      const isNew = !Number.isNaN(measured)
+      const alone = isWhole ? undefined : isNew ? factsText(report) : measuredAlone
+      return {
+        id,
+        value: isNew ? measured : value,
+        before: isWhole ? value : before,
+        ...(alone !== undefined && { measuredAlone: alone }),
+        tolerance,
+        command,
+      }
+    },
+  )
   const measuredBefore = isWhole ? manifest.measured : manifest.measuredBefore
   return {
-    measured: factsText(report),
+    measured: isWhole ? factsText(report) : manifest.measured,
     ...(measuredBefore !== undefined && { measuredBefore }),
     claims,
   }

@@ -11,13 +11,15 @@ export interface Claim {
   value: number | null
   /** Of the whole run before; null or absent where it has no such figure. */
   before?: number | null
+  /** What the value was measured on, where it is of a run of some rows alone, after the whole one. */
+  measuredAlone?: string
   /** Share of the value by which a new measurement may differ to the worse. */
   tolerance: number
   command: string
 }
 
 export interface Manifest {
-  /** What the values were measured on: machine, commit, kind of run. */
+  /** What the values of the last whole run were measured on: machine, commit, kind of run. */
   measured: string
   /** The same of the whole run before. */
   measuredBefore?: string

@@ -111,12 +111,24 @@ test('A whole run makes the figures before it the run before, a part of one does
   const other = { row: 'list', figures: { ratio: 0.6 } }
   const part = updated({ measured: 'first', claims }, report([one], 'b'))
   expect(part.measuredBefore).toBeUndefined()
+  expect(part.measured).toBe('first')
+  expect(part.claims.map(({ measuredAlone }) => measuredAlone?.includes('commit b'))).toEqual([
+    true,
+    undefined,
+  ])
+  expect(textOfMark(part, { kind: 'runs', id: '' })).toContain(
+    '- measured alone after it: `read-one`: x, 2 cores',
+  )
   expect(part.claims.map(({ value, before }) => [value, before])).toEqual([
     [0.5, null],
     [0.4, null],
   ])
   const whole = updated({ measured: 'first', claims }, report([one, other], 'b'))
   expect(whole.measuredBefore).toBe('first')
+  expect(updated(part, report([one, other], 'c')).claims.map((one) => one.measuredAlone)).toEqual([
+    undefined,
+    undefined,
+  ])
   expect(whole.claims.map(({ value, before }) => [value, before])).toEqual([
     [0.5, 0.3],
     [0.6, 0.4],
