@@ -104,8 +104,9 @@ export const variants: Record<string, Edit[]> = {
   ),
   /** Writes its resources to a file on SIGUSR2. */
   inspected: [
-    // A small ring and few kept answers are full before the first measurement.
+    // Small rings and few kept answers are full before the first measurement.
     { file: 'changelog/follower/ring.ts', from: 'maxEntries: 2_000', to: 'maxEntries: 20' },
+    { file: 'worker/runner.ts', from: 'maxEntries: 1_000', to: 'maxEntries: 20' },
     {
       file: 'http/kept-answers.ts',
       from: 'const { maxBytes = 32 * 1024 * 1024 } = options',

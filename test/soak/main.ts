@@ -20,7 +20,7 @@ import { deliverAll } from '../oracle/mails.ts'
 import { checkSoak } from './checks.ts'
 import { soakReport, type SoakReport } from './report.ts'
 import { cpuShares, cpuUse, takeSample, type Sample } from './samples.ts'
-import { fillLog, fillPools, registerPeople, startPhase, usualSizes, type Phase } from './scene.ts'
+import { fillPools, registerPeople, startPhase, usualSizes, type Phase } from './scene.ts'
 
 const { values } = parseArgs({
   args: process.argv.slice(2),
@@ -85,8 +85,6 @@ const run = async (): Promise<SoakReport> => {
   const sources = { cluster, db, redis, startedAt }
 
   report(`warming up for ${warmMs / 1000} s`)
-  await fillLog(api, people.at(-1)!)
-  report('the log is as long as processes keep of it')
   const pace = { ...usualSizes, everyMs: usualSizes.everyMs / warmPace }
   const warm = await startPhase('warm', { ...scene, sizes: pace, seed: seed + 1 })
   await Bun.sleep(warmMs)

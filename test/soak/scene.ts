@@ -7,7 +7,6 @@ import { Follower } from '../oracle/follower.ts'
 import { Ledger } from '../oracle/ledger.ts'
 import { Notices } from '../oracle/notices.ts'
 import { createRandom } from '../oracle/random.ts'
-import { projectScope, shardCount, shardOf } from '../../src/model/scope.ts'
 import type { Cluster } from '../support/cluster.ts'
 import { SoakLoad, type SoakPerson } from './load.ts'
 
@@ -183,52 +182,4 @@ export const fillPools = async (api: Api, people: SoakPerson[], projectId: strin
     api.call('POST', '/api/tasks', owner.token, { projectId, title: `Burst ${n}` }, `burst-${n}`),
   )
   await Promise.all([...reads, ...writes])
-}
-
-/** As many as a process keeps of each shard. */
-const entriesOfShard = 2_000
-const tasksOfShard = 20
-const maxProjects = 400
-
-/**
- * Appends as many entries to each shard of the log as processes keep in memory. Shards without a project of the load
- * get few entries: what is kept of them would still grow after half an hour.
- */
-export const fillLog = async (api: Api, person: SoakPerson): Promise<void> => {
-  const byShard = new Map<number, string>()
-  for (let n = 0; byShard.size < shardCount; n += 1) {
-    if (n === maxProjects) throw new Error(`${maxProjects} projects are in ${byShard.size} shards`)
-    const answer = await api.call('POST', '/api/projects', person.token, { name: `Fill ${n}` }, `fill-${n}`)
-    const { id } = expectStatus(answer, 201, 'project')
-    const shard = shardOf(projectScope(id))
-    if (byShard.has(shard)) await removeProject(api, person, id)
-    else byShard.set(shard, id)
-  }
-  await Promise.all(
-    [...byShard.values()].map(async (projectId) => {
-      const operations = Array.from({ length: tasksOfShard }, (_, n) => ({
-        op: 'create',
-        data: { projectId, title: `Fill ${n}`, tags: ['fill'] },
-      }))
-      const created = await api.call(
-        'POST',
-        '/api/tasks/batch',
-        person.token,
-        { operations },
-        `fill-tasks-${projectId}`,
-      )
-      const ids = expectStatus(created, 200, 'batch').items.map(({ id }: { id: string }) => id)
-      for (let round = 0; round < entriesOfShard / tasksOfShard; round += 1) {
-        const body = { ids, changes: { title: `Filled in round ${round}` } }
-        const key = `fill-${projectId}-${round}`
-        expectStatus(await api.call('PATCH', '/api/tasks/bulk', person.token, body, key), 200, 'bulk')
-      }
-      await removeProject(api, person, projectId)
-    }),
-  )
-}
-
-const removeProject = async (api: Api, { token }: SoakPerson, id: string): Promise<void> => {
-  const answer = await api.call('DELETE', `/api/projects/${id}`, token, undefined, `remove-${id}`)
-  expectStatus(answer, 204, 'removal of a project')
 }
