@@ -1,10 +1,11 @@
 // The SMTP driver against a real server: what is sent, what counts as accepted, and how every other end is reported.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { createServer, type AddressInfo } from 'node:net'
 import { freePort } from '../../src/app/free-port.ts'
 import { MailFailure, type Mail } from '../../src/mail/mailer.ts'
 import { openSmtpMailer, type SmtpTimings } from '../../src/mail/smtp.ts'
 import { readSmtpUrl } from '../../src/settings/smtp-url.ts'
+import { listenOnLoopback, type LoopbackListener } from '../support/loopback-listener.ts'
 import { partOf, startSmtp, type TestSmtp } from '../support/smtp.ts'
 
 const from = { name: 'Tasktide', address: 'tasks@example.com' }
@@ -152,25 +153,8 @@ describe('A connection', () => {
 })
 
 /** A server that accepts connections and writes `greeting`, then nothing. */
-const silentServer = async (greeting: string): Promise<{ port: number } & AsyncDisposable> => {
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    sockets.add(socket)
-    socket.on('error', () => {})
-    socket.on('close', () => sockets.delete(socket))
-    socket.write(greeting)
-  })
-  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
-  return {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a TCP server has an address of this kind
-    port: (server.address() as AddressInfo).port,
-    [Symbol.asyncDispose]: () =>
-      new Promise((resolve) => {
-        for (const socket of sockets) socket.destroy()
-        server.close(() => resolve())
-      }),
-  }
-}
+const silentServer = (greeting: string): Promise<LoopbackListener> =>
+  listenOnLoopback(createServer((socket) => void socket.write(greeting)))
 
 describe('A deadline', () => {
   test('ends the wait for a greeting', async () => {

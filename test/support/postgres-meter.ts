@@ -1,6 +1,7 @@
 // Counts what one process asks of PostgreSQL: a proxy that reads the protocol. Statements, round trips and commits do not
 // depend on how fast the machine is, so that a test can hold a request to them.
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
+import { listenOnLoopback } from './loopback-listener.ts'
 
 export interface PostgresCounts {
   /** Without BEGIN, COMMIT and ROLLBACK. */
@@ -52,7 +53,6 @@ class Messages {
 /** @param application of the connections that count, as `application_name` of their startup. */
 export const meterPostgres = async (databaseUrl: string, application: string): Promise<PostgresMeter> => {
   const target = new URL(databaseUrl)
-  const sockets = new Set<Socket>()
   let counts = none()
 
   const forward = (client: Socket): void => {
@@ -63,10 +63,8 @@ export const meterPostgres = async (databaseUrl: string, application: string): P
     let awaitsSsl = false
     let pending = 0
     for (const socket of [client, server]) {
-      sockets.add(socket)
       socket.on('error', () => {})
       socket.on('close', () => {
-        sockets.delete(socket)
         client.destroy()
         server.destroy()
       })
@@ -103,11 +101,9 @@ export const meterPostgres = async (databaseUrl: string, application: string): P
     counts.commands[command] = (counts.commands[command] ?? 0) + 1
   }
 
-  const listener = createServer(forward)
-  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
+  const listener = await listenOnLoopback(createServer(forward))
   const url = new URL(databaseUrl)
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a TCP listener has a TCP address
-  url.port = String((listener.address() as AddressInfo).port)
+  url.port = String(listener.port)
   url.hostname = '127.0.0.1'
   return {
     url: url.href,
@@ -116,9 +112,6 @@ export const meterPostgres = async (databaseUrl: string, application: string): P
       counts = none()
       return taken
     },
-    [Symbol.asyncDispose]: async () => {
-      for (const socket of sockets) socket.destroy()
-      await new Promise((resolve) => listener.close(resolve))
-    },
+    [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose](),
   }
 }

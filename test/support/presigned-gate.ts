@@ -3,7 +3,7 @@
 // in the middle of a body.
 import { createHash, createHmac } from 'node:crypto'
 import { createServer, request as sendRequest, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { listenOnLoopback } from './loopback-listener.ts'
 
 export interface PresignedGate extends AsyncDisposable {
   /** The endpoint that URLs are signed for. */
@@ -28,7 +28,6 @@ const corsHeaders = {
 /** @param target port of the S3 server. */
 export const presignedGate = async (target: number, secretAccessKey: string): Promise<PresignedGate> => {
   const puts: number[] = []
-  const sockets = new Set<Socket>()
   let cutAfter: number | null = null
   let isNextLost = false
 
@@ -81,24 +80,14 @@ export const presignedGate = async (target: number, secretAccessKey: string): Pr
     cutAfter = null
     cut(request, after)
   })
-  server.on('connection', (socket) => {
-    sockets.add(socket)
-    socket.on('error', () => {})
-    socket.on('close', () => sockets.delete(socket))
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a TCP listener has an address
-  const { port } = server.address() as AddressInfo
+  const listener = await listenOnLoopback(server)
   const gate: PresignedGate = {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://127.0.0.1:${listener.port}`,
     puts,
     refuseWith: null,
     cutNextAfter: (bytes) => void (cutAfter = bytes),
     loseNextAnswer: () => void (isNextLost = true),
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy()
-      await new Promise((resolve) => server.close(resolve))
-    },
+    [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose](),
   }
   return gate
 }

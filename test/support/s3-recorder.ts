@@ -6,7 +6,7 @@ import {
   type IncomingHttpHeaders,
   type IncomingMessage,
 } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { listenOnLoopback } from './loopback-listener.ts'
 
 export interface S3Request {
   method: string
@@ -33,7 +33,6 @@ export interface S3Recorder extends AsyncDisposable {
 /** @param target port of the S3 server. */
 export const s3Recorder = async (target: number): Promise<S3Recorder> => {
   const requests: S3Request[] = []
-  const sockets = new Set<Socket>()
   const error = '<?xml version="1.0"?><Error><Code>Injected</Code><Message>m</Message></Error>'
 
   const server = createServer((request, response) => {
@@ -77,22 +76,7 @@ export const s3Recorder = async (target: number): Promise<S3Recorder> => {
     onward.on('error', () => request.socket.destroy())
     request.pipe(onward)
   })
-  server.on('connection', (socket) => {
-    sockets.add(socket)
-    socket.on('error', () => {})
-    socket.on('close', () => sockets.delete(socket))
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a TCP listener has an address
-  const { port } = server.address() as AddressInfo
-  const recorder: S3Recorder = {
-    port,
-    requests,
-    fault: () => undefined,
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
+  const listener = await listenOnLoopback(server)
+  const recorder: S3Recorder = { ...listener, requests, fault: () => undefined }
   return recorder
 }

@@ -1,6 +1,7 @@
 // A proxy in front of an object store that fails the way stores do, one call a connection: error answers, slow ones, lost
 // ones, refused and half-open connections.
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
+import { listenOnLoopback } from '../../support/loopback-listener.ts'
 
 export type StorageMode =
   | 'healthy'
@@ -30,15 +31,8 @@ const failure = 'HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConn
 const isPut = (bytes: Buffer): boolean => bytes.toString('latin1', 0, 4) === 'PUT '
 
 export const storageProxy = async (target: number): Promise<StorageProxy> => {
-  const sockets = new Set<Socket>()
   let calls = 0
-  const keep = (socket: Socket): void => {
-    sockets.add(socket)
-    socket.on('error', () => {})
-    socket.on('close', () => sockets.delete(socket))
-  }
-  const listener = createServer((client) => {
-    keep(client)
+  const server = createServer((client) => {
     const { mode } = proxy
     calls += 1
     if (mode === 'away') client.resetAndDestroy()
@@ -53,30 +47,20 @@ export const storageProxy = async (target: number): Promise<StorageProxy> => {
     else forward(client, mode)
   })
   const forward = (client: Socket, mode: StorageMode, begun?: Buffer): void => {
-    const server = connect(target, '127.0.0.1')
-    keep(server)
+    const store = connect(target, '127.0.0.1')
+    store.on('error', () => {})
     const delayMs = delaysMs[mode] ?? 0
     const isLost = mode === 'losing' && calls % 2 === 0
-    if (begun) server.write(begun)
-    client.pipe(server)
-    server.on('data', (bytes) => {
+    if (begun) store.write(begun)
+    client.pipe(store)
+    store.on('data', (bytes) => {
       if (isLost) client.resetAndDestroy()
       else if (delayMs > 0) setTimeout(() => client.write(bytes), delayMs)
       else client.write(bytes)
     })
-    server.on('close', () => setTimeout(() => client.end(), delayMs))
-    client.on('close', () => server.destroy())
+    store.on('close', () => setTimeout(() => client.end(), delayMs))
+    client.on('close', () => store.destroy())
   }
-  const proxy: StorageProxy = {
-    port: 0,
-    mode: 'healthy',
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy()
-      await new Promise((resolve) => listener.close(resolve))
-    },
-  }
-  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a TCP listener has an address
-  proxy.port = (listener.address() as AddressInfo).port
+  const proxy: StorageProxy = { ...(await listenOnLoopback(server)), mode: 'healthy' }
   return proxy
 }
