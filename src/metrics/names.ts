@@ -203,7 +203,7 @@ export const metrics = {
   tasktide_jobs_running: { type: 'gauge', help: 'Attempts that run now', labels: [], role: 'worker' },
   tasktide_deliveries: {
     type: 'gauge',
-    help: 'Deliveries of all workers that have not ended (open), of these running, and failed for good',
+    help: 'Deliveries of all workers that have not ended (open), of these running, and failed permanently',
     labels: ['kind', 'state'],
     role: 'worker',
     aggregator: 'max',
@@ -217,7 +217,7 @@ export const metrics = {
   },
   tasktide_dead_letters: {
     type: 'gauge',
-    help: 'Entries in dead_letter, of all workers; 10,000 stands for that many or more',
+    help: 'Entries in dead_letter, of all workers; 10,000 means at least as many',
     labels: [],
     role: 'worker',
     aggregator: 'max',

@@ -10,7 +10,7 @@ import type { DiskSpace, Storage } from '../storage/storage.ts'
 
 export interface Workload {
   deliveries: DeliveryCounts[]
-  /** Of all consumers; 10,000 stands for that many or more. */
+  /** Of all consumers; 10,000 means at least as many. */
   deadLetters: number
   files: FileState & {
     /** Null before the first count has ended. */

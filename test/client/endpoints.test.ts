@@ -65,7 +65,7 @@ beforeAll(async () => {
 
 afterAll(() => stack.disposeAsync(), 30_000)
 
-/** What the names in a call stand for; made anew for each call. */
+/** The values of the names in a call; each call has its own. */
 const things: Record<string, (made: Made) => unknown> = {
   email: ({ person }) => person.email,
   password: () => testPassword,

@@ -34,7 +34,7 @@ test('many uploads at once are not slowed down, because their bytes would wait i
   expect(take(5, 80)).toEqual({ pausedMs: 0, longestMs: 0 })
 })
 
-test('what many took is not owed by the few that remain', () => {
+test('bytes that many took at once do not slow the few that remain', () => {
   const pace = new UploadPace(() => 0)
   const uploads = Array.from({ length: 5 }, () => pace.begin())
   for (let n = 0; n < 1_000; n += 1) pace.pauseAfter(chunk)

@@ -35,7 +35,7 @@ test('two samples have no slope', () => {
   expect(() => theilSen(line(2, (x) => x))).toThrow('three samples')
 })
 
-test('memory that follows another number is told from memory that grows', () => {
+test('growth of memory and the share that follows another number are separated', () => {
   const random = createRandom(7)
   const pointsOf = (leak: number, code: number) =>
     Array.from({ length: 90 }, (_, n) => {

@@ -132,7 +132,7 @@ describe.each(kinds)('an S3 server of the kind %s', (kind, can) => {
     const outcome = await failureOf(put(key, size))
     expect((await storage.head(key))!.size).toBe(size)
     if (can.forgetsCompletedUploads === true) expect(outcome).toBe('no failure')
-    // "Then the object may exist all the same": its row names it, and whoever removes the row removes it.
+    // "Then the object may exist all the same": its row names it, and is removed together with it.
     else expect(outcome).toBe('unavailable')
   })
 

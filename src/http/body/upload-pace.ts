@@ -25,7 +25,7 @@ export class UploadPace {
   pauseAfter(bytes: number): number {
     const tokens = this.#bytes.refill(this.now())
     if (this.#active > maxPaced) {
-      this.#bytes.spend(tokens) // what many take at once is not owed by those that remain
+      this.#bytes.spend(tokens) // bytes that many take at once do not slow those that remain
       return 0
     }
     this.#bytes.spend(bytes)

@@ -84,7 +84,7 @@ const isFlagged = async ({ db }: FilesArena, id: string): Promise<boolean> => {
 
 const plant = async ({ storage }: FilesArena, age: 'aged-' | '', count = 2): Promise<string[]> => {
   const keys = Array.from({ length: count }, () => `attachments/2026-01/${age}${crypto.randomUUID()}`)
-  for (const key of keys) await storage.put(key, new TextEncoder().encode('nobody knows'))
+  for (const key of keys) await storage.put(key, new TextEncoder().encode('without a row'))
   return keys
 }
 

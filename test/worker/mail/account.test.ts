@@ -133,7 +133,7 @@ test('no mail is sent to an address without an account, of a disabled one, or th
   expect(mailbox.smtp.received).toEqual([])
 }, 60_000)
 
-test('a refused recipient fails for good, and the answer to its request was the same', async () => {
+test('a refused recipient fails permanently, and the answer to its request was the same', async () => {
   const ada = await world.register('Ada')
   mailbox.smtp.behaviour = { onRecipient: () => 550 }
   const answers = [

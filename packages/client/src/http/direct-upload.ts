@@ -1,4 +1,4 @@
-// Uploads past the server, which a later run of the program can continue: reserve, store, announce. Invariant: each step may be
+// Direct uploads to the store, which a later run of the program can continue: reserve, store, announce. Invariant: each step may be
 // repeated. The object is stored under one name, and announcing it again does nothing.
 import type { Attachment, DirectUpload } from '../../../../src/model/attachment.ts'
 import { ApiError, InvalidArgumentError, UploadExpiredError, UploadRefusedError } from '../errors.ts'
@@ -9,8 +9,8 @@ import { sha256Of } from './sha256.ts'
 import { fetchWithProgress, nameOf, uploadTimeoutMs, type OnProgress, type UploadOptions } from './upload.ts'
 
 /**
- * An upload past the server that is not over, as JSON for a later run of the program. Whoever has its URL can store a file in
- * place of this one until `expiresAt`: keep it as you keep a token.
+ * A direct upload that has not ended, as JSON for a later run of the program. Its URL is a secret: until `expiresAt` every
+ * program that has it can store another file in place of this one.
  */
 export interface PendingUpload extends DirectUpload {
   /** Bytes of the file. */
