@@ -12,7 +12,7 @@ import { isProfileChange, memberUpdates } from '../../src/domain/projects/profil
 import { systemWrite, write } from '../../src/domain/write.ts'
 import { AppError } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
-import { shardOf, userScope } from '../../src/model/scope.ts'
+import { projectScope, shardOf, userScope } from '../../src/model/scope.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { consumers, installConsumers } from '../../src/worker/all-consumers.ts'
 import { newStats } from '../../src/worker/engine/consumer.ts'
@@ -30,8 +30,16 @@ const sqlDir = join(import.meta.dir, '..', '..', 'sql')
 const consumerOf = (name: string) => consumers.find((one) => one.name === name)!
 const [notifications, profileChanges] = [consumerOf('notifications'), consumerOf('profile-changes')]
 const userId = newId()
-const projects = [newId(), newId()]
 const shard = shardOf(userScope(userId))
+
+/** A project in another shard than the user's, in which the tests count every entry. */
+const newProject = (): string => {
+  for (;;) {
+    const id = newId()
+    if (shardOf(projectScope(id)) !== shard) return id
+  }
+}
+const projects = [newProject(), newProject()]
 
 let server: TestDatabase
 let url: string
