@@ -15,10 +15,10 @@ import type { ServerMetric } from '../metrics/names.ts'
 import { processSources } from '../metrics/process-sources.ts'
 
 export interface ServerParts extends FeedParts {
-  db: Database
-  tailDb: Database
-  meters: RouteMeters
-  kept: KeptAnswers
+  db: Pick<Database, 'calls' | 'poolUse'>
+  tailDb: Pick<Database, 'calls' | 'poolUse'>
+  meters: Pick<RouteMeters, 'samples'>
+  kept: Pick<KeptAnswers, 'bytes' | 'counts'>
   bodies: Pick<BodyBudget, 'taken'>
   limiter: Pick<RateLimiter, 'misses'>
   stats: LiveStats

@@ -15,8 +15,8 @@ import type { WorkloadProbe } from './workload.ts'
 import { workloadSources } from './workload-sources.ts'
 
 export interface WorkerParts extends FeedParts {
-  db: Database
-  tailDb: Database
+  db: Pick<Database, 'calls' | 'poolUse'>
+  tailDb: Pick<Database, 'calls' | 'poolUse'>
   sweeper: SweeperStats
   shards: { readonly held: readonly number[] }
   stats: ReadonlyMap<string, ConsumerStats>

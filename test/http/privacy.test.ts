@@ -1,9 +1,11 @@
-// The search of every answer that tests receive: it finds an address of another user and a hash, and lets pass what the
-// caller may read.
+// The search of every answer and frame that tests receive: it finds an address of another user and a hash, and lets pass
+// what the caller may read.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { IssuedToken } from '../../src/model/personal-token.ts'
+import { projectScope } from '../../src/model/scope.ts'
 import { createPrivacyCheck } from '../support/privacy.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
+import { appendEntries, entry } from '../ws/log-writes.ts'
 
 let world: World
 let ada: Person
@@ -56,4 +58,22 @@ test('a hash of a password or token is found', async () => {
   )
   expect(await search(admin.token, { hash: '$2b$10$abcdefghijklmnopqrstuv' })).toContain('a hash')
   expect(await search(admin.token, { tokenHash: '00' })).toContain('a hash')
+})
+
+test('a frame with the address of another user is found when its socket is closed', async () => {
+  const scope = projectScope(ada.inboxId)
+  const received = async (data: Record<string, unknown>): Promise<void> => {
+    await using socket = await world.socket(ada)
+    socket.send({ t: 'sub', rid: 1, scope, cursor: null })
+    await socket.take('synced')
+    await appendEntries(world.server.deps, entry(scope, data))
+    await socket.take('event')
+  }
+  await received({ email: ada.email })
+  expect(
+    await received({ email: bob.email }).then(
+      () => null,
+      ({ message }: Error) => message,
+    ),
+  ).toContain(`reveals the address ${bob.email}`)
 })

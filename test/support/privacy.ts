@@ -1,5 +1,5 @@
-// Looks through every answer that a test receives for what no answer may carry: hashes of passwords and tokens, and the address of a
-// user other than the caller, unless the caller is an admin or has sent the address.
+// Looks through every answer and frame that a test receives for what none may carry: hashes of passwords and tokens, and
+// the address of a user other than the caller, unless the caller is an admin or has sent the address.
 import type { Database } from '../../src/db/client.ts'
 import { isId } from '../../src/model/scalar.ts'
 import { canonicalEmail } from '../../src/model/text-form.ts'

@@ -68,7 +68,10 @@ export interface World extends AsyncDisposable {
   ask<T = any>(person: Person, method: string, path: string, body?: unknown): Promise<T>
   /** A new project of `owner`, and its other members by role, added in the order of the object. */
   project(owner: Person, members?: Members, fields?: Record<string, unknown>): Promise<Project>
-  /** A socket of the user that has received `welcome`; `url` of another server than the world's own. */
+  /**
+   * A socket of the user that has received `welcome`; `url` of another server than the world's own. Disposing it throws
+   * where a frame revealed what it must not.
+   */
   socket(person: Pick<Person, 'token'>, url?: string): Promise<TestSocket>
   /** The log of a scope, oldest first. */
   entries(scope: Scope): Promise<LogEntry[]>
@@ -180,9 +183,20 @@ export const startWorld = async (settings: Partial<Config> = {}): Promise<World>
 
   const sockets = stack.use(new AsyncDisposableStack())
   const socket = async ({ token }: Pick<Person, 'token'>, url = server.url): Promise<TestSocket> => {
-    const opened = sockets.use(await openSocket(url, { token }))
+    const opened = await openSocket(url, { token })
+    let isDisposed = false
+    const checked = sockets.use({
+      ...opened,
+      async [Symbol.asyncDispose]() {
+        if (isDisposed) return // by its test, before the world does
+        isDisposed = true
+        await opened[Symbol.asyncDispose]()
+        const text = JSON.stringify(opened.frames)
+        await privacy.check({ method: 'GET', path: '/api/ws', sent: undefined, token, text })
+      },
+    })
     await opened.take('welcome')
-    return opened
+    return checked
   }
 
   const world: Omit<World, keyof AsyncDisposable> = {
