@@ -67,6 +67,8 @@ export interface CallerDatabase {
 
 /** Its own verbs have no caller and bypass the queue: for work of the process itself. */
 export interface Database extends DatabaseCalls, CallerDatabase, BatchDatabase, AsyncDisposable {
+  /** Throws what a call of the user would throw now because its queue is full, for requests that cost something before it. */
+  requireRoom(userId: string): void
   /** Callers with a call in flight or waiting; for metrics and tests. */
   readonly calls: Pick<FairQueue, 'size' | 'running' | 'waitingOf'>
   /** Connections by pool and state. */
@@ -224,6 +226,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   return {
     ...verbsOf(null),
     of: (caller) => verbsOf(caller === systemCaller ? null : caller),
+    requireRoom: (userId) => calls.requireRoom(userId),
     batch: (work) =>
       withDeadline(null, {}, (call) =>
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand exists for the compiler only

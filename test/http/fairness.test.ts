@@ -70,3 +70,20 @@ test('calls of one user share its turns, by REST, long poll and snapshot; its jo
   for (const { status } of await Promise.all([...writes, ...others])) expect(status).toBeOneOf([200, 503])
   await eventually(() => expect(db.calls.size).toBe(0))
 }, 20_000)
+
+test('while the queue of a user is full its long queries are refused before they are read', async () => {
+  const { db } = world.server.deps
+  const { token, id } = await world.register()
+  const long = `/api/sync?${Array.from({ length: 20 }, () => `scope=user:me&cursor=${'0'.repeat(50)}`).join('&')}`
+  const ask = (path: string) => world.call('GET', path, { token })
+  expect((await ask(long)).body.code).toBe('bad_cursor')
+  const gate = Promise.withResolvers<void>()
+  const calls = Array.from({ length: 4 + 512 }, () => db.of(id).read(() => gate.promise))
+  const refused = await ask(long)
+  expect([refused.status, refused.body.code]).toEqual([429, 'rate_limited'])
+  expect(refused.headers.get('retry-after')).toBe('1')
+  expect((await ask('/api/users/me')).status).toBe(200)
+  gate.resolve()
+  await Promise.all(calls)
+  expect((await ask(long)).body.code).toBe('bad_cursor')
+})
