@@ -1,7 +1,7 @@
 // compose.yaml against what it has to keep: settings that exist, secrets as files, bounded logs and memory, health
 // that no outage of a database turns into restarts, and cookies that work behind its proxy.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readConfig, secretSettings, settingNames } from '../src/config.ts'
@@ -40,13 +40,43 @@ const [createSecrets, , replace] = [
   ...readme.slice(readme.indexOf('\n## Deploy\n')).matchAll(/```sh\n(.*?)```/gs),
 ].map((match) => match[1]!)
 
-let dir: string
-beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'tide-compose-'))
-  const made = Bun.spawnSync(['sh', '-eu', '-c', createSecrets!], { cwd: dir })
+interface Workflow {
+  jobs: Record<string, { steps: { run?: string }[] }>
+}
+
+const stack = new AsyncDisposableStack()
+
+/** A folder in which the commands have made their secrets. */
+const folderAfter = async (commands: string): Promise<string> => {
+  const folder = await mkdtemp(join(tmpdir(), 'tide-compose-'))
+  stack.defer(() => rm(folder, { recursive: true, force: true }))
+  const made = Bun.spawnSync(['sh', '-eu', '-c', commands], { cwd: folder })
   expect({ code: made.exitCode, faults: made.stderr.toString() }).toEqual({ code: 0, faults: '' })
+  return folder
+}
+
+let dir: string
+beforeAll(async () => void (dir = await folderAfter(createSecrets!)))
+afterAll(() => stack.disposeAsync())
+
+test('README.md and the workflow that starts it create every secret, readable in a container', async () => {
+  const workflow = Bun.YAML.parse(await Bun.file(join(root, '.github/workflows/ci.yml')).text())
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the expectations check what is used
+  const { steps } = (workflow as Workflow).jobs['image']!
+  const ofWorkflow = steps.find(({ run }) => run?.includes('secrets'))!.run!
+  for (const folder of [dir, await folderAfter(ofWorkflow)]) {
+    const made = (await readdir(join(folder, 'secrets'))).map((name) => `./secrets/${name}`)
+    expect(made.toSorted()).toEqual(
+      Object.values(compose.secrets)
+        .map(({ file }) => file)
+        .toSorted(),
+    )
+    for (const path of made) {
+      const file = Bun.file(join(folder, path))
+      expect([path, file.size > 16, (await file.stat()).mode & 0o777]).toEqual([path, true, 0o644])
+    }
+  }
 })
-afterAll(() => rm(dir, { recursive: true, force: true }))
 
 test('every variable it gives a role is a setting, and a secret is never the value of one', () => {
   expect(own.map(([name]) => name)).toEqual(['migrate', 'server-1', 'server-2', 'worker'])
