@@ -7,8 +7,8 @@ import type { Log } from '../log.ts'
 import type { Redis } from '../redis/connection.ts'
 import { definitionOf, queueNames, type JobKind, type QueueName } from './jobs.ts'
 
-/** Of all keys of the queues in Redis. */
-export const queuePrefix = 'tide:queues'
+/** Of all keys of the queues in Redis. The braces keep the keys of one script call in one slot of a partitioned Redis. */
+export const queuePrefix = '{tide-jobs}'
 
 const closeTimeoutMs = 500
 

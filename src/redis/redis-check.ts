@@ -4,7 +4,7 @@ import { withTimeout } from '../async/timeout.ts'
 import { messageOf } from '../errors.ts'
 import type { Warnings } from '../log.ts'
 import { configurationFailure, exitCodes, StartFailure } from '../start/failure.ts'
-import { redisAnswer, replica } from '../start/redis.ts'
+import { cluster, redisAnswer, replica, sentinel } from '../start/redis.ts'
 import { connectOnce, explainRedis, type RedisConnection } from './connection.ts'
 
 const oldest = { major: 6, minor: 2 }
@@ -30,12 +30,14 @@ export const checkRedis = async (url: string, log: Warnings): Promise<void> => {
 
 const requireServer = async ({ client }: RedisConnection, log: Warnings): Promise<void> => {
   const info = await withTimeout(checkTimeoutMs, 'checking Redis', client.info())
-  const fact = (name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? ''
+  const fact = (name: string): string => new RegExp(`^${name}:(.*?)\\s*$`, 'm').exec(info)?.[1] ?? ''
   const [major = 0, minor = 0] = fact('redis_version').split('.').map(Number)
   if (major < oldest.major || (major === oldest.major && minor < oldest.minor))
     throw configurationFailure(
       `REDIS_URL names Redis ${fact('redis_version')}, and Tasktide needs Redis 6.2, Valkey 7.2 or later: upgrade it, or name another`,
     )
+  if (fact('redis_mode') === 'sentinel') throw sentinel()
+  if (fact('cluster_enabled') === '1') throw cluster()
   if (fact('role') === 'slave') throw replica()
   const policy = fact('maxmemory_policy')
   if (policy !== '' && policy !== 'noeviction')

@@ -50,7 +50,7 @@ export const settings = {
   redisUrl: secret(
     text(
       'REDIS_URL',
-      'Redis 6.2 or Valkey 7.2 or later; `up` starts one when unset',
+      'Redis 6.2 or Valkey 7.2 or later, one server without cluster mode; `up` starts one when unset',
       'redis://localhost:6379',
       null,
       (value) => readRedisUrl(value).problems,

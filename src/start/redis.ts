@@ -21,6 +21,17 @@ const refusal = (): StartFailure =>
 export const replica = (): StartFailure =>
   configurationFailure('REDIS_URL: Redis is a replica, which only reads: name the primary')
 
+/** Keys of one command, and the channels of pub/sub, would be spread over nodes that this process has no connection to. */
+export const cluster = (): StartFailure =>
+  configurationFailure(
+    'REDIS_URL names a Redis Cluster, and Tasktide needs one server: name a Redis or Valkey that runs without cluster mode',
+  )
+
+export const sentinel = (): StartFailure =>
+  configurationFailure(
+    'REDIS_URL names a Redis Sentinel, which stores nothing: name the primary, or an address that follows it',
+  )
+
 /** The first word of an answer → the sentence. */
 const answers: Record<string, () => StartFailure> = {
   WRONGPASS: refusal,
@@ -38,6 +49,10 @@ const answers: Record<string, () => StartFailure> = {
   OOM: () =>
     unavailableFailure('REDIS_URL: Redis refuses writes because its memory is full: raise maxmemory'),
   READONLY: () => replica(),
+  MOVED: cluster,
+  ASK: cluster,
+  CROSSSLOT: cluster,
+  CLUSTERDOWN: cluster,
   MISCONF: () =>
     unavailableFailure(
       'REDIS_URL: Redis refuses writes because it cannot save to its disk: free space on it',
@@ -56,6 +71,7 @@ export const redisAnswer = (error: unknown): StartFailure | null => {
   if (/invalid password|invalid username-password|AUTH failed/i.test(message)) return refusal()
   if (/max number of clients/.test(message))
     return unavailableFailure('REDIS_URL: Redis has no connection left: raise maxclients')
+  if (/not allowed in cluster mode/i.test(message)) return cluster()
   if (/DB index is out of range|invalid DB index/i.test(message))
     return configurationFailure('REDIS_URL ends with a database that Redis does not have: end it with /0')
   return null

@@ -15,6 +15,9 @@ test.each([
   ['DENIED Redis is running in protected mode', 78, 'requirepass'],
   ['ERR max number of clients reached', 69, 'maxclients'],
   ['ERR invalid password', 78, 'password'],
+  ['MOVED 3999 192.0.2.1:6381', 78, 'without cluster mode'],
+  ['CLUSTERDOWN Hash slot not served', 78, 'without cluster mode'],
+  ['ERR SELECT is not allowed in cluster mode', 78, 'without cluster mode'],
 ])('Redis: %s', (message, exitCode, words) => {
   const failure = redisAnswer(new Error(message))!
   expect<number>(failure.exitCode).toBe(exitCode)

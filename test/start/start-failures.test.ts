@@ -62,6 +62,14 @@ const taken = (): number => {
   return listener.port
 }
 
+/** A Redis whose INFO has another text in one place, of the same length. */
+const redisThatSays = async (what: RegExp, instead: string): Promise<Start> => {
+  const { hostname: host, port } = new URL(redisUrl)
+  const replace = (text: string) => text.replace(what, instead)
+  const proxy = stack.use(await rewritingProxy({ host, port: Number(port) }, replace))
+  return redis(changed(redisUrl, { host: `127.0.0.1:${proxy.port}` }))
+}
+
 /** Row of docs/starting.md → the start that meets it. */
 const starts: Record<string, () => Start | Promise<Start>> = {
   'Wrong database password': () => database(changed(databaseUrl, { password: 's3cret-word' })),
@@ -121,12 +129,9 @@ const starts: Record<string, () => Start | Promise<Start>> = {
   'Redis wants TLS': async () => redis((await tlsRedis(stack, redisUrl)).replace('rediss://', 'redis://')),
   'Certificate of Redis not trusted': async () => redis(await tlsRedis(stack, redisUrl)),
   'Redis database that does not exist': () => redis(changed(redisUrl, { pathname: '/9999' })),
-  'Redis too old': async () => {
-    const { hostname: host, port } = new URL(redisUrl)
-    const replace = (text: string) => text.replace(/redis_version:\d/, 'redis_version:5')
-    const proxy = stack.use(await rewritingProxy({ host, port: Number(port) }, replace))
-    return redis(changed(redisUrl, { host: `127.0.0.1:${proxy.port}` }))
-  },
+  'Redis too old': () => redisThatSays(/redis_version:\d/, 'redis_version:5'),
+  'Redis Cluster': () => redisThatSays(/cluster_enabled:0/, 'cluster_enabled:1'),
+  'Redis Sentinel': () => redisThatSays(/redis_mode:standalone/, 'redis_mode:sentinel  '),
   'Unescaped # in REDIS_URL': () => redis('redis://:s3cret-word#1@127.0.0.1'),
   'Port in use': () => ({ environment: { PORT: String(taken()) } }),
   'Port of the worker in use': () => ({ args: ['worker'], environment: { WORKER_PORT: String(taken()) } }),

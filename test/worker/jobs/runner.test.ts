@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Queue } from 'bullmq'
 import type { Database } from '../../../src/db/client.ts'
 import { createLog } from '../../../src/log.ts'
+import type { JobKind } from '../../../src/queues/jobs.ts'
 import { openQueues, queuePrefix } from '../../../src/queues/job-queues.ts'
 import { openRedis } from '../../../src/redis/connection.ts'
 import { dispatchDeliveries } from '../../../src/worker/jobs/dispatcher.ts'
@@ -76,6 +77,24 @@ test('jobs that Redis lost are made again', async () => {
   await using _jobs = await openJobs(rig, [processorOf(async () => {})])
   await settled(db)
   expect(await effectsOf(db)).toEqual(keys(20))
+})
+
+test('jobs below the prefix of a previous version are made again below one that keeps their keys in one slot', async () => {
+  await deliver(db, ...keys(5))
+  await using connection = openRedis(rig.redisUrl, 'request', log)
+  await eventually(() => expect(connection.client.status).toBe('ready'))
+  await using previous = stackable(
+    new Queue<unknown, unknown, JobKind>('files', { connection: connection.client, prefix: 'tide:queues' }),
+  )
+  const queues = { all: [previous.value], of: () => previous.value, async [Symbol.asyncDispose]() {} }
+  expect(await dispatchDeliveries({ db, queues, kinds: ['files.delete'] })).toBe(5)
+  const former = await connection.client.keys('*')
+  await using _jobs = await openJobs(rig, [processorOf(async () => {})])
+  await settled(db)
+  expect(await effectsOf(db)).toEqual(keys(5))
+  const made = (await connection.client.keys('*')).filter((key) => !former.includes(key))
+  expect(made.length).toBeGreaterThan(0)
+  expect(made.filter((key) => !key.startsWith('{tide-jobs}:'))).toEqual([])
 })
 
 test('a Redis that is emptied while jobs run repeats and loses nothing', async () => {
@@ -227,4 +246,7 @@ test('a worker that was stopped and continued after another took over completes 
   expect(await effectsOf(db)).toEqual(['a'])
 }, 45_000)
 
-const stackable = (value: Queue) => ({ value, [Symbol.asyncDispose]: () => value.close() })
+const stackable = <T extends { close(): Promise<void> }>(value: T) => ({
+  value,
+  [Symbol.asyncDispose]: () => value.close(),
+})
