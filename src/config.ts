@@ -23,7 +23,8 @@ export interface Config {
   redisUrl: string
   host: string
   port: number
-  workerPort: number
+  /** Null: the usual port, or a free one where that is in use. */
+  workerPort: number | null
   /** Null: the server has no internal port. */
   metricsPort: number | null
   internalHost: string

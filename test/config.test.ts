@@ -54,6 +54,8 @@ test('Three settings are enough, and development listens on the own machine only
     env: 'development',
     host: '127.0.0.1',
     port: 3000,
+    workerPort: null,
+    metricsPort: null,
     rateLimit: true,
     trustedProxies: 0,
     allowedOrigins: [],

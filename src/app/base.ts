@@ -22,9 +22,6 @@ export interface Running extends AsyncDisposable {
   internalPort?: number | null
 }
 
-export const httpUrl = (host: string, port: number): string =>
-  `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-
 /**
  * Checks what every role requires of PostgreSQL and Redis before it opens anything.
  * @throws StartFailure

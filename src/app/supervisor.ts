@@ -2,7 +2,7 @@
 // the processes share state only through the log. A process that ends is started again with exponential back-off; after
 // ten failed starts in a row the parent ends with an error. No child outlives its parent.
 import type { Subprocess } from 'bun'
-import { httpUrl, type Running } from './base.ts'
+import type { Running } from './base.ts'
 import type { Config } from '../config.ts'
 import { listenError } from './free-port.ts'
 import { backOffMs } from '../async/back-off.ts'
@@ -13,6 +13,7 @@ import { MetricsOfProcesses, Questions, type FromProcess, type ToProcess } from 
 import { serveMetrics } from './server-metrics.ts'
 import { childDeadlineMs } from './shutdown.ts'
 import { listenFailure, StartFailure } from '../start/failure.ts'
+import { httpUrl } from '../start/http-url.ts'
 
 /** The IPC message of a child: its port once it answers, or why it does not start. */
 export type ServerMessage =

@@ -1,14 +1,11 @@
 // The addresses that mails link to. They are routes of the server, so that links work without a front end.
 import type { Config } from '../config.ts'
+import { httpUrl } from '../start/http-url.ts'
 
 export type LinkConfig = Pick<Config, 'publicUrl' | 'host' | 'port'>
 
 /** Where people reach the server; without PUBLIC_URL where it listens, seen from the own machine. */
-export const publicUrlOf = ({ publicUrl, host, port }: LinkConfig): string => {
-  if (publicUrl !== null) return publicUrl
-  const own = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
-  return `http://${own.includes(':') ? `[${own}]` : own}:${port}`
-}
+export const publicUrlOf = ({ publicUrl, host, port }: LinkConfig): string => publicUrl ?? httpUrl(host, port)
 
 export const unsubscribePath = '/api/mail/unsubscribe'
 

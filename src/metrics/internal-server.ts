@@ -3,13 +3,15 @@
 import packageJson from '../../package.json' with { type: 'json' }
 import { settledWithin } from '../async/timeout.ts'
 import { AppError, codes } from '../errors.ts'
-import { listenFailure } from '../start/failure.ts'
+import { codeOfError, listenFailure } from '../start/failure.ts'
 import { metricsType } from './exposition.ts'
 
 export interface InternalServerOptions {
   host: string
   /** 0: a free port. */
   port: number
+  /** Takes a free port where `port` is in use, instead of failing. */
+  orFree?: boolean
   /** The setting of the port, for the error where it is taken. */
   setting: string
   /** In the text format of Prometheus. */
@@ -26,9 +28,9 @@ const stopTimeoutMs = 1_000
 
 /** @throws StartFailure where the port cannot be bound. */
 export const serveInternally = (options: InternalServerOptions): InternalServer => {
-  const { host: hostname, port, setting, metrics, readiness } = options
+  const { host, port, orFree = false, setting, metrics, readiness } = options
   const serve: Parameters<typeof Bun.serve>[0] = {
-    hostname,
+    hostname: host,
     port,
     reusePort: false,
     routes: {
@@ -54,7 +56,9 @@ export const serveInternally = (options: InternalServerOptions): InternalServer 
   try {
     server = Bun.serve(serve)
   } catch (error) {
-    throw listenFailure(error, { setting, host: hostname, port })
+    if (!orFree || codeOfError(error) !== 'EADDRINUSE')
+      throw listenFailure(error, { setting, hostSetting: 'INTERNAL_HOST', host, port })
+    server = Bun.serve({ ...serve, port: 0 })
   }
   return {
     port: server.port!,

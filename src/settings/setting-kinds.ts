@@ -68,18 +68,19 @@ export const whole = (
   },
 })
 
-/** A whole number that may be unset: null. */
+/** A whole number that may be unset: null. @param unset what happens then. */
 export const optionalWhole = (
   name: string,
   about: string,
   example: number,
   min: number,
   max: number,
+  unset = 'none',
 ): Key<number | null> => {
   const key = whole(name, about, example, min, max)
   return {
     ...key,
-    about: `${about} (${min} to ${max}; unset: none)`,
+    about: `${about} (${min} to ${max}; unset: ${unset})`,
     read: (value, fail, isProduction) => (value === undefined ? null : key.read(value, fail, isProduction)),
   }
 }

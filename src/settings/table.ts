@@ -61,12 +61,13 @@ export const settings = {
     read: (value = '127.0.0.1') => withoutBrackets(value),
   },
   port: whole('PORT', 'Port the server listens on; 0 takes a free one', 3000, 0, 65_535),
-  workerPort: whole(
+  workerPort: optionalWhole(
     'WORKER_PORT',
     'Internal port of the worker: health and metrics; 0 takes a free one',
     3001,
     0,
     65_535,
+    '3001, or a free one where that is in use',
   ),
   metricsPort: optionalWhole(
     'METRICS_PORT',

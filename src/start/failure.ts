@@ -77,10 +77,19 @@ export const networkFailure = (error: unknown, remote: Remote, trustCure: string
   return null
 }
 
+interface ListenedPort {
+  /** The setting of the port. */
+  setting: string
+  /** The setting of the address, `HOST` by default. */
+  hostSetting?: string
+  host: string
+  port: number
+}
+
 /** What a port that is listened on meets. */
 export const listenFailure = (
   error: unknown,
-  { setting, host, port }: { setting: string; host: string; port: number },
+  { setting, hostSetting = 'HOST', host, port }: ListenedPort,
 ): StartFailure => {
   switch (codeOfError(error)) {
     case 'EADDRINUSE':
@@ -97,7 +106,7 @@ export const listenFailure = (
     case 'EAFNOSUPPORT':
     case 'ENOTFOUND':
       return configurationFailure(
-        `HOST is ${host}, which is no address of this machine: set it to 127.0.0.1, 0.0.0.0, ::1 or :: for example`,
+        `${hostSetting} is ${host}, which is no address of this machine: set it to 127.0.0.1, 0.0.0.0, ::1 or :: for example`,
       )
     default:
       return configurationFailure(

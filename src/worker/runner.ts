@@ -13,6 +13,7 @@ import type { SweeperStats } from '../changelog/sweeper.ts'
 import type { Log } from '../log.ts'
 import type { Mailer } from '../mail/mailer.ts'
 import type { StorageProbe } from '../storage/open.ts'
+import { httpUrl } from '../start/http-url.ts'
 import type { Storage } from '../storage/storage.ts'
 import { consumers } from './all-consumers.ts'
 import { processors } from './all-jobs.ts'
@@ -75,6 +76,8 @@ export interface Worker extends AsyncDisposable {
   readonly statistics: StatisticsStats
 }
 
+/** Where `WORKER_PORT` is not set. */
+const usualPort = 3001
 const maintainEveryMs = 60 * 60 * 1000
 /** How long a task that a server of the previous version wrote is searched by that version's rules. */
 const textFormEveryMs = 5_000
@@ -262,10 +265,12 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     statistics,
     jobs,
   })
+  const { internalHost: host, workerPort } = config
   const http = stack.use(
     serveInternally({
-      host: config.internalHost,
-      port: config.workerPort,
+      host,
+      port: workerPort ?? usualPort,
+      orFree: workerPort === null,
       setting: 'WORKER_PORT',
       metrics: async () => {
         await workload.read()
@@ -275,9 +280,15 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     }),
   )
 
+  if (workerPort === null && http.port !== usualPort)
+    log.info(
+      { port: http.port },
+      `WORKER_PORT is not set and ${usualPort} is in use: this worker takes a free port`,
+    )
+
   const owned = stack.move()
   return {
-    url: `http://127.0.0.1:${http.port}`,
+    url: httpUrl(host, http.port),
     port: http.port,
     get shards() {
       return shards.held

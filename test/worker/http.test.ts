@@ -5,6 +5,7 @@ import { openDatabase } from '../../src/db/client.ts'
 import { createLog } from '../../src/log.ts'
 import { sharedRedisUrl, testDatabase } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
+import { startProgram, type Program } from '../support/program.ts'
 import { openWorker } from './rig.ts'
 
 const get = async (url: string, method = 'GET') => {
@@ -42,6 +43,33 @@ test('the probes report liveness, version, shards and consumers', async () => {
     body: { code: 'not_found', instance: '/other' },
   })
 })
+
+test('workers on one machine start without a WORKER_PORT, and each names the address it listens on', async () => {
+  await using database = await testDatabase()
+  const world = {
+    config: {
+      databaseUrl: database.url,
+      redisUrl: sharedRedisUrl(),
+      jwtKeys: [{ kid: 'k1', secret: 'x'.repeat(32) }],
+    },
+  }
+  const start = (): Promise<Program> =>
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the program reads the URLs and keys only
+    startProgram(world as never, {
+      args: ['worker'],
+      environment: { LOG_LEVEL: 'info', INTERNAL_HOST: 'localhost' },
+    })
+  await using first = await start()
+  await using second = await start()
+  expect(second.url).not.toBe(first.url)
+  for (const { url } of [first, second]) {
+    expect(url).toStartWith('http://localhost:')
+    expect(await get(`${url}/livez`)).toMatchObject({ status: 200 })
+  }
+  expect(await second.output()).toContain(
+    `"port":${new URL(second.url).port},"msg":"WORKER_PORT is not set and 3001 is in use: this worker takes a free port"`,
+  )
+}, 40_000)
 
 test('dead letters and an absent Redis degrade a worker; without PostgreSQL it is not ready', async () => {
   const database = await testDatabase()
