@@ -40,6 +40,7 @@ export class LineOutput implements Disposable {
   #dropped = 0
   #timer: Timer | null = null
   #isClosed = false
+  #isHeld = false
   readonly #target: Target
 
   /** @param fd a file descriptor that stays open; closing it is left to its owner. */
@@ -59,6 +60,7 @@ export class LineOutput implements Disposable {
     }
     this.#noteDropped()
     this.#encode(line)
+    if (this.#isHeld) return
     if (this.#used >= flushBytes && this.#waiting.length === 0) this.flush()
     else this.#timer ??= setTimeout(() => this.flush(), flushEveryMs).unref()
   }
@@ -69,8 +71,25 @@ export class LineOutput implements Disposable {
     if (this.#waiting.length === 0) this.flush()
   }
 
+  /** From the first line on: lines wait, within the same bound, until `release` or `finish`. */
+  hold(): void {
+    this.#isHeld = true
+  }
+
+  /** Writes the lines that were held. @param first goes before them, with its newline. */
+  release(first = ''): void {
+    this.#isHeld = false
+    if (first !== '') {
+      const bytes = Buffer.from(first)
+      this.#waiting.unshift(bytes)
+      this.#waitingBytes += bytes.length
+    }
+    this.flush()
+  }
+
   /** Writes what waits, as far as the reader takes it. Never throws: a reader that is gone ends the output. */
   flush(): void {
+    if (this.#isHeld) return
     if (this.#timer) clearTimeout(this.#timer)
     this.#timer = null
     this.#writeWaiting()
@@ -83,6 +102,7 @@ export class LineOutput implements Disposable {
 
   /** Writes everything that waits, for the last tick of a process: waits for a slow reader `exitDeadlineMs` at most. */
   finish(): void {
+    this.#isHeld = false
     this.#noteDropped()
     const endsAt = performance.now() + exitDeadlineMs
     for (;;) {

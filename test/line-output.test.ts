@@ -80,6 +80,49 @@ test('the line of a request has the members and the order of any other', async (
   expect(more).toEqual([])
 })
 
+/** Runs the code with `log` and returns the messages of its lines; those that are no JSON as they are. */
+const messagesOf = async (code: string): Promise<unknown[]> => {
+  const child = Bun.spawn(
+    [
+      process.execPath,
+      '-e',
+      `import { createLog, holdLogs, releaseLogs } from './src/log.ts'
+       holdLogs()
+       const log = createLog('test', 'info')
+       ${code}`,
+    ],
+    { cwd: root, stdout: 'pipe' },
+  )
+  const text = await new Response(child.stdout).text()
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => (line.startsWith('{') ? JSON.parse(line).msg : line))
+}
+
+test('lines that are held wait for the line that goes before them, in their order', async () => {
+  const code = `log.info('one'); log.warn('two'); setTimeout(() => { releaseLogs('first'); log.info('three') }, 100)`
+  expect(await messagesOf(code)).toEqual(['first', 'one', 'two', 'three'])
+})
+
+test('lines that are held are written when the process ends instead', async () => {
+  expect(await messagesOf(`log.info('one'); log.fatal('two'); process.exit(78)`)).toEqual(['one', 'two'])
+})
+
+test('lines that are held are written when a signal ends the process', async () => {
+  const code = `log.info('one'); setInterval(() => {}, 1_000); process.kill(process.pid, 'SIGTERM')`
+  expect(await messagesOf(code)).toEqual(['one'])
+})
+
+test('lines that are held are bounded like those of a reader that stops', async () => {
+  const code = `for (let n = 0; n < 6_000; n += 1) log.info('x'.repeat(1_000)); releaseLogs('first')`
+  const lines = await messagesOf(code)
+  expect(lines[0]).toBe('first')
+  expect(lines.at(-1)).toBe('standard output is behind, lines dropped')
+  expect(lines.length).toBeGreaterThan(3_000)
+  expect(lines.length).toBeLessThan(5_000)
+})
+
 test('a reader that goes away does not end the process', async () => {
   const child = run('setTimeout(() => { log.info("later"); console.error("alive") }, 10)')
   await child.stdout.cancel()

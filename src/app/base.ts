@@ -20,6 +20,8 @@ export interface Running extends AsyncDisposable {
   port: number
   /** The port of the internal server of a server process; null where it has none. */
   internalPort?: number | null
+  /** Of a parent of processes: lets them write what they hold back of their output. */
+  announced?: () => void
 }
 
 /**

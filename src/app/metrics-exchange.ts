@@ -5,8 +5,8 @@ import { withTimeout } from '../async/timeout.ts'
 import { unavailable } from '../errors.ts'
 import { aggregated, added, countersIn, type Exposition, type MetricsJson } from '../metrics/exposition.ts'
 
-/** From a parent to a process: a question, or the answer to one. */
-export type ToProcess = { ask: number } | { all: { id: number; text: string } }
+/** From a parent to a process: a question, the answer to one, or that it has announced itself (`roles.ts`). */
+export type ToProcess = { ask: number } | { all: { id: number; text: string } } | { announced: true }
 
 /** From a process to its parent. */
 export type FromProcess = { metrics: { id: number; json: MetricsJson } } | { askAll: number }
@@ -42,7 +42,7 @@ export const connectToParent = (own: Pick<Exposition, 'json'>): (() => Promise<s
   const send = (message: FromProcess): void => void process.send?.(message)
   process.on('message', (message: ToProcess) => {
     if ('all' in message) questions.answer(message.all.id, message.all.text)
-    else void own.json().then((json) => send({ metrics: { id: message.ask, json } }))
+    else if ('ask' in message) void own.json().then((json) => send({ metrics: { id: message.ask, json } }))
   })
   return () => questions.ask((id) => send({ askAll: id }))
 }

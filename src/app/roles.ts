@@ -2,9 +2,10 @@
 // Invariant: a role loads no code of another one, which would cost a worker a third of its memory.
 import { describeAllowedOrigins } from '../auth/origin.ts'
 import { ConfigError, readConfig, type Config } from '../config.ts'
-import { createLog, type Log } from '../log.ts'
+import { createLog, holdLogs, releaseLogs, type Log } from '../log.ts'
 import { program } from '../start/executable.ts'
 import type { Running } from './base.ts'
+import type { ToProcess } from './metrics-exchange.ts'
 import { stopWhenAsked, type Stoppable } from './shutdown.ts'
 
 type Environment = Record<string, string | undefined>
@@ -29,7 +30,8 @@ export const roles: Record<string, OpenRole> = {
     ])
     await checkParts(config, log) // so that what all processes would meet is logged once
     const command = [...program, 'server', childFlag]
-    return openServers({ config, count, command, environment, log })
+    const firstArgs = args.filter((arg) => arg === jsonFlag)
+    return openServers({ config, count, command, firstArgs, environment, log })
   },
   worker: async (config, log) => {
     const { openWorker } = await import('./compose-worker.ts')
@@ -54,6 +56,9 @@ const childFlag = '--shares-port'
 /** Whether this process is one server among several, started by a parent. */
 export const isChild = (args: string[]): boolean => args.includes(childFlag) && process.send !== undefined
 
+/** Makes the ready line the first one of standard output, before those of the log. */
+const jsonFlag = '--json'
+
 const maxWorkers = 64
 
 /** The N of `--workers N`; null without it. */
@@ -67,18 +72,31 @@ const workersOf = (args: string[]): number | null => {
   return count
 }
 
+/**
+ * Writes the ready line, where one is wanted, and what the log has held back for it. Processes that share a port write theirs
+ * after the line of their parent.
+ */
+const announce = (role: string, args: string[], { url, port, announced }: Running): void => {
+  if (args.includes(jsonFlag) && !isChild(args))
+    releaseLogs(JSON.stringify({ ready: true, role, url, pid: process.pid }))
+  announced?.()
+  process.send?.({ port })
+}
+
 /** Runs a role until it is stopped; resolves with the exit code. Rejects when it does not start. */
 export const runRole = async (role: string, args: string[], environment: Environment): Promise<number> => {
   const config = readConfig(environment)
+  if (args.includes(jsonFlag)) holdLogs()
   const log = createLog(role, config.logLevel)
   const orphaned = Promise.withResolvers<'orphaned'>()
-  if (isChild(args)) process.on('disconnect', () => orphaned.resolve('orphaned'))
+  if (isChild(args)) {
+    process.on('disconnect', () => orphaned.resolve('orphaned'))
+    process.on('message', (message: ToProcess) => 'announced' in message && releaseLogs())
+  }
   const running = await roles[role]!(config, log, args, environment)
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled promise rejection'))
-  const { url, port } = running
-  if (args.includes('--json')) console.log(JSON.stringify({ ready: true, role, url, pid: process.pid }))
-  process.send?.({ port })
-  log.info({ url }, `${role} is ready`)
+  announce(role, args, running)
+  log.info({ url: running.url }, `${role} is ready`)
   if (role !== 'worker')
     log.info(`Cookies and sockets are allowed for pages of ${describeAllowedOrigins(config)}`)
   return stopWhenAsked(role, running, orphaned.promise, log)

@@ -26,6 +26,8 @@ export interface ServersOptions {
   count: number
   /** Starts one server that shares its port and sends a `ServerMessage` over IPC. */
   command: string[]
+  /** Arguments of the first start of each process alone. */
+  firstArgs?: string[]
   environment: Record<string, string | undefined>
   log: Log
   /** The back-off before a process is started again, first and longest; for tests. */
@@ -35,6 +37,8 @@ export interface ServersOptions {
 export interface Servers extends Running {
   /** Rejects after ten failed starts of a process in a row. */
   failed: Promise<never>
+  /** Sends the processes of the first start that the parent is ready. */
+  announced: () => void
 }
 
 const readyWithinMs = 30_000
@@ -58,8 +62,9 @@ export const openServers = async (options: ServersOptions): Promise<Servers> => 
   const first = process(1)
   const servers = [first, ...Array.from({ length: count - 1 }, (_, n) => process(n + 2))]
   stack.defer(async () => void (await Promise.all(servers.map((server) => server.stop()))))
-  const port = await first.start(config.port) // port 0: the first process chooses the port of all
-  await Promise.all(servers.slice(1).map((server) => server.start(port)))
+  const { firstArgs } = options
+  const port = await first.start(config.port, firstArgs) // port 0: the first process chooses the port of all
+  await Promise.all(servers.slice(1).map((server) => server.start(port, firstArgs)))
   for (const server of servers) server.keep(port).catch(failed.reject)
   const internalPort = stack.use(serveMetrics(config, () => metrics.text()))?.port ?? null
   const owned = stack.move()
@@ -68,6 +73,7 @@ export const openServers = async (options: ServersOptions): Promise<Servers> => 
     port,
     internalPort,
     failed: failed.promise,
+    announced: () => servers.forEach((server) => server.announce()),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
@@ -89,6 +95,14 @@ class ServerProcess {
     return this.#questions.ask((ask) => this.#send({ ask })).catch(() => null)
   }
 
+  announce(): void {
+    try {
+      this.#send({ announced: true })
+    } catch {
+      // it has just ended, and is started again with nothing to wait for
+    }
+  }
+
   #send(message: ToProcess): void {
     this.#child?.send(message)
   }
@@ -97,12 +111,12 @@ class ServerProcess {
     this.#send({ all: { id, text: await this.metrics.text() } })
   }
 
-  /** Starts the process; resolves with its port when it answers. */
-  async start(port: number): Promise<number> {
+  /** Starts the process; resolves with its port when it answers. @param args after those of the command. */
+  async start(port: number, args: string[] = []): Promise<number> {
     const { command, environment, log } = this.options
     const ready = Promise.withResolvers<number>()
     this.#startedAt = performance.now()
-    const child = Bun.spawn(command, {
+    const child = Bun.spawn([...command, ...args], {
       env: { ...environment, PORT: String(port) },
       stdio: ['ignore', 'inherit', 'inherit'],
       serialization: 'json',
