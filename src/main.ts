@@ -1,6 +1,6 @@
 // The program: a role or a command by its name on the command line.
 //   bun src/main.ts server [--workers N] | worker | all [--json]
-//   bun src/main.ts migrate [status | dump [--check] | epoch --new] | seed | user | files | tail
+//   bun src/main.ts migrate [status | dump [--check] | epoch --new] | seed | user | files | tail | doctor | bench
 import { isChild, roles, runRole } from './app/roles.ts'
 import { reportStartFailure, startFailureOf } from './start/report.ts'
 
@@ -8,6 +8,8 @@ type Command = (environment: NodeJS.ProcessEnv, args: string[]) => Promise<numbe
 
 /** Each loads its own code only, as roles do. */
 const commands: Record<string, () => Promise<Command>> = {
+  bench: async () => (await import('./cli/bench.ts')).benchCommand,
+  doctor: async () => (await import('./cli/doctor.ts')).doctorCommand,
   files: async () => (await import('./cli/files.ts')).filesCommand,
   migrate: async () => (await import('./cli/migrate.ts')).migrateCommand,
   seed: async () => (await import('./cli/seed.ts')).seedCommand,
@@ -28,6 +30,8 @@ const usage = `Usage: bun src/main.ts <role>
   files sweep       compare the storage with the rows; deletes only with --delete
   user <command> <email>…   create, promote, disable, enable or reset accounts, list their sessions; see user --help
   tail              follow the log from a terminal; see tail --help
+  doctor            examine the settings and every part, with the remedy for what is wrong; --json
+  bench             measure this machine; needs the source, see bench --help
 Settings come from the environment: .env.example lists them.`
 
 /** Bun's fetch sends requests for loopback addresses to HTTP_PROXY too, unless these are excepted. */

@@ -26,13 +26,12 @@ const checkTimeoutMs = 8_000
 /** A connection that a restart ended is opened again. */
 const tries = 3
 
-/** @throws StartFailure */
-export const checkDatabase = async (check: DatabaseCheck): Promise<void> => {
+/** @returns the version of the server. @throws StartFailure */
+export const checkDatabase = async (check: DatabaseCheck): Promise<string> => {
   const address = addressOf(check.url)
   for (let left = tries - 1; ; left -= 1) {
     try {
-      await withTimeout(checkTimeoutMs, 'checking PostgreSQL', look(check, address))
-      return
+      return await withTimeout(checkTimeoutMs, 'checking PostgreSQL', look(check, address))
     } catch (error) {
       const failure = await explain(error, address)
       const isPassing = /closed the connection|ended the connection/.test(failure.message)
@@ -41,7 +40,10 @@ export const checkDatabase = async (check: DatabaseCheck): Promise<void> => {
   }
 }
 
-const look = async ({ log, migrations, folder }: DatabaseCheck, address: DatabaseAddress): Promise<void> => {
+const look = async (
+  { log, migrations, folder }: DatabaseCheck,
+  address: DatabaseAddress,
+): Promise<string> => {
   const sql = postgres({
     ...driverOptions(address, { applicationName: 'tasktide check', connectTimeoutMs }),
     max: 1,
@@ -49,8 +51,8 @@ const look = async ({ log, migrations, folder }: DatabaseCheck, address: Databas
     onnotice: () => {},
   })
   try {
-    await requireServer(sql)
-    if (migrations === 'any') return
+    const version = await requireServer(sql)
+    if (migrations === 'any') return version
     const status = compareMigrations(await readMigrations(folder), await readApplied(sql))
     const pending = status.filter(({ state }) => state === 'pending').map(({ name }) => name)
     const obstacle = newerObstacle(status)
@@ -61,18 +63,20 @@ const look = async ({ log, migrations, folder }: DatabaseCheck, address: Databas
       )
     const notice = newerNotice(status)
     if (notice !== null) log.warn({ oncePerMinute: 'newer database' }, notice)
+    return version
   } finally {
     await sql.end({ timeout: 1 })
   }
 }
 
-/** @throws StartFailure for a server that Tasktide does not run on. */
-export const requireServer = async (sql: Queryable): Promise<void> => {
-  const [facts] = await sql<{ version: number; encoding: string; isReadOnly: boolean }[]>`
+/** @returns its version. @throws StartFailure for a server that Tasktide does not run on. */
+export const requireServer = async (sql: Queryable): Promise<string> => {
+  const [facts] = await sql<{ version: number; name: string; encoding: string; isReadOnly: boolean }[]>`
     select current_setting('server_version_num')::int as version,
+      split_part(current_setting('server_version'), ' ', 1) as name,
       current_setting('server_encoding') as encoding,
       pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' as "isReadOnly"`
-  const { version, encoding, isReadOnly } = facts!
+  const { version, name, encoding, isReadOnly } = facts!
   const major = Math.floor(version / 10_000)
   if (major < oldestPostgres)
     throw configurationFailure(
@@ -83,6 +87,7 @@ export const requireServer = async (sql: Queryable): Promise<void> => {
       `DATABASE_URL names a database in the encoding ${encoding}, and Tasktide needs UTF8: create another (create database … encoding 'UTF8' template template0)`,
     )
   if (isReadOnly) throw readOnly()
+  return name
 }
 
 const explain = async (error: unknown, address: DatabaseAddress): Promise<StartFailure> => {

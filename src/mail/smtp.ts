@@ -5,7 +5,7 @@
 // a repeat that no delivery knows of.
 import type { NodemailerError } from 'nodemailer'
 import { OnFirstUse } from '../async/on-first-use.ts'
-import { Deadline } from '../async/timeout.ts'
+import { Deadline, withTimeout } from '../async/timeout.ts'
 import type { MailSender, SmtpAddress } from '../settings/smtp-url.ts'
 import { MailFailure, type Mailer } from './mailer.ts'
 import { messageOf } from './message.ts'
@@ -27,29 +27,48 @@ export interface SmtpOptions {
   timings?: Partial<SmtpTimings>
 }
 
-export const openSmtpMailer = ({ address, from, timings }: SmtpOptions): Mailer => {
+const openTransport = async (address: SmtpAddress, { connectMs, silenceMs }: SmtpTimings) => {
   const { host, port, username, password, tls } = address
-  const { connectMs, silenceMs, totalMs } = { ...usualTimings, ...timings }
-  const closing = new AbortController()
-  const transport = new OnFirstUse(async () => {
-    const { createTransport } = await import('nodemailer')
-    return createTransport({
-      host,
-      port,
-      secure: tls === 'implicit',
-      requireTLS: tls === 'required',
-      ignoreTLS: tls === 'off',
-      // Opportunistic TLS protects against eavesdroppers only, so an unverified certificate does not weaken it.
-      ...(tls === 'offered' && { opportunisticTLS: true, tls: { rejectUnauthorized: false } }),
-      ...(username !== null && { auth: { user: username, pass: password ?? '' } }),
-      dnsTimeout: connectMs,
-      connectionTimeout: connectMs,
-      greetingTimeout: silenceMs,
-      socketTimeout: silenceMs,
-      socketCloseTimeout: 0,
-      maxResponseSize: 64 * 1024,
-    })
+  const { createTransport } = await import('nodemailer')
+  return createTransport({
+    host,
+    port,
+    secure: tls === 'implicit',
+    requireTLS: tls === 'required',
+    ignoreTLS: tls === 'off',
+    // Opportunistic TLS protects against eavesdroppers only, so an unverified certificate does not weaken it.
+    ...(tls === 'offered' && { opportunisticTLS: true, tls: { rejectUnauthorized: false } }),
+    ...(username !== null && { auth: { user: username, pass: password ?? '' } }),
+    dnsTimeout: connectMs,
+    connectionTimeout: connectMs,
+    greetingTimeout: silenceMs,
+    socketTimeout: silenceMs,
+    socketCloseTimeout: 0,
+    maxResponseSize: 64 * 1024,
   })
+}
+
+/** Connects and signs in as for a mail, and sends none. @throws MailFailure */
+export const verifySmtp = async (address: SmtpAddress, over: Partial<SmtpTimings> = {}): Promise<void> => {
+  const timings = { ...usualTimings, ...over }
+  const { totalMs } = timings
+  const late = (): MailFailure => new MailFailure(`SMTP: no answer within ${totalMs} ms`, false)
+  const transport = await openTransport(address, timings)
+  try {
+    await withTimeout(totalMs, 'verifying SMTP', transport.verify(), late)
+  } catch (error) {
+    throw error instanceof MailFailure ? error : failureOf(error)
+  } finally {
+    transport.close()
+  }
+}
+
+export const openSmtpMailer = ({ address, from, timings: over }: SmtpOptions): Mailer => {
+  const { host, port } = address
+  const timings = { ...usualTimings, ...over }
+  const { totalMs } = timings
+  const closing = new AbortController()
+  const transport = new OnFirstUse(() => openTransport(address, timings))
 
   return {
     destination: `${host}:${port}`,

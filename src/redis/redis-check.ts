@@ -3,7 +3,7 @@
 import { withTimeout } from '../async/timeout.ts'
 import { messageOf } from '../errors.ts'
 import type { Warnings } from '../log.ts'
-import { configurationFailure, exitCodes, StartFailure } from '../start/failure.ts'
+import { configurationFailure, exitCodes, StartFailure, unavailableFailure } from '../start/failure.ts'
 import { cluster, redisAnswer, replica, sentinel } from '../start/redis.ts'
 import { connectOnce, explainRedis, type RedisConnection } from './connection.ts'
 
@@ -28,7 +28,25 @@ export const checkRedis = async (url: string, log: Warnings): Promise<void> => {
   }
 }
 
-const requireServer = async ({ client }: RedisConnection, log: Warnings): Promise<void> => {
+/**
+ * Everything about a Redis that a role needs, its writes too.
+ * @returns what it is, with its version. @throws StartFailure, also where it is away.
+ */
+export const examineRedis = async (url: string, log: Warnings): Promise<string> => {
+  try {
+    await using connection = await connectOnce(url)
+    const version = await requireServer(connection, log)
+    const { reason } = await createRedisProbe(connection)()
+    if (reason !== undefined) throw unavailableFailure(`REDIS_URL: ${reason}`)
+    return version
+  } catch (error) {
+    if (error instanceof StartFailure) throw error
+    throw explainRedis(error, url) ?? unavailableFailure(`REDIS_URL: ${messageOf(error)}`)
+  }
+}
+
+/** @returns what it is, with its version. */
+const requireServer = async ({ client }: RedisConnection, log: Warnings): Promise<string> => {
   const info = await withTimeout(checkTimeoutMs, 'checking Redis', client.info())
   const fact = (name: string): string => new RegExp(`^${name}:(.*?)\\s*$`, 'm').exec(info)?.[1] ?? ''
   const [major = 0, minor = 0] = fact('redis_version').split('.').map(Number)
@@ -45,6 +63,8 @@ const requireServer = async ({ client }: RedisConnection, log: Warnings): Promis
       { policy },
       `REDIS_URL: Redis evicts keys when its memory is full (maxmemory-policy ${policy}): set maxmemory-policy noeviction`,
     )
+  const valkey = fact('valkey_version')
+  return valkey === '' ? `Redis ${fact('redis_version')}` : `Valkey ${valkey}`
 }
 
 export interface RedisHealth {

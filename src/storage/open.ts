@@ -21,15 +21,28 @@ export const storageSettings = [
 
 type StorageSettings = Pick<Config, (typeof storageSettings)[number]>
 
-/** @param isUnused whether no row names an object. */
+/** Marks a new store of a disk. @param isUnused whether no row names an object. */
 export const openStorage = async (
   config: StorageSettings,
   log: Log,
   isUnused: () => Promise<boolean>,
 ): Promise<Storage> => {
-  const { dataDir, s3Bucket, s3AccessKeyId, s3SecretAccessKey } = config
+  if (config.s3Bucket === null) await beginDisk(folderOf(config), isUnused, log)
+  return attachStorage(config, log, isUnused)
+}
+
+/** The folder of files, where they are not in a bucket. */
+export const folderOf = ({ dataDir }: Pick<Config, 'dataDir'>): string => join(dataDir, 'files')
+
+/** The storage as it is: a new store of a disk is left unmarked. */
+export const attachStorage = async (
+  config: StorageSettings,
+  log: Log,
+  isUnused: () => Promise<boolean>,
+): Promise<Storage> => {
+  const { s3Bucket, s3AccessKeyId, s3SecretAccessKey } = config
   if (s3Bucket === null || s3AccessKeyId === null || s3SecretAccessKey === null)
-    return openDisk(join(dataDir, 'files'), isUnused, log)
+    return diskStorage(folderOf(config), isUnused)
   // The SDK takes 0.2 s to load: only where it is used.
   const { s3Storage } = await import('./s3.ts')
   const settings = {
@@ -41,17 +54,16 @@ export const openStorage = async (
     secretAccessKey: s3SecretAccessKey,
     pathStyle: config.s3PathStyle,
   }
-  return s3Storage(settings, join(dataDir, 'uploads'), log)
+  return s3Storage(settings, join(config.dataDir, 'uploads'), log)
 }
 
 /** Marks a new store. One that cannot be used does not stop the start: what needs no file works. */
-const openDisk = async (root: string, isUnused: () => Promise<boolean>, log: Log): Promise<Storage> => {
+const beginDisk = async (root: string, isUnused: () => Promise<boolean>, log: Log): Promise<void> => {
   try {
     await new DiskStore(root, isUnused).begin()
   } catch (error) {
     log.error({ cause: messageOf(error) }, 'files cannot be stored')
   }
-  return diskStorage(root, isUnused)
 }
 
 export type StorageProbe = () => Promise<StorageHealth>

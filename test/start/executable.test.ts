@@ -84,6 +84,8 @@ test('the executable migrates an empty database', async () => {
   const { code, stdout } = await run(database.url, 'migrate', 'status')
   expect({ code, applied: stdout.match(/^applied /gm)?.length }).toEqual({ code: 0, applied: names.length })
   expect(await run(database.url, 'migrate', 'dump')).toMatchObject({ code: 2, stdout: '' })
+  const bench = await run(database.url, 'bench')
+  expect(bench).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('`bun run bench`') })
   await expectNothingLeft()
 }, 120_000)
 
