@@ -121,6 +121,7 @@ Tasktide is running, ready after ${seconds} s
 
   API         ${server.url}/api${portNote}
   API page    ${server.url}/api/docs
+  Job queues  ${server.url}/admin/queues
   Health      ${server.url}/health
   Metrics     ${server.url}/metrics, ${worker.url}/metrics
   Pages of    ${describeAllowedOrigins(readConfig(env, ['env', 'allowedOrigins', 'trustedProxies']))}
