@@ -103,17 +103,47 @@ export interface RequestLine {
  */
 export const createRequestLog = (log: Log): ((line: RequestLine) => void) => {
   if (!log.isLevelEnabled('info')) return () => {}
-  const { name } = log.bindings()
-  const destination = standardOutput()
-  const head = '{"level":"info","time":"'
-  const process = `","pid":${String(globalThis.process.pid)},"hostname":${JSON.stringify(hostname())},"name":${JSON.stringify(name)},"requestId":"`
+  const add = infoLines(log)
   return ({ requestId, method, path, status, userId, durationMs }) => {
     const ofStatus = status === undefined ? '' : `,"status":${status}`
     const ofUser = userId === undefined ? '' : `,"userId":"${userId}"`
-    destination.add(
-      `${head}${isoTime()}${process}${requestId}","method":${quoted(method)},"path":${quoted(path)}${ofStatus}${ofUser},"durationMs":${durationMs},"msg":"request"}\n`,
+    add(
+      `"requestId":"${requestId}","method":${quoted(method)},"path":${quoted(path)}${ofStatus}${ofUser},"durationMs":${durationMs},"msg":"request"}\n`,
     )
   }
+}
+
+/** One socket that has closed. No field has a character that JSON escapes. */
+export interface ConnectionLine {
+  /** As `welcome` names it. */
+  connection: string
+  /** Of the upgrade, as its own line has it. */
+  requestId: string
+  /** Empty where the socket closed before its user was known. */
+  userId: string
+  /** Of the close, as the server's side sees it. */
+  code: number
+  durationMs: number
+}
+
+/** Writes the line of a connection in the same way: thousands close at once when a process drains. */
+export const createConnectionLog = (log: Log): ((line: ConnectionLine) => void) => {
+  if (!log.isLevelEnabled('info')) return () => {}
+  const add = infoLines(log)
+  return ({ connection, requestId, userId, code, durationMs }) => {
+    const ofUser = userId === '' ? '' : `,"userId":"${userId}"`
+    add(
+      `"connection":"${connection}","requestId":"${requestId}"${ofUser},"code":${code},"durationMs":${durationMs},"msg":"connection"}\n`,
+    )
+  }
+}
+
+/** Adds lines of the level `info` that begin as those of the log do. */
+const infoLines = (log: Log): ((rest: string) => void) => {
+  const { name } = log.bindings()
+  const destination = standardOutput()
+  const process = `","pid":${String(globalThis.process.pid)},"hostname":${JSON.stringify(hostname())},"name":${JSON.stringify(name)},`
+  return (rest) => destination.add(`{"level":"info","time":"${isoTime()}${process}${rest}`)
 }
 
 /** The text in quotes. Paths and methods have nothing to escape, unless a client makes them up. */

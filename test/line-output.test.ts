@@ -80,6 +80,30 @@ test('the line of a request has the members and the order of any other', async (
   expect(more).toEqual([])
 })
 
+test('the line of a connection has the members and the order of any other', async () => {
+  const child = Bun.spawn(
+    [
+      process.execPath,
+      '-e',
+      `import { createLog, createConnectionLog } from './src/log.ts'
+       const log = createLog('test', 'info')
+       const line = { connection: 'c', requestId: 'r', userId: 'u', code: 1000, durationMs: 12 }
+       log.info({ ...line, userId: undefined }, 'connection')
+       createConnectionLog(log)({ ...line, userId: '' })
+       log.info({ connection: 'c', requestId: 'r', userId: 'u', code: 1000, durationMs: 12 }, 'connection')
+       createConnectionLog(log)(line)
+       createConnectionLog(createLog('test', 'warn'))(line)`,
+    ],
+    { cwd: root, stdout: 'pipe' },
+  )
+  const lines = linesOf(await new Response(child.stdout).text())
+  expect(lines).toHaveLength(4)
+  for (const [byPino, byHand] of [lines.slice(0, 2), lines.slice(2)]) {
+    expect(Object.keys(byHand!)).toEqual(Object.keys(byPino!))
+    expect({ ...byHand, time: null }).toEqual({ ...byPino, time: null })
+  }
+})
+
 /** Runs the code with `log` and returns the messages of its lines; those that are no JSON as they are. */
 const messagesOf = async (code: string): Promise<unknown[]> => {
   const child = Bun.spawn(

@@ -50,8 +50,11 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
         context.request,
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Elysia types the server by its own sockets; these are the handlers of Sockets
         app.server as unknown as Server<Connection>,
-        addressKey(context.ip),
-        (policy, state) => (context.rateLimit = { policy, state }),
+        {
+          address: addressKey(context.ip),
+          requestId: context.id,
+          note: (policy, state) => (context.rateLimit = { policy, state }),
+        },
       ),
     {
       response: { 101: Type.Void() },

@@ -33,6 +33,7 @@ type State = { is: 'greeting' } | { is: 'open'; identity: Identity } | { is: 'cl
 
 export class Connection implements IdentifiedConnection {
   readonly id = newId()
+  readonly acceptedAt = performance.now()
   // Times are of `performance.now()`: setting the system clock must not end or flood connections.
   #openedAt = performance.now()
   #state: State = { is: 'greeting' }
@@ -46,12 +47,16 @@ export class Connection implements IdentifiedConnection {
   #presence: ConnectionPresence | null = null
   readonly #frames: ClientFrames
 
-  /** @param greeting the decision of the upgrade: an identity, a reason to close, or null to wait for `hello`. */
+  /**
+   * @param greeting the decision of the upgrade: an identity, a reason to close, or null to wait for `hello`.
+   * @param requestId of the upgrade.
+   */
   constructor(
     private readonly deps: SocketDeps,
     private readonly registry: ConnectionRegistry,
     private readonly greeting: Identity | CloseReason | null,
     private readonly timings: SocketTimings,
+    readonly requestId = '',
   ) {
     this.#subscriptions = new Subscriptions(this, deps)
     this.#frames = new ClientFrames(this, this.#subscriptions, deps)

@@ -6,6 +6,7 @@ import type { Server, WebSocketHandler } from 'bun'
 import { selectLiveTokens } from '../db/users/personal-tokens.ts'
 import { selectLiveSessions } from '../db/users/sessions.ts'
 import { AppError, messageOf } from '../errors.ts'
+import { createConnectionLog } from '../log.ts'
 import { ConnectRateLimiter } from '../limits/connect-rate-limiter.ts'
 import { HandshakeLimiter } from '../limits/handshake-limiter.ts'
 import { idOf, isUserScope } from '../model/scope.ts'
@@ -17,7 +18,7 @@ import { Connection, type ConnectionRegistry } from './connection.ts'
 import { openJoins } from './joins.ts'
 import { Presence } from './presence/presence.ts'
 import { limits, socketTimings, sendBufferBytes, type SocketTimings } from './protocol.ts'
-import { Upgrades, type NoteLimit } from './upgrades.ts'
+import { Upgrades, type UpgradeCaller } from './upgrades.ts'
 
 /**
  * When clients of a drained process may reconnect. With other servers the drain itself spreads them: closing at most
@@ -43,6 +44,7 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
   readonly #timings: SocketTimings
   readonly #deps: SocketDeps
   readonly #upgrades: Upgrades
+  readonly #logConnection: ReturnType<typeof createConnectionLog>
 
   constructor(deps: SocketsDeps, over: Partial<SocketTimings> = {}) {
     this.#timings = { ...socketTimings, ...over }
@@ -54,8 +56,9 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
     }
     this.#upgrades = new Upgrades(this.#deps, {
       requireCapacity: () => this.#requireCapacity(),
-      connect: (greeting) => new Connection(this.#deps, this, greeting, this.#timings),
+      connect: (greeting, requestId) => new Connection(this.#deps, this, greeting, this.#timings, requestId),
     })
+    this.#logConnection = createConnectionLog(deps.log)
     this.#stalls = new StallMeter(this.#timings.sweepIntervalMs)
     this.#timer = setInterval(() => this.#tick(), this.#timings.sweepIntervalMs)
     this.#stopListening = [
@@ -85,26 +88,23 @@ export class Sockets implements ConnectionRegistry, AsyncDisposable {
     message: (socket, message) => socket.data.onMessage(message),
     ping: (socket) => socket.data.onPing(),
     drain: (socket) => socket.data.onDrain(),
-    close: (socket) => {
+    close: (socket, code) => {
       this.#connections.delete(socket.data)
       this.#deps.stats.sockets = this.#connections.size
       this.#forget(socket.data)
       socket.data.onClose()
+      const { id: connection, requestId, userId, acceptedAt } = socket.data
+      const durationMs = Math.round(performance.now() - acceptedAt)
+      this.#logConnection({ connection, requestId, userId, code, durationMs })
     },
   }
 
   /**
    * Switches the protocol of an upgrade request.
-   * @param address of the caller, as limits count it. @param note what the RateLimit headers say, where one was counted.
    * @throws AppError for a problem response.
    */
-  upgrade(
-    request: Request,
-    server: Server<Connection>,
-    address: string,
-    note: NoteLimit,
-  ): Promise<undefined> {
-    return this.#upgrades.upgrade(request, server, address, note)
+  upgrade(request: Request, server: Server<Connection>, caller: UpgradeCaller): Promise<undefined> {
+    return this.#upgrades.upgrade(request, server, caller)
   }
 
   onIdentified(connection: Connection): void {

@@ -16,11 +16,16 @@ interface UpgradeHooks {
   /** @throws AppError 503 while the process drains or holds its maximum of sockets. */
   requireCapacity(): void
   /** @param greeting an identity, a reason to close, or null to wait for `hello`. */
-  connect(greeting: Identity | CloseReason | null): Connection
+  connect(greeting: Identity | CloseReason | null, requestId: string): Connection
 }
 
-/** Keeps what the RateLimit headers of the answer say. */
-export type NoteLimit = (policy: RatePolicy, state: RateState) => void
+export interface UpgradeCaller {
+  /** As limits count it. */
+  address: string
+  requestId: string
+  /** Keeps what the RateLimit headers of the answer say; called where the upgrade counted for its address. */
+  note: (policy: RatePolicy, state: RateState) => void
+}
 
 export class Upgrades {
   constructor(
@@ -30,30 +35,24 @@ export class Upgrades {
 
   /**
    * Switches the protocol, or answers with a problem.
-   * @param address of the caller, as limits count it. @param note called where the upgrade counted for its address.
    * @throws AppError for a problem response.
    */
-  async upgrade(
-    request: Request,
-    server: Server<Connection>,
-    address: string,
-    note: NoteLimit,
-  ): Promise<undefined> {
+  async upgrade(request: Request, server: Server<Connection>, caller: UpgradeCaller): Promise<undefined> {
     if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
       throw new AppError('bad_request', 'This path speaks WebSocket only')
     this.hooks.requireCapacity()
     try {
-      await this.#authenticateUpgrade(request, server, address, note)
+      await this.#authenticateUpgrade(request, server, caller)
     } catch (error) {
       if (error instanceof AppError && error.kind !== 'unavailable' && error.kind !== 'rate_limited')
-        await this.#limitRefusedUpgrades(address, note)
+        await this.#limitRefusedUpgrades(caller)
       throw error
     }
     return undefined
   }
 
   /** @throws AppError 429 where the address has had too many upgrades refused in this minute. */
-  async #limitRefusedUpgrades(address: string, note: NoteLimit): Promise<void> {
+  async #limitRefusedUpgrades({ address, note }: UpgradeCaller): Promise<void> {
     const { config, limiter } = this.deps
     if (!config.rateLimit) return
     const policy = policiesOf(config).refusedUpgrades
@@ -66,8 +65,7 @@ export class Upgrades {
   async #authenticateUpgrade(
     request: Request,
     server: Server<Connection>,
-    address: string,
-    note: NoteLimit,
+    caller: UpgradeCaller,
   ): Promise<void> {
     const origin = request.headers.get('origin')
     if (origin !== null && !isAllowedOrigin(origin, request, this.deps.config))
@@ -78,13 +76,13 @@ export class Upgrades {
       .filter(Boolean)
     const accept = (greeting: Identity | CloseReason | null): void => {
       this.hooks.requireCapacity()
-      const connection = this.hooks.connect(greeting)
+      const connection = this.hooks.connect(greeting, caller.requestId)
       const headers = offered.length > 0 ? { 'Sec-WebSocket-Protocol': selectedOf(offered) } : {}
       if (!server.upgrade(request, { data: connection, headers }))
         throw new AppError('bad_request', 'The WebSocket handshake is incomplete')
     }
     const acceptUnidentified = async (greeting: CloseReason | null): Promise<void> => {
-      await this.#limitRefusedUpgrades(address, note)
+      await this.#limitRefusedUpgrades(caller)
       accept(greeting)
     }
     using slot = this.deps.handshakes.tryEnter()

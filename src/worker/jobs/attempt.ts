@@ -46,6 +46,9 @@ export const newJobStatsByQueue = (): JobStatsByQueue => ({
   maintenance: newJobStats(),
 })
 
+/** How an attempt ended, as its log line says. `released`: its worker stopped. `interrupted`: PostgreSQL was away. */
+type Outcome = keyof JobStats | 'released' | 'interrupted'
+
 /** What an attempt left. */
 export type AttemptEnd =
   /** Done, or there was nothing to do. */
@@ -78,7 +81,27 @@ export const runAttempt = async (own: AttemptDeps, id: string): Promise<AttemptE
   }
 }
 
+/** One line of the log for each attempt, whatever ends it. */
 const runClaimed = async (own: AttemptDeps, claimed: ClaimedDelivery): Promise<AttemptEnd> => {
+  const { id, kind, attempts } = claimed
+  const startedAt = performance.now()
+  let outcome: Outcome = 'interrupted'
+  try {
+    const ended = await endOf(own, claimed)
+    outcome = ended.outcome
+    return ended.end
+  } finally {
+    const durationMs = Math.round(performance.now() - startedAt)
+    own.deps.log.info({ kind, deliveryId: id, attempt: attempts, outcome, durationMs }, 'job')
+  }
+}
+
+interface Ended {
+  outcome: Outcome
+  end: AttemptEnd
+}
+
+const endOf = async (own: AttemptDeps, claimed: ClaimedDelivery): Promise<Ended> => {
   const { deps, leases, count } = own
   using lease = leases.hold(claimed)
   try {
@@ -88,7 +111,7 @@ const runClaimed = async (own: AttemptDeps, claimed: ClaimedDelivery): Promise<A
       return { value: null, entries: await complete(tx) }
     })
     count(claimed.kind, 'done')
-    return { kind: 'done' }
+    return { outcome: 'done', end: { kind: 'done' } }
   } catch (error) {
     return await endFailed(own, claimed, lease.signal.aborted ? lease.signal.reason : error)
   }
@@ -120,34 +143,33 @@ const endFailed = async (
   { deps, count }: AttemptDeps,
   claimed: ClaimedDelivery,
   error: unknown,
-): Promise<AttemptEnd> => {
+): Promise<Ended> => {
   const { db, log } = deps
   const { id, kind, attempts } = claimed
   const fields = { kind, deliveryId: id, attempt: attempts }
   if (error instanceof FenceLost) {
     count(kind, 'superseded')
-    log.info(fields, 'another worker has claimed this delivery')
-    return { kind: 'done' }
+    return { outcome: 'superseded', end: { kind: 'done' } }
   }
   if (error instanceof WorkerStopping) {
     await db.transact((tx) => releaseClaim(tx, claimed))
-    return { kind: 'retry', inMs: 0, error: error.message }
+    return { outcome: 'released', end: { kind: 'retry', inMs: 0, error: error.message } }
   }
   const definition = isJobKind(kind) ? definitionOf(kind) : null
   const isFinal = !definition || error instanceof JobRefused || attempts >= definition.attempts
   const retryInMs = isFinal ? null : backOffMs(attempts, definition.backOff.baseMs, definition.backOff.maxMs)
   const cause = messageOf(error)
   const isOwn = await db.transact((tx) => failAttempt(tx, claimed, { error: cause, retryInMs }))
-  if (!isOwn) return { kind: 'done' } // its transaction has committed after all, or another worker has it
+  if (!isOwn) return { outcome: 'superseded', end: { kind: 'done' } } // its transaction has committed after all, or another worker has it
   if (retryInMs === null) {
     count(kind, 'failed')
     log.error({ ...fields, cause }, 'delivery failed for good')
-    return { kind: 'failed', error: cause }
+    return { outcome: 'failed', end: { kind: 'failed', error: cause } }
   }
   count(kind, 'retried')
   log.warn(
     { ...fields, cause, retryInMs: Math.round(retryInMs), oncePerMinute: `job ${kind}` },
     'job failed, retrying',
   )
-  return { kind: 'retry', inMs: retryInMs, error: cause }
+  return { outcome: 'retried', end: { kind: 'retry', inMs: retryInMs, error: cause } }
 }

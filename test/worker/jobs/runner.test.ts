@@ -1,5 +1,7 @@
 // The job engine: each delivery that committed is acted on and completed once, whatever ends or stops in between.
 import { afterEach, beforeEach, expect, test } from 'bun:test'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Queue } from 'bullmq'
 import type { Database } from '../../../src/db/client.ts'
@@ -11,6 +13,7 @@ import { dispatchDeliveries } from '../../../src/worker/jobs/dispatcher.ts'
 import { JobRefused } from '../../../src/worker/jobs/processor.ts'
 import { testDatabase, testRedis } from '../../support/environment.ts'
 import { durationOf, eventually } from '../../support/eventually.ts'
+import { startProgram } from '../../support/program.ts'
 import {
   createEffects,
   deliver,
@@ -155,6 +158,37 @@ test('a refused delivery fails at once, is kept in Redis for administrators, and
   await job.retry('failed')
   await eventually(async () => expect(await effectsOf(db)).toEqual(['a']))
 })
+
+test('each attempt has one line in the log, with its outcome', async () => {
+  const config = { ...rig, jwtKeys: [{ kid: 'k1', secret: 'x'.repeat(32) }] }
+  const dataDir = await mkdtemp(join(tmpdir(), 'tide-job-lines-'))
+  stack.defer(() => rm(dataDir, { recursive: true, force: true }))
+  const [done, retried] = await deliver(db, 'never/stored', 'no key of this storage')
+  const [failed] = await db.transact(
+    (tx) => tx<{ id: string }[]>`
+      insert into deliveries (id, kind, dedupe_key, payload)
+      values (gen_random_uuid(), 'files.delete', 'b', '{"paths": []}') returning id`,
+  )
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the program reads the URLs and keys only
+  await using program = await startProgram({ config } as never, {
+    args: ['worker'],
+    environment: { LOG_LEVEL: 'info', WORKER_PORT: '0', TIDE_DATA: dataDir },
+  })
+  await eventually(async () => {
+    const lines = (await program.output())
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+      .filter(({ msg, kind }) => msg === 'job' && kind === 'files.delete')
+      .filter(({ attempt }) => attempt === 1)
+    const line = { level: 'info', name: 'worker', attempt: 1, durationMs: expect.any(Number) }
+    expect(lines.toSorted((a, b) => String(a.outcome).localeCompare(b.outcome))).toEqual([
+      expect.objectContaining({ ...line, deliveryId: done, outcome: 'done' }),
+      expect.objectContaining({ ...line, deliveryId: failed!.id, outcome: 'failed' }),
+      expect.objectContaining({ ...line, deliveryId: retried, outcome: 'retried' }),
+    ])
+  })
+}, 60_000)
 
 test('a payload of another version and a kind without a processor are not processed', async () => {
   let acted = 0
