@@ -119,8 +119,10 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
 
   /** From the end of the limits. May throw. */
   const passOn = (context: RequestContext, to: Destination): Served => {
-    if (to.missing) throw to.missing
+    const { missing } = to
+    if (missing?.code === 'not_found') throw missing // for every caller, also without credentials
     if (context.rejection !== null) throw context.rejection
+    if (missing) throw missing
     requireScope(context)
     if (config.rateLimit && context.traits.rateLimit === 'requests')
       requireWritable(deps, context, policies.writtenBytes)
