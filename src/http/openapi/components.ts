@@ -186,7 +186,7 @@ export const headers: JsonObject = {
   Link: { description: 'The next page, `rel="next"`; absent on the last one', schema: text },
   Location: { description: 'Path of the created resource', required: true, schema: text },
   'Tide-Cursor': {
-    description: 'Position of the write in its scope; absent where nothing changed',
+    description: 'Position of the write in its scope; absent where nothing changed, and where tasks of several projects were named',
     schema: text,
     example: 'k3v9x1q8.11.4711',
   },
