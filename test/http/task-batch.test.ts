@@ -39,6 +39,9 @@ test('bulk applies one change to many tasks and answers in the order of the ids'
   expect(answer.body.items[2]).toEqual(done.body)
   expect(logged).toEqual(Array(4).fill('project task.updated v2'))
   expect(answer.headers.get('tide-cursor')).not.toBeNull()
+  const repeated = await bulk(ids, { status: 'done' })
+  expect(repeated.headers.get('etag')).toStartWith('W/"')
+  expect(repeated.headers.get('etag')).toBe(answer.headers.get('etag')) // of the same bytes
 })
 
 test('bulk over two projects has no single position', async () => {

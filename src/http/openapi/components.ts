@@ -182,7 +182,11 @@ export const headers: JsonObject = {
     required: true,
     schema: { type: 'string', pattern: '^[A-Za-z0-9_.:@/+=-]{1,128}$' },
   },
-  ETag: { description: 'The version, for If-Match and If-None-Match', schema: text, example: '"17"' },
+  ETag: {
+    description: 'The version where the answer has one, for If-Match; otherwise of the bytes. For If-None-Match',
+    schema: text,
+    example: '"17"',
+  },
   Link: { description: 'The next page, `rel="next"`; absent on the last one', schema: text },
   Location: { description: 'Path of the created resource', required: true, schema: text },
   'Tide-Cursor': {
