@@ -66,6 +66,9 @@ export const createLog = (name: string, level: string): Log =>
 export interface RequestLine {
   /** Without characters that JSON escapes. */
   requestId: string
+  /** Of the caller's `traceparent`; hex digits, both or none. */
+  traceId?: string | undefined
+  parentSpanId?: string | undefined
   method: string
   path: string
   /** Undefined for an upgrade. */
@@ -84,11 +87,13 @@ export const createRequestLog = (log: Log): ((line: RequestLine) => void) => {
   const destination = standardOutput()
   const head = '{"level":"info","time":"'
   const process = `","pid":${String(globalThis.process.pid)},"hostname":${JSON.stringify(hostname())},"name":${JSON.stringify(name)},"requestId":"`
-  return ({ requestId, method, path, status, userId, durationMs }) => {
+  return ({ requestId, traceId, parentSpanId, method, path, status, userId, durationMs }) => {
+    const ofTrace =
+      traceId === undefined ? '' : `,"traceId":"${traceId}","parentSpanId":"${String(parentSpanId)}"`
     const ofStatus = status === undefined ? '' : `,"status":${status}`
     const ofUser = userId === undefined ? '' : `,"userId":"${userId}"`
     destination.add(
-      `${head}${isoTime()}${process}${requestId}","method":${quoted(method)},"path":${quoted(path)}${ofStatus}${ofUser},"durationMs":${durationMs},"msg":"request"}\n`,
+      `${head}${isoTime()}${process}${requestId}"${ofTrace},"method":${quoted(method)},"path":${quoted(path)}${ofStatus}${ofUser},"durationMs":${durationMs},"msg":"request"}\n`,
     )
   }
 }

@@ -82,7 +82,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     try {
       return send(context, problemAnswer(error, context, log))
     } catch (cause) {
-      log.error({ err: cause, requestId: context.id }, 'a problem could not be answered')
+      log.error({ err: cause, requestId: context.id, ...context.trace }, 'a problem could not be answered')
       end(context, 500)
       return new Response(null, { status: 500 })
     }
