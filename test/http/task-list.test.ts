@@ -220,13 +220,20 @@ const walk = async (query: Query, limit: number): Promise<string[]> => {
 
 const walkPages = async (query: Query, limit: number, total: number): Promise<string[]> => {
   const ids: string[] = []
+  let followed: List | null = null
   for (let page = 1; ; page += 1) {
     const { body, headers } = await list({ ...query, limit: String(limit), page: String(page) })
     const totalPages = Math.ceil(total / limit)
-    expect(body).toMatchObject({ page, total, totalPages, nextCursor: null })
-    expect(headers.get('link') !== null).toBe(page < totalPages)
+    const hasMore = page < totalPages
+    expect(body).toMatchObject({ page, total, totalPages, nextCursor: hasMore ? expect.any(String) : null })
+    expect(headers.get('link') !== null).toBe(hasMore)
+    if (followed) expect(body.items).toEqual(followed.items)
     ids.push(...body.items.map((task) => task.id))
-    if (page >= totalPages) return ids
+    if (!hasMore) return ids
+    // The cursor of a numbered page leads to the items of the next one.
+    const isFollowed = page === 1 || page === totalPages - 1
+    const onward: Query = { ...query, limit: String(limit), cursor: body.nextCursor! }
+    followed = isFollowed ? (await list(onward)).body : null
   }
 }
 
