@@ -91,7 +91,7 @@ export const createContract = (document: Document): Contract => {
     const $ref = `${documentName}#/${pointer.map(escape).join('/')}`
     const validate = ajv.getSchema($ref)! // compiled once: `ajv.validate` would compile each time
     const fits = validate(isJson ? JSON.parse(text) : text)
-    // Lengths count the trimmed text in NFC, which JSON Schema cannot express for the sent text.
+    // Lengths count the stored form of a text, which JSON Schema cannot express for the sent text.
     const isFault = pointer.includes('requestBody')
       ? validate.errors?.some(({ keyword }) => keyword !== 'maxLength')
       : !fits
