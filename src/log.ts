@@ -89,6 +89,9 @@ export const createLog = (name: string, level: string): Log =>
 export interface RequestLine {
   /** Without characters that JSON escapes. */
   requestId: string
+  /** Of the caller's `traceparent`; hex digits, both or none. */
+  traceId?: string | undefined
+  parentSpanId?: string | undefined
   method: string
   path: string
   /** Undefined for an upgrade. */
@@ -104,11 +107,13 @@ export interface RequestLine {
 export const createRequestLog = (log: Log): ((line: RequestLine) => void) => {
   if (!log.isLevelEnabled('info')) return () => {}
   const add = infoLines(log)
-  return ({ requestId, method, path, status, userId, durationMs }) => {
+  return ({ requestId, traceId, parentSpanId, method, path, status, userId, durationMs }) => {
+    const ofTrace =
+      traceId === undefined ? '' : `,"traceId":"${traceId}","parentSpanId":"${String(parentSpanId)}"`
     const ofStatus = status === undefined ? '' : `,"status":${status}`
     const ofUser = userId === undefined ? '' : `,"userId":"${userId}"`
     add(
-      `"requestId":"${requestId}","method":${quoted(method)},"path":${quoted(path)}${ofStatus}${ofUser},"durationMs":${durationMs},"msg":"request"}\n`,
+      `"requestId":"${requestId}"${ofTrace},"method":${quoted(method)},"path":${quoted(path)}${ofStatus}${ofUser},"durationMs":${durationMs},"msg":"request"}\n`,
     )
   }
 }

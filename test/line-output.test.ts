@@ -70,14 +70,25 @@ test('the line of a request has the members and the order of any other', async (
        const line = { requestId: 'a/b', method: 'GET', path: '/x"\\u2028y', status: 200, userId: 'u', durationMs: 1.25 }
        log.info(line, 'request')
        createRequestLog(log)(line)
-       createRequestLog(createLog('test', 'warn'))(line)`,
+       createRequestLog(createLog('test', 'warn'))(line)
+       const traced = { requestId: 'a', traceId: '4bf92f3577b34da6a3ce929d0e0e4736', parentSpanId: '00f067aa0ba902b7', method: 'GET', path: '/', status: 200, userId: 'u', durationMs: 1 }
+       log.info(traced, 'request')
+       createRequestLog(log)(traced)`,
     ],
     { cwd: root, stdout: 'pipe' },
   )
-  const [byPino, byHand, ...more] = linesOf(await new Response(child.stdout).text())
-  expect(Object.keys(byHand!)).toEqual(Object.keys(byPino!))
-  expect({ ...byHand, time: null }).toEqual({ ...byPino, time: null })
-  expect(more).toEqual([])
+  const lines = linesOf(await new Response(child.stdout).text())
+  expect(lines).toHaveLength(4)
+  for (const [byPino, byHand] of [lines.slice(0, 2), lines.slice(2)]) {
+    expect(Object.keys(byHand!)).toEqual(Object.keys(byPino!))
+    expect({ ...byHand, time: null }).toEqual({ ...byPino, time: null })
+  }
+  expect(lines.map(({ parentSpanId }) => parentSpanId)).toEqual([
+    undefined,
+    undefined,
+    '00f067aa0ba902b7',
+    '00f067aa0ba902b7',
+  ])
 })
 
 test('the line of a connection has the members and the order of any other', async () => {

@@ -83,7 +83,8 @@ test('a refusal for want of room or time is one warning a minute without a stack
     import { problemAnswer } from './src/http/errors.ts'
     import { createLog } from './src/log.ts'
     const log = createLog('test', 'info')
-    const request = { id: 'one', path: '/api/tasks' }
+    const trace = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', parentSpanId: '00f067aa0ba902b7' }
+    const request = { id: 'one', path: '/api/tasks', trace }
     for (let n = 0; n < 100; n += 1) {
       problemAnswer(overloaded('A body did not arrive in time'), request, log)
       problemAnswer(new AppError('rate_limited'), request, log)
@@ -101,4 +102,10 @@ test('a refusal for want of room or time is one warning a minute without a stack
     ['warn', 'A body did not arrive in time', true],
     ['error', 'no answer', false],
   ])
+  for (const line of lines)
+    expect(line).toMatchObject({
+      requestId: 'one',
+      traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+      parentSpanId: '00f067aa0ba902b7',
+    })
 })

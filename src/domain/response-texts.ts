@@ -10,6 +10,7 @@ import { notFound } from '../errors.ts'
 import type { Actor } from '../model/actor.ts'
 import { isLongText, parseCursor } from '../model/event.ts'
 import type { StoredResponse } from '../model/stored-response.ts'
+import { canonicalText, composedText } from '../model/text-form.ts'
 import type { Subject } from './subject.ts'
 
 /** The response as it is stored: long texts of its subject are empty in the body and listed in `texts`. */
@@ -72,7 +73,7 @@ const fillFrom = (
   candidates: string[],
 ): CutText[] => {
   // As the request sent them and as rows store them.
-  const forms = candidates.flatMap((text) => [text, text.trim(), text.trim().normalize('NFC')])
+  const forms = candidates.flatMap((text) => [text, text.trim(), composedText(text), canonicalText(text)])
   const byDigest = new Map(forms.map((text) => [digestOf(text), text]))
   return texts.filter(({ item, field, digest }) => {
     const text = byDigest.get(digest)

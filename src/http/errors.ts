@@ -23,7 +23,7 @@ const isNavigation = ({ headers }: Request): boolean => headers.get('accept')?.i
  */
 export const problemAnswer = (
   thrown: unknown,
-  context: Pick<RequestContext, 'id' | 'path' | 'request' | 'traits'>,
+  context: Pick<RequestContext, 'id' | 'path' | 'request' | 'trace' | 'traits'>,
   log: Log,
 ): Answer => {
   const { id, path, request, traits } = context
@@ -32,10 +32,10 @@ export const problemAnswer = (
     return { status: 303, headers: { Location: traits.signInPage, 'Cache-Control': 'no-store' }, body: null }
   if (isUnavailable(error) && error.cause === undefined) {
     // Overload, not a failure: a client that sends too much must not fill the log.
-    const fields = { requestId: id, code: error.code, oncePerMinute: `503 ${error.message}` }
+    const fields = { requestId: id, ...context.trace, code: error.code, oncePerMinute: `503 ${error.message}` }
     log.warn(fields, error.message)
   } else if (error.status >= 500) {
-    const fields = { err: error, requestId: id, code: error.code }
+    const fields = { err: error, requestId: id, ...context.trace, code: error.code }
     // While a dependency is unavailable every request fails for the same reason.
     const limit = isUnavailable(error) ? { oncePerMinute: `503 ${codeOfError(error.cause)}` } : {}
     log.error({ ...fields, ...limit }, messageOf(error.cause ?? error))

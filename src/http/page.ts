@@ -74,13 +74,14 @@ export const openPager = ({ config: { jwtKeys }, kept }: PagerDeps): Pager => {
   }
 
   const unseal = (binding: string, cursor: string): SortKey => {
-    const [payload = '', mac = ''] = cursor.split('.', 2)
-    const given = Buffer.from(mac, 'base64url')
+    const [payload = '', mac = '', ...more] = cursor.split('.')
+    // As text: of the last character of 16 bytes only 2 bits count, so that several texts decode to the same bytes.
+    const given = Buffer.from(mac)
     const isSigned = keys.some((key) => {
-      const expected = Buffer.from(sign(key, binding, payload), 'base64url')
+      const expected = Buffer.from(sign(key, binding, payload))
       return given.length === expected.length && crypto.timingSafeEqual(given, expected)
     })
-    if (!isSigned) throw new AppError('bad_cursor')
+    if (!isSigned || more.length > 0) throw new AppError('bad_cursor')
     const key: SortKey = JSON.parse(Buffer.from(payload, 'base64url').toString()) // signed by this server
     return key
   }

@@ -82,7 +82,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     try {
       return send(context, problemAnswer(error, context, log))
     } catch (cause) {
-      log.error({ err: cause, requestId: context.id }, 'a problem could not be answered')
+      log.error({ err: cause, requestId: context.id, ...context.trace }, 'a problem could not be answered')
       end(context, 500)
       return new Response(null, { status: 500 })
     }
@@ -119,8 +119,10 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
 
   /** From the end of the limits. May throw. */
   const passOn = (context: RequestContext, to: Destination): Served => {
-    if (to.missing) throw to.missing
+    const { missing } = to
+    if (missing?.code === 'not_found') throw missing // for every caller, also without credentials
     if (context.rejection !== null) throw context.rejection
+    if (missing) throw missing
     requireScope(context)
     if (config.rateLimit && context.traits.rateLimit === 'requests')
       requireWritable(deps, context, policies.writtenBytes)

@@ -6,6 +6,7 @@ import type { RatePolicy, RateState } from '../limits/policies.ts'
 import { forRequest, type Actor } from '../model/actor.ts'
 import type { RouteMeter } from './route-meters.ts'
 import type { RouteTraits } from './route.ts'
+import { traceOf, type Trace } from './trace.ts'
 
 /** The client address of a request; it must be called before the first await, while the connection is known. */
 export type AddressOf = (request: Request) => string
@@ -75,6 +76,11 @@ export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
   /** Client address, from the peer or a trusted proxy. */
   get ip(): string {
     return (this.#ip ??= this.#addressOf(this.request))
+  }
+
+  /** The trace the request belongs to, for log lines; null for none. */
+  get trace(): Trace | null {
+    return traceOf(this.request.headers)
   }
 
   /** The authenticated actor. 401 on a public route without credentials. */

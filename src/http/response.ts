@@ -1,5 +1,6 @@
 // What handlers return. JSON is serialised once: the text that is sent is the text that is stored under an
 // Idempotency-Key. `send.ts` makes the one Response of a request from it.
+import { OnFirstUse } from '../async/on-first-use.ts'
 import type { WriteResult, WriteRequest } from '../domain/write.ts'
 import { fingerprintOf, longTextsIn } from './body/fingerprint.ts'
 import { HeldBody } from './held-body.ts'
@@ -54,12 +55,18 @@ export const unstored = (answer: Answer): Answer => ({
 
 export const noContent = (): StoredResponse => ({ status: 204, headers: revalidate, body: null })
 
-/** 200 with a file of the server itself. @param path as an import with `{ type: 'file' }` gives it. */
-export const file = (path: string, headers: Record<string, string>): Answer => ({
-  status: 200,
-  headers,
-  body: Bun.file(path),
-})
+/**
+ * Answers 200 with a file of the server itself and a weak tag of its bytes, which are hashed for the first answer.
+ * @param path as an import with `{ type: 'file' }` gives it.
+ */
+export const ownFile = (path: string, headers: Record<string, string>): (() => Promise<Answer>) => {
+  const tag = new OnFirstUse(async () => weakTag(Bun.hash(await Bun.file(path).bytes())))
+  return async () => ({
+    status: 200,
+    headers: { ...headers, ETag: await tag.get() },
+    body: Bun.file(path),
+  })
+}
 
 /** The strong tag of a versioned resource. */
 export const etag = (version: number, more = ''): { ETag: string } => ({

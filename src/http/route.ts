@@ -16,8 +16,10 @@ export interface RouteTraits {
   signInPage: string | null
   /** `requests`: the limit of all requests. `own`: the route has a limit of its own. `none`: not limited. */
   rateLimit: 'requests' | 'own' | 'none'
-  /** Takes `Idempotency-Key`, and answers `Tide-Cursor`. */
+  /** Takes `Idempotency-Key`. */
   idempotent: boolean
+  /** Whether what the write changes has an entry, so that its answer carries `Tide-Cursor`; of an idempotent route. */
+  isLogged: boolean
   /** Takes `If-Match`: 412 `version_conflict` where the version has changed. */
   versioned: boolean
   /** Codes besides those that follow from access, schemas, method and the traits above. */
@@ -33,6 +35,7 @@ const defaults: RouteTraits = {
   signInPage: null,
   rateLimit: 'requests',
   idempotent: false,
+  isLogged: true,
   versioned: false,
   errors: [],
   body: jsonBody,

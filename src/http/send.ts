@@ -49,8 +49,11 @@ export const createSend = (
     if (userId !== undefined && context.writtenBytes > 0) deps.writtenBytes.add(userId, context.writtenBytes)
     const durationMs = performance.now() - context.startedAt
     context.meter.record(status, durationMs)
+    const { trace } = context
     deps.logRequest({
       requestId: context.id,
+      traceId: trace?.traceId,
+      parentSpanId: trace?.parentSpanId,
       method: context.method,
       path: context.path,
       status,

@@ -7,7 +7,7 @@ import { PublicUser } from './user.ts'
 /** How many users one comment may mention. */
 export const maxMentions = 50
 
-const Body = Text({ minLength: 1, maxLength: 10_000, examples: ['Done, see the draft.'] })
+const Body = Text({ minLength: 1, maxLength: 10_000, keepsSpace: true, examples: ['Done, see the draft.'] })
 
 const Mentions = Type.Unsafe<string[]>(
   Type.Array(Id(), { maxItems: maxMentions, description: 'Ids of users who can read the task' }),

@@ -10,7 +10,7 @@ export const MemberRole = Word(...memberRoles)
 export type MemberRole = (typeof memberRoles)[number]
 
 export const ProjectName = Text({ minLength: 1, maxLength: 100, examples: ['Apollo'] })
-export const ProjectDescription = Text({ maxLength: 10_000 })
+export const ProjectDescription = Text({ maxLength: 10_000, keepsSpace: true })
 
 /** Accepted in either case, stored and returned in lower case (`toColor`). */
 export const Color = Type.Unsafe<string>({

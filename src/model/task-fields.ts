@@ -1,7 +1,7 @@
 // The one description of a task's fields, in the order tasks are shown. Schemas, merge patches, defaults, SQL column
 // lists, the content version, `changes` and the client's overlay are built from it: a field is added here, in a
 // migration and nowhere else. The client bundles this file, so that it imports the form of text alone.
-import { canonicalText, mergedTags } from './text-form.ts'
+import { canonicalText, composedText, mergedTags } from './text-form.ts'
 
 /** What a value is. The schema of each kind is in `task.ts`, its SQL type in `db/tasks/task-columns.ts`. */
 interface Values {
@@ -43,6 +43,8 @@ export interface FieldDescription {
   /** Lengths of a `text`, in code points. */
   minLength?: number
   maxLength?: number
+  /** Of a `text`: white space at its edges is stored. */
+  keepsSpace?: true
   examples?: string[]
 }
 
@@ -56,7 +58,7 @@ export const taskFields = {
   projectId: { kind: 'id', writer: 'move', isTracked: true, isContent: true },
   parentId: { kind: 'id', ...byClient, default: null, requires: 'move' },
   title: { ...texts, ...byClient, minLength: 1, maxLength: 255, examples: ['Write the launch plan'] },
-  description: { ...texts, ...byClient, default: '', maxLength: 10_000 },
+  description: { ...texts, ...byClient, default: '', maxLength: 10_000, keepsSpace: true },
   status: { kind: 'word', ...byClient, default: 'todo', words: ['todo', 'in_progress', 'done', 'cancelled'] },
   priority: { kind: 'word', ...byClient, default: 'medium', words: ['low', 'medium', 'high', 'urgent'] },
   assigneeId: { kind: 'id', ...byClient, default: null },
@@ -150,17 +152,30 @@ const canonicalInstant = (text: string): string => {
   return Number.isNaN(date.getTime()) ? text : date.toISOString()
 }
 
-/** The stored form of values by kind. A client also passes values that no server has validated. */
-const canonicalForms: Partial<Record<FieldKind, (value: unknown) => unknown>> = {
-  text: (value) => (typeof value === 'string' ? canonicalText(value) : value),
-  instant: (value) => (typeof value === 'string' ? canonicalInstant(value) : value),
-  tags: (value) => (Array.isArray(value) ? mergedTags(value) : value),
+/** A value that no server has validated, which a client also passes, stays as it is where it is no text. */
+const ofText =
+  (toForm: (text: string) => string) =>
+  (value: unknown): unknown =>
+    typeof value === 'string' ? toForm(value) : value
+
+/** The stored form of a field's values; undefined where it is the value. */
+const canonicalForm = ({ kind, keepsSpace }: FieldDescription): ((value: unknown) => unknown) | undefined => {
+  switch (kind) {
+    case 'text':
+      return ofText(keepsSpace ? composedText : canonicalText)
+    case 'instant':
+      return ofText(canonicalInstant)
+    case 'tags':
+      return (value) => (Array.isArray(value) ? mergedTags(value) : value)
+    default:
+      return undefined
+  }
 }
 
 /** Looked up once: every write passes here. */
 const writable = writableFields.map((name) => {
-  const { kind, default: fallback }: FieldDescription = taskFields[name]
-  return { name, fallback, toCanonical: canonicalForms[kind] }
+  const field: FieldDescription = taskFields[name]
+  return { name, fallback: field.default, toCanonical: canonicalForm(field) }
 })
 
 /** The task with its writable fields as they are stored: text in its one form, tags without repeats, instants in UTC. */

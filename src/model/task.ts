@@ -33,10 +33,11 @@ export const Tags = Type.Unsafe<string[]>(Type.Array(Tag, { maxItems: 20 }))
 /** The schemas of values by kind, null aside. */
 const schemasByKind: Record<FieldKind, (field: FieldDescription) => TSchema> = {
   id: () => Id(),
-  text: ({ minLength, maxLength = 0, examples }) =>
+  text: ({ minLength, maxLength = 0, keepsSpace, examples }) =>
     Text({
       ...(minLength !== undefined && { minLength }),
       maxLength,
+      ...(keepsSpace && { keepsSpace }),
       ...(examples !== undefined && { examples }),
     }),
   word: ({ words = [] }) => Word(...words),

@@ -1,8 +1,11 @@
 // Normalisation of text. Text is stored and compared in NFC; search, tag equality and the order of titles use its
 // folding. Pure functions without imports, so that server, worker and client share them.
 
-/** The stored form of text: NFC, trimmed. */
+/** The stored form of titles and names: NFC, trimmed. */
 export const canonicalText = (text: string): string => text.normalize('NFC').trim()
+
+/** The stored form of descriptions and comments: NFC. White space at an edge is content: Markdown may begin indented. */
+export const composedText = (text: string): string => text.normalize('NFC')
 
 /** The form in which e-mail addresses are stored, compared and counted: NFC, lower case, trimmed. Not validated. */
 export const canonicalEmail = (email: string): string => canonicalText(canonicalText(email).toLowerCase())

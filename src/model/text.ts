@@ -1,12 +1,14 @@
-// The schema of text. Lengths count Unicode code points of the trimmed value in NFC. NUL and lone surrogates are
-// refused, because PostgreSQL refuses NUL and a lone surrogate is silently replaced.
+// The schema of text. Lengths count Unicode code points of the stored form: in NFC, and trimmed unless white space is
+// content. NUL and lone surrogates are refused, because PostgreSQL refuses NUL and a lone surrogate is silently replaced.
 import { Kind, Type, TypeRegistry, type TUnsafe } from '@sinclair/typebox'
-import { canonicalText, isDotSegment, isVisible } from './text-form.ts'
+import { canonicalText, composedText, isDotSegment, isVisible } from './text-form.ts'
 
 interface TextOptions {
   /** With at least 1, the text must contain a visible character. */
   minLength?: number
   maxLength: number
+  /** In NFC, not trimmed: surrounding white space is content and counts. */
+  keepsSpace?: boolean
   /** Used exactly as sent, for secrets: surrounding white space counts. */
   untrimmed?: boolean
   /** The text is used in paths: dot segments are refused, because URL parsers remove them. */
@@ -27,13 +29,13 @@ const maxUnits = (maxLength: number): number => 8 * maxLength + 1024
 /** Why `value` is not acceptable, or null. A value far beyond its limit is not read. */
 export const textFault = (
   value: string,
-  { minLength = 0, maxLength, untrimmed = false, pathSegment = false }: TextOptions,
+  { minLength = 0, maxLength, keepsSpace = false, untrimmed = false, pathSegment = false }: TextOptions,
 ): string | null => {
   const tooLong = `must have at most ${maxLength} characters`
   if (value.length > maxUnits(maxLength)) return tooLong
   if (value.includes('\0')) return 'must not contain NUL'
   if (!value.isWellFormed()) return 'must not contain lone surrogates'
-  const text = untrimmed ? value : canonicalText(value)
+  const text = untrimmed ? value : keepsSpace ? composedText(value) : canonicalText(value)
   // A code point is one or two code units, so only values near a limit are counted.
   const units = text.length
   const length = units <= maxLength && units >= 2 * minLength ? units : Array.from(text).length
@@ -62,8 +64,8 @@ const withVisible = String.raw`^[^\u0000]*[^${invisible}][^\u0000]*$`
 const dotSegment = String.raw`^\s*(?:[.\u2024\uff0e]|%2[eE]){1,2}\s*$`
 
 /**
- * A string schema with these rules. The OpenAPI document has them as limits and a pattern; that lengths count the trimmed
- * text in NFC, and that lone surrogates are refused, JSON Schema cannot express.
+ * A string schema with these rules. The OpenAPI document has them as limits and a pattern; that lengths count the stored
+ * form, and that lone surrogates are refused, JSON Schema cannot express.
  */
 export const Text = (options: TextOptions): TUnsafe<string> =>
   Type.Unsafe<string>({
@@ -75,7 +77,7 @@ export const Text = (options: TextOptions): TUnsafe<string> =>
   })
 
 /** Rules of `Text` that are no keywords of JSON Schema: documents leave them out. */
-export const textRules = ['untrimmed', 'pathSegment'] as const satisfies (keyof TextOptions)[]
+export const textRules = ['keepsSpace', 'untrimmed', 'pathSegment'] as const satisfies (keyof TextOptions)[]
 
 const hexDigits = Buffer.from('0123456789abcdef')
 

@@ -56,7 +56,7 @@ test('null sets the default, done sets the time, and created tasks are last in o
 })
 
 test('Text is shown as the server will store it', () => {
-  const text = { title: ' Re\u0301union ', description: 'e\u0301', tags: [' Straße', 'STRASSE', 'A'] }
+  const text = { title: ' Re\u0301union ', description: '  e\u0301\n', tags: [' Straße', 'STRASSE', 'A'] }
   const tasks = overlay(
     base,
     [
@@ -66,7 +66,7 @@ test('Text is shown as the server will store it', () => {
     'p',
   )
   for (const id of ['a', 'y'])
-    expect(tasks.get(id)).toMatchObject({ title: 'Réunion', description: 'é', tags: ['straße', 'a'] })
+    expect(tasks.get(id)).toMatchObject({ title: 'Réunion', description: '  é\n', tags: ['straße', 'a'] })
 })
 
 test('New ids are ascending UUIDv7, also within a millisecond', () => {

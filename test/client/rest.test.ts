@@ -33,6 +33,9 @@ test('for await reads every page, by cursor and by number', async () => {
   for await (const { title } of client.tasks.list({ limit: 5, sort: 'createdAt' })) titles.push(title)
   expect(titles).toEqual(Array.from({ length: 23 }, (_, n) => `task ${n}`))
   expect(await client.tasks.list({ limit: 5, page: 1 }).all()).toHaveLength(23)
+  expect(await client.tasks.list({ limit: 5, page: 4 }).all()).toHaveLength(8)
+  for (let n = 0; n < 3; n += 1) await client.projects.create({ name: `project ${n}` })
+  expect(await client.projects.list({ limit: 1, page: 2 }).all()).toHaveLength(3)
   expect(
     await client.tasks.list({ tag: ['odd'], status: ['todo', 'done'], completed: false }).all(),
   ).toHaveLength(11)

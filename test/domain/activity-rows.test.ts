@@ -109,6 +109,10 @@ test.each<[string, Partial<LogEntry>]>([
     { type: 'project.updated', entityId: projectId, changes: { memberCount: { from: 1, to: 2 } } },
   ],
   [
+    "the version of a project after a member's new role",
+    { type: 'project.updated', entityId: projectId, changes: {} },
+  ],
+  [
     'the profile of a member',
     { type: 'member.updated', entityId: personId, changes: { name: { from: 'a', to: 'b' } } },
   ],

@@ -70,7 +70,8 @@ test('the account, its Inbox, the projects without other members and its tokens 
   await post(ada, `/api/tasks/${task.id}/shares`, { userId: bob.id, permission: 'edit' })
   expect((await world.call('GET', `/api/tasks/${task.id}`, { token: bob.token })).status).toBe(200)
 
-  expect((await leave(ada)).status).toBe(204)
+  const left = await leave(ada)
+  expect(left.status).toBe(204)
   await eventually(
     async () => expect((await world.call('GET', '/api/users/me', { token: ada.token })).status).toBe(401),
     { timeoutMs: 1_000 },
@@ -90,7 +91,9 @@ test('the account, its Inbox, the projects without other members and its tokens 
     const last = (await world.entries(projectScope(id))).at(-1)
     expect(last).toMatchObject({ type: 'project.deleted', control: { kind: 'delete' }, actorId: ada.id })
   }
-  expect((await world.entries(userScope(ada.id))).at(-1)!.control).toEqual({ kind: 'disabled' })
+  const ended = (await world.entries(userScope(ada.id))).at(-1)!
+  expect(ended.control).toEqual({ kind: 'disabled' })
+  expect(left.headers.get('tide-cursor')).toEndWith(`.${ended.seq}`)
   expect((await world.entries(userScope(bob.id))).at(-1)).toMatchObject({
     type: 'share.removed',
     entityId: task.id,

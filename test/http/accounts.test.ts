@@ -64,6 +64,9 @@ test('an admin creates accounts, with and without a password', async () => {
     (sql) => sql<{ id: string }[]>`select id from projects where inbox_of = ${made.body.id}`,
   )
   expect((await world.entries(projectScope(entry!.id))).map(({ type }) => type)).toEqual(['project.created'])
+  const [granted] = await world.entries(userScope(made.body.id))
+  expect(granted!.type).toBe('access.granted')
+  expect(made.headers.get('tide-cursor')).toBe(JSON.parse(granted!.frame!).cursor)
   expect((await signIn(given.email)).body.user.role).toBe('admin')
 
   const { body: open } = await call(admin, 'POST', '', newAccount({ password: null, role: null }))
@@ -219,7 +222,10 @@ test('deleting an account has the rules of deleting the own one, but for the pas
   })
   await world.ask(owner, 'PATCH', `/api/projects/${project.id}/members/${guest.id}`, { role: 'owner' })
   const headers = { 'Idempotency-Key': newId() }
-  expect((await call(admin, 'DELETE', `/${owner.id}`, undefined, headers)).status).toBe(204)
+  const gone = await call(admin, 'DELETE', `/${owner.id}`, undefined, headers)
+  expect(gone.status).toBe(204)
+  const ended = (await world.entries(userScope(owner.id))).at(-1)!
+  expect(gone.headers.get('tide-cursor')).toEndWith(`.${ended.seq}`)
   expect(await socket.closed()).toBe(4403)
   const again = await call(admin, 'DELETE', `/${owner.id}`, undefined, headers)
   expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([204, 'true'])

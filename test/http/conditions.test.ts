@@ -1,6 +1,7 @@
 // Conditional requests as proxies and caches write them: weak tags, lists, and suffixes for a compressed answer.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { cpuMsOf } from '../support/cpu-time.ts'
+import { routesOf } from '../support/routes.ts'
 import { startWorld, type Answer, type Person, type World } from '../support/world.ts'
 
 let world: World
@@ -129,6 +130,45 @@ test('If-None-Match answers 304 for every spelling of the tag, on lists too', as
         tag,
         status: (await ask('GET', path, undefined, { 'If-None-Match': tag })).status,
       }).toEqual({ path, tag, status: 200 })
+  }
+})
+
+test('what may be kept has a tag, on every route that needs no more than a path', async () => {
+  const admin = await world.registerAdmin()
+  const paths = (await routesOf(world)).flatMap(({ method, template, path }) =>
+    method === 'GET' && !template.includes(':') ? [path] : [],
+  )
+  const kept: string[] = []
+  for (const path of paths) {
+    const answer = await fetch(world.url + path, { headers: { Authorization: `Bearer ${admin.token}` } })
+    await answer.arrayBuffer()
+    const isKept = answer.headers.get('cache-control')?.includes('no-cache')
+    if (answer.status !== 200 || !isKept) continue
+    kept.push(path)
+    expect({ path, hasTag: answer.headers.has('etag') }).toEqual({ path, hasTag: true })
+  }
+  expect(kept).toContain('/api/projects')
+  expect(kept).toContain('/api/docs/swagger-ui.js')
+})
+
+test.each([
+  '/api/docs',
+  '/api/docs/start.js',
+  '/api/docs/swagger-ui.js',
+  '/api/docs/swagger-ui.css',
+  '/api/pages/account.js',
+  '/api/pages/page.css',
+  '/admin/sign-in.js',
+])('%s is sent again only where it has changed', async (path) => {
+  for (const encoding of ['identity', 'gzip', 'zstd']) {
+    const read = async (headers: Record<string, string> = {}) => {
+      const answer = await fetch(world.url + path, { headers: { 'Accept-Encoding': encoding, ...headers } })
+      return { status: answer.status, tag: answer.headers.get('etag')!, bytes: (await answer.bytes()).length }
+    }
+    const first = await read()
+    expect([first.status, first.tag]).toEqual([200, expect.stringMatching(/^W\/"\w+"$/)])
+    expect(await read({ 'If-None-Match': first.tag })).toEqual({ status: 304, tag: first.tag, bytes: 0 })
+    expect(await read({ 'If-None-Match': 'W/"other"' })).toEqual(first)
   }
 })
 

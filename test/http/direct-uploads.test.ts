@@ -75,6 +75,7 @@ const rowOf = async (id: string) => {
 test('an object that is as declared becomes an attachment: 201, 202, attachment.added', async () => {
   const { status, body: begun, headers } = await begin({ content: png, filename: '../plan ü.png' })
   expect([status, headers.get('location')]).toEqual([201, `/api/attachments/${begun.id}`])
+  expect(headers.get('etag')).toBe(`"${sha256(png)}"`) // of the file that will be there
   expect(Date.parse(begun.expiresAt) - Date.now()).toBeWithin(3_500_000, 3_700_000)
   // Not shown before it is verified.
   expect((await world.ask(owner, 'GET', `/api/tasks/${taskId}/attachments`)).items).toEqual([])
@@ -85,6 +86,7 @@ test('an object that is as declared becomes an attachment: 201, 202, attachment.
   await store(begun, png)
   const completed = await complete(begun.id)
   expect([completed.status, completed.body.filename]).toEqual([202, 'plan ü.png'])
+  expect(completed.headers.get('etag')).toBe(`"${sha256(png)}"`)
   await eventually(async () => {
     const [shown] = (await world.ask(owner, 'GET', `/api/tasks/${taskId}/attachments`)).items
     expect(shown).toMatchObject({

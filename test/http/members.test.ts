@@ -137,9 +137,20 @@ test('a changed role is logged for the project and the user; an equal role is no
   const entries = await since(projectScope(project.id), inProject)
   expect(entries).toMatchObject([
     { type: 'member.updated', entityId: bob.id, changes: { role: { from: 'viewer', to: 'editor' } } },
+    { type: 'project.updated', entityId: project.id, version: 3, changes: {} },
   ])
   expect(frameOf(entries[0])).toMatchObject({ changed: ['role'], data: answer.body })
-  expect(answer.headers.get('tide-cursor')).toBe(frameOf(entries[0]).cursor)
+  expect(frameOf(entries[1])).toMatchObject({ changed: [], data: { memberCount: 2, version: 3 } })
+  expect(answer.headers.get('tide-cursor')).toBe(frameOf(entries[1]).cursor)
+  const shown = await world.call('GET', `/api/projects/${project.id}`, { token: ada.token })
+  expect(shown.body.version).toBe(3)
+  // Only a writable field that changed fails the condition of a writer.
+  const renamed = await world.call('PATCH', `/api/projects/${project.id}`, {
+    token: ada.token,
+    body: { name: 'Renamed' },
+    headers: { 'If-Match': '"1.owner"' },
+  })
+  expect([renamed.status, renamed.body.version]).toEqual([200, 4])
   expect(await since(userScope(bob.id), ofBob)).toMatchObject([
     { type: 'access.granted', entityId: project.id },
   ])
@@ -149,6 +160,7 @@ test('a changed role is logged for the project and the user; an equal role is no
   expect(same.body).toEqual(answer.body)
   expect(same.headers.get('tide-cursor')).toBeNull()
   expect(await world.entryCount()).toBe(before)
+  expect((await world.call('GET', `/api/projects/${project.id}`, { token: ada.token })).body.version).toBe(4)
 })
 
 test('a removed member is revoked in the log before anything else of the project, and reads 404', async () => {

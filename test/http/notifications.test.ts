@@ -158,6 +158,8 @@ test('reading one is logged for its user once', async () => {
   const before = await world.entryCount()
   const again = await read()
   expect(again.body).toEqual(answer.body)
+  expect(again.headers.get('etag')).toStartWith('W/"')
+  expect(again.headers.get('etag')).toBe(answer.headers.get('etag'))
   expect(again.headers.get('tide-cursor')).toBeNull()
   expect(await world.entryCount()).toBe(before)
 })

@@ -17,7 +17,14 @@ interface Operation {
   security: object[]
   parameters?: { name: string; in: string; $ref?: string; schema: { type: string } }[]
   requestBody?: { content: Record<string, Content> }
-  responses: Record<string, { $ref?: string; description: string; content?: Record<string, Content> }>
+  responses: Record<string, Answered>
+}
+
+interface Answered {
+  $ref?: string
+  description: string
+  content?: Record<string, Content>
+  headers?: Record<string, object>
 }
 
 interface Content {
@@ -208,6 +215,22 @@ describe('the routes', () => {
     )
   })
 
+  test('list Tide-Cursor where the log has an entry of the write', () => {
+    const without = operations
+      .filter(({ operation }) => takes(operation, 'IdempotencyKey'))
+      .filter(({ operation }) =>
+        Object.entries(operation.responses).some(
+          ([status, { headers }]) => status.startsWith('2') && !headers?.['Tide-Cursor'],
+        ),
+      )
+    expect(without.map(({ route }) => `${route.method} ${templateOf(route.template)}`).toSorted()).toEqual([
+      'DELETE /api/invitations/{id}',
+      'POST /api/attachments/{id}/complete',
+      'POST /api/invitations',
+      'POST /api/tasks/{id}/attachments/uploads',
+    ])
+  })
+
   test('take JSON and nothing else, but for files, which are forms', () => {
     expectOfEach(({ requestBody }, route) => {
       const types = Object.keys(requestBody?.content ?? {})
@@ -244,6 +267,8 @@ describe('the check of every answer the tests see', () => {
       { ...seen, headers: new Headers({ 'content-type': 'text/plain', 'x-request-id': 'one' }) },
       { ...seen, headers: new Headers({ 'content-type': 'application/json' }) },
       { ...seen, headers: new Headers({ 'content-type': 'application/json', 'x-request-id': 'a b' }) },
+      { ...seen, headers: new Headers([...json, ['tide-cursor', 'epoch.0.1']]) },
+      { ...seen, headers: new Headers([...json, ['cache-control', 'private, no-cache']]) },
       { ...seen, text: '{"status":"down"}' },
       { ...seen, text: '{}' },
       { ...seen, sent: '{}' },

@@ -267,6 +267,24 @@ describe('methods', () => {
     }
   })
 
+  test('that a path does not take are 401 without valid credentials, where its routes need some', async () => {
+    const credentials: Record<string, string>[] = [{}, { Authorization: 'Bearer x.y.z' }]
+    for (const [path, ofPath] of Map.groupBy(routes, (route) => route.path)) {
+      const kinds = new Set(ofPath.map(({ isGuarded }) => isGuarded))
+      expect({ path, kinds: kinds.size }).toEqual({ path, kinds: 1 }) // one answer to a stranger
+      const takes = new Set(ofPath.map(({ method }) => method))
+      const others = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter((one) => !takes.has(one))
+      const requested = others.flatMap((method) => credentials.map((headers) => ({ method, headers })))
+      const answers = await Promise.all(requested.map((init) => fetch(world.url + path, init)))
+      const expected = kinds.has(true) ? [401, 'Bearer', false] : [405, null, true]
+      for (const [index, { status, headers }] of answers.entries())
+        expect([path, requested[index], status, headers.get('www-authenticate'), headers.has('allow')]).toEqual(
+          [path, requested[index], ...expected],
+        )
+    }
+    expect((await fetch(`${world.url}/api/none`, { method: 'DELETE' })).status).toBe(404)
+  })
+
   test('TRACE, CONNECT and other rare ones reach no route', async () => {
     for (const method of ['TRACE', 'CONNECT', 'OPTIONS', 'PROPFIND']) {
       const { status, body } = await sendRaw(

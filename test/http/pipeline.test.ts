@@ -210,6 +210,10 @@ describe('the log of a server', () => {
       ask('GET', '/api/projects?planted=1', undefined, { Authorization: 'Bearer planted-token' }),
       ask('POST', '/api/projects', { name: 'planted content' }, bearer),
       ask('GET', '/readyz'),
+      ask('GET', '/version', undefined, {
+        traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+      }),
+      ask('GET', '/livez', undefined, { traceparent: '00-planted-planted-01' }),
     ]
     await Promise.all(requested)
     child.kill('SIGTERM')
@@ -231,6 +235,13 @@ describe('the log of a server', () => {
     expect(requests.every(({ status, durationMs }) => Number(status) >= 200 && Number(durationMs) >= 0)).toBe(
       true,
     )
+    expect(requests.filter(({ traceId }) => traceId !== undefined)).toMatchObject([
+      {
+        path: '/version',
+        traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+        parentSpanId: '00f067aa0ba902b7',
+      },
+    ])
     expect(requests.find(({ path }) => path === '/api/users/search')).toMatchObject({
       method: 'GET',
       userId: registered.user.id,

@@ -39,6 +39,9 @@ test('bulk applies one change to many tasks and answers in the order of the ids'
   expect(answer.body.items[2]).toEqual(done.body)
   expect(logged).toEqual(Array(4).fill('project task.updated v2'))
   expect(answer.headers.get('tide-cursor')).not.toBeNull()
+  const repeated = await bulk(ids, { status: 'done' })
+  expect(repeated.headers.get('etag')).toStartWith('W/"')
+  expect(repeated.headers.get('etag')).toBe(answer.headers.get('etag')) // of the same bytes
 })
 
 test('bulk over two projects has no single position', async () => {
@@ -46,6 +49,30 @@ test('bulk over two projects has no single position', async () => {
   const there = await mine.task({ projectId: (await mine.project()).id })
   const { status, headers } = await bulk([here.id, there.id], { priority: 'low' })
   expect([status, headers.get('tide-cursor')]).toEqual([200, null])
+})
+
+test('the position depends on the projects of all named tasks, also of those that do not change', async () => {
+  const there = (await mine.project()).id
+  const [here, inThere] = [await mine.task(), await mine.task({ projectId: there, priority: 'low' })]
+  const changed = await bulk([here.id, inThere.id], { priority: 'low' })
+  expect(changed.body.items.map((task) => task!.version)).toEqual([2, 1])
+  expect(changed.headers.get('tide-cursor')).toBeNull()
+  const mixed = await batch(
+    { op: 'update', id: here.id, data: { priority: 'high' } },
+    { op: 'update', id: inThere.id, data: { priority: 'low' } },
+  )
+  expect([mixed.status, mixed.headers.get('tide-cursor')]).toEqual([200, null])
+  const deleted = await batch(
+    { op: 'update', id: here.id, data: { priority: 'high' } },
+    { op: 'delete', id: inThere.id },
+  )
+  expect([deleted.status, deleted.headers.get('tide-cursor')]).toEqual([200, null])
+  // All of one project: the position is that of what changed; where nothing did, there is none.
+  const two = [here.id, (await mine.task({ priority: 'high' })).id]
+  expect((await bulk(two, { priority: 'high' })).headers.has('tide-cursor')).toBe(false)
+  await mine.call('PATCH', `/api/tasks/${here.id}`, { priority: 'low' })
+  const { answer, logged } = await watching(world, [inbox()], () => bulk(two, { priority: 'high' }))
+  expect([logged.length, answer.headers.has('tide-cursor')]).toEqual([1, true])
 })
 
 test('bulk is all or nothing', async () => {

@@ -7,9 +7,12 @@ import {
   boolean,
   constantFrom,
   integer,
+  oneof,
   record,
   sample,
+  string,
   subarray,
+  tuple,
 } from 'fast-check'
 import { rankBetween } from '../../src/domain/tasks/rank.ts'
 import { backfillTaskWords } from '../../src/domain/tasks/task-words.ts'
@@ -217,13 +220,20 @@ const walk = async (query: Query, limit: number): Promise<string[]> => {
 
 const walkPages = async (query: Query, limit: number, total: number): Promise<string[]> => {
   const ids: string[] = []
+  let followed: List | null = null
   for (let page = 1; ; page += 1) {
     const { body, headers } = await list({ ...query, limit: String(limit), page: String(page) })
     const totalPages = Math.ceil(total / limit)
-    expect(body).toMatchObject({ page, total, totalPages, nextCursor: null })
-    expect(headers.get('link') !== null).toBe(page < totalPages)
+    const hasMore = page < totalPages
+    expect(body).toMatchObject({ page, total, totalPages, nextCursor: hasMore ? expect.any(String) : null })
+    expect(headers.get('link') !== null).toBe(hasMore)
+    if (followed) expect(body.items).toEqual(followed.items)
     ids.push(...body.items.map((task) => task.id))
-    if (page >= totalPages) return ids
+    if (!hasMore) return ids
+    // The cursor of a numbered page leads to the items of the next one.
+    const isFollowed = page === 1 || page === totalPages - 1
+    const onward: Query = { ...query, limit: String(limit), cursor: body.nextCursor! }
+    followed = isFollowed ? (await list(onward)).body : null
   }
 }
 
@@ -363,6 +373,32 @@ describe('what a list refuses', () => {
     }
     expect((await list({ sort: 'title', limit: '9', cursor })).status).toBe(200)
     expect((await list({ sort: 'title', page: '1', cursor })).status).toBe(422)
+  })
+
+  test('a cursor with any one character changed, and one with text added', async () => {
+    const query = { sort: 'title', limit: '5' }
+    const cursor = (await list(query)).body.nextCursor!
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+    const withCharacter = (at: number, one: string) => cursor.slice(0, at) + one + cursor.slice(at + 1)
+    const codeOf = async (changed: string) =>
+      (await mine.refused('GET', `/api/tasks?${textual({ ...query, cursor: changed })}`)).body.code
+    // The last character has unused bits: all 63 others are tried, not only some.
+    for (const one of alphabet.replace(cursor.at(-1)!, ''))
+      expect([one, await codeOf(withCharacter(cursor.length - 1, one))]).toEqual([one, 'bad_cursor'])
+    const anywhere = integer({ min: 0, max: cursor.length - 1 })
+    const changedOnce = tuple(anywhere, constantFrom(...alphabet, '.', '=', '+', '/', ' '))
+      .filter(([at, one]) => cursor[at] !== one)
+      .map(([at, one]) => withCharacter(at, one))
+    const withMore = tuple(constantFrom('', '.', '..', '.x.'), string({ unit: 'grapheme-ascii', maxLength: 8 }))
+      .map((pieces) => pieces.join(''))
+      .filter((text) => text !== '')
+      .map((text) => cursor + text)
+    await assert(
+      asyncProperty(oneof(changedOnce, withMore), async (changed) => {
+        expect(await codeOf(changed)).toBe('bad_cursor')
+      }),
+      { seed, numRuns: 150, examples: [[`${cursor}.x`], [`${cursor}.`], [`${cursor}=`]] },
+    )
   })
 
   test('a project one may not read, shared task or not', async () => {

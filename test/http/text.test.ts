@@ -109,10 +109,73 @@ describe('NFC', () => {
   })
 })
 
+describe('white space at the edges', () => {
+  const markdown = '    re\u0301sume\u0301 --all\n\nindented code comes first\n'
+  const kept = markdown.normalize('NFC')
+
+  test('is content of descriptions and comments, and removed from titles, names and tags', async () => {
+    const project = await mine.call<Project>('POST', '/api/projects', { name: ' Apollo ', description: markdown })
+    expect(project.body).toMatchObject({ name: 'Apollo', description: kept })
+    const task = await mine.task({ title: '\tPlan\n', description: markdown, tags: [' a '] })
+    expect(task).toMatchObject({ title: 'Plan', description: kept, tags: ['a'] })
+    const path = `/api/tasks/${task.id}/comments`
+    const comment = await mine.call<{ id: string; body: string }>('POST', path, { body: markdown })
+    expect(comment.body.body).toBe(kept)
+    const [listed] = (await mine.call<{ items: { body: string }[] }>('GET', path)).body.items
+    expect(listed!.body).toBe(kept)
+
+    for (const [at, field] of [
+      [`/api/projects/${project.body.id}`, 'description'],
+      [`/api/tasks/${task.id}`, 'description'],
+      [`/api/comments/${comment.body.id}`, 'body'],
+    ] as const) {
+      const patch = (text: string) =>
+        mine.call<Record<string, unknown>>('PATCH', at, { [field]: text })
+      const longer = await patch(`${markdown} \n`)
+      expect([at, longer.status, longer.body[field]]).toEqual([at, 200, `${kept} \n`])
+      expect([at, longer.headers.has('tide-cursor')]).toEqual([at, true]) // a line end more is a change
+      const same = await patch(`${kept} \n`)
+      expect([at, same.body['version'], same.headers.has('tide-cursor')]).toEqual([
+        at,
+        longer.body['version'],
+        false,
+      ])
+    }
+    const blank = await mine.call<Task>('PATCH', `/api/tasks/${task.id}`, { description: ' \n' })
+    expect(blank.body.description).toBe(' \n')
+  })
+
+  test('counts where it is content', async () => {
+    const longest = `  ${'x'.repeat(9_998)}`
+    const task = await mine.task({ description: longest })
+    expect(task.description).toBe(longest)
+    const refused: [string, string, object, string][] = [
+      ['POST', '/api/tasks', { title: 'x', description: `${longest} ` }, '/description'],
+      ['POST', '/api/projects', { name: 'x', description: `${longest} ` }, '/description'],
+      ['POST', `/api/tasks/${task.id}/comments`, { body: `${longest}\n` }, '/body'],
+    ]
+    for (const [method, path, body, pointer] of refused) {
+      const answer = await mine.refused(method, path, body)
+      expect([path, answer.status, pointersOf(answer)]).toEqual([path, 422, [pointer]])
+    }
+    expect((await mine.task({ title: ` ${'x'.repeat(255)} ` })).title).toBe('x'.repeat(255))
+  })
+
+  test('is in the stored answer of a long text that is repeated under its key', async () => {
+    const headers = { 'Idempotency-Key': crypto.randomUUID() }
+    const description = markdown.repeat(10)
+    const create = () => mine.call<Task>('POST', '/api/tasks', { title: 'x', description }, headers)
+    const [first, again] = [await create(), await create()]
+    expect(first.body.description).toBe(kept.repeat(10))
+    expect([again.headers.get('idempotency-replayed'), again.body]).toEqual(['true', first.body])
+  })
+})
+
 test('Required text has something visible in it', async () => {
   const task = await mine.task()
   const project = await mine.project()
-  for (const text of invisible) {
+  const comment = await mine.call<{ id: string }>('POST', `/api/tasks/${task.id}/comments`, { body: 'x' })
+  for (const text of [...invisible, '', ' \n']) {
     const refused: [string, string, object, string][] = [
       ['POST', '/api/tasks', { title: text }, '/title'],
       ['PATCH', `/api/tasks/${task.id}`, { title: text }, '/title'],
@@ -123,6 +186,8 @@ test('Required text has something visible in it', async () => {
       ['POST', '/api/projects', { name: text }, '/name'],
       ['PATCH', `/api/projects/${project.id}`, { name: text }, '/name'],
       ['PATCH', '/api/users/me', { name: text }, '/name'],
+      ['POST', `/api/tasks/${task.id}/comments`, { body: text }, '/body'],
+      ['PATCH', `/api/comments/${comment.body.id}`, { body: text }, '/body'],
       ['POST', '/api/auth/register', { name: text, email: 'a@b.c', password: testPassword }, '/name'],
     ]
     for (const [method, path, body, pointer] of refused) {

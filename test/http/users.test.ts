@@ -127,6 +127,15 @@ test('a new password or address repeated under its key is answered again, althou
   expect([other.status, other.body.code]).toEqual([422, 'idempotency_key_reused'])
 })
 
+test('a new password answers its position in the scope of the account', async () => {
+  const bob = await world.register('Bob')
+  const body = { currentPassword: testPassword, password: 'another horse battery' }
+  const { status, headers } = await world.call('PUT', '/api/users/me/password', { token: bob.token, body })
+  const entry = (await world.entries(userScope(bob.id))).at(-1)!
+  expect([status, entry.control]).toMatchObject([204, { kind: 'sessions' }])
+  expect(headers.get('tide-cursor')).toEndWith(`.${entry.seq}`)
+})
+
 test('no plain digest of a password is kept for repeats', async () => {
   const bob = await world.register('Bob')
   const key = Bun.randomUUIDv7()

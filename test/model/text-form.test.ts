@@ -5,6 +5,7 @@ import {
   canonicalEmail,
   canonicalTag,
   canonicalText,
+  composedText,
   fold,
   isDotSegment,
   isVisible,
@@ -104,6 +105,18 @@ test('Text is kept in NFC without white space around it', () => {
         expect([form(once), once.normalize('NFC'), once.trim()]).toEqual([once, once, once])
         expect(form(text.normalize('NFD'))).toBe(once)
       }
+    }),
+    { seed },
+  )
+})
+
+test('Text whose white space is content is kept in NFC alone', () => {
+  expect(composedText('  re\u0301union\n')).toBe('  réunion\n')
+  fc.assert(
+    fc.property(any, (text) => {
+      const once = composedText(text)
+      expect([composedText(once), composedText(text.normalize('NFD'))]).toEqual([once, once])
+      expect(once.trim()).toBe(canonicalText(text))
     }),
     { seed },
   )

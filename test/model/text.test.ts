@@ -28,6 +28,15 @@ describe('acceptable text', () => {
     expect(textFault(' \n\t ', { minLength: 1, maxLength: 2 })).toBe('must not be empty')
   })
 
+  test('is measured with the space around it where that is content', () => {
+    const prose = { minLength: 1, maxLength: 4, keepsSpace: true }
+    expect(textFault(' ab\n', prose)).toBeNull()
+    expect(textFault(' ab\n ', prose)).toBe('must have at most 4 characters')
+    expect(textFault(' e\u0301e\u0301\n', prose)).toBeNull()
+    expect(textFault(' \n\t ', prose)).toBe('must contain something visible')
+    expect(textFault('', prose)).toBe('must not be empty')
+  })
+
   test('is counted in NFC, so that every normal form of it fits or none does', () => {
     expect(textFault('re\u0301union', { maxLength: 7 })).toBeNull()
     expect(textFault('\u1f82'.normalize('NFD').repeat(10), { maxLength: 10 })).toBeNull()

@@ -47,6 +47,8 @@ export interface Contract {
 }
 
 const documentName = 'document'
+/** Headers that an answer has only where the document lists them. */
+const listedHeaders = ['ETag', 'Link', 'Location', 'Tide-Cursor', 'Idempotency-Replayed']
 const hidden = /^\/api\/(docs(\/.*)?|pages\/.*|openapi\.json|asyncapi\.json|ws)$/
 
 /** The formats of the document, by their standards. */
@@ -89,7 +91,7 @@ export const createContract = (document: Document): Contract => {
     const $ref = `${documentName}#/${pointer.map(escape).join('/')}`
     const validate = ajv.getSchema($ref)! // compiled once: `ajv.validate` would compile each time
     const fits = validate(isJson ? JSON.parse(text) : text)
-    // Lengths count the trimmed text in NFC, which JSON Schema cannot express for the sent text.
+    // Lengths count the stored form of a text, which JSON Schema cannot express for the sent text.
     const isFault = pointer.includes('requestBody')
       ? validate.errors?.some(({ keyword }) => keyword !== 'maxLength')
       : !fits
@@ -113,7 +115,13 @@ export const createContract = (document: Document): Contract => {
     }
   }
 
-  const expectHeaders = (documented: Documented, { method, path, status, headers }: Seen): void => {
+  const expectHeaders = (documented: Documented, { method, path, status, headers, text }: Seen): void => {
+    for (const name of listedHeaders)
+      if (headers.has(name) && status < 400 && status !== 304 && !documented.headers?.[name])
+        throw new Error(`${method} ${path} answered ${status} with ${name}, which the document does not list`)
+    // What may be kept can be revalidated.
+    const isKept = status < 300 && text !== '' && headers.get('cache-control')?.includes('no-cache') === true
+    if (isKept && !headers.has('etag')) throw new Error(`${method} ${path} answered ${status} without ETag`)
     for (const [name, { $ref }] of Object.entries(documented.headers ?? {})) {
       const component = $ref.split('/').at(-1)!
       const { required = false, schema } = document.components.headers[component]!

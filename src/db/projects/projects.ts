@@ -149,8 +149,8 @@ export const updateArchived = async (tx: Tx, id: string, isArchived: boolean): P
   return row!
 }
 
-/** Adds to the count of members. The project must be locked. */
-export const updateMemberCount = async (tx: Tx, id: string, by: 1 | -1): Promise<ProjectRow> => {
+/** Adds to the count of members, 0 for a changed role, and raises the version. The project must be locked. */
+export const updateMemberCount = async (tx: Tx, id: string, by: 1 | 0 | -1): Promise<ProjectRow> => {
   const [row] = await tx<ProjectRow[]>`
     update projects as p set
       member_count = member_count + ${by}, version = version + 1, updated_at = clock_timestamp()

@@ -1,6 +1,6 @@
 // Lists of tasks: every filter and order as SQL, paged by keyset or by number. Without a project in the filter the list
 // is the tasks of the reader's projects that are not archived, each read along its index, and the reader's shares.
-import type { Slice, SortKey } from '../../model/page.ts'
+import { offsetOf, type Slice, type SortKey } from '../../model/page.ts'
 import type { Priority, Status, Task } from '../../model/task.ts'
 import type { Queryable } from '../client.ts'
 import { hasOnlyCommonTerms, isSearch, textCondition, type SearchFilter } from './search-condition.ts'
@@ -39,7 +39,7 @@ export const sortKeyOf = (task: ListedTask): SortKey => [task.sortKey, task.id]
 type Fragment = ReturnType<typeof taskColumns>
 
 /**
- * One more than `limit` if there are more; of numbered pages `limit`. Tasks without `dueAt` come last in both
+ * One more than `limit` if there are more. Tasks without `dueAt` come last in both
  * directions. One statement with `nulls last` would not match the index when descending, so tasks with and without a
  * due time are two reads along the same index.
  */
@@ -50,8 +50,7 @@ export const selectTaskPage = async (
   order: TaskOrder,
   { limit, after, page }: Slice,
 ): Promise<ListedTask[]> => {
-  const whole =
-    page === null ? { limit: limit + 1, offset: 0, after } : { limit, offset: (page - 1) * limit, after }
+  const whole = { limit: limit + 1, offset: offsetOf({ limit, page }), after }
   const read = async (part: Part): Promise<ListedTask[]> => {
     const first = walks(filter, part) ? await run(filter, walkOf(sql, userId, filter, order, part)) : []
     return first.length === part.limit ? first : run(filter, pageOf(sql, userId, filter, order, part))

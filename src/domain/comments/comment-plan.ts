@@ -5,7 +5,7 @@ import { invalid } from '../../errors.ts'
 import type { Actor } from '../../model/actor.ts'
 import { newId } from '../../model/scalar.ts'
 import { projectScope } from '../../model/scope.ts'
-import { canonicalText } from '../../model/text-form.ts'
+import { composedText } from '../../model/text-form.ts'
 import { commentSubject } from '../subject.ts'
 import { countInState } from '../tasks/task-counters.ts'
 import { authorizeChange } from '../tasks/task-decisions.ts'
@@ -56,7 +56,7 @@ const decideComment = (
     id: newId(),
     taskId,
     author: state.author(actor.userId),
-    body: canonicalText(body),
+    body: composedText(body),
     mentions: mentionsOf(mentions),
     version: 1,
     createdAt: state.at,

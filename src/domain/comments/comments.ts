@@ -17,7 +17,7 @@ import type { Comment, CommentPatch, NewComment } from '../../model/comment.ts'
 import type { Changes } from '../../model/event.ts'
 import type { Slice } from '../../model/page.ts'
 import { projectScope, userScope } from '../../model/scope.ts'
-import { canonicalText } from '../../model/text-form.ts'
+import { composedText } from '../../model/text-form.ts'
 import { authorize } from '../actor.ts'
 import { withoutUserHead, type ListDeps, type ListedAt } from '../list.ts'
 import { commentSubject } from '../subject.ts'
@@ -123,7 +123,7 @@ const lockAndReadComment = async (
 type Content = Pick<Comment, 'body' | 'mentions'>
 
 const patched = (comment: Comment, { body, mentions }: CommentPatch): Content => ({
-  body: body === undefined ? comment.body : canonicalText(body),
+  body: body === undefined ? comment.body : composedText(body),
   mentions: mentions === undefined ? comment.mentions : mentionsOf(mentions ?? []),
 })
 

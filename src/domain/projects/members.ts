@@ -78,7 +78,7 @@ export const addMember = (
     }
   })
 
-/** 409 `last_owner` where the project would be left without one. */
+/** Raises the project's version, as every change of its members. 409 `last_owner` where it would be left without one. */
 export const changeMember = (
   deps: WriteDeps,
   request: WriteRequest<Member>,
@@ -88,18 +88,20 @@ export const changeMember = (
 ): Promise<WriteResult<Member>> =>
   write(deps, request, async (tx) => {
     const { actor } = request
-    await lockProjectToChange(tx, actor, projectId)
+    const project = await lockProjectToChange(tx, actor, projectId)
     const before = await selectMember(tx, projectId, userId)
     if (!before) throw notFound()
     if (before.role === role)
       return { value: memberFor(actor, before), entries: [], subject: projectSubject(projectId) }
     await requireOtherOwner(tx, projectId, before)
     await updateMemberRole(tx, { projectId, userId, role })
+    const projectAfter = await updateMemberCount(tx, projectId, 0)
     const after = { ...before, role }
     return {
       value: memberFor(actor, after),
       entries: [
         memberEntry('member.updated', projectId, after, before.role, actor.userId),
+        ...projectUpdated(project, projectAfter, actor.userId),
         accessGranted(projectId, userId, role, actor.userId),
       ],
       cursorScope: projectScope(projectId),

@@ -26,12 +26,12 @@ export const projectCreated = (project: ProjectRow, actorId: string): Entry => (
   changes: changesOf(null, project, writable),
 })
 
-/** The entry of an update; none if no field changed. */
+/** The entry of an update; none without a new version. A member's role raises it and changes no field of the project. */
 export const projectUpdated = (before: ProjectRow, after: ProjectRow, actorId: string | null): Entry[] => {
+  if (after.version === before.version) return []
   const changed = ([...writable, 'archivedAt', 'memberCount'] as const).filter(
     (field) => before[field] !== after[field],
   )
-  if (changed.length === 0) return []
   return [
     {
       ...projectEntry('project.updated', after, actorId),

@@ -25,7 +25,7 @@ import {
 } from '../../model/project.ts'
 import type { Slice } from '../../model/page.ts'
 import { newId } from '../../model/scalar.ts'
-import { canonicalText } from '../../model/text-form.ts'
+import { canonicalText, composedText } from '../../model/text-form.ts'
 import { requireNotArchived, requireNotInbox, lockProjectFor } from '../access.ts'
 import { authorize, effectiveRole } from '../actor.ts'
 import { maxScopes, readList, type ListedAt } from '../list.ts'
@@ -84,7 +84,7 @@ export const createProject = (
       id: newId(),
       inboxOf: null,
       name: canonicalText(input.name),
-      description: canonicalText(input.description ?? ''),
+      description: composedText(input.description ?? ''),
       color: input.color ? toColor(input.color) : null,
     })
     await insertMember(tx, { projectId: project.id, userId, role: 'owner' })
@@ -123,7 +123,7 @@ export const updateProject = (
     const wanted = {
       name: patch.name === undefined ? project.name : canonicalText(patch.name),
       description:
-        patch.description === undefined ? project.description : canonicalText(patch.description ?? ''),
+        patch.description === undefined ? project.description : composedText(patch.description ?? ''),
       color: patch.color === undefined ? project.color : patch.color && toColor(patch.color),
     }
     return writable.some((field) => wanted[field] !== project[field])

@@ -1,12 +1,11 @@
 // Many tasks in one transaction, all or nothing: one patch for many tasks (bulk), or many operations in order (batch).
 // Invariant: the pointer of an error names the id or the operation it belongs to.
 import { AppError } from '../../errors.ts'
-import type { Entry } from '../../model/event.ts'
 import type { NewTask, Task, TaskPatch } from '../../model/task.ts'
+import type { Scope } from '../../model/scope.ts'
 import type { Actor } from '../../model/actor.ts'
 import { taskSubject } from '../subject.ts'
 import type { Effect, WriteResult, WriteRequest } from '../write.ts'
-import { cursorScopeOf } from './task-effects.ts'
 import { patched } from './task-fields.ts'
 import {
   applyFields,
@@ -74,12 +73,11 @@ const decideBulk = (state: TaskState, actor: Actor, ids: string[], changes: Chan
     return { access, fields }
   })
   const done = edited.map(({ access, fields }) => applyFields(state, actor, access, fields))
-  const entries = done.flatMap((effect) => effect.entries)
   const byId = new Map(done.map(({ value }) => [value.id, value]))
   return {
     value: ids.map((id) => byId.get(id)!),
-    entries,
-    cursorScope: cursorScopeOf(entries),
+    entries: done.flatMap((effect) => effect.entries),
+    cursorScope: commonScope(done),
     subject: taskSubject(...byId.values()),
   }
 }
@@ -129,16 +127,28 @@ const decideOperations = (
   actor: Actor,
   operations: Operation[],
 ): Effect<(Task | null)[]> => {
-  const value: (Task | null)[] = []
-  const entries: Entry[] = []
-  const tasks: Record<string, string> = {}
-  for (const [index, operation] of operations.entries()) {
-    const done = withPointer(`/operations/${index}`, '/data', () => decideOperation(state, actor, operation))
-    value.push(done.value)
-    entries.push(...done.entries)
-    Object.assign(tasks, done.subject.tasks)
+  const done = operations.map((operation, index) =>
+    withPointer(`/operations/${index}`, '/data', () => decideOperation(state, actor, operation)),
+  )
+  return {
+    value: done.map(({ value }) => value),
+    entries: done.flatMap(({ entries }) => entries),
+    cursorScope: commonScope(done),
+    subject: {
+      tasks: Object.fromEntries(done.flatMap(({ subject }) => Object.entries(subject.tasks))),
+      projects: [],
+    },
   }
-  return { value, entries, cursorScope: cursorScopeOf(entries), subject: { tasks, projects: [] } }
+}
+
+/**
+ * The project of every task the request names, whether it changed or not; null for several. That only tasks of one
+ * project happened to differ from the request makes it no write of one project.
+ */
+const commonScope = (effects: Effect<unknown>[]): Scope | null => {
+  const scopes = new Set(effects.map(({ cursorScope }) => cursorScope ?? null))
+  const [only = null] = scopes
+  return scopes.size === 1 ? only : null
 }
 
 const decideOperation = (state: TaskState, actor: Actor, operation: Operation): Effect<Task | null> => {

@@ -3,7 +3,7 @@
 // Members receive entries in the project's scope, each person a task is shared with in their own: one for each scope.
 import type { StoredTask } from '../../db/tasks/tasks.ts'
 import { type Entry, type EventType } from '../../model/event.ts'
-import { type Scope, isProjectScope, projectScope, userScope } from '../../model/scope.ts'
+import { type Scope, projectScope, userScope } from '../../model/scope.ts'
 import {
   contentFields,
   fieldNames,
@@ -110,10 +110,3 @@ export const taskMoved = (before: Task, after: Task, sharees: string[], actorId:
     (entry) => entry.scope !== projectScope(after.projectId),
   ),
 ]
-
-/** The project scope whose cursor the response carries. Null where the entries belong to no or several projects. */
-export const cursorScopeOf = (entries: Entry[]): Scope | null => {
-  const scopes = new Set(entries.map((entry) => entry.scope).filter(isProjectScope))
-  const [only] = scopes
-  return scopes.size === 1 && only ? only : null
-}

@@ -19,7 +19,7 @@ import { controlEntry } from './sessions.ts'
 import { requirePassword, lockUnchangedAccount, type UserDeps } from './users.ts'
 import { write, type WriteDeps, type WriteRequest, type WriteResult } from '../write.ts'
 import { AppError, notFound } from '../../errors.ts'
-import { projectScope } from '../../model/scope.ts'
+import { projectScope, userScope } from '../../model/scope.ts'
 import type { Actor } from '../../model/actor.ts'
 import type { Comment } from '../../model/comment.ts'
 import type { Entry } from '../../model/event.ts'
@@ -35,10 +35,14 @@ interface OwnedMembership {
   hasOtherOwner: boolean
 }
 
-/** Of the actor. 422 for a wrong password; otherwise as `removeAccount`. */
-export const deleteAccount = async (deps: UserDeps, actor: Actor, password: string): Promise<void> => {
+/** Of the actor, without a claim: it would go with the account. 422 for a wrong password; otherwise as `removeAccount`. */
+export const deleteAccount = async (
+  deps: UserDeps,
+  actor: Actor,
+  password: string,
+): Promise<WriteResult<null>> => {
   const seen = await requirePassword(deps, actor.userId, password, { pointer: '/password' })
-  await removeAccount(deps, { actor, claim: null }, actor.userId, seen)
+  return removeAccount(deps, { actor, claim: null }, actor.userId, seen)
 }
 
 /**
@@ -79,7 +83,7 @@ export const removeAccount = (
         controlEntry(userId, { kind: 'disabled' }, actorId),
       ]
       await deleteUser(tx, userId)
-      return { value: null, entries, subject: ownSubject }
+      return { value: null, entries, cursorScope: userScope(userId), subject: ownSubject }
     },
     { deadlineMs },
   )

@@ -71,7 +71,8 @@ export const createAccount = async (
       timeZone: timeZone ?? 'UTC',
       role: role ?? 'user',
     })
-    return { value: { ...user, disabled: false }, entries, subject: ownSubject }
+    const cursorScope = userScope(user.id)
+    return { value: { ...user, disabled: false }, entries, cursorScope, subject: ownSubject }
   })
 }
 

@@ -6,7 +6,7 @@ import type { Tx } from '../../db/client.ts'
 import { lockProject, updateProject } from '../../db/projects/projects.ts'
 import { updateUserText } from '../../db/tasks/text-form.ts'
 import { lockUser, reserveEmail } from '../../db/users/users.ts'
-import { canonicalEmail, canonicalText } from '../../model/text-form.ts'
+import { canonicalEmail, canonicalText, composedText } from '../../model/text-form.ts'
 import { projectUpdated } from '../projects/project-entries.ts'
 import { userUpdated } from './users.ts'
 import type { UnclaimedEffect } from '../write.ts'
@@ -35,7 +35,7 @@ export const normaliseProject = async (tx: Tx, id: string): Promise<UnclaimedEff
   if (!before) return { value: 'unchanged', entries: [] }
   const wanted = {
     name: canonicalText(before.name),
-    description: canonicalText(before.description),
+    description: composedText(before.description),
     color: before.color,
   }
   if (wanted.name === before.name && wanted.description === before.description)

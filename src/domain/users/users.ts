@@ -131,7 +131,12 @@ const replacePassword = async (
     const { user } = await lockUnchangedAccount(tx, userId, seen)
     await updatePasswordHash(tx, userId, passwordHash)
     await spendLinksTo(tx, 'password_reset', user.email)
-    return { value: null, entries: await endSessions(tx, userId, sessionIdOf(actor)), subject: ownSubject }
+    return {
+      value: null,
+      entries: await endSessions(tx, userId, sessionIdOf(actor)),
+      cursorScope: userScope(userId),
+      subject: ownSubject,
+    }
   })
 }
 

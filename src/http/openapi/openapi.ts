@@ -25,7 +25,7 @@ const info = {
   title: 'Tasktide',
   version: packageJson.version,
   description:
-    'Tasks over REST, with a change log that clients follow without gaps. Writes return `Tide-Cursor`, their position in the log; read the log over `GET /api/sync` or the WebSocket at `/api/ws` (protocol `tasktide.v1`). Lengths of texts count the code points of the trimmed text in NFC; lone surrogates are refused. A method that a path does not have is 405 with `Allow`, a path that does not exist 404, both with a problem.',
+    'Tasks over REST, with a change log that clients follow without gaps. Writes return `Tide-Cursor`, their position in the log; read the log over `GET /api/sync` or the WebSocket at `/api/ws` (protocol `tasktide.v1`). Log lines of a request name its `X-Request-Id` and, with a `traceparent` (W3C Trace Context), the trace. Texts are stored in NFC, titles, names and tags without white space at their edges, descriptions and comments with it; lengths count the code points of what is stored; lone surrogates are refused. A method that a path does not have is 405 with `Allow` (401 where its other methods need credentials and there are none), a path that does not exist 404, all with a problem.',
 }
 
 const tags = [

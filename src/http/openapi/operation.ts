@@ -8,7 +8,6 @@ import {
   exampleOf,
   headerRef,
   isObject,
-  models,
   objectOf,
   problemName,
   type Json,
@@ -122,20 +121,22 @@ const descriptions: Record<number, string> = {
 const finishResponse = (
   status: number,
   response: JsonObject,
-  { idempotent, produces, rateLimit }: RouteTraits,
+  { access, idempotent, isLogged, produces, rateLimit }: RouteTraits,
   isRead: boolean,
 ): JsonObject => {
   if (status >= 400) return { $ref: `#/components/responses/${problemName(status)}` }
   const given = schemaOf(response)
   const schema = given === undefined ? undefined : withReferences(given)
+  const hasBody = given !== undefined && status !== 204
   const isFile = [produces].flat().some((type) => type.startsWith('image/'))
   const carried = [
     'X-Request-Id',
     ...(rateLimit === 'none' ? [] : ['RateLimit', 'RateLimit-Policy']),
     ...(status === 201 ? ['Location'] : []),
-    ...(isRead || hasVersion(schema) ? ['ETag'] : []),
+    ...(isRead || (hasBody && (access !== 'public' || status === 201)) ? ['ETag'] : []),
     ...(isRead && hasMember(schema, 'nextCursor') ? ['Link'] : []),
-    ...(idempotent ? ['Tide-Cursor', 'Idempotency-Replayed'] : []),
+    ...(idempotent && isLogged ? ['Tide-Cursor'] : []),
+    ...(idempotent ? ['Idempotency-Replayed'] : []),
     ...(nameOf(schema) === 'SessionAnswer' ? ['Set-Cookie'] : []),
     ...(isFile ? ['Content-Disposition'] : []),
     ...(status === 206 ? ['Content-Range'] : []),
@@ -143,7 +144,7 @@ const finishResponse = (
   return {
     description: response['description'] ?? descriptions[status] ?? 'OK',
     headers: Object.fromEntries(carried.map((name) => [name, headerRef(name)])),
-    ...(given !== undefined && status !== 204 && { content: contentOf([produces].flat(), given) }),
+    ...(hasBody && { content: contentOf([produces].flat(), given) }),
   }
 }
 
@@ -156,9 +157,6 @@ const schemaOf = ({ content }: JsonObject): Json | undefined => {
 /** The model a schema refers to; empty for none. */
 const nameOf = (schema: Json | undefined): string =>
   isObject(schema) && typeof schema['$ref'] === 'string' ? schema['$ref'].split('/').at(-1)! : ''
-
-const hasVersion = (schema: Json | undefined): boolean =>
-  models[nameOf(schema)]?.['properties']?.['version']?.type === 'integer'
 
 const hasMember = (schema: Json | undefined, name: string): boolean =>
   isObject(schema) && objectOf(schema['properties'])[name] !== undefined

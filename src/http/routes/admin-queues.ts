@@ -10,7 +10,7 @@ import { adminCookie } from '../admin-cookie.ts'
 import { boardRoutes } from '../board/routes.ts'
 import { keepSignedInScript, signInPage, signInScript, signInStyle } from '../board/sign-in.ts'
 import { loadUi } from '../board/ui.ts'
-import { ok, type Answer } from '../response.ts'
+import { bodyTag, ok, type Answer } from '../response.ts'
 import { undocumented } from '../route.ts'
 import { RouteGroup } from '../route-group.ts'
 
@@ -18,15 +18,16 @@ import { RouteGroup } from '../route-group.ts'
 const policy =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 
-const text = (type: string, body: string): Answer => ({
-  status: 200,
-  headers: {
-    'Content-Type': `${type}; charset=utf-8`,
-    'Content-Security-Policy': policy,
-    'Cache-Control': 'private, no-cache',
-  },
-  body,
-})
+const text = (type: string, body: string): Answer =>
+  bodyTag({
+    status: 200,
+    headers: {
+      'Content-Type': `${type}; charset=utf-8`,
+      'Content-Security-Policy': policy,
+      'Cache-Control': 'private, no-cache',
+    },
+    body,
+  })
 
 /** Texts by name, as the parameters of a path or a query. */
 const texts = (names: readonly string[], isOptional: boolean) => {
@@ -92,7 +93,7 @@ export const adminQueueRoutes = ({ config, queues }: AdminDeps): RouteGroup[] =>
       route.path,
       async ({ query, params }) => {
         const { status, body } = await (await board.get()).call(route, { query, params })
-        return { ...ok(body ?? {}), status }
+        return bodyTag({ ...ok(body ?? {}), status })
       },
       { params: texts(namesIn(route.path), false), query: texts(route.query, true) },
     )

@@ -108,7 +108,9 @@ export const attachmentRoutes = (deps: AttachmentDeps) => {
         await takeRateLimit(deps, context, uploads, context.actor.userId)
         return mutate(
           context,
-          (begun: DirectUpload) => created(begun, `/api/attachments/${begun.id}`),
+          // The tag of the file that will be at `Location`.
+          (begun: DirectUpload) =>
+            created(begun, `/api/attachments/${begun.id}`, { ETag: fileTag(context.body) }),
           (write) => beginDirectUpload(deps, write, context.params.id, context.body),
         )
       },
@@ -120,6 +122,7 @@ export const attachmentRoutes = (deps: AttachmentDeps) => {
           'Begin an upload of at most 1 GiB that goes to the S3 store directly; valid for an hour',
           {
             idempotent: true,
+            isLogged: false,
             errors: ['direct_upload_unavailable', 'file_too_large', 'quota_exceeded', 'unsupported_type'],
           },
         ),
@@ -130,7 +133,7 @@ export const attachmentRoutes = (deps: AttachmentDeps) => {
       (context) =>
         mutate(
           context,
-          (attachment: Attachment) => ({ ...ok(attachment), status: 202 }),
+          (attachment: Attachment) => ({ ...ok(attachment, { ETag: fileTag(attachment) }), status: 202 }),
           (write) => completeDirectUpload(deps, write, context.params.id),
         ),
       {
@@ -138,6 +141,7 @@ export const attachmentRoutes = (deps: AttachmentDeps) => {
         response: { 202: Attachment },
         detail: detail('Have a direct upload verified; `attachment.added` or `attachment.removed` follows', {
           idempotent: true,
+          isLogged: false,
           errors: ['upload_expired'],
         }),
       },

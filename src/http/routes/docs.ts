@@ -2,7 +2,7 @@
 // and one start script; nothing is inline and nothing comes from another host.
 import bundlePath from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
 import stylePath from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
-import { file } from '../response.ts'
+import { bodyTag, ownFile } from '../response.ts'
 import { undocumented } from '../route.ts'
 import { RouteGroup } from '../route-group.ts'
 
@@ -39,15 +39,19 @@ const start = `SwaggerUIBundle({
 })
 `
 
-export const docsRoutes = () =>
-  new RouteGroup('/api/docs', { detail: undocumented({ access: 'public' }) })
-    .get('', () => ({ status: 200, headers: headersOf('text/html'), body: page }))
-    .get('/start.js', () => ({ status: 200, headers: headersOf('text/javascript'), body: start }))
-    .get('/swagger-ui.js', () => file(bundlePath, headersOf('text/javascript')))
-    .get('/swagger-ui.css', () => file(stylePath, headersOf('text/css')))
-
 const headersOf = (type: string): Record<string, string> => ({
   'Content-Type': `${type}; charset=utf-8`,
   'Content-Security-Policy': policy,
   'Cache-Control': 'no-cache',
 })
+
+const text = (type: string, body: string) => bodyTag({ status: 200, headers: headersOf(type), body })
+
+export const docsRoutes = () => {
+  const [pageAnswer, startAnswer] = [text('text/html', page), text('text/javascript', start)]
+  return new RouteGroup('/api/docs', { detail: undocumented({ access: 'public' }) })
+    .get('', () => pageAnswer)
+    .get('/start.js', () => startAnswer)
+    .get('/swagger-ui.js', ownFile(bundlePath, headersOf('text/javascript')))
+    .get('/swagger-ui.css', ownFile(stylePath, headersOf('text/css')))
+}

@@ -45,6 +45,7 @@ export const invitationRoutes = (deps: InvitationDeps) => {
         response: { 201: Invitation },
         detail: detail('Invite a person to register, by mail (admins)', {
           idempotent: true,
+          isLogged: false,
           errors: ['registration_closed'],
         }),
       },
@@ -55,7 +56,7 @@ export const invitationRoutes = (deps: InvitationDeps) => {
       {
         params: Type.Object({ id: Id() }),
         response: { 204: Type.Void() },
-        detail: detail('Withdraw an invitation (admins)', { idempotent: true }),
+        detail: detail('Withdraw an invitation (admins)', { idempotent: true, isLogged: false }),
       },
     )
 }

@@ -64,7 +64,7 @@ export const notificationRoutes = (deps: NotificationDeps) => {
       (context) =>
         mutate(
           context,
-          (notification: Notification) => ok(notification),
+          (notification: Notification) => bodyTag(ok(notification)),
           (write) => readNotification(deps, write, context.params.id),
         ),
       {
@@ -78,7 +78,7 @@ export const notificationRoutes = (deps: NotificationDeps) => {
       (context) =>
         mutate(
           context,
-          (all: AllRead) => ok(all),
+          (all: AllRead) => bodyTag(ok(all)),
           (write) => readAllNotifications(deps, write),
         ),
       { response: { 200: ReadAll }, detail: detail('Mark all notifications as read', { idempotent: true }) },

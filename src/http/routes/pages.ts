@@ -3,6 +3,7 @@
 import { accountScript } from '../pages/account-script.ts'
 import { pageAnswer, pageHeaders, type Page } from '../pages/page.ts'
 import { pageStyle } from '../pages/style.ts'
+import { bodyTag } from '../response.ts'
 import { undocumented } from '../route.ts'
 import { RouteGroup } from '../route-group.ts'
 
@@ -81,10 +82,15 @@ ${passwordField}`,
   sendsTimeZone: true,
 })
 
-export const pageRoutes = () =>
-  new RouteGroup('/api/pages', { detail: undocumented({ access: 'public' }) })
+export const pageRoutes = () => {
+  const script = text('text/javascript', accountScript)
+  const style = text('text/css', pageStyle)
+  return new RouteGroup('/api/pages', { detail: undocumented({ access: 'public' }) })
     .get('/verify-email', () => pageAnswer(verification))
     .get('/reset-password', () => pageAnswer(passwordReset))
     .get('/accept-invitation', () => pageAnswer(invitation))
-    .get('/account.js', () => ({ status: 200, headers: pageHeaders('text/javascript'), body: accountScript }))
-    .get('/page.css', () => ({ status: 200, headers: pageHeaders('text/css'), body: pageStyle }))
+    .get('/account.js', () => script)
+    .get('/page.css', () => style)
+}
+
+const text = (type: string, body: string) => bodyTag({ status: 200, headers: pageHeaders(type), body })

@@ -6,7 +6,7 @@ import type { TaskDeps } from '../../domain/tasks/tasks.ts'
 import type { WriteDeps } from '../../domain/write.ts'
 import { invalid } from '../../errors.ts'
 import { unknownMember } from '../violations.ts'
-import { mutate, ok } from '../response.ts'
+import { bodyTag, mutate, ok } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
 import { renderTask } from './tasks.ts'
@@ -57,7 +57,7 @@ const ItemsOrNull = Type.Object({ items: Type.Array(Type.Union([Task, Type.Null(
 
 const detail = describedIn('Tasks')
 
-const renderItems = (items: (Task | null)[]) => ok({ items })
+const renderItems = (items: (Task | null)[]) => bodyTag(ok({ items }))
 
 export const taskBatchRoutes = (deps: TaskDeps & WriteDeps) =>
   new RouteGroup('/api/tasks')

@@ -12,7 +12,7 @@ import { passwordCheck } from '../rate-limit.ts'
 import { fingerprintKeyOf } from '../body/fingerprint.ts'
 import type { KeptAnswers } from '../kept-answers.ts'
 import { openPager, pageOf, pageParameters } from '../page.ts'
-import { idempotencyKeyOf, type RequestContext } from '../request-context.ts'
+import type { RequestContext } from '../request-context.ts'
 import { bodyTag, mutate, noContent, ok } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
@@ -70,11 +70,14 @@ export const userRoutes = (deps: UserRouteDeps) => {
     )
     .delete(
       '/me',
-      async (context) => {
-        idempotencyKeyOf(context.request) // read to be refused where it is none: the stored answer would go with the account
-        await deleteAccount(checked(context), context.actor, context.body.password)
-        return noContent()
-      },
+      (context) =>
+        // A key is checked and not claimed: the stored answer would go with the account.
+        mutate(
+          context,
+          noContent,
+          ({ actor }) => deleteAccount(checked(context), actor, context.body.password),
+          fingerprintKey,
+        ),
       {
         body: AccountDeletion,
         response: { 204: Type.Void() },

@@ -41,7 +41,10 @@ export const list = <T, P extends Page<T> = Page<T>>(
     let page = await read({}, signal)
     for (;;) {
       yield* page.items
-      if (page.nextCursor !== null) page = await read({ cursor: page.nextCursor }, signal)
+      // From a numbered page, too: the cursor reaches beyond the deepest page and is not moved by what changes before it.
+      if (page.nextCursor !== null)
+        page = await read({ page: undefined, cursor: page.nextCursor }, signal)
+      // A server of an earlier version gives no cursor with numbered pages of tasks.
       else if (page.page !== undefined && page.page < (page.totalPages ?? 0))
         page = await read({ page: page.page + 1 }, signal)
       else return
