@@ -67,6 +67,7 @@ export interface RequestLine {
   /** Without characters that JSON escapes. */
   requestId: string
   method: string
+  /** Of the route, with the ids of the request and no other parameter. */
   path: string
   /** Undefined for an upgrade. */
   status: number | undefined

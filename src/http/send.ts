@@ -52,7 +52,7 @@ export const createSend = (
     deps.logRequest({
       requestId: context.id,
       method: context.method,
-      path: context.path,
+      path: context.meter.loggedPath(context.path),
       status,
       userId,
       durationMs: Math.round(durationMs * 100) / 100,
