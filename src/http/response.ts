@@ -130,7 +130,7 @@ export const mutate = async <T>(
   if (result.kind === 'replayed') return result.response
   const { value, cursor, loggedBytes } = result
   const response = result.response ?? toResponse(value)
-  // The response is also what was written to rows; the log holds it again.
-  if (loggedBytes > 0) context.writtenBytes = loggedBytes + (response.body?.length ?? 0)
+  // The response is also what was written to rows; the log holds it again. Without a change it is stored for its key.
+  if (loggedBytes > 0 || result.response) context.writtenBytes = loggedBytes + (response.body?.length ?? 0)
   return cursor === null ? response : { ...response, headers: { ...response.headers, 'Tide-Cursor': cursor } }
 }
