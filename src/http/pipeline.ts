@@ -212,7 +212,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     const context = new RequestContext(request, route?.traits ?? traitsOfUnknown(path), addressOf, meter)
     const missing = missingRoute(context, found, routes, isRouted)
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `missing` ends the request as a problem
-    return run(context, { ...nowhere, traits: context.traits, missing }) as Response | Promise<Response>
+    return run(context, { ...withoutRoute, traits: context.traits, missing }) as Response | Promise<Response>
   }
 
   return {
@@ -243,7 +243,8 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
  */
 const longQuery = 1_000
 
-const nowhere = { readInput: () => {}, handle: () => undefined }
+/** Of a request that `missing` ends before either is called. */
+const withoutRoute = { readInput: () => {}, handle: () => undefined }
 
 const preflightAnswer: Answer = { status: 204, headers: { 'Cache-Control': 'no-store' }, body: null }
 
