@@ -52,6 +52,8 @@ export const openBase = async (stack: AsyncDisposableStack, config: Config, log:
   // Connections of its own: confirmations of positions must not wait behind requests.
   const tailDb = stack.use(
     openDatabase({ url: config.databaseUrl, max: 3, applicationName: `tasktide ${role} tail`, log }),
+  // A bucket logs why it cannot be used; a start does not wait for it.
+  if (storage.kind === 's3') void storage.health()
   )
   const redis = stack.use(openRedis(config.redisUrl, 'request', log))
   const storage = stack.use(await openStorage(config, log, () => db.read(namesNoObject)))

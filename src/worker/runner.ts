@@ -12,6 +12,7 @@ import { newReplayCounts } from '../changelog/live-stats.ts'
 import type { SweeperStats } from '../changelog/sweeper.ts'
 import type { Log } from '../log.ts'
 import type { Mailer } from '../mail/mailer.ts'
+import { httpUrl } from '../settings/url.ts'
 import type { StorageProbe } from '../storage/open.ts'
 import type { Storage } from '../storage/storage.ts'
 import { consumers } from './all-consumers.ts'
@@ -242,6 +243,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     db,
     tailDb,
     storageHealth: deps.storageHealth,
+    mailer: deps.mailer,
     workload,
     redisHealth: deps.redisHealth,
     shards,
