@@ -22,9 +22,6 @@ export interface Running extends AsyncDisposable {
   internalPort?: number | null
 }
 
-export const httpUrl = (host: string, port: number): string =>
-  `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-
 /**
  * Checks what every role requires of PostgreSQL and Redis before it opens anything.
  * @throws StartFailure
@@ -52,11 +49,11 @@ export const openBase = async (stack: AsyncDisposableStack, config: Config, log:
   // Connections of its own: confirmations of positions must not wait behind requests.
   const tailDb = stack.use(
     openDatabase({ url: config.databaseUrl, max: 3, applicationName: `tasktide ${role} tail`, log }),
-  // A bucket logs why it cannot be used; a start does not wait for it.
-  if (storage.kind === 's3') void storage.health()
   )
   const redis = stack.use(openRedis(config.redisUrl, 'request', log))
   const storage = stack.use(await openStorage(config, log, () => db.read(namesNoObject)))
+  // A bucket logs why it cannot be used; a start does not wait for it.
+  if (storage.kind === 's3') void storage.health()
   if (config.env === 'production') await refuseDemoAccounts({ db, passwords: createPasswords(1) })
   await prepareLog(db, log)
   return { db, tailDb, redis, storage, connect: () => openRedis(config.redisUrl, 'blocking', log) }

@@ -28,6 +28,7 @@ import { policiesOf } from '../limits/policies.ts'
 import { RedisCounters } from '../limits/redis-counters.ts'
 import { createWindowLimiter } from '../limits/window.ts'
 import { WrittenBytes } from '../limits/written-bytes.ts'
+import { httpUrl } from '../settings/url.ts'
 import { createTokens } from '../auth/tokens.ts'
 import { Waiters } from '../limits/waiters.ts'
 import type { Log } from '../log.ts'
@@ -36,7 +37,7 @@ import { Sockets } from '../ws/sockets.ts'
 import { connectToParent } from './metrics-exchange.ts'
 import { serveMetrics, serverMetrics } from './server-metrics.ts'
 import { listen, stopAccepting, stopListening, type Listening } from './listen.ts'
-import { httpUrl, openBase, type Running } from './base.ts'
+import { openBase, type Running } from './base.ts'
 import { socketsDeadlineMs } from './shutdown.ts'
 
 /** Long polls of one user that wait on a process; the client has one for each open page. */
@@ -100,9 +101,9 @@ export const openServer = async (
     return openQueues({ redis: redis.client, log })
   })
   stack.defer(async () => (await queues.made)?.[Symbol.asyncDispose]())
-  const parts = {
   const unsent = new UnsentAnswers()
   const shared = new SharedAnswers({ redis: redis.client, servers, log })
+  const parts = {
     config,
     log,
     db,
@@ -116,8 +117,8 @@ export const openServer = async (
     servers,
     snapshots: new Snapshots({ db, stats }),
     bodies: new BodyBudget(config.bodyMemoryMib * 1024 * 1024),
-    polls: new Waiters(pollsPerUser),
     unsent,
+    polls: new Waiters(pollsPerUser),
     stats,
     tokens,
     authenticator,

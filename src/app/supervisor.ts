@@ -2,7 +2,8 @@
 // the processes share state only through the log. A process that ends is started again with exponential back-off; after
 // ten failed starts in a row the parent ends with an error. No child outlives its parent.
 import type { Subprocess } from 'bun'
-import { httpUrl, type Running } from './base.ts'
+import { httpUrl } from '../settings/url.ts'
+import type { Running } from './base.ts'
 import type { Config } from '../config.ts'
 import { listenError } from './free-port.ts'
 import { backOffMs } from '../async/back-off.ts'

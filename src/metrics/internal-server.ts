@@ -54,7 +54,7 @@ export const serveInternally = (options: InternalServerOptions): InternalServer 
   try {
     server = Bun.serve(serve)
   } catch (error) {
-    throw listenFailure(error, { setting, host: hostname, port })
+    throw listenFailure(error, { setting, hostSetting: 'INTERNAL_HOST', host: hostname, port })
   }
   return {
     port: server.port!,

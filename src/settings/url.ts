@@ -1,4 +1,4 @@
-// Parses the connection URLs of PostgreSQL and Redis, with problems that name the fix. Invariant: a problem never quotes
+// Parses connection URLs, with problems that name the fix, and writes those of listeners. Invariant: a problem never quotes
 // the URL, which holds a password.
 
 export interface ReadUrl {
@@ -32,3 +32,7 @@ export const decoded = (part: string): string | null => (part === '' ? null : de
 
 /** Without the brackets of an IPv6 address. */
 export const hostOf = (hostname: string): string => decodeURIComponent(hostname).replace(/^\[(.*)\]$/, '$1')
+
+/** @param host without brackets. */
+export const httpUrl = (host: string, port: number): string =>
+  `http://${host.includes(':') ? `[${host}]` : host}:${port}`

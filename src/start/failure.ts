@@ -81,7 +81,12 @@ export const networkFailure = (error: unknown, remote: Remote, trustCure: string
 /** What a port that is listened on meets. */
 export const listenFailure = (
   error: unknown,
-  { setting, host, port }: { setting: string; host: string; port: number },
+  {
+    setting,
+    hostSetting = 'HOST',
+    host,
+    port,
+  }: { setting: string; hostSetting?: string; host: string; port: number },
 ): StartFailure => {
   switch (codeOfError(error)) {
     case 'EADDRINUSE':
@@ -98,7 +103,7 @@ export const listenFailure = (
     case 'EAFNOSUPPORT':
     case 'ENOTFOUND':
       return configurationFailure(
-        `HOST is ${host}, which is no address of this machine: set it to 127.0.0.1, 0.0.0.0, ::1 or :: for example`,
+        `${hostSetting} is ${host}, which is no address of this machine: set it to 127.0.0.1, 0.0.0.0, ::1 or :: for example`,
       )
     default:
       return configurationFailure(

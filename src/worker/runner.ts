@@ -279,7 +279,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
 
   const owned = stack.move()
   return {
-    url: `http://127.0.0.1:${http.port}`,
+    url: httpUrl(config.internalHost, http.port),
     port: http.port,
     get shards() {
       return shards.held

@@ -132,6 +132,10 @@ const starts: Record<string, () => Start | Promise<Start>> = {
   'Port of the worker in use': () => ({ args: ['worker'], environment: { WORKER_PORT: String(taken()) } }),
   'Port of metrics in use': () => ({ environment: { METRICS_PORT: String(taken()) } }),
   'HOST of another machine': () => ({ environment: { HOST: '192.0.2.1' } }),
+  'INTERNAL_HOST of another machine': () => ({
+    args: ['worker'],
+    environment: { INTERNAL_HOST: '192.0.2.1' },
+  }),
 }
 
 const environmentOf = ({ environment = {} }: Start): Record<string, string> => ({
