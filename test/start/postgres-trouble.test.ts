@@ -53,8 +53,8 @@ test('a password that is changed under a running server is 503, and the server r
   const titles: string[] = (await call('GET', '/api/tasks?sort=createdAt', undefined, token)).body.items.map(
     ({ title }: { title: string }) => title,
   )
-  // A backend may have answered one more before it ended.
-  expect(titles.filter((title) => title !== 'refused')).toEqual(['before', 'after'])
+  // A backend may have taken one more before it ended, and an answer of 503 may hide a commit.
+  expect(new Set(titles.filter((title) => title !== 'refused'))).toEqual(new Set(['before', 'after']))
   const output = await server.output()
   expect(output).not.toContain('an0ther-s3cret')
   expect(output).not.toContain(':pw@')
