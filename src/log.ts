@@ -93,6 +93,7 @@ export interface RequestLine {
   traceId?: string | undefined
   parentSpanId?: string | undefined
   method: string
+  /** Of the route, with the ids of the request and no other parameter. */
   path: string
   /** Undefined for an upgrade. */
   status: number | undefined

@@ -54,6 +54,8 @@ export const openBase = async (stack: AsyncDisposableStack, config: Config, log:
   )
   const redis = stack.use(openRedis(config.redisUrl, 'request', log))
   const storage = stack.use(await openStorage(config, log, () => db.read(namesNoObject)))
+  // A bucket logs why it cannot be used; a start does not wait for it.
+  if (storage.kind === 's3') void storage.health()
   if (config.env === 'production') await refuseDemoAccounts({ db, passwords: createPasswords(1) })
   await prepareLog(db, log)
   return { db, tailDb, redis, storage, connect: () => openRedis(config.redisUrl, 'blocking', log) }

@@ -28,7 +28,9 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
     }),
   )
   const mailer = stack.use(openMailer(config, log))
-  log.info({ destination: mailer.destination }, 'mails go there')
+  const { destination } = mailer
+  log.info({ destination }, 'mails are sent to this destination')
+  void mailer.health.check().then((trouble) => trouble !== null && log.warn({ destination }, trouble))
   const worker = stack.use(
     await startWorker({
       config,

@@ -22,6 +22,7 @@ import { BodyBudget } from '../http/body/body-budget.ts'
 import { KeptAnswers } from '../http/kept-answers.ts'
 import { RouteMeters } from '../http/route-meters.ts'
 import { SharedAnswers } from '../http/shared-answers.ts'
+import { UnsentAnswers } from '../http/unsent-answers.ts'
 import { createAttempts } from '../limits/attempts.ts'
 import { policiesOf } from '../limits/policies.ts'
 import { RedisCounters } from '../limits/redis-counters.ts'
@@ -100,13 +101,15 @@ export const openServer = async (
     return openQueues({ redis: redis.client, log })
   })
   stack.defer(async () => (await queues.made)?.[Symbol.asyncDispose]())
+  const unsent = new UnsentAnswers()
+  const shared = new SharedAnswers({ redis: redis.client, servers, log })
   const parts = {
     config,
     log,
     db,
     systemDb: db,
     reads,
-    kept: new KeptAnswers({ reads, shared: new SharedAnswers({ redis: redis.client, servers, log }) }),
+    kept: new KeptAnswers({ reads, shared, unsent }),
     publisher,
     writes: stack.use(new WriteCoalescer({ db, publisher, isOn: config.writeCoalescing })),
     follower,
@@ -114,6 +117,7 @@ export const openServer = async (
     servers,
     snapshots: new Snapshots({ db, stats }),
     bodies: new BodyBudget(config.bodyMemoryMib * 1024 * 1024),
+    unsent,
     polls: new Waiters(pollsPerUser),
     stats,
     tokens,

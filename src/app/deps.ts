@@ -17,6 +17,7 @@ import type { TaskWrites } from '../domain/write-coalescer.ts'
 import type { BodyBudget } from '../http/body/body-budget.ts'
 import type { KeptAnswers } from '../http/kept-answers.ts'
 import type { RouteMeters } from '../http/route-meters.ts'
+import type { UnsentAnswers } from '../http/unsent-answers.ts'
 import type { Attempts } from '../limits/attempts.ts'
 import type { Waiters } from '../limits/waiters.ts'
 import type { RateLimiter } from '../limits/window.ts'
@@ -52,6 +53,8 @@ export interface Deps {
   snapshots: Snapshots
   /** Bytes of request bodies being read. */
   bodies: BodyBudget
+  /** Bytes of large answers that are not sent yet. */
+  unsent: UnsentAnswers
   /** Waiting long polls, by caller. */
   polls: Waiters
   stats: LiveStats

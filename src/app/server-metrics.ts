@@ -8,6 +8,7 @@ import { poolSources } from '../db/pool-sources.ts'
 import type { BodyBudget } from '../http/body/body-budget.ts'
 import type { KeptAnswers } from '../http/kept-answers.ts'
 import type { RouteMeters } from '../http/route-meters.ts'
+import type { UnsentAnswers } from '../http/unsent-answers.ts'
 import type { RateLimiter } from '../limits/window.ts'
 import { createExposition, type Exposition, type Source } from '../metrics/exposition.ts'
 import { serveInternally, type InternalServer } from '../metrics/internal-server.ts'
@@ -20,6 +21,7 @@ export interface ServerParts extends FeedParts {
   meters: Pick<RouteMeters, 'samples'>
   kept: Pick<KeptAnswers, 'bytes' | 'counts'>
   bodies: Pick<BodyBudget, 'taken'>
+  unsent: Pick<UnsentAnswers, 'bytes'>
   limiter: Pick<RateLimiter, 'misses'>
   stats: LiveStats
 }
@@ -32,7 +34,7 @@ export const serveMetrics = (
   port === null ? null : serveInternally({ host, port, setting: 'METRICS_PORT', metrics })
 
 export const serverMetrics = (parts: ServerParts): Exposition => {
-  const { meters, kept, bodies, limiter, stats } = parts
+  const { meters, kept, bodies, unsent, limiter, stats } = parts
   return createExposition({
     ...processSources(packageJson.version),
     ...poolSources({ main: parts.db, tail: parts.tailDb }),
@@ -44,6 +46,7 @@ export const serverMetrics = (parts: ServerParts): Exposition => {
     },
     tasktide_kept_answers_bytes: () => kept.bytes,
     tasktide_request_body_bytes: () => bodies.taken,
+    tasktide_unsent_answer_bytes: () => unsent.bytes,
     tasktide_limiter_without_redis_total: () => limiter.misses,
     tasktide_sockets: () => stats.sockets,
     tasktide_socket_frames_total: () => {

@@ -45,12 +45,12 @@ export interface BatchMember<T = unknown> {
   plan: TaskPlan<T>
 }
 
-/** The result of a member; `again`: it has to run in another batch or alone, `alone`: only alone. */
+/** The result of a member; `deferred`: it has to run in another batch or alone, `unbatched`: alone. */
 export type MemberOutcome<T = unknown> =
   | { kind: 'done'; result: WriteResult<T> }
   | { kind: 'failed'; error: unknown }
-  | { kind: 'again' }
-  | { kind: 'alone' }
+  | { kind: 'deferred' }
+  | { kind: 'unbatched' }
 
 export interface BatchResult {
   /** In the order of the members. */
@@ -68,8 +68,8 @@ interface Decision {
 
 type Step = Decision | Exclude<MemberOutcome, { kind: 'done' }>
 
-const again = { kind: 'again' } as const
-const alone = { kind: 'alone' } as const
+const deferred = { kind: 'deferred' } as const
+const unbatched = { kind: 'unbatched' } as const
 
 /** The key of a member's claim; null without one. */
 export const keyOf = <T>({ request: { actor, claim } }: BatchMember<T>): KeyOfUser | null =>
@@ -100,7 +100,7 @@ export const runBatch = async (tx: Tx, members: BatchMember[]): Promise<Pipeline
   const isClaimed = (key: KeyOfUser): boolean => claimed.has(keyText(key))
   const steps = members.map((member): Step => {
     const key = keyOf(member)
-    if (key && !isClaimed(key)) return alone // an equal request was answered before: its response is replayed
+    if (key && !isClaimed(key)) return unbatched // an equal request was answered before: its response is replayed
     return refused.get(member) ?? decide(state, member)
   })
   // What failed keeps nothing under its key.
@@ -168,7 +168,7 @@ const decide = (state: TaskState, { request: { claim }, plan }: BatchMember): St
     return { kind: 'decided', effect, response: claim && claim.toResponse(effect.value) }
   } catch (error) {
     state.rollback(mark)
-    return error instanceof NotLoaded ? again : { kind: 'failed', error }
+    return error instanceof NotLoaded ? deferred : { kind: 'failed', error }
   }
 }
 
@@ -182,7 +182,7 @@ const storeAndAppend = async (
 ): Promise<Pipelined<BatchResult>> => {
   const isEmpty = steps.every(({ kind }) => kind !== 'decided')
   if (isEmpty) {
-    const outcomes = steps.map((step) => (step.kind === 'decided' ? again : step))
+    const outcomes = steps.map((step) => (step.kind === 'decided' ? deferred : step))
     return { isEmpty, sent: Promise.resolve({ outcomes, appended: null }) }
   }
   const dropping = unclaimed.length > 0 ? later(unclaimIdempotencyKeys(tx, unclaimed)) : null

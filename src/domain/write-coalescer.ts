@@ -169,7 +169,7 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
   #defer(batch: Pending[], outcomes: MemberOutcome[]): Set<Pending> {
     const deferred = batch.filter(
       (pending, index) =>
-        outcomes[index]!.kind === 'again' && pending.deferrals === 0 && this.#live.has(pending),
+        outcomes[index]!.kind === 'deferred' && pending.deferrals === 0 && this.#live.has(pending),
     )
     for (const pending of deferred.toReversed()) {
       pending.deferrals += 1
@@ -183,7 +183,7 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
     else if (outcome.kind === 'failed') this.#finish(pending)?.reject(outcome.error)
     else this.#goAlone(pending)
     // Equal requests are replays from now on: each on its own, not one a batch.
-    if (outcome.kind === 'done' || outcome.kind === 'alone')
+    if (outcome.kind === 'done' || outcome.kind === 'unbatched')
       for (const equal of this.#queue.removeEqual(pending)) this.#goAlone(equal)
   }
 

@@ -1,12 +1,12 @@
-// A large body that is sent piece by piece, compressed as it is sent, and released once it was handed to the socket or
-// the client went away. Invariants: `release` is called exactly once, also for a body that no one reads (HEAD, a client
-// that has left); no piece is used after it, not even by a thread that compresses.
+// A large body whose memory is counted. It is sent in pieces, each when the socket has taken the one before, and is
+// compressed on the way. Invariants: `release` is called exactly once: after the last piece, when the client has left, or
+// for an answer without a body (HEAD, 304); after it no piece is used, not even by a thread that compresses.
 import { constants, createGzip, createZstdCompress } from 'node:zlib'
 import { once } from 'node:events'
 
 export type StreamEncoding = 'zstd' | 'gzip'
 
-/** A body of bytes that someone holds for it. */
+/** A body whose bytes stay in memory until `release`. */
 export class HeldBody {
   /** @param size bytes of all pieces. @param release called once, when the pieces are not needed any more. */
   constructor(

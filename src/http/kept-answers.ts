@@ -6,6 +6,7 @@ import type { Reads } from '../db/reads.ts'
 import type { Actor } from '../model/actor.ts'
 import type { StoredResponse } from '../model/stored-response.ts'
 import type { SharedAnswer, SharedAnswers } from './shared-answers.ts'
+import type { UnsentAnswers } from './unsent-answers.ts'
 
 /** A new answer, and the scopes that announce every change of it; null where the clock or something else changes it. */
 export interface BuiltAnswer<R extends StoredResponse = StoredResponse> {
@@ -33,6 +34,7 @@ interface KeptAnswersDeps {
   reads: Pick<Reads, 'heads'>
   /** Null where no other process sends the same answers. */
   shared: Pick<SharedAnswers, 'find' | 'offer'> | null
+  unsent: Pick<UnsentAnswers, 'inTurn'>
 }
 
 const maxUsers = 10_000
@@ -91,12 +93,13 @@ export class KeptAnswers {
 
   /**
    * @param url what the answer depends on besides the actor; equal only for answers of one type.
-   * @param build reads and renders the answer, and authorizes.
+   * @param build reads and renders the answer, and authorizes. @param isLarge builds it in a turn of the user.
    */
   async answer<R extends StoredResponse = StoredResponse>(
     actor: Actor,
     url: string,
     build: () => Promise<BuiltAnswer<R>>,
+    isLarge = false,
   ): Promise<R> {
     const { userId, role } = actor
     for (let joins = 0; joins < maxJoins; joins += 1) {
@@ -114,7 +117,7 @@ export class KeptAnswers {
       const isLatest = kept === (this.#users.get(userId)?.get(url) ?? null)
       if (isLatest && !this.#building.has(userId + url)) break
     }
-    return this.#build(actor, url, build)
+    return this.#build(actor, url, isLarge ? () => this.deps.unsent.inTurn(userId, build) : build)
   }
 
   async #build<R extends StoredResponse>(

@@ -7,7 +7,7 @@ import type { JwtKey } from '../settings/jwt-secrets.ts'
 import { AppError, invalid } from '../errors.ts'
 import { maxPagedItems, type Listed, type Slice, type SortKey } from '../model/page.ts'
 import { bodyTag, ok, type Answer } from './response.ts'
-import type { KeptAnswers } from './kept-answers.ts'
+import type { BuiltAnswer, KeptAnswers } from './kept-answers.ts'
 import { Cursor, Whole } from './query.ts'
 import type { RequestContext } from './request-context.ts'
 import { lowerCaseIds } from '../model/scalar.ts'
@@ -53,6 +53,9 @@ export interface Pager {
    */
   answer(context: ListContext, read: (slice: Slice) => Promise<ListedAt<unknown>>): Promise<Answer>
 }
+
+/** Longer pages are built in turns of the user. */
+const shortPage = 20
 
 const purpose = 'tasktide list cursor v1'
 const macBytes = 16
@@ -111,14 +114,17 @@ export const openPager = ({ config: { jwtKeys }, kept }: PagerDeps): Pager => {
   }
 
   return {
-    answer: (context, read) =>
-      kept.answer(context.actor, context.request.url, async () => {
+    answer: (context, read) => {
+      const build = async (): Promise<BuiltAnswer> => {
         const slice = sliceOf(context)
         const { heads, ...list } = await read(slice)
         // A read by the right of admins is noted, so it is made each time.
         const isOverride = (context.actor.overrides?.size ?? 0) > 0
         return { response: render(context, slice, list), heads: isOverride ? null : heads }
-      }),
+      }
+      const isLarge = Number(context.query['limit']) > shortPage
+      return kept.answer(context.actor, context.request.url, build, isLarge)
+    },
   }
 }
 

@@ -34,11 +34,13 @@ import { traitsOfUnknown, type RouteTraits } from './route.ts'
 import type { DeclaredRoute, RouteHandler } from './route-group.ts'
 import { routeOf, type RouteTable } from './route-table.ts'
 import { createSend } from './send.ts'
+import type { UnsentAnswers } from './unsent-answers.ts'
 
 export interface PipelineDeps {
   config: Config
   log: Log
   bodies: BodyBudget
+  unsent: UnsentAnswers
   authenticator: Authenticator
   limiter: RateLimiter
   db: Pick<Database, 'requireRoom'>
@@ -69,7 +71,7 @@ export interface Pipeline {
 }
 
 export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf: AddressOf): Pipeline => {
-  const { config, bodies, log, meters } = deps
+  const { config, bodies, unsent, log, meters } = deps
   const policies = policiesOf(config)
   const { send, end } = createSend({
     ...deps,
@@ -93,7 +95,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
       end(context)
       return undefined
     }
-    const shown = represented(answer, context.request)
+    const shown = represented(unsent.hold(context, answer), context.request)
     const encoded = encode(context.isRead ? unlessKnown(shown, context.request) : shown)
     return encoded instanceof Promise ? sentLater(context, encoded) : send(context, encoded)
   }
@@ -129,6 +131,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     if (context.identity && context.bodyReservation)
       bodies.assignToUser(context, context.identity.actor.userId)
     if (context.search !== '') requireFewParameters(context.search)
+    unsent.admit(context)
     if (context.identity && context.search.length > longQuery)
       deps.db.requireRoom(context.identity.actor.userId)
     if (context.readsBody) return answeredLater(context, withBody(context, to))
@@ -139,7 +142,9 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     to.readInput(context, body)
     const answer = to.handle(context)
     if (context.admin && context.isRead) return answeredLater(context, noted(context.admin, answer))
-    return answer instanceof Promise ? answeredLater(context, answer) : answered(context, answer)
+    if (!(answer instanceof Promise)) return answered(context, answer)
+    if (!context.identity) void context.ip // while the connection is known
+    return answeredLater(context, answer)
   }
 
   /** The answer of a read, once what was read by the right of admins is noted. */
@@ -152,7 +157,11 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
   const withBody = async (context: RequestContext, to: Destination): Promise<Answer | undefined> => {
     const body = await readBody(deps, context)
     to.readInput(context, body)
-    return to.handle(context)
+    if (!context.traits.isLarge) return to.handle(context)
+    return unsent.inTurn(context.actor.userId, async () => {
+      const answer = await to.handle(context)
+      return answer && unsent.hold(context, answer)
+    })
   }
 
   const limited = (context: RequestContext): undefined | Promise<undefined> =>
@@ -205,7 +214,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     const context = new RequestContext(request, route?.traits ?? traitsOfUnknown(path), addressOf, meter)
     const missing = missingRoute(context, found, routes, isRouted)
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `missing` ends the request as a problem
-    return run(context, { ...nowhere, traits: context.traits, missing }) as Response | Promise<Response>
+    return run(context, { ...withoutRoute, traits: context.traits, missing }) as Response | Promise<Response>
   }
 
   return {
@@ -236,7 +245,8 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
  */
 const longQuery = 1_000
 
-const nowhere = { readInput: () => {}, handle: () => undefined }
+/** Of a request that `missing` ends before either is called. */
+const withoutRoute = { readInput: () => {}, handle: () => undefined }
 
 const preflightAnswer: Answer = { status: 204, headers: { 'Cache-Control': 'no-store' }, body: null }
 

@@ -6,7 +6,7 @@ import { recentAddresses } from '../domain/users/sessions.ts'
 import { AppError } from '../errors.ts'
 import { sessionIdOf } from '../model/actor.ts'
 import type { RequestContext } from './request-context.ts'
-import { addressKey } from '../limits/address-key.ts'
+import { addressCaller, addressKey } from '../limits/address-key.ts'
 import type { Attempts } from '../limits/attempts.ts'
 import { policiesOf, type RatePolicy, type RateState } from '../limits/policies.ts'
 import type { RateLimiter } from '../limits/window.ts'
@@ -81,7 +81,7 @@ export const passwordCheck =
     if (!deps.config.rateLimit) return verify()
     const { signInsOfAddress, signInsOfAccount } = policiesOf(deps.config)
     const address = addressKey(ip)
-    const caller = identity?.actor.userId ?? `address:${address}`
+    const caller = identity?.actor.userId ?? addressCaller(ip)
     const known = await recentAddresses(deps, caller, account.userId)
     const device = known.some((one) => addressKey(one) === address)
       ? address

@@ -83,13 +83,17 @@ const weakTag = (hash: number | bigint): string => `W/"${hash.toString(36)}"`
 
 /** The answer of a read: `If-None-Match` turns a 200 with the same tag into 304. */
 export const unlessKnown = (answer: Answer, request: Request): Answer => {
-  const { status, headers, body } = answer
-  const tag = headers['ETag']
-  if (tag === undefined || status !== 200) return answer
-  if (!isKnown(request, tag)) return answer
+  if (!isAnswerKnown(answer, request)) return answer
+  const { headers, body } = answer
   if (body instanceof HeldBody) body.release()
   const { 'Content-Type': _type, 'Content-Encoding': _encoding, ...kept } = headers
   return { status: 304, headers: kept, body: null }
+}
+
+/** Whether the answer of a read becomes 304. */
+export const isAnswerKnown = ({ status, headers }: Answer, request: Request): boolean => {
+  const tag = headers['ETag']
+  return tag !== undefined && status === 200 && isKnown(request, tag)
 }
 
 /** Whether `If-None-Match` names the tag. */
@@ -133,7 +137,7 @@ export const mutate = async <T>(
   if (result.kind === 'replayed') return result.response
   const { value, cursor, loggedBytes } = result
   const response = result.response ?? toResponse(value)
-  // The response is also what was written to rows; the log holds it again.
-  if (loggedBytes > 0) context.writtenBytes = loggedBytes + (response.body?.length ?? 0)
+  // The response is also what was written to rows; the log holds it again. Without a change it is stored for its key.
+  if (loggedBytes > 0 || result.response) context.writtenBytes = loggedBytes + (response.body?.length ?? 0)
   return cursor === null ? response : { ...response, headers: { ...response.headers, 'Tide-Cursor': cursor } }
 }

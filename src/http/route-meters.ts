@@ -2,16 +2,21 @@
 // requests without a route share one: what clients make up adds no series.
 import { Histogram, secondsBounds } from '../metrics/histogram.ts'
 import type { Sample } from '../metrics/exposition.ts'
+import { loggedPathOf } from './logged-path.ts'
 
 /** The histograms of one route, made at the first answer of a class. */
 export class RouteMeter {
   /** By the first digit of the status. */
   readonly #classes: (Histogram | undefined)[] = []
+  /** The path of a request as the log may hold it. */
+  readonly loggedPath: (path: string) => string
 
   constructor(
     readonly method: string,
     readonly route: string,
-  ) {}
+  ) {
+    this.loggedPath = loggedPathOf(route)
+  }
 
   /** @param status undefined for an upgrade. */
   record(status: number | undefined, durationMs: number): void {

@@ -22,6 +22,8 @@ export interface RouteTraits {
   isLogged: boolean
   /** Takes `If-Match`: 412 `version_conflict` where the version has changed. */
   versioned: boolean
+  /** A write whose answer may be large: the answer waits in memory until the client reads it, so few run at once. */
+  isLarge: boolean
   /** Codes besides those that follow from access, schemas, method and the traits above. */
   errors: readonly ErrorCode[]
   /** How the body is read; a route without a `body` schema accepts no member of it. */
@@ -37,6 +39,7 @@ const defaults: RouteTraits = {
   idempotent: false,
   isLogged: true,
   versioned: false,
+  isLarge: false,
   errors: [],
   body: jsonBody,
   produces: 'application/json',

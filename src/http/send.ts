@@ -55,7 +55,7 @@ export const createSend = (
       traceId: trace?.traceId,
       parentSpanId: trace?.parentSpanId,
       method: context.method,
-      path: context.path,
+      path: context.meter.loggedPath(context.path),
       status,
       userId,
       durationMs: Math.round(durationMs * 100) / 100,

@@ -13,3 +13,6 @@ export const addressKey = (ip: string): string => {
   const [high, low] = groups.slice(6).map((group) => Number.parseInt(group, 16))
   return [high! >> 8, high! & 255, low! >> 8, low! & 255].join('.')
 }
+
+/** The caller under whose limits an address without a user is served: its database calls, bodies, answers. */
+export const addressCaller = (ip: string): string => `address:${addressKey(ip)}`

@@ -27,8 +27,11 @@ export class ByteBudget {
   }
 
   take(holder: string, bytes: number): Reservation | Shortage {
-    const shortage = this.#shortage(holder, bytes)
-    if (shortage) return shortage
+    return this.shortage(holder, bytes) ?? this.takeAnyway(holder, bytes)
+  }
+
+  /** Takes bytes whether or not there is room: for what is in memory already and cannot be refused. */
+  takeAnyway(holder: string, bytes: number): Reservation {
     this.#add(holder, bytes)
     let held = bytes
     return {
@@ -36,7 +39,7 @@ export class ByteBudget {
         return held
       },
       grow: (more) => {
-        if (this.#shortage(holder, more)) return false
+        if (this.shortage(holder, more)) return false
         this.#add(holder, more)
         held += more
         return true
@@ -48,7 +51,8 @@ export class ByteBudget {
     }
   }
 
-  #shortage(holder: string, bytes: number): Shortage | null {
+  /** Which part of the budget has no room for so many bytes more; null where they have room. */
+  shortage(holder: string, bytes: number): Shortage | null {
     if ((this.#byHolder.get(holder) ?? 0) + bytes > this.options.perHolder) return 'holder'
     return this.#taken + bytes > this.options.total ? 'total' : null
   }

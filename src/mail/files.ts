@@ -1,10 +1,12 @@
 // Mails as files, while no SMTP server is configured: one .eml each, which every mail program opens. Invariant: a file
 // is complete or absent, and the same id writes the same file again.
-import { mkdir, open, rename } from 'node:fs/promises'
+import { access, constants, mkdir, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OnFirstUse } from '../async/on-first-use.ts'
 import type { MailSender } from '../settings/smtp-url.ts'
-import { MailFailure, type Mailer } from './mailer.ts'
+import { codeOfError } from '../start/failure.ts'
+import { folderTrouble } from '../start/trouble.ts'
+import { MailFailure, MailHealth, type Mailer } from './mailer.ts'
 import { messageOf } from './message.ts'
 
 export interface FileMailerOptions {
@@ -18,21 +20,38 @@ export const openFileMailer = ({ folder, from, log }: FileMailerOptions): Mailer
     const { createTransport } = await import('nodemailer')
     return createTransport({ streamTransport: true, buffer: true, newline: 'windows' })
   })
+  const health = new MailHealth(async () => {
+    try {
+      await mkdir(folder, { recursive: true, mode: 0o700 })
+      await access(folder, constants.W_OK)
+      return null
+    } catch (error) {
+      return troubleOf(error)
+    }
+  })
   return {
     destination: folder,
+    health,
     async send(mail) {
       const { message } = await (await transport.get()).sendMail(messageOf(mail, from))
       const file = join(folder, `${mail.id}.eml`)
       try {
         await writeDurably(folder, file, message)
+        health.note(null)
       } catch (error) {
-        const code: unknown = error instanceof Error && 'code' in error ? error.code : 'unknown error'
-        throw new MailFailure(`mail file: ${String(code)}`, false)
+        const trouble = troubleOf(error)
+        health.note(trouble)
+        throw new MailFailure(trouble, false)
       }
       log.info({ file }, 'mail written to a file, because SMTP_URL is not set')
     },
     [Symbol.asyncDispose]: async () => (await transport.made)?.close(),
   }
+}
+
+const troubleOf = (error: unknown): string => {
+  const code = codeOfError(error)
+  return `mails cannot be stored: ${folderTrouble(code, 'mail') ?? (code || 'unknown error')}`
 }
 
 /** Links in mails are secrets: only the owner reads the file. */

@@ -22,6 +22,43 @@ export interface Mailer extends AsyncDisposable {
    * @throws MailFailure
    */
   send(mail: Mail, signal?: AbortSignal): Promise<void>
+  readonly health: MailHealth
+}
+
+/** Milliseconds until readiness has a destination that could not be used looked at again. */
+const checkAgainMs = 10_000
+
+/**
+ * Why mails cannot be sent: what the last check or the last mail found. Where that was nothing, no connection is made for
+ * it; otherwise each look at it later than 10 s after a check begins another one.
+ */
+export class MailHealth {
+  #trouble: string | null = null
+  #checkedAt = -Infinity
+  #isChecking = false
+
+  /** @param attempt looks at the destination: null, or one sentence with the setting and the cure. It never rejects. */
+  constructor(private readonly attempt: () => Promise<string | null>) {}
+
+  /** What is known, without an address; null where mails can be sent. */
+  read(): string | null {
+    if (this.#trouble !== null && performance.now() - this.#checkedAt >= checkAgainMs) void this.check()
+    return this.#trouble
+  }
+
+  /** After a mail: null where it was sent. */
+  note(trouble: string | null): void {
+    this.#trouble = trouble
+  }
+
+  async check(): Promise<string | null> {
+    if (this.#isChecking) return this.#trouble
+    this.#isChecking = true
+    this.#trouble = await this.attempt()
+    this.#checkedAt = performance.now()
+    this.#isChecking = false
+    return this.#trouble
+  }
 }
 
 /** A mail that was not accepted. */

@@ -7,7 +7,8 @@ import type { NodemailerError } from 'nodemailer'
 import { OnFirstUse } from '../async/on-first-use.ts'
 import { Deadline, withTimeout } from '../async/timeout.ts'
 import type { MailSender, SmtpAddress } from '../settings/smtp-url.ts'
-import { MailFailure, type Mailer } from './mailer.ts'
+import { networkTrouble } from '../start/trouble.ts'
+import { MailFailure, MailHealth, type Mailer } from './mailer.ts'
 import { messageOf } from './message.ts'
 
 export interface SmtpTimings {
@@ -70,8 +71,17 @@ export const openSmtpMailer = ({ address, from, timings: over }: SmtpOptions): M
   const closing = new AbortController()
   const transport = new OnFirstUse(() => openTransport(address, timings))
 
+  const health = new MailHealth(async () => {
+    try {
+      await withTimeout(totalMs, 'checking the mail server', (await transport.get()).verify())
+      return null
+    } catch (error) {
+      return troubleOf(error) ?? `SMTP_URL: the mail server cannot be used (${describe(error)})`
+    }
+  })
   return {
     destination: `${host}:${port}`,
+    health,
     async send(mail, signal) {
       const late = new AbortController()
       const lateness = new MailFailure(`SMTP: not accepted within ${totalMs} ms`, false)
@@ -83,8 +93,11 @@ export const openSmtpMailer = ({ address, from, timings: over }: SmtpOptions): M
       const ends = [late.signal, closing.signal, ...(signal ? [signal] : [])]
       try {
         await deadline.race(opened.sendMail({ ...messageOf(mail, from), signal: AbortSignal.any(ends) }))
+        health.note(null)
       } catch (error) {
         if (late.signal.aborted) throw lateness
+        const trouble = troubleOf(error)
+        if (trouble !== null) health.note(trouble)
         throw error instanceof MailFailure ? error : failureOf(error)
       }
     },
@@ -99,14 +112,47 @@ export const openSmtpMailer = ({ address, from, timings: over }: SmtpOptions): M
 /** Steps in which a 5xx concerns the mail; in others (greeting, sign-in, sender) it concerns the settings. */
 const aboutMail = /^(?:RCPT TO|DATA)/
 
+interface Reply {
+  step: string
+  /** Of the reply; undefined where there was none. */
+  reply: number | undefined
+  code: string
+  timeoutType: string | undefined
+  isPermanent: boolean
+}
+
 /** Replies quote addresses: only the step, the code of nodemailer and that of the reply are kept. */
-const failureOf = (error: unknown): MailFailure => {
+const replyIn = (error: unknown): Reply => {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- every field is optional, and checked here
   const { code, originalCode, command, responseCode, permanent, timeoutType } = error as NodemailerError
   const step = typeof command === 'string' ? (/^[A-Z]+(?: (?:TO|FROM))?/.exec(command)?.[0] ?? '') : ''
-  const reasons = [step, responseCode, originalCode ?? code, timeoutType].filter(Boolean).map(String)
+  const cause = String(originalCode ?? code ?? '')
+  return { step, reply: responseCode, code: cause, timeoutType, isPermanent: permanent === true }
+}
+
+const describe = (error: unknown): string => {
+  const { step, reply, code, timeoutType } = replyIn(error)
+  return `SMTP: ${[step, reply, code, timeoutType].filter(Boolean).map(String).join(' ') || 'unknown error'}`
+}
+
+/** What a setting explains, as one sentence with the cure; null for what is about the mail or passes by itself. */
+const troubleOf = (error: unknown): string | null => {
+  const { step, reply = 0, code } = replyIn(error)
+  if (step === 'AUTH' && reply >= 500)
+    return 'SMTP_URL: the mail server refuses the user or the password: correct them'
+  if (reply === 530 || code === 'ENOAUTH')
+    return 'SMTP_URL: the mail server asks for a user and a password: put them into the URL (smtp://user:password@host)'
+  if (step === 'MAIL FROM' && reply >= 500)
+    return 'MAIL_FROM: the mail server refuses the sender: name an address that it may send for'
+  return networkTrouble(code, 'SMTP_URL', 'the mail server')
+}
+
+const failureOf = (error: unknown): MailFailure => {
+  const { step, isPermanent } = replyIn(error)
+  const trouble = troubleOf(error)
+  const text = describe(error)
   return new MailFailure(
-    `SMTP: ${reasons.join(' ') || 'unknown error'}`,
-    permanent === true && aboutMail.test(step),
+    trouble === null ? text : `${trouble} (${text})`,
+    isPermanent && aboutMail.test(step),
   )
 }

@@ -38,6 +38,12 @@ export const metrics = {
     labels: [],
     role: 'server',
   },
+  tasktide_unsent_answer_bytes: {
+    type: 'gauge',
+    help: 'Large answers that are not sent yet',
+    labels: [],
+    role: 'server',
+  },
   tasktide_limiter_without_redis_total: {
     type: 'counter',
     help: 'Rate limit decisions that the process made alone because Redis did not answer',

@@ -42,7 +42,8 @@ interface Remote {
   port: number
 }
 
-const tlsCodes =
+/** Of errors of a certificate. */
+export const tlsCodes =
   /^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|CERT_|ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH)/
 
 /** What the network answers between here and a part; null where it is something else. */

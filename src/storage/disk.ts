@@ -6,6 +6,8 @@ import { mkdir, open, opendir, rename, stat, statfs, unlink } from 'node:fs/prom
 import { dirname, join } from 'node:path'
 import { messageOf, unavailable } from '../errors.ts'
 import { withTimeout } from '../async/timeout.ts'
+import { codeOfError } from '../start/failure.ts'
+import { folderTrouble } from '../start/trouble.ts'
 import { DiskStore } from './disk-store.ts'
 import { syncFolder } from './sync-folder.ts'
 import { requireKey, type DiskSpace, type ObjectInfo, type Storage, type StorageHealth } from './storage.ts'
@@ -136,6 +138,13 @@ const spaceOf = async (root: string): Promise<DiskSpace> => {
   return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
 }
 
+/** Why no file can be stored, as one sentence. */
+export const diskTrouble = (error: unknown): string => {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
+  const code = codeOfError(cause)
+  return `files cannot be stored: ${folderTrouble(code, 'files') ?? (code || messageOf(cause))}`
+}
+
 /** Whether the store is there and a file can be written: a full or read-only disk accepts none. */
 const examine = async (store: DiskStore, temporary: string): Promise<StorageHealth> => {
   const attempt = async (): Promise<void> => {
@@ -147,11 +156,6 @@ const examine = async (store: DiskStore, temporary: string): Promise<StorageHeal
     await withTimeout(healthTimeoutMs, 'writing a file', attempt())
     return { status: 'up' }
   } catch (error) {
-    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
-    const code: unknown = cause instanceof Error ? Reflect.get(cause, 'code') : undefined
-    return {
-      status: 'degraded',
-      reason: `files cannot be stored (${typeof code === 'string' ? code : messageOf(cause)})`,
-    }
+    return { status: 'degraded', reason: diskTrouble(error) }
   }
 }

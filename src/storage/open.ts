@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Config } from '../config.ts'
 import type { Log } from '../log.ts'
 import { messageOf } from '../errors.ts'
-import { diskStorage } from './disk.ts'
+import { diskStorage, diskTrouble } from './disk.ts'
 import { DiskStore } from './disk-store.ts'
 import type { Storage, StorageHealth } from './storage.ts'
 
@@ -62,7 +62,7 @@ const beginDisk = async (root: string, isUnused: () => Promise<boolean>, log: Lo
   try {
     await new DiskStore(root, isUnused).begin()
   } catch (error) {
-    log.error({ cause: messageOf(error) }, 'files cannot be stored')
+    log.error({ cause: messageOf(error) }, diskTrouble(error))
   }
 }
 

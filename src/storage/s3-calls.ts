@@ -4,8 +4,10 @@ import type { S3Client } from '@aws-sdk/client-s3'
 import { backOffMs } from '../async/back-off.ts'
 import { pause } from '../async/pause.ts'
 import { withTimeout } from '../async/timeout.ts'
-import { unavailable } from '../errors.ts'
+import { AppError, unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { codeOfError } from '../start/failure.ts'
+import { answerIn, s3Trouble } from './s3-trouble.ts'
 
 export interface CallLimits {
   /** Tries of a call, at most. */
@@ -31,26 +33,17 @@ export const defaultLimits: CallLimits = {
   backOff: { baseMs: 100, maxMs: 1_000 },
 }
 
-/** The SDK's errors: the code of the store as `name`, and the status where there was an answer. */
-const factsOf = (error: unknown): { name: string; status: number | undefined } => {
-  if (!(error instanceof Error)) return { name: 'unknown', status: undefined }
-  const metadata: unknown = Reflect.get(error, '$metadata')
-  const status: unknown =
-    typeof metadata === 'object' && metadata !== null ? Reflect.get(metadata, 'httpStatusCode') : undefined
-  return { name: error.name, status: typeof status === 'number' ? status : undefined }
-}
-
 /** Whether the store answered that there is no such object or upload. A missing bucket is a fault of the settings. */
 export const isAbsent = (error: unknown): boolean => {
-  const { name, status } = factsOf(error)
+  const { name, status } = answerIn(error)
   return status === 404 && name !== 'NoSuchBucket'
 }
 
-export const isNotImplemented = (error: unknown): boolean => factsOf(error).status === 501
+export const isNotImplemented = (error: unknown): boolean => answerIn(error).status === 501
 
 /** Whether another try may succeed: no answer, a fault of the store, or too many calls. */
 const isTransient = (error: unknown): boolean => {
-  const { status } = factsOf(error)
+  const { status } = answerIn(error)
   return status === undefined || (status >= 500 && status !== 501) || status === 429 || status === 408
 }
 
@@ -79,7 +72,14 @@ export class S3Calls implements Disposable {
   constructor(
     private readonly log: Pick<Log, 'warn'>,
     readonly limits: CallLimits,
+    /** The setting that says where the store is. */
+    private readonly setting: 'S3_ENDPOINT' | 'S3_REGION',
   ) {}
+
+  /** Why a call failed, as one sentence with the setting; null where no setting explains it. */
+  troubleOf(failure: unknown): string | null {
+    return s3Trouble(failure instanceof AppError ? failure.cause : failure, this.setting)
+  }
 
   /**
    * Runs a call until it succeeds, fails for good, or has used its tries.
@@ -116,9 +116,11 @@ export class S3Calls implements Disposable {
 
   /** The text of the error may name a URL with a signature: its code and status are logged, nothing else. */
   #failed(what: string, error: unknown): Error {
-    const { name, status } = factsOf(error)
-    const fields = { call: what, code: name, status, oncePerMinute: `storage: ${what} ${name}` }
-    this.log.warn(fields, 'a call to the object store failed')
+    const { name, status } = answerIn(error)
+    const trouble = s3Trouble(error, this.setting)
+    const oncePerMinute = `storage: ${trouble ?? `${what} ${name}`}`
+    const fields = { call: what, code: codeOfError(error) || name, status, oncePerMinute }
+    this.log.warn(fields, trouble ?? 'a call to the object store failed')
     return unavailable(error)
   }
 

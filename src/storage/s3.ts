@@ -12,7 +12,6 @@ import {
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { FetchHttpHandler } from '@smithy/fetch-http-handler'
-import { isUnavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import {
   defaultLimits,
@@ -53,7 +52,11 @@ export const s3Storage = (
   const { bucket: Bucket } = settings
   const client = openClient(settings, settings.endpoint)
   const publicClient = openClient(settings, settings.publicEndpoint ?? settings.endpoint)
-  const calls = new S3Calls(log, { ...defaultLimits, ...limits })
+  const calls = new S3Calls(
+    log,
+    { ...defaultLimits, ...limits },
+    settings.endpoint === null ? 'S3_REGION' : 'S3_ENDPOINT',
+  )
 
   /** @param body called once a try. */
   const putWhole = (
@@ -162,7 +165,7 @@ export const s3Storage = (
     },
     health: async () => {
       try {
-        const once = { tries: 1, timeoutMs: healthTimeoutMs, mayBeAbsent: true }
+        const once = { tries: 1, timeoutMs: healthTimeoutMs }
         await calls.run(
           'health',
           (abortSignal) => client.send(new HeadBucketCommand({ Bucket }), { abortSignal }),
@@ -170,8 +173,7 @@ export const s3Storage = (
         )
         return { status: 'up' }
       } catch (error) {
-        const reason = isUnavailable(error) ? 'the object store does not answer' : 'the bucket does not exist'
-        return { status: 'degraded', reason }
+        return { status: 'degraded', reason: calls.troubleOf(error) ?? 'the object store does not answer' }
       }
     },
     diskSpace: () => Promise.resolve(null),

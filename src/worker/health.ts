@@ -2,6 +2,7 @@
 import type { Database } from '../db/client.ts'
 import { countDeadLetters } from '../db/log/consumers.ts'
 import type { RedisProbe } from '../redis/redis-check.ts'
+import type { Mailer } from '../mail/mailer.ts'
 import type { StorageProbe } from '../storage/open.ts'
 import type { ConsumerStats } from './engine/consumer.ts'
 import type { ShardConsumer } from './engine/shard-consumer.ts'
@@ -11,11 +12,11 @@ import { needsAttention, type Workload, type WorkloadProbe } from './workload.ts
 /** A part that is `down` makes the worker unready; a `degraded` one is a hint for operators. */
 export interface WorkerHealth {
   parts: Record<
-    'process' | 'postgres' | 'redis' | 'storage' | 'feed' | 'consumers' | 'jobs',
+    'process' | 'postgres' | 'redis' | 'storage' | 'mail' | 'feed' | 'consumers' | 'jobs',
     'up' | 'degraded' | 'down'
   >
   /** Why a part is degraded, where that is known. */
-  reasons: { postgres?: string; redis?: string; storage?: string }
+  reasons: { postgres?: string; redis?: string; storage?: string; mail?: string }
   /** Shards that this worker handles. */
   shards: number[]
   /** By consumer; `lag` is the number of entries of those shards not read yet. */
@@ -36,6 +37,7 @@ export interface HealthDeps {
   tailDb: Database
   redisHealth: RedisProbe
   storageHealth: StorageProbe
+  mailer: { readonly health: Pick<Mailer['health'], 'read'> }
   workload: Pick<WorkloadProbe, 'read'>
   isStopping: () => boolean
   shards: { readonly held: number[] }
@@ -70,6 +72,7 @@ export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => 
     deps.workload.read(),
   ])
   const refusal = deps.db.refusedWrite()
+  const mailTrouble = deps.mailer.health.read()
   const consumers = [...deps.stats].map(
     ([name, { failures }]) => [name, { lag: lagOf(deps.shardConsumers, name), failures }] as const,
   )
@@ -80,6 +83,7 @@ export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => 
       postgres: deadLetters === null ? 'down' : refusal === null ? 'up' : 'degraded',
       redis: redis.status,
       storage: storage.status,
+      mail: mailTrouble === null ? 'up' : 'degraded',
       feed: Date.now() - deps.follower.confirmedAt <= maxFeedLagMs ? 'up' : 'degraded',
       consumers: isLate || (deadLetters ?? 0) > 0 ? 'degraded' : 'up',
       jobs: workload === null || needsAttention(workload) ? 'degraded' : 'up',
@@ -88,6 +92,7 @@ export const examineWorker = async (deps: HealthDeps): Promise<WorkerHealth> => 
       ...(refusal !== null && { postgres: refusal }),
       ...(redis.reason !== undefined && { redis: redis.reason }),
       ...(storage.reason !== undefined && { storage: storage.reason }),
+      ...(mailTrouble !== null && { mail: mailTrouble }),
     },
     shards: deps.shards.held,
     consumers: Object.fromEntries(consumers),

@@ -245,6 +245,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     db,
     tailDb,
     storageHealth: deps.storageHealth,
+    mailer: deps.mailer,
     workload,
     redisHealth: deps.redisHealth,
     shards,

@@ -218,7 +218,8 @@ test('a part that is away ends it with 69 and one sentence, and nothing is liste
   expect(await sweep(place, ['--delete'], { ...quiet, ...awayStore })).toEqual({
     code: 69,
     stdout: '',
-    stderr: 'The storage of the files cannot be read: the object store does not answer\n',
+    stderr:
+      'The storage of the files cannot be read: S3_ENDPOINT: nothing listens there: start the object store, or correct the host and the port\n',
   })
   const port = freePort()
   const noDatabase = await sweep(place, [], { ...quiet, DATABASE_URL: `postgres://x@127.0.0.1:${port}/x` })

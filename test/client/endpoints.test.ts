@@ -12,6 +12,7 @@ import { png } from '../support/images.ts'
 import { mailedToken } from '../support/mailed-link.ts'
 import { startS3Server } from '../support/s3-server.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
+import { restGroups } from './rest-groups.ts'
 import { quick } from './scripted.ts'
 
 const text = await Bun.file(new URL('../../packages/client/endpoints.md', import.meta.url)).text()
@@ -198,9 +199,7 @@ test('each call sends a request to its endpoint and succeeds as it is written', 
 
 test('each method of the client is the call of an endpoint', () => {
   using client = createClient({ url: world.url })
-  const groups = ['auth', 'users', 'accounts', 'invitations', 'projects', 'tasks'] as const
-  const more = ['attachments', 'comments', 'activity', 'notifications'] as const
-  const methods = [...groups, ...more].flatMap((group) =>
+  const methods = restGroups.flatMap((group) =>
     Object.keys(client[group]).map((method) => `client.${group}.${method}`),
   )
   const missing = methods.filter((method) => !rows.some(({ call }) => call.startsWith(`${method}(`)))

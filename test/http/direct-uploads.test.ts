@@ -45,9 +45,10 @@ interface Declared {
   hash?: string
 }
 
-const begin = (declared: Declared, person = owner, task = taskId) =>
+const begin = (declared: Declared, person = owner, task = taskId, headers: Record<string, string> = {}) =>
   world.call<DirectUpload>('POST', `/api/tasks/${task}/attachments/uploads`, {
     token: person.token,
+    headers,
     body: {
       filename: declared.filename ?? 'dot.png',
       size: declared.size ?? declared.content.byteLength,
@@ -168,6 +169,19 @@ test("someone else's upload is 404, a late one 410, and one that is deleted with
   await eventually(async () => expect(await world.server.deps.storage.head(key)).toBeNull(), {
     timeoutMs: 20_000,
   })
+})
+
+test('a repeat of the reservation with its key is 404 once its member was removed', async () => {
+  const member = await world.register()
+  const members = `/api/projects/${projectId}/members`
+  await world.ask(owner, 'POST', members, { email: member.email, role: 'editor' })
+  const key = { 'Idempotency-Key': crypto.randomUUID() }
+  const first = await begin({ content: png }, member, taskId, key)
+  const repeated = await begin({ content: png }, member, taskId, key)
+  expect([first.status, repeated.status, repeated.body]).toEqual([201, 201, first.body])
+  await world.ask(owner, 'DELETE', `${members}/${member.id}`)
+  const refused = await begin({ content: png }, member, taskId, key)
+  expect([refused.status, JSON.stringify(refused.body).includes(first.body.id)]).toEqual([404, false])
 })
 
 test('a large object is verified piece by piece, none of which is kept', async () => {

@@ -1,8 +1,11 @@
 // Fairness between users: while the calls of one user wait, by REST, long poll and snapshot, another is served.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
+import net from 'node:net'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 import { makeProject } from '../ws/log-writes.ts'
+
+const mebibyte = 1024 * 1024
 
 let world: World
 let anna: Person
@@ -70,6 +73,91 @@ test('calls of one user share its turns, by REST, long poll and snapshot; its jo
   for (const { status } of await Promise.all([...writes, ...others])) expect(status).toBeOneOf([200, 503])
   await eventually(() => expect(db.calls.size).toBe(0))
 }, 20_000)
+
+/** Sends a request; of its answer it reads the first bytes alone. */
+const askUnread = async (method: string, path: string, { token }: Person, body = '') => {
+  const { hostname, port } = new URL(world.url)
+  const head = Promise.withResolvers<string>()
+  const socket = net.connect(Number(port), hostname)
+  socket.on('error', head.reject)
+  socket.once('data', (bytes) => {
+    socket.pause()
+    head.resolve(bytes.toString('latin1'))
+  })
+  const lines = [
+    `${method} ${path} HTTP/1.1`,
+    'Host: localhost',
+    `Authorization: Bearer ${token}`,
+    ...(body === '' ? [] : ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`]),
+  ]
+  socket.write([...lines, '', body].join('\r\n'))
+  return { socket, head: await head.promise }
+}
+
+const statusOf = ({ head }: { head: string }): number => Number(/^HTTP\/1\.1 (\d+)/.exec(head)?.[1])
+
+/** A project whose page of 100 tasks is 6 MB: more than the kernel takes of an answer that is not read. */
+const makeLargePage = async (): Promise<{ path: string; ids: string[] }> => {
+  const { id } = await makeProject(world, anna)
+  const tasks = await world.server.deps.db.transact(
+    (tx) => tx<{ id: string }[]>`
+      insert into tasks (id, project_id, creator_id, title, description, rank)
+      select gen_random_uuid(), ${id}, ${anna.id}, 'long', ${'\u0001'.repeat(10_000)}, lpad(n::text, 8, '0')
+      from generate_series(1, 100) n
+      returning id`,
+  )
+  return { path: `/api/tasks?projectId=${id}&limit=100`, ids: tasks.map((task) => task.id) }
+}
+
+const isServed = async (person: Person): Promise<void> => {
+  await world.ask(person, 'POST', '/api/tasks', { title: 'beside it' })
+  expect((await world.ask(person, 'GET', '/api/tasks?limit=100')).items.length).toBeGreaterThan(0)
+}
+
+test('large answers that a user does not read are bounded, further ones are 429, and another user is served', async () => {
+  const { unsent } = world.server.deps
+  const { path } = await makeLargePage()
+  const reads = await Promise.all(Array.from({ length: 40 }, () => askUnread('GET', path, anna)))
+  // Five pages of 6 MB are below the bound of 32 MiB.
+  expect(reads.map(statusOf).toSorted()).toEqual([
+    ...Array<number>(5).fill(200),
+    ...Array<number>(35).fill(429),
+  ])
+  expect(unsent.bytes).toBeWithin(5 * 6_000_000, 32 * mebibyte)
+  for (const { head } of reads.filter((one) => statusOf(one) === 429))
+    expect(head).toMatch(/retry-after: 1\r\n[^]*"code":"rate_limited"/i)
+  // Refused before their work, but for what ends sessions.
+  const small = await world.call('GET', '/api/users/me', { token: anna.token })
+  expect([small.status, small.body.code]).toEqual([429, 'rate_limited'])
+  expect((await world.call('GET', '/api/auth/sessions', { token: anna.token })).status).toBe(200)
+  await isServed(bert)
+  for (const { socket } of reads) socket.destroy()
+  await eventually(() => expect(unsent.bytes).toBe(0), { timeoutMs: 10_000 })
+  expect((await world.ask(anna, 'GET', path)).items).toHaveLength(100)
+  await eventually(() => expect(unsent.bytes).toBe(0))
+}, 60_000)
+
+test('writes whose answers are not read are refused before they have an effect, or answered', async () => {
+  const { db, unsent } = world.server.deps
+  const { ids } = await makeLargePage()
+  const change = (n: number): string => JSON.stringify({ ids, changes: { title: `Changed ${n}` } })
+  const writes = await Promise.all(
+    Array.from({ length: 10 }, (_, n) => askUnread('PATCH', '/api/tasks/bulk', anna, change(n))),
+  )
+  const answers = writes.map(statusOf)
+  expect(new Set(answers)).toEqual(new Set([200, 429]))
+  // What is counted, and four that were in work when it was used up.
+  expect(unsent.bytes).toBeWithin(4 * 6_000_000, 32 * mebibyte + 4 * 6_500_000)
+  const [row] = await db.read(
+    (sql) => sql<{ version: number }[]>`select version from tasks where id = ${ids[0]!}`,
+  )
+  expect(row!.version).toBe(1 + answers.filter((status) => status === 200).length)
+  await isServed(bert)
+  for (const { socket } of writes) socket.destroy()
+  await eventually(() => expect(unsent.bytes).toBe(0), { timeoutMs: 10_000 })
+  const { items } = await world.ask(anna, 'PATCH', '/api/tasks/bulk', { ids, changes: { title: 'read' } })
+  expect(items).toHaveLength(100)
+}, 60_000)
 
 test('while the queue of a user is full its long queries are refused before they are read', async () => {
   const { db } = world.server.deps

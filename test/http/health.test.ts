@@ -85,7 +85,9 @@ describe('a server with all its parts', () => {
     await eventually(async () => {
       const { status, body } = await get('/readyz')
       expect([status, body.status, body.parts.storage]).toEqual([200, 'degraded', 'degraded'])
-      expect(body.reasons.storage).toStartWith('files cannot be stored')
+      expect(body.reasons.storage).toBe(
+        'files cannot be stored: files in TIDE_DATA is no folder: remove it, or set another TIDE_DATA',
+      )
     })
     await rm(files)
     await eventually(async () => {

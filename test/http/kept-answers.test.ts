@@ -474,7 +474,8 @@ test('answers that are built at once ask for their own heads afterwards', async 
       return 'the same'
     },
   }
-  const kept = new KeptAnswers({ reads, shared: null })
+  const { unsent } = world.server.deps
+  const kept = new KeptAnswers({ reads, shared: null, unsent })
   const urls = ['/a', '/b', '/c']
   let begun = 0
   const allBegun = Promise.withResolvers<void>()
@@ -528,6 +529,7 @@ describe('between servers', () => {
     new KeptAnswers({
       reads: world.server.deps.reads,
       shared: new SharedAnswers({ redis, servers: { others }, log: world.server.deps.log }),
+      unsent: world.server.deps.unsent,
     })
   const store = () => {
     const texts = new Map<string, string>()
@@ -592,9 +594,9 @@ describe('between servers', () => {
 })
 
 test('answers are kept within a bound for each user and one for all', async () => {
-  const { reads } = world.server.deps
+  const { reads, unsent } = world.server.deps
   const kept = new KeptAnswers(
-    { reads, shared: null },
+    { reads, shared: null, unsent },
     { maxBytes: 100_000, maxBytesPerUser: 30_000, maxPerUser: 10 },
   )
   const anna = await world.register()

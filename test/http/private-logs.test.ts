@@ -12,6 +12,7 @@ import { createLog } from '../../src/log.ts'
 import { testRedis } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 import { startProgram, type Program } from '../support/program.ts'
+import { sendRaw } from '../support/raw-http.ts'
 import { startS3Server, type S3Server } from '../support/s3-server.ts'
 import { png, upload } from '../support/uploads.ts'
 
@@ -107,9 +108,24 @@ test('neither log holds an address, a name, a password, a token or a title', asy
     await call('POST', '/api/tasks', { title: planted.title, assigneeId: ada.user.id }, bob.accessToken),
   ]
   expect(others.filter(({ status }) => status >= 500)).toEqual([])
+  // In paths: a tag that is an address, what is no id, a path and a method that no route has.
+  const task = await call('POST', '/api/tasks', { title: planted.title }, bob.accessToken)
+  const inPaths = [
+    await call('DELETE', `/api/tasks/${task.body.id}/tags/${planted.first}`, undefined, bob.accessToken),
+    await call('GET', `/api/tasks/${planted.first}`, undefined, bob.accessToken),
+    await call('DELETE', `/problems/${planted.first}`, undefined),
+    await call('GET', `/${planted.first}/unknown`, undefined),
+    await call('GET', `/api/${planted.first}`, undefined, bob.accessToken),
+    await sendRaw(program.url, 'PLANTED / HTTP/1.1\nHost: localhost'),
+    await sendRaw(program.url, `OPTIONS ${planted.first} HTTP/1.1\nHost: localhost`),
+  ]
+  expect(inPaths.filter(({ status }) => status >= 500)).toEqual([])
   const logs = [readFileSync(join(dataDir, 'postgres.log'), 'utf8'), await program.output()]
   expect(logs[0]).toContain('ready to accept connections')
   expect(logs[1]).toContain('"status":409')
+  expect(logs[1]).toContain(`"method":"DELETE","path":"/api/tasks/${task.body.id}/tags/:tag"`)
+  expect(logs[1]).toContain('"method":"GET","path":"/api/tasks/:id"')
+  expect(logs[1]).toContain('"method":"GET","path":"unknown"')
   for (const log of logs) expect(log.match(/^.*planted.*$/gim)).toBeNull()
 }, 60_000)
 

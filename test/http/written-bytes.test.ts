@@ -37,6 +37,25 @@ test('a user whose writes stored too much today may still read but not write, on
   expect((await world.call('POST', '/api/auth/logout-all', { token: ada.token })).status).toBe(204)
 }, 60_000)
 
+test('the answer that is stored for a key counts, also of a write without a change, and a repeat counts nothing', async () => {
+  await using world = await startWorld({ rateLimit: true, writtenMebibytesPerDay: 1 })
+  const { id, token } = await world.register()
+  const remaining = () => world.server.deps.writtenBytes.stateOf(id).remaining
+  const body = { title: 'x', description: 'a'.repeat(10_000) }
+  const task = await world.call('POST', '/api/tasks', { token, body })
+  const patch = (key: string) =>
+    world.call('PATCH', `/api/tasks/${task.body.id}`, {
+      token,
+      body: { title: 'x' },
+      headers: { 'Idempotency-Key': key },
+    })
+  await eventually(() => expect(remaining()).toBeLessThan(1024 * 1024 - 20_000))
+  const before = remaining()
+  for (const key of ['one', 'two', 'three', 'three', 'three']) expect((await patch(key)).status).toBe(200)
+  // Counted before the answer is sent.
+  expect(before - remaining()).toBeWithin(30_000, 40_000)
+})
+
 test('a write without a change counts no bytes', async () => {
   await using world = await startWorld({ rateLimit: true, writtenMebibytesPerDay: 1 })
   const { id, token } = await world.register()

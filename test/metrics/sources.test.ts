@@ -126,7 +126,7 @@ test('every figure of a server appears under its own name', async () => {
   const [db, tailDb, feed] = [poolOf(), poolOf(), feedParts()]
   const stats = numbered({ ...newLiveStats() })
   const counts = numbered({ built: 0, hits: 0, taken: 0 })
-  const parts = { bytes: next(), taken: next(), misses: next() }
+  const parts = { bytes: next(), taken: next(), unsent: next(), misses: next() }
   const meters = new RouteMeters()
   meters.of('GET', '/api/tasks').record(200, 5)
   const series = await seriesOf(
@@ -137,6 +137,7 @@ test('every figure of a server appears under its own name', async () => {
       meters,
       kept: { counts, bytes: parts.bytes },
       bodies: { taken: parts.taken },
+      unsent: { bytes: parts.unsent },
       limiter: { misses: parts.misses },
       stats,
     }),
@@ -151,6 +152,7 @@ test('every figure of a server appears under its own name', async () => {
     'tasktide_kept_answers_total{outcome="shared"}': counts.taken,
     tasktide_kept_answers_bytes: parts.bytes,
     tasktide_request_body_bytes: parts.taken,
+    tasktide_unsent_answer_bytes: parts.unsent,
     tasktide_limiter_without_redis_total: parts.misses,
     tasktide_sockets: stats.sockets,
     'tasktide_socket_frames_total{kind="event"}': stats.sent,

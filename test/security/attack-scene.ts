@@ -49,7 +49,7 @@ export const prepareScene = async (
   // What a search of the attacker would go through if it read the tasks of others.
   const [taskId] = await makeTasks(url, other, other.projectId, tasksOfOther)
   const largeProjectId = await makeProject(url, attacker.token, 'Attack')
-  if (kinds.includes('snapshots')) {
+  if (kinds.includes('snapshots') || kinds.includes('unread')) {
     report(`making ${largeTasks} descriptions of 40 kB`)
     await using sql = new SQL({ url: databaseUrl, max: 1 })
     await sql`

@@ -81,6 +81,30 @@ const sendBodies = async (head: string[]): Promise<void> => {
   await Promise.all(closed)
 }
 
+/** Connections that ask for pages of up to 4 MB, fifty different ones, and read no more than the beginning of each. */
+const leaveUnread = async (): Promise<void> => {
+  const { hostname, port } = new URL(url)
+  const sockets = Array.from({ length: 1_000 }, (_, n) => {
+    const lines = [
+      `GET /api/tasks?projectId=${largeProjectId}&limit=${100 - (n % 50)} HTTP/1.1`,
+      'Host: localhost',
+      `Authorization: Bearer ${token}`,
+      '',
+      '',
+    ]
+    const socket = connect(Number(port), hostname)
+    socket.once('data', (data) => {
+      count(/^HTTP\/1\.1 (\d+)/.exec(data.toString('latin1'))?.[1] ?? 'other')
+      socket.pause()
+    })
+    socket.on('error', () => {})
+    socket.write(lines.join('\r\n'))
+    return socket
+  })
+  await Bun.sleep(Math.max(0, endsAt - performance.now()))
+  for (const socket of sockets) socket.destroy()
+}
+
 const poll = async (): Promise<void> => {
   const polls = Array.from({ length: 1_500 }, () => ask('GET', `/api/sync?${pairs.join('&')}&wait=25`))
   await Bun.sleep((seconds * 1000) / 4)
@@ -114,6 +138,7 @@ const run: Record<AttackKind, () => Promise<unknown>> = {
   words: () => loops(16, () => ask('GET', `/api/tasks?search=${letters}`)),
   pages: () => loops(16, () => ask('GET', '/api/tasks?search=bench&page=100&limit=100')),
   snapshots: () => loops(8, readSnapshot),
+  unread: leaveUnread,
 }
 
 await run[request.kind]()

@@ -16,6 +16,7 @@ export const attacks = {
   words: { row: 'D3', title: '16 loops of searches with 100 words of one letter' },
   pages: { row: 'D3', title: '16 loops of searches for their hundredth page' },
   snapshots: { row: 'D3', title: '8 loops of snapshots of 68 MB' },
+  unread: { row: 'D3', title: '1,000 connections that ask for pages of up to 4 MB and read none' },
 } as const
 export type AttackKind = keyof typeof attacks
 export const attackKinds = Object.keys(attacks) as AttackKind[]

@@ -6,6 +6,7 @@ import { createLog } from '../../src/log.ts'
 import type { Task } from '../../src/model/task.ts'
 import type { Worker } from '../../src/worker/runner.ts'
 import { eventually } from '../support/eventually.ts'
+import { openSocket } from '../support/socket.ts'
 import { startWorld, testPassword, type Answer, type Person, type World } from '../support/world.ts'
 import { openWorker } from '../worker/rig.ts'
 
@@ -165,6 +166,15 @@ describe('live updates', () => {
       },
     })
     expect(answer.status).toBe(401)
+  })
+
+  test('a socket without any credentials gets no frame, whatever happens meanwhile, and is closed with 4012', async () => {
+    await using quick = await world.another({}, { helloTimeoutMs: 300, sweepIntervalMs: 20 })
+    await using open = await openSocket(quick.url)
+    const { id } = await create(ada, { title: 'Not for everyone' })
+    await as(ada, 'PATCH', `/api/tasks/${id}`, { assigneeId: ada.id })
+    expect(await open.closed()).toBe(4012)
+    expect(open.frames).toEqual([])
   })
 })
 

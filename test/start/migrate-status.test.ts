@@ -20,11 +20,11 @@ afterAll(() => stack.disposeAsync(), 20_000)
 
 const run = (url: string, ...args: string[]) => runProgram(args, { DATABASE_URL: url, LOG_LEVEL: 'warn' })
 
-const start = (environment: Record<string, string>) =>
+const start = (environment: Record<string, string>, role = 'server') =>
   startProgram(
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the program reads the URLs and keys only
     { config: { databaseUrl, redisUrl, jwtKeys: [{ kid: 'k1', secret }] } as never },
-    { args: ['server'], environment },
+    { args: [role], environment },
   )
 
 test('status prints each number once', async () => {
@@ -75,6 +75,30 @@ test('HOST takes an IPv6 address with brackets and without', async () => {
         HOST,
       }
       expect((await runProgram(['server'], environment)).stdout).toContain('HOST is ::1, which is no address')
+    }
+  }
+}, 40_000)
+
+test('INTERNAL_HOST takes an IPv6 address with brackets and without', async () => {
+  const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
+    all!.some(({ address }) => address === '::1'),
+  )
+  for (const INTERNAL_HOST of ['[::1]', '::1']) {
+    const own = { INTERNAL_HOST, WORKER_PORT: '0' }
+    if (hasIpv6) {
+      await using worker = await start(own, 'worker')
+      expect(worker.url).toMatch(/^http:\/\/\[::1\]:\d+$/)
+      expect((await fetch(`${worker.url}/readyz`)).status).toBe(200)
+    } else {
+      const environment = {
+        DATABASE_URL: databaseUrl,
+        REDIS_URL: redisUrl,
+        JWT_SECRETS: `k1:${secret}`,
+        ...own,
+      }
+      expect((await runProgram(['worker'], environment)).stdout).toContain(
+        'INTERNAL_HOST is ::1, which is no',
+      )
     }
   }
 }, 40_000)

@@ -166,7 +166,10 @@ describe.each(kinds)('an S3 server of the kind %s', (kind, can) => {
     await using other = open({ ...settings, bucket: 'another-bucket' })
     expect(await failureOf(other.get(key))).toBe('unavailable')
     expect(await failureOf(other.put(key, hello))).toBe('unavailable')
-    expect(await other.health()).toEqual({ status: 'degraded', reason: 'the bucket does not exist' })
+    expect(await other.health()).toEqual({
+      status: 'degraded',
+      reason: 'S3_BUCKET names a bucket that does not exist: create it, or correct the name',
+    })
   })
 
   test('a presigned PUT stores the object, and no other key, type, length or hour', async () => {

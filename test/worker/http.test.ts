@@ -6,6 +6,7 @@ import { createLog } from '../../src/log.ts'
 import { sharedRedisUrl, testDatabase } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 import { startProgram, type Program } from '../support/program.ts'
+import { sendRaw } from '../support/raw-http.ts'
 import { openWorker } from './rig.ts'
 
 const get = async (url: string, method = 'GET') => {
@@ -37,6 +38,14 @@ test('the probes report liveness, version, shards and consumers', async () => {
       },
     }),
   )
+  // As load balancers ask: without a Host.
+  for (const [path, status] of [
+    ['/livez', 200],
+    ['/readyz', 200],
+    ['/metrics', 200],
+    ['/other', 404],
+  ] as const)
+    expect([path, (await sendRaw(worker.url, `GET ${path} HTTP/1.0`)).status]).toEqual([path, status])
   expect(await get(`${worker.url}/other`)).toMatchObject({
     status: 404,
     type: 'application/problem+json',

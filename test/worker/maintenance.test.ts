@@ -201,6 +201,25 @@ test('done deliveries are deleted after 7 days, failed ones after 90; those that
   expect(left.map(({ key }) => key)).toEqual(['2', '4', '5', '6'])
 })
 
+test('links of mails that expired 30 days ago and notices of 90 days ago are deleted; newer ones stay', async () => {
+  const userId = newId()
+  await insertUser(userId)
+  await db.transact(async (tx) => {
+    await tx`
+      insert into account_links (id, kind, email, created_at, expires_at)
+      select gen_random_uuid(), 'invitation', 'a@example.com', now() - interval '200 days',
+        now() - case when n <= 1500 then interval '31 days' when n <= 1504 then interval '29 days' else interval '-1 day' end
+      from generate_series(1, 1510) n`
+    await tx`
+      insert into mail_notices (id, window_id, user_id, kind, data, created_at)
+      select gen_random_uuid(), gen_random_uuid(), ${userId}, 'overdue', '{}',
+        now() - case when n <= 1500 then interval '91 days' else interval '89 days' end
+      from generate_series(1, 1507) n`
+  })
+  await run()
+  expect(await countsOf('account_links', 'mail_notices')).toEqual([10, 7])
+})
+
 /** Rows are planted by statements that no request makes: they take their time on a slow machine. */
 const planting = { deadlineMs: 60_000 }
 

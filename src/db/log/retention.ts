@@ -1,8 +1,6 @@
-// Deleting what is past its retention: days of the log, stored responses, ended sessions, read notifications, dead
-// letters, ended deliveries. Invariant: each call is bounded and does not block others: it skips locked rows or gives up after 200 ms, and
-// Deleting what is past its retention: days of the log, stored responses, ended sessions, read notifications, links
-// of mails, dead letters. Invariant: each call is bounded and does not block others: it skips locked rows or gives up after 200 ms, and
-// leaves the rest to the next call.
+// Deleting what is past its retention: days of the log, stored responses, ended sessions, read notifications, links of
+// mails, dead letters, ended deliveries. Invariant: each call is bounded and does not block others: it skips locked rows
+// or gives up after 200 ms, and leaves the rest to the next call.
 import type postgres from 'postgres'
 import type { Queryable, Tx } from '../client.ts'
 
@@ -41,8 +39,17 @@ export const dropPartition = async (tx: Tx, name: string): Promise<void> => {
 
 type Fragment = postgres.PendingQuery<postgres.Row[]>
 
+/** The setting that says how long rows stay. */
+export type RetentionSetting =
+  | 'idempotencyRetentionHours'
+  | 'sessionRetentionDays'
+  | 'notificationRetentionDays'
+  | 'deadLetterRetentionDays'
+  | 'deliveryRetentionDays'
+
 /** Deletes the rows of one kind that are past retention. */
 export interface Purge {
+  setting: RetentionSetting
   /** Rows that one statement deletes at most. */
   batchSize: keyof typeof limits
   /** @param keep younger rows stay: in days, for `keys` in hours. */
@@ -60,10 +67,12 @@ const hours = (sql: Queryable, keep: number) => sql`make_interval(hours => ${kee
 
 /** @param time an expression with an index; null for rows that are kept. */
 const purgeOf = (
+  setting: RetentionSetting,
   table: string,
   time: (sql: Queryable) => Fragment,
   { batchSize = 1000, interval = days }: { batchSize?: Purge['batchSize']; interval?: typeof days } = {},
 ): Purge => ({
+  setting,
   batchSize,
   deleteOldest: (sql, keep) => sql`
     delete from ${sql(table)}
@@ -76,23 +85,40 @@ const purgeOf = (
     ))`,
 })
 
+/** Every kind of rows that is deleted by age; a worker runs each of them. */
 export const purges = {
   /** After the time in which their request may be repeated. */
-  keys: purgeOf('idempotency_keys', (sql) => sql`created_at`, { interval: hours }),
+  keys: purgeOf('idempotencyRetentionHours', 'idempotency_keys', (sql) => sql`created_at`, {
+    interval: hours,
+  }),
   /** Revoked or expired, with their refresh tokens: up to some 700 per session. */
-  sessions: purgeOf('sessions', (sql) => sql`least(revoked_at, expires_at)`, { batchSize: 100 }),
+  sessions: purgeOf('sessionRetentionDays', 'sessions', (sql) => sql`least(revoked_at, expires_at)`, {
+    batchSize: 100,
+  }),
   /** Revoked or expired. */
-  personalTokens: purgeOf('personal_tokens', (sql) => sql`least(revoked_at, expires_at)`),
+  personalTokens: purgeOf(
+    'sessionRetentionDays',
+    'personal_tokens',
+    (sql) => sql`least(revoked_at, expires_at)`,
+  ),
   /** Expired, of sessions that go on. */
-  refreshTokens: purgeOf('refresh_tokens', (sql) => sql`expires_at`),
-  /** Read notifications. */
-  notifications: purgeOf('notifications', (sql) => sql`read_at`),
+  refreshTokens: purgeOf('sessionRetentionDays', 'refresh_tokens', (sql) => sql`expires_at`),
   /** Links of mails: from then on their tokens count as expired. */
-  accountLinks: purgeOf('account_links', (sql) => sql`expires_at`),
-  deadLetters: purgeOf('dead_letter', (sql) => sql`failed_at`),
+  accountLinks: purgeOf('sessionRetentionDays', 'account_links', (sql) => sql`expires_at`),
+  /** Read notifications. */
+  notifications: purgeOf('notificationRetentionDays', 'notifications', (sql) => sql`read_at`),
+  deadLetters: purgeOf('deadLetterRetentionDays', 'dead_letter', (sql) => sql`failed_at`),
   /** Done; until then an equal one is dropped. */
-  deliveries: purgeOf('deliveries', (sql) => sql`(case when state = 'done' then ended_at end)`),
+  deliveries: purgeOf(
+    'deliveryRetentionDays',
+    'deliveries',
+    (sql) => sql`(case when state = 'done' then ended_at end)`,
+  ),
   /** Of mails that failed for good. */
-  mailNotices: purgeOf('mail_notices', (sql) => sql`created_at`),
-  failedDeliveries: purgeOf('deliveries', (sql) => sql`(case when state = 'failed' then ended_at end)`),
+  mailNotices: purgeOf('deadLetterRetentionDays', 'mail_notices', (sql) => sql`created_at`),
+  failedDeliveries: purgeOf(
+    'deadLetterRetentionDays',
+    'deliveries',
+    (sql) => sql`(case when state = 'failed' then ended_at end)`,
+  ),
 }

@@ -3,7 +3,7 @@
 // first await of its request, and a refusal closes the connection.
 import { AppError, overloaded } from '../../errors.ts'
 import { ByteBudget } from '../../limits/byte-budget.ts'
-import { addressKey } from '../../limits/address-key.ts'
+import { addressCaller } from '../../limits/address-key.ts'
 import type { RequestContext } from '../request-context.ts'
 
 /** What a body of unknown length reserves before any of it is read; reading reserves the rest. */
@@ -33,7 +33,7 @@ export class BodyBudget {
     const bytes = bytesOf(context.request, context.traits.body.maxBytes)
     const isSignedIn = context.request.headers.has('authorization')
     const budget = isSignedIn ? this.#signedIn : this.#anonymous
-    const taken = budget.take(`address:${addressKey(context.ip)}`, bytes)
+    const taken = budget.take(addressCaller(context.ip), bytes)
     // Requests of one user that arrive together count under their address until the user is known.
     if (taken === 'holder' && isSignedIn) throw tooMany()
     if (typeof taken === 'string') throw noRoom()

@@ -8,7 +8,7 @@ import type { CallerDatabase } from '../../db/client.ts'
 import { requireSession } from '../../domain/actor.ts'
 import { confirmVerification, requestVerification } from '../../domain/users/email-verification.ts'
 import { requestPasswordReset, resetPassword } from '../../domain/users/password-reset.ts'
-import { addressKey } from '../../limits/address-key.ts'
+import { addressCaller, addressKey } from '../../limits/address-key.ts'
 import { policiesOf } from '../../limits/policies.ts'
 import type { RateLimiter } from '../../limits/window.ts'
 import { EmailVerification, PasswordReset, PasswordResetRequest } from '../../model/credentials.ts'
@@ -30,8 +30,6 @@ const answered = (status: 202 | 204): Answer => ({
   body: null,
 })
 
-const callerOf = ({ ip }: RequestContext): string => `address:${addressKey(ip)}`
-
 interface AccountLinkDeps {
   config: Config
   db: CallerDatabase
@@ -51,7 +49,7 @@ export const accountLinkRoutes = (deps: AccountLinkDeps) => {
         await takeRateLimit(deps, context, passwordResets, addressKey(context.ip))
         // Whether or not it has an account; at most this many mails are sent to an address.
         await takeRateLimit(deps, context, passwordResets, emailKey(canonicalEmail(email)))
-        await requestPasswordReset(deps, email, callerOf(context))
+        await requestPasswordReset(deps, email, addressCaller(context.ip))
         return answered(202)
       },
       {
@@ -65,7 +63,7 @@ export const accountLinkRoutes = (deps: AccountLinkDeps) => {
     .post(
       '/password-reset/confirm',
       async (context) => {
-        await resetPassword(deps, context.body, callerOf(context))
+        await resetPassword(deps, context.body, addressCaller(context.ip))
         return answered(204)
       },
       {
@@ -100,7 +98,7 @@ export const accountLinkRoutes = (deps: AccountLinkDeps) => {
           requireSession(context.actor)
         }
         const actor = context.identity?.actor ?? null
-        await confirmVerification(deps, context.body.token, actor, callerOf(context))
+        await confirmVerification(deps, context.body.token, actor, addressCaller(context.ip))
         return answered(204)
       },
       {

@@ -25,7 +25,7 @@ import { openPager, pageOf, pageQuery } from '../page.ts'
 import { bodyTag, created, noContent, ok, unstored } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'
-import { addressKey } from '../../limits/address-key.ts'
+import { addressCaller, addressKey } from '../../limits/address-key.ts'
 import type { Attempts } from '../../limits/attempts.ts'
 import { policiesOf } from '../../limits/policies.ts'
 import type { RateLimiter } from '../../limits/window.ts'
@@ -45,13 +45,10 @@ const detail = (summary: string) => described(summary, { access: 'session' })
 const open = (summary: string) =>
   described(summary, { access: 'public', errors: ['invalid_credentials', 'origin_refused'] })
 
-/** The caller of a request without a user, for the caller queue: its address. */
-const callerOf = ({ ip }: RequestContext): string => `address:${addressKey(ip)}`
-
 const deviceOf = (context: RequestContext) => ({
   userAgent: context.request.headers.get('user-agent') ?? '',
   ip: context.ip,
-  caller: callerOf(context),
+  caller: addressCaller(context.ip),
 })
 
 export interface AuthRouteDeps {
@@ -119,7 +116,7 @@ export const authRoutes = (deps: AuthRouteDeps) => {
       async (context) => {
         const token = context.body?.refreshToken ?? refreshTokenOfCookie(context.request, deps.config)
         if (token === null) throw new AppError('unauthenticated')
-        return sessionReply(await refreshSession(deps, token, callerOf(context)), context.request)
+        return sessionReply(await refreshSession(deps, token, addressCaller(context.ip)), context.request)
       },
       {
         body: Type.Optional(Refresh),
@@ -177,7 +174,7 @@ const endCurrent = async (
   context: RequestContext,
   refreshToken: string | undefined,
 ): Promise<void> => {
-  if (refreshToken !== undefined) return endSessionOfToken(deps, refreshToken, callerOf(context))
+  if (refreshToken !== undefined) return endSessionOfToken(deps, refreshToken, addressCaller(context.ip))
   const { request } = context
   if (request.headers.has('authorization')) {
     context.identity = await authenticate(context, deps.authenticator, deps.config)
@@ -185,5 +182,5 @@ const endCurrent = async (
   }
   const token = refreshTokenOfCookie(request, deps.config)
   if (token === null) throw new AppError('unauthenticated')
-  return endSessionOfToken(deps, token, callerOf(context))
+  return endSessionOfToken(deps, token, addressCaller(context.ip))
 }

@@ -70,7 +70,7 @@ export const taskBatchRoutes = (deps: TaskDeps & WriteDeps) =>
       {
         body: Bulk,
         response: { 200: Items },
-        detail: detail('Apply one change to many tasks, all or none', { idempotent: true }),
+        detail: detail('Apply one change to many tasks, all or none', { idempotent: true, isLarge: true }),
       },
     )
     .post(
@@ -84,6 +84,7 @@ export const taskBatchRoutes = (deps: TaskDeps & WriteDeps) =>
         response: { 200: ItemsOrNull },
         detail: detail('Create, change and delete many tasks in order, all or none', {
           idempotent: true,
+          isLarge: true,
           errors: ['version_conflict'],
         }),
       },

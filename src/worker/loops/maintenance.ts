@@ -10,20 +10,12 @@ import {
   purges,
   selectExpiredPartitions,
   selectLateConsumers,
-  type Purge,
+  type RetentionSetting,
 } from '../../db/log/retention.ts'
 import type { Log } from '../../log.ts'
 
 /** How long rows of growing tables are kept. Tombstones of deleted tasks are never removed: their ids stay taken. */
-export type Retention = Pick<
-  Config,
-  | 'feedRetentionDays'
-  | 'idempotencyRetentionHours'
-  | 'sessionRetentionDays'
-  | 'notificationRetentionDays'
-  | 'deadLetterRetentionDays'
-  | 'deliveryRetentionDays'
->
+export type Retention = Pick<Config, 'feedRetentionDays' | RetentionSetting>
 
 export interface MaintenanceDeps {
   db: Database
@@ -61,24 +53,10 @@ const dropOldest = ({ db, log, config }: MaintenanceDeps): Promise<boolean> =>
     return consumers.length === 0
   })
 
-/** What is deleted, and the setting that says how long it is kept. */
-const purgeSteps: { purge: Purge; keep: keyof Retention }[] = [
-  { purge: purges.keys, keep: 'idempotencyRetentionHours' },
-  { purge: purges.sessions, keep: 'sessionRetentionDays' },
-  { purge: purges.personalTokens, keep: 'sessionRetentionDays' },
-  { purge: purges.refreshTokens, keep: 'sessionRetentionDays' },
-  { purge: purges.accountLinks, keep: 'sessionRetentionDays' },
-  { purge: purges.notifications, keep: 'notificationRetentionDays' },
-  { purge: purges.deadLetters, keep: 'deadLetterRetentionDays' },
-  { purge: purges.deliveries, keep: 'deliveryRetentionDays' },
-  { purge: purges.mailNotices, keep: 'deadLetterRetentionDays' },
-  { purge: purges.failedDeliveries, keep: 'deadLetterRetentionDays' },
-]
-
 const purgeAll = async ({ db, config, signal }: MaintenanceDeps): Promise<void> => {
-  for (const { purge, keep } of purgeSteps) {
+  for (const purge of Object.values(purges)) {
     for (let step = 0; step < maxSteps && !signal.aborted; step += 1) {
-      const { count } = await db.transact((tx) => purge.deleteOldest(tx, config[keep]))
+      const { count } = await db.transact((tx) => purge.deleteOldest(tx, config[purge.setting]))
       if (count < purge.batchSize) break
     }
   }
