@@ -60,6 +60,7 @@ export const checkRun = async (
   const isResyncWrong = fault.resyncs ? resynced !== all.length : resynced > 0
   const lost = [...wrongTasks, ...notReceived, ...wrongShown, ...wrongInbox, ...faultsOf('lost')]
   const [repeated, reordered, leaked] = [faultsOf('repeated'), faultsOf('reordered'), faultsOf('leaked')]
+  const gaps = await checkLog(db)
   const streams = await checkStreams(db, redis, run.timeoutMs)
   const hung = run.apis.reduce((sum, { counts }) => sum + counts.hung, 0)
   const leaking = run.apis.reduce((sum, { counts }) => sum + counts.leaking, 0)
@@ -67,7 +68,7 @@ export const checkRun = async (
     ...run.violations,
     ...run.exits,
     ...faultsOf('refused'),
-    ...(await checkLog(db)),
+    ...gaps,
     ...streams,
     ...(hung > 0 ? [`${hung} requests hung for 10 s`] : []),
     ...(leaking > 0 ? [`${leaking} answers with 5xx named internals`] : []),
@@ -91,6 +92,7 @@ export const checkRun = async (
     ...run.duties,
     hung,
     leaking,
+    gaps: gaps.length,
     streams: streams.length,
     exits: run.exits.length,
     late: 0, // the arena counts them

@@ -66,6 +66,7 @@ export const controls: Record<string, Control[]> = {
     { variant: 'internals-shown', fault: postgresTerminated, detectedBy: 'leaking' },
     { variant: 'answers-forgotten', fault: noFault, detectedBy: 'hung' },
     { variant: 'reconnected-late', fault: postgresRestarted, detectedBy: 'late' },
+    { variant: 'lock-off', fault: noFault, detectedBy: 'gaps' },
   ],
   worker: [
     { variant: 'position-apart', fault: workerKilled, detectedBy: 'drift', arena: acting },

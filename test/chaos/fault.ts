@@ -70,6 +70,8 @@ export interface Counts {
   leaking: number
   /** Of writers, sockets and workers those that took longer to recover than they may. */
   late: number
+  /** Shards of the log in PostgreSQL that do not hold each number up to their head once. */
+  gaps: number
   /** Streams of the log in Redis that are empty, have a gap, or do not end at the head of their shard. */
   streams: number
   /** Unexpected exits and errors that nothing caught. */
