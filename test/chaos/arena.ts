@@ -4,7 +4,7 @@ import { openDatabase, type Database } from '../../src/db/client.ts'
 import { openRedis, type Redis } from '../../src/redis/connection.ts'
 import { createLog } from '../../src/log.ts'
 import { createApi, expectStatus, type Api, type Person } from '../oracle/api.ts'
-import { Follower } from '../oracle/follower.ts'
+import { Follower, type FollowerOptions } from '../oracle/follower.ts'
 import { Ledger } from '../oracle/ledger.ts'
 import { workersSettled } from '../oracle/notices.ts'
 import { createRandom, type Random } from '../oracle/random.ts'
@@ -19,10 +19,12 @@ import { startSwarm } from '../support/swarm.ts'
 import { startSmtp, type TestSmtp } from '../support/smtp.ts'
 import { Duties } from './duties.ts'
 import { ExitWatch } from './exit-watch.ts'
-import { recoveryLimitsMs, type Fault, type Outcome } from './fault.ts'
-import { checkSwarm, type CheckedSwarm } from './checked-swarm.ts'
-import { assertHolds, recovery, settle } from './recovery.ts'
 import { checkRun } from './check-run.ts'
+import { checkSwarm, type CheckedSwarm } from './checked-swarm.ts'
+import { emptinessOf } from './emptiness.ts'
+import type { Fault, Outcome } from './fault.ts'
+import { addedLines, unhandled } from './log-lines.ts'
+import { assertHolds, limitsOf, recovery, settle, waitsOf } from './recovery.ts'
 import { Traffic } from './traffic.ts'
 
 /** The state of one run of a fault. */
@@ -44,7 +46,10 @@ export interface ArenaOptions {
   sockets: number
   /** Whether faults have realistic durations and numbers. */
   isLong?: boolean
-  /** Longest wait for recovery and convergence, milliseconds. Default 60 s; negative controls need less. */
+  /**
+   * Longest wait for convergence, milliseconds, and for recovery where no limit is longer. Default 60 s; negative controls
+   * need less.
+   */
   timeoutMs?: number
   environment?: Record<string, string>
   cluster?: Fault['cluster']
@@ -245,13 +250,23 @@ export class Arena implements AsyncDisposable {
     const random = createRandom(options.seed * 31 + this.#runs)
     const recorder = new Recorder()
     const api = createApi(cluster, recorder)
+    const profilesApi = createApi(cluster, undefined, api.avoided)
     await this.#signIn(api)
     const projects = await Promise.all(
       Array.from({ length: options.projects }, (_, n) => this.project(`${fault.name} ${n}`, api)),
     )
-    const errorsBefore = (await cluster.errorsLogged()).length
+    const errorsBefore = await cluster.errorsLogged()
+    const exits: string[] = []
     const ledger = new Ledger()
-    const followers = await this.#follow(projects, api, random, recorder)
+    const acts = await this.project(`${fault.name} acts`, api, this.actors)
+    const ofWriters = Array.from({ length: options.followers }, (_, index) => ({
+      person: this.people[index % this.people.length]!,
+      projectId: projects[index % projects.length]!.id,
+      recorder,
+    }))
+    const ofActors = this.actors.map((person) => ({ person, projectId: acts.id }))
+    const all = await this.#follow([...ofWriters, ...ofActors], api, random)
+    const [followers, actorFollowers] = [all.slice(0, ofWriters.length), all.slice(ofWriters.length)]
     const { writeEveryMs = 20 } = fault
     const clients = await Clients.start({
       seed: random.between(0, 1e9),
@@ -267,7 +282,7 @@ export class Arena implements AsyncDisposable {
       pauseMs: contention.pausesPerWrite * writeEveryMs,
       accessMs: contention.accessMs,
     })
-    const stopWatching = this.#exits.watch(cluster, (line) => this.violations.push(line))
+    const stopWatching = this.#exits.watch(cluster, (line) => exits.push(line))
     const traffic = new Traffic({
       api,
       ledger,
@@ -276,7 +291,6 @@ export class Arena implements AsyncDisposable {
       everyMs: writeEveryMs,
       random,
     })
-    const acts = await this.project(`${fault.name} acts`, api, this.actors)
     const duties = await Duties.begin({
       db: this.db,
       smtp: this.smtp,
@@ -284,6 +298,7 @@ export class Arena implements AsyncDisposable {
       projectId: acts.id,
       people: this.actors,
       projects: [...projects, acts],
+      profilesApi,
       random,
       ...(options.acts ?? usualActs),
     })
@@ -292,9 +307,11 @@ export class Arena implements AsyncDisposable {
       this.#healedAt = 0
       const injected = await fault.disturb(this, AbortSignal.timeout(seconds * 1_000))
       if (this.#healedAt === 0) this.healed()
+      const limits = limitsOf(fault)
+      const waits = waitsOf(limits, this.#timeoutMs)
       const [recovered, worker] = await Promise.all([
-        recovery(traffic, followers, this.#healedAt, this.#timeoutMs),
-        duties.recoveredMs(this.#timeoutMs),
+        recovery(traffic, all, this.#healedAt, waits),
+        duties.recoveredMs(waits.worker),
       ])
       const recoveryMs = { ...recovered, worker }
       await Promise.all([traffic.stop(), duties.stop()])
@@ -302,67 +319,66 @@ export class Arena implements AsyncDisposable {
       // What workers append by themselves comes before the views end.
       await workersSettled(this.db, this.#timeoutMs).catch(() => {}) // the duties report it
       const views = await clients.settle(this.db, this.#timeoutMs)
-      await settle(this.db, followers, this.#timeoutMs)
+      await settle(this.db, all, this.#timeoutMs)
       const shown = [...followers.map(({ finalView }) => finalView), ...views]
       const final = await readFinal(this.db, recorder.projects, shown)
       const consistency = checkHistory(recorder.history(final))
       const done = await duties.check(this.#timeoutMs)
-      const errors = await this.cluster.errorsLogged()
+      exits.push(...unhandled(addedLines(errorsBefore, await cluster.errorsLogged())))
       this.violations.push(
         ...traffic.faults,
         ...clients.faults,
         ...consistency.violations.flatMap(explain),
         ...done.violations,
-        ...unhandled(errors.slice(errorsBefore)),
       )
       const { counts, violations } = await checkRun(fault, {
         injected,
-        api,
+        apis: [api, profilesApi],
         ledger,
         followers,
+        actorFollowers,
         projects,
+        taskIds: duties.notices.taskIds,
         db: this.db,
         redis: this.redis,
         timeoutMs: this.#timeoutMs,
         violations: this.violations,
+        exits,
         duties: done.counts,
       })
-      this.violations = violations
-      const limits = { ...recoveryLimitsMs, ...fault.recoveryMs }
-      for (const [who, ms] of Object.entries(recoveryMs)) {
-        const limit = limits[who as keyof typeof limits]
-        if (ms <= limit) continue
+      this.violations = [
+        ...violations,
+        ...emptinessOf(fault, counts, consistency, { sendsMails: this.smtp !== null }),
+      ]
+      for (const who of ['writers', 'sockets', 'worker'] as const) {
+        if (recoveryMs[who] <= limits[who]) continue
         counts.late += 1
-        this.violations.push(`${who} took ${ms.toFixed(0)} ms to recover, not ${limit}`)
+        this.violations.push(`${who} took ${recoveryMs[who].toFixed(0)} ms to recover, not ${limits[who]}`)
       }
       counts.failures = this.violations.length
       return { fault, counts, recoveryMs, violations: this.violations, notes: this.notes, consistency }
     } finally {
       stopWatching()
-      for (const follower of followers) follower.stop()
+      for (const follower of all) follower.stop()
       clients.stop()
       await Promise.all([traffic.stop(), duties.stop()])
       this.#run = null
     }
   }
 
+  /** Half of them drop their connections, the others keep them. */
   async #follow(
-    projects: { id: string; members: Person[] }[],
+    seats: Pick<FollowerOptions, 'person' | 'projectId' | 'recorder'>[],
     api: Api,
     random: Random,
-    recorder: Recorder,
   ): Promise<Follower[]> {
-    const followers = Array.from(
-      { length: this.options.followers },
-      (_, index) =>
+    const followers = seats.map(
+      (seat, index) =>
         new Follower({
-          person: this.people[index % this.people.length]!,
-          projectId: projects[index % projects.length]!.id,
+          ...seat,
           servers: this.cluster,
           api,
-          recorder,
           random: createRandom(random.between(0, 1e9)),
-          // Half of them drop their connections, the others keep them.
           drops: index % 2 === 0 ? { min: 500, max: 4_000 } : null,
         }),
     )
@@ -376,7 +392,3 @@ export class Arena implements AsyncDisposable {
     return followers
   }
 }
-
-/** Lines of a log about errors that nothing caught. */
-const unhandled = (lines: readonly string[]): string[] =>
-  lines.filter((line) => /unhandled|uncaught/i.test(line)).map((line) => line.slice(0, 300))

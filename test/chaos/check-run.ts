@@ -4,25 +4,32 @@ import { readHeads } from '../../src/db/log/feed.ts'
 import type { Redis } from '../../src/redis/connection.ts'
 import { readStream } from '../../src/changelog/stream.ts'
 import type { Api } from '../oracle/api.ts'
-import { checkLog, checkShown, checkTasks } from '../oracle/compare.ts'
+import { checkInbox, checkLog, checkShown, checkTasks } from '../oracle/compare.ts'
 import type { Follower } from '../oracle/follower.ts'
 import type { Ledger } from '../oracle/ledger.ts'
-import { selectStoryTasks } from '../oracle/rows.ts'
+import { selectNotifications, selectStoryTasks } from '../oracle/rows.ts'
 import { eventually } from '../support/eventually.ts'
 import type { DutyCounts } from './duties.ts'
 import type { Counts, Fault } from './fault.ts'
 
 export interface RunRecord {
   injected: number
-  api: Api
+  apis: Api[]
   ledger: Ledger
   followers: Follower[]
+  /** They follow the project of the acts, and their users are notified. */
+  actorFollowers: Follower[]
+  /** Whose writes are in the ledger. */
   projects: { id: string }[]
+  /** Of the acts. */
+  taskIds: string[]
   db: Database
   redis: Redis
   timeoutMs: number
   /** Found during the run. */
   violations: string[]
+  /** Unexpected exits and errors that nothing caught, found during the run. */
+  exits: string[]
   /** What workers did. */
   duties: DutyCounts
 }
@@ -31,10 +38,11 @@ export const checkRun = async (
   fault: Fault,
   run: RunRecord,
 ): Promise<{ counts: Counts; violations: string[] }> => {
-  const { injected, api, ledger, followers, projects, db, redis } = run
+  const { injected, ledger, followers, actorFollowers, projects, db, redis } = run
+  const all = [...followers, ...actorFollowers]
   const ids = new Set(projects.map(({ id }) => id))
-  const rows = new Map([...(await selectStoryTasks(db))].filter(([, task]) => ids.has(task.projectId)))
-  const wrongTasks = checkTasks(ledger, rows)
+  const tasks = await selectStoryTasks(db)
+  const wrongTasks = checkTasks(ledger, new Map([...tasks].filter(([, task]) => ids.has(task.projectId))))
   const notReceived = followers.flatMap((follower) => {
     if (follower.counts.resyncs > 0) return []
     const { projectId, ops, person } = follower
@@ -42,20 +50,28 @@ export const checkRun = async (
       .filter((op) => !ops.has(op))
       .map((op) => `user ${person.number} never received ${op}`)
   })
-  const wrongShown = followers.flatMap((follower) => checkShown(follower, rows))
+  const wrongShown = all.flatMap((follower) => checkShown(follower, tasks))
+  const inbox = await selectNotifications(db)
+  const acted = new Set(run.taskIds)
+  const wrongInbox = actorFollowers.flatMap((follower) => checkInbox(follower, inbox, acted))
   const faultsOf = (kind: string): string[] =>
-    followers.flatMap(({ faults }) => faults.filter((one) => one.kind === kind).map(({ text }) => text))
-  const resynced = followers.filter(({ counts }) => counts.resyncs > 0).length
-  const isResyncWrong = fault.resyncs ? resynced !== followers.length : resynced > 0
-  const lost = [...wrongTasks, ...notReceived, ...wrongShown, ...faultsOf('lost')]
+    all.flatMap(({ faults }) => faults.filter((one) => one.kind === kind).map(({ text }) => text))
+  const resynced = all.filter(({ counts }) => counts.resyncs > 0).length
+  const isResyncWrong = fault.resyncs ? resynced !== all.length : resynced > 0
+  const lost = [...wrongTasks, ...notReceived, ...wrongShown, ...wrongInbox, ...faultsOf('lost')]
   const [repeated, reordered, leaked] = [faultsOf('repeated'), faultsOf('reordered'), faultsOf('leaked')]
+  const gaps = await checkLog(db)
+  const streams = await checkStreams(db, redis, run.timeoutMs)
+  const hung = run.apis.reduce((sum, { counts }) => sum + counts.hung, 0)
+  const leaking = run.apis.reduce((sum, { counts }) => sum + counts.leaking, 0)
   const other = [
     ...run.violations,
+    ...run.exits,
     ...faultsOf('refused'),
-    ...(await checkLog(db)),
-    ...(await checkStreams(db, redis, run.timeoutMs)),
-    ...(api.counts.hung > 0 ? [`${api.counts.hung} requests hung for 10 s`] : []),
-    ...(api.counts.leaking > 0 ? [`${api.counts.leaking} answers with 5xx named internals`] : []),
+    ...gaps,
+    ...streams,
+    ...(hung > 0 ? [`${hung} requests hung for 10 s`] : []),
+    ...(leaking > 0 ? [`${leaking} answers with 5xx named internals`] : []),
   ]
   const violations = [
     ...other,
@@ -63,7 +79,7 @@ export const checkRun = async (
     ...shorten('repeated', repeated),
     ...shorten('reordered', reordered),
     ...shorten('leaked', leaked),
-    ...(isResyncWrong ? [`${resynced} of ${followers.length} clients read a snapshot again`] : []),
+    ...(isResyncWrong ? [`${resynced} of ${all.length} clients read a snapshot again`] : []),
   ]
   const counts = {
     injected,
@@ -72,30 +88,36 @@ export const checkRun = async (
     repeated: repeated.length,
     reordered: reordered.length,
     leaked: leaked.length,
-    resyncs: followers.reduce((sum, { counts }) => sum + counts.resyncs, 0),
+    resyncs: all.reduce((sum, { counts }) => sum + counts.resyncs, 0),
     ...run.duties,
-    hung: api.counts.hung,
-    leaking: api.counts.leaking,
+    hung,
+    leaking,
+    gaps: gaps.length,
+    streams: streams.length,
+    exits: run.exits.length,
     late: 0, // the arena counts them
-    failures: other.length,
+    failures: 0, // the arena counts them
   }
   return { counts, violations }
 }
 
-/** Waits until every stream is a contiguous slice of the log with the same end; returns the differences that remain. */
+/**
+ * Waits until every stream is a contiguous slice of the log with the same end; returns the differences that remain. A
+ * stream that Redis lost is filled again, also without a write: an empty one means that nothing pushes any more.
+ */
 export const checkStreams = async (db: Database, redis: Redis, timeoutMs: number): Promise<string[]> => {
-  const { epoch, seqs } = await db.read(readHeads)
-  const check = async (shard: number): Promise<string[]> => {
+  const check = async (epoch: string, shard: number, head: number): Promise<string[]> => {
     const held = await readStream(redis, epoch, shard, 0, Number.MAX_SAFE_INTEGER, 30_000)
     const kept = held.map(({ seq }) => seq)
     const isSlice = kept.every((seq, index) => seq === kept[0]! + index)
     if (!isSlice) return [`the stream of shard ${shard} has a gap`]
-    return kept.length > 0 && kept.at(-1)! < seqs[shard]!
-      ? [`the stream of shard ${shard} ends at ${kept.at(-1)}, the log at ${seqs[shard]}`]
-      : []
+    const end = kept.at(-1) ?? 0
+    return end === head ? [] : [`the stream of shard ${shard} ends at ${end}, the log at ${head}`]
   }
-  const checkAll = async (): Promise<string[]> =>
-    (await Promise.all(seqs.map((_, shard) => check(shard)))).flat()
+  const checkAll = async (): Promise<string[]> => {
+    const { epoch, seqs } = await db.read(readHeads)
+    return (await Promise.all(seqs.map((head, shard) => check(epoch, shard, head)))).flat()
+  }
   let last: string[] = []
   await eventually(
     async () => {

@@ -1,5 +1,5 @@
 // Negative controls: the same runs on variants of the product without one mechanism. A control that is not detected
-// means that the harness detects nothing.
+// means that the harness detects nothing, and one that the product shows as well means that the harness is wrong.
 import { Arena, type ArenaOptions } from './arena.ts'
 import type { Counts, Fault } from './fault.ts'
 import { answersLost } from './faults/answers-lost.ts'
@@ -12,12 +12,14 @@ import { smtpFailing } from './faults/smtp-failing.ts'
 import { workerKilled } from './faults/worker-killed.ts'
 import { variantEnvironment } from './variants.ts'
 
+type Amount = 'injected' | 'writes' | 'notified' | 'exact' | 'skipped' | 'effects' | 'mails'
+
 export interface Control {
   /** The name of a variant in `variants.ts`. */
   variant: string
   fault: Fault
-  /** The count that must be above 0. */
-  detectedBy: Exclude<keyof Counts, 'injected' | 'writes' | 'notified' | 'mails'>
+  /** The count that must be above 0, and 0 in the same run of the product. */
+  detectedBy: Exclude<keyof Counts, Amount>
   /** How the arena differs. */
   arena?: Partial<ArenaOptions>
 }
@@ -25,6 +27,7 @@ export interface Control {
 const noFault: Fault = {
   name: 'no-fault',
   title: 'no fault',
+  injectsNothing: true,
   async disturb(_arena, signal) {
     await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     return 0
@@ -44,6 +47,9 @@ const busyTerminated: Fault = {
 
 const acting: Partial<ArenaOptions> = { acts: { lanes: 3, everyMs: 60 } }
 
+/** A mail may have to wait for the end of a connection that the server has left. */
+const mailing: Partial<ArenaOptions> = { ...acting, sendsMails: true, timeoutMs: 20_000 }
+
 export const controls: Record<string, Control[]> = {
   realtime: [
     { variant: 'lock-off', fault: noFault, detectedBy: 'lost' },
@@ -51,51 +57,108 @@ export const controls: Record<string, Control[]> = {
     { variant: 'cursor-ignored', fault: serverKilled, detectedBy: 'lost' },
     { variant: 'batch-answered-early', fault: busyServerKilled, detectedBy: 'lost' },
     { variant: 'scope-unchecked', fault: noFault, detectedBy: 'leaked' },
-    { variant: 'driver-unpatched', fault: busyTerminated, detectedBy: 'failures' },
+    { variant: 'driver-unpatched', fault: busyTerminated, detectedBy: 'exits' },
+    { variant: 'rejection-unhandled', fault: noFault, detectedBy: 'exits' },
+    { variant: 'publishers-stopped', fault: redisEmptied, detectedBy: 'streams' },
     { variant: 'cursor-entry-repeated', fault: noFault, detectedBy: 'repeated' },
     { variant: 'frames-reversed', fault: noFault, detectedBy: 'reordered' },
     { variant: 'claim-ignored', fault: answersLost, detectedBy: 'lost' },
     { variant: 'internals-shown', fault: postgresTerminated, detectedBy: 'leaking' },
     { variant: 'answers-forgotten', fault: noFault, detectedBy: 'hung' },
     { variant: 'reconnected-late', fault: postgresRestarted, detectedBy: 'late' },
+    { variant: 'lock-off', fault: noFault, detectedBy: 'gaps' },
   ],
   worker: [
     { variant: 'position-apart', fault: workerKilled, detectedBy: 'drift', arena: acting },
     { variant: 'notified-twice', fault: noFault, detectedBy: 'twice', arena: acting },
+    { variant: 'activity-twice', fault: noFault, detectedBy: 'effectsRepeated', arena: acting },
     {
       variant: 'mail-sent-twice',
       fault: noFault,
       detectedBy: 'mailsRepeated',
-      arena: { ...acting, sendsMails: true },
+      arena: mailing,
     },
     { variant: 'poison-retried', fault: poisonEntry, detectedBy: 'missing', arena: acting },
     {
       variant: 'mail-done-first',
       fault: smtpFailing,
       detectedBy: 'mailsMissing',
-      arena: { ...acting, sendsMails: true },
+      arena: mailing,
     },
   ],
 }
 
 export interface ControlResult {
   control: Control
-  counts: Counts
+  /** Of `detectedBy`. */
+  count: number
+  /** The same count in the same run of the product; null where the product was not run. */
+  baseline: number | null
   isDetected: boolean
+  /** Why it ended without a count. */
+  error?: string
 }
 
 /** A fault meets the removed mechanism by chance: a variant is missed where none of this many runs shows it. */
 const maxRuns = 3
 
+/** Runs the variant of a control. */
 export const runControl = async (control: Control, seed: number, seconds: number): Promise<ControlResult> => {
-  let result = await runOnce(control, seed, seconds)
-  for (let run = 1; run < maxRuns && !result.isDetected; run += 1)
-    result = await runOnce(control, seed + run, seconds)
-  return result
+  let count = 0
+  for (let run = 0; run < maxRuns && count === 0; run += 1) {
+    const counts = await runOnce(control, seed + run, seconds, variantEnvironment(control.variant))
+    count = counts[control.detectedBy]
+  }
+  return { control, count, baseline: null, isDetected: count > 0 }
 }
 
+/** The runs of controls on the product itself, each once for all controls that share it. */
+export class Baselines {
+  readonly #counts = new Map<Fault, Map<string, Counts>>()
+
+  async of(control: Control, seed: number, seconds: number): Promise<Counts> {
+    const { fault, arena } = control
+    const own = this.#counts.get(fault) ?? new Map<string, Counts>()
+    this.#counts.set(fault, own)
+    const key = JSON.stringify([arena, seed, seconds])
+    const counts = own.get(key) ?? (await runOnce(control, seed, seconds, {}))
+    own.set(key, counts)
+    return counts
+  }
+}
+
+/**
+ * Runs the variant and the product with the same options: what the product shows too is no detection, and neither is an
+ * error in one of the runs.
+ */
+export const compareControl = async (
+  control: Control,
+  baselines: Baselines,
+  seed: number,
+  seconds: number,
+): Promise<ControlResult> => {
+  try {
+    const found = await runControl(control, seed, seconds)
+    const baseline = (await baselines.of(control, seed, seconds))[control.detectedBy]
+    return { ...found, baseline, isDetected: found.isDetected && baseline === 0 }
+  } catch (error) {
+    return { control, count: 0, baseline: null, isDetected: false, error: String(error).slice(0, 300) }
+  }
+}
+
+/**
+ * Longest time in which views of a variant may receive nothing before they count as behind. Recovery has its own, longer
+ * limits.
+ */
+const settleMs = 4_000
+
 /** On a small cluster of its own. */
-const runOnce = async (control: Control, seed: number, seconds: number): Promise<ControlResult> => {
+const runOnce = async (
+  { fault, arena: differences }: Control,
+  seed: number,
+  seconds: number,
+  environment: Record<string, string>,
+): Promise<Counts> => {
   await using arena = await Arena.open({
     seed,
     servers: 2,
@@ -103,11 +166,11 @@ const runOnce = async (control: Control, seed: number, seconds: number): Promise
     projects: 4,
     followers: 8,
     sockets: 0,
-    timeoutMs: 2_000,
-    environment: variantEnvironment(control.variant),
+    timeoutMs: settleMs,
+    environment,
     report: () => {},
-    ...control.arena,
+    ...differences,
   })
-  const { counts } = await arena.run(control.fault, seconds)
-  return { control, counts, isDetected: counts[control.detectedBy] > 0 }
+  const { counts } = await arena.run(fault, seconds)
+  return counts
 }

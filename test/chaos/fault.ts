@@ -13,6 +13,8 @@ export interface Fault {
   cluster?: Pick<ClusterOptions, 'databaseBytes' | 'isRedisAppendOnly'>
   /** Whether every client must read its snapshot again; otherwise none may. */
   resyncs?: boolean
+  /** A run without a fault. Any other must inject one. */
+  injectsNothing?: boolean
   /** Duration in the long form, if not the usual one. */
   longSeconds?: number
   /** Pause of a writer between two writes, milliseconds. Default 20. */
@@ -28,7 +30,10 @@ export interface Fault {
   disturb(arena: Arena, signal: AbortSignal): Promise<number>
 }
 
-/** All but `injected`, `writes`, `notified` and `mails` must be 0 (`resyncs` too, unless the fault requires them). */
+/**
+ * Amounts, which must be above 0 (`mails` where workers send them; `skipped` may be anything), and findings, which must be
+ * 0 (`resyncs` too, unless the fault requires them).
+ */
 export interface Counts {
   injected: number
   /** Acknowledged. */
@@ -44,9 +49,18 @@ export interface Counts {
   notified: number
   missing: number
   twice: number
-  /** Projects whose counters, with the entries not counted yet, differed from their rows at a snapshot. */
+  /**
+   * Comparisons of a project's counters, with the entries not counted yet, with its rows at a snapshot: those that agreed,
+   * those that had too many entries to count, and those that differed.
+   */
+  exact: number
+  skipped: number
   drift: number
-  /** Mails sent, deliveries without one, and repeats beyond the allowed: one a kill or lost answer. */
+  /** Activity and announcements of profiles that were due once, and those that are missing or there twice. */
+  effects: number
+  effectsMissing: number
+  effectsRepeated: number
+  /** Mails sent, notices without one, and repeats beyond the allowed: one a kill or lost answer. */
   mails: number
   mailsMissing: number
   mailsRepeated: number
@@ -56,7 +70,13 @@ export interface Counts {
   leaking: number
   /** Of writers, sockets and workers those that took longer to recover than they may. */
   late: number
-  /** Refused sockets, unexpected exits, unhandled rejections and other violations. */
+  /** Shards of the log in PostgreSQL that do not hold each number up to their head once. */
+  gaps: number
+  /** Streams of the log in Redis that are empty, have a gap, or do not end at the head of their shard. */
+  streams: number
+  /** Unexpected exits and errors that nothing caught. */
+  exits: number
+  /** Violations, of any kind. */
   failures: number
 }
 

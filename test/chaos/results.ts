@@ -1,7 +1,9 @@
 // What runs of faults and controls leave: a row for each, merged over seeds, with the date and commit it belongs to.
+import { loadavg } from 'node:os'
 import { machineFacts, type Facts } from '../../bench/machine.ts'
 import type { ControlResult } from './controls.ts'
-import { recoveryLimitsMs, type Fault, type Outcome, type Recovery } from './fault.ts'
+import type { Fault, Outcome, Recovery } from './fault.ts'
+import { limitsOf } from './recovery.ts'
 
 export interface FaultRow {
   suite: string
@@ -14,6 +16,8 @@ export interface FaultRow {
   isLong: boolean
   /** Sums over the seeds. */
   counts: Record<string, number>
+  /** Comparisons made for each property of consistency, sums over the seeds; absent where the suite records no history. */
+  properties?: Record<string, number>
   /** Longest of the seeds, milliseconds; empty where the suite measures none. */
   recoveryMs: Partial<Recovery>
   limitsMs: Partial<Recovery>
@@ -22,6 +26,8 @@ export interface FaultRow {
   notes: string[]
   date: string
   commit: string
+  /** Load of the machine in the last minute of the run; the highest of the seeds. Absent in older rows. */
+  load?: number
 }
 
 export interface ControlRow {
@@ -31,10 +37,15 @@ export interface ControlRow {
   /** The count that shows the defect. */
   detectedBy: string
   count: number
+  /** The same count in the same run of the product, which must be 0; absent where that was not run. */
+  baseline?: number
   isDetected: boolean
+  /** Why the run ended without a count. */
+  error?: string
   seed: number
   date: string
   commit: string
+  load?: number
 }
 
 export interface ChaosReport {
@@ -52,7 +63,11 @@ export interface RunFacts {
 
 const { commit } = machineFacts()
 /** What a row of now belongs to. */
-export const stamp = () => ({ date: new Date().toISOString().slice(0, 16), commit })
+export const stamp = () => ({
+  date: new Date().toISOString().slice(0, 16),
+  commit,
+  load: Math.round(loadavg()[0]! * 10) / 10,
+})
 const maxLines = 6
 
 export const faultRow = (
@@ -66,12 +81,13 @@ export const faultRow = (
   seconds,
   isLong,
   counts: { ...counts, checked: consistency.rows.reduce((sum, { checked }) => sum + checked, 0) },
+  properties: Object.fromEntries(consistency.rows.map(({ property, checked }) => [property, checked])),
   recoveryMs: {
     writers: Math.round(recoveryMs.writers),
     sockets: Math.round(recoveryMs.sockets),
     worker: Math.round(recoveryMs.worker),
   },
-  limitsMs: { ...recoveryLimitsMs, ...fault.recoveryMs },
+  limitsMs: limitsOf(fault),
   verdict: violations.length === 0 ? 'ok' : 'violated',
   violations: violations.map((line) => `seed ${seed}: ${line}`).slice(0, maxLines),
   notes: notes.filter(Boolean).slice(0, maxLines),
@@ -102,30 +118,39 @@ export const emptyRow = (
 export const controlRow = (
   suite: string,
   seed: number,
-  { control, counts, isDetected }: ControlResult,
+  { control, count, baseline, isDetected, error }: ControlResult,
 ): ControlRow => ({
   suite,
   variant: control.variant,
   title: control.fault.title,
   detectedBy: control.detectedBy,
-  count: counts[control.detectedBy],
+  count,
+  ...(baseline !== null && { baseline }),
   isDetected,
+  ...(error !== undefined && { error }),
   seed,
   ...stamp(),
 })
 
 const worst = { ok: 0, 'not run': 1, violated: 2 }
 
+const summed = (one: Record<string, number>, other: Record<string, number>): Record<string, number> => {
+  const names = [...new Set([...Object.keys(one), ...Object.keys(other)])]
+  return Object.fromEntries(names.map((name) => [name, (one[name] ?? 0) + (other[name] ?? 0)]))
+}
+
+/** Each with its seed. */
+const labelled = ({ seeds, notes }: FaultRow): string[] =>
+  seeds.length > 1 ? notes : notes.map((note) => `seed ${seeds[0]}: ${note}`)
+
 /** One row of the same fault with several seeds. */
 const joined = (one: FaultRow, other: FaultRow): FaultRow => ({
   ...other,
   seeds: [...one.seeds, ...other.seeds],
-  counts: Object.fromEntries(
-    [...new Set([...Object.keys(one.counts), ...Object.keys(other.counts)])].map((name) => [
-      name,
-      (one.counts[name] ?? 0) + (other.counts[name] ?? 0),
-    ]),
-  ),
+  counts: summed(one.counts, other.counts),
+  ...((one.properties ?? other.properties) && {
+    properties: summed(one.properties ?? {}, other.properties ?? {}),
+  }),
   recoveryMs: Object.fromEntries(
     Object.entries({ ...one.recoveryMs, ...other.recoveryMs }).map(([who]) => {
       const key = who as keyof Recovery
@@ -135,7 +160,8 @@ const joined = (one: FaultRow, other: FaultRow): FaultRow => ({
   limitsMs: { ...one.limitsMs, ...other.limitsMs },
   verdict: worst[one.verdict] > worst[other.verdict] ? one.verdict : other.verdict,
   violations: [...one.violations, ...other.violations].slice(0, maxLines),
-  notes: other.notes,
+  notes: [...labelled(one), ...labelled(other)],
+  load: Math.max(one.load ?? 0, other.load ?? 0),
 })
 
 const nameOf = ({ suite, name }: Pick<FaultRow, 'suite' | 'name'>): string => `${suite} ${name}`
@@ -143,6 +169,12 @@ const nameOf = ({ suite, name }: Pick<FaultRow, 'suite' | 'name'>): string => `$
 /** Rows of one command, one for each fault. */
 export const overSeeds = (rows: readonly FaultRow[]): FaultRow[] =>
   [...Map.groupBy(rows, nameOf).values()].map((same) => same.reduce(joined))
+
+/** Without a run, with a fault that was not injected, or with a control that was not detected, nothing is shown. */
+export const isGood = ({ rows, controls }: Pick<ChaosReport, 'rows' | 'controls'>): boolean =>
+  rows.length + controls.length > 0 &&
+  rows.every(({ verdict }) => verdict === 'ok') &&
+  controls.every(({ isDetected }) => isDetected)
 
 const kindOf = (row: FaultRow): string =>
   `${nameOf(row)} ${row.isLong ? 'long' : row.seeds.length > 1 ? 'seeds' : 'once'}`

@@ -10,44 +10,54 @@ const sizesOf: Record<string, Partial<ArenaOptions>> = {
 
 export const canInject = (fault: Fault): boolean => (fault.impossible?.() ?? null) === null
 
+/** @param keep is given each row when its run has ended. */
 export const runFaults = async (
   facts: Omit<RunFacts, 'seconds'>,
   faults: readonly Fault[],
-  { secondsOf, report }: { secondsOf: (fault: Fault) => number; report: (line: string) => void },
-): Promise<FaultRow[]> => {
+  {
+    secondsOf,
+    keep,
+    report,
+  }: {
+    secondsOf: (fault: Fault) => number
+    keep: (row: FaultRow) => Promise<void>
+    report: (line: string) => void
+  },
+): Promise<void> => {
   const { suite, seed, isLong } = facts
-  const rows: FaultRow[] = []
-  const isShared = ({ environment, cluster }: Fault): boolean => !environment && !cluster
-  const shared = faults.filter(isShared)
-  const queue = [shared, ...faults.filter((fault) => !isShared(fault)).map((fault) => [fault])]
-  while (queue.length > 0) {
-    const group = queue.shift()!
-    if (group.length === 0) continue
+  /** Runs faults on one cluster, up to the first whose run ends with an error. Returns those that are left. */
+  const runOn = async (group: readonly Fault[]): Promise<readonly Fault[]> => {
     const [{ environment, cluster } = {}] = group
-    await using arena = await Arena.open({
-      ...usualSizes,
-      ...sizesOf[suite],
-      isLong,
-      seed,
-      report,
-      ...(environment && { environment }),
-      ...(cluster && { cluster }),
-    })
-    for (const [index, fault] of group.entries()) {
-      const seconds = secondsOf(fault)
-      report(`${suite}: ${fault.title}`)
-      try {
+    let at = 0
+    try {
+      await using arena = await Arena.open({
+        ...usualSizes,
+        ...sizesOf[suite],
+        isLong,
+        seed,
+        report,
+        ...(environment && { environment }),
+        ...(cluster && { cluster }),
+      })
+      for (; at < group.length; at += 1) {
+        const fault = group[at]!
+        const seconds = secondsOf(fault)
+        report(`${suite}: ${fault.title}`)
         const row = faultRow({ ...facts, seconds }, await arena.run(fault, seconds))
-        rows.push(row)
+        await keep(row)
         report(`${fault.name}: ${row.violations.join('; ') || 'ok'}`)
-      } catch (error) {
-        // Its cluster may be in any state: the faults after it have a new one.
-        rows.push(emptyRow({ ...facts, seconds }, fault, { error }))
-        report(`${fault.name}: the run ended: ${String(error)}`)
-        queue.unshift(group.slice(index + 1))
-        break
       }
+    } catch (error) {
+      const fault = group[at]
+      if (!fault) throw error // all have run: the cluster did not end
+      report(`${fault.name}: the run ended: ${String(error)}`)
+      await keep(emptyRow({ ...facts, seconds: secondsOf(fault) }, fault, { error }))
     }
+    // The cluster may be in any state: the faults after it have a new one.
+    return group.slice(at + 1)
   }
-  return rows
+  const isShared = ({ environment, cluster }: Fault): boolean => !environment && !cluster
+  let shared: readonly Fault[] = faults.filter(isShared)
+  while (shared.length > 0) shared = await runOn(shared)
+  for (const fault of faults.filter((one) => !isShared(one))) await runOn([fault])
 }

@@ -13,6 +13,9 @@ const amounts = [
   'deletions',
   'objects',
   'notified',
+  'effects',
+  'exact',
+  'skipped',
   'mails',
   'checked',
 ]
@@ -72,13 +75,18 @@ const controlCells = (row: ControlRow): string[] => [
   row.isDetected ? 'detected' : 'NOT DETECTED',
 ]
 
+const reasonOf = (error: string | undefined, baseline = 0): string =>
+  error ? `: ${error}` : baseline > 0 ? `: the product has ${baseline} as well` : ''
+
 export const textOf = ({ rows, controls }: Pick<ChaosReport, 'rows' | 'controls'>): string =>
   [
     ...(rows.length > 0 ? [padded([head, ...rows.map(cells)])] : []),
     ...rows.flatMap((row) => row.notes.map((note) => `${row.name}: ${note}`)),
     ...(controls.length > 0 ? [padded([controlHead, ...controls.map(controlCells)])] : []),
     ...rows.flatMap((row) => row.violations.map((violation) => `${row.name}: ✗ ${violation}`)),
-    ...controls.filter(({ isDetected }) => !isDetected).map(({ variant }) => `✗ ${variant} is not detected`),
+    ...controls
+      .filter(({ isDetected }) => !isDetected)
+      .map(({ variant, error, baseline }) => `✗ ${variant} is not detected${reasonOf(error, baseline)}`),
   ].join('\n')
 
 export const machineText = ({ cpu, cores, memoryGiB, system, bun }: Facts['machine']): string =>

@@ -239,6 +239,40 @@ export const variants: Record<string, Edit[]> = {
       to: 'const run = (context: RequestContext, to: Destination): Served => {\n    if (Math.random() < 0.01) return new Promise(() => {})\n',
     },
   ],
+  /** One request in a hundred leaves a rejection that nothing handles. */
+  'rejection-unhandled': [
+    {
+      file: 'http/pipeline.ts',
+      from: 'const run = (context: RequestContext, to: Destination): Served => {\n',
+      to: "const run = (context: RequestContext, to: Destination): Served => {\n    if (Math.random() < 0.01) void Promise.reject(new Error('left alone'))\n",
+    },
+  ],
+  /** Once a process has lost its connection to Redis, it pushes no entries: views read the log, the streams stay empty. */
+  'publishers-stopped': [
+    {
+      file: 'changelog/publisher.ts',
+      from: '  let isFailing = false\n',
+      to: "  let isFailing = false; let isStopped = false; redis.on('close', () => (isStopped = true))\n",
+    },
+    {
+      file: 'changelog/publisher.ts',
+      from: '    if (queue.waiting.length > 0) queue.running',
+      to: '    if (isStopped) drop(queue)\n    if (queue.waiting.length > 0) queue.running',
+    },
+    {
+      file: 'changelog/sweeper.ts',
+      from: '  const run = async (): Promise<void> => {\n',
+      to: "  const run = async (): Promise<void> => {\n    redis.on('close', () => stop.abort())\n",
+    },
+  ],
+  /** The consumer makes two rows of each entry. */
+  'activity-twice': [
+    {
+      file: 'worker/consumers/activity.ts',
+      from: 'entries.flatMap((entry) => activityOf(entry) ?? [])',
+      to: 'entries.flatMap((entry) => activityOf(entry) ?? []).flatMap((row) => [row, { ...row, id: crypto.randomUUID() }])',
+    },
+  ],
   /** A connection that was lost is opened again after five seconds. */
   'reconnected-late': [
     {

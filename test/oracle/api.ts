@@ -61,9 +61,13 @@ export interface Servers {
   servers: readonly { readonly url: string }[]
 }
 
-export const createApi = ({ servers }: Servers, recorder?: Recorder): Api => {
+/** @param avoided of another client, to share it. */
+export const createApi = (
+  { servers }: Servers,
+  recorder?: Recorder,
+  avoided: Api['avoided'] = new Set<string>(),
+): Api => {
   const counts = { requests: 0, retries: 0, hung: 0, failed: 0, leaking: 0 }
-  const avoided = new Set<string>()
   let longestOutageMs = 0
   let turn = 0
   let interfere: Api['interfere'] = null

@@ -74,6 +74,30 @@ export const checkFollower = (
   return differences
 }
 
+/**
+ * Compares the notifications that the follower received with the inbox of its user.
+ * @param rows all of the user.
+ * @param taskIds of what was done while it followed: their notifications must have come to it.
+ */
+export const checkInbox = (
+  { person, notifications, counts }: Pick<Follower, 'person' | 'notifications' | 'counts'>,
+  rows: readonly NotificationRow[],
+  taskIds: ReadonlySet<string>,
+): string[] => {
+  const name = `user ${person.number}`
+  const own = new Map(rows.filter(({ userId }) => userId === person.id).map((row) => [row.id, row]))
+  // Its snapshot has the newest ones only.
+  const isComplete = counts.resyncs === 0
+  return [
+    ...[...own.values()]
+      .filter(({ id, taskId }) => isComplete && taskIds.has(taskId) && !notifications.has(id))
+      .map(({ id, kind }) => `${name}: never received notification ${id}, ${kind}`),
+    ...[...notifications]
+      .filter(([id, kind]) => own.get(id)?.kind !== kind)
+      .map(([id, kind]) => `${name}: received notification ${id}, ${kind}, which is not in the inbox`),
+  ]
+}
+
 /** Compares the follower's tasks of its project with PostgreSQL. */
 export const checkShown = ({ person, projectId, tasks }: Follower, rows: Map<string, any>): string[] => {
   const name = `user ${person.number}`

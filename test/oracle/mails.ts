@@ -1,7 +1,7 @@
 // Mails against the deliveries they were sent for. Message-IDs hold the delivery's id, so that a repeat is recognised.
 import type { Database } from '../../src/db/client.ts'
 import { eventually } from '../support/eventually.ts'
-import type { TestSmtp } from '../support/smtp.ts'
+import type { ReceivedMail, TestSmtp } from '../support/smtp.ts'
 
 /** The id of the delivery that a mail was sent for. */
 const deliveryIdOf = (messageId: string | undefined): string => /^<([^@]+)@/.exec(messageId ?? '')?.[1] ?? ''
@@ -61,4 +61,32 @@ export const countMails = async (
     missing: wanted.filter(({ id }) => !distinct.has(id)).length,
     repeated: sent.length - distinct.size,
   }
+}
+
+/** How many notices a mail says it has: a digest counts them in its subject. */
+const noticesIn = (mail: ReceivedMail): number =>
+  Number(/^(\d+) notifications$/.exec(mail.header('Subject') ?? '')?.[1] ?? 1)
+
+/**
+ * How many notices are in no mail. Every user wants every kind as mail, reads none, and can read all tasks.
+ * @param due `kind task user` of each notice: from what clients did, not from what the system recorded.
+ * @param mails those sent for them, repeats among them.
+ */
+export const countUnmailed = async (
+  db: Database,
+  due: readonly string[],
+  mails: readonly ReceivedMail[],
+): Promise<number> => {
+  const dueOf = new Map<string, number>()
+  for (const user of due.map((line) => line.split(' ')[2]!)) dueOf.set(user, (dueOf.get(user) ?? 0) + 1)
+  const users = await db.read(
+    (sql) => sql<{ id: string; email: string }[]>`
+      select id, email from users where id = any(${[...dueOf.keys()]}::uuid[])`,
+  )
+  return users.reduce((unmailed, { id, email }) => {
+    const own = mails.filter(({ to }) => to.includes(email))
+    const noticesOf = new Map(own.map((mail) => [deliveryIdOf(mail.header('Message-ID')), noticesIn(mail)]))
+    const mailed = [...noticesOf.values()].reduce((sum, count) => sum + count, 0)
+    return unmailed + Math.max(0, dueOf.get(id)! - mailed)
+  }, 0)
 }

@@ -12,6 +12,8 @@ export interface FilesRun {
   seconds: number
   isWanted: (name: string) => boolean
   runsControls: boolean
+  /** Is given each row when its run has ended. */
+  keep: (part: { rows?: FaultRow[]; controls?: ControlRow[] }) => Promise<void>
   report: (line: string) => void
 }
 
@@ -34,7 +36,7 @@ const runDeletion = async (seed: number, report: FilesRun['report']): Promise<Fa
 }
 
 const endedBy =
-  ({ name, title }: FilesFault) =>
+  ({ name, title }: Pick<FilesFault, 'name' | 'title'>) =>
   (error: unknown): FilesOutcome => ({
     name,
     title,
@@ -49,22 +51,25 @@ export const runFiles = async ({
   seconds,
   isWanted,
   runsControls,
+  keep,
   report,
-}: FilesRun): Promise<{ rows: FaultRow[]; controls: ControlRow[] }> => {
-  const rows: FaultRow[] = []
+}: FilesRun): Promise<void> => {
   const left = filesFaults.filter(({ name }) => isWanted(name))
   while (left.length > 0) {
     await using arena = await FilesArena.open({ seed, report })
     for (let fault = left.shift(); fault; fault = left.shift()) {
       report(`files: ${fault.title}`)
       const outcome = await arena.run(fault, seconds).catch(endedBy(fault))
-      rows.push(filesRow(seed, seconds, outcome))
+      await keep({ rows: [filesRow(seed, seconds, outcome)] })
       report(`${fault.name}: ${outcome.violations.length === 0 ? 'ok' : outcome.violations.join('; ')}`)
       if (outcome.isOver) break // its cluster may be in any state: the faults after it have a new one
     }
   }
-  if (isWanted(deletion.name)) rows.push(await runDeletion(seed, report))
-  const controls: ControlRow[] = []
+  if (isWanted(deletion.name)) {
+    const ended = endedBy({ name: deletion.name, title: `a project with ${deletion.files} files deleted` })
+    const failed = (error: unknown): FaultRow => filesRow(seed, 0, ended(error))
+    await keep({ rows: [await runDeletion(seed, report).catch(failed)] })
+  }
   for (const control of runsControls ? filesControls.filter(({ variant }) => isWanted(variant)) : []) {
     report(`control ${control.variant}: ${control.fault.title}`)
     const found = await runFilesControl(control, seed, controlSeconds).catch((error: unknown) => {
@@ -72,7 +77,6 @@ export const runFiles = async ({
       return { counts: noCounts(), isDetected: false }
     })
     report(`control ${control.variant}: ${found.isDetected ? 'detected' : 'NOT detected'}`)
-    controls.push(controlRowOf(seed, control, found))
+    await keep({ controls: [controlRowOf(seed, control, found)] })
   }
-  return { rows, controls }
 }
