@@ -5,8 +5,10 @@ import type { Arena } from './arena.ts'
 
 export interface Fault {
   name: string
-  /** What the fault does, for reports. */
+  /** What the fault does, for reports: with the figures of the short form. */
   title: string
+  /** What it does in the long form, where that differs. */
+  longTitle?: string
   /** Settings and variants of the processes; the fault then runs on its own cluster. */
   environment?: Record<string, string>
   /** How the cluster differs; the fault then runs on its own. */
@@ -84,6 +86,12 @@ export interface Outcome {
   /** Of the history of all clients; its violations are among the others. */
   consistency: Report
 }
+
+/** What the fault does in this form. */
+export const titleOf = (
+  { title, longTitle = title }: Pick<Fault, 'title' | 'longTitle'>,
+  isLong: boolean,
+): string => (isLong ? longTitle : title)
 
 /** Resolves after `ms`, or when the signal aborts. */
 export const pause = async (ms: number, signal: AbortSignal): Promise<void> => {

@@ -1,7 +1,7 @@
 // What runs of faults and controls leave: a row for each, merged over seeds, with the date and commit it belongs to.
 import { machineFacts, type Facts } from '../../bench/machine.ts'
 import type { ControlResult } from './controls.ts'
-import { recoveryLimitsMs, type Fault, type Outcome, type Recovery } from './fault.ts'
+import { recoveryLimitsMs, titleOf, type Fault, type Outcome, type Recovery } from './fault.ts'
 
 export interface FaultRow {
   suite: string
@@ -61,7 +61,7 @@ export const faultRow = (
 ): FaultRow => ({
   suite,
   name: fault.name,
-  title: fault.title,
+  title: titleOf(fault, isLong),
   seeds: [seed],
   seconds,
   isLong,
@@ -81,12 +81,12 @@ export const faultRow = (
 /** A fault that was not injected, or whose run ended with an error. */
 export const emptyRow = (
   { suite, seed, seconds, isLong }: RunFacts,
-  { name, title }: Pick<Fault, 'name' | 'title'>,
+  fault: Pick<Fault, 'name' | 'title' | 'longTitle'>,
   { notRun, error }: { notRun?: string; error?: unknown },
 ): FaultRow => ({
   suite,
-  name,
-  title,
+  name: fault.name,
+  title: titleOf(fault, isLong),
   seeds: [seed],
   seconds,
   isLong,

@@ -9,6 +9,9 @@ import { filesVariants } from './files/variants.ts'
 /** Named points of the write, the push, the fan-out and the resume. */
 export const failpoints = ['uncommitted', 'committed', 'pushing', 'pushed', 'fan-out', 'replay'] as const
 
+/** Named points of batches of at least two writes. */
+export const batchFailpoints = ['batch-uncommitted', 'batch-committed'] as const
+
 /** Named points of a worker's consumer on a shard. */
 export const workerFailpoints = ['before-effect', 'before-commit', 'after-commit'] as const
 
@@ -28,12 +31,12 @@ const points: Edit[] = [
     // A batch sends COMMIT with its last statement: here it first waits for that.
     file: 'domain/write-batch.ts',
     from: 'const appending = append(tx, members, steps)',
-    to: `const appending = append(tx, members, steps); await Promise.all([appending, storing.sent]); ${point('uncommitted')}`,
+    to: `const appending = append(tx, members, steps); await Promise.all([appending, storing.sent]); ${point('uncommitted')}; if (members.length > 1) ${point('batch-uncommitted')}`,
   },
   {
     file: 'domain/write-coalescer.ts',
     from: '      if (appended) this.deps.publisher.publish(appended)\n',
-    to: `      if (appended) { ${point('committed')}; this.deps.publisher.publish(appended) }\n`,
+    to: `      if (appended) { ${point('committed')}; if (batch.length > 1) ${point('batch-committed')}; this.deps.publisher.publish(appended) }\n`,
   },
   {
     file: 'domain/write.ts',
@@ -48,7 +51,7 @@ const points: Edit[] = [
   {
     file: 'changelog/follower/hub.ts',
     from: '      if (isMore) value.onBacklog',
-    to: `      if (count === 3) ${point('fan-out')}\n      if (isMore) value.onBacklog`,
+    to: `      if (count === 2) ${point('fan-out')}\n      if (isMore) value.onBacklog`,
   },
   {
     file: 'ws/subscription.ts',
