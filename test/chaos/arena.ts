@@ -17,6 +17,7 @@ import { startCluster, type Cluster, type Role } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
 import { startSwarm } from '../support/swarm.ts'
 import { startSmtp, type TestSmtp } from '../support/smtp.ts'
+import { startBalancer } from './balancer.ts'
 import { Duties } from './duties.ts'
 import { ExitWatch } from './exit-watch.ts'
 import { recoveryLimitsMs, type Fault, type Outcome } from './fault.ts'
@@ -288,6 +289,7 @@ export class Arena implements AsyncDisposable {
       ...(options.acts ?? usualActs),
     })
     this.#run = { api, ledger, projects: [...projects, acts], traffic, duties }
+    const balancer = fault.isBalanced ? startBalancer(cluster, api) : null
     try {
       this.#healedAt = 0
       const injected = await fault.disturb(this, AbortSignal.timeout(seconds * 1_000))
@@ -339,6 +341,7 @@ export class Arena implements AsyncDisposable {
       return { fault, counts, recoveryMs, violations: this.violations, notes: this.notes, consistency }
     } finally {
       stopWatching()
+      await balancer?.[Symbol.asyncDispose]()
       for (const follower of followers) follower.stop()
       clients.stop()
       await Promise.all([traffic.stop(), duties.stop()])

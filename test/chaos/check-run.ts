@@ -49,12 +49,14 @@ export const checkRun = async (
   const isResyncWrong = fault.resyncs ? resynced !== followers.length : resynced > 0
   const lost = [...wrongTasks, ...notReceived, ...wrongShown, ...faultsOf('lost')]
   const [repeated, reordered, leaked] = [faultsOf('repeated'), faultsOf('reordered'), faultsOf('leaked')]
+  const refused = fault.isBalanced ? api.counts.refused : 0
   const other = [
     ...run.violations,
     ...faultsOf('refused'),
     ...(await checkLog(db)),
     ...(await checkStreams(db, redis, run.timeoutMs)),
     ...(api.counts.hung > 0 ? [`${api.counts.hung} requests hung for 10 s`] : []),
+    ...(refused > 0 ? [`${refused} requests were refused by a server that a balancer was to avoid`] : []),
     ...(api.counts.leaking > 0 ? [`${api.counts.leaking} answers with 5xx named internals`] : []),
   ]
   const violations = [
@@ -75,6 +77,7 @@ export const checkRun = async (
     resyncs: followers.reduce((sum, { counts }) => sum + counts.resyncs, 0),
     ...run.duties,
     hung: api.counts.hung,
+    refused,
     leaking: api.counts.leaking,
     late: 0, // the arena counts them
     failures: other.length,

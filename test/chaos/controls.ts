@@ -7,6 +7,7 @@ import { poisonEntry } from './faults/poison-entry.ts'
 import { postgresRestarted } from './faults/postgres-restarted.ts'
 import { postgresTerminated, terminateBackends } from './faults/postgres-terminated.ts'
 import { redisEmptied } from './faults/redis-emptied.ts'
+import { rollingRestart } from './faults/rolling-restart.ts'
 import { serverKilled } from './faults/server-killed.ts'
 import { smtpFailing } from './faults/smtp-failing.ts'
 import { workerKilled } from './faults/worker-killed.ts'
@@ -58,6 +59,7 @@ export const controls: Record<string, Control[]> = {
     { variant: 'internals-shown', fault: postgresTerminated, detectedBy: 'leaking' },
     { variant: 'answers-forgotten', fault: noFault, detectedBy: 'hung' },
     { variant: 'reconnected-late', fault: postgresRestarted, detectedBy: 'late' },
+    { variant: 'drain-undelayed', fault: rollingRestart, detectedBy: 'refused', arena: { sockets: 100 } },
   ],
   worker: [
     { variant: 'position-apart', fault: workerKilled, detectedBy: 'drift', arena: acting },
@@ -104,7 +106,7 @@ const runOnce = async (control: Control, seed: number, seconds: number): Promise
     followers: 8,
     sockets: 0,
     timeoutMs: 2_000,
-    environment: variantEnvironment(control.variant),
+    environment: { ...control.fault.environment, ...variantEnvironment(control.variant) },
     report: () => {},
     ...control.arena,
   })

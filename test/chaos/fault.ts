@@ -13,6 +13,8 @@ export interface Fault {
   environment?: Record<string, string>
   /** How the cluster differs; the fault then runs on its own. */
   cluster?: Pick<ClusterOptions, 'databaseBytes' | 'isRedisAppendOnly'>
+  /** Whether a balancer keeps requests from servers that are not ready: none may be refused then. */
+  isBalanced?: boolean
   /** Whether every client must read its snapshot again; otherwise none may. */
   resyncs?: boolean
   /** Duration in the long form, if not the usual one. */
@@ -54,6 +56,8 @@ export interface Counts {
   mailsRepeated: number
   /** Requests without an answer for 10 s. */
   hung: number
+  /** Of a balanced fault: requests to a port that was closed. */
+  refused: number
   /** Answers with 5xx that name internals. */
   leaking: number
   /** Of writers, sockets and workers those that took longer to recover than they may. */

@@ -197,6 +197,14 @@ export const variants: Record<string, Edit[]> = {
       to: 'await Bun.sleep(50); await this.deps.positions.move(apart); this.stats.transactions += 1\n',
     },
   ],
+  /** A server that stops closes its port at once: balancers have not noticed yet. */
+  'drain-undelayed': [
+    {
+      file: 'app/compose.ts',
+      from: 'const delayMs = config.drainDelaySeconds * 1_000',
+      to: 'const delayMs = 0',
+    },
+  ],
   /** The consumer notifies everyone twice, and what a notification was made for is not compared. */
   'notified-twice': [
     {
