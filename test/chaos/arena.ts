@@ -286,6 +286,7 @@ export class Arena implements AsyncDisposable {
       people: this.actors,
       projects: [...projects, acts],
       random,
+      ...(fault.dueLaterMs !== undefined && { dueLaterMs: fault.dueLaterMs }),
       ...(options.acts ?? usualActs),
     })
     this.#run = { api, ledger, projects: [...projects, acts], traffic, duties }

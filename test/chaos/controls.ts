@@ -3,6 +3,7 @@
 import { Arena, type ArenaOptions } from './arena.ts'
 import type { Counts, Fault } from './fault.ts'
 import { answersLost } from './faults/answers-lost.ts'
+import { clockOff } from './faults/clock-off.ts'
 import { poisonEntry } from './faults/poison-entry.ts'
 import { postgresRestarted } from './faults/postgres-restarted.ts'
 import { postgresTerminated, terminateBackends } from './faults/postgres-terminated.ts'
@@ -59,6 +60,7 @@ export const controls: Record<string, Control[]> = {
     { variant: 'internals-shown', fault: postgresTerminated, detectedBy: 'leaking' },
     { variant: 'answers-forgotten', fault: noFault, detectedBy: 'hung' },
     { variant: 'reconnected-late', fault: postgresRestarted, detectedBy: 'late' },
+    { variant: 'due-by-own-clock', fault: clockOff, detectedBy: 'twice', arena: acting },
     { variant: 'drain-undelayed', fault: rollingRestart, detectedBy: 'refused', arena: { sockets: 100 } },
   ],
   worker: [

@@ -15,6 +15,8 @@ export interface Fault {
   cluster?: Pick<ClusterOptions, 'databaseBytes' | 'isRedisAppendOnly'>
   /** Whether a balancer keeps requests from servers that are not ready: none may be refused then. */
   isBalanced?: boolean
+  /** Acts also create tasks that are due so much later, milliseconds: they must not be overdue yet. Longer than the run. */
+  dueLaterMs?: number
   /** Whether every client must read its snapshot again; otherwise none may. */
   resyncs?: boolean
   /** Duration in the long form, if not the usual one. */

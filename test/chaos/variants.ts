@@ -197,6 +197,19 @@ export const variants: Record<string, Edit[]> = {
       to: 'await Bun.sleep(50); await this.deps.positions.move(apart); this.stats.transactions += 1\n',
     },
   ],
+  /** What is overdue is decided by the clock of the worker. */
+  'due-by-own-clock': [
+    {
+      file: 'db/tasks/overdue.ts',
+      from: 'where t.due_at <= now() and t.due_at >= ',
+      to: 'where t.due_at <= ${new Date(Date.now()).toISOString()} and t.due_at >= ',
+    },
+    {
+      file: 'db/tasks/overdue.ts',
+      from: 'where t.due_at <= now() and t.status',
+      to: 'where t.due_at <= ${new Date(Date.now()).toISOString()} and t.status',
+    },
+  ],
   /** A server that stops closes its port at once: balancers have not noticed yet. */
   'drain-undelayed': [
     {
