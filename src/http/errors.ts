@@ -32,7 +32,12 @@ export const problemAnswer = (
     return { status: 303, headers: { Location: traits.signInPage, 'Cache-Control': 'no-store' }, body: null }
   if (isUnavailable(error) && error.cause === undefined) {
     // Overload, not a failure: a client that sends too much must not fill the log.
-    const fields = { requestId: id, ...context.trace, code: error.code, oncePerMinute: `503 ${error.message}` }
+    const fields = {
+      requestId: id,
+      ...context.trace,
+      code: error.code,
+      oncePerMinute: `503 ${error.message}`,
+    }
     log.warn(fields, error.message)
   } else if (error.status >= 500) {
     const fields = { err: error, requestId: id, ...context.trace, code: error.code }

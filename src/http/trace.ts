@@ -9,8 +9,7 @@ export interface Trace {
 }
 
 /** Version ff and ids of zeros are invalid. A later version than 00 may go on after a hyphen. */
-const pattern =
-  /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$/
+const pattern = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$/
 
 /** Null without the header, and for an invalid one, which is ignored as if it were absent. */
 export const traceOf = (headers: Headers): Trace | null => {

@@ -14,7 +14,8 @@ export interface Slice {
 }
 
 /** How many items are skipped before the slice. */
-export const offsetOf = ({ page, limit }: Pick<Slice, 'page' | 'limit'>): number => (page === null ? 0 : (page - 1) * limit)
+export const offsetOf = ({ page, limit }: Pick<Slice, 'page' | 'limit'>): number =>
+  page === null ? 0 : (page - 1) * limit
 
 /** The last item that numbered pages reach: they count and skip rows. Cursors have no such limit. */
 export const maxPagedItems = 10_000

@@ -17,6 +17,7 @@ import { startCluster, type Cluster, type Role } from '../support/cluster.ts'
 import { eventually } from '../support/eventually.ts'
 import { startSwarm } from '../support/swarm.ts'
 import { startSmtp, type TestSmtp } from '../support/smtp.ts'
+import { startBalancer } from './balancer.ts'
 import { Duties } from './duties.ts'
 import { ExitWatch } from './exit-watch.ts'
 import { checkRun } from './check-run.ts'
@@ -300,9 +301,11 @@ export class Arena implements AsyncDisposable {
       projects: [...projects, acts],
       profilesApi,
       random,
+      ...(fault.dueLaterMs !== undefined && { dueLaterMs: fault.dueLaterMs }),
       ...(options.acts ?? usualActs),
     })
     this.#run = { api, ledger, projects: [...projects, acts], traffic, duties }
+    const balancers = fault.isBalanced ? [api, profilesApi].map((one) => startBalancer(cluster, one)) : []
     try {
       this.#healedAt = 0
       const injected = await fault.disturb(this, AbortSignal.timeout(seconds * 1_000))
@@ -359,6 +362,7 @@ export class Arena implements AsyncDisposable {
       return { fault, counts, recoveryMs, violations: this.violations, notes: this.notes, consistency }
     } finally {
       stopWatching()
+      for (const balancer of balancers) await balancer[Symbol.asyncDispose]()
       for (const follower of all) follower.stop()
       clients.stop()
       await Promise.all([traffic.stop(), duties.stop()])

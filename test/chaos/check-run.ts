@@ -62,8 +62,11 @@ export const checkRun = async (
   const [repeated, reordered, leaked] = [faultsOf('repeated'), faultsOf('reordered'), faultsOf('leaked')]
   const gaps = await checkLog(db)
   const streams = await checkStreams(db, redis, run.timeoutMs)
-  const hung = run.apis.reduce((sum, { counts }) => sum + counts.hung, 0)
-  const leaking = run.apis.reduce((sum, { counts }) => sum + counts.leaking, 0)
+  const sum = (of: (counts: Api['counts']) => number): number =>
+    run.apis.reduce((total, { counts }) => total + of(counts), 0)
+  const hung = sum((counts) => counts.hung)
+  const leaking = sum((counts) => counts.leaking)
+  const refused = fault.isBalanced ? sum((counts) => counts.refused) : 0
   const other = [
     ...run.violations,
     ...run.exits,
@@ -71,6 +74,7 @@ export const checkRun = async (
     ...gaps,
     ...streams,
     ...(hung > 0 ? [`${hung} requests hung for 10 s`] : []),
+    ...(refused > 0 ? [`${refused} requests were refused by a server that a balancer was to avoid`] : []),
     ...(leaking > 0 ? [`${leaking} answers with 5xx named internals`] : []),
   ]
   const violations = [
@@ -91,6 +95,7 @@ export const checkRun = async (
     resyncs: all.reduce((sum, { counts }) => sum + counts.resyncs, 0),
     ...run.duties,
     hung,
+    refused,
     leaking,
     gaps: gaps.length,
     streams: streams.length,

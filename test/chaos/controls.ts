@@ -3,10 +3,12 @@
 import { Arena, type ArenaOptions } from './arena.ts'
 import type { Counts, Fault } from './fault.ts'
 import { answersLost } from './faults/answers-lost.ts'
+import { clockOff } from './faults/clock-off.ts'
 import { poisonEntry } from './faults/poison-entry.ts'
 import { postgresRestarted } from './faults/postgres-restarted.ts'
 import { postgresTerminated, terminateBackends } from './faults/postgres-terminated.ts'
 import { redisEmptied } from './faults/redis-emptied.ts'
+import { rollingRestart } from './faults/rolling-restart.ts'
 import { serverKilled } from './faults/server-killed.ts'
 import { smtpFailing } from './faults/smtp-failing.ts'
 import { workerKilled } from './faults/worker-killed.ts'
@@ -67,6 +69,8 @@ export const controls: Record<string, Control[]> = {
     { variant: 'answers-forgotten', fault: noFault, detectedBy: 'hung' },
     { variant: 'reconnected-late', fault: postgresRestarted, detectedBy: 'late' },
     { variant: 'lock-off', fault: noFault, detectedBy: 'gaps' },
+    { variant: 'due-by-own-clock', fault: clockOff, detectedBy: 'twice', arena: acting },
+    { variant: 'drain-undelayed', fault: rollingRestart, detectedBy: 'refused', arena: { sockets: 100 } },
   ],
   worker: [
     { variant: 'position-apart', fault: workerKilled, detectedBy: 'drift', arena: acting },
@@ -167,7 +171,7 @@ const runOnce = async (
     followers: 8,
     sockets: 0,
     timeoutMs: settleMs,
-    environment,
+    environment: { ...fault.environment, ...environment },
     report: () => {},
     ...differences,
   })

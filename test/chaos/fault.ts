@@ -5,12 +5,18 @@ import type { Arena } from './arena.ts'
 
 export interface Fault {
   name: string
-  /** What the fault does, for reports. */
+  /** What the fault does, for reports: with the figures of the short form. */
   title: string
+  /** What it does in the long form, where that differs. */
+  longTitle?: string
   /** Settings and variants of the processes; the fault then runs on its own cluster. */
   environment?: Record<string, string>
   /** How the cluster differs; the fault then runs on its own. */
   cluster?: Pick<ClusterOptions, 'databaseBytes' | 'isRedisAppendOnly'>
+  /** Whether a balancer keeps requests from servers that are not ready: none may be refused then. */
+  isBalanced?: boolean
+  /** Acts also create tasks that are due so much later, milliseconds: they must not be overdue yet. Longer than the run. */
+  dueLaterMs?: number
   /** Whether every client must read its snapshot again; otherwise none may. */
   resyncs?: boolean
   /** A run without a fault. Any other must inject one. */
@@ -66,6 +72,8 @@ export interface Counts {
   mailsRepeated: number
   /** Requests without an answer for 10 s. */
   hung: number
+  /** Of a balanced fault: requests to a port that was closed. */
+  refused: number
   /** Answers with 5xx that name internals. */
   leaking: number
   /** Of writers, sockets and workers those that took longer to recover than they may. */
@@ -104,6 +112,12 @@ export interface Outcome {
   /** Of the history of all clients; its violations are among the others. */
   consistency: Report
 }
+
+/** What the fault does in this form. */
+export const titleOf = (
+  { title, longTitle = title }: Pick<Fault, 'title' | 'longTitle'>,
+  isLong: boolean,
+): string => (isLong ? longTitle : title)
 
 /** Resolves after `ms`, or when the signal aborts. */
 export const pause = async (ms: number, signal: AbortSignal): Promise<void> => {

@@ -2,7 +2,7 @@
 import { loadavg } from 'node:os'
 import { machineFacts, type Facts } from '../../bench/machine.ts'
 import type { ControlResult } from './controls.ts'
-import type { Fault, Outcome, Recovery } from './fault.ts'
+import { titleOf, type Fault, type Outcome, type Recovery } from './fault.ts'
 import { limitsOf } from './recovery.ts'
 
 export interface FaultRow {
@@ -76,7 +76,7 @@ export const faultRow = (
 ): FaultRow => ({
   suite,
   name: fault.name,
-  title: fault.title,
+  title: titleOf(fault, isLong),
   seeds: [seed],
   seconds,
   isLong,
@@ -97,12 +97,12 @@ export const faultRow = (
 /** A fault that was not injected, or whose run ended with an error. */
 export const emptyRow = (
   { suite, seed, seconds, isLong }: RunFacts,
-  { name, title }: Pick<Fault, 'name' | 'title'>,
+  fault: Pick<Fault, 'name' | 'title' | 'longTitle'>,
   { notRun, error }: { notRun?: string; error?: unknown },
 ): FaultRow => ({
   suite,
-  name,
-  title,
+  name: fault.name,
+  title: titleOf(fault, isLong),
   seeds: [seed],
   seconds,
   isLong,

@@ -1,6 +1,6 @@
 // Runs the faults of a suite in order: those without settings of their own share one cluster.
 import { Arena, type ArenaOptions } from './arena.ts'
-import type { Fault } from './fault.ts'
+import { titleOf, type Fault } from './fault.ts'
 import { emptyRow, faultRow, type FaultRow, type RunFacts } from './results.ts'
 
 const usualSizes = { servers: 3, workers: 2, projects: 6, followers: 24, sockets: 3_000 }
@@ -42,7 +42,7 @@ export const runFaults = async (
       for (; at < group.length; at += 1) {
         const fault = group[at]!
         const seconds = secondsOf(fault)
-        report(`${suite}: ${fault.title}`)
+        report(`${suite}: ${titleOf(fault, isLong)}`)
         const row = faultRow({ ...facts, seconds }, await arena.run(fault, seconds))
         await keep(row)
         report(`${fault.name}: ${row.violations.join('; ') || 'ok'}`)

@@ -9,6 +9,9 @@ import { filesVariants } from './files/variants.ts'
 /** Named points of the write, the push, the fan-out and the resume. */
 export const failpoints = ['uncommitted', 'committed', 'pushing', 'pushed', 'fan-out', 'replay'] as const
 
+/** Named points of batches of at least two writes. */
+export const batchFailpoints = ['batch-uncommitted', 'batch-committed'] as const
+
 /** Named points of a worker's consumer on a shard. */
 export const workerFailpoints = ['before-effect', 'before-commit', 'after-commit'] as const
 
@@ -28,12 +31,12 @@ const points: Edit[] = [
     // A batch sends COMMIT with its last statement: here it first waits for that.
     file: 'domain/write-batch.ts',
     from: 'const appending = append(tx, members, steps)',
-    to: `const appending = append(tx, members, steps); await Promise.all([appending, storing.sent]); ${point('uncommitted')}`,
+    to: `const appending = append(tx, members, steps); await Promise.all([appending, storing.sent]); ${point('uncommitted')}; if (members.length > 1) ${point('batch-uncommitted')}`,
   },
   {
     file: 'domain/write-coalescer.ts',
     from: '      if (appended) this.deps.publisher.publish(appended)\n',
-    to: `      if (appended) { ${point('committed')}; this.deps.publisher.publish(appended) }\n`,
+    to: `      if (appended) { ${point('committed')}; if (batch.length > 1) ${point('batch-committed')}; this.deps.publisher.publish(appended) }\n`,
   },
   {
     file: 'domain/write.ts',
@@ -48,7 +51,7 @@ const points: Edit[] = [
   {
     file: 'changelog/follower/hub.ts',
     from: '      if (isMore) value.onBacklog',
-    to: `      if (count === 3) ${point('fan-out')}\n      if (isMore) value.onBacklog`,
+    to: `      if (count === 2) ${point('fan-out')}\n      if (isMore) value.onBacklog`,
   },
   {
     file: 'ws/subscription.ts',
@@ -192,6 +195,27 @@ export const variants: Record<string, Edit[]> = {
       file: 'worker/engine/shard-consumer.ts',
       from: 'this.stats.transactions += 1\n',
       to: 'await Bun.sleep(50); await this.deps.positions.move(apart); this.stats.transactions += 1\n',
+    },
+  ],
+  /** What is overdue is decided by the clock of the worker. */
+  'due-by-own-clock': [
+    {
+      file: 'db/tasks/overdue.ts',
+      from: 'where t.due_at <= now() and t.due_at >= ',
+      to: 'where t.due_at <= ${new Date(Date.now()).toISOString()} and t.due_at >= ',
+    },
+    {
+      file: 'db/tasks/overdue.ts',
+      from: 'where t.due_at <= now() and t.status',
+      to: 'where t.due_at <= ${new Date(Date.now()).toISOString()} and t.status',
+    },
+  ],
+  /** A server that stops closes its port at once: balancers have not noticed yet. */
+  'drain-undelayed': [
+    {
+      file: 'app/compose.ts',
+      from: 'const delayMs = config.drainDelaySeconds * 1_000',
+      to: 'const delayMs = 0',
     },
   ],
   /** The consumer notifies everyone twice, and what a notification was made for is not compared. */

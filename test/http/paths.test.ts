@@ -278,9 +278,13 @@ describe('methods', () => {
       const answers = await Promise.all(requested.map((init) => fetch(world.url + path, init)))
       const expected = kinds.has(true) ? [401, 'Bearer', false] : [405, null, true]
       for (const [index, { status, headers }] of answers.entries())
-        expect([path, requested[index], status, headers.get('www-authenticate'), headers.has('allow')]).toEqual(
-          [path, requested[index], ...expected],
-        )
+        expect([
+          path,
+          requested[index],
+          status,
+          headers.get('www-authenticate'),
+          headers.has('allow'),
+        ]).toEqual([path, requested[index], ...expected])
     }
     expect((await fetch(`${world.url}/api/none`, { method: 'DELETE' })).status).toBe(404)
   })

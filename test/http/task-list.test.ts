@@ -389,7 +389,10 @@ describe('what a list refuses', () => {
     const changedOnce = tuple(anywhere, constantFrom(...alphabet, '.', '=', '+', '/', ' '))
       .filter(([at, one]) => cursor[at] !== one)
       .map(([at, one]) => withCharacter(at, one))
-    const withMore = tuple(constantFrom('', '.', '..', '.x.'), string({ unit: 'grapheme-ascii', maxLength: 8 }))
+    const withMore = tuple(
+      constantFrom('', '.', '..', '.x.'),
+      string({ unit: 'grapheme-ascii', maxLength: 8 }),
+    )
       .map((pieces) => pieces.join(''))
       .filter((text) => text !== '')
       .map((text) => cursor + text)

@@ -114,7 +114,10 @@ describe('white space at the edges', () => {
   const kept = markdown.normalize('NFC')
 
   test('is content of descriptions and comments, and removed from titles, names and tags', async () => {
-    const project = await mine.call<Project>('POST', '/api/projects', { name: ' Apollo ', description: markdown })
+    const project = await mine.call<Project>('POST', '/api/projects', {
+      name: ' Apollo ',
+      description: markdown,
+    })
     expect(project.body).toMatchObject({ name: 'Apollo', description: kept })
     const task = await mine.task({ title: '\tPlan\n', description: markdown, tags: [' a '] })
     expect(task).toMatchObject({ title: 'Plan', description: kept, tags: ['a'] })
@@ -129,8 +132,7 @@ describe('white space at the edges', () => {
       [`/api/tasks/${task.id}`, 'description'],
       [`/api/comments/${comment.body.id}`, 'body'],
     ] as const) {
-      const patch = (text: string) =>
-        mine.call<Record<string, unknown>>('PATCH', at, { [field]: text })
+      const patch = (text: string) => mine.call<Record<string, unknown>>('PATCH', at, { [field]: text })
       const longer = await patch(`${markdown} \n`)
       expect([at, longer.status, longer.body[field]]).toEqual([at, 200, `${kept} \n`])
       expect([at, longer.headers.has('tide-cursor')]).toEqual([at, true]) // a line end more is a change

@@ -25,12 +25,21 @@ export interface Api {
     ifMatch?: number,
   ): Promise<Answer>
   /**
-   * Of attempts: `hung` have no answer within 10 s, `failed` end with 5xx or lose their connection, `leaking` are answered
-   * with a 5xx that is no problem document or names internals.
+   * Of attempts: `hung` have no answer within 10 s, `failed` end with 5xx or lose their connection, `refused` find no server
+   * that listens, `leaking` are answered with a 5xx that is no problem document or names internals.
    */
-  readonly counts: { requests: number; retries: number; hung: number; failed: number; leaking: number }
-  /** Addresses of servers that a balancer would send nothing to. */
+  readonly counts: {
+    requests: number
+    retries: number
+    hung: number
+    failed: number
+    refused: number
+    leaking: number
+  }
+  /** Addresses of servers that a balancer sends nothing to; where these are all servers, each receives requests. */
   readonly avoided: Set<string>
+  /** Ends the attempts that wait for the server at this address: they fail, and are repeated elsewhere. */
+  endRequests(url: string): void
   /** Disturbs the next attempt of a write: its response is lost, or it is sent twice concurrently. */
   interfere: (() => 'none' | 'lose' | 'twice') | null
   /** Milliseconds from the first request that failed until the next acknowledgement after it, largest. */
@@ -67,7 +76,8 @@ export const createApi = (
   recorder?: Recorder,
   avoided: Api['avoided'] = new Set<string>(),
 ): Api => {
-  const counts = { requests: 0, retries: 0, hung: 0, failed: 0, leaking: 0 }
+  const counts = { requests: 0, retries: 0, hung: 0, failed: 0, refused: 0, leaking: 0 }
+  const inFlight = new Set<{ url: string; abort: AbortController }>()
   let longestOutageMs = 0
   let turn = 0
   let interfere: Api['interfere'] = null
@@ -95,24 +105,36 @@ export const createApi = (
       const ask = async (): Promise<Answer> => {
         attempts += 1
         const ready = servers.filter(({ url }) => !avoided.has(url))
-        const server = ready[(turn += 1) % ready.length]!
-        const response = await fetch(server.url + path, {
-          method,
-          headers: {
-            ...(token && { Authorization: `Bearer ${token}` }),
-            ...(body !== undefined && { 'Content-Type': 'application/json' }),
-            ...(key !== undefined && { 'Idempotency-Key': key }),
-            ...(ifMatch !== undefined && { 'If-Match': `"${ifMatch}"` }),
-          },
-          ...(body !== undefined && { body: JSON.stringify(body) }),
-          signal: AbortSignal.timeout(attemptTimeoutMs),
-        })
-        const text = await response.text()
-        if (response.status >= 500 && isLeaking(text)) counts.leaking += 1
-        return {
-          status: response.status,
-          body: text === '' ? null : JSON.parse(text),
-          headers: response.headers,
+        const able = ready.length > 0 ? ready : servers
+        const { url } = able[(turn += 1) % able.length]!
+        const one = { url, abort: new AbortController() }
+        inFlight.add(one)
+        const late = setTimeout(() => {
+          counts.hung += 1
+          one.abort.abort(new Error(`no answer within ${attemptTimeoutMs} ms`))
+        }, attemptTimeoutMs)
+        try {
+          const response = await fetch(url + path, {
+            method,
+            headers: {
+              ...(token && { Authorization: `Bearer ${token}` }),
+              ...(body !== undefined && { 'Content-Type': 'application/json' }),
+              ...(key !== undefined && { 'Idempotency-Key': key }),
+              ...(ifMatch !== undefined && { 'If-Match': `"${ifMatch}"` }),
+            },
+            ...(body !== undefined && { body: JSON.stringify(body) }),
+            signal: one.abort.signal,
+          })
+          const text = await response.text()
+          if (response.status >= 500 && isLeaking(text)) counts.leaking += 1
+          return {
+            status: response.status,
+            body: text === '' ? null : JSON.parse(text),
+            headers: response.headers,
+          }
+        } finally {
+          clearTimeout(late)
+          inFlight.delete(one)
         }
       }
       try {
@@ -128,8 +150,8 @@ export const createApi = (
         if (answer.status >= 500) counts.failed += 1
       } catch (error) {
         lastFailure = String(error)
-        if (interference !== 'lose' && !isRefused(error)) counts.failed += 1
-        if (error instanceof DOMException && error.name === 'TimeoutError') counts.hung += 1
+        if (isRefused(error)) counts.refused += 1
+        else if (interference !== 'lose') counts.failed += 1
       }
       failedAt ??= performance.now()
       counts.retries += 1
@@ -142,6 +164,9 @@ export const createApi = (
     call,
     counts,
     avoided,
+    endRequests: (url) => {
+      for (const one of inFlight) if (one.url === url) one.abort.abort(new Error(`${url} is silent`))
+    },
     get interfere() {
       return interfere
     },

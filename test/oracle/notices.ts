@@ -15,6 +15,8 @@ export interface NoticesOptions {
   lanes: number
   /** Pause of a lane between two acts, milliseconds. */
   everyMs: number
+  /** With it, acts also create tasks that are due so much later, milliseconds, and so not overdue before that. */
+  dueLaterMs?: number
 }
 
 export class Notices {
@@ -50,22 +52,28 @@ export class Notices {
     }
   }
 
-  /** A task that is assigned and then overdue at once, or commented on with a mention and completed by a third person. */
+  /**
+   * A task that is assigned and then overdue at once, or due later, or commented on with a mention and completed by a third
+   * person.
+   */
   async #act(n: number): Promise<void> {
-    const { projectId, people } = this.options
+    const { projectId, people, dueLaterMs } = this.options
     const [creator, ...others] = people as [Person, ...Person[]]
     const [assignee, other] = [others[n % others.length]!, others[(n + 1) % others.length]!]
     const isDue = n % 3 === 0
+    const isDueLater = n % 3 === 1 && dueLaterMs !== undefined
+    const dueInMs = isDue ? -1_000 : isDueLater ? dueLaterMs : null
     const body = {
       projectId,
       title: `Notice ${n}`,
       assigneeId: assignee.id,
-      ...(isDue && { dueAt: new Date(Date.now() - 1_000).toISOString() }),
+      ...(dueInMs !== null && { dueAt: new Date(Date.now() + dueInMs).toISOString() }),
     }
     const task = await this.#ask(creator, 'POST', '/api/tasks', body, 201, `create-${n}`)
     this.taskIds.push(task.id)
     this.#expect('assigned', task.id, assignee)
     if (isDue) return this.#expect('overdue', task.id, assignee)
+    if (isDueLater) return this.#expect('due_soon', task.id, assignee) // an overdue one too would be one too many
     const comment = { body: `Comment ${n}`, mentions: [creator.id] }
     await this.#ask(other, 'POST', `/api/tasks/${task.id}/comments`, comment, 201, `comment-${n}`)
     this.#expect('mentioned', task.id, creator)
@@ -92,7 +100,10 @@ export class Notices {
   }
 }
 
-/** Waits until every consumer has read the log, no open task is overdue without its notification, no `stats.updated` is due. */
+/**
+ * Waits until every consumer has read the log, no open task is overdue or due within the hour without its notification, no
+ * `stats.updated` is due.
+ */
 export const workersSettled = async (db: Database, timeoutMs: number): Promise<void> => {
   let left = 0
   await eventually(
@@ -104,6 +115,9 @@ export const workersSettled = async (db: Database, timeoutMs: number): Promise<v
              where c.seq < h.seq) as behind,
             (select count(*)::int from tasks
              where due_at < now() and status in ('todo', 'in_progress') and overdue_rev < due_rev)
+            + (select count(*)::int from tasks
+             where due_at > now() and due_at < now() + interval '1 hour'
+               and status in ('todo', 'in_progress') and due_soon_rev < due_rev)
             + (select count(*)::int from project_statistics where is_changed) as due`,
       )
       left = row!.behind + row!.due

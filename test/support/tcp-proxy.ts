@@ -15,6 +15,8 @@ export interface TcpProxy extends AsyncDisposable {
   latencyMs: number
   /** Delay of the end of one side beyond that of its bytes: for that long the other takes it for connected. */
   closeDelayMs: number
+  /** Ends of one side that reached the other that late. */
+  readonly lateCloses: number
   /** Open connections from clients. */
   readonly connections: number
   /** Connections from clients since the start, open or not. */
@@ -34,6 +36,7 @@ export const tcpProxy = async (
   const pairs = new Set<Pair>()
   let isBlackhole = false
   let accepted = 0
+  let lateCloses = 0
 
   const forward = (pair: Pair, from: Socket, to: Socket): void => {
     const whenAlive = (act: () => void): void => {
@@ -52,7 +55,10 @@ export const tcpProxy = async (
     }
     from.on('data', (bytes) => whenAlive(() => later(proxy.latencyMs, () => to.write(bytes))))
     from.on('end', () => {
-      whenAlive(() => later(proxy.latencyMs + proxy.closeDelayMs, () => to.end()))
+      whenAlive(() => {
+        if (proxy.closeDelayMs > 0) lateCloses += 1
+        later(proxy.latencyMs + proxy.closeDelayMs, () => to.end())
+      })
       if (pair.isDead) from.destroy()
     })
     from.on('error', () => whenAlive(() => to.destroy()))
@@ -90,6 +96,9 @@ export const tcpProxy = async (
     port: (listener.address() as AddressInfo).port,
     latencyMs: 0,
     closeDelayMs: 0,
+    get lateCloses() {
+      return lateCloses
+    },
     get connections() {
       return [...pairs].filter(({ client }) => !client.destroyed).length
     },

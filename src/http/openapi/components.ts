@@ -183,14 +183,16 @@ export const headers: JsonObject = {
     schema: { type: 'string', pattern: '^[A-Za-z0-9_.:@/+=-]{1,128}$' },
   },
   ETag: {
-    description: 'The version where the answer has one, for If-Match; otherwise of the bytes. For If-None-Match',
+    description:
+      'The version where the answer has one, for If-Match; otherwise of the bytes. For If-None-Match',
     schema: text,
     example: '"17"',
   },
   Link: { description: 'The next page, `rel="next"`; absent on the last one', schema: text },
   Location: { description: 'Path of the created resource', required: true, schema: text },
   'Tide-Cursor': {
-    description: 'Position of the write in its scope; absent where nothing changed, and where tasks of several projects were named',
+    description:
+      'Position of the write in its scope; absent where nothing changed, and where tasks of several projects were named',
     schema: text,
     example: 'k3v9x1q8.11.4711',
   },

@@ -27,6 +27,8 @@ export const everyoneBack: Fault = {
     const liveMs = performance.now() - beganAt
     if (liveMs > liveWithinMs) arena.violations.push(`all live only after ${liveMs.toFixed(0)} ms`)
     const { closes, resumed } = await swarm.check()
+    if (resumed.count < sockets)
+      arena.violations.push(`only ${resumed.count} connections of ${sockets} sockets were resumed`)
     arena.notes.push(
       `${sockets} sockets live again ${(liveMs / 1000).toFixed(1)} s after the servers, p99 ${(resumed.p99 / 1000).toFixed(1)} s after their loss; closes ${JSON.stringify(closes)}`,
     )

@@ -7,7 +7,8 @@ const heldMs = { short: 5_000, long: 30_000 }
 
 export const lockHeld: Fault = {
   name: 'lock-held',
-  title: 'half of the shards locked by another session, for 5 s or 30 s at a time',
+  title: 'half of the shards locked by another session, for 5 s at a time',
+  longTitle: 'half of the shards locked by another session, for 30 s at a time',
   longSeconds: 70,
   async disturb(arena, signal) {
     const lasting = arena.options.isLong ? heldMs.long : heldMs.short

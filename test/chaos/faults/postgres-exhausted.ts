@@ -21,7 +21,7 @@ export const postgresExhausted: Fault = {
         postgres(arena.cluster.databaseUrl, { max: 1, fetch_types: false, backoff: false }),
       )
       const taken = await Promise.allSettled(takers.map((sql) => sql`select 1`))
-      await pause(heldMs, signal)
+      await Bun.sleep(heldMs) // not shorter than the title says
       await Promise.all(takers.map((sql) => sql.end({ timeout: 1 })))
       arena.healed()
       injected += 1

@@ -1,17 +1,19 @@
 // PostgreSQL restarts, in order and by an immediate stop that leaves recovery to the next start.
+import { Injections } from '../injections.ts'
 import { pause, type Fault } from '../fault.ts'
 
 export const postgresRestarted: Fault = {
   name: 'postgres-restarted',
   title: 'PostgreSQL restarted, fast and immediate in turn',
   async disturb(arena, signal) {
-    let injected = 0
-    while (!signal.aborted) {
-      await arena.cluster.postgres.restart(injected % 2 === 0 ? 'fast' : 'immediate')
-      injected += 1
+    const injections = new Injections(arena, ['fast', 'immediate'])
+    for (let turn = 0; !signal.aborted || injections.missing.length > 0; turn += 1) {
+      const mode = turn % 2 === 0 ? 'fast' : 'immediate'
+      await arena.cluster.postgres.restart(mode)
+      injections.add(mode)
       arena.healed()
       await pause(2_500, signal)
     }
-    return injected
+    return injections.finish()
   },
 }

@@ -6,15 +6,19 @@ export const terminateBackends =
   (everyMs: number): Fault['disturb'] =>
   async (arena, signal) => {
     let injected = 0
+    let ended = 0
     while (!signal.aborted) {
-      await arena.db.read(
-        (sql) => sql`
-          select pg_terminate_backend(pid) from pg_stat_activity
+      const rows = await arena.db.read(
+        (sql) => sql<{ isEnded: boolean }[]>`
+          select pg_terminate_backend(pid) as "isEnded" from pg_stat_activity
           where datname = current_database() and application_name <> 'chaos'`,
       )
       injected += 1
+      ended += rows.filter(({ isEnded }) => isEnded).length
       await pause(everyMs, signal)
     }
+    arena.notes.push(`${ended} backends terminated`)
+    if (ended === 0) arena.violations.push('no backend was terminated')
     return injected
   }
 

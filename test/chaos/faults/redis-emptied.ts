@@ -1,4 +1,5 @@
 // Redis loses all data: FLUSHALL, and a SIGKILL after which it starts empty.
+import { Injections } from '../injections.ts'
 import { pause, type Fault } from '../fault.ts'
 
 export const redisEmptied: Fault = {
@@ -6,16 +7,17 @@ export const redisEmptied: Fault = {
   title: 'FLUSHALL, and Redis killed and started empty, in turn',
   async disturb(arena, signal) {
     const { redis } = arena.cluster
-    let injected = 0
-    while (!signal.aborted) {
-      if (injected % 2 === 0) await arena.redis.flushall()
+    const injections = new Injections(arena, ['FLUSHALL', 'SIGKILL'])
+    for (let turn = 0; !signal.aborted || injections.missing.length > 0; turn += 1) {
+      const kind = turn % 2 === 0 ? 'FLUSHALL' : 'SIGKILL'
+      if (kind === 'FLUSHALL') await arena.redis.flushall()
       else {
         await redis.kill()
         await redis.start()
       }
-      injected += 1
+      injections.add(kind)
       await pause(500, signal)
     }
-    return injected
+    return injections.finish()
   },
 }

@@ -29,6 +29,7 @@ export const redisTailLost: Fault = {
       injected += 1
       await pause(1_000, signal)
     }
+    if (lostBytes === 0) arena.violations.push('the append-only file lost nothing')
     arena.notes.push(`${lostBytes} bytes of the append-only file lost`)
     return injected
   },

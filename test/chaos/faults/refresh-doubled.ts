@@ -38,13 +38,14 @@ export const refreshDoubled: Fault = {
         return 0
       }),
     )
-    for (let killed = 0; !signal.aborted; killed += 1) {
+    let killed = 0
+    for (; !signal.aborted; killed += 1) {
       await pause(killEveryMs, signal)
       await arena.restart(servers[killed % servers.length]!)
     }
     arena.healed()
     const refreshed = (await Promise.all(sessions)).reduce((sum, count) => sum + count, 0)
-    arena.notes.push(`${refreshed} refreshes, ${atOnce + 1} times each`)
+    arena.notes.push(`${refreshed} refreshes, ${atOnce + 1} times each, ${killed} kills`)
     return refreshed
   },
 }

@@ -1,9 +1,9 @@
-// kill -9 of a worker every half second, in turn, started again at once.
+// kill -9 of a worker, in turn, started again at once; the next one half a second after it is ready.
 import { pause, type Fault } from '../fault.ts'
 
 export const workerKilled: Fault = {
   name: 'worker-killed',
-  title: 'kill -9 of a worker every half second',
+  title: 'kill -9 of a worker, in turn, half a second after the last one is ready again',
   async disturb(arena, signal) {
     const { workers } = arena.cluster
     let injected = 0

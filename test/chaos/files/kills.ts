@@ -1,39 +1,10 @@
 // kill -9 at named points: a process kills itself when it reaches one. Every point must have been reached at the end.
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import type { Role } from '../../support/cluster.ts'
+import { killAt } from '../kill-at.ts'
 import type { FilesArena, FilesFault } from './files-arena.ts'
 import { serverPoints, workerPoints } from './points.ts'
 
-/** How long a process may take to reach its point. */
-const reachMs = 10_000
 /** Starts for each point at most. */
 const maxRounds = 4
-
-/**
- * Starts the role, which must be expected to end, so that it kills itself at the point.
- * @param work runs while it does; @returns whether it was reached.
- */
-export const killAt = async (
-  { cluster }: FilesArena,
-  role: Role,
-  { point, after = 0 }: { point: string; after?: number },
-  work: () => Promise<unknown> = async () => {},
-): Promise<boolean> => {
-  const file = join(cluster.dataDir, `reached-${crypto.randomUUID()}`)
-  const isStarted = await role
-    .start({ TIDE_FAILPOINT: point, TIDE_FAILPOINT_AFTER: String(after), TIDE_FAILPOINT_REACHED: file })
-    .then(() => true)
-    .catch(() => false) // it may reach its point before it is ready
-  if (isStarted) {
-    await work()
-    await Promise.race([role.exited, Bun.sleep(reachMs)])
-    await role.kill()
-  }
-  const isReached = await Bun.file(file).exists()
-  await rm(file, { force: true })
-  return isReached
-}
 
 const killAtPoints =
   (role: 'workers' | 'servers', points: readonly string[]) =>

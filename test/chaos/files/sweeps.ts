@@ -3,7 +3,7 @@
 import { insertDeliveries } from '../../../src/db/deliveries/deliveries.ts'
 import { eventually } from '../../support/eventually.ts'
 import type { FilesArena, FilesFault } from './files-arena.ts'
-import { killAt } from './kills.ts'
+import { killAt } from '../kill-at.ts'
 import { sweepPoints } from './points.ts'
 import type { StorageMode } from './storage-proxy.ts'
 

@@ -42,8 +42,7 @@ export const list = <T, P extends Page<T> = Page<T>>(
     for (;;) {
       yield* page.items
       // From a numbered page, too: the cursor reaches beyond the deepest page and is not moved by what changes before it.
-      if (page.nextCursor !== null)
-        page = await read({ page: undefined, cursor: page.nextCursor }, signal)
+      if (page.nextCursor !== null) page = await read({ page: undefined, cursor: page.nextCursor }, signal)
       // A server of an earlier version gives no cursor with numbered pages of tasks.
       else if (page.page !== undefined && page.page < (page.totalPages ?? 0))
         page = await read({ page: page.page + 1 }, signal)
