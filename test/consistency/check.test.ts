@@ -13,7 +13,7 @@ const people = ['ada', 'bob', 'eve']
 /** A correct run: writes, conditional writes, deletions, reads of all kinds, a view that drops and resumes. */
 const correct = (random: Random, steps: number): History => {
   const model = new Model()
-  model.member('ada', 'bob', true)
+  for (const isMember of [true, false, true]) model.member('ada', 'bob', isMember)
   model.write('ada', { a: 'create', b: 'create' })
   model.step('eve', 'v', 'join', 0)
   let received = 0
