@@ -159,6 +159,7 @@ export class FilesArena implements AsyncDisposable {
       end.abort()
       stopWatching()
     }
+    if (counts.injected === 0) this.violations.push('nothing was injected')
     for (const name of findingNames)
       if (counts[name] > 0) this.violations.push(`${counts[name]} ${findings[name]}`)
     return { name: fault.name, title: fault.title, counts, violations, notes }
