@@ -3,7 +3,7 @@
 import { isLeaking } from '../../oracle/api.ts'
 import type { DirectUpload } from '../../../src/model/attachment.ts'
 
-const timeoutMs = 10_000
+const usualTimeoutMs = 10_000
 /** Before the next request of the same user, where the server is being started again. */
 const backOffMs = 100
 
@@ -18,6 +18,7 @@ export class FilesClient {
   constructor(
     private readonly url: string,
     private readonly token: string,
+    private readonly timeoutMs = usualTimeoutMs,
   ) {}
 
   /** The body of an answer with 2xx; null for any other end. */
@@ -49,7 +50,7 @@ export class FilesClient {
   /** Stores an object under a signed URL. @returns whether the store acknowledged it. */
   async store({ url, method, headers }: DirectUpload, content: string): Promise<boolean> {
     try {
-      const signal = AbortSignal.timeout(timeoutMs)
+      const signal = AbortSignal.timeout(this.timeoutMs)
       const { ok } = await fetch(url, { method, headers, body: content, signal, keepalive: false })
       return ok
     } catch {
@@ -78,7 +79,7 @@ export class FilesClient {
         method,
         headers: { Authorization: `Bearer ${this.token}`, ...(body !== undefined && headers) },
         ...(body !== undefined && { body }),
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: AbortSignal.timeout(this.timeoutMs),
       })
       const text = await response.text()
       if (response.status >= 500 && isLeaking(text)) this.counts.leaking += 1
