@@ -2,6 +2,7 @@
 import type { Facts } from '../../bench/machine.ts'
 import type { Recovery } from './fault.ts'
 import type { ChaosReport, ControlRow, FaultRow } from './results.ts'
+import { suites } from './suites.ts'
 
 /** Counts that are no violation, in the order of the table. */
 const amounts = [
@@ -19,9 +20,15 @@ const amounts = [
   'mails',
   'checked',
 ]
-/** Counts that must be 0, with `resyncs` where the fault makes clients resync. */
+/** Whether every client must read its snapshot again. */
+const isResyncing = ({ suite, name }: FaultRow): boolean =>
+  suites[suite]?.some((fault) => fault.name === name && fault.resyncs) ?? false
+
+const amountsOf = (row: FaultRow): readonly string[] => (isResyncing(row) ? [...amounts, 'resyncs'] : amounts)
+
+/** Counts that must be 0. */
 const faultCounts = (row: FaultRow): [string, number][] =>
-  Object.entries(row.counts).filter(([name]) => !amounts.includes(name))
+  Object.entries(row.counts).filter(([name]) => !amountsOf(row).includes(name))
 
 const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
 
@@ -40,10 +47,10 @@ const recoveryText = ({ recoveryMs, limitsMs }: FaultRow): string =>
     .map(([who, ms]) => `${who} ${secondsText(ms)} of ${secondsText(limitsMs[who] ?? null)}`)
     .join(', ') || '-'
 
-const amountsText = ({ counts }: FaultRow): string =>
-  amounts
-    .filter((name) => counts[name])
-    .map((name) => `${counts[name]} ${name}`)
+const amountsText = (row: FaultRow): string =>
+  amountsOf(row)
+    .filter((name) => row.counts[name])
+    .map((name) => `${row.counts[name]} ${name}`)
     .join(', ') || '-'
 
 /** What was found; `0` where nothing was. */

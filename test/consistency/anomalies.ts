@@ -67,6 +67,48 @@ export const anomalies: Anomaly[] = [
     },
   },
   {
+    name: 'an own task is not found before its deletion is sent',
+    property: 'read your writes',
+    history(model) {
+      base(model)
+      Object.assign(model.get('ada', 'b'), { status: 404, seen: [] })
+      model.write('bob', { b: 'delete' })
+    },
+  },
+  {
+    name: 'a task is not found before its deletion is sent',
+    property: 'monotonic reads',
+    history(model) {
+      base(model)
+      model.get('eve', 'b')
+      Object.assign(model.get('eve', 'b'), { status: 404, seen: [] })
+      model.write('ada', { b: 'delete' })
+    },
+  },
+  {
+    name: 'a task is not found before access to it ends',
+    property: 'monotonic reads',
+    history(model) {
+      base(model)
+      model.member('ada', 'eve', true)
+      model.get('eve', 'b')
+      Object.assign(model.get('eve', 'b'), { status: 404, seen: [] })
+      model.member('ada', 'eve', false)
+    },
+  },
+  {
+    name: 'a task is not found after access to it was granted again',
+    property: 'monotonic reads',
+    history(model) {
+      base(model)
+      model.member('ada', 'eve', true)
+      model.get('eve', 'b')
+      model.member('ada', 'eve', false)
+      model.member('ada', 'eve', true)
+      Object.assign(model.get('eve', 'b'), { status: 404, seen: [] })
+    },
+  },
+  {
     name: 'the second read of a task is older than the first',
     property: 'monotonic reads',
     history(model) {

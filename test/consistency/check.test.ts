@@ -13,7 +13,7 @@ const people = ['ada', 'bob', 'eve']
 /** A correct run: writes, conditional writes, deletions, reads of all kinds, a view that drops and resumes. */
 const correct = (random: Random, steps: number): History => {
   const model = new Model()
-  model.member('ada', 'bob', true)
+  for (const isMember of [true, false, true]) model.member('ada', 'bob', isMember)
   model.write('ada', { a: 'create', b: 'create' })
   model.step('eve', 'v', 'join', 0)
   let received = 0
@@ -63,6 +63,24 @@ for (const { name, property, history } of anomalies) {
     expect(found.evidence.length).toBeLessThanOrEqual(4)
   })
 }
+
+test('a task is not found while access is lost, is granted again, or the task is deleted', () => {
+  const model = new Model()
+  model.write('ada', { a: 'create', b: 'create' })
+  model.member('ada', 'eve', true)
+  model.get('eve', 'a')
+  model.get('eve', 'b')
+  model.member('ada', 'eve', false)
+  const absent = { status: 404, seen: [] }
+  Object.assign(model.get('eve', 'a'), absent)
+  const granted = model.member('ada', 'eve', true)
+  const whileGranted = Object.assign(model.get('eve', 'a'), absent)
+  whileGranted.start = granted.start
+  const deleted = model.write('bob', { b: 'delete' })
+  const whileDeleted = Object.assign(model.get('eve', 'b'), absent)
+  ;[whileDeleted.start, whileDeleted.end] = [deleted.start, deleted.end]
+  expect(checkHistory(model.history()).violations.flatMap(explain)).toEqual([])
+})
 
 test('a transaction may have numbers in another project of its shard', () => {
   const model = new Model()

@@ -41,6 +41,11 @@ export const consistencyControls: ConsistencyControl[] = [
     caughtBy: 'monotonic reads',
   },
   {
+    variant: 'own-entries-first',
+    title: 'own entries overtake those of others',
+    caughtBy: 'writes follow reads',
+  },
+  {
     variant: 'entries-reversed',
     title: 'operations of a batch are logged in reverse',
     caughtBy: 'monotonic writes',

@@ -93,6 +93,8 @@ export class Rig implements AsyncDisposable {
       }
       api.interfere = null
       const views = await clients.settle(db, settleMs)
+      const [fault] = clients.faults
+      if (variant === null && fault !== undefined) throw new Error(fault)
       return checkHistory(recorder.history(await readFinal(db, projects, views)))
     } finally {
       clients.stop()

@@ -22,8 +22,8 @@ export class Timeline {
   readonly calls: Call[]
   /** Frames and steps, in the order of recording. */
   readonly stream: (Frame | Step)[]
-  /** Users who lost access to some project at some time. */
-  readonly revoked = new Set<string>()
+  /** By user the entries that end or grant access to a project, in the order of the log. */
+  readonly access = new Map<string, LogFact[]>()
   /** By scope, projects only. */
   readonly scopes = new Map<string, ScopeLog>()
   readonly #byNumber = new Map<string, LogFact>()
@@ -64,7 +64,12 @@ export class Timeline {
   }
 
   #addFact(fact: LogFact): void {
-    if (fact.revokes !== null) this.revoked.add(fact.revokes)
+    const user = fact.revokes ?? (fact.type === 'member.added' ? fact.entity : null)
+    if (user !== null) {
+      const held = this.access.get(user)
+      if (held) held.push(fact)
+      else this.access.set(user, [fact])
+    }
     const number = `${fact.position.shard}.${fact.position.seq}`
     if (!this.#byNumber.has(number)) this.#byNumber.set(number, fact)
     if (isTask(fact.type) && fact.entity !== null && projectOf(fact.scope) !== null) {

@@ -117,49 +117,51 @@ export interface NotificationRow {
   id: string
   userId: string
   kind: string
-  taskId: string
+  /** Null of an invitation. */
+  taskId: string | null
+  projectId: string | null
   dedupeKey: string
 }
 
+const causes: readonly string[] = ['assigned', 'completed', 'project_invited']
+const kinds: readonly string[] = [...causes, 'overdue', 'due_soon']
+
 /**
  * Overdue: one for each task that was still open when it fell due, none for the others; a task that was closed
- * around its due time may have either. Due soon: at most one for each recipient of such a task, which falls due within
- * seconds of its creation; a worker that was away may come too late. Assigned and completed: one for each cause, unless the task was deleted.
+ * around its due time may have either. Due soon: at most one for each task with a due time, which is less than a day
+ * after its creation; exactly one where it was open until then. Assigned, completed and invited: one for each cause,
+ * unless the task was deleted.
  */
 export const checkNotifications = (ledger: Ledger, rows: NotificationRow[], now: number): string[] => {
   const differences: string[] = []
-  const overdue = countBy(
-    rows.filter((row) => row.kind === 'overdue'),
-    (row) => row.taskId,
-  )
-  for (const task of ledger.tasks.values()) {
-    const { least, most } = overdueDue(task, now)
-    const found = overdue.get(task.id) ?? 0
-    if (found < least || found > most)
-      differences.push(`task ${task.id} was notified overdue ${found} times instead of ${least}`)
+  for (const [kind, wanted] of [
+    ['overdue', overdueDue],
+    ['due_soon', dueSoonDue],
+  ] as const) {
+    const found = countBy(
+      rows.filter((row) => row.kind === kind),
+      (row) => String(row.taskId),
+    )
+    for (const task of ledger.tasks.values()) {
+      const { least, most } = wanted(task, now)
+      const times = found.get(task.id) ?? 0
+      if (times < least || times > most)
+        differences.push(`task ${task.id} was notified ${kind} ${times} times instead of ${least}`)
+    }
   }
-  const kinds = rows.filter((row) => row.kind === 'assigned' || row.kind === 'completed')
-  const found = countBy(kinds, (row) => `${row.kind} ${row.userId} ${row.taskId}`)
-  const wanted = countBy(ledger.expected, (one) => `${one.kind} ${one.userId} ${one.taskId}`)
+  const found = countBy(
+    rows.filter((row) => causes.includes(row.kind)),
+    (row) => `${row.kind} ${row.userId} ${row.taskId ?? row.projectId}`,
+  )
+  const wanted = countBy(ledger.expected, (one) => `${one.kind} ${one.userId} ${one.subjectId}`)
   for (const [what, count] of wanted) {
-    const isDeleted = ledger.tasks.get(what.split(' ')[2]!)!.state === null
+    const isDeleted = ledger.tasks.get(what.split(' ')[2]!)?.state === null
     const times = found.get(what) ?? 0
     if (times > count || (times < count && !isDeleted))
       differences.push(`${what}: ${times} instead of ${count}`)
   }
   for (const what of found.keys()) if (!wanted.has(what)) differences.push(`${what}: no notification was due`)
-  const soon = countBy(
-    rows.filter((row) => row.kind === 'due_soon'),
-    (row) => `${row.userId} ${row.taskId}`,
-  )
-  for (const [what, count] of soon) {
-    if (count > 1 || ledger.tasks.get(what.split(' ')[1]!)?.dueAt == null)
-      differences.push(`due_soon ${what}: ${count} instead of at most one of a task with a due time`)
-  }
-  for (const row of rows) {
-    if (!['overdue', 'due_soon', 'assigned', 'completed', 'project_invited'].includes(row.kind))
-      differences.push(`unexpected ${row.kind}`)
-  }
+  for (const { kind } of rows) if (!kinds.includes(kind)) differences.push(`unexpected ${kind}`)
   return differences
 }
 
@@ -170,6 +172,12 @@ const overdueDue = ({ dueAt, closedAt }: LedgerTask, now: number): { least: numb
   if (dueAt === null || dueAt > now) return { least: 0, most: 0 }
   if (closedAt === null) return { least: 1, most: 1 }
   return closedAt < dueAt - marginMs ? { least: 0, most: 0 } : { least: 0, most: 1 }
+}
+
+const dueSoonDue = ({ dueAt, closedAt, state }: LedgerTask, now: number): { least: number; most: number } => {
+  if (dueAt === null || dueAt > now) return { least: 0, most: dueAt === null ? 0 : 1 }
+  const wasOpen = state !== null && (closedAt === null || closedAt >= dueAt)
+  return { least: wasOpen ? 1 : 0, most: 1 }
 }
 
 const countBy = <T>(items: T[], keyOf: (item: T) => string): Map<string, number> => {

@@ -14,8 +14,9 @@ export interface LedgerTask {
 
 export interface Expected {
   userId: string
-  kind: 'assigned' | 'completed'
-  taskId: string
+  kind: 'assigned' | 'completed' | 'project_invited'
+  /** The task; the project of an invitation. */
+  subjectId: string
 }
 
 export class Ledger {

@@ -13,5 +13,6 @@ export const selectStoryTasks = async (db: Database): Promise<Map<string, Task>>
 export const selectNotifications = (db: Database): Promise<NotificationRow[]> =>
   db.read(
     (sql) => sql<NotificationRow[]>`
-      select id, user_id as "userId", kind, task_id as "taskId", dedupe_key as "dedupeKey" from notifications`,
+      select id, user_id as "userId", kind, task_id as "taskId", project_id as "projectId", dedupe_key as "dedupeKey"
+      from notifications`,
   )

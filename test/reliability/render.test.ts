@@ -3,6 +3,7 @@ import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { filesFaults } from '../chaos/files/faults.ts'
 import { suites } from '../chaos/suites.ts'
+import { faultTable } from '../chaos/table.ts'
 import { maxDueSeconds, maxLateSeconds } from '../worker/storm-run.ts'
 import { faultLines } from './lines.ts'
 import { readResults, renderReliability, type Results } from './render.ts'
@@ -56,7 +57,7 @@ test('a violation shows in the document', () => {
     limitsMs: { writers: 2_000, sockets: 10_000 },
     verdict: 'violated' as const,
     violations: ['seed 1: lost: 2'],
-    notes: [],
+    notes: ['killed at a point'],
     date: '2026-01-01T00:00',
     commit: 'abc',
   }
@@ -67,5 +68,28 @@ test('a violation shows in the document', () => {
     '| 3 injected, 10 writes | 2 lost | writers 2.5 s of 2.0 s, sockets never of 10.0 s | violated |',
   )
   expect(text).toContain('realtime server-killed: violated (2 seeds)')
+  expect(text).toContain('- realtime server-killed: killed at a point')
   expect(text).toContain('Seeds: 1, 2.')
+})
+
+test('resyncs are an amount where a fault requires them, and a violation elsewhere', () => {
+  const row = (name: string) => ({
+    suite: 'realtime',
+    name,
+    title: 't',
+    seeds: [1],
+    seconds: 6,
+    isLong: false,
+    counts: { injected: 3, resyncs: 5 },
+    recoveryMs: {},
+    limitsMs: {},
+    verdict: 'ok' as const,
+    violations: [],
+    notes: [],
+    date: '2026-01-01T00:00',
+    commit: 'abc',
+  })
+  const text = faultTable([row('epoch-renewed'), row('server-killed')])
+  expect(text).toContain('| 3 injected, 5 resyncs | 0 |')
+  expect(text).toContain('| 3 injected | 5 resyncs |')
 })

@@ -1,6 +1,7 @@
 // docs/reliability.md, rendered from the results in reliability/*.json. Invariant: nothing in the document is written by
 // hand but the sentences here, and the same results give the same text.
 import { join } from 'node:path'
+import type { Facts } from '../../bench/machine.ts'
 import type { ChaosReport, FaultRow } from '../chaos/results.ts'
 import { controlTable, faultTable, machineText, markdownTable } from '../chaos/table.ts'
 import type { SoakReport } from '../soak/report.ts'
@@ -16,6 +17,8 @@ export interface ConsistencyResult {
   date: string
   seed: number
   commit: string
+  /** Of files that older versions wrote the processor and its cores alone. */
+  machine: Pick<Facts['machine'], 'cpu' | 'cores'> & Partial<Facts['machine']>
   rows: { property: string; checked: number; violations: number; variantsCaught: string[] }[]
   variants: { name: string; caughtBy: string | string[] }[]
 }
@@ -65,6 +68,14 @@ const lineCells = ({ fault, rows, tests = [] }: FaultLine, results: readonly Fau
   ].join('<br>'),
 ]
 
+/** What the faults say of themselves: how often, where, with which figures. */
+const notesOf = (rows: readonly FaultRow[]): string[] => {
+  const lines = rows
+    .filter(({ notes }) => notes.length > 0)
+    .map(({ suite, name, notes }) => `- ${suite} ${name}: ${notes.join('; ')}`)
+  return lines.length === 0 ? [] : [`\nNotes:\n\n${lines.join('\n')}`]
+}
+
 const chaosSection = ({ rows, controls, machine }: ChaosReport): string => {
   const once = rows.filter(({ seeds, isLong }) => seeds.length === 1 && !isLong)
   const repeated = rows.filter(({ seeds, isLong }) => seeds.length > 1 && !isLong)
@@ -75,6 +86,7 @@ const chaosSection = ({ rows, controls, machine }: ChaosReport): string => {
       : [
           `\n### ${title}\n`,
           faultTable(own),
+          ...notesOf(own),
           `\nSeeds: ${[...new Set(own.flatMap(({ seeds }) => seeds))].join(', ')}.`,
         ]
   return [
@@ -92,9 +104,12 @@ const chaosSection = ({ rows, controls, machine }: ChaosReport): string => {
   ].join('\n')
 }
 
-const consistencySection = ({ date, seed, commit, rows, variants }: ConsistencyResult): string =>
+const isWhole = (machine: ConsistencyResult['machine']): machine is Facts['machine'] =>
+  machine.system !== undefined
+
+const consistencySection = ({ date, seed, commit, machine, rows, variants }: ConsistencyResult): string =>
   [
-    `${date.slice(0, 16)}, commit ${commit.slice(0, 10)}, seed ${seed}. Histories of clients (every call with its start, end, answer and position, every applied frame) are checked after runs without and with faults, and on broken variants.\n`,
+    `${date.slice(0, 16)}, commit ${commit.slice(0, 10)}, seed ${seed}. ${isWhole(machine) ? `${machineText(machine)}. Load of the machine when the run began: ${machine.loadAverage}` : `${machine.cpu}, ${machine.cores} cores shared by everything`}. Histories of clients (every call with its start, end, answer and position, every applied frame) are checked after runs without and with faults, and on broken variants.\n`,
     markdownTable(
       ['Property', 'Checked', 'Violations', 'Variants it names'],
       rows.map(({ property, checked, violations, variantsCaught }) => [
@@ -132,7 +147,9 @@ export const renderReliability = ({ chaos, consistency, soak, storms, fuzz }: Re
   [
     '# Reliability\n',
     'What was injected into the real processes, what was counted, and how long recovery took. `bun run reliability` writes this page from `reliability/*.json`; the commands below write those files. Dates and commits are those of the measured runs.\n',
-    'Every run of a fault has writers with a ledger of what was acknowledged, sockets that follow, drop and resume, and people whose acts notify. It counts: acknowledged writes that are missing, unacknowledged ones with effects, entries missing, repeated, out of order or leaked at sockets, notifications missing or twice, statistics that differ from the rows at any snapshot, mails missing or repeated, requests without an answer for 10 s, 5xx that name internals, exits and unhandled rejections. All must be 0. Limits of recovery: 2 s for writers, 10 s until every socket has everything, 15 s for workers.',
+    'Every run of a fault of the suites realtime and worker has writers with a ledger of what was acknowledged, sockets that follow, drop and resume, and people whose acts notify. It counts: acknowledged writes that are missing, unacknowledged ones with effects, entries missing, repeated, out of order or leaked at sockets, notifications missing or twice, statistics that differ from the rows at any snapshot, mails missing or repeated. Limits of recovery: 2 s for writers, 10 s until every socket has everything, 15 s for workers.\n',
+    'Every run of a fault of the suite files has a user who uploads through the server and past it, stores to signed URLs again, and deletes attachments, tasks and projects. It counts: objects without a row, rows without an object or with another one than was verified, acknowledged attachments that are gone, deliveries that were done twice or do not end, what sweeps leave, touch or flag wrongly. It measures no recovery: it waits until everything has ended.\n',
+    'Both count requests without an answer for 10 s, 5xx that name internals, exits and unhandled rejections. All these counts must be 0.',
     section(
       'Faults',
       '`bun run chaos -- --seconds 6 --write`; `--only A,B` for some, `--seeds 10` with ten seeds, `--long` at realistic durations',

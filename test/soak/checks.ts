@@ -50,12 +50,7 @@ export const checkSoak = async (
     followers.flatMap(({ faults }) =>
       faults.filter(({ kind }) => kinds.includes(kind)).map(({ text }) => text),
     )
-  const stored = new Set((await Array.fromAsync(storage.list('attachments/'))).map(({ key }) => key))
-  const owned = await db.read(
-    (sql) => sql<{ key: string }[]>`
-      select unnest(array[storage_key, upload_key]) as key from attachments union select key from file_deletions`,
-  )
-  const differing = [...stored].filter((key) => !owned.some((row) => row.key === key)).length
+  const { withoutRow, withoutObject } = await compareFiles(db, storage)
   const kinds: Record<string, string[]> = {
     'acknowledged writes missing': checkTasks(ledger, rows),
     'entries missing at sockets': [
@@ -70,7 +65,8 @@ export const checkSoak = async (
     'mails missing': Array.from({ length: mails.missing }, () => 'a delivery without its mail'),
     'mails repeated': Array.from({ length: mails.repeated }, () => 'a mail with a Message-ID sent before'),
     'statistics drifted': Array.from({ length: drifts + (await driftOf(db, projects)) }, () => 'a project'),
-    'objects without row': Array.from({ length: differing }, () => 'an object'),
+    'objects without row': withoutRow,
+    'rows without object': withoutObject,
     errors: [
       ...load.errors,
       ...traffic.faults,
@@ -94,6 +90,27 @@ export const checkSoak = async (
     violations: Object.entries(kinds).flatMap(([name, lines]) =>
       lines.length === 0 ? [] : [`${name}: ${lines.length}, for example ${lines[0]!.slice(0, 300)}`],
     ),
+  }
+}
+
+/** Keys of objects that no row names, and of attachments whose object is not there. */
+const compareFiles = async (
+  db: Database,
+  storage: Storage,
+): Promise<{ withoutRow: string[]; withoutObject: string[] }> => {
+  const stored = new Set((await Array.fromAsync(storage.list('attachments/'))).map(({ key }) => key))
+  const keysOf = (rows: { key: string }[]): string[] => rows.map(({ key }) => key)
+  const shown = await db.read(
+    (sql) => sql<{ key: string }[]>`select storage_key as key from attachments where state = 'ready'`,
+  )
+  const owned = await db.read(
+    (sql) => sql<{ key: string }[]>`
+      select unnest(array[storage_key, upload_key]) as key from attachments union select key from file_deletions`,
+  )
+  const named = new Set(keysOf(owned))
+  return {
+    withoutRow: [...stored].filter((key) => !named.has(key)),
+    withoutObject: keysOf(shown).filter((key) => !stored.has(key)),
   }
 }
 

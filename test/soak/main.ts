@@ -1,6 +1,7 @@
 // Everything at once for half an hour: do processes keep memory, file handles or connections, and is anything lost?
 //   bun run soak -- [--minutes 30] [--seed N] [--write] [--samples FILE]
-// --write keeps the result in reliability/soak.json. The exit code is 1 after a violation.
+// --write keeps the result in reliability/soak.json. The exit code is 1 after a violation; what the run could not decide
+// is listed beside them.
 import { parseArgs } from 'node:util'
 import { openDatabase } from '../../src/db/client.ts'
 import { openRedis } from '../../src/redis/connection.ts'
@@ -170,5 +171,6 @@ if (values.write)
     `${JSON.stringify(result, null, 2)}\n`,
   )
 console.log(JSON.stringify(result, null, 2))
+for (const line of result.undecided) console.error(`? undecided: ${line}`)
 for (const line of result.violations) console.error(`✗ ${line}`)
 process.exit(result.violations.length === 0 ? 0 : 1)

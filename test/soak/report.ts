@@ -7,8 +7,12 @@ import { lowerEnvelope, theilSen, withoutShareOf, type Slope } from './slope.ts'
 
 export const maxSlopeMiBPerHour = 1
 
-/** `shown`: the whole interval is within the limit; `undecided`: the estimate is beyond it, the interval is not. */
-export type SlopeVerdict = 'shown' | 'ok' | 'undecided' | 'violated'
+/**
+ * `shown`: the whole interval is within the limit. `undecided`: the limit is inside the interval, or the samples are few:
+ * the run shows neither growth nor its absence. That is no violation: where memory does not grow, the estimate exceeds the
+ * limit the more often the wider the interval is, and where it grows by the limit in every second run.
+ */
+export type SlopeVerdict = 'shown' | 'undecided' | 'violated'
 
 export interface MemoryFigures {
   baselineMiB: number
@@ -40,6 +44,8 @@ export interface SoakReport {
   connections: Record<'PostgreSQL' | 'Redis', { baseline: number; most: number; rest: number }>
   counts: Record<string, number>
   violations: string[]
+  /** What the run could not decide. */
+  undecided: string[]
 }
 
 const mebibytes = (bytes: number): number => Math.round((bytes / 2 ** 20) * 100) / 100
@@ -48,14 +54,17 @@ const perMinute = 6
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!
 
-export const verdictOf = ({ estimate, low, high }: Slope): SlopeVerdict =>
-  low > maxSlopeMiBPerHour
-    ? 'violated'
-    : high <= maxSlopeMiBPerHour
-      ? 'shown'
-      : estimate <= maxSlopeMiBPerHour
-        ? 'ok'
-        : 'undecided'
+/** With fewer, the share of compiled functions is fitted to the noise, and the interval is too narrow. */
+const minSamples = 10
+
+export const verdictOf = ({ low, high, samples }: Slope): SlopeVerdict => {
+  if (samples < minSamples) return 'undecided'
+  if (low > maxSlopeMiBPerHour) return 'violated'
+  return high <= maxSlopeMiBPerHour ? 'shown' : 'undecided'
+}
+
+/** The least growth, MiB an hour, that a run with this interval reports as a violation. */
+export const leastDetected = ({ estimate, low }: Slope): number => maxSlopeMiBPerHour + estimate - low
 
 /** @param window samples of which the least counts. */
 const memoryOf = (
@@ -130,6 +139,14 @@ export const soakReport = (run: SoakRun): SoakReport => {
     ...Object.entries(processes).map(([name, { handles }]) => ({ what: `handles of ${name}`, ...handles })),
     ...Object.entries(connections).map(([name, three]) => ({ what: `connections to ${name}`, ...three })),
   ]
+  const slopes = Object.entries(processes).flatMap(([name, { heap, resident }]) =>
+    Object.entries({ heap, resident }).map(([kind, { verdict, slopeMiBPerHour: slope }]) => ({
+      verdict,
+      text: `${name}: ${kind} grows by ${slope.estimate} MiB an hour (${slope.low} to ${slope.high})`,
+    })),
+  )
+  const textsOf = (wanted: SlopeVerdict): string[] =>
+    slopes.filter(({ verdict }) => verdict === wanted).map(({ text }) => text)
   return {
     date: new Date().toISOString(),
     commit: run.machine.commit,
@@ -146,14 +163,8 @@ export const soakReport = (run: SoakRun): SoakReport => {
       ...held
         .filter(({ baseline, rest }) => rest > baseline)
         .map(({ what, baseline, rest }) => `${what}: ${rest} after the load, ${baseline} before`),
-      ...Object.entries(processes).flatMap(([name, { heap, resident }]) =>
-        Object.entries({ heap, resident })
-          .filter(([, { verdict }]) => verdict === 'violated')
-          .map(
-            ([kind, { slopeMiBPerHour }]) =>
-              `${name}: ${kind} grows by ${slopeMiBPerHour.estimate} MiB an hour (${slopeMiBPerHour.low} to ${slopeMiBPerHour.high})`,
-          ),
-      ),
+      ...textsOf('violated'),
     ],
+    undecided: textsOf('undecided'),
   }
 }

@@ -47,6 +47,7 @@ export const registerPeople = async (
 /** The projects, each owned by the author of its first item, all others in it editors. */
 export const createProjects = async (
   api: Api,
+  ledger: Ledger,
   people: Map<number, Person>,
   items: Item[],
 ): Promise<StoryProject[]> =>
@@ -66,6 +67,7 @@ export const createProjects = async (
           201,
           'member',
         )
+        ledger.expected.push({ userId: id, kind: 'project_invited', subjectId: project.id })
       }
       return { name, id: project.id as string, owner, members, items: own }
     }),
@@ -87,8 +89,8 @@ interface Step extends LaneOptions {
   key: string
 }
 
-/** Milliseconds from the write of an item to its due time. */
-const dueAfterMs = { min: 8_000, max: 15_000 }
+/** Milliseconds from the write of an item to its due time: above the 15 s in which workers recover, so that none is too late for `due_soon`. */
+const dueAfterMs = { min: 20_000, max: 27_000 }
 
 export const writeProject = async (
   project: StoryProject,
@@ -154,7 +156,7 @@ const assign = async (step: Step, id: string): Promise<void> => {
   const before = ledger.tasks.get(id)!.state
   ledger.updated(await patch(step, 'assign', id, actor, { assigneeId: assignee.id }))
   if (before.assigneeId !== assignee.id && assignee.id !== actor.id)
-    ledger.expected.push({ userId: assignee.id, kind: 'assigned', taskId: id })
+    ledger.expected.push({ userId: assignee.id, kind: 'assigned', subjectId: id })
 }
 
 const edit = async (step: Step, id: string): Promise<void> => {
@@ -171,7 +173,7 @@ const complete = async (step: Step, id: string): Promise<void> => {
   const task = await patch(step, 'complete', id, actor, { status: 'done' })
   if (before.state.status !== 'done') {
     for (const userId of new Set([task.assigneeId, before.creatorId])) {
-      if (userId && userId !== actor.id) ledger.expected.push({ userId, kind: 'completed', taskId: id })
+      if (userId && userId !== actor.id) ledger.expected.push({ userId, kind: 'completed', subjectId: id })
     }
     ledger.closed(id)
   }

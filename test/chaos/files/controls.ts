@@ -73,6 +73,8 @@ export const filesControls: FilesControl[] = [
     fault: { ...storage('unreadable'), lanes: { uploads: 1, direct: 6 } },
     detectedBy: 'lost',
   },
+  { variant: 'upload-internals-shown', fault: storage('failing'), detectedBy: 'leaking' },
+  { variant: 'upload-answers-forgotten', fault: storage('slow'), detectedBy: 'hung' },
   // Redis, and two workers.
   { variant: 'jobs-not-restored', fault: redisEmptied, detectedBy: 'unsettled' },
   { variant: 'fence-unchecked', fault: workerStopped, detectedBy: 'repeated' },

@@ -28,6 +28,9 @@ export interface FilesCounts {
   misflagged: number
   /** Deliveries, deletions and uploads that do not end. */
   unsettled: number
+  /** Requests without an answer for 10 s, and answers with 5xx that name internals. */
+  hung: number
+  leaking: number
 }
 
 export const noCounts = (): FilesCounts => ({
@@ -46,6 +49,8 @@ export const noCounts = (): FilesCounts => ({
   touched: 0,
   misflagged: 0,
   unsettled: 0,
+  hung: 0,
+  leaking: 0,
 })
 
 /** The counts that must be 0, with what they say. */
@@ -59,6 +64,8 @@ export const findings = {
   touched: 'young objects were swept',
   misflagged: 'rows are flagged wrongly',
   unsettled: 'deliveries, deletions and uploads do not end',
+  hung: 'requests had no answer for 10 s',
+  leaking: 'answers with 5xx named internals',
 } as const satisfies Partial<Record<keyof FilesCounts, string>>
 
 export type Finding = keyof typeof findings

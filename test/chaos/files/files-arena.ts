@@ -1,6 +1,6 @@
 // Runs faults against uploads and deletions of real processes on an S3 server, then compares the store with the rows by
 // listing both. Invariant that is checked: no object without a row, no row without an object or with another one than was
-// uploaded, no delivery done twice, nothing acknowledged that is gone.
+// uploaded, no delivery done twice, nothing acknowledged that is gone, no request without an answer.
 import { openDatabase, type Database, type Tx } from '../../../src/db/client.ts'
 import { openRedis, type Redis } from '../../../src/redis/connection.ts'
 import { createLog } from '../../../src/log.ts'
@@ -67,6 +67,9 @@ const prepare = async (tx: Tx, migrate: FilesOptions['migrate']): Promise<void> 
     for each row when (new.state = 'done') execute function note_completion()`
   await migrate?.(tx)
 }
+
+/** A line of a log about an error that nothing caught. */
+const isUnhandled = (line: string): boolean => /unhandled|uncaught/i.test(line)
 
 export class FilesArena implements AsyncDisposable {
   readonly #exits = new ExitWatch()
@@ -135,6 +138,8 @@ export class FilesArena implements AsyncDisposable {
     const notes = (this.notes = [])
     const stopWatching = this.#exits.watch(this.cluster, (line) => this.violations.push(line))
     const { client, db } = this
+    client.counts = { hung: 0, leaking: 0 }
+    const errorsBefore = new Set(await this.cluster.errorsLogged())
     const random = createRandom(this.options.seed * 31 + this.#runs)
     const traffic = new FilesTraffic({ client, db, random, counts })
     const end = new AbortController()
@@ -147,11 +152,14 @@ export class FilesArena implements AsyncDisposable {
       end.abort()
       await running
       counts.unsettled = await this.#settle(fault)
-      Object.assign(counts, await compare(this, traffic.kept))
+      Object.assign(counts, await compare(this, traffic.kept), client.counts)
+      const errors = (await this.cluster.errorsLogged()).filter((line) => !errorsBefore.has(line))
+      this.violations.push(...errors.filter(isUnhandled).map((line) => line.slice(0, 300)))
     } finally {
       end.abort()
       stopWatching()
     }
+    if (counts.injected === 0) this.violations.push('nothing was injected')
     for (const name of findingNames)
       if (counts[name] > 0) this.violations.push(`${counts[name]} ${findings[name]}`)
     return { name: fault.name, title: fault.title, counts, violations, notes }

@@ -1,7 +1,9 @@
-// The requests of the files suite, as one user. A request that fails in any way has no answer: what it did is not known.
+// The requests of the files suite, as one user. A request that fails in any way has no answer: what it did is not known,
+// and it is not repeated. Counted is what no request may do, also while faults are injected.
+import { isLeaking } from '../../oracle/api.ts'
 import type { DirectUpload } from '../../../src/model/attachment.ts'
 
-const timeoutMs = 15_000
+const usualTimeoutMs = 10_000
 /** Before the next request of the same user, where the server is being started again. */
 const backOffMs = 100
 
@@ -10,9 +12,13 @@ export const contentOf = (name: string): string => `good ${name}\n`
 export const otherContentOf = (name: string): string => `evil ${name}\n`
 
 export class FilesClient {
+  /** Requests to the server without an answer within 10 s, and 5xx that are no problem document or name internals. */
+  counts = { hung: 0, leaking: 0 }
+
   constructor(
     private readonly url: string,
     private readonly token: string,
+    private readonly timeoutMs = usualTimeoutMs,
   ) {}
 
   /** The body of an answer with 2xx; null for any other end. */
@@ -44,7 +50,7 @@ export class FilesClient {
   /** Stores an object under a signed URL. @returns whether the store acknowledged it. */
   async store({ url, method, headers }: DirectUpload, content: string): Promise<boolean> {
     try {
-      const signal = AbortSignal.timeout(timeoutMs)
+      const signal = AbortSignal.timeout(this.timeoutMs)
       const { ok } = await fetch(url, { method, headers, body: content, signal, keepalive: false })
       return ok
     } catch {
@@ -73,11 +79,13 @@ export class FilesClient {
         method,
         headers: { Authorization: `Bearer ${this.token}`, ...(body !== undefined && headers) },
         ...(body !== undefined && { body }),
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: AbortSignal.timeout(this.timeoutMs),
       })
       const text = await response.text()
+      if (response.status >= 500 && isLeaking(text)) this.counts.leaking += 1
       return response.ok ? (text === '' ? {} : JSON.parse(text)) : null
-    } catch {
+    } catch (error) {
+      if (error instanceof DOMException && error.name === 'TimeoutError') this.counts.hung += 1
       await Bun.sleep(backOffMs)
       return null
     }

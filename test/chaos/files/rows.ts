@@ -1,8 +1,9 @@
 // Outcomes of the files suite as rows of the report.
 import { stamp, type ControlRow, type FaultRow } from '../results.ts'
 import type { FilesControl } from './controls.ts'
-import type { FilesCounts } from './counts.ts'
+import { findings, type FilesCounts } from './counts.ts'
 import type { FilesOutcome } from './files-arena.ts'
+import type { FilesClient } from './files-client.ts'
 
 const base = (seed: number, seconds: number) => ({
   suite: 'files',
@@ -29,19 +30,34 @@ export const filesRow = (
   notes,
 })
 
-/** @param tookMs with the store at hand, and with the store away for 30 s. */
+export interface DeletionOutcome {
+  name: string
+  files: number
+  limitMs: number
+  /** With the store at hand, and with the store away for 30 s. */
+  tookMs: number[]
+  /** Of the requests meanwhile. */
+  requests: FilesClient['counts']
+}
+
 export const deletionRow = (
   seed: number,
-  { name, files, limitMs, tookMs }: { name: string; files: number; limitMs: number; tookMs: number[] },
+  { name, files, limitMs, tookMs, requests }: DeletionOutcome,
 ): FaultRow => {
   const late = tookMs.filter((ms) => ms > limitMs)
+  const violations = [
+    ...late.map((ms) => `gone only after ${ms.toFixed(0)} ms, not ${limitMs}`),
+    ...(['hung', 'leaking'] as const)
+      .filter((count) => requests[count] > 0)
+      .map((count) => `${requests[count]} ${findings[count]}`),
+  ]
   return {
     ...base(seed, 0),
     name,
     title: `a project with ${files} files deleted, the store at hand and away for 30 s`,
-    counts: { deletions: tookMs.length, late: late.length },
-    verdict: late.length === 0 ? 'ok' : 'violated',
-    violations: late.map((ms) => `seed ${seed}: gone only after ${ms.toFixed(0)} ms, not ${limitMs}`),
+    counts: { deletions: tookMs.length, late: late.length, ...requests },
+    verdict: violations.length === 0 ? 'ok' : 'violated',
+    violations: violations.map((line) => `seed ${seed}: ${line}`),
     notes: [`gone after ${tookMs.map((ms) => (ms / 1_000).toFixed(1)).join(' and ')} s`],
   }
 }

@@ -32,7 +32,7 @@ const runDeletion = async (seed: number, report: FilesRun['report']): Promise<Fa
       `${deletion.files} files of a project gone ${(ms / 1000).toFixed(1)} s after its deletion, the store away for ${awayMs / 1000} s`,
     )
   }
-  return deletionRow(seed, { ...deletion, tookMs })
+  return deletionRow(seed, { ...deletion, tookMs, requests: arena.client.counts })
 }
 
 const endedBy =

@@ -150,6 +150,22 @@ export const filesVariants: Record<string, Edit[]> = {
       to: 'const report = {}; void Bun.sleep(60_000).then(() => sweepFiles({ db, storage, log }, { isDryRun, signal })).catch(() => {})',
     },
   ],
+  /** A problem with 5xx shows where it was thrown. */
+  'upload-internals-shown': [
+    {
+      file: 'http/errors.ts',
+      from: 'detail: error.status >= 500 ? codes[error.code][1] : error.message,',
+      to: 'detail: error.status >= 500 ? String(error.stack) : error.message,',
+    },
+  ],
+  /** One request in twenty is never answered. */
+  'upload-answers-forgotten': [
+    {
+      file: 'http/pipeline.ts',
+      from: 'const run = (context: RequestContext, to: Destination): Served => {\n',
+      to: 'const run = (context: RequestContext, to: Destination): Served => {\n    if (Math.random() < 0.05) return new Promise(() => {})\n',
+    },
+  ],
   /** A sweep that finds the object of a flagged row leaves the flag. */
   'flag-kept': [
     {

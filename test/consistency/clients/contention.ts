@@ -231,7 +231,8 @@ export class Contention {
     const guest = people.at(-1)!
     let isMember = true
     const [project] = projects
-    while (!this.#isStopped || !isMember) {
+    // Also a short run has one loss of access.
+    for (let changes = 0; !this.#isStopped || !isMember || changes === 0; changes += 1) {
       if (!this.#isStopped) await Bun.sleep(random.next() * everyMs)
       const path = `/api/projects/${project}/members`
       const key = `${this.#key}-${(this.#keys += 1)}`

@@ -16,6 +16,8 @@ export const checkRevocationOrder = (timeline: Timeline, findings: Findings): vo
     if (held) held.push(fact)
     else changes.set(key, [fact])
   }
+  // Of a user who keeps access there is nothing to compare.
+  for (const [key, own] of changes) if (own.every(({ revokes }) => revokes === null)) changes.delete(key)
   if (changes.size === 0) return
   for (const event of timeline.stream) {
     if (event.kind !== 'frame') continue

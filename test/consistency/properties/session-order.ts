@@ -68,21 +68,38 @@ const checkStrongRead = (timeline: Timeline, findings: Findings, call: Call, bef
   }
 }
 
-/** A 404 for a task that the session knew to exist is explained by a deletion, or by the loss of access. */
+/**
+ * A 404 for a task that the session knew to exist is explained by a deletion, or by the loss of access, that was sent
+ * before the 404 was answered.
+ */
 const checkAbsent = (timeline: Timeline, findings: Findings, call: Call, before: Session): void => {
   const known = call.subject === null ? undefined : before.saw.tasks.get(call.subject)
   if (!known?.fact || known.fact.type === 'task.deleted') return
   const own = before.wrote.tasks.get(call.subject!)
+  const isSent = (fact: LogFact): boolean => (timeline.callOf(fact)?.start ?? -Infinity) <= call.end
   const isExplained =
     [...timeline.factsOf(call.subject!).values()].some(
-      (fact) => fact.type === 'task.deleted' && fact.version > known.version,
-    ) || timeline.revoked.has(call.client)
+      (fact) => fact.type === 'task.deleted' && fact.version > known.version && isSent(fact),
+    ) || mayLackAccess(timeline, call, isSent)
   findings.expect(
     own ? 'read your writes' : 'monotonic reads',
     isExplained,
     () => 'does not find a task that the session knew and that no write deleted',
     () => [known.source, known.fact, call],
   )
+}
+
+/** Whether access to some project may have been lost at some moment of the call: the task may have moved there. */
+const mayLackAccess = (timeline: Timeline, call: Call, isSent: (fact: LogFact) => boolean): boolean => {
+  /** Scopes to which access was granted, and answered, before the call: what is earlier in them explains nothing. */
+  const regained = new Set<string>()
+  for (const fact of (timeline.access.get(call.client) ?? []).toReversed()) {
+    if (regained.has(fact.scope)) continue
+    if (fact.revokes !== null) {
+      if (isSent(fact)) return true
+    } else if ((timeline.callOf(fact)?.end ?? Infinity) < call.start) regained.add(fact.scope)
+  }
+  return false
 }
 
 const checkSnapshot = (
