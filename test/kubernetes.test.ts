@@ -129,16 +129,16 @@ test('a process that lives is not restarted, and one that is not ready gets no r
     expect(paths).toEqual(['/livez', '/livez', '/readyz'])
     for (const { httpGet } of [livenessProbe, readinessProbe, startupProbe]) {
       const port = named!.find(({ name }) => name === httpGet.port)
-      expect<unknown>(port?.containerPort).toBe(ports[roleOf(deployment) === 'server' ? 'server' : 'worker'])
+      expect(port?.containerPort).toBe(ports[roleOf(deployment) === 'server' ? 'server' : 'worker'])
     }
   }
   const [service] = of('Service')
-  expect<unknown>(service!.spec.selector).toEqual(deployments[0]!.spec.selector.matchLabels)
+  expect<object>(service!.spec.selector).toEqual(deployments[0]!.spec.selector.matchLabels)
 })
 
 test('a pod has the time that an orderly stop takes, runs as an ordinary user and writes where it may', () => {
   for (const one of [...of('Job'), ...deployments]) {
-    const { terminationGracePeriodSeconds = 40, securityContext } = one.spec.template.spec
+    const { terminationGracePeriodSeconds, securityContext } = one.spec.template.spec
     expect(terminationGracePeriodSeconds * 1_000).toBeGreaterThan(supervisorDeadlineMs)
     expect(securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 1000 })
     const { securityContext: own, resources } = containerOf(one)

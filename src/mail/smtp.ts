@@ -126,7 +126,7 @@ const replyIn = (error: unknown): Reply => {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- every field is optional, and checked here
   const { code, originalCode, command, responseCode, permanent, timeoutType } = error as NodemailerError
   const step = typeof command === 'string' ? (/^[A-Z]+(?: (?:TO|FROM))?/.exec(command)?.[0] ?? '') : ''
-  const cause = String(originalCode ?? code ?? '')
+  const cause = originalCode ?? code ?? ''
   return { step, reply: responseCode, code: cause, timeoutType, isPermanent: permanent === true }
 }
 

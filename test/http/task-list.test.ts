@@ -386,7 +386,7 @@ describe('what a list refuses', () => {
     for (const one of alphabet.replace(cursor.at(-1)!, ''))
       expect([one, await codeOf(withCharacter(cursor.length - 1, one))]).toEqual([one, 'bad_cursor'])
     const anywhere = integer({ min: 0, max: cursor.length - 1 })
-    const changedOnce = tuple(anywhere, constantFrom(...alphabet, '.', '=', '+', '/', ' '))
+    const changedOnce = tuple(anywhere, constantFrom(...Array.from(alphabet), '.', '=', '+', '/', ' '))
       .filter(([at, one]) => cursor[at] !== one)
       .map(([at, one]) => withCharacter(at, one))
     const withMore = tuple(

@@ -90,7 +90,9 @@ export const checkInbox = (
   const isComplete = counts.resyncs === 0
   return [
     ...[...own.values()]
-      .filter(({ id, taskId }) => isComplete && taskIds.has(taskId) && !notifications.has(id))
+      .filter(
+        ({ id, taskId }) => isComplete && taskId !== null && taskIds.has(taskId) && !notifications.has(id),
+      )
       .map(({ id, kind }) => `${name}: never received notification ${id}, ${kind}`),
     ...[...notifications]
       .filter(([id, kind]) => own.get(id)?.kind !== kind)

@@ -15,7 +15,6 @@ import { EmailVerification, PasswordReset, PasswordResetRequest } from '../../mo
 import { canonicalEmail } from '../../model/text-form.ts'
 import { authenticate } from '../guard.ts'
 import { emailKey, takeRateLimit } from '../rate-limit.ts'
-import type { RequestContext } from '../request-context.ts'
 import type { Answer } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
 import { describedIn } from '../route.ts'

@@ -15,16 +15,16 @@ export const batchesKilled: Fault = {
   async disturb(arena, signal) {
     const random = createRandom(arena.options.seed)
     let written = 0
-    let isOver = false
+    const over = new AbortController()
     const writeBursts = async (): Promise<void> => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         await Promise.all(Array.from({ length: burst }, (_, n) => arena.write({ description: `Burst ${n}` })))
         written += burst
       }
     }
     const after = (): number => random.between(2, 20)
     const killing = killAtEach(arena, arena.cluster.servers[0]!, batchFailpoints, after, signal)
-    const [kills] = await Promise.all([killing.finally(() => (isOver = true)), writeBursts()])
+    const [kills] = await Promise.all([killing.finally(() => over.abort()), writeBursts()])
     arena.notes.push(`${written} writes in bursts of ${burst}`)
     return kills
   },
