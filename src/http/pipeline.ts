@@ -128,8 +128,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     requireScope(context)
     if (config.rateLimit && context.traits.rateLimit === 'requests')
       requireWritable(deps, context, policies.writtenBytes)
-    if (context.identity && context.bodyReservation)
-      bodies.assignToUser(context, context.identity.actor.userId)
+    bodies.assignToUser(context)
     if (context.search !== '') requireFewParameters(context.search)
     unsent.admit(context)
     if (context.identity && context.search.length > longQuery)
@@ -189,11 +188,11 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     try {
       if (isPreflight(context.request)) return send(context, preflightAnswer)
       requireValidHost(context.request)
+      const identified = context.traits.access !== 'public' ? identify(context, deps) : undefined
       if (context.hasBody) {
         context.closesConnection = true // until the body is read
         bodies.reserve(context)
       }
-      const identified = context.traits.access !== 'public' ? identify(context, deps) : undefined
       if (identified) {
         void context.ip // while the connection is known
         return passOnLater(context, to, identified, undefined)

@@ -8,6 +8,7 @@ export interface ByteBudgetOptions {
 
 /** Bytes taken from a budget until it is disposed; disposing again does nothing. */
 export interface Reservation extends Disposable {
+  readonly holder: string
   readonly bytes: number
   /** Takes more bytes; false, and none taken, where the budget has no room. */
   grow(bytes: number): boolean
@@ -35,6 +36,7 @@ export class ByteBudget {
     this.#add(holder, bytes)
     let held = bytes
     return {
+      holder,
       get bytes() {
         return held
       },

@@ -107,6 +107,36 @@ test('of one user 4 MiB are taken at once, then 429, and another user is served'
   await eventually(() => expect(taken()).toBe(0))
 })
 
+test('requests of a known user are served beside many of the same address whose user is not known yet', async () => {
+  const others = await Promise.all(Array.from({ length: 8 }, () => world.register()))
+  const bert = await world.register()
+  await using other = await world.another({ bodyMemoryMib: 16, bodyDeadlineSeconds: 30 })
+  const at = { ...world, url: other.url, server: other }
+  const headers = { Authorization: `Bearer ${bert.token}`, 'Content-Type': 'application/json' }
+  expect((await fetch(`${other.url}/api/users/me`, { headers })).status).toBe(200) // it knows the token from now on
+  const gate = Promise.withResolvers<void>()
+  const holding = Array.from({ length: 8 }, () =>
+    other.deps.systemDb.transact(async (tx) => {
+      await tx`select 1`
+      await gate.promise
+    }),
+  )
+  // Their tokens are looked up in PostgreSQL, which has no connection for that.
+  const senders = others.map(({ token }) => posting(mebibyte, '{', token, '/api/tasks', at))
+  await eventually(() => expect(taken(at)).toBe(4 * mebibyte))
+  const answer = fetch(`${other.url}/api/users/me`, {
+    method: 'PATCH',
+    headers,
+    body: JSON.stringify({ name: 'Bert' }),
+  })
+  await eventually(() => expect(taken(at)).toBeGreaterThan(4 * mebibyte))
+  gate.resolve()
+  await Promise.all(holding)
+  expect((await answer).status).toBe(200)
+  for (const { socket } of senders) socket.destroy()
+  await eventually(() => expect(taken(at)).toBe(0))
+})
+
 test('a body of a type that is not read is refused before it arrives', async () => {
   const sender = send(['POST /api/auth/login HTTP/1.1', 'Content-Type: text/plain', 'Content-Length: 9'])
   await eventually(() => expect(sender.isClosed).toBe(true))

@@ -35,10 +35,19 @@ const ask = async (method: string, path: string, body?: unknown): Promise<string
   }
 }
 
-/** Concurrent loops of one request, without a pause. */
+/** What the limit of requests lets one user have for ever: 6,000 a minute by default. */
+const requestsPerSecond = 100
+
+/** Concurrent loops of one request, as fast as they are answered, together at most what the limit permits. */
 const loops = async (parallel: number, once: (n: number) => Promise<unknown>): Promise<void> => {
+  let nextAt = performance.now()
   const loop = async (_: unknown, n: number): Promise<void> => {
-    while (performance.now() < endsAt) await once(n)
+    while (performance.now() < endsAt) {
+      const at = Math.max(nextAt, performance.now())
+      nextAt = at + 1000 / requestsPerSecond
+      await Bun.sleep(at - performance.now())
+      await once(n)
+    }
   }
   await Promise.all(Array.from({ length: parallel }, loop))
 }

@@ -25,30 +25,32 @@ export class BodyBudget {
   }
 
   /**
-   * Admits the body of a request that has one. Call it before the first await of the request.
+   * Admits the body of a request that has one, for its user where the identity is there already: then no other request
+   * from the same address can use up its share. Call it before the first await of the request.
    * @throws AppError 503 where the budget is used up, 429 where one address with credentials has used its share; 400
    * for a GET with a body of unknown length.
    */
   reserve(context: RequestContext): void {
     const bytes = bytesOf(context.request, context.traits.body.maxBytes)
-    const isSignedIn = context.request.headers.has('authorization')
+    const isSignedIn = context.identity !== null || context.request.headers.has('authorization')
     const budget = isSignedIn ? this.#signedIn : this.#anonymous
-    const taken = budget.take(addressCaller(context.ip), bytes)
-    // Requests of one user that arrive together count under their address until the user is known.
+    // Requests that arrive together with an unknown token count under their address until the user is known.
+    const taken = budget.take(context.identity?.actor.userId ?? addressCaller(context.ip), bytes)
     if (taken === 'holder' && isSignedIn) throw tooMany()
     if (typeof taken === 'string') throw noRoom()
     context.bodyReservation = taken
   }
 
   /**
-   * Moves the reservation from the address to the user.
+   * Moves the reservation from the address to the user, if that is known by now.
    * @throws AppError 429 where the user has used its share, 503 where the budget is used up.
    */
-  assignToUser(context: RequestContext, userId: string): void {
-    if (!context.bodyReservation) return
-    const { bytes } = context.bodyReservation
+  assignToUser(context: RequestContext): void {
+    const { identity, bodyReservation } = context
+    if (!identity || !bodyReservation || bodyReservation.holder === identity.actor.userId) return
+    const { bytes } = bodyReservation
     this.release(context)
-    const taken = this.#signedIn.take(userId, bytes)
+    const taken = this.#signedIn.take(identity.actor.userId, bytes)
     if (taken === 'holder') throw tooMany()
     if (taken === 'total') throw noRoom()
     context.bodyReservation = taken
