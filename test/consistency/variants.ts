@@ -102,8 +102,8 @@ export const consistencyVariants: Record<string, Edit[]> = {
   'entries-reversed': [
     {
       file: 'domain/tasks/task-batch.ts',
-      from: '    value.push(done.value)\n    entries.push(...done.entries)',
-      to: '    value.push(done.value)\n    entries.unshift(...done.entries)',
+      from: 'entries: done.flatMap(({ entries }) => entries),',
+      to: 'entries: done.toReversed().flatMap(({ entries }) => entries),',
     },
   ],
   /** Of a deletion with subtasks only the root is logged. */

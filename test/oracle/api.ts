@@ -61,9 +61,11 @@ export const isLeaking = (text: string): boolean => {
   }
 }
 
-/** Bun's code of a connection that was never accepted. */
+/** Bun's codes of a connection that was never accepted. */
+const refusedCodes = ['ECONNREFUSED', 'ConnectionRefused']
+
 const isRefused = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === 'ConnectionRefused'
+  error instanceof Error && 'code' in error && refusedCodes.includes(String(error.code))
 
 /** The servers in turn; one that is down may be up at the next attempt. */
 export interface Servers {
