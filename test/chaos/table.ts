@@ -78,7 +78,7 @@ const controlCells = (row: ControlRow): string[] => [
   row.variant,
   row.title,
   row.detectedBy,
-  String(row.count),
+  `${row.count}${row.baseline === undefined ? '' : `, of the product ${row.baseline}`}`,
   row.isDetected ? 'detected' : 'NOT DETECTED',
 ]
 
@@ -99,16 +99,19 @@ export const textOf = ({ rows, controls }: Pick<ChaosReport, 'rows' | 'controls'
 export const machineText = ({ cpu, cores, memoryGiB, system, bun }: Facts['machine']): string =>
   `${cpu}, ${cores} cores shared by everything, ${memoryGiB} GiB; ${system}; Bun ${bun}`
 
+const stampText = ({ date, commit, load }: FaultRow | ControlRow): string =>
+  `${date}, ${commit}${load === undefined ? '' : `, ${load}`}`
+
 export const faultTable = (rows: readonly FaultRow[]): string =>
   markdownTable(
-    [...head, 'Date, commit'],
-    rows.map((row) => [...cells(row), `${row.date}, ${row.commit}`]),
+    [...head, 'Date, commit, load'],
+    rows.map((row) => [...cells(row), stampText(row)]),
   )
 
 export const controlTable = (rows: readonly ControlRow[]): string =>
   markdownTable(
-    [...controlHead, 'Date, commit'],
-    rows.map((row) => [...controlCells(row), `${row.date}, ${row.commit}`]),
+    [...controlHead, 'Date, commit, load'],
+    rows.map((row) => [...controlCells(row), stampText(row)]),
   )
 
 /** The report of one command. */

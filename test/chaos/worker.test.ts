@@ -6,7 +6,7 @@ import { poisonEntry } from './faults/poison-entry.ts'
 import { workerKilled } from './faults/worker-killed.ts'
 
 const seed = 20_261_127
-const seconds = 2
+const seconds = 3
 
 let arena: Arena
 

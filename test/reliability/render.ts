@@ -99,7 +99,7 @@ const chaosSection = ({ rows, controls, machine }: ChaosReport): string => {
     ...part('Important faults with several seeds', repeated),
     ...part('Realistic durations and numbers', long),
     '\n### Controls\n',
-    'The same runs on variants of the product without one mechanism. A variant that is not detected would mean that the counts above show nothing.\n',
+    'The same runs on variants of the product without one mechanism. A variant that is not detected would mean that the counts above show nothing, and so would a count that the product has in the same run.\n',
     controlTable(controls),
   ].join('\n')
 }
@@ -147,7 +147,7 @@ export const renderReliability = ({ chaos, consistency, soak, storms, fuzz }: Re
   [
     '# Reliability\n',
     'What was injected into the real processes, what was counted, and how long recovery took. `bun run reliability` writes this page from `reliability/*.json`; the commands below write those files. Dates and commits are those of the measured runs.\n',
-    'Every run of a fault of the suites realtime and worker has writers with a ledger of what was acknowledged, sockets that follow, drop and resume, and people whose acts notify. It counts: acknowledged writes that are missing, unacknowledged ones with effects, entries missing, repeated, out of order or leaked at sockets, notifications missing or twice, statistics that differ from the rows at any snapshot, mails missing or repeated. Limits of recovery: 2 s for writers, 10 s until every socket has everything, 15 s for workers.\n',
+    'Every run of a fault of the suites realtime and worker has writers with a ledger of what was acknowledged, sockets that follow, drop and resume, and people whose acts notify. It counts: acknowledged writes that are missing, unacknowledged ones with effects, entries missing, repeated, out of order or leaked at sockets, notifications, rows of activity and announcements of changed profiles missing or twice, streams that differ from the log, statistics that differ from the rows at any snapshot, mails missing or repeated. Limits of recovery: 2 s for writers, 10 s until every socket has everything, 15 s for workers.\n',
     'Every run of a fault of the suite files has a user who uploads through the server and past it, stores to signed URLs again, and deletes attachments, tasks and projects. It counts: objects without a row, rows without an object or with another one than was verified, acknowledged attachments that are gone, deliveries that were done twice or do not end, what sweeps leave, touch or flag wrongly. It measures no recovery: it waits until everything has ended.\n',
     'Both count requests without an answer for 10 s, 5xx that name internals, exits and unhandled rejections. All these counts must be 0.',
     section(

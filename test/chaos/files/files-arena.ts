@@ -12,6 +12,7 @@ import { startCluster, type Cluster, type Role } from '../../support/cluster.ts'
 import { eventually } from '../../support/eventually.ts'
 import { startS3Server } from '../../support/s3-server.ts'
 import { ExitWatch } from '../exit-watch.ts'
+import { addedLines, unhandled } from '../log-lines.ts'
 import { variantEnvironment } from '../variants.ts'
 import { findingNames, findings, noCounts, type FilesCounts } from './counts.ts'
 import { compare, settle } from './end-state.ts'
@@ -67,9 +68,6 @@ const prepare = async (tx: Tx, migrate: FilesOptions['migrate']): Promise<void> 
     for each row when (new.state = 'done') execute function note_completion()`
   await migrate?.(tx)
 }
-
-/** A line of a log about an error that nothing caught. */
-const isUnhandled = (line: string): boolean => /unhandled|uncaught/i.test(line)
 
 export class FilesArena implements AsyncDisposable {
   readonly #exits = new ExitWatch()
@@ -139,7 +137,7 @@ export class FilesArena implements AsyncDisposable {
     const stopWatching = this.#exits.watch(this.cluster, (line) => this.violations.push(line))
     const { client, db } = this
     client.counts = { hung: 0, leaking: 0 }
-    const errorsBefore = new Set(await this.cluster.errorsLogged())
+    const errorsBefore = await this.cluster.errorsLogged()
     const random = createRandom(this.options.seed * 31 + this.#runs)
     const traffic = new FilesTraffic({ client, db, random, counts })
     const end = new AbortController()
@@ -153,8 +151,7 @@ export class FilesArena implements AsyncDisposable {
       await running
       counts.unsettled = await this.#settle(fault)
       Object.assign(counts, await compare(this, traffic.kept), client.counts)
-      const errors = (await this.cluster.errorsLogged()).filter((line) => !errorsBefore.has(line))
-      this.violations.push(...errors.filter(isUnhandled).map((line) => line.slice(0, 300)))
+      this.violations.push(...unhandled(addedLines(errorsBefore, await this.cluster.errorsLogged())))
     } finally {
       end.abort()
       stopWatching()
