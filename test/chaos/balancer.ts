@@ -7,7 +7,7 @@ import { pause } from './fault.ts'
 export type Readiness = 'ready' | 'unready' | 'refused' | 'silent'
 
 const everyMs = 100
-const answerMs = 500
+const answerMs = 1_000
 /** Checks without an answer, one after another, until a server counts as away: a stall of the machine is shorter. */
 const maxSilent = 3
 
@@ -33,7 +33,8 @@ export const startBalancer = ({ servers }: Servers, api: Api): AsyncDisposable =
       silent = readiness === 'silent' ? silent + 1 : 0
       if (readiness === 'ready') api.avoided.delete(url)
       if (readiness === 'unready' || readiness === 'refused') api.avoided.add(url)
-      if (silent >= maxSilent) {
+      // Not at each check: where all servers are slow, a request has the time of `maxSilent` checks.
+      if (silent > 0 && silent % maxSilent === 0) {
         api.avoided.add(url)
         api.endRequests(url)
       }
