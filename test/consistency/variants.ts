@@ -142,14 +142,14 @@ export const consistencyVariants: Record<string, Edit[]> = {
       if (this.#state === 'over') return`,
     },
   ],
-  /** A live subscription sends entries of its own user at once, and those of others 50 ms later. */
+  /** A live subscription sends entries of its own user at once, and those of others a second later: longer than a write takes. */
   'own-entries-first': [
     {
       file: 'ws/subscription.ts',
       from: '      this.#sendEntries(entries)\n',
       to: `      const isOwn = entries.every((entry) => entry.control !== null || entry.actorId === this.connection.userId)
       if (isOwn) this.#sendEntries(entries)
-      else setTimeout(() => this.#sendEntries(entries), 50)\n`,
+      else setTimeout(() => this.#sendEntries(entries), 1_000)\n`,
     },
   ],
   /** A subscription becomes live although the server has sent on what it has not read yet. */
