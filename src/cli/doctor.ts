@@ -9,14 +9,11 @@ import { namesNoObject } from '../db/files/sweep.ts'
 import { migrationStatus } from '../db/migrations/migrate.ts'
 import { checkDatabase } from '../db/server-check.ts'
 import { refuseDemoAccounts } from '../domain/users/demo-accounts.ts'
-import { messageOf } from '../errors.ts'
 import { createLog, type Warnings } from '../log.ts'
-import { mailFolderOf } from '../mail/open-mailer.ts'
-import { verifySmtp } from '../mail/smtp.ts'
+import { openMailer } from '../mail/open-mailer.ts'
 import { examineRedis } from '../redis/redis-check.ts'
 import { readRedisUrl } from '../settings/redis-url.ts'
-import { readSmtpUrl } from '../settings/smtp-url.ts'
-import { configurationFailure, exitCodes, unavailableFailure } from '../start/failure.ts'
+import { configurationFailure, exitCodes, unavailableFailure, type StartFailure } from '../start/failure.ts'
 import { startFailureOf } from '../start/report.ts'
 import { attachStorage, folderOf, storageSettings } from '../storage/open.ts'
 
@@ -149,37 +146,24 @@ const examineStorage = async (environment: Environment, isUsable: boolean): Prom
     isUsable ? withDatabase(environment, (db) => db.read(namesNoObject)) : Promise.resolve(true)
   await using storage = await attachStorage(config, createLog('doctor', 'silent'), isUnused)
   const { reason } = await storage.health()
-  if (s3Bucket === null) {
-    const folder = folderOf(config)
-    if (reason === undefined) return `folder ${folder}`
-    const fail = /\b(?:EACCES|EPERM|EROFS|ENOTDIR)\b/.test(reason) ? configurationFailure : unavailableFailure
-    throw fail(`TIDE_DATA: ${reason} in ${folder}: mount its disk, free space, or give this user the rights`)
-  }
-  if (reason === undefined) return `bucket ${s3Bucket} at ${s3Endpoint ?? 'AWS'}`
-  const fail = reason.includes('bucket') ? configurationFailure : unavailableFailure
-  throw fail(
-    `S3_BUCKET: ${reason}: check S3_ENDPOINT, the bucket ${s3Bucket}, and S3_ACCESS_KEY_ID with its secret`,
-  )
+  if (reason !== undefined) throw failureOf(reason)
+  return s3Bucket === null ? `folder ${folderOf(config)}` : `bucket ${s3Bucket} at ${s3Endpoint ?? 'AWS'}`
 }
 
+/** A sentence of a part's health, which contains the remedy. */
+const failureOf = (trouble: string): StartFailure =>
+  /nothing listens|not answer|is full|took longer|cannot be used/.test(trouble)
+    ? unavailableFailure(trouble)
+    : configurationFailure(trouble)
+
 const examineMail = async (environment: Environment, log: Warnings): Promise<string> => {
-  const { smtpUrl, dataDir, env } = readConfig(environment, ['smtpUrl', 'dataDir', 'env'])
-  if (smtpUrl === null) {
-    if (env === 'production') log.warn({}, 'no one receives them: set SMTP_URL')
-    return `files in ${mailFolderOf({ dataDir })}, because SMTP_URL is not set`
-  }
-  const { address } = readSmtpUrl(smtpUrl)
-  const place = `${address.host}:${address.port}`
-  try {
-    await verifySmtp(address)
-  } catch (error) {
-    const cause = messageOf(error).replace(/^SMTP: /, '')
-    const isRefused = /\b(?:EAUTH|ENOTFOUND|ENOAUTH|5\d\d)\b/.test(cause)
-    throw (isRefused ? configurationFailure : unavailableFailure)(
-      `SMTP_URL: ${place} takes no mails (${cause}): ${isRefused ? 'correct the host, the user or the password' : 'check that the server runs, the address, its TLS, and firewalls between'}`,
-    )
-  }
-  return `SMTP server ${place}`
+  const config = readConfig(environment, ['smtpUrl', 'mailFrom', 'dataDir', 'env'])
+  await using mailer = openMailer(config, createLog('doctor', 'silent'))
+  const trouble = await mailer.health.check()
+  if (trouble !== null) throw failureOf(trouble)
+  if (config.smtpUrl !== null) return `SMTP server ${mailer.destination}`
+  if (config.env === 'production') log.warn({}, 'no one receives them: set SMTP_URL')
+  return `files in ${mailer.destination}, because SMTP_URL is not set`
 }
 
 /** Only where production refuses accounts whose passwords are public. */

@@ -49,21 +49,6 @@ const openTransport = async (address: SmtpAddress, { connectMs, silenceMs }: Smt
   })
 }
 
-/** Connects and signs in as for a mail, and sends none. @throws MailFailure */
-export const verifySmtp = async (address: SmtpAddress, over: Partial<SmtpTimings> = {}): Promise<void> => {
-  const timings = { ...usualTimings, ...over }
-  const { totalMs } = timings
-  const late = (): MailFailure => new MailFailure(`SMTP: no answer within ${totalMs} ms`, false)
-  const transport = await openTransport(address, timings)
-  try {
-    await withTimeout(totalMs, 'verifying SMTP', transport.verify(), late)
-  } catch (error) {
-    throw error instanceof MailFailure ? error : failureOf(error)
-  } finally {
-    transport.close()
-  }
-}
-
 export const openSmtpMailer = ({ address, from, timings: over }: SmtpOptions): Mailer => {
   const { host, port } = address
   const timings = { ...usualTimings, ...over }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
 import { freePort, testDatabase, testRedis } from '../support/environment.ts'
+import { eventually } from '../support/eventually.ts'
 import { runProgram } from '../support/program.ts'
 import { startSmtp, type TestSmtp } from '../support/smtp.ts'
 
@@ -35,28 +36,26 @@ beforeAll(async () => {
 
 afterAll(() => stack.disposeAsync(), 20_000)
 
-/** What it finds, by part, and the lines of the same run without --json. */
+/** What it finds, by part. */
 const examine = async (over: Record<string, string> = {}) => {
-  const environment = { ...usual, ...over }
-  const [asJson, asText] = await Promise.all([
-    runProgram(['doctor', '--json'], environment),
-    runProgram(['doctor'], environment),
-  ])
+  const { code, stdout, stderr } = await runProgram(['doctor', '--json'], { ...usual, ...over })
   const secrets = [jwt.slice(3), 's3cret-word', new URL(usual['REDIS_URL']!).password]
-  for (const secret of secrets) expect(`${asJson.stdout}${asText.stdout}`).not.toContain(secret)
-  expect([asJson.stderr, asText.stderr]).toEqual(['', ''])
-  const { exitCode, findings }: { exitCode: number; findings: Finding[] } = JSON.parse(asJson.stdout)
-  expect([asJson.code, asText.code]).toEqual([exitCode, exitCode])
-  const lines = asText.stdout.trimEnd().split('\n')
-  expect(lines).toHaveLength(findings.length)
-  for (const [index, { part, state }] of findings.entries())
-    expect(lines[index]!.split(/ +/, 2)).toEqual([state, part])
+  for (const secret of secrets) expect(stdout).not.toContain(secret)
+  expect(stderr).toBe('')
+  const { exitCode, findings }: { exitCode: number; findings: Finding[] } = JSON.parse(stdout)
+  expect(code).toBe(exitCode)
   return { exitCode, findings, of: (part: string) => findings.filter((finding) => finding.part === part) }
 }
 
+/** A part that is slow is away to it: where parts have to answer, it may look again. */
+const patiently = { timeoutMs: 50_000 }
+
 test('where everything is right it says what there is, and exits with 0', async () => {
-  const { exitCode, findings } = await examine({ SMTP_URL: smtp.url })
-  expect(exitCode).toBe(0)
+  const findings = await eventually(async () => {
+    const found = await examine({ SMTP_URL: smtp.url })
+    expect(found.exitCode).toBe(0)
+    return found.findings
+  }, patiently)
   expect(findings.map(({ part, state }) => [part, state])).toEqual([
     ['program', 'ok'],
     ['settings', 'ok'],
@@ -91,11 +90,8 @@ test('parts that are away are named with the remedy, and exit with 69', async ()
     expect.objectContaining({ state: 'fault', exitCode: 69, text: expect.stringMatching(text) }),
   ]
   expect(of('Redis')).toEqual(fault(/^REDIS_URL: nothing listens at .*: start Redis there/))
-  expect(of('mail')).toEqual(
-    fault(/^SMTP_URL: 127\.0\.0\.1:\d+ takes no mails .*: check that the server runs/),
-  )
-  expect(of('storage')).toEqual(fault(/^S3_BUCKET: the object store does not answer: check S3_ENDPOINT/))
-  expect(of('PostgreSQL')).toEqual([expect.objectContaining({ state: 'ok' })])
+  expect(of('mail')).toEqual(fault(/^SMTP_URL: nothing listens there: start the mail server/))
+  expect(of('storage')).toEqual(fault(/^S3_ENDPOINT: nothing listens there: start the object store/))
 }, 60_000)
 
 test('settings that are wrong are a line each, what depends on them is not examined, and it exits with 78', async () => {
@@ -103,19 +99,42 @@ test('settings that are wrong are a line each, what depends on them is not exami
   expect(exitCode).toBe(78)
   expect(of('settings').map(({ text }) => text.split(' ')[0])).toEqual(['DATABASE_URL', 'PORT'])
   expect([...of('PostgreSQL'), ...of('migrations')].map(({ state }) => state)).toEqual(['skipped', 'skipped'])
-  expect(of('Redis')).toEqual([expect.objectContaining({ state: 'ok' })])
+  expect(of('Redis')).toHaveLength(1)
+}, 60_000)
+
+test('without --json it prints the same as a line for each part', async () => {
+  const { code, stdout } = await runProgram(['doctor'], { ...usual, PORT: 'many' })
+  expect(code).toBe(78)
+  const lines = stdout.trimEnd().split('\n')
+  expect(lines.map((line) => line.split(/ +/, 2)[1]!)).toEqual([
+    'program',
+    'settings',
+    'PostgreSQL',
+    'migrations',
+    'Redis',
+    'storage',
+    'mail',
+  ])
+  expect(lines[1]).toMatch(/^fault {4}settings {3}PORT must be a whole number/)
 }, 60_000)
 
 test('a database that is not migrated, a password that is refused and mails that no one receives', async () => {
   await using empty = await testDatabase({ empty: true })
   const redis = new URL(usual['REDIS_URL']!)
   redis.password = 's3cret-word'
-  const { exitCode, of } = await examine({
+  const over = {
     TIDE_ENV: 'production',
     JWT_SECRETS: `k1:${crypto.randomUUID()}${crypto.randomUUID()}`,
     DATABASE_URL: empty.url,
     REDIS_URL: redis.href,
-  })
+  }
+  const { exitCode, of } = await eventually(async () => {
+    const found = await examine(over)
+    expect([...found.of('migrations'), ...found.of('Redis')].map((finding) => finding.exitCode)).toEqual([
+      78, 78,
+    ])
+    return found
+  }, patiently)
   expect(exitCode).toBe(78)
   expect(of('migrations')).toEqual([
     expect.objectContaining({

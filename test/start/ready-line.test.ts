@@ -48,7 +48,8 @@ test.each([
     expect(lines[0]).toEqual({ ready: true, role: args[0], url, pid })
     expect(lines.filter(({ ready }) => ready !== undefined)).toHaveLength(1)
     // What was logged during the start is not lost.
-    if (role === 'worker' || role === 'all') expect(lines.map(({ msg }) => msg)).toContain('mails go there')
+    if (role === 'worker' || role === 'all')
+      expect(lines.map(({ msg }) => msg)).toContain('mails are sent to this destination')
     if (processes > 1)
       expect(lines.filter(({ msg }) => msg === 'a server process is ready')).toHaveLength(processes - 1)
   },
