@@ -37,10 +37,12 @@ export class Subscriptions {
     if (reader.overrides?.size) await deps.overrideReads.note(reader)
     if ('epoch' in joined) await deps.follower.awaitEpoch(joined.epoch)
     if (connection.isClosed) return
+    // A control entry may have ended it during the read, which sent `access` then.
+    const isStillHeld = held !== undefined && this.#held.get(scope) === held
     held?.end()
     this.#held.delete(scope)
     if (joined.kind === 'denied') {
-      return held
+      return isStillHeld
         ? connection.send({ t: 'access', scope, cursor: this.#cursorNow(shardOf(scope)), op: 'revoked' })
         : connection.error('not_found', rid)
     }

@@ -79,3 +79,26 @@ test('A scope that is unfollowed at its gap is not subscribed to again', async (
   await eventually(() => expect(feed.connection.state).toBe('idle'))
   expect(gaps).toEqual(['too_old'])
 })
+
+test('The refusal of a sub whose scope was revoked meanwhile does not end the next view of the scope', async () => {
+  await using script = startScript()
+  using client = await script.client()
+  using _connected = client.project(projectId).presence() // keeps the connection without a view
+  const subs = (): any[] => script.received.filter(({ t }) => t === 'sub')
+  const first = client.project(projectId).live()
+  await eventually(() => expect(first.state).toBe('live'))
+  script.isDeaf = true
+  script.send({ t: 'position', scope, cursor: 'epoch.3.7', count: 1 }) // an event was lost: the client subscribes again
+  await eventually(() => expect(subs()).toHaveLength(2))
+  script.send({ t: 'access', scope, cursor: 'epoch.3.8', op: 'revoked' })
+  await eventually(() => expect(first.state).toBe('stopped'))
+  expect(first.error).toMatchObject({ reason: 'revoked' })
+  script.isDeaf = false
+  using second = client.project(projectId).live()
+  await eventually(() => expect(second.state).toBe('live'))
+  script.send({ t: 'error', rid: subs()[1].rid, code: 'not_found' })
+  script.send(script.event('granted again'))
+  await eventually(() => expect(second.current.tasks.map(({ title }) => title)).toEqual(['granted again']))
+  expect(second.state).toBe('live')
+  expect(script.peers).toHaveLength(1)
+})

@@ -73,6 +73,10 @@ export class ConnectionPresence implements Watcher {
     else if (isPresence) this.#missed.add(key)
   }
 
+  watchResumed(key: PresenceKey): void {
+    this.#sendFull(key)
+  }
+
   watchEnded(key: PresenceKey, code: ErrorFrameCode): void {
     this.#drop(key)
     this.connection.send({ t: 'error', key, code })
@@ -95,8 +99,7 @@ export class ConnectionPresence implements Watcher {
   }
 
   #sendFull(key: PresenceKey): void {
-    const frame = this.deps.presence.full(this, key)
-    if (frame && this.#keys.has(key)) this.connection.send(frame)
+    if (this.#keys.has(key)) this.deps.presence.sendFull(this, key)
   }
 
   #drop(key: PresenceKey): void {

@@ -17,6 +17,8 @@ export interface Watcher {
   readonly userId: string
   /** A frame of a watched place; `isPresence` where a later full frame replaces it. */
   sendPresence(key: PresenceKey, frame: string, isPresence: boolean): void
+  /** The watch is active again, and presence frames were withheld meanwhile: the full state is to be sent. */
+  watchResumed(key: PresenceKey): void
   /** The server ended the watch. */
   watchEnded(key: PresenceKey, code: ErrorFrameCode): void
 }
@@ -28,6 +30,10 @@ interface Watch {
   isCounted: boolean
   /** How often an entry suspended it: a lookup counts only if this did not change meanwhile. */
   suspensions: number
+  /** A presence frame was withheld while the watch was suspended. */
+  hasMissed: boolean
+  /** Of the last lookups: whether they confirmed it. */
+  confirmation: Promise<boolean>
 }
 
 export interface RoomEvents {
@@ -50,23 +56,23 @@ export class PresenceRoom implements Subscriber {
     private readonly events: RoomEvents,
   ) {}
 
-  /** Starts the watch if the actor may read the place. @returns whether it may. @throws AppError `unavailable`. */
-  async admit(watcher: Watcher, actor: Actor): Promise<boolean> {
-    const watch: Watch = { actor, isActive: false, isCounted: false, suspensions: 0 }
-    this.#watches.set(watcher, watch)
-    try {
-      const isReader = await this.#confirm(watcher, watch)
-      if (!isReader) this.dismiss(watcher)
-      return isReader
-    } catch (error) {
-      this.dismiss(watcher)
-      throw error
+  /**
+   * Starts the watch if the actor may read the place. One that is suspended is answered by the lookup in progress: until
+   * then the right to read is not confirmed. @returns whether it may. @throws AppError `unavailable`.
+   */
+  admit(watcher: Watcher, actor: Actor): Promise<boolean> {
+    const held = this.#watches.get(watcher)
+    if (held) return held.confirmation
+    const watch: Watch = {
+      actor,
+      isActive: false,
+      isCounted: false,
+      suspensions: 0,
+      hasMissed: false,
+      confirmation: Promise.resolve(false),
     }
-  }
-
-  /** Whether it watches, suspended or not. */
-  has(watcher: Watcher): boolean {
-    return this.#watches.has(watcher)
+    this.#watches.set(watcher, watch)
+    return (watch.confirmation = this.#confirmFirst(watcher, watch))
   }
 
   isActive(watcher: Watcher): boolean {
@@ -90,8 +96,19 @@ export class PresenceRoom implements Subscriber {
   }
 
   send(frame: string, isPresence: boolean, isFor: (watcher: Watcher) => boolean): void {
-    for (const [watcher, { isActive }] of this.#watches)
-      if (isActive && isFor(watcher)) watcher.sendPresence(this.key, frame, isPresence)
+    for (const [watcher, watch] of this.#watches)
+      if (isFor(watcher)) this.#sendTo(watcher, watch, frame, isPresence)
+  }
+
+  /** Sends a presence frame to one watcher; later, as the full state, while its watch is suspended. */
+  sendPresence(watcher: Watcher, frame: string): void {
+    const watch = this.#watches.get(watcher)
+    if (watch) this.#sendTo(watcher, watch, frame, true)
+  }
+
+  #sendTo(watcher: Watcher, watch: Watch, frame: string, isPresence: boolean): void {
+    if (watch.isActive) watcher.sendPresence(this.key, frame, isPresence)
+    else if (isPresence) watch.hasMissed = true
   }
 
   /** Called by the hub with the entries of the place's project. */
@@ -121,18 +138,41 @@ export class PresenceRoom implements Subscriber {
     watch.suspensions += 1
     if (!watch.isActive) return // a lookup is in progress and will be repeated
     watch.isActive = false
-    void this.#confirmAgain(watcher, watch)
+    watch.confirmation = this.#confirmAgain(watcher, watch)
+    watch.confirmation.catch(() => {}) // only a repeated `watch` waits for it
   }
 
-  /** Never throws. */
-  async #confirmAgain(watcher: Watcher, watch: Watch): Promise<void> {
-    let code: ErrorFrameCode = 'not_found'
+  /** @throws AppError `unavailable`. */
+  async #confirmFirst(watcher: Watcher, watch: Watch): Promise<boolean> {
     try {
-      if (await this.#confirm(watcher, watch)) return
+      const isReader = await this.#confirm(watcher, watch)
+      watch.hasMissed = false // the caller sends the full state
+      if (!isReader) this.dismiss(watcher)
+      return isReader
+    } catch (error) {
+      this.dismiss(watcher)
+      throw error
+    }
+  }
+
+  /** Ends the watch where the right to read is not confirmed. @throws AppError `unavailable`. */
+  async #confirmAgain(watcher: Watcher, watch: Watch): Promise<boolean> {
+    try {
+      const isReader = await this.#confirm(watcher, watch)
+      if (!isReader) this.#end(watcher, watch, 'not_found')
+      else if (watch.hasMissed) {
+        watch.hasMissed = false
+        watcher.watchResumed(this.key)
+      }
+      return isReader
     } catch (error) {
       if (!isTransient(error)) this.deps.log.error({ err: error }, 'watch could not be confirmed again')
-      code = 'unavailable'
+      this.#end(watcher, watch, 'unavailable')
+      throw unavailable(error)
     }
+  }
+
+  #end(watcher: Watcher, watch: Watch, code: ErrorFrameCode): void {
     if (this.#watches.get(watcher) !== watch) return
     this.dismiss(watcher)
     watcher.watchEnded(this.key, code)

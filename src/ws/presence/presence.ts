@@ -10,7 +10,7 @@ import type { Actor } from '../../model/actor.ts'
 import { newId } from '../../model/scalar.ts'
 import { PresenceRoom, type Watcher } from './presence-room.ts'
 import { diffSince, PresenceView, type PresenceReport } from './presence-view.ts'
-import type { SocketTimings, PresenceFrame, ServerFrame } from '../protocol.ts'
+import type { SocketTimings, PresenceFrame } from '../protocol.ts'
 
 interface Place {
   room: PresenceRoom
@@ -78,9 +78,9 @@ export class Presence implements Disposable {
   }
 
   /** Starts watching if the actor may. @returns whether it may. @throws AppError `unavailable`. */
-  async watch(watcher: Watcher, actor: Actor, key: PresenceKey): Promise<boolean> {
+  watch(watcher: Watcher, actor: Actor, key: PresenceKey): Promise<boolean> {
     const { room } = this.#places.get(key) ?? this.#open(key)
-    return room.has(watcher) || room.admit(watcher, actor)
+    return room.admit(watcher, actor)
   }
 
   unwatch(watcher: Watcher, key: PresenceKey): void {
@@ -89,13 +89,13 @@ export class Presence implements Disposable {
     place?.room.dismiss(watcher)
   }
 
-  /** The users present now, for a watcher that just started or missed a diff. */
-  full(watcher: Watcher, key: PresenceKey): ServerFrame | null {
+  /** Sends the users present now to a watcher that just started or missed a diff; later, while its watch is suspended. */
+  sendFull(watcher: Watcher, key: PresenceKey): void {
     const place = this.#places.get(key)
-    if (!place) return null
+    if (!place) return
     const frame = place.view.full(watcher.userId)
     place.full.set(watcher, frame)
-    return frame
+    place.room.sendPresence(watcher, JSON.stringify(frame))
   }
 
   isActive(watcher: Watcher, key: PresenceKey): boolean {
@@ -167,8 +167,7 @@ export class Presence implements Disposable {
     place.room.send(JSON.stringify(diff), true, (watcher) => !place.full.has(watcher))
     for (const [watcher, full] of place.full) {
       const rest = diffSince(full, diff)
-      if (rest && place.room.isActive(watcher))
-        watcher.sendPresence(place.room.key, JSON.stringify(rest), true)
+      if (rest) place.room.sendPresence(watcher, JSON.stringify(rest))
     }
   }
 

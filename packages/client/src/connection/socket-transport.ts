@@ -159,8 +159,9 @@ export class SocketTransport implements Transport {
         return this.#resync(frame)
       case 'access': {
         const subscriber = this.#activeSubscriber(frame.scope)
-        if (subscriber) this.owner.endSubscriber(subscriber, 'revoked')
-        return
+        if (!subscriber) return
+        this.#requests.removeSubscription(subscriber) // a `sub` in flight may be refused: that ends nothing more
+        return this.owner.endSubscriber(subscriber, 'revoked')
       }
       case 'presence':
       case 'signal':
