@@ -3,9 +3,15 @@
 import type { Timers } from '../async/timers.ts'
 import type { Timing } from '../timing.ts'
 
+/**
+ * Timers do not run while a device sleeps, and continue with what was left of them: checks this often find a connection
+ * that died meanwhile soon after it wakes. The last check is when the silence is as long as it may be.
+ */
+const checksPerSilence = 8
+
 interface LivenessDeps {
   /** Cleared by the transport when it ends. */
-  timers: Timers
+  timers: Pick<Timers, 'after' | 'every'>
   timing: Pick<Timing, 'pingMs' | 'deadMs' | 'probeMs'>
   sendPing(): void
   dead(cause: Error): void
@@ -26,9 +32,15 @@ export class Liveness {
     const { timers, timing } = this.deps
     timers.every(Math.min(heartbeat.ping, timing.pingMs), () => this.deps.sendPing())
     const deadMs = Math.min(heartbeat.dead, timing.deadMs)
-    timers.every(Math.max(deadMs / 8, 10), () => {
+    this.#checkIn(deadMs / checksPerSilence, deadMs)
+  }
+
+  #checkIn(ms: number, deadMs: number): void {
+    this.deps.timers.after(ms, () => {
       // The clock of the device may have been set back.
-      if (Math.abs(Date.now() - this.#lastReceivedAt) > deadMs) this.#reportDead(deadMs)
+      const silentMs = Math.abs(Date.now() - this.#lastReceivedAt)
+      if (silentMs >= deadMs) return this.#reportDead(deadMs)
+      this.#checkIn(Math.min(deadMs - silentMs, deadMs / checksPerSilence), deadMs)
     })
   }
 
