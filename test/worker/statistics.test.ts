@@ -21,7 +21,11 @@ import { newStats, type Consumer } from '../../src/worker/engine/consumer.ts'
 import { createLogSource } from '../../src/worker/engine/log-source.ts'
 import { PositionStore } from '../../src/worker/engine/position-store.ts'
 import { ShardConsumer } from '../../src/worker/engine/shard-consumer.ts'
-import { checkStatistics, newStatisticsStats } from '../../src/worker/loops/statistics.ts'
+import {
+  checkStatistics,
+  checkStatisticsNightly,
+  newStatisticsStats,
+} from '../../src/worker/loops/statistics.ts'
 import { openRedis } from '../../src/redis/connection.ts'
 import { variantEnvironment } from '../chaos/variants.ts'
 import { createRandom, type Random } from '../oracle/random.ts'
@@ -387,6 +391,45 @@ test('of two workers one does the check of a night', async () => {
   const claims = await Promise.all([1, 2, 3].map(() => db.transact((tx) => claimCheck(tx, 0))))
   expect(claims.filter((night) => night !== null).length).toBe(1)
   expect(await db.transact((tx) => claimCheck(tx, 24))).toBeNull()
+})
+
+/** Makes the claim of this night an hour and a minute old, unfinished. */
+const claimEarlier = async (): Promise<void> => {
+  await world.server.deps.db.transact(async (tx) => {
+    await tx`delete from statistics_checks`
+    expect(await claimCheck(tx, 0)).not.toBeNull()
+    await tx`update statistics_checks set started_at = now() - interval '61 minutes'`
+  })
+}
+
+const checks = (): Promise<{ projects: number; isFinished: boolean }[]> =>
+  world.server.deps.db.read(async (sql) => [
+    ...(await sql<{ projects: number; isFinished: boolean }[]>`
+      select projects, finished_at is not null as "isFinished" from statistics_checks`),
+  ])
+
+test('the check of a worker that died in it is done by one other worker after an hour, and then by none', async () => {
+  const { db } = world.server.deps
+  await claimEarlier()
+  await db.transact((tx) => tx`update statistics_checks set started_at = now() - interval '59 minutes'`)
+  expect(await db.transact((tx) => claimCheck(tx, 0))).toBeNull() // it may still be running
+  await claimEarlier()
+  const claims = await Promise.all([1, 2, 3].map(() => db.transact((tx) => claimCheck(tx, 0))))
+  expect(claims.filter((night) => night !== null).length).toBe(1)
+  await claimEarlier()
+  const { signal } = new AbortController()
+  await checkStatisticsNightly({ db, log, stats: newStatisticsStats(), signal }, 0)
+  expect(await checks()).toEqual([{ projects: expect.any(Number), isFinished: true }])
+  await db.transact((tx) => tx`update statistics_checks set started_at = now() - interval '5 hours'`)
+  expect(await db.transact((tx) => claimCheck(tx, 0))).toBeNull()
+})
+
+test('a check that its worker stops is not recorded as done', async () => {
+  const { db } = world.server.deps
+  await world.project(await world.register())
+  await claimEarlier()
+  await checkStatisticsNightly({ db, log, stats: newStatisticsStats(), signal: AbortSignal.abort() }, 0)
+  expect(await checks()).toEqual([{ projects: 0, isFinished: false }])
 })
 
 test('counters start from the rows and the heads of one snapshot, while writers run', async () => {

@@ -42,25 +42,28 @@ export interface CheckDeps {
 const checkFromHour = 3
 const nightlyProjects = 500
 
-/** The check of this night, unless a worker has done it. */
-export const checkStatisticsNightly = async (deps: CheckDeps): Promise<void> => {
+/** The check of this night, unless a worker has done it. One that `signal` ends stays unfinished for another worker. */
+export const checkStatisticsNightly = async (deps: CheckDeps, fromHour = checkFromHour): Promise<void> => {
   const { db, stats } = deps
-  const night = await db.transact((tx) => claimCheck(tx, checkFromHour))
+  const night = await db.transact((tx) => claimCheck(tx, fromHour))
   if (night === null) return
   const before = { ...stats }
-  await checkStatistics(deps, await db.read((sql) => sampleProjects(sql, nightlyProjects)))
+  if (!(await checkStatistics(deps, await db.read((sql) => sampleProjects(sql, nightlyProjects))))) return
   const done = { projects: stats.checked - before.checked, drifted: stats.drifted - before.drifted }
   await db.transact((tx) => finishCheck(tx, night, done))
   deps.log.info({ night, ...done }, 'statistics checked')
 }
 
-/** Compares the counters of projects with their rows, one snapshot a project; logs and repairs what differs. */
+/**
+ * Compares the counters of projects with their rows, one snapshot a project; logs and repairs what differs. Returns false
+ * where `signal` ended it before the last project.
+ */
 export const checkStatistics = async (
   { db, log, stats, signal }: CheckDeps,
   projectIds: readonly string[],
-): Promise<void> => {
+): Promise<boolean> => {
   for (const projectId of projectIds) {
-    if (signal.aborted) return
+    if (signal.aborted) return false
     const outcome = await db.snapshot((tx) => checkCounters(tx, projectId))
     if (outcome === 'skipped') continue
     stats.checked += 1
@@ -68,4 +71,5 @@ export const checkStatistics = async (
     stats.drifted += 1
     log.error({ projectId }, 'counters of a project differed from its rows and were repaired')
   }
+  return true
 }
