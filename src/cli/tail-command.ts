@@ -3,7 +3,7 @@
 import { parseArgs } from 'node:util'
 import { readConfig } from '../config.ts'
 import { openDatabase } from '../db/client.ts'
-import { selectDeadLetters } from '../db/log/consumers.ts'
+import { selectDeadLetters } from '../db/log/dead-letters.ts'
 import { checkDatabase } from '../db/server-check.ts'
 import { messageOf } from '../errors.ts'
 import { createLog } from '../log.ts'

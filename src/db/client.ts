@@ -8,7 +8,7 @@ import { AppError, unavailable } from '../errors.ts'
 import { FairQueue } from '../limits/fair-queue.ts'
 import type { Log } from '../log.ts'
 import { addressOf, driverOptions } from './address.ts'
-import { codeOf, isConflict, isConnectionLost, translate } from './errors.ts'
+import { CallTimeout, codeOf, isConflict, isConnectionLost, translate } from './errors.ts'
 import { HalfOpenWatch, type PoolUse } from './half-open.ts'
 import { runPipelined, type Call, type Pipelined } from './pipelined.ts'
 import { types } from './types.ts'
@@ -154,9 +154,10 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     }
     using deadline = new Deadline(deadlineMs, () => {
       call.expired = true
-      const what = turn?.isWaiting ? 'the caller queue did not advance' : 'no answer from PostgreSQL'
-      if (turn?.isWaiting) turn.leave()
-      return unavailable(new Error(`${what} within ${deadlineMs} ms`))
+      if (!turn?.isWaiting)
+        return unavailable(new CallTimeout(`no answer from PostgreSQL within ${deadlineMs} ms`))
+      turn.leave()
+      return unavailable(new Error(`the caller queue did not advance within ${deadlineMs} ms`))
     })
     try {
       return await deadline.race(inTurn())

@@ -88,6 +88,17 @@ export const isConnectionLost = (error: unknown): boolean => {
   return lost.has(code) || code.startsWith('08') || /^57P0[123]$/.test(code)
 }
 
+/** The deadline of a call passed while its statements ran. */
+export class CallTimeout extends Error {
+  override readonly name = 'CallTimeout'
+}
+
+/** Whether work took longer than it may: the timeout of a statement, or the deadline of its call. Locks end by another code. */
+export const hasTimedOut = (error: unknown): boolean => {
+  const cause = error instanceof AppError ? error.cause : error
+  return cause instanceof CallTimeout || codeOf(cause) === '57014'
+}
+
 /**
  * Whether PostgreSQL rolled the transaction back because of a concurrent one, so that a retry is correct: a deadlock, or a
  * task that another request created under the same id, which the retry sees.

@@ -1,6 +1,6 @@
 // The state of a worker, as /readyz reports it.
 import type { Database } from '../db/client.ts'
-import { countDeadLetters } from '../db/log/consumers.ts'
+import { countDeadLetters } from '../db/log/dead-letters.ts'
 import type { RedisProbe } from '../redis/redis-check.ts'
 import type { Mailer } from '../mail/mailer.ts'
 import type { StorageProbe } from '../storage/open.ts'

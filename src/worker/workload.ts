@@ -5,7 +5,7 @@ import type { Database } from '../db/client.ts'
 import { countDeliveries, type DeliveryCounts } from '../db/deliveries/counts.ts'
 import { countStoredFiles, type StoredFiles } from '../db/files/stored.ts'
 import { selectFileState, type FileState } from '../db/files/sweep.ts'
-import { countDeadLetters } from '../db/log/consumers.ts'
+import { countDeadLetters } from '../db/log/dead-letters.ts'
 import type { DiskSpace, Storage } from '../storage/storage.ts'
 
 export interface Workload {

@@ -60,8 +60,13 @@ const points: Edit[] = [
   },
   {
     file: 'worker/engine/shard-consumer.ts',
-    from: 'await this.#commit(batch.at(-1)!.seq, (tx) => this.consumer.handle(tx, batch))',
-    to: `${point('before-effect')}; await this.#commit(batch.at(-1)!.seq, async (tx) => { const made = await this.consumer.handle(tx, batch); ${point('before-commit')}; return made }); ${point('after-commit')}`,
+    from: '      await this.#commit(batch.at(-1)!.seq, handle, options)\n',
+    to: `${point('before-effect')}; await this.#commit(batch.at(-1)!.seq, handle, options); ${point('after-commit')}\n`,
+  },
+  {
+    file: 'worker/engine/shard-consumer.ts',
+    from: '      isHandling = false\n      return entries\n',
+    to: `      isHandling = false; ${point('before-commit')}; return entries\n`,
   },
   {
     file: 'worker/loops/due.ts',
@@ -183,8 +188,8 @@ export const variants: Record<string, Edit[]> = {
   'position-apart': [
     {
       file: 'worker/engine/shard-consumer.ts',
-      from: 'await updatePosition(tx, { consumer: name, epoch: this.#epoch, shard: this.shard, from, to })',
-      to: 'apart = { consumer: name, epoch: this.#epoch, shard: this.shard, from, to }',
+      from: 'await updatePosition(tx, move)',
+      to: 'apart = move',
     },
     {
       file: 'worker/engine/shard-consumer.ts',
@@ -234,7 +239,7 @@ export const variants: Record<string, Edit[]> = {
   /** An entry that fails is tried for ever: those after it wait. */
   'poison-retried': [
     {
-      file: 'worker/engine/shard-consumer.ts',
+      file: 'worker/engine/failures.ts',
       from: 'const maxAttempts = 5',
       to: 'const maxAttempts = Infinity',
     },

@@ -2,6 +2,7 @@
 // of a lease.
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { selectPosition } from '../../src/db/log/consumers.ts'
+import { addressOf } from '../../src/db/address.ts'
 import { openDatabase, type Database, type Tx } from '../../src/db/client.ts'
 import { ensureEpoch } from '../../src/db/log/epochs.ts'
 import { readHeads, readShard, type Heads } from '../../src/db/log/feed.ts'
@@ -18,6 +19,7 @@ import { PositionStore } from '../../src/worker/engine/position-store.ts'
 import { ShardConsumer } from '../../src/worker/engine/shard-consumer.ts'
 import { testDatabase, type TestDatabase } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
 
 const log = createLog('test', 'silent')
 const publisher = { publish() {} }
@@ -99,12 +101,19 @@ const effects = (): Promise<number[]> =>
 
 const position = (): Promise<number> => db.read((sql) => selectPosition(sql, 'one', shard))
 
-/** Runs `count` shard consumers at once until the position is `seq`. */
-const runTo = async (seq: number, consumer: Consumer, count = 1): Promise<void> => {
+/** Runs `count` shard consumers at once until the position is `seq`, over another pool and deadline where given. */
+const runTo = async (
+  seq: number,
+  consumer: Consumer,
+  count = 1,
+  pool: Database = db,
+  retryDeadlineMs?: number,
+): Promise<void> => {
   using source = openSource()
   const stop = new AbortController()
+  const deps = { db: pool, publisher, source, positions, log }
   const runs = Array.from({ length: count }, () =>
-    new ShardConsumer({ db, publisher, source, positions, log }, consumer, shard, stats).run(stop.signal),
+    new ShardConsumer(deps, consumer, shard, stats, retryDeadlineMs).run(stop.signal),
   )
   try {
     await eventually(async () => expect(await position()).toBe(seq), { timeoutMs: 15_000 })
@@ -220,6 +229,157 @@ test('entries that are too many for one transaction in time are handled by fewer
   expect(sizes.slice(0, 10)).toEqual([100, 50, 25, 12, 6, 7, 8, 9, 11, 5])
   expect(stats).toMatchObject({ deadLetters: 0, failures: 0 })
 }, 20_000)
+
+/** Five tries of entry 2 that run out of time, one entry a transaction, and what is left of them. */
+const expectOneDeadLetter = async (): Promise<void> => {
+  expect(await effects()).toEqual([1, 3])
+  const letters = await db.read((sql) => sql`select seq, attempts, error from dead_letter`)
+  expect(letters).toMatchObject([
+    { seq: 2, attempts: 5, error: expect.stringContaining('took longer than a transaction may') },
+  ])
+  expect(stats.deadLetters).toBe(1)
+}
+
+test('an entry whose statement takes longer than PostgreSQL allows, each time, is moved to dead_letter and delays no other', async () => {
+  await append(3)
+  await using slow = openDatabase({
+    url: database.url,
+    max: 8,
+    applicationName: 'slow statements',
+    log,
+    statementTimeoutMs: 250,
+  })
+  const sleeping: Consumer = {
+    ...consumer(),
+    async handle(tx, entries) {
+      if (entries.some(({ seq }) => seq === 2)) await tx`select pg_sleep(60)`
+      return consumer().handle(tx, entries)
+    },
+  }
+  await runTo(3, sleeping, 1, slow)
+  await expectOneDeadLetter()
+}, 20_000)
+
+test('an entry whose statements together take longer than the deadline, each time, is moved to dead_letter and delays no other', async () => {
+  await append(3)
+  const deadlineMs = 200
+  await using slow = openDatabase({
+    url: database.url,
+    max: 8,
+    applicationName: 'slow',
+    log,
+    deadlineMs,
+  })
+  const endless: Consumer = {
+    ...consumer(),
+    maxBatch: 1,
+    async handle(tx, entries) {
+      for (let n = 0; n < 100 && entries[0]!.seq === 2; n += 1) await tx`select pg_sleep(0.03)`
+      return consumer().handle(tx, entries)
+    },
+  }
+  await runTo(3, endless, 1, slow, deadlineMs)
+  await expectOneDeadLetter()
+}, 20_000)
+
+test('an entry that needs more than the deadline of other calls gets it when it is tried again', async () => {
+  await append(2)
+  await using slow = openDatabase({
+    url: database.url,
+    max: 8,
+    applicationName: 'slow',
+    log,
+    deadlineMs: 150,
+  })
+  let tries = 0
+  await runTo(
+    2,
+    {
+      ...consumer(),
+      maxBatch: 1,
+      async handle(tx, entries) {
+        if (entries[0]!.seq === 2) tries += 1
+        for (let n = 0; n < 100 && entries[0]!.seq === 2; n += 1) await tx`select pg_sleep(0.02)`
+        return consumer().handle(tx, entries)
+      },
+    },
+    1,
+    slow,
+    60_000,
+  )
+  expect(await effects()).toEqual([1, 2])
+  expect(tries).toBe(2)
+  expect(stats.deadLetters).toBe(0)
+}, 20_000)
+
+test('a lock that stays taken is waited for without limit and counts against no entry', async () => {
+  await append(3)
+  await db.transact(async (tx) => {
+    await tx`create table taken (id int)`
+    await tx`insert into taken values (1)`
+  })
+  const locked = Promise.withResolvers<void>()
+  const released = new AbortController()
+  const holder = db.transact(
+    async (tx) => {
+      await tx`select from taken for update`
+      locked.resolve()
+      while (!released.signal.aborted) await tx`select pg_sleep(0.05)`
+    },
+    { deadlineMs: 60_000 },
+  )
+  await locked.promise
+  let tries = 0
+  const waiting: Consumer = {
+    ...consumer(),
+    maxBatch: 1,
+    async handle(tx, entries) {
+      if ((tries += 1) === 8) released.abort()
+      await tx`set local lock_timeout = '20ms'`
+      await tx`select from taken for update`
+      return consumer().handle(tx, entries)
+    },
+  }
+  await runTo(3, waiting)
+  await holder
+  expect(await effects()).toEqual([1, 2, 3])
+  expect(stats).toMatchObject({ deadLetters: 0, failures: 0 })
+}, 20_000)
+
+test('time-outs while PostgreSQL answers nothing count against no entry', async () => {
+  await append(3)
+  const { host, port } = addressOf(database.url)
+  await using proxy = await tcpProxy({ host, port })
+  const url = new URL(database.url)
+  url.hostname = '127.0.0.1'
+  url.port = String(proxy.port)
+  await using away = openDatabase({
+    url: url.href,
+    max: 8,
+    applicationName: 'away',
+    log,
+    deadlineMs: 300, // before a half-open connection is found
+  })
+  const outages = 2
+  let tries = 0
+  const cut: Consumer = {
+    ...consumer(),
+    maxBatch: 1,
+    async handle(tx, entries) {
+      if ((tries += 1) <= outages) proxy.blackhole()
+      return consumer().handle(tx, entries)
+    },
+  }
+  // The network returns after the next call, which the outage has failed.
+  const healing: Database = {
+    ...away,
+    read: (work, options) => away.read(work, options).finally(() => proxy.heal()),
+  }
+  await runTo(3, cut, 1, healing, 300)
+  expect(await effects()).toEqual([1, 2, 3])
+  expect(tries).toBeGreaterThan(outages)
+  expect(stats).toMatchObject({ deadLetters: 0, failures: 0 })
+}, 30_000)
 
 test('after a failover that lost commits, entries that only the stream still has have no effect', async () => {
   await append(2)

@@ -1,7 +1,6 @@
-// Positions of consumers and dead letters. Invariant: a position moves only from the number at which its transaction
+// Positions of consumers. Invariant: a position moves only from the number at which its transaction
 // started, together with the effects; where another worker moved it first, the transaction rolls back.
 import type postgres from 'postgres'
-import type { LogEntry } from '../../model/event.ts'
 import { shardCount } from '../../model/scope.ts'
 import type { Queryable, Tx } from '../client.ts'
 import { isEpochGood } from './epochs.ts'
@@ -22,6 +21,11 @@ export class PositionMoved extends Error {
   constructor({ consumer, epoch, shard, from }: PositionMove) {
     super(`${consumer} is no longer at ${epoch}.${shard}.${from}`)
   }
+}
+
+/** The cheapest statement: whether PostgreSQL answers. */
+export const answers = async (sql: Queryable): Promise<void> => {
+  await sql`select 1`
 }
 
 /** Inserts positions of a new consumer at the heads of one snapshot; existing positions stay. */
@@ -106,45 +110,3 @@ export const updatePositions = async (tx: Tx, moves: readonly PositionMove[]): P
   const places = new Set(moved.map(({ place }) => place))
   return moves.map((_, index) => places.has(index + 1))
 }
-
-const maxErrorLength = 2_000
-
-export const insertDeadLetter = async (
-  tx: Tx,
-  letter: { consumer: string; entry: LogEntry; error: string; attempts: number },
-): Promise<void> => {
-  const { consumer, entry, error, attempts } = letter
-  await tx`
-    insert into dead_letter (consumer, shard, seq, error, attempts, entry)
-    values (
-      ${consumer}, ${entry.shard}, ${entry.seq}, ${error.slice(0, maxErrorLength).toWellFormed().replaceAll('\0', '')},
-      ${attempts}, ${JSON.stringify(entry)}::text::jsonb)`
-}
-
-/** More are not counted: every probe asks. */
-const maxCountedLetters = 10_000
-
-/** Dead letters of all consumers, at most 10,000. */
-export const countDeadLetters = async (sql: Queryable): Promise<number> => {
-  const [row] = await sql<{ n: number }[]>`
-    select count(*) as n from (select from dead_letter limit ${maxCountedLetters}) letters`
-  return row!.n
-}
-
-export interface DeadLetter {
-  failedAt: string
-  consumer: string
-  shard: number
-  seq: number
-  type: string
-  scope: string
-  attempts: number
-  error: string
-}
-
-/** The newest 1,000. */
-export const selectDeadLetters = (sql: Queryable): Promise<DeadLetter[]> =>
-  sql<DeadLetter[]>`
-    select failed_at as "failedAt", consumer, shard, seq, entry->>'type' as type, entry->>'scope' as scope,
-      attempts, error
-    from dead_letter order by failed_at desc, consumer, shard, seq limit 1000`

@@ -21,6 +21,20 @@ export interface Consumer {
    * the position. Runs again after a rollback: no effects outside the transaction.
    */
   handle(tx: Tx, entries: LogEntry[]): Promise<Entry[]>
+  /**
+   * The effects of an entry from `dead_letter`, which comes after entries that followed it. In place of `handle` where
+   * sums are kept, in a transaction of one snapshot.
+   */
+  requeue?(tx: Tx, entry: LogEntry): Promise<Entry[]>
+}
+
+/** An entry that cannot be judged is handled: that fails too, is counted, and ends in `dead_letter`. */
+export const concernsOrFails = (consumer: Consumer, entry: LogEntry): boolean => {
+  try {
+    return consumer.concerns(entry)
+  } catch {
+    return true
+  }
 }
 
 /** Counted since the start, over all shards of a consumer. */

@@ -1,17 +1,18 @@
 // One consumer on one shard: reads the log in order and commits the effects of the entries together with the new
 // position. Invariants: every effect happens exactly once, also after crashes and beside another worker that believes
 // to hold the shard; no entry is skipped except into `dead_letter`, in the transaction that moves the position past it.
-import type { Database, Tx } from '../../db/client.ts'
-import { insertDeadLetter, PositionMoved, selectPosition, updatePosition } from '../../db/log/consumers.ts'
+import type { CallOptions, Database, Tx } from '../../db/client.ts'
+import { PositionMoved, selectPosition, updatePosition } from '../../db/log/consumers.ts'
+import { insertDeadLetter } from '../../db/log/dead-letters.ts'
 import type { Publisher } from '../../changelog/publisher.ts'
 import { systemWrite, write } from '../../domain/write.ts'
-import { AppError, messageOf } from '../../errors.ts'
-import { backOffMs } from '../../async/back-off.ts'
+import { messageOf } from '../../errors.ts'
 import { pause } from '../../async/pause.ts'
 import type { Log } from '../../log.ts'
 import type { Entry, LogEntry } from '../../model/event.ts'
 import { BatchSize } from './batch-size.ts'
-import type { Consumer, ConsumerStats } from './consumer.ts'
+import { concernsOrFails, type Consumer, type ConsumerStats } from './consumer.ts'
+import { explainTimeout, Failures, isInterruption, maxAttempts } from './failures.ts'
 import type { LogSource } from './log-source.ts'
 import type { PositionStore } from './position-store.ts'
 
@@ -28,9 +29,11 @@ const readEntries = 500
 const fewEntries = 100
 /** Entries handled in one transaction: each makes at most two entries for one scope, of which sockets receive 200. */
 const maxHandled = 100
-const maxAttempts = 5
-/** Before the next try after another worker moved the position. */
-const movedDelayMs = 20
+/**
+ * For the next tries of an entry that failed alone: above the timeout of a statement (10 s), so that PostgreSQL ends one
+ * that takes too long, and an entry that needs more than the 4 s of other calls gets it.
+ */
+const defaultRetryDeadlineMs = 12_000
 /** How often a position that moved past entries without effect is stored: at the same time for all, in one transaction. */
 const storeEveryMs = 1_000
 const storePeriod = (): number => Math.floor(performance.now() / storeEveryMs)
@@ -50,12 +53,9 @@ const storePeriod = (): number => Math.floor(performance.now() / storeEveryMs)
  *   ahead    `#position` above `#stored`: entries without effect were passed in memory. Stored with the next effect,
  *            after `storeEveryMs`, or at the end → stored. A crash here only repeats the reading.
  *
- * An error counts as a failure of the entries or as an interruption:
- *   interruption  The position moved, PostgreSQL is away, a lock is taken: unrelated to the entry. Tried again
- *                 with back-off, without limit and without counting, by half as many entries.
- *   failure       Anything else. A batch of several is tried again one entry a transaction, which isolates the failing
- *                 one; batches double again with each commit. A single entry is tried `maxAttempts` times with
- *                 back-off, then goes to `dead_letter` and the entries after it continue.
+ * After an error the batch is tried again (failures.ts): after an interruption by half as many entries, without limit;
+ * after a failure one entry a transaction, which isolates the failing one, and batches double again with each commit. An
+ * entry that failed alone `maxAttempts` times goes to `dead_letter`, and the entries after it continue.
  */
 
 export class ShardConsumer {
@@ -71,16 +71,14 @@ export class ShardConsumer {
   readonly #batch: BatchSize
   /** Until when entries collect, `performance.now()`. */
   #collectsUntil = 0
-  /** The entry that failed alone, and its failures in a row. */
-  #failing = { seq: 0, attempts: 0 }
-  /** Interruptions in a row. */
-  #interruptions = 0
+  readonly #failures = new Failures()
 
   constructor(
     private readonly deps: ShardConsumerDeps,
     readonly consumer: Consumer,
     readonly shard: number,
     private readonly stats: ConsumerStats,
+    private readonly retryDeadlineMs = defaultRetryDeadlineMs,
   ) {
     this.#batch = new BatchSize(consumer.maxBatch ?? maxHandled)
   }
@@ -96,7 +94,7 @@ export class ShardConsumer {
     while (!signal.aborted) {
       try {
         await this.#step(signal)
-        this.#interruptions = 0
+        this.#failures.interruptions = 0
       } catch (error) {
         this.#stored = null // only the database knows whether the transaction committed
         await pause(this.#backoff(error), signal)
@@ -121,25 +119,25 @@ export class ShardConsumer {
       if (this.#isStoreDue()) await this.#store()
       return signal.aborted ? undefined : source.wait(this.shard, this.#position)
     }
-    if (entries[0]!.seq !== this.#position + 1) {
-      const missing = {
-        consumer: this.consumer.name,
-        shard: this.shard,
-        from: this.#position + 1,
-        to: entries[0]!.seq - 1,
-      }
+    const [from, to] = [this.#position + 1, entries[0]!.seq - 1]
+    if (to >= from) {
+      const missing = { consumer: this.consumer.name, shard: this.shard, from, to }
       this.deps.log.error(missing, 'the log no longer keeps these entries, their effects are missing')
     }
     const collectMs = this.#collectsUntil - performance.now()
     // A consumer that is behind has nothing to wait for.
-    if (collectMs > 0 && entries.length <= fewEntries && entries.some((one) => this.#concerns(one)))
+    if (
+      collectMs > 0 &&
+      entries.length <= fewEntries &&
+      entries.some((one) => concernsOrFails(this.consumer, one))
+    )
       return pause(collectMs, signal)
     await this.#handleAll(entries, signal)
   }
 
   /** Handles the entries that concern the consumer, at most `#batch` in a transaction. */
   async #handleAll(entries: LogEntry[], signal: AbortSignal): Promise<void> {
-    const concerned = entries.filter((entry) => this.#concerns(entry))
+    const concerned = entries.filter((entry) => concernsOrFails(this.consumer, entry))
     while (concerned.length > 0) {
       if (signal.aborted) return
       const batch = concerned.splice(0, this.#batch.value)
@@ -150,41 +148,36 @@ export class ShardConsumer {
     if (this.#isStoreDue()) await this.#store()
   }
 
-  /** An entry that cannot be judged is handled: that fails too, is counted, and ends in `dead_letter`. */
-  #concerns(entry: LogEntry): boolean {
-    try {
-      return this.consumer.concerns(entry)
-    } catch {
-      return true
-    }
-  }
-
   async #handle(batch: LogEntry[]): Promise<void> {
+    let isHandling = false
+    const handle = async (tx: Tx): Promise<Entry[]> => {
+      isHandling = true
+      const entries = await this.consumer.handle(tx, batch)
+      isHandling = false
+      return entries
+    }
     try {
-      await this.#commit(batch.at(-1)!.seq, (tx) => this.consumer.handle(tx, batch))
+      const options = this.#failures.isRetry(batch) ? { deadlineMs: this.retryDeadlineMs } : {}
+      await this.#commit(batch.at(-1)!.seq, handle, options)
       this.stats.handled += batch.length
       this.#collectsUntil = performance.now() + (this.consumer.collectMs ?? 0)
-    } catch (error) {
+    } catch (thrown) {
+      const error = isHandling ? await explainTimeout(thrown, batch, this.deps.db) : thrown
       if (isInterruption(error)) {
         if (!(error instanceof PositionMoved)) this.#batch.interrupted(batch.length)
         throw error
       }
       this.#noteFailure(error, batch)
-      if (this.#failing.attempts < maxAttempts) throw error
+      if (this.#failures.attempts < maxAttempts) throw error
       await this.#deadLetter(error, batch[0]!)
     }
   }
 
-  /** A failed batch of several counts for none of its entries: the next tries isolate the failing one. */
   #noteFailure(error: unknown, batch: LogEntry[]): void {
     this.stats.failures += 1
     this.stats.lastError = messageOf(error).slice(0, 500)
     this.#batch.isolate()
-    const seq = batch.length === 1 ? batch[0]!.seq : 0
-    this.#failing = {
-      seq,
-      attempts: seq === 0 ? 0 : this.#failing.seq === seq ? this.#failing.attempts + 1 : 1,
-    }
+    this.#failures.note(batch)
   }
 
   /** Moves the entry to `dead_letter` and the position past it. */
@@ -203,14 +196,15 @@ export class ShardConsumer {
   }
 
   /** One transaction: `work`, the entries it returns, and the position. */
-  async #commit(to: number, work: (tx: Tx) => Promise<Entry[]>): Promise<void> {
+  async #commit(to: number, work: (tx: Tx) => Promise<Entry[]>, options: CallOptions = {}): Promise<void> {
     const from = this.#stored!
-    await write(this.deps, systemWrite, async (tx) => {
+    const run = async (tx: Tx) => {
       const entries = await work(tx)
-      const { name } = this.consumer
-      await updatePosition(tx, { consumer: name, epoch: this.#epoch, shard: this.shard, from, to })
+      const move = { consumer: this.consumer.name, epoch: this.#epoch, shard: this.shard, from, to }
+      await updatePosition(tx, move)
       return { value: null, entries }
-    })
+    }
+    await write(this.deps, systemWrite, run, options)
     this.stats.transactions += 1
     this.stats.entries += to - from
     this.#stored = this.#position = to
@@ -223,14 +217,8 @@ export class ShardConsumer {
 
   async #store(): Promise<void> {
     if (this.#stored === null || this.#position === this.#stored) return
-    const { shard } = this
-    const move = {
-      consumer: this.consumer.name,
-      epoch: this.#epoch,
-      shard,
-      from: this.#stored,
-      to: this.#position,
-    }
+    const [from, to] = [this.#stored, this.#position]
+    const move = { consumer: this.consumer.name, epoch: this.#epoch, shard: this.shard, from, to }
     await this.deps.positions.move(move)
     this.stats.entries += move.to - move.from
     this.#stored = move.to
@@ -246,18 +234,16 @@ export class ShardConsumer {
 
   /** Milliseconds to wait before the next try. */
   #backoff(error: unknown): number {
-    if (error instanceof PositionMoved) return movedDelayMs
-    const { attempts } = this.#failing
-    if (!isInterruption(error)) return attempts === 0 ? 0 : backOffMs(attempts, 100, 5_000)
-    this.#interruptions += 1
-    if (this.#interruptions === 2) {
-      const { name } = this.consumer
-      const fields = { consumer: name, shard: this.shard, cause: messageOf(error) }
-      this.deps.log.warn({ ...fields, oncePerMinute: `consumer ${name}` }, 'consumer interrupted, retrying')
+    const before = this.#failures.interruptions
+    const backoffMs = this.#failures.backoffMs(error)
+    if (before === 1 && this.#failures.interruptions === 2) {
+      const consumer = this.consumer.name
+      const fields = { consumer, shard: this.shard, cause: messageOf(error) }
+      this.deps.log.warn(
+        { ...fields, oncePerMinute: `consumer ${consumer}` },
+        'consumer interrupted, retrying',
+      )
     }
-    return backOffMs(this.#interruptions, 50, 1_000)
+    return backoffMs
   }
 }
-
-const isInterruption = (error: unknown): boolean =>
-  error instanceof PositionMoved || (error instanceof AppError && error.code === 'unavailable')
