@@ -12,6 +12,7 @@ import type { Config } from '../config.ts'
 import type { CallerDatabase, Database, DatabaseCalls } from '../db/client.ts'
 import type { Reads } from '../db/reads.ts'
 import type { OverrideReads } from '../domain/activity/override-reads.ts'
+import type { LetterHandler } from '../domain/dead-letters.ts'
 import type { Snapshots } from '../domain/snapshot.ts'
 import type { TaskWrites } from '../domain/write-coalescer.ts'
 import type { BodyBudget } from '../http/body/body-budget.ts'
@@ -69,6 +70,8 @@ export interface Deps {
   storageHealth: StorageProbe
   /** Notes what admins read by their right alone. */
   overrideReads: OverrideReads
+  /** Of the worker: for requeuing dead letters. */
+  consumers: readonly LetterHandler[]
   /** The job queues, for administrators to look at: a server runs no job. */
   queues: OnFirstUse<JobQueues>
   /** Whether Redis accepts writes; for health. */

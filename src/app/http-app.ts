@@ -11,6 +11,7 @@ import { RouteGroup, type DeclaredRoute } from '../http/route-group.ts'
 import { accountLinkRoutes } from '../http/routes/account-links.ts'
 import { accountRoutes } from '../http/routes/accounts.ts'
 import { activityRoutes } from '../http/routes/activity.ts'
+import { adminDeadLetterRoutes } from '../http/routes/admin-dead-letters.ts'
 import { adminQueueRoutes } from '../http/routes/admin-queues.ts'
 import { attachmentRoutes } from '../http/routes/attachments.ts'
 import { avatarRoutes } from '../http/routes/avatars.ts'
@@ -95,6 +96,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     unsubscribeRoutes(deps),
     activityRoutes(deps),
     ...adminQueueRoutes(deps),
+    ...adminDeadLetterRoutes(deps),
     socketRoute,
   )
   const app = mountRoutes(deps, groups)

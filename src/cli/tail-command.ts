@@ -1,12 +1,8 @@
-// `tail`: follows the log from a terminal until it is interrupted or its standard output is closed, or lists the dead
-// letters of consumers. Events go to standard output, everything else to standard error.
+// `tail`: follows the log from a terminal until it is interrupted or its standard output is closed, or lists and requeues
+// the dead letters of consumers. Events go to standard output, everything else to standard error.
 import { parseArgs } from 'node:util'
-import { readConfig } from '../config.ts'
-import { openDatabase } from '../db/client.ts'
-import { selectDeadLetters } from '../db/log/dead-letters.ts'
-import { checkDatabase } from '../db/server-check.ts'
 import { messageOf } from '../errors.ts'
-import { createLog } from '../log.ts'
+import { parseDeadLetterId, type DeadLetterId } from '../model/dead-letter-id.ts'
 import { eventLine } from './event-line.ts'
 import { tail, type Places } from './tail.ts'
 import { TailEnded } from './tail-sign-in.ts'
@@ -14,12 +10,14 @@ import { TailEnded } from './tail-sign-in.ts'
 type Environment = Record<string, string | undefined>
 
 const usage = `Usage: bun run tail -- [--scope project:<id>|user:me [--cursor C]] [--url U] [--json]
-                       [--token T | --email E --password P]     or --dead
+                       [--token T | --email E --password P]
+       bun run tail -- --dead [--requeue <consumer>/<shard>.<seq>]… [--json]
   --scope    only this; without it every project of the person, also new ones, and the person's own scope
   --cursor   show what follows it first; the last one is printed at the end
   --url      address of a server (http://127.0.0.1:3000)
   --json     events as they are, one a line
   --dead     what consumers gave up on, from the database in DATABASE_URL
+  --requeue  with --dead: handle such an entry again, exactly once; may be repeated
 TASKTIDE_TOKEN and TASKTIDE_PASSWORD stand for --token and --password, out of sight of other users.`
 
 /** @returns 0 after an interruption or when the reader is gone, 1 where following cannot go on, 2 for bad options. */
@@ -34,7 +32,12 @@ export const tailCommand = async (environment: Environment, args: string[]): Pro
     note(usage)
     return 0
   }
-  if (options.dead) return listDeadLetters(environment, options.json)
+  if (options.dead) {
+    const { listDeadLetters, requeueDeadLetters } = await import('./dead-letters.ts')
+    const { letters, json } = options
+    if (letters.length > 0) return requeueDeadLetters(environment, letters, json)
+    return listDeadLetters(environment, json)
+  }
   const { url, scope, json, cursor, token, credentials } = options
   const stop = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort())
@@ -84,6 +87,7 @@ const optionsOf = (environment: Environment, args: string[]) => {
         password: { type: 'string' },
         json: { type: 'boolean', default: false },
         dead: { type: 'boolean', default: false },
+        requeue: { type: 'string', multiple: true, default: [] },
         help: { type: 'boolean', default: false },
       },
     })
@@ -92,6 +96,13 @@ const optionsOf = (environment: Environment, args: string[]) => {
     const password = values.password ?? environment['TASKTIDE_PASSWORD']
     const { email } = values
     const credentials = email !== undefined && password !== undefined ? { email, password } : null
+    const letters: DeadLetterId[] = []
+    for (const text of values.requeue) {
+      const letter = parseDeadLetterId(text)
+      if (!letter) return `--requeue takes <consumer>/<shard>.<seq>, as --dead lists them, not ${text}`
+      letters.push(letter)
+    }
+    if (letters.length > 0 && !values.dead) return '--requeue needs --dead.'
     if (!values.help && !values.dead) {
       if (url === null)
         return `--url must be the address of a server, such as http://127.0.0.1:3000, not ${values.url}`
@@ -99,7 +110,7 @@ const optionsOf = (environment: Environment, args: string[]) => {
         return '--cursor needs the --scope it belongs to.'
       if (token === null && !credentials) return 'Give a token, or an e-mail address and a password.'
     }
-    return { ...values, url: url ?? '', token, credentials }
+    return { ...values, url: url ?? '', token, credentials, letters }
   } catch (error) {
     return `${messageOf(error).split('. ')[0]}.` // the rest of it is about positional arguments
   }
@@ -114,22 +125,4 @@ const serverUrl = (text: string): string | null => {
   const { protocol, origin, pathname, search, hash } = new URL(address)
   const isPlain = pathname === '/' && search === '' && hash === ''
   return isPlain && (protocol === 'http:' || protocol === 'https:') ? origin : null
-}
-
-const listDeadLetters = async (environment: Environment, json: boolean): Promise<number> => {
-  const { databaseUrl: url, logLevel } = readConfig(environment, ['databaseUrl', 'logLevel'])
-  const log = createLog('tail', logLevel)
-  await checkDatabase({ url, log, migrations: 'current' })
-  await using db = openDatabase({ url, max: 1, applicationName: 'tasktide tail', log })
-  const letters = await db.read(selectDeadLetters)
-  for (const letter of letters) {
-    const { failedAt, consumer, shard, seq, type, attempts, error } = letter
-    console.log(
-      json
-        ? JSON.stringify(letter)
-        : `${failedAt} ${consumer} ${shard}.${seq} ${type} after ${attempts} attempts: ${JSON.stringify(error)}`,
-    )
-  }
-  if (letters.length === 0) console.error('No dead letters.')
-  return 0
 }

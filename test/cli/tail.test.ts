@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import type { Subprocess } from 'bun'
 import { eventLine } from '../../src/cli/event-line.ts'
+import { insertDeadLetter } from '../../src/db/log/dead-letters.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
 import { addMember, makeProject, appendMany, appendEntries, entry } from '../ws/log-writes.ts'
@@ -249,3 +250,36 @@ test('dead letters are listed from the database', async () => {
     ` notify ${dead!.shard}.${dead!.seq} project.created after 5 attempts: "a bug\\nhere"`,
   )
 }, 20_000)
+
+test('a dead letter is requeued once, and what cannot be requeued is named', async () => {
+  const bert = await world.register()
+  const project = await makeProject(world, anna, { editor: bert })
+  await world.ask(anna, 'POST', '/api/tasks', { title: 'T', projectId: project.id, assigneeId: bert.id })
+  const entry = (await world.entries(project.scope)).find(({ type }) => type === 'task.created')!
+  await world.server.deps.db.transact((tx) =>
+    insertDeadLetter(tx, { consumer: 'notifications', entry, error: 'a bug', attempts: 5 }),
+  )
+  const letter = `notifications/${entry.shard}.${entry.seq}`
+  const environment = { DATABASE_URL: world.databaseUrl, REDIS_URL: world.redisUrl }
+  const dead = async (...args: string[]) => {
+    await using running = run(['--dead', ...args], environment)
+    const code = await running.process.exited
+    await running[Symbol.asyncDispose]() // its output is complete
+    return { code, out: running.out(), notes: running.notes() }
+  }
+  expect(await dead('--requeue', letter, '--requeue', 'notifications/3.999999')).toMatchObject({
+    code: 1,
+    out: [`${letter} was handled.`, 'notifications/3.999999 is no dead letter; --dead lists them.'],
+  })
+  expect(await dead('--requeue', letter.replace('/', ' '), '--json')).toMatchObject({
+    code: 1,
+    out: [
+      JSON.stringify({ consumer: 'notifications', shard: entry.shard, seq: entry.seq, outcome: 'missing' }),
+    ],
+  })
+  const { items } = await world.ask(bert, 'GET', '/api/notifications')
+  expect(items.map(({ kind }: { kind: string }) => kind)).toEqual(['assigned'])
+  expect(await dead('--requeue', 'notifications')).toMatchObject({ code: 2, out: [] })
+  await using running = run(['--requeue', letter], environment)
+  expect(await running.process.exited).toBe(2)
+}, 60_000)

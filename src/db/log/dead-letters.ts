@@ -1,14 +1,8 @@
 // Entries that consumers gave up on. Invariant: an entry is here exactly as long as its consumer is past it and its effects
 // are missing: it comes in the transaction that moves the position, and goes in the one that commits the effects.
+import type { DeadLetterId } from '../../model/dead-letter-id.ts'
 import type { LogEntry } from '../../model/event.ts'
 import type { Queryable, Tx } from '../client.ts'
-
-/** Which consumer gave up on which entry. */
-export interface DeadLetterId {
-  consumer: string
-  shard: number
-  seq: number
-}
 
 const maxErrorLength = 2_000
 

@@ -12,6 +12,7 @@ import {
   tasksOf,
   type Sources,
 } from '../../db/statistics/reads.ts'
+import { overloaded } from '../../errors.ts'
 import { projectScope, shardOf } from '../../model/scope.ts'
 import { noCounts } from '../../model/statistics.ts'
 import { CountChanges } from './count-changes.ts'
@@ -33,6 +34,18 @@ export const repairCounters = async (tx: Tx, projectId: string): Promise<boolean
   if (drift === null || isNothing(drift)) return false
   await addToCounters(tx, [drift])
   return true
+}
+
+/**
+ * The same for counters that may lack an entry. @throws AppError `unavailable` while too many entries are not counted yet
+ * for a comparison.
+ */
+export const recount = async (tx: Tx, projectId: string): Promise<void> => {
+  await lockCounters(tx, projectId, shardOf(projectScope(projectId)))
+  const drift = await driftOf(tx, projectId)
+  if (drift === null && (await projectExists(tx, projectId)))
+    throw overloaded('Too many entries of the project are not counted yet')
+  if (drift !== null && !isNothing(drift)) await addToCounters(tx, [drift])
 }
 
 /** No limit and no beginning: everything is compared. */

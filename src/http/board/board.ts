@@ -65,7 +65,11 @@ export const createBoard = (queues: readonly JobQueue[]): Board => {
     serverAdapter: adapter,
     options: {
       uiBasePath: '.', // unused; without it the package looks for its page with eval
-      uiConfig: { boardTitle: 'Tasktide jobs', hideRedisDetails: true },
+      uiConfig: {
+        boardTitle: 'Tasktide jobs',
+        hideRedisDetails: true,
+        miscLinks: [{ text: 'Dead letters', url: '/admin/dead-letters' }],
+      },
     },
   })
   const isSame = (given: string | string[], wanted: string): boolean =>

@@ -7,27 +7,13 @@ import { AppError, notFound } from '../../errors.ts'
 import { Text } from '../../model/text.ts'
 import type { JobQueues } from '../../queues/job-queues.ts'
 import { adminCookie } from '../admin-cookie.ts'
+import { adminPagePolicy, adminText } from '../board/page.ts'
 import { boardRoutes } from '../board/routes.ts'
 import { keepSignedInScript, signInPage, signInScript, signInStyle } from '../board/sign-in.ts'
 import { loadUi } from '../board/ui.ts'
-import { bodyTag, ok, type Answer } from '../response.ts'
+import { bodyTag, ok } from '../response.ts'
 import { undocumented } from '../route.ts'
 import { RouteGroup } from '../route-group.ts'
-
-/** `base-uri`: the page's links are relative to its path. */
-const policy =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
-
-const text = (type: string, body: string): Answer =>
-  bodyTag({
-    status: 200,
-    headers: {
-      'Content-Type': `${type}; charset=utf-8`,
-      'Content-Security-Policy': policy,
-      'Cache-Control': 'private, no-cache',
-    },
-    body,
-  })
 
 /** Texts by name, as the parameters of a path or a query. */
 const texts = (names: readonly string[], isOptional: boolean) => {
@@ -49,10 +35,10 @@ export const adminQueueRoutes = ({ config, queues }: AdminDeps): RouteGroup[] =>
     return createBoard(all)
   })
   const openPages = new RouteGroup('/admin', { detail: undocumented({ access: 'public' }) })
-    .get('/sign-in', () => text('text/html', signInPage))
-    .get('/sign-in.css', () => text('text/css', signInStyle))
-    .get('/sign-in.js', () => text('text/javascript', signInScript))
-    .get('/keep-signed-in.js', () => text('text/javascript', keepSignedInScript))
+    .get('/sign-in', () => adminText('text/html', signInPage))
+    .get('/sign-in.css', () => adminText('text/css', signInStyle))
+    .get('/sign-in.js', () => adminText('text/javascript', signInScript))
+    .get('/keep-signed-in.js', () => adminText('text/javascript', keepSignedInScript))
   const session = new RouteGroup('/admin', { detail: undocumented({ access: 'admin' }) }).post(
     '/session',
     ({ request }) => {
@@ -65,7 +51,7 @@ export const adminQueueRoutes = ({ config, queues }: AdminDeps): RouteGroup[] =>
   const detail = undocumented({ access: 'admin', signInPage: '/admin/sign-in' })
   const pages = new RouteGroup('/admin/queues', { detail })
   for (const path of ['', '/job-schedulers', '/queue/:queueName', '/queue/:queueName/:jobId'])
-    pages.get(path, async () => text('text/html', (await loadUi()).page((await board.get()).uiConfig)), {
+    pages.get(path, async () => adminText('text/html', (await loadUi()).page((await board.get()).uiConfig)), {
       params: texts(namesIn(path), false),
       query: texts(['status', 'page', 'jobsPerPage'], true), // the scripts read them from the address
     })
@@ -79,7 +65,7 @@ export const adminQueueRoutes = ({ config, queues }: AdminDeps): RouteGroup[] =>
           status: 200,
           headers: {
             'Content-Type': file.type,
-            'Content-Security-Policy': policy, // a script that runs as a worker has the policy of its own answer
+            'Content-Security-Policy': adminPagePolicy, // a script that runs as a worker has the policy of its own answer
             'Cache-Control': 'private, max-age=86400', // the names of files change with their content
           },
           body: file,

@@ -1,6 +1,7 @@
 // Counts what entries change, in the transaction that moves the position past them. Appends nothing itself: the loop
 // `announceStatistics` does, at most once in five seconds for a project.
 import { addToCounters, deleteCounters, statisticsConsumer } from '../../db/statistics/counters.ts'
+import { recount } from '../../domain/statistics/check.ts'
 import { CountChanges, isCounted } from '../../domain/statistics/count-changes.ts'
 import { idOf } from '../../model/scope.ts'
 import type { Consumer } from '../engine/consumer.ts'
@@ -44,6 +45,13 @@ export const stats: Consumer = {
       ),
       deleteCounters(tx, deleted),
     ])
+    return []
+  },
+  /** The nightly check may have repaired the counters without the entry: they are made what the rows say. */
+  async requeue(tx, { scope, type }) {
+    const projectId = idOf(scope)
+    if (type === 'project.deleted') await deleteCounters(tx, [projectId])
+    else await recount(tx, projectId)
     return []
   },
 }
