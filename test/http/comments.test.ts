@@ -74,7 +74,7 @@ test('a comment is answered, listed and logged for the project and for each user
     id: expect.any(String),
     taskId: task.id,
     author: { id: people.viewer.id, name: 'viewer', avatarUrl: null },
-    body: 'Done?',
+    body: ' Done? ',
     mentions: [people.owner.id],
     version: 1,
     createdAt: expect.any(String),
@@ -91,7 +91,7 @@ test('a comment is answered, listed and logged for the project and for each user
   expect(frameOf(created)).toMatchObject({ id: body.id, actor: people.viewer.id, data: body })
   expect(created!.changes).toEqual({
     taskId: { from: null, to: task.id },
-    body: { from: null, to: 'Done?' },
+    body: { from: null, to: ' Done? ' },
     mentions: { from: [], to: [people.owner.id] },
   })
   expect(frameOf(updated).changed).toEqual(['commentCount'])
@@ -188,7 +188,7 @@ test('a changed comment is logged with what changed; the same content is nothing
     mentions: { from: [people.owner.id], to: [people.owner.id, people.helper.id] },
   })
   const before = await world.entryCount()
-  const same = await change(as.viewer, made, { body: ' Done! ' })
+  const same = await change(as.viewer, made, { body: 'Done!' })
   expect([same.status, same.body.version, same.headers.has('tide-cursor')]).toEqual([200, 2, false])
   expect(await world.entryCount()).toBe(before)
   expect((await change(as.viewer, made, { mentions: null })).body.mentions).toEqual([])

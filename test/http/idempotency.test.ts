@@ -87,16 +87,17 @@ describe('long texts', () => {
     const ids: string[] = []
     for (let n = 0; n < 20; n += 1)
       ids.push((await owners.task({ projectId: project.id, description: `before ${short}` })).id)
-    const body = { ids, changes: { description: `  ${long} ` } }
+    const indented = `  ${long} `
+    const body = { ids, changes: { description: indented } }
     const { first, again } = keyed<{ items: Task[] }>(owners, 'PATCH', '/api/tasks/bulk', body, 'bulk-long')
     const answer = await first
-    expect(answer.body.items[0]!.description).toBe(long)
+    expect(answer.body.items[0]!.description).toBe(indented)
     const { changes, stored } = await bytesOf(projectScope(project.id), 'bulk-long')
     expect(changes).toBeLessThan(20 * 200)
     expect(stored).toBeLessThan(20 * 1_000)
     const entry = (await world.entries(projectScope(project.id))).at(-1)!
     expect(entry.changes).toEqual({
-      description: { from: { length: short.length + 7 }, to: { length: long.length } },
+      description: { from: { length: short.length + 7 }, to: { length: indented.length } },
     })
     expectReplay(answer, await again())
     // Also when the text is another by now.

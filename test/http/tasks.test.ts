@@ -70,7 +70,7 @@ describe('creating', () => {
     })
     expect(task).toMatchObject({
       title: 'T',
-      description: 'D',
+      description: ' D ',
       status: 'done',
       assigneeId: ada.id,
       dueAt: '2026-11-20T10:00:00.123Z',
