@@ -65,10 +65,15 @@ export interface CallerDatabase {
   of(caller: string | typeof systemCaller): DatabaseCalls
 }
 
-/** Its own verbs have no caller and bypass the queue: for work of the process itself. */
-export interface Database extends DatabaseCalls, CallerDatabase, BatchDatabase, AsyncDisposable {
-  /** Throws what a call of the user would throw now because its queue is full, for requests that cost something before it. */
+/** The queues of callers, for requests that cost something before their first call. */
+export interface CallerQueues {
+  /** Throws what a call of the user would throw now because its queue is full. */
   requireRoom(userId: string): void
+}
+
+/** Its own verbs have no caller and bypass the queue: for work of the process itself. */
+export interface Database
+  extends DatabaseCalls, CallerDatabase, CallerQueues, BatchDatabase, AsyncDisposable {
   /** Callers with a call in flight or waiting; for metrics and tests. */
   readonly calls: Pick<FairQueue, 'size' | 'running' | 'waitingOf'>
   /** Connections by pool and state. */

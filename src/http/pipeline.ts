@@ -10,7 +10,7 @@
 // instead, past Elysia, would save 1.2 µs more and leave Elysia without work.
 import type { Authenticator, Identity } from '../auth/authenticator.ts'
 import type { Config } from '../config.ts'
-import type { Database } from '../db/client.ts'
+import type { CallerQueues } from '../db/client.ts'
 import type { OverrideReads } from '../domain/activity/override-reads.ts'
 import type { AppError } from '../errors.ts'
 import { policiesOf } from '../limits/policies.ts'
@@ -43,7 +43,7 @@ export interface PipelineDeps {
   unsent: UnsentAnswers
   authenticator: Authenticator
   limiter: RateLimiter
-  db: Pick<Database, 'requireRoom'>
+  db: CallerQueues
   writtenBytes: WrittenBytes
   overrideReads: OverrideReads
   meters: RouteMeters

@@ -3,7 +3,8 @@
 import type { Registry } from 'prom-client'
 import { OnFirstUse } from '../async/on-first-use.ts'
 import { Histogram } from './histogram.ts'
-import { metrics, type MetricDefinition, type MetricName } from './names.ts'
+import type { MetricDefinition } from './metric-definition.ts'
+import { metrics, type MetricName } from './names.ts'
 
 /** One value with its labels. */
 export interface Sample {

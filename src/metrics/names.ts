@@ -2,15 +2,7 @@
 // the program (route patterns, shards, reasons), never ids, paths or addresses. docs/metrics.md lists the same; a test
 // compares them.
 
-export interface MetricDefinition {
-  type: 'counter' | 'gauge' | 'histogram'
-  help: string
-  labels: readonly string[]
-  /** `every`: server and worker. */
-  role: 'server' | 'worker' | 'every'
-  /** How the values of several server processes become one (sum). */
-  aggregator?: 'sum' | 'max' | 'min'
-}
+import type { MetricDefinition } from './metric-definition.ts'
 
 export const metrics = {
   // HTTP

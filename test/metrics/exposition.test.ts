@@ -5,7 +5,8 @@ import { MetricsOfProcesses } from '../../src/app/metrics-exchange.ts'
 import { Registry } from 'prom-client'
 import { aggregated, createExposition, metricsType, type MetricsJson } from '../../src/metrics/exposition.ts'
 import { Histogram } from '../../src/metrics/histogram.ts'
-import { metrics, type MetricDefinition } from '../../src/metrics/names.ts'
+import type { MetricDefinition } from '../../src/metrics/metric-definition.ts'
+import { metrics } from '../../src/metrics/names.ts'
 import { RouteMeters } from '../../src/http/route-meters.ts'
 
 test('docs/metrics.md lists every metric as the program has it', async () => {
