@@ -1,11 +1,11 @@
 // Requeued dead letters: effects exactly once beside other requeues and lost connections, none where it fails again, and
 // counters that stay equal to the rows.
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import type { Tx } from '../../src/db/client.ts'
 import { countDeadLetters, insertDeadLetter } from '../../src/db/log/dead-letters.ts'
 import { requeueDeadLetter, type LetterHandler } from '../../src/domain/dead-letters.ts'
 import { checkCounters } from '../../src/domain/statistics/check.ts'
-import { AppError } from '../../src/errors.ts'
+import { AppError, isTransient } from '../../src/errors.ts'
 import { createLog } from '../../src/log.ts'
 import { systemActor } from '../../src/model/actor.ts'
 import type { LogEntry } from '../../src/model/event.ts'
@@ -31,6 +31,7 @@ beforeAll(async () => {
   anna = await world.register()
   await world.server.deps.db.transact((tx) => tx`create table handled (seq bigint)`)
 }, 30_000)
+beforeEach(() => world.server.deps.db.transact((tx) => tx`truncate handled, dead_letter`))
 afterAll(() => world[Symbol.asyncDispose]())
 
 /** The entry of a new task, assigned to the person. */
@@ -74,16 +75,16 @@ test('a letter that five requeue at once notifies once, and open sockets too', a
   await using socket = await world.socket(bert)
   socket.send({ t: 'sub', rid: 1, scope: 'user:me', cursor: null })
   await socket.take('synced')
+  // On a slow machine a requeue may give up waiting for the lock of the letter.
   const outcomes = await Promise.all(
-    Array.from({ length: 5 }, () => requeue(consumers, 'notifications', entry)),
+    Array.from({ length: 5 }, () =>
+      requeue(consumers, 'notifications', entry).then(
+        ({ outcome }) => outcome,
+        (error: unknown) => (isTransient(error) ? 'missing' : error),
+      ),
+    ),
   )
-  expect(outcomes.map(({ outcome }) => outcome).sort()).toEqual([
-    'missing',
-    'missing',
-    'missing',
-    'missing',
-    'requeued',
-  ])
+  expect(outcomes.toSorted()).toEqual(['missing', 'missing', 'missing', 'missing', 'requeued'])
   const once = [`assigned ${entry.entityId} ${bert.id}`]
   expect((await inboxes(world)).filter((one) => one.endsWith(bert.id))).toEqual(once)
   expect((await announced(world)).filter((one) => one.endsWith(bert.id))).toEqual(once)
@@ -108,7 +109,6 @@ test('a letter that fails again stays without effects, and is handled once its c
   expect(await requeue(handlers, 'recording', entry)).toEqual({ outcome: 'requeued' })
   expect(await requeue(handlers, 'recording', entry)).toEqual({ outcome: 'missing' })
   expect([await handled(), await letters()]).toEqual([[entry.seq], 0])
-  await world.server.deps.db.transact((tx) => tx`truncate handled`)
 })
 
 test('a requeue whose session ends before the commit has no effect, and can be repeated', async () => {
@@ -133,7 +133,6 @@ test('a letter of a consumer that this version does not have stays', async () =>
   await bury('gone', entry)
   expect(await requeue(consumers, 'gone', entry)).toEqual({ outcome: 'unknown' })
   expect(await letters()).toBe(1)
-  await world.server.deps.db.transact((tx) => tx`delete from dead_letter`)
 })
 
 /** Counts the project's log by a consumer that cannot handle `poison`, until the letter is there. */
