@@ -31,6 +31,8 @@ const namesOf = (chosen: Route[]): string[] =>
 describe('the declarations of the routes', () => {
   test('make exactly these public', () => {
     expect(namesOf(routes.filter(({ traits }) => traits.access === 'public'))).toEqual([
+      'GET /admin/dead-letters.css',
+      'GET /admin/dead-letters.js',
       'GET /admin/keep-signed-in.js',
       'GET /admin/sign-in',
       'GET /admin/sign-in.css',

@@ -20,7 +20,7 @@ export interface AttackRequest {
 
 export interface Scene {
   readonly request: Omit<AttackRequest, 'kind' | 'seconds'>
-  readonly other: { token: string; taskId: string }
+  readonly other: { token: string; projectId: string; taskId: string; taskIds: string[] }
   /** Renews both tokens: an access token is valid for 15 minutes. */
   renew(): Promise<void>
 }
@@ -47,7 +47,7 @@ export const prepareScene = async (
     pairs.push(`scope=project:${id}&cursor=${cursor}`)
   }
   // What a search of the attacker would go through if it read the tasks of others.
-  const [taskId] = await makeTasks(url, other, other.projectId, tasksOfOther)
+  const [taskId, ...others] = await makeTasks(url, other, other.projectId, tasksOfOther)
   const largeProjectId = await makeProject(url, attacker.token, 'Attack')
   if (kinds.includes('snapshots') || kinds.includes('unread')) {
     report(`making ${largeTasks} descriptions of 40 kB`)
@@ -62,7 +62,7 @@ export const prepareScene = async (
       return { url, token: attacker.token, pairs, taskIds, largeProjectId }
     },
     get other() {
-      return { token: other.token, taskId: taskId! }
+      return { token: other.token, projectId: other.projectId, taskId: taskId!, taskIds: others }
     },
     renew: () => people.renew(),
   }

@@ -12,12 +12,12 @@ import { parseDeadLetterId } from '../../model/dead-letter-id.ts'
 import { Text } from '../../model/text.ts'
 import { deadLettersPage, deadLettersScript, deadLettersStyle } from '../board/dead-letters.ts'
 import { adminText } from '../board/page.ts'
-import { ok } from '../response.ts'
+import { bodyTag, ok } from '../response.ts'
 import { undocumented } from '../route.ts'
 import { RouteGroup } from '../route-group.ts'
 
 const letterOf = Type.Object(
-  { consumer: Text({ maxLength: 100 }), number: Text({ maxLength: 20 }) },
+  { consumer: Text({ maxLength: 100 }), number: Text({ maxLength: 100 }) },
   { additionalProperties: false },
 )
 
@@ -37,7 +37,7 @@ export const adminDeadLetterRoutes = (deps: DeadLetterDeps): RouteGroup[] => {
   }).get('/dead-letters', () => adminText('text/html', deadLettersPage))
   const api = new RouteGroup('/admin/dead-letters', { detail: undocumented({ access: 'admin' }) })
     .get('/list', async ({ actor }) =>
-      ok({ letters: await deps.db.of(actor.userId).read(selectDeadLetters) }),
+      bodyTag(ok({ letters: await deps.db.of(actor.userId).read(selectDeadLetters) })),
     )
     .post(
       '/:consumer/:number/requeue',
