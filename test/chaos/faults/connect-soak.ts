@@ -8,7 +8,7 @@ import { inspect, type Inspection } from '../inspection.ts'
 
 const wave = 1_000
 /** Before the first measurement, and between that and the last. */
-const waves = { short: { warm: 5, measured: 10 }, long: { warm: 10, measured: 90 } }
+const waves = { short: { warm: 15, measured: 10 }, long: { warm: 10, measured: 90 } }
 /** For a thousand connects: measured are 1 to 2 s. */
 const waveMs = 60_000
 /** Concurrent handshakes of all servers together; a server refuses more than 200. */
@@ -19,7 +19,7 @@ const maxResidentGrowth = 24 * 2 ** 20
 
 export const connectSoak: Fault = {
   name: 'connect-soak',
-  title: 'fifteen thousand sockets connect, subscribe, watch and close',
+  title: 'twenty-five thousand sockets connect, subscribe, watch and close',
   longTitle: 'a hundred thousand sockets connect, subscribe, watch and close',
   environment: variantEnvironment('inspected'),
   longSeconds: 600,
