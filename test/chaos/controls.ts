@@ -42,9 +42,9 @@ const busyServerKilled: Fault = { ...serverKilled, writeEveryMs: 2 }
 /** More queries and terminations, of which one has to meet a write that is queued. */
 const busyTerminated: Fault = {
   ...postgresTerminated,
-  title: 'all backends of PostgreSQL terminated every 25 ms',
+  title: 'all backends of PostgreSQL terminated every 100 ms',
   writeEveryMs: 2,
-  disturb: terminateBackends(25),
+  disturb: terminateBackends(100),
 }
 
 const acting: Partial<ArenaOptions> = { acts: { lanes: 3, everyMs: 60 } }
