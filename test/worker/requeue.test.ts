@@ -84,7 +84,8 @@ test('a letter that five requeue at once notifies once, and open sockets too', a
       ),
     ),
   )
-  expect(outcomes.toSorted((a, b) => (a < b ? -1 : 1))).toEqual(['missing', 'missing', 'missing', 'missing', 'requeued'])
+  expect(outcomes.filter((one) => one === 'requeued')).toHaveLength(1)
+  expect(outcomes.filter((one) => one === 'missing')).toHaveLength(4)
   const once = [`assigned ${entry.entityId} ${bert.id}`]
   expect((await inboxes(world)).filter((one) => one.endsWith(bert.id))).toEqual(once)
   expect((await announced(world)).filter((one) => one.endsWith(bert.id))).toEqual(once)
