@@ -60,12 +60,21 @@ test.each([
   await child.exited
 })
 
+/** Runs the code, which writes each line twice: by pino, then by hand. Returns the lines, the equal pairs checked. */
+const pairsBy = async (code: string): Promise<Record<string, unknown>[]> => {
+  const child = Bun.spawn([process.execPath, '-e', code], { cwd: root, stdout: 'pipe' })
+  const lines = linesOf(await new Response(child.stdout).text())
+  expect(lines).toHaveLength(4)
+  for (const [byPino, byHand] of [lines.slice(0, 2), lines.slice(2)]) {
+    expect(Object.keys(byHand!)).toEqual(Object.keys(byPino!))
+    expect({ ...byHand, time: null }).toEqual({ ...byPino, time: null })
+  }
+  return lines
+}
+
 test('the line of a request has the members and the order of any other', async () => {
-  const child = Bun.spawn(
-    [
-      process.execPath,
-      '-e',
-      `import { createLog, createRequestLog } from './src/log.ts'
+  const lines = await pairsBy(
+    `import { createLog, createRequestLog } from './src/log.ts'
        const log = createLog('test', 'info')
        const line = { requestId: 'a/b', method: 'GET', path: '/x"\\u2028y', status: 200, userId: 'u', durationMs: 1.25 }
        log.info(line, 'request')
@@ -74,15 +83,7 @@ test('the line of a request has the members and the order of any other', async (
        const traced = { requestId: 'a', traceId: '4bf92f3577b34da6a3ce929d0e0e4736', parentSpanId: '00f067aa0ba902b7', method: 'GET', path: '/', status: 200, userId: 'u', durationMs: 1 }
        log.info(traced, 'request')
        createRequestLog(log)(traced)`,
-    ],
-    { cwd: root, stdout: 'pipe' },
   )
-  const lines = linesOf(await new Response(child.stdout).text())
-  expect(lines).toHaveLength(4)
-  for (const [byPino, byHand] of [lines.slice(0, 2), lines.slice(2)]) {
-    expect(Object.keys(byHand!)).toEqual(Object.keys(byPino!))
-    expect({ ...byHand, time: null }).toEqual({ ...byPino, time: null })
-  }
   expect(lines.map(({ parentSpanId }) => parentSpanId)).toEqual([
     undefined,
     undefined,
@@ -92,11 +93,8 @@ test('the line of a request has the members and the order of any other', async (
 })
 
 test('the line of a connection has the members and the order of any other', async () => {
-  const child = Bun.spawn(
-    [
-      process.execPath,
-      '-e',
-      `import { createLog, createConnectionLog } from './src/log.ts'
+  await pairsBy(
+    `import { createLog, createConnectionLog } from './src/log.ts'
        const log = createLog('test', 'info')
        const line = { connection: 'c', requestId: 'r', userId: 'u', code: 1000, durationMs: 12 }
        log.info({ ...line, userId: undefined }, 'connection')
@@ -104,15 +102,7 @@ test('the line of a connection has the members and the order of any other', asyn
        log.info({ connection: 'c', requestId: 'r', userId: 'u', code: 1000, durationMs: 12 }, 'connection')
        createConnectionLog(log)(line)
        createConnectionLog(createLog('test', 'warn'))(line)`,
-    ],
-    { cwd: root, stdout: 'pipe' },
   )
-  const lines = linesOf(await new Response(child.stdout).text())
-  expect(lines).toHaveLength(4)
-  for (const [byPino, byHand] of [lines.slice(0, 2), lines.slice(2)]) {
-    expect(Object.keys(byHand!)).toEqual(Object.keys(byPino!))
-    expect({ ...byHand, time: null }).toEqual({ ...byPino, time: null })
-  }
 })
 
 /** Runs the code with `log` and returns the messages of its lines; those that are no JSON as they are. */

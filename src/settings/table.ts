@@ -30,6 +30,9 @@ const origins: Key<string[]> = {
 }
 
 /** By the field of `Config` it is read into. */
+/** Of a worker whose port is not set, unless it is in use. */
+export const usualWorkerPort = 3001
+
 export const settings = {
   env: oneOf(
     'TIDE_ENV',
@@ -64,10 +67,10 @@ export const settings = {
   workerPort: optionalWhole(
     'WORKER_PORT',
     'Internal port of the worker: health and metrics; 0 takes a free one',
-    3001,
+    usualWorkerPort,
     0,
     65_535,
-    '3001, or a free one where that is in use',
+    `${usualWorkerPort}, or a free one where that is in use`,
   ),
   metricsPort: optionalWhole(
     'METRICS_PORT',

@@ -13,6 +13,7 @@ import type { SweeperStats } from '../changelog/sweeper.ts'
 import type { Log } from '../log.ts'
 import type { Mailer } from '../mail/mailer.ts'
 import type { StorageProbe } from '../storage/open.ts'
+import { usualWorkerPort } from '../settings/table.ts'
 import { httpUrl } from '../start/http-url.ts'
 import type { Storage } from '../storage/storage.ts'
 import { consumers } from './all-consumers.ts'
@@ -76,8 +77,6 @@ export interface Worker extends AsyncDisposable {
   readonly statistics: StatisticsStats
 }
 
-/** Where `WORKER_PORT` is not set. */
-const usualPort = 3001
 const maintainEveryMs = 60 * 60 * 1000
 /** How long a task that a server of the previous version wrote is searched by that version's rules. */
 const textFormEveryMs = 5_000
@@ -270,7 +269,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
   const http = stack.use(
     serveInternally({
       host,
-      port: workerPort ?? usualPort,
+      port: workerPort ?? usualWorkerPort,
       orFree: workerPort === null,
       setting: 'WORKER_PORT',
       metrics: async () => {
@@ -281,10 +280,10 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     }),
   )
 
-  if (workerPort === null && http.port !== usualPort)
+  if (workerPort === null && http.port !== usualWorkerPort)
     log.info(
       { port: http.port },
-      `WORKER_PORT is not set and ${usualPort} is in use: this worker takes a free port`,
+      `WORKER_PORT is not set and ${usualWorkerPort} is in use: this worker takes a free port`,
     )
 
   const owned = stack.move()

@@ -10,6 +10,6 @@ test('a line that comes again is new', () => {
   expect(addedLines(['a'], ['a', 'a'])).toEqual(['a'])
 })
 
-test('errors that nothing caught are told from others', () => {
+test('lines of uncaught errors and unhandled rejections are recognised, others are not', () => {
   expect(unhandled(['{"msg":"unhandled promise rejection"}', '{"msg":"push failed"}'])).toHaveLength(1)
 })

@@ -7,7 +7,8 @@ import type { LogEntry } from '../../src/model/event.ts'
 import { projectScope } from '../../src/model/scope.ts'
 import { browserTimeoutMs, startBrowser } from '../support/browser.ts'
 import { eventually } from '../support/eventually.ts'
-import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { openAsAdmin } from './admin-browser.ts'
 
 let world: World
 let admin: Person
@@ -92,16 +93,7 @@ test('a browser without credentials is sent to the sign-in page, and odd names a
 
 test('an administrator requeues a letter in a browser, which shows its error as text', async () => {
   const { entry } = await makeLetter('<img src=x onerror=alert(1)>')
-  const page = await browser.newPage()
-  const refused: string[] = []
-  page.on('console', (message) => {
-    if (/Content.Security.Policy|Refused/i.test(message.text())) refused.push(message.text())
-  })
-  await page.goto(`${world.url}/admin/dead-letters`)
-  await page.fill('[name=email]', admin.email)
-  await page.fill('[name=password]', testPassword)
-  await page.click('button')
-  await page.waitForURL(`${world.url}/admin/queues`, { timeout: 30_000 })
+  const { page, refused } = await openAsAdmin(browser, world, admin, '/admin/dead-letters')
   await page.goto(`${world.url}/admin/dead-letters`)
   await page.getByText('<img src=x onerror=alert(1)>').waitFor({ timeout: 30_000 })
   await page.getByRole('button', { name: 'Requeue' }).click()

@@ -7,7 +7,8 @@ import { newId } from '../../src/model/scalar.ts'
 import { JobRefused } from '../../src/worker/jobs/processor.ts'
 import { browserTimeoutMs, startBrowser } from '../support/browser.ts'
 import { eventually } from '../support/eventually.ts'
-import { startWorld, testPassword, type Person, type World } from '../support/world.ts'
+import { startWorld, type Person, type World } from '../support/world.ts'
+import { openAsAdmin } from './admin-browser.ts'
 import { createEffects, effectsOf, openJobs, processorOf } from '../worker/jobs/rig.ts'
 
 let world: World
@@ -119,20 +120,7 @@ test('an administrator signs in with a browser, sees a failed job and retries it
       everyMs: 100,
     },
   )
-  const page = await browser.newPage()
-  const refused: string[] = []
-  page.on('console', (message) => {
-    if (/Content.Security.Policy|Refused/i.test(message.text())) refused.push(message.text())
-  })
-  page.on('request', (request) => {
-    if (!request.url().startsWith(world.url) && !request.url().startsWith('data:'))
-      refused.push(request.url())
-  })
-  await page.goto(`${world.url}/admin/queues`)
-  await page.fill('[name=email]', admin.email)
-  await page.fill('[name=password]', testPassword)
-  await page.click('button')
-  await page.waitForURL(`${world.url}/admin/queues`, { timeout: 30_000 })
+  const { page, refused } = await openAsAdmin(browser, world, admin, '/admin/queues')
   await page.getByText('maintenance').first().waitFor({ timeout: 30_000 })
   await page.goto(`${world.url}/admin/queues/queue/files?status=failed`)
   await page.getByText('files.delete').first().waitFor({ timeout: 30_000 })

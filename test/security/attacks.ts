@@ -210,9 +210,9 @@ const useOrdinarily = async ({ request: { url }, other }: Scene): Promise<void> 
   const scope = `project:${projectId}`
   const ask = (method: string, path: string, body?: unknown) => call(url, method, path, token, body)
   const { cursor } = await ask('GET', `/api/projects/${projectId}/snapshot?limit=1`)
-  const lane = async (_: unknown, lane: number): Promise<void> => {
+  const lane = async (_: unknown, number: number): Promise<void> => {
     for (let n = 0; n < ordinaryRounds / ordinaryLanes; n += 1) {
-      const name = `Ordinary ${lane} ${n}`
+      const name = `Ordinary ${number} ${n}`
       await ask('GET', `/api/tasks/${taskId}`)
       await ask('PATCH', `/api/tasks/${taskId}`, { title: name })
       await ask('GET', `/api/tasks?search=bench&limit=50&page=${1 + (n % 20)}`)

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { selectPosition } from '../../src/db/log/consumers.ts'
 import { addressOf } from '../../src/db/address.ts'
-import { openDatabase, type Database, type Tx } from '../../src/db/client.ts'
+import { openDatabase, type Database, type DatabaseOptions, type Tx } from '../../src/db/client.ts'
 import { ensureEpoch } from '../../src/db/log/epochs.ts'
 import { readHeads, readShard, type Heads } from '../../src/db/log/feed.ts'
 import { insertPositions } from '../../src/db/log/consumers.ts'
@@ -32,9 +32,13 @@ let db: Database
 let positions: PositionStore
 let stats: ConsumerStats
 
+/** @param limits other than the usual ones. */
+const open = (limits: Pick<DatabaseOptions, 'deadlineMs' | 'statementTimeoutMs'> = {}): Database =>
+  openDatabase({ url: database.url, max: 8, applicationName: 'consumers', log, ...limits })
+
 beforeEach(async () => {
   database = await testDatabase()
-  db = openDatabase({ url: database.url, max: 8, applicationName: 'consumers', log })
+  db = open()
   positions = new PositionStore(db)
   stats = newStats()
   await db.transact(async (tx) => {
@@ -242,13 +246,7 @@ const expectOneDeadLetter = async (): Promise<void> => {
 
 test('an entry whose statement takes longer than PostgreSQL allows, each time, is moved to dead_letter and delays no other', async () => {
   await append(3)
-  await using slow = openDatabase({
-    url: database.url,
-    max: 8,
-    applicationName: 'slow statements',
-    log,
-    statementTimeoutMs: 250,
-  })
+  await using slow = open({ statementTimeoutMs: 250 })
   const sleeping: Consumer = {
     ...consumer(),
     async handle(tx, entries) {
@@ -263,13 +261,7 @@ test('an entry whose statement takes longer than PostgreSQL allows, each time, i
 test('an entry whose statements together take longer than the deadline, each time, is moved to dead_letter and delays no other', async () => {
   await append(3)
   const deadlineMs = 200
-  await using slow = openDatabase({
-    url: database.url,
-    max: 8,
-    applicationName: 'slow',
-    log,
-    deadlineMs,
-  })
+  await using slow = open({ deadlineMs })
   const endless: Consumer = {
     ...consumer(),
     maxBatch: 1,
@@ -284,13 +276,7 @@ test('an entry whose statements together take longer than the deadline, each tim
 
 test('an entry that needs more than the deadline of other calls gets it when it is tried again', async () => {
   await append(2)
-  await using slow = openDatabase({
-    url: database.url,
-    max: 8,
-    applicationName: 'slow',
-    log,
-    deadlineMs: 150,
-  })
+  await using slow = open({ deadlineMs: 150 })
   let tries = 0
   await runTo(
     2,

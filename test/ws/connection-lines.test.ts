@@ -1,4 +1,4 @@
-// The log has one line for each socket that has closed, whoever closed it, with the request that opened it and the user.
+// When a socket closes, by the client or the server, the log gets one line with its user and the id of its upgrade request.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { eventually } from '../support/eventually.ts'
 import { startProgram, type Program } from '../support/program.ts'

@@ -92,15 +92,24 @@ const listsAll =
   ({ t, users }: Frame): boolean =>
     t === 'presence' && people.every(({ id }) => (users as string[]).includes(id))
 
-test('a removed member who watches again while the look-up runs reads no presence', async () => {
+/** Anna and Bert watch a place of which Carl is a member too; Bert is removed, and the look-up of his rights is held. */
+const removedWhileWatching = async () => {
+  await using stack = new AsyncDisposableStack()
   const { bert, carl } = await world.people('bert', 'carl')
   const project = await makeProject(world, anna, { editor: [bert, carl] })
   const key = `project:${project.id}`
-  await using a = await watching(anna, key)
-  await using b = await watching(bert, key)
-  using held = holdReadsOf(bert)
+  const a = stack.use(await watching(anna, key))
+  const b = stack.use(await watching(bert, key))
+  const held = stack.use(holdReadsOf(bert))
   await remove(project, bert)
   await eventually(() => expect(held.waiting).toBe(1)) // the removal has suspended the watch
+  const owned = stack.move()
+  return { bert, carl, project, key, a, b, held, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+test('a removed member who watches again while the look-up runs reads no presence', async () => {
+  await using scene = await removedWhileWatching()
+  const { carl, key, a, b, held } = scene
   const before = b.frames.length
   const isAnswer = send(b, { t: 'watch', key })
   // Others enter and are shown to each other meanwhile.
@@ -116,14 +125,8 @@ test('a removed member who watches again while the look-up runs reads no presenc
 })
 
 test('a member whose watch is confirmed again is shown who entered while the look-up ran', async () => {
-  const { bert, carl } = await world.people('bert', 'carl')
-  const project = await makeProject(world, anna, { editor: [bert, carl] })
-  const key = `project:${project.id}`
-  await using a = await watching(anna, key)
-  await using b = await watching(bert, key)
-  using held = holdReadsOf(bert)
-  await remove(project, bert)
-  await eventually(() => expect(held.waiting).toBe(1))
+  await using scene = await removedWhileWatching()
+  const { bert, carl, project, key, a, b, held } = scene
   await addMember(world, project, anna, bert)
   const before = b.frames.length
   await using _c = await watching(carl, key)
@@ -136,14 +139,8 @@ test('a member whose watch is confirmed again is shown who entered while the loo
 })
 
 test('the same without a second watch: the full state follows the look-up', async () => {
-  const { bert, carl } = await world.people('bert', 'carl')
-  const project = await makeProject(world, anna, { editor: [bert, carl] })
-  const key = `project:${project.id}`
-  await using a = await watching(anna, key)
-  await using b = await watching(bert, key)
-  using held = holdReadsOf(bert)
-  await remove(project, bert)
-  await eventually(() => expect(held.waiting).toBe(1))
+  await using scene = await removedWhileWatching()
+  const { bert, carl, project, key, a, b, held } = scene
   await addMember(world, project, anna, bert)
   await using _c = await watching(carl, key)
   await a.take(listsAll(carl))

@@ -1,6 +1,7 @@
 // /admin/dead-letters: what consumers gave up on, for administrators to requeue. The list and each requeue run under the
 // limits of the administrator.
 import { Type } from '@sinclair/typebox'
+import type { OnFirstUse } from '../../async/on-first-use.ts'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import { selectDeadLetters } from '../../db/log/dead-letters.ts'
@@ -22,7 +23,7 @@ const letterOf = Type.Object(
 )
 
 interface DeadLetterDeps {
-  consumers: readonly LetterHandler[]
+  consumers: OnFirstUse<readonly LetterHandler[]>
   db: CallerDatabase
   log: Log
   publisher: Publisher
@@ -44,7 +45,8 @@ export const adminDeadLetterRoutes = (deps: DeadLetterDeps): RouteGroup[] => {
       async ({ actor, params: { consumer, number } }) => {
         const id = parseDeadLetterId(`${consumer}/${number}`)
         if (!id) throw notFound()
-        const requeued = await requeueDeadLetter(deps, id, systemActorFor(actor.userId))
+        const consumers = await deps.consumers.get()
+        const requeued = await requeueDeadLetter({ ...deps, consumers }, id, systemActorFor(actor.userId))
         const { outcome } = requeued
         deps.log.info({ ...id, outcome }, 'dead letter requeued by an administrator')
         return ok(requeued)
