@@ -34,6 +34,7 @@ import type { Log } from '../log.ts'
 import { httpUrl } from '../start/http-url.ts'
 import type { SocketTimings } from '../ws/protocol.ts'
 import { Sockets } from '../ws/sockets.ts'
+import { consumers } from '../worker/all-consumers.ts'
 import { connectToParent } from './metrics-exchange.ts'
 import { serveMetrics, serverMetrics } from './server-metrics.ts'
 import { listen, stopAccepting, stopListening, type Listening } from './listen.ts'
@@ -129,7 +130,7 @@ export const openServer = async (
     storage,
     storageHealth: createStorageProbe(storage),
     overrideReads: new OverrideReads(db),
-    consumers: new OnFirstUse(async () => (await import('../worker/all-consumers.ts')).consumers),
+    consumers,
     queues,
     redisHealth: createRedisProbe(redis),
     draining: drain.signal,

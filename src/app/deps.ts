@@ -70,8 +70,8 @@ export interface Deps {
   storageHealth: StorageProbe
   /** Notes what admins read by their right alone. */
   overrideReads: OverrideReads
-  /** Those of the worker, for requeuing dead letters: loaded for the first of them. */
-  consumers: OnFirstUse<readonly LetterHandler[]>
+  /** Of the worker: for requeuing dead letters. */
+  consumers: readonly LetterHandler[]
   /** The job queues, for administrators to look at: a server runs no job. */
   queues: OnFirstUse<JobQueues>
   /** Whether Redis accepts writes; for health. */

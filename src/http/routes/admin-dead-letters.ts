@@ -1,7 +1,6 @@
 // /admin/dead-letters: what consumers gave up on, for administrators to requeue. The list and each requeue run under the
 // limits of the administrator.
 import { Type } from '@sinclair/typebox'
-import type { OnFirstUse } from '../../async/on-first-use.ts'
 import type { Publisher } from '../../changelog/publisher.ts'
 import type { CallerDatabase } from '../../db/client.ts'
 import { selectDeadLetters } from '../../db/log/dead-letters.ts'
@@ -23,7 +22,7 @@ const letterOf = Type.Object(
 )
 
 interface DeadLetterDeps {
-  consumers: OnFirstUse<readonly LetterHandler[]>
+  consumers: readonly LetterHandler[]
   db: CallerDatabase
   log: Log
   publisher: Publisher
@@ -45,8 +44,7 @@ export const adminDeadLetterRoutes = (deps: DeadLetterDeps): RouteGroup[] => {
       async ({ actor, params: { consumer, number } }) => {
         const id = parseDeadLetterId(`${consumer}/${number}`)
         if (!id) throw notFound()
-        const consumers = await deps.consumers.get()
-        const requeued = await requeueDeadLetter({ ...deps, consumers }, id, systemActorFor(actor.userId))
+        const requeued = await requeueDeadLetter(deps, id, systemActorFor(actor.userId))
         const { outcome } = requeued
         deps.log.info({ ...id, outcome }, 'dead letter requeued by an administrator')
         return ok(requeued)
