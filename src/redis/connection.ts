@@ -34,13 +34,15 @@ const options = {
   },
   /**
    * For the workers of job queues, which open another for their blocking command and retry by themselves. Without the
-   * time-out one stayed dead for 45 s after a network that swallowed packets for 10 s was back.
+   * time-out one stayed dead for 45 s after a network that swallowed packets for 10 s was back. Commands that a lost
+   * connection left unanswered are sent again: the driver would forget them otherwise, and a queue that waits for one
+   * would run no job any more. Twice does no harm, because rows decide what runs.
    */
   jobs: {
     socketTimeout: 15_000,
     connectTimeout: 1_000,
     maxRetriesPerRequest: null,
-    autoResendUnfulfilledCommands: false,
+    autoResendUnfulfilledCommands: true,
   },
   /** For pub/sub: the caller pings, and subscribes its channels again on each connection. */
   listening: {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { Queue } from 'bullmq'
 import type { Database } from '../../../src/db/client.ts'
 import { createLog } from '../../../src/log.ts'
-import type { JobKind } from '../../../src/queues/jobs.ts'
+import { queues as concurrencyOf, type JobKind } from '../../../src/queues/jobs.ts'
 import { openQueues, queuePrefix } from '../../../src/queues/job-queues.ts'
 import { openRedis } from '../../../src/redis/connection.ts'
 import { dispatchDeliveries } from '../../../src/worker/jobs/dispatcher.ts'
@@ -235,6 +235,29 @@ test('deliveries wait while Redis is away and run when it is back', async () => 
   await settled(db, 30_000)
   expect(await effectsOf(db)).toEqual(keys(10))
 }, 45_000)
+
+test('a queue goes on after Redis died under the commands that end its jobs', async () => {
+  let acting = 0
+  const stopped = Promise.withResolvers<void>()
+  await using _jobs = await openJobs(rig, [
+    processorOf(async () => {
+      acting += 1
+      await stopped.promise
+    }),
+  ])
+  const asManyAsRun = keys(concurrencyOf.files)
+  await deliver(db, ...asManyAsRun)
+  await eventually(() => expect(acting).toBe(asManyAsRun.length))
+  process.kill(redis.pid, 'SIGSTOP')
+  stopped.resolve()
+  await settled(db)
+  await redis.kill()
+  await redis.start()
+  const later = keys(20, 'later')
+  await deliver(db, ...later)
+  await settled(db, 30_000)
+  expect(await effectsOf(db)).toEqual([...asManyAsRun, ...later])
+}, 60_000)
 
 const spawnChild = () => {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, 'child.ts'), JSON.stringify(rig)], {
