@@ -17,7 +17,8 @@ export interface RingBounds {
   maxBytes: number
 }
 
-const serverBounds: RingBounds = { maxEntries: 2_000, maxBytes: 4 * 1024 * 1024 }
+/** Of a server. */
+export const ringBounds: RingBounds = { maxEntries: 2_000, maxBytes: 4 * 1024 * 1024 }
 
 const empty = (): Slots => ({ entries: [], start: 0, bytes: 0 })
 
@@ -27,7 +28,7 @@ export class Ring {
   readonly #maxEntries: number
   readonly #maxBytes: number
 
-  constructor({ maxEntries, maxBytes }: RingBounds = serverBounds) {
+  constructor({ maxEntries, maxBytes }: RingBounds = ringBounds) {
     this.#maxEntries = maxEntries
     this.#maxBytes = maxBytes
   }
