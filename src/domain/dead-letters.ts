@@ -5,13 +5,18 @@
 // The entry is handled later than its place in the log: its consumer has passed it and does not return. Consumers whose
 // effects are those of the entry alone handle it like any other; one that keeps sums has to make them right as they are
 // now (`requeue`): a check may have repaired them meanwhile, and adding the entry would count it twice.
-import { deleteDeadLetter, lockDeadLetter, readOneSnapshot } from '../db/log/dead-letters.ts'
+import {
+  deleteDeadLetter,
+  lockDeadLetter,
+  noteFailedAttempt,
+  readOneSnapshot,
+} from '../db/log/dead-letters.ts'
 import type { Tx } from '../db/client.ts'
 import { isTransient, messageOf } from '../errors.ts'
 import type { SystemActor } from '../model/actor.ts'
 import type { DeadLetterId } from '../model/dead-letter-id.ts'
 import type { Entry, LogEntry } from '../model/event.ts'
-import { write, type WriteDeps } from './write.ts'
+import { callerOf, write, type WriteDeps } from './write.ts'
 
 /** What requeuing needs of a consumer. */
 export interface LetterHandler {
@@ -24,7 +29,7 @@ export interface LetterHandler {
 /** `missing`: there is no such letter, or no more. `unknown`: this version has no such consumer. */
 export type Requeued =
   | { outcome: 'requeued' | 'missing' | 'unknown' }
-  /** It failed again and stays. */
+  /** It failed again and stays, with the new error. */
   | { outcome: 'failed'; error: string }
 
 /** Above the 10 s of a statement: an entry may be here because it takes long. Below the 30 s of an answer. */
@@ -54,6 +59,8 @@ export const requeueDeadLetter = async (
     return (await write(deps, { actor, claim: null }, work, { deadlineMs })).value
   } catch (error) {
     if (isTransient(error)) throw error
-    return { outcome: 'failed', error: messageOf(error) }
+    const message = messageOf(error)
+    await deps.db.of(callerOf(actor)).transact((tx) => noteFailedAttempt(tx, id, message))
+    return { outcome: 'failed', error: message }
   }
 }

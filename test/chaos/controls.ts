@@ -6,7 +6,7 @@ import { answersLost } from './faults/answers-lost.ts'
 import { clockOff } from './faults/clock-off.ts'
 import { poisonEntry } from './faults/poison-entry.ts'
 import { postgresRestarted } from './faults/postgres-restarted.ts'
-import { postgresTerminated, terminateBackends } from './faults/postgres-terminated.ts'
+import { postgresTerminated } from './faults/postgres-terminated.ts'
 import { redisEmptied } from './faults/redis-emptied.ts'
 import { rollingRestart } from './faults/rolling-restart.ts'
 import { serverKilled } from './faults/server-killed.ts'
@@ -39,14 +39,6 @@ const noFault: Fault = {
 /** With enough writes in flight that each kill meets some between their answers and COMMIT. */
 const busyServerKilled: Fault = { ...serverKilled, writeEveryMs: 2 }
 
-/** More queries and terminations, of which one has to meet a write that is queued. */
-const busyTerminated: Fault = {
-  ...postgresTerminated,
-  title: 'all backends of PostgreSQL terminated every 100 ms',
-  writeEveryMs: 2,
-  disturb: terminateBackends(100),
-}
-
 const acting: Partial<ArenaOptions> = { acts: { lanes: 3, everyMs: 60 } }
 
 /** A mail may have to wait for the end of a connection that the server has left. */
@@ -59,7 +51,6 @@ export const controls: Record<string, Control[]> = {
     { variant: 'cursor-ignored', fault: serverKilled, detectedBy: 'lost' },
     { variant: 'batch-answered-early', fault: busyServerKilled, detectedBy: 'lost' },
     { variant: 'scope-unchecked', fault: noFault, detectedBy: 'leaked' },
-    { variant: 'driver-unpatched', fault: busyTerminated, detectedBy: 'exits' },
     { variant: 'rejection-unhandled', fault: noFault, detectedBy: 'exits' },
     { variant: 'publishers-stopped', fault: redisEmptied, detectedBy: 'streams' },
     { variant: 'cursor-entry-repeated', fault: noFault, detectedBy: 'repeated' },

@@ -318,33 +318,6 @@ export const variants: Record<string, Edit[]> = {
       to: 'void mailer.send(mail, AbortSignal.timeout(30_000)).catch(() => {})',
     },
   ],
-  /** The driver without its patch: a queued write to a connection that closed meanwhile throws where nothing catches it. */
-  'driver-unpatched': [
-    {
-      file: 'node_modules/postgres/src/connection.js',
-      from: `    const x = chunk
-    chunk = nextWriteTimer = null
-    if (!socket) {`,
-      to: `    const x = chunk
-    chunk = nextWriteTimer = null
-    if (false) {`,
-    },
-    {
-      file: 'node_modules/postgres/src/connection.js',
-      from: 'clearImmediate(nextWriteTimer)\n    chunk = nextWriteTimer = null // or',
-      to: '// or',
-    },
-    {
-      file: 'node_modules/postgres/src/index.js',
-      from: 'if (lost)\n        return q.reject(lost)\n',
-      to: '',
-    },
-    {
-      file: 'node_modules/postgres/src/index.js',
-      from: 'if (lost || (last && q !== last))\n',
-      to: 'if (last && q !== last)\n',
-    },
-  ],
   /** A resuming subscription starts at the head instead of its cursor. */
   'cursor-ignored': [
     {

@@ -8,8 +8,8 @@ export interface FaultLine {
 }
 
 export const faultLines: readonly FaultLine[] = [
-  { fault: 'A server killed with SIGKILL every half second', rows: ['realtime server-killed'] },
-  { fault: 'A worker killed with SIGKILL every half second', rows: ['worker worker-killed'] },
+  { fault: 'A server killed with SIGKILL again and again', rows: ['realtime server-killed'] },
+  { fault: 'A worker killed with SIGKILL again and again', rows: ['worker worker-killed'] },
   {
     fault: 'A process stopped for 5 to 60 s, then continued',
     rows: ['realtime server-stopped', 'worker worker-stopped', 'files worker-stopped'],

@@ -2,7 +2,7 @@
 // counters that stay equal to the rows.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import type { Tx } from '../../src/db/client.ts'
-import { countDeadLetters, insertDeadLetter } from '../../src/db/log/dead-letters.ts'
+import { countDeadLetters, insertDeadLetter, selectDeadLetters } from '../../src/db/log/dead-letters.ts'
 import { requeueDeadLetter, type LetterHandler } from '../../src/domain/dead-letters.ts'
 import { checkCounters } from '../../src/domain/statistics/check.ts'
 import { AppError, isTransient } from '../../src/errors.ts'
@@ -106,6 +106,9 @@ test('a letter that fails again stays without effects, and is handled once its c
   ]
   expect(await requeue(handlers, 'recording', entry)).toEqual({ outcome: 'failed', error: 'still a bug' })
   expect([await handled(), await letters()]).toEqual([[], 1])
+  expect(await world.server.deps.db.read(selectDeadLetters)).toMatchObject([
+    { error: 'still a bug', attempts: 6 },
+  ])
   isBroken = false
   expect(await requeue(handlers, 'recording', entry)).toEqual({ outcome: 'requeued' })
   expect(await requeue(handlers, 'recording', entry)).toEqual({ outcome: 'missing' })

@@ -14,8 +14,20 @@ export const insertDeadLetter = async (
   await tx`
     insert into dead_letter (consumer, shard, seq, error, attempts, entry)
     values (
-      ${consumer}, ${entry.shard}, ${entry.seq}, ${error.slice(0, maxErrorLength).toWellFormed().replaceAll('\0', '')},
-      ${attempts}, ${JSON.stringify(entry)}::text::jsonb)`
+      ${consumer}, ${entry.shard}, ${entry.seq}, ${storable(error)}, ${attempts}, ${JSON.stringify(entry)}::text::jsonb)`
+}
+
+const storable = (error: string): string => error.slice(0, maxErrorLength).toWellFormed().replaceAll('\0', '')
+
+/** Another attempt failed, with this error. */
+export const noteFailedAttempt = async (
+  tx: Tx,
+  { consumer, shard, seq }: DeadLetterId,
+  error: string,
+): Promise<void> => {
+  await tx`
+    update dead_letter set error = ${storable(error)}, attempts = attempts + 1
+    where consumer = ${consumer} and shard = ${shard} and seq = ${seq}`
 }
 
 /** From here on the transaction reads one snapshot. Must be its first statement. */

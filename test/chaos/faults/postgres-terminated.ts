@@ -1,10 +1,10 @@
 // All backends of PostgreSQL are terminated, as a failover or an operator does it.
 import { pause, type Fault } from '../fault.ts'
 
-/** @param everyMs between two terminations. */
-export const terminateBackends =
-  (everyMs: number): Fault['disturb'] =>
-  async (arena, signal) => {
+export const postgresTerminated: Fault = {
+  name: 'postgres-terminated',
+  title: 'all backends of PostgreSQL terminated every second',
+  async disturb(arena, signal) {
     let injected = 0
     let ended = 0
     while (!signal.aborted) {
@@ -15,15 +15,10 @@ export const terminateBackends =
       )
       injected += 1
       ended += rows.filter(({ isEnded }) => isEnded).length
-      await pause(everyMs, signal)
+      await pause(1_000, signal)
     }
     arena.notes.push(`${ended} backends terminated`)
     if (ended === 0) arena.violations.push('no backend was terminated')
     return injected
-  }
-
-export const postgresTerminated: Fault = {
-  name: 'postgres-terminated',
-  title: 'all backends of PostgreSQL terminated every second',
-  disturb: terminateBackends(1_000),
+  },
 }
