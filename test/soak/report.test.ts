@@ -19,7 +19,7 @@ const samplesOf = (random: Random, { perHour, noise }: { perHour: number; noise:
     const process = { heapBytes, residentBytes: 90 * mebibyte, compiledFunctions, objects: 1, handles: 40 }
     return {
       seconds,
-      processes: { 'server A': { ...process, fileBytes: 0 } },
+      processes: { 'server A': { ...process, codeBytes: 0, fileBytes: 0 } },
       postgresConnections: 10,
       redisConnections: 5,
     }

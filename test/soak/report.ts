@@ -38,6 +38,7 @@ export interface SoakReport {
     {
       heap: MemoryFigures
       resident: MemoryFigures
+      codeMiB: { baseline: number; rest: number }
       handles: { baseline: number; most: number; rest: number }
     }
   >
@@ -126,6 +127,10 @@ export const soakReport = (run: SoakRun): SoakReport => {
         {
           heap: memoryOf(before, own, ({ heapBytes }) => heapBytes, 1),
           resident: memoryOf(before, own, ({ residentBytes }) => residentBytes, 3),
+          codeMiB: {
+            baseline: mebibytes(before.codeBytes),
+            rest: mebibytes(rest.processes[name]!.codeBytes),
+          },
           handles: threeOf(({ processes }) => processes[name]!.handles),
         },
       ]

@@ -9,8 +9,10 @@ import type { Role } from '../support/cluster.ts'
 import type { Cluster } from '../support/cluster.ts'
 
 export interface ProcessSample extends Pick<Inspection, 'heapBytes' | 'objects' | 'compiledFunctions'> {
-  /** Of the process itself: its anonymous pages. */
+  /** Of the process itself: its anonymous pages, without those of compiled code. */
   residentBytes: number
+  /** Compiled code: pages that are both written and executed. */
+  codeBytes: number
   handles: number
   /** Pages of files in memory, foremost of the executable: shared, and dropped by the system when it needs them. */
   fileBytes: number
@@ -31,14 +33,32 @@ export interface SampleSources {
   startedAt: number
 }
 
+/** Resident bytes of the anonymous mappings that may be written and executed, which only a compiler of a runtime has. */
+const codeBytesOf = async (pid: number): Promise<number> => {
+  let isCode = false
+  let bytes = 0
+  for (const line of (await readFile(`/proc/${pid}/smaps`, 'utf8')).split('\n')) {
+    const mapping = /^[0-9a-f]+-[0-9a-f]+ (....)/.exec(line)
+    if (mapping) isCode = mapping[1] === 'rwxp'
+    else if (isCode && line.startsWith('Rss:')) bytes += 1024 * Number(/\d+/.exec(line)?.[0])
+  }
+  return bytes
+}
+
 const sampleProcess = async (role: Role): Promise<[name: string, sample: ProcessSample]> => {
   const handles = (await readdir(`/proc/${role.pid}/fd`)).length
   const { heapBytes, objects, compiledFunctions } = await inspect(role)
   const status = await readFile(`/proc/${role.pid}/status`, 'utf8')
   const bytesOf = (name: 'RssAnon' | 'RssFile'): number =>
     1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1])
-  const [residentBytes, fileBytes] = [bytesOf('RssAnon'), bytesOf('RssFile')]
-  return [role.name, { heapBytes, residentBytes, objects, compiledFunctions, handles, fileBytes }]
+  const codeBytes = await codeBytesOf(role.pid)
+  const memory = {
+    heapBytes,
+    residentBytes: bytesOf('RssAnon') - codeBytes,
+    codeBytes,
+    fileBytes: bytesOf('RssFile'),
+  }
+  return [role.name, { ...memory, objects, compiledFunctions, handles }]
 }
 
 /** Each process collects garbage first. */

@@ -1,8 +1,6 @@
 // The people and projects of a soak, and one phase of load on them: writers with a ledger, followers that drop and
 // resume, people who read, comment and upload, and acts that notify.
 import type { Database } from '../../src/db/client.ts'
-import { ringBounds } from '../../src/changelog/follower/ring.ts'
-import { projectScope, shardCount, shardOf } from '../../src/model/scope.ts'
 import { Traffic } from '../chaos/traffic.ts'
 import { expectStatus, type Api } from '../oracle/api.ts'
 import { Follower } from '../oracle/follower.ts'
@@ -10,13 +8,11 @@ import { Ledger } from '../oracle/ledger.ts'
 import { Notices } from '../oracle/notices.ts'
 import { createRandom } from '../oracle/random.ts'
 import type { Cluster } from '../support/cluster.ts'
-import { eventually } from '../support/eventually.ts'
 import { SoakLoad, type SoakPerson } from './load.ts'
 
 export interface SceneSizes {
   people: number
-  /** `one a shard`: at least one whose entries are numbered in each. */
-  projects: number | 'one a shard'
+  projects: number
   membersPerProject: number
   followers: number
   readers: number
@@ -79,30 +75,6 @@ const openProject = async (
   return { id, members: [owner!, ...others] }
 }
 
-/** A server chooses the ids of projects, and so their shards. */
-const mostProjects = 400
-
-const openProjects = async (
-  api: Api,
-  name: string,
-  people: SoakPerson[],
-  { projects: wanted, membersPerProject }: SceneSizes,
-): Promise<Awaited<ReturnType<typeof openProject>>[]> => {
-  const opened: Awaited<ReturnType<typeof openProject>>[] = []
-  const shards = new Set<number>()
-  const isEnough = (): boolean =>
-    wanted === 'one a shard' ? shards.size === shardCount : opened.length === wanted
-  while (!isEnough()) {
-    const n = opened.length
-    if (n === mostProjects) throw new Error(`${n} projects are in ${shards.size} of ${shardCount} shards`)
-    const members = Array.from({ length: membersPerProject }, (_, k) => people[(n * 3 + k) % people.length]!)
-    const project = await openProject(api, `${name} ${n}`, members)
-    shards.add(shardOf(projectScope(project.id)))
-    opened.push(project)
-  }
-  return opened
-}
-
 export interface Phase {
   ledger: Ledger
   followers: Follower[]
@@ -132,7 +104,16 @@ export const startPhase = async (
   },
 ): Promise<Phase> => {
   const random = createRandom(seed)
-  const projects = await openProjects(api, name, people.slice(0, -acting), sizes)
+  const others = people.slice(0, -acting)
+  const projects = await Promise.all(
+    Array.from({ length: sizes.projects }, (_, n) => {
+      const members = Array.from(
+        { length: sizes.membersPerProject },
+        (_, k) => others[(n * 3 + k) % others.length]!,
+      )
+      return openProject(api, `${name} ${n}`, members)
+    }),
+  )
   const acts = await openProject(api, `${name} acts`, people.slice(-acting))
   const ledger = new Ledger()
   const followers = Array.from({ length: sizes.followers }, (_, index) => {
@@ -202,23 +183,3 @@ export const fillPools = async (api: Api, people: SoakPerson[], projectId: strin
   )
   await Promise.all([...reads, ...writes])
 }
-
-/** The numbers that the shard with the fewest entries has given out. */
-const leastOfShards = async (db: Database): Promise<number> => {
-  const [row] = await db.read((sql) => sql<{ seq: number }[]>`select min(seq)::int as seq from feed_head`)
-  return row!.seq
-}
-
-const fullMs = 20 * 60_000
-
-/**
- * Waits until each shard has more entries than a server keeps of it: what is kept grows until then, and not afterwards.
- */
-export const untilRingsAreFull = (db: Database): Promise<void> =>
-  eventually(
-    async () => {
-      const least = await leastOfShards(db)
-      if (least <= ringBounds.maxEntries) throw new Error(`a shard has ${least} entries`)
-    },
-    { timeoutMs: fullMs, everyMs: 1_000 },
-  )

@@ -17,8 +17,7 @@ export interface RingBounds {
   maxBytes: number
 }
 
-/** Of a server. */
-export const ringBounds: RingBounds = { maxEntries: 2_000, maxBytes: 4 * 1024 * 1024 }
+const serverBounds: RingBounds = { maxEntries: 2_000, maxBytes: 4 * 1024 * 1024 }
 
 const empty = (): Slots => ({ entries: [], start: 0, bytes: 0 })
 
@@ -28,7 +27,7 @@ export class Ring {
   readonly #maxEntries: number
   readonly #maxBytes: number
 
-  constructor({ maxEntries, maxBytes }: RingBounds = ringBounds) {
+  constructor({ maxEntries, maxBytes }: RingBounds = serverBounds) {
     this.#maxEntries = maxEntries
     this.#maxBytes = maxBytes
   }
