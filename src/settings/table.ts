@@ -29,10 +29,10 @@ const origins: Key<string[]> = {
   },
 }
 
-/** By the field of `Config` it is read into. */
 /** Of a worker whose port is not set, unless it is in use. */
 export const usualWorkerPort = 3001
 
+/** By the field of `Config` it is read into. */
 export const settings = {
   env: oneOf(
     'TIDE_ENV',

@@ -7,6 +7,7 @@
 //   done, failed  ended; kept for a while, a failed one until it is retried
 import type { JobKind } from '../../queues/jobs.ts'
 import type { Queryable, Tx } from '../client.ts'
+import { errorText } from '../error-text.ts'
 
 export interface QueuedDelivery {
   id: string
@@ -128,8 +129,6 @@ export const completeDelivery = async (tx: Tx, claim: Claim): Promise<void> => {
   if (done.length === 0) throw new FenceLost(claim)
 }
 
-const maxErrorLength = 2_000
-
 /** Ends an attempt that failed. @param retryInMs null: the delivery fails for good. @returns whether the claim was the newest. */
 export const failAttempt = async (
   sql: Queryable,
@@ -142,7 +141,7 @@ export const failAttempt = async (
       ended_at = ${retryInMs === null ? sql`now()` : null},
       next_at = now() + ${interval(sql, retryInMs ?? 0)},
       lease_until = null,
-      last_error = ${error.slice(0, maxErrorLength).toWellFormed().replaceAll('\0', '')}
+      last_error = ${errorText(error)}
     where id = ${claim.id} and fence = ${claim.fence} and state = 'running'
     returning id`
   return failed.length > 0

@@ -3,8 +3,7 @@
 import type { DeadLetterId } from '../../model/dead-letter-id.ts'
 import type { LogEntry } from '../../model/event.ts'
 import type { Queryable, Tx } from '../client.ts'
-
-const maxErrorLength = 2_000
+import { errorText } from '../error-text.ts'
 
 export const insertDeadLetter = async (
   tx: Tx,
@@ -14,10 +13,8 @@ export const insertDeadLetter = async (
   await tx`
     insert into dead_letter (consumer, shard, seq, error, attempts, entry)
     values (
-      ${consumer}, ${entry.shard}, ${entry.seq}, ${storable(error)}, ${attempts}, ${JSON.stringify(entry)}::text::jsonb)`
+      ${consumer}, ${entry.shard}, ${entry.seq}, ${errorText(error)}, ${attempts}, ${JSON.stringify(entry)}::text::jsonb)`
 }
-
-const storable = (error: string): string => error.slice(0, maxErrorLength).toWellFormed().replaceAll('\0', '')
 
 /** Another attempt failed, with this error. */
 export const noteFailedAttempt = async (
@@ -26,7 +23,7 @@ export const noteFailedAttempt = async (
   error: string,
 ): Promise<void> => {
   await tx`
-    update dead_letter set error = ${storable(error)}, attempts = attempts + 1
+    update dead_letter set error = ${errorText(error)}, attempts = attempts + 1
     where consumer = ${consumer} and shard = ${shard} and seq = ${seq}`
 }
 
