@@ -1,6 +1,7 @@
 // Negative controls: the same runs on variants of the product without one mechanism. A control that is not detected
 // means that the harness detects nothing, and one that the product shows as well means that the harness is wrong.
 import { Arena, type ArenaOptions } from './arena.ts'
+import { compared, type Comparison } from './comparison.ts'
 import type { Counts, Fault } from './fault.ts'
 import { answersLost } from './faults/answers-lost.ts'
 import { clockOff } from './faults/clock-off.ts'
@@ -83,28 +84,17 @@ export const controls: Record<string, Control[]> = {
   ],
 }
 
-export interface ControlResult {
-  control: Control
-  /** Of `detectedBy`. */
-  count: number
-  /** The same count in the same run of the product; null where the product was not run. */
-  baseline: number | null
-  isDetected: boolean
-  /** Why it ended without a count. */
-  error?: string
-}
-
 /** A fault meets the removed mechanism by chance: a variant is missed where none of this many runs shows it. */
 const maxRuns = 3
 
-/** Runs the variant of a control. */
-export const runControl = async (control: Control, seed: number, seconds: number): Promise<ControlResult> => {
+/** Runs the variant of a control. @returns the count that shows its defect. */
+export const countVariant = async (control: Control, seed: number, seconds: number): Promise<number> => {
   let count = 0
   for (let run = 0; run < maxRuns && count === 0; run += 1) {
     const counts = await runOnce(control, seed + run, seconds, variantEnvironment(control.variant))
     count = counts[control.detectedBy]
   }
-  return { control, count, baseline: null, isDetected: count > 0 }
+  return count
 }
 
 /** The runs of controls on the product itself, each once for all controls that share it. */
@@ -122,24 +112,16 @@ export class Baselines {
   }
 }
 
-/**
- * Runs the variant and the product with the same options: what the product shows too is no detection, and neither is an
- * error in one of the runs.
- */
-export const compareControl = async (
+export const compareControl = (
   control: Control,
   baselines: Baselines,
   seed: number,
   seconds: number,
-): Promise<ControlResult> => {
-  try {
-    const found = await runControl(control, seed, seconds)
-    const baseline = (await baselines.of(control, seed, seconds))[control.detectedBy]
-    return { ...found, baseline, isDetected: found.isDetected && baseline === 0 }
-  } catch (error) {
-    return { control, count: 0, baseline: null, isDetected: false, error: String(error).slice(0, 300) }
-  }
-}
+): Promise<Comparison> =>
+  compared(
+    () => countVariant(control, seed, seconds),
+    async () => (await baselines.of(control, seed, seconds))[control.detectedBy],
+  )
 
 /**
  * Longest time in which views of a variant may receive nothing before they count as behind. Recovery has its own, longer

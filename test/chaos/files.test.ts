@@ -1,6 +1,6 @@
 // The short form of `bun run chaos files`: one seed, a few seconds a fault, and a control that must be detected.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { filesControls, runFilesControl } from './files/controls.ts'
+import { countFilesVariant, filesControls } from './files/controls.ts'
 import { redisEmptied, storageFailing, urlsOverwritten } from './files/faults.ts'
 import { FilesArena } from './files/files-arena.ts'
 import { serverKilled, workersKilled } from './files/kills.ts'
@@ -40,6 +40,5 @@ test('the files of a deleted project are gone, also where the store was away', a
 
 test('a worker that drops rows before their objects are deleted is detected as wrong', async () => {
   const control = filesControls.find(({ variant }) => variant === 'row-dropped-first')!
-  const { isDetected } = await runFilesControl(control, seed, seconds)
-  expect(isDetected).toBe(true)
+  expect(await countFilesVariant(control, seed, seconds)).toBeGreaterThan(0)
 }, 180_000)

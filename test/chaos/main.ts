@@ -11,6 +11,7 @@ import { runConsistency } from '../consistency/run.ts'
 import { machineFacts } from '../../bench/machine.ts'
 import { Baselines, compareControl, controls } from './controls.ts'
 import { runFiles } from './files/run.ts'
+import { reasonOf } from './comparison.ts'
 import { Keeper } from './keeper.ts'
 import { canInject, runFaults } from './run-faults.ts'
 import { controlRow, emptyRow, isGood, type FaultRow } from './results.ts'
@@ -77,10 +78,8 @@ const runControls = async (suite: string, seed: number): Promise<void> => {
     report(`control ${variant}: ${fault.title}`)
     const seconds = Math.min(mostSeconds, maxControlSeconds)
     const found = await compareControl(control, baselines, seed, seconds)
-    await keeper.add({ controls: [controlRow(suite, seed, found)] })
-    const { isDetected, baseline, error } = found
-    const why = error ?? (baseline ? `the product has ${baseline} ${control.detectedBy} as well` : '')
-    report(`control ${variant}: ${isDetected ? 'detected' : `NOT DETECTED ${why}`}`)
+    await keeper.add({ controls: [controlRow(suite, seed, control, found)] })
+    report(`control ${variant}: ${found.isDetected ? 'detected' : `NOT DETECTED${reasonOf(found)}`}`)
   }
 }
 

@@ -1,7 +1,7 @@
 // The short form of `bun run chaos realtime`: one seed, a few seconds a fault, and controls that must be detected.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Arena } from './arena.ts'
-import { controls, runControl } from './controls.ts'
+import { controls, countVariant } from './controls.ts'
 import { batchesKilled } from './faults/batches-killed.ts'
 import { crashPoints } from './faults/crash-points.ts'
 import { epochRenewed } from './faults/epoch-renewed.ts'
@@ -48,7 +48,6 @@ for (const control of controls['realtime']!.slice(0, 2)) {
   test(`the same run on the variant ${control.variant} is detected as wrong`, async () => {
     const fault = { ...control.fault, recoveryMs: short }
     const arena = { ...control.arena, timeoutMs: 2_000 }
-    const { isDetected } = await runControl({ ...control, fault, arena }, seed, seconds)
-    expect(isDetected).toBe(true)
+    expect(await countVariant({ ...control, fault, arena }, seed, seconds)).toBeGreaterThan(0)
   }, 60_000)
 }

@@ -1,7 +1,7 @@
 // What runs of faults and controls leave: a row for each, merged over seeds, with the date and commit it belongs to.
 import { loadavg } from 'node:os'
 import { machineFacts, type Facts } from '../../bench/machine.ts'
-import type { ControlResult } from './controls.ts'
+import type { Comparison } from './comparison.ts'
 import { titleOf, type Fault, type Outcome, type Recovery } from './fault.ts'
 import { limitsOf } from './recovery.ts'
 
@@ -118,12 +118,13 @@ export const emptyRow = (
 export const controlRow = (
   suite: string,
   seed: number,
-  { control, count, baseline, isDetected, error }: ControlResult,
+  { variant, fault, detectedBy }: { variant: string; fault: { title: string }; detectedBy: string },
+  { count, baseline, isDetected, error }: Comparison,
 ): ControlRow => ({
   suite,
-  variant: control.variant,
-  title: control.fault.title,
-  detectedBy: control.detectedBy,
+  variant,
+  title: fault.title,
+  detectedBy,
   count,
   ...(baseline !== null && { baseline }),
   isDetected,

@@ -1,5 +1,6 @@
 // Rows of faults and controls as tables: padded for a terminal, and as Markdown.
 import type { Facts } from '../../bench/machine.ts'
+import { reasonOf } from './comparison.ts'
 import type { Recovery } from './fault.ts'
 import type { ChaosReport, ControlRow, FaultRow } from './results.ts'
 import { suites } from './suites.ts'
@@ -82,9 +83,6 @@ const controlCells = (row: ControlRow): string[] => [
   row.isDetected ? 'detected' : 'NOT DETECTED',
 ]
 
-const reasonOf = (error: string | undefined, baseline = 0): string =>
-  error ? `: ${error}` : baseline > 0 ? `: the product has ${baseline} as well` : ''
-
 export const textOf = ({ rows, controls }: Pick<ChaosReport, 'rows' | 'controls'>): string =>
   [
     ...(rows.length > 0 ? [padded([head, ...rows.map(cells)])] : []),
@@ -93,7 +91,7 @@ export const textOf = ({ rows, controls }: Pick<ChaosReport, 'rows' | 'controls'
     ...rows.flatMap((row) => row.violations.map((violation) => `${row.name}: ✗ ${violation}`)),
     ...controls
       .filter(({ isDetected }) => !isDetected)
-      .map(({ variant, error, baseline }) => `✗ ${variant} is not detected${reasonOf(error, baseline)}`),
+      .map((row) => `✗ ${row.variant} is not detected${reasonOf(row)}`),
   ].join('\n')
 
 export const machineText = ({ cpu, cores, memoryGiB, system, bun }: Facts['machine']): string =>

@@ -1,7 +1,7 @@
 // The short form of `bun run chaos worker`: one seed, two faults of a few seconds, and a control that must be detected.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { Arena } from './arena.ts'
-import { controls, runControl } from './controls.ts'
+import { controls, countVariant } from './controls.ts'
 import { poisonEntry } from './faults/poison-entry.ts'
 import { workerKilled } from './faults/worker-killed.ts'
 
@@ -43,6 +43,5 @@ for (const fault of [workerKilled, poisonEntry]) {
 
 test('the same run on the variant notified-twice is detected as wrong', async () => {
   const control = controls['worker']!.find(({ variant }) => variant === 'notified-twice')!
-  const { isDetected } = await runControl(control, seed, seconds)
-  expect(isDetected).toBe(true)
+  expect(await countVariant(control, seed, seconds)).toBeGreaterThan(0)
 }, 120_000)

@@ -1,6 +1,10 @@
 // docs/reliability.md against the results it is made from, and the list of faults against what is injected.
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
+import { consistencyControls } from '../consistency/controls.ts'
+import { propertyNames } from '../consistency/properties.ts'
+import { controls } from '../chaos/controls.ts'
+import { filesControls } from '../chaos/files/controls.ts'
 import { filesFaults } from '../chaos/files/faults.ts'
 import { suites } from '../chaos/suites.ts'
 import { faultTable } from '../chaos/table.ts'
@@ -25,6 +29,40 @@ test('every row that a line names is injected, and every injected fault has a li
   const named = faultLines.flatMap(({ rows }) => rows)
   expect(named.filter((name) => !injected.has(name))).toEqual([])
   expect([...injected].filter((name) => !named.includes(name as never))).toEqual([])
+})
+
+test('every injected fault and every control has a kept result', () => {
+  const { rows, controls: found } = results.chaos!
+  const names = new Set(rows.map(({ suite, name }) => `${suite} ${name}`))
+  expect([...injected].filter((name) => !names.has(name))).toEqual([])
+  const declared = [
+    ...Object.entries(controls).flatMap(([suite, own]) => own.map((control) => ({ suite, ...control }))),
+    ...filesControls.map((control) => ({ suite: 'files', ...control })),
+  ]
+  const wanted = declared.map(({ suite, variant, fault, detectedBy }) =>
+    [suite, variant, fault.title, detectedBy].join(' | '),
+  )
+  const kept = found.map(({ suite, variant, title, detectedBy }) =>
+    [suite, variant, title, detectedBy].join(' | '),
+  )
+  expect(kept.toSorted()).toEqual(wanted.toSorted())
+  expect(found.filter(({ baseline = 0 }) => baseline > 0)).toEqual([])
+})
+
+test('every property and every variant of consistency has a kept result', () => {
+  const { rows, variants } = results.consistency!
+  expect(rows.map(({ property }) => property).toSorted()).toEqual(propertyNames.toSorted())
+  expect(rows.filter(({ checked }) => checked === 0)).toEqual([])
+  const named = consistencyControls.map(({ variant }) => variant)
+  expect(variants.map(({ name }) => name).toSorted()).toEqual(named.toSorted())
+  expect(variants.filter(({ caughtBy }) => caughtBy.length === 0)).toEqual([])
+})
+
+test('a soak, the loads for workers and a fuzzing are kept', () => {
+  const { soak, storms, fuzz } = results
+  expect(soak).not.toBeNull()
+  expect(fuzz).not.toBeNull()
+  for (const load of ['due', 'steady', 'away'] as const) expect(storms?.[load]).toBeDefined()
 })
 
 test('every test that a line names exists', async () => {

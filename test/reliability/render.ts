@@ -17,8 +17,7 @@ export interface ConsistencyResult {
   date: string
   seed: number
   commit: string
-  /** Of files that older versions wrote the processor and its cores alone. */
-  machine: Pick<Facts['machine'], 'cpu' | 'cores'> & Partial<Facts['machine']>
+  machine: Facts['machine']
   rows: { property: string; checked: number; violations: number; variantsCaught: string[] }[]
   variants: { name: string; caughtBy: string | string[] }[]
 }
@@ -104,12 +103,9 @@ const chaosSection = ({ rows, controls, machine }: ChaosReport): string => {
   ].join('\n')
 }
 
-const isWhole = (machine: ConsistencyResult['machine']): machine is Facts['machine'] =>
-  machine.system !== undefined
-
 const consistencySection = ({ date, seed, commit, machine, rows, variants }: ConsistencyResult): string =>
   [
-    `${date.slice(0, 16)}, commit ${commit.slice(0, 10)}, seed ${seed}. ${isWhole(machine) ? `${machineText(machine)}. Load of the machine when the run began: ${machine.loadAverage}` : `${machine.cpu}, ${machine.cores} cores shared by everything`}. Histories of clients (every call with its start, end, answer and position, every applied frame) are checked after runs without and with faults, and on broken variants.\n`,
+    `${date.slice(0, 16)}, commit ${commit.slice(0, 10)}, seed ${seed}. ${machineText(machine)}. Load of the machine when the run began: ${machine.loadAverage}. Histories of clients (every call with its start, end, answer and position, every applied frame) are checked after runs without and with faults, and on broken variants.\n`,
     markdownTable(
       ['Property', 'Checked', 'Violations', 'Variants it names'],
       rows.map(({ property, checked, violations, variantsCaught }) => [

@@ -1,8 +1,9 @@
 // Negative controls: the same runs on variants of the product without one mechanism, which must be detected.
 import type { Tx } from '../../../src/db/client.ts'
+import { compared, type Comparison } from '../comparison.ts'
 import type { FilesCounts, Finding } from './counts.ts'
 import { redisEmptied, storageIn, urlsOverwritten, workersRacing, workerStopped } from './faults.ts'
-import { FilesArena, type FilesFault } from './files-arena.ts'
+import { FilesArena, type FilesFault, type FilesOptions } from './files-arena.ts'
 import { killedAt } from './kills.ts'
 import { emptyAfterDeletion } from './project-deleted.ts'
 import type { StorageMode } from './storage-proxy.ts'
@@ -96,18 +97,44 @@ export const filesControls: FilesControl[] = [
 /** What an unfinished job may take: above the wait of a job that Redis lost, below that of a lost lease of a dead worker. */
 const settleMs = 20_000
 
-export const runFilesControl = async (
+const runOnce = async (
+  fault: FilesFault,
+  seed: number,
+  seconds: number,
+  variant: Pick<FilesOptions, 'variant' | 'migrate'>,
+): Promise<FilesCounts> => {
+  await using arena = await FilesArena.open({ seed, settleMs, report: () => {}, ...variant })
+  return (await arena.run(fault, seconds)).counts
+}
+
+/** Runs the variant of a control. @returns the count that shows its defect. */
+export const countFilesVariant = async (
   { variant, fault, detectedBy, migrate }: FilesControl,
   seed: number,
   seconds: number,
-): Promise<{ counts: FilesCounts; isDetected: boolean }> => {
-  await using arena = await FilesArena.open({
-    seed,
-    variant,
-    settleMs,
-    report: () => {},
-    ...(migrate && { migrate }),
-  })
-  const { counts } = await arena.run(fault, seconds)
-  return { counts, isDetected: counts[detectedBy] > 0 }
+): Promise<number> => {
+  const counts = await runOnce(fault, seed, seconds, { variant, ...(migrate && { migrate }) })
+  return counts[detectedBy]
 }
+
+/** The runs of controls on the product itself, each once for all controls that share its fault. */
+export class FilesBaselines {
+  readonly #counts = new Map<FilesFault, FilesCounts>()
+
+  async of({ fault }: FilesControl, seed: number, seconds: number): Promise<FilesCounts> {
+    const counts = this.#counts.get(fault) ?? (await runOnce(fault, seed, seconds, {}))
+    this.#counts.set(fault, counts)
+    return counts
+  }
+}
+
+export const compareFilesControl = (
+  control: FilesControl,
+  baselines: FilesBaselines,
+  seed: number,
+  seconds: number,
+): Promise<Comparison> =>
+  compared(
+    () => countFilesVariant(control, seed, seconds),
+    async () => (await baselines.of(control, seed, seconds))[control.detectedBy],
+  )

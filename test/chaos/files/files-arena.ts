@@ -41,7 +41,7 @@ export interface FilesOutcome {
   isOver?: boolean
 }
 
-interface FilesOptions {
+export interface FilesOptions {
   seed: number
   /** Of `variants.ts`; the points alone by default. */
   variant?: string

@@ -1,7 +1,6 @@
 // Outcomes of the files suite as rows of the report.
-import { stamp, type ControlRow, type FaultRow } from '../results.ts'
-import type { FilesControl } from './controls.ts'
-import { findings, type FilesCounts } from './counts.ts'
+import { stamp, type FaultRow } from '../results.ts'
+import { findings } from './counts.ts'
 import type { FilesOutcome } from './files-arena.ts'
 import type { FilesClient } from './files-client.ts'
 
@@ -61,18 +60,3 @@ export const deletionRow = (
     notes: [`gone after ${tookMs.map((ms) => (ms / 1_000).toFixed(1)).join(' and ')} s`],
   }
 }
-
-export const controlRowOf = (
-  seed: number,
-  { variant, fault, detectedBy }: FilesControl,
-  { counts, isDetected }: { counts: FilesCounts; isDetected: boolean },
-): ControlRow => ({
-  suite: 'files',
-  variant,
-  title: fault.title,
-  detectedBy,
-  count: counts[detectedBy],
-  isDetected,
-  seed,
-  ...stamp(),
-})

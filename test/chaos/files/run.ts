@@ -1,11 +1,12 @@
 // `bun run chaos files`: every fault, the deletion of a project with 500 files, and the controls.
-import { controlRowOf, deletionRow, filesRow } from './rows.ts'
-import { filesControls, runFilesControl } from './controls.ts'
+import { deletionRow, filesRow } from './rows.ts'
+import { compareFilesControl, FilesBaselines, filesControls } from './controls.ts'
 import { filesFaults } from './faults.ts'
 import { noCounts } from './counts.ts'
 import { FilesArena, type FilesFault, type FilesOutcome } from './files-arena.ts'
 import { emptyAfterDeletion } from './project-deleted.ts'
-import type { ControlRow, FaultRow } from '../results.ts'
+import { reasonOf } from '../comparison.ts'
+import { controlRow, type ControlRow, type FaultRow } from '../results.ts'
 
 export interface FilesRun {
   seed: number
@@ -70,13 +71,11 @@ export const runFiles = async ({
     const failed = (error: unknown): FaultRow => filesRow(seed, 0, ended(error))
     await keep({ rows: [await runDeletion(seed, report).catch(failed)] })
   }
+  const baselines = new FilesBaselines()
   for (const control of runsControls ? filesControls.filter(({ variant }) => isWanted(variant)) : []) {
     report(`control ${control.variant}: ${control.fault.title}`)
-    const found = await runFilesControl(control, seed, controlSeconds).catch((error: unknown) => {
-      report(`control ${control.variant}: the run ended: ${String(error)}`)
-      return { counts: noCounts(), isDetected: false }
-    })
-    report(`control ${control.variant}: ${found.isDetected ? 'detected' : 'NOT detected'}`)
-    await keep({ controls: [controlRowOf(seed, control, found)] })
+    const found = await compareFilesControl(control, baselines, seed, controlSeconds)
+    report(`control ${control.variant}: ${found.isDetected ? 'detected' : `NOT DETECTED${reasonOf(found)}`}`)
+    await keep({ controls: [controlRow('files', seed, control, found)] })
   }
 }
