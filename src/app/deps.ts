@@ -9,7 +9,7 @@ import type { LiveStats } from '../changelog/live-stats.ts'
 import type { Publisher } from '../changelog/publisher.ts'
 import type { ServerRegistry } from '../changelog/servers.ts'
 import type { Config } from '../config.ts'
-import type { CallerDatabase, CallerQueues, DatabaseCalls } from '../db/client.ts'
+import type { CallerDatabase, DatabaseCalls } from '../db/client.ts'
 import type { Reads } from '../db/reads.ts'
 import type { OverrideReads } from '../domain/activity/override-reads.ts'
 import type { LetterHandler } from '../domain/dead-letters.ts'
@@ -35,7 +35,7 @@ export interface Deps {
   config: Config
   log: Log
   /** For calls on behalf of a caller, whose concurrent calls are limited. */
-  db: CallerDatabase & CallerQueues
+  db: CallerDatabase
   /** For calls of the process itself, none of which a request or a frame causes. */
   systemDb: DatabaseCalls
   /** Reads that share statements, each in the queue of its caller. */

@@ -1,7 +1,7 @@
 // Long loops without blocking: a loop that takes turns with everything else the process has to do.
 import { setImmediate } from 'node:timers/promises'
 
-const defaultSliceMs = 4
+const defaultSliceMs = 2
 
 /** Calls `work` for each item in order until it returns false; other events run after each slice of `sliceMs`. */
 export const inSlices = async <T>(

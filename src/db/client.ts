@@ -65,15 +65,8 @@ export interface CallerDatabase {
   of(caller: string | typeof systemCaller): DatabaseCalls
 }
 
-/** The queues of callers, for requests that cost something before their first call. */
-export interface CallerQueues {
-  /** Throws what a call of the user would throw now because its queue is full. */
-  requireRoom(userId: string): void
-}
-
 /** Its own verbs have no caller and bypass the queue: for work of the process itself. */
-export interface Database
-  extends DatabaseCalls, CallerDatabase, CallerQueues, BatchDatabase, AsyncDisposable {
+export interface Database extends DatabaseCalls, CallerDatabase, BatchDatabase, AsyncDisposable {
   /** Callers with a call in flight or waiting; for metrics and tests. */
   readonly calls: Pick<FairQueue, 'size' | 'running' | 'waitingOf'>
   /** Connections by pool and state. */
@@ -232,7 +225,6 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   return {
     ...verbsOf(null),
     of: (caller) => verbsOf(caller === systemCaller ? null : caller),
-    requireRoom: (userId) => calls.requireRoom(userId),
     batch: (work) =>
       withDeadline(null, {}, (call) =>
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand exists for the compiler only

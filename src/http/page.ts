@@ -6,7 +6,7 @@ import type { ListedAt } from '../domain/list.ts'
 import type { JwtKey } from '../settings/jwt-secrets.ts'
 import { AppError, invalid } from '../errors.ts'
 import { maxPagedItems, type Listed, type Slice, type SortKey } from '../model/page.ts'
-import { bodyTag, ok, type Answer } from './response.ts'
+import { bodyTag, longList, ok, type Answer } from './response.ts'
 import type { BuiltAnswer, KeptAnswers } from './kept-answers.ts'
 import { Cursor, Whole } from './query.ts'
 import type { RequestContext } from './request-context.ts'
@@ -54,8 +54,10 @@ export interface Pager {
   answer(context: ListContext, read: (slice: Slice) => Promise<ListedAt<unknown>>): Promise<Answer>
 }
 
-/** Longer pages are built in turns of the user. */
+/** Longer pages are built in turns of the user, and in slices. */
 const shortPage = 20
+
+const isLong = ({ query }: ListContext): boolean => Number(query['limit']) > shortPage
 
 const purpose = 'tasktide list cursor v1'
 const macBytes = 16
@@ -102,7 +104,11 @@ export const openPager = ({ config: { jwtKeys }, kept }: PagerDeps): Pager => {
     return { limit, page, after: null }
   }
 
-  const render = (context: ListContext, { limit, page }: Slice, list: Listed<unknown>): StoredResponse => {
+  const render = async (
+    context: ListContext,
+    { limit, page }: Slice,
+    list: Listed<unknown>,
+  ): Promise<StoredResponse> => {
     const { items, next, total, ...more } = list
     const nextCursor = next && seal(bindingOf(context), next)
     const totals =
@@ -110,7 +116,8 @@ export const openPager = ({ config: { jwtKeys }, kept }: PagerDeps): Pager => {
     const hasNextPage = totals && page! < totals.totalPages && (page! + 1) * limit <= maxPagedItems
     const following = hasNextPage ? { page: String(page! + 1) } : nextCursor && { cursor: nextCursor }
     const link = following ? { Link: `<${pathWith(context, following)}>; rel="next"` } : {}
-    return bodyTag(ok({ items, nextCursor, ...totals, ...more }, link))
+    const rest = { nextCursor, ...totals, ...more }
+    return isLong(context) ? longList(items, rest, link) : bodyTag(ok({ items, ...rest }, link))
   }
 
   return {
@@ -120,10 +127,9 @@ export const openPager = ({ config: { jwtKeys }, kept }: PagerDeps): Pager => {
         const { heads, ...list } = await read(slice)
         // A read by the right of admins is noted, so it is made each time.
         const isOverride = (context.actor.overrides?.size ?? 0) > 0
-        return { response: render(context, slice, list), heads: isOverride ? null : heads }
+        return { response: await render(context, slice, list), heads: isOverride ? null : heads }
       }
-      const isLarge = Number(context.query['limit']) > shortPage
-      return kept.answer(context.actor, context.request.url, build, isLarge)
+      return kept.answer(context.actor, context.request.url, build, isLong(context))
     },
   }
 }

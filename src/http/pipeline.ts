@@ -10,7 +10,6 @@
 // instead, past Elysia, would save 1.2 µs more and leave Elysia without work.
 import type { Authenticator, Identity } from '../auth/authenticator.ts'
 import type { Config } from '../config.ts'
-import type { CallerQueues } from '../db/client.ts'
 import type { OverrideReads } from '../domain/activity/override-reads.ts'
 import type { AppError } from '../errors.ts'
 import { policiesOf } from '../limits/policies.ts'
@@ -21,11 +20,13 @@ import { createRequestLog, type Log } from '../log.ts'
 import type { BodyBudget } from './body/body-budget.ts'
 import { crossOrigin, isPreflight } from './cors.ts'
 import { encode, represented } from './encode.ts'
+import { HeldBody } from './held-body.ts'
 import { problemAnswer } from './errors.ts'
 import { exactPathOf, missingRoute } from './exact-path.ts'
 import { authenticate, requireScope } from './guard.ts'
 import { inputOf, type ReadInput } from './input.ts'
 import { requireFewParameters } from './query.ts'
+import { LongQueries } from './long-queries.ts'
 import { limitKeyOf, requireWritable, takeRateLimit } from './rate-limit.ts'
 import { pathOf, RequestContext, requireValidHost, type AddressOf } from './request-context.ts'
 import { unlessKnown, type Answer } from './response.ts'
@@ -43,7 +44,6 @@ export interface PipelineDeps {
   unsent: UnsentAnswers
   authenticator: Authenticator
   limiter: RateLimiter
-  db: CallerQueues
   writtenBytes: WrittenBytes
   overrideReads: OverrideReads
   meters: RouteMeters
@@ -73,8 +73,10 @@ export interface Pipeline {
 export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf: AddressOf): Pipeline => {
   const { config, bodies, unsent, log, meters } = deps
   const policies = policiesOf(config)
+  const queries = new LongQueries()
   const { send, end } = createSend({
     ...deps,
+    queries,
     corsHeadersOf: crossOrigin(config),
     logRequest: createRequestLog(log),
   })
@@ -129,10 +131,11 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     if (config.rateLimit && context.traits.rateLimit === 'requests')
       requireWritable(deps, context, policies.writtenBytes)
     bodies.assignToUser(context)
-    if (context.search !== '') requireFewParameters(context.search)
+    if (context.search !== '') {
+      queries.admit(context)
+      requireFewParameters(context.search)
+    }
     unsent.admit(context)
-    if (context.identity && context.search.length > longQuery)
-      deps.db.requireRoom(context.identity.actor.userId)
     if (context.readsBody) return answeredLater(context, withBody(context, to))
     return handled(context, to, undefined)
   }
@@ -149,8 +152,13 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
   /** The answer of a read, once what was read by the right of admins is noted. */
   const noted = async (admin: Actor, answer: ReturnType<RouteHandler>): Promise<Answer | undefined> => {
     const settled = await answer
-    await deps.overrideReads.note(admin)
-    return settled
+    try {
+      await deps.overrideReads.note(admin)
+      return settled
+    } catch (error) {
+      if (settled?.body instanceof HeldBody) settled.body.release()
+      throw error
+    }
   }
 
   const withBody = async (context: RequestContext, to: Destination): Promise<Answer | undefined> => {
@@ -237,12 +245,6 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
       failed(new RequestContext(request, traitsOfUnknown(pathOf(request)), addressOf, meters.unknown), error),
   }
 }
-
-/**
- * Characters. The query of a long poll for 64 scopes has 6,000, and reading it takes 115 µs and 27 KB: not for a user whose
- * queue of database calls is full. Shorter ones cost less than a refusal.
- */
-const longQuery = 1_000
 
 /** Of a request that `missing` ends before either is called. */
 const withoutRoute = { readInput: () => {}, handle: () => undefined }

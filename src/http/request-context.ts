@@ -33,6 +33,8 @@ export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
   body!: Body
   /** Bytes of the body in the body budget, until the request is answered. */
   bodyReservation: Reservation | null = null
+  /** Characters of a long query, until the request is answered. */
+  queryReservation: Reservation | null = null
   /** Bytes the request stored, for the daily limit. */
   writtenBytes = 0
   /** The limit that the RateLimit headers of the answer describe, the last one that was counted. */

@@ -1,5 +1,6 @@
 // What handlers return. JSON is serialised once: the text that is sent is the text that is stored under an
 // Idempotency-Key. `send.ts` makes the one Response of a request from it.
+import { inSlices } from '../async/slices.ts'
 import { OnFirstUse } from '../async/on-first-use.ts'
 import type { WriteResult, WriteRequest } from '../domain/write.ts'
 import { fingerprintOf, longTextsIn } from './body/fingerprint.ts'
@@ -78,6 +79,27 @@ export const bodyTag = (response: StoredResponse): StoredResponse => ({
   ...response,
   headers: { ...response.headers, ETag: weakTag(Bun.hash(response.body ?? '')) },
 })
+
+/**
+ * 200 with `{items, ...rest}` and a weak tag of the text, made in slices: 100 items with 40 kB each take 12 ms.
+ * @param rest at least one member.
+ */
+export const longList = async (
+  items: readonly unknown[],
+  rest: object,
+  headers: Record<string, string>,
+): Promise<StoredResponse> => {
+  const texts: string[] = []
+  let hash: number | bigint = 0
+  await inSlices(items, (item) => {
+    const text = JSON.stringify(item)
+    hash = Bun.hash(text, hash)
+    texts.push(text)
+  })
+  const end = JSON.stringify(rest).slice(1)
+  const tag = weakTag(Bun.hash(end, hash))
+  return jsonText(`{"items":[${texts.join(',')}],${end}`, { ...headers, ETag: tag })
+}
 
 const weakTag = (hash: number | bigint): string => `W/"${hash.toString(36)}"`
 

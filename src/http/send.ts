@@ -7,12 +7,14 @@ import type { BodyBudget } from './body/body-budget.ts'
 import type { CorsHeadersOf } from './cors.ts'
 import { HeaderSheet } from './header-sheet.ts'
 import { HeldBody } from './held-body.ts'
+import type { LongQueries } from './long-queries.ts'
 import type { RequestContext } from './request-context.ts'
 import type { Answer } from './response.ts'
 
 export interface SendDeps {
   config: Config
   bodies: BodyBudget
+  queries: LongQueries
   writtenBytes: WrittenBytes
   corsHeadersOf: CorsHeadersOf
   logRequest: (line: RequestLine) => void
@@ -46,6 +48,7 @@ export const createSend = (
   const end = (context: RequestContext, status?: number): void => {
     const userId = context.identity?.actor.userId
     deps.bodies.release(context)
+    deps.queries.release(context)
     if (userId !== undefined && context.writtenBytes > 0) deps.writtenBytes.add(userId, context.writtenBytes)
     const durationMs = performance.now() - context.startedAt
     context.meter.record(status, durationMs)

@@ -67,19 +67,22 @@ export class UnsentAnswers {
       text = '' // the stream outlives it where the client stopped reading
       taken[Symbol.dispose]()
     }
-    return { ...answer, body: new HeldBody(bytes, () => encodedPieces(text), release) }
+    return { ...answer, body: new HeldBody(holder, bytes, () => encodedPieces(text), release) }
   }
 
   /**
-   * Runs what may make a large answer in a turn of the user.
+   * Runs what may make a large answer in a turn of the user, which ends when the loop has looked at its sockets: 512
+   * requests that are refused in a row would stop it for 50 ms.
    * @throws AppError 429 where the user has no room for it, 429 or 503 where too many of its requests wait for a turn.
    */
-  inTurn<T>(userId: string, work: () => Promise<T>): Promise<T> {
-    const run = async (): Promise<T> => {
+  async inTurn<T>(userId: string, work: () => Promise<T>): Promise<T> {
+    const turn = await this.#turns.begin(userId, turnDeadlineMs)
+    try {
       this.#requireRoom(userId)
-      return work()
+      return await work()
+    } finally {
+      setImmediate(() => turn.leave())
     }
-    return this.#turns.run(userId, run, turnDeadlineMs)
   }
 
   #requireRoom(userId: string): void {

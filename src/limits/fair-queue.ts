@@ -55,19 +55,14 @@ export class FairQueue {
     return this.#callers.get(caller)?.waiting.size ?? 0
   }
 
-  /** @throws AppError 429 `rate_limited` when the caller's queue is full, as `enter` would. */
-  requireRoom(key: string): void {
-    if (this.waitingOf(key) >= this.options.maxWaiting)
-      throw new AppError('rate_limited', 'Too many of your requests wait for their turn', { retryAfter: 1 })
-  }
-
   /**
    * @param weight how many of the caller's turns this one counts for, at most all of them; for all callers together it
    *   counts as one.
    * @throws AppError 429 `rate_limited` when the caller's queue is full.
    */
   enter(key: string, weight = 1): Turn {
-    this.requireRoom(key)
+    if (this.waitingOf(key) >= this.options.maxWaiting)
+      throw new AppError('rate_limited', 'Too many of your requests wait for their turn', { retryAfter: 1 })
     const caller = this.#callers.get(key) ?? { running: 0, waiting: new Set() }
     this.#callers.set(key, caller)
     const { promise, resolve } = Promise.withResolvers<void>()

@@ -102,6 +102,15 @@ test('one snapshot is read at a time for each user', async () => {
   expect([most.get(anna.id), most.get(bert.id)]).toEqual([1, 1])
 }, 20_000)
 
+test('pages of one user are read no faster than 24 MB a second', async () => {
+  const startedAt = performance.now()
+  await Promise.all([1, 2, 3].map((n) => page(`limit=${4_000 + n}`)))
+  // The third begins when both before it have had their time.
+  expect(performance.now() - startedAt).toBeGreaterThan(
+    ((2 * (pageBytes - descriptionBytes)) / 24_000_000) * 1_000,
+  )
+}, 20_000)
+
 test('the snapshots memoised for equal requests are bounded in bytes', async () => {
   const { snapshots } = world.server.deps
   for (let limit = 1_000; limit < 1_008; limit += 1) await page(`limit=${limit}`)

@@ -1,6 +1,7 @@
 // Large answers: bounded for each user and in all, and sent in pieces of their text, the same bytes however they are cut and
 // encoded.
 import { expect, test } from 'bun:test'
+import { setImmediate as afterEvents } from 'node:timers/promises'
 import { HeldBody } from '../../src/http/held-body.ts'
 import type { RequestContext } from '../../src/http/request-context.ts'
 import { encodedPieces, UnsentAnswers } from '../../src/http/unsent-answers.ts'
@@ -76,6 +77,22 @@ test('four requests of a user make large answers at a time', async () => {
   )
   expect(await unsent.inTurn('bob', async () => running)).toBe(4)
   gate.resolve()
+  await Promise.all(all)
+  expect(most).toBe(4)
+})
+
+test('other events run between requests that are refused', async () => {
+  const unsent = new UnsentAnswers()
+  unsent.hold(contextOf('ada', 'GET'), { status: 200, headers: {}, body: 'a'.repeat(28 * megabyte) })
+  const refused: unknown[] = []
+  const all = Array.from({ length: 40 }, () =>
+    unsent.inTurn('ada', async () => {}).catch((error: unknown) => refused.push(error)),
+  )
+  let most = 0
+  for (let before = 0; before < 40; before = refused.length) {
+    await afterEvents()
+    most = Math.max(most, refused.length - before)
+  }
   await Promise.all(all)
   expect(most).toBe(4)
 })

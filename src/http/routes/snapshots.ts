@@ -28,7 +28,7 @@ export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
         const { page, release } = await deps.snapshots.ofProject(actor, params.id, place, limit)
         const { next, tasks, ...snapshot } = page
         const nextAfter = next && formatPlace(next)
-        return jsonPieces(withItems({ ...snapshot, nextAfter }, 'tasks', tasks, release))
+        return jsonPieces(withItems(actor.userId, { ...snapshot, nextAfter }, 'tasks', tasks, release))
       },
       {
         params: Type.Object({ id: Id() }),
@@ -55,7 +55,7 @@ export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
       async ({ actor }) => {
         const { page, release } = await deps.snapshots.ofUser(actor)
         const { sharedTasks, ...snapshot } = page
-        return jsonPieces(withItems(snapshot, 'sharedTasks', sharedTasks, release))
+        return jsonPieces(withItems(actor.userId, snapshot, 'sharedTasks', sharedTasks, release))
       },
       {
         response: { 200: UserSnapshot },
@@ -66,10 +66,17 @@ export const snapshotRoutes = (deps: { snapshots: Snapshots }) =>
     )
 
 /** Puts tasks, which are JSON already, before the closing brace of the snapshot's text. */
-const withItems = (snapshot: object, name: string, items: HeldBytes, release: () => void): HeldBody => {
+const withItems = (
+  holder: string,
+  snapshot: object,
+  name: string,
+  items: HeldBytes,
+  release: () => void,
+): HeldBody => {
   const head = Buffer.from(`${JSON.stringify(snapshot).slice(0, -1)},"${name}":[`)
   const end = Buffer.from(']}')
   return new HeldBody(
+    holder,
     head.length + items.length + end.length,
     function* () {
       yield head
