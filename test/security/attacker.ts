@@ -1,6 +1,7 @@
 // One greedy caller in a process of its own: `attacker.ts <AttackRequest as JSON>` sends as many requests as it can for
 // the given time, and prints what became of them as an AttackOutcome.
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import type { AttackRequest } from './attack-scene.ts'
 import type { AttackKind, AttackOutcome } from './attacks.ts'
 
@@ -90,35 +91,56 @@ const sendBodies = async (head: string[]): Promise<void> => {
   await Promise.all(closed)
 }
 
+const statusLine = /HTTP\/1\.1 (\d{3}) /g
+
+/** A connection that is open. */
+const opened = async (): Promise<Socket> => {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  socket.on('error', () => count('error'))
+  await once(socket, 'connect')
+  return socket
+}
+
+const sendGet = (socket: Socket, path: string): void => {
+  const lines = [`GET ${path} HTTP/1.1`, 'Host: localhost', `Authorization: Bearer ${token}`, '', '']
+  socket.write(lines.join('\r\n'))
+}
+
 /** Connections that ask for pages of up to 4 MB, fifty different ones, and read no more than the beginning of each. */
 const leaveUnread = async (): Promise<void> => {
   const { hostname, port } = new URL(url)
   const sockets = Array.from({ length: 1_000 }, (_, n) => {
-    const lines = [
-      `GET /api/tasks?projectId=${largeProjectId}&limit=${100 - (n % 50)} HTTP/1.1`,
-      'Host: localhost',
-      `Authorization: Bearer ${token}`,
-      '',
-      '',
-    ]
     const socket = connect(Number(port), hostname)
     socket.once('data', (data) => {
       count(/^HTTP\/1\.1 (\d+)/.exec(data.toString('latin1'))?.[1] ?? 'other')
       socket.pause()
     })
     socket.on('error', () => {})
-    socket.write(lines.join('\r\n'))
+    sendGet(socket, `/api/tasks?projectId=${largeProjectId}&limit=${100 - (n % 50)}`)
     return socket
   })
   await Bun.sleep(Math.max(0, endsAt - performance.now()))
   for (const socket of sockets) socket.destroy()
 }
 
+/** Polls on connections that are open, 500 of them opened a second: polls are measured, not a flood of connections. */
 const poll = async (): Promise<void> => {
-  const polls = Array.from({ length: 1_500 }, () => ask('GET', `/api/sync?${pairs.join('&')}&wait=25`))
+  const sockets: Socket[] = []
+  while (sockets.length < 1_500) {
+    sockets.push(...(await Promise.all(Array.from({ length: 10 }, opened))))
+    await Bun.sleep(20)
+  }
+  for (const socket of sockets) {
+    socket.on('data', (data) => {
+      for (const [, status] of data.toString('latin1').matchAll(statusLine)) count(status!)
+    })
+    sendGet(socket, `/api/sync?${pairs.join('&')}&wait=25`)
+  }
   await Bun.sleep((seconds * 1000) / 4)
   await ask('PATCH', `/api/tasks/${taskIds[0]!}`, { title: `Changed at ${performance.now()}` })
-  await Promise.all(polls)
+  await Bun.sleep(Math.max(0, endsAt - performance.now()))
+  for (const socket of sockets) socket.destroy()
 }
 
 /** Page after page; a limit of its own, so that no two loops share a read. */

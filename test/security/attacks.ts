@@ -21,7 +21,11 @@ interface Attack {
 export const attacks = {
   bodies: { row: 'D2', title: '1,000 connections without a session, each with 1 MB of a longer body' },
   'bodies-signed-in': { row: 'D2', title: 'the same with the token of a user' },
-  polls: { row: 'D3', title: '1,500 long polls of 64 scopes, then one change', seconds: 25 },
+  polls: {
+    row: 'D3',
+    title: '1,500 long polls of 64 scopes on open connections, then one change',
+    seconds: 25,
+  },
   bulk: { row: 'D3', title: '16 loops of bulk changes of 100 descriptions of 14 KiB' },
   repeated: { row: 'D3', title: '16 loops of `/api/sync` with 64 times the same scope' },
   words: { row: 'D3', title: '16 loops of searches with 100 words of one letter' },
