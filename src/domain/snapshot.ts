@@ -34,9 +34,9 @@ const maxCachedBytes = 8 * 1024 * 1024
 const snapshotsAtOnce = 8
 const maxWaiting = 512
 /**
- * What one user reads for as long as it goes on; the first page, and an equal one that is cached, do not wait. Two cores
- * make some 90 MB/s. When one user had all of that, requests of others took three times as long (p99) for as long as it
- * read; at half of it the same, at this pace less than twice.
+ * What one user reads from PostgreSQL for as long as it goes on; the first page does not wait, and a cached one does not
+ * count. Two cores make some 90 MB/s. When one user had all of that, requests of others took three times as long (p99)
+ * for as long as it read; at half of it the same, at this pace less than twice.
  */
 const bytesPerSecond = 24_000_000
 /** Answers being read or sent: a user with a slow connection can read on a second one meanwhile. */
@@ -44,6 +44,12 @@ const answersPerUser = 2
 const answersAtOnce = 1_024
 /** Bytes of all pages of the process, cached, read or being sent; equal requests share one page. */
 const maxHeldBytes = 128 * 1024 * 1024
+
+interface Made<Page> {
+  page: Page
+  /** Bytes of tasks that were read for it; 0 for a cached page. */
+  readBytes: number
+}
 
 /** A page that is in memory until `release` is called, once. */
 interface Held<Page> {
@@ -115,9 +121,10 @@ export class Snapshots {
     const { db } = this.deps
     return this.#held(
       actor,
-      () => {
+      async () => {
         this.#requireRoom()
-        return readUserSnapshot({ db, bytes: this.#bytes }, actor)
+        const page = await readUserSnapshot({ db, bytes: this.#bytes }, actor)
+        return { page, readBytes: page.sharedTasks.length }
       },
       ({ sharedTasks }) => sharedTasks,
     )
@@ -125,14 +132,14 @@ export class Snapshots {
 
   async #held<Page>(
     { userId }: Actor,
-    read: () => Promise<Page>,
+    make: () => Promise<Made<Page>>,
     tasksOf: (page: Page) => HeldBytes,
   ): Promise<Held<Page>> {
     const endsAt = performance.now() + snapshotDeadlineMs
     const answer = await this.#answers.begin(userId, snapshotDeadlineMs)
     try {
       const leftMs = Math.max(1, endsAt - performance.now())
-      const page = await this.#inTurn(userId, read, (made) => tasksOf(made).length, leftMs)
+      const page = await this.#inTurn(userId, make, leftMs)
       return {
         page,
         release: () => {
@@ -146,19 +153,14 @@ export class Snapshots {
     }
   }
 
-  /** A read in the user's turn, which is held for as long as the pace gives a page of this length. */
-  async #inTurn<Page>(
-    userId: string,
-    read: () => Promise<Page>,
-    lengthOf: (page: Page) => number,
-    leftMs: number,
-  ): Promise<Page> {
+  /** A page made in the user's turn, which is held for the time that the pace gives what was read. */
+  async #inTurn<Page>(userId: string, make: () => Promise<Made<Page>>, leftMs: number): Promise<Page> {
     const turn = await this.#turns.begin(userId, leftMs)
     const startedAt = performance.now()
     let heldMs = 0
     try {
-      const page = await read()
-      heldMs = (lengthOf(page) / bytesPerSecond) * 1_000
+      const { page, readBytes } = await make()
+      heldMs = (readBytes / bytesPerSecond) * 1_000
       return page
     } finally {
       const restMs = startedAt + heldMs - performance.now()
@@ -176,9 +178,9 @@ export class Snapshots {
     projectId: string,
     place: SnapshotPlace | null,
     limit: number,
-  ): Promise<SnapshotPage> {
+  ): Promise<Made<SnapshotPage>> {
     await this.deps.db.of(actor.userId).read((sql) => authorizeProject(sql, actor, projectId, 'read'))
-    const page = await this.#shared(actor, projectId, place, limit)
+    const { page, readBytes } = await this.#shared(actor, projectId, place, limit)
     // The read may be older or newer than the authorization above, so it carries its own list of readers.
     const member = page.members.find(({ userId }) => userId === actor.userId)?.role ?? null
     const role = effectiveRole(actor, { member })
@@ -186,7 +188,7 @@ export class Snapshots {
       page.tasks.release()
       throw notFound()
     }
-    return { ...page, project: { ...page.project, role } }
+    return { page: { ...page, project: { ...page.project, role } }, readBytes }
   }
 
   /** A page that the caller holds. */
@@ -195,7 +197,7 @@ export class Snapshots {
     projectId: string,
     place: SnapshotPlace | null,
     limit: number,
-  ): Promise<SnapshotPage> {
+  ): Promise<Made<SnapshotPage>> {
     const { stats } = this.deps
     const key = [projectId, limit, place?.cursor, place?.createdAt, place?.id].join(' ')
     const cached = this.#reads.peek(key)
@@ -204,7 +206,7 @@ export class Snapshots {
       if (page.tasks.hold()) {
         if (!(await this.#isOutdated(actor, projectId, page))) {
           stats.snapshotsShared += 1
-          return page
+          return { page, readBytes: 0 }
         }
         page.tasks.release()
       }
@@ -216,7 +218,7 @@ export class Snapshots {
     try {
       const page = await read.page
       this.#reads.reweigh(key, read, page.tasks.length)
-      return page
+      return { page, readBytes: page.tasks.length }
     } catch (error) {
       this.#reads.delete(key, read)
       throw error

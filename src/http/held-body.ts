@@ -1,6 +1,7 @@
 // A large body whose memory is counted. It is sent in pieces, each when the socket has taken the one before and in a turn
-// of its holder, and is compressed on the way. Invariants: `release` is called exactly once: after the last piece, when the client has left, or
-// for an answer without a body (HEAD, 304); after it no piece is used, not even by a thread that compresses.
+// of its holder, and is compressed on the way. Invariants: `release` is called exactly once: after the last piece, when
+// the client has left, or for an answer without a body (HEAD, 304); after it no piece is used, not even by a thread that
+// compresses.
 import { constants, createGzip, createZstdCompress } from 'node:zlib'
 import { once } from 'node:events'
 import { FairQueue } from '../limits/fair-queue.ts'
