@@ -214,6 +214,7 @@ create table deliveries (
   last_error text,
   created_at timestamp(3) with time zone not null default now(),
   ended_at timestamp(3) with time zone,
+  traceparent text,
   constraint deliveries_pkey PRIMARY KEY (id),
   constraint deliveries_once UNIQUE (dedupe_key),
   constraint deliveries_end_with_a_time CHECK ((ended_at IS NOT NULL) = (state = ANY (ARRAY['done'::text, 'failed'::text]))),

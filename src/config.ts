@@ -43,6 +43,13 @@ export interface Config {
   s3SecretAccessKey: string | null
   s3PathStyle: boolean
   logLevel: string
+  /** Null: nothing is traced. Without a slash at its end. */
+  otlpEndpoint: string | null
+  otlpHeaders: Record<string, string>
+  /** Null: by the role. */
+  otelServiceName: string | null
+  /** Of the traces that begin here: from 0 to 1. */
+  tracesRatio: number
   /** The first signs, all verify. */
   jwtKeys: [JwtKey, ...JwtKey[]]
   /** Origins that may use cookies and open sockets. */

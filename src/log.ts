@@ -89,8 +89,9 @@ export const createLog = (name: string, level: string): Log =>
 export interface RequestLine {
   /** Without characters that JSON escapes. */
   requestId: string
-  /** Of the caller's `traceparent`; hex digits, both or none. */
+  /** Of the request's span, where it has one, and of the caller's `traceparent`; hex digits. */
   traceId?: string | undefined
+  spanId?: string | undefined
   parentSpanId?: string | undefined
   method: string
   /** Of the route, with the ids of the request and no other parameter. */
@@ -108,13 +109,14 @@ export interface RequestLine {
 export const createRequestLog = (log: Log): ((line: RequestLine) => void) => {
   if (!log.isLevelEnabled('info')) return () => {}
   const add = infoLines(log)
-  return ({ requestId, traceId, parentSpanId, method, path, status, userId, durationMs }) => {
-    const ofTrace =
-      traceId === undefined ? '' : `,"traceId":"${traceId}","parentSpanId":"${String(parentSpanId)}"`
+  return ({ requestId, traceId, spanId, parentSpanId, method, path, status, userId, durationMs }) => {
+    const ofTrace = traceId === undefined ? '' : `,"traceId":"${traceId}"`
+    const ofSpan = spanId === undefined ? '' : `,"spanId":"${spanId}"`
+    const ofParent = parentSpanId === undefined ? '' : `,"parentSpanId":"${parentSpanId}"`
     const ofStatus = status === undefined ? '' : `,"status":${status}`
     const ofUser = userId === undefined ? '' : `,"userId":"${userId}"`
     add(
-      `"requestId":"${requestId}"${ofTrace},"method":${quoted(method)},"path":${quoted(path)}${ofStatus}${ofUser},"durationMs":${durationMs},"msg":"request"}\n`,
+      `"requestId":"${requestId}"${ofTrace}${ofSpan}${ofParent},"method":${quoted(method)},"path":${quoted(path)}${ofStatus}${ofUser},"durationMs":${durationMs},"msg":"request"}\n`,
     )
   }
 }

@@ -62,7 +62,7 @@ const layers = [
   ['log.ts', 'async', 'model'],
   ['config.ts'],
   ['start'],
-  ['redis', 'metrics'],
+  ['redis', 'metrics', 'tracing'],
   ['limits', 'queues'],
   ['db', 'storage', 'mail'],
   ['changelog'],
@@ -158,6 +158,7 @@ const homes: [string, RegExp, RegExp][] = [
   ['the board of the job queues', /^@bull-board\//, /^src\/http\/board\//],
   ['the S3 client', /^@(?:aws-sdk|smithy)\//, /^src\/storage\//],
   ['the metrics client', /^prom-client/, /^src\/metrics\//],
+  ['the tracing library', /^@opentelemetry\//, /^src\/tracing\//],
   ['the logger', /^pino/, /^src\/log\.ts/],
 ]
 
@@ -180,7 +181,7 @@ const loadedWith = (entry: string): Set<string> => {
 
 /** For few requests or mails each, megabytes and tens of milliseconds of every start: loaded on first use. */
 const loadedLate =
-  /^(?:@bull-board\/|@elysiajs\/swagger|@aws-sdk\/|@smithy\/|nodemailer|prom-client|file-type)/
+  /^(?:@bull-board\/|@elysiajs\/swagger|@aws-sdk\/|@smithy\/|nodemailer|prom-client|file-type|@opentelemetry\/(?!api$))/
 
 for (const [role, entry, others] of [
   ['The program', 'src/main.ts', /^(?:postgres|ioredis|bullmq|elysia|@|src\/(?:db|domain|http|ws|worker)\/)/],

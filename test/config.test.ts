@@ -208,6 +208,7 @@ describe('a secret in a file', () => {
       ...needed,
       SMTP_URL: 'smtp://me:s3cret-word@mail.example',
       S3_SECRET_ACCESS_KEY: 's3cret-word',
+      OTEL_EXPORTER_OTLP_HEADERS: 'x-key=s3cret-word',
     }
     const entries = secretSettings.map(async (name) => [`${name}_FILE`, await fileWith(`${all[name]}\n`)])
     expect(readConfig(Object.fromEntries(await Promise.all(entries)))).toEqual(readConfig(all))
@@ -216,6 +217,7 @@ describe('a secret in a file', () => {
       'REDIS_URL',
       'SMTP_URL',
       'S3_SECRET_ACCESS_KEY',
+      'OTEL_EXPORTER_OTLP_HEADERS',
       'JWT_SECRETS',
     ])
     expect(settingNames).toContain('JWT_SECRETS_FILE')

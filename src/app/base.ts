@@ -6,6 +6,7 @@ import { namesNoObject } from '../db/files/sweep.ts'
 import { ensureEpoch } from '../db/log/epochs.ts'
 import { ensureFeedPartitions } from '../db/log/partitions.ts'
 import { checkDatabase } from '../db/server-check.ts'
+import { traced } from '../db/traced.ts'
 import { refuseDemoAccounts } from '../domain/users/demo-accounts.ts'
 import { createPasswords } from '../auth/passwords.ts'
 import { checkRedis } from '../redis/redis-check.ts'
@@ -39,7 +40,7 @@ export const checkParts = async (
 /** The parts that servers and workers have in common. */
 export const openBase = async (stack: AsyncDisposableStack, config: Config, log: Log, role: string) => {
   await checkParts(config, log)
-  const db = stack.use(
+  const untraced = stack.use(
     openDatabase({
       url: config.databaseUrl,
       max: config.databasePool,
@@ -48,6 +49,7 @@ export const openBase = async (stack: AsyncDisposableStack, config: Config, log:
       log,
     }),
   )
+  const db = config.otlpEndpoint === null ? untraced : traced(untraced)
   // Connections of its own: confirmations of positions must not wait behind requests.
   const tailDb = stack.use(
     openDatabase({ url: config.databaseUrl, max: 3, applicationName: `tasktide ${role} tail`, log }),

@@ -93,11 +93,24 @@ export const runRole = async (role: string, args: string[], environment: Environ
     process.on('disconnect', () => orphaned.resolve('orphaned'))
     process.on('message', (message: ToProcess) => 'announced' in message && releaseLogs())
   }
+  await using _tracing = await tracingOf(config, role, args, log)
   const running = await roles[role]!(config, log, args, environment)
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled promise rejection'))
   announce(role, args, running)
   log.info({ url: running.url }, `${role} is ready`)
   if (role !== 'worker')
     log.info(`Cookies and sockets are allowed for pages of ${describeAllowedOrigins(config)}`)
-  return stopWhenAsked(role, running, orphaned.promise, log)
+  return await stopWhenAsked(role, running, orphaned.promise, log)
+}
+
+/** Null without a collector, and in the parent of server processes, which answers no request. */
+const tracingOf = async (
+  { otlpEndpoint, ...config }: Config,
+  role: string,
+  args: string[],
+  log: Log,
+): Promise<AsyncDisposable | null> => {
+  if (otlpEndpoint === null || (workersOf(args) !== null && !isChild(args))) return null
+  const { openTracing } = await import('../tracing/otlp.ts')
+  return openTracing({ ...config, otlpEndpoint }, role, log)
 }

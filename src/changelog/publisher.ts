@@ -16,6 +16,7 @@ import type { Log } from '../log.ts'
 import type { LogEntry } from '../model/event.ts'
 import type { Histogram } from '../metrics/histogram.ts'
 import type { Redis } from '../redis/connection.ts'
+import { recordSpans, SpanKind } from '../tracing/spans.ts'
 import { repairStream } from './repair-stream.ts'
 import { batchLength, pushEntries } from './stream.ts'
 import { bytesOf } from './stream-entry.ts'
@@ -105,6 +106,7 @@ export const createPublisher = (deps: PublisherDeps): StreamPublisher => {
         }
         stats.pushed += batch.length
         deps.commitToStream?.record((performance.now() - since) / 1000)
+        recordPush(shard, batch, since)
         isFailing = false
       } catch (error) {
         stats.failed += 1
@@ -144,3 +146,20 @@ export const createPublisher = (deps: PublisherDeps): StreamPublisher => {
     },
   }
 }
+
+/** A push is a span of each write that has entries in it. @param since when the first of them arrived. */
+const recordPush = (shard: number, batch: LogEntry[], since: number): void =>
+  recordSpans(
+    batch.map(({ trace = null }) => trace),
+    'push',
+    {
+      kind: SpanKind.PRODUCER,
+      startedAt: since,
+      attributes: {
+        'messaging.system': 'redis',
+        'messaging.operation.type': 'send',
+        'tasktide.shard': shard,
+        'messaging.batch.message_count': batch.length,
+      },
+    },
+  )

@@ -17,13 +17,16 @@ type Rest = [
   quiet: boolean,
   /** Absent where the previous version wrote the entry. */
   override?: boolean,
+  /** Absent where nothing traces the write. The only text that can be the last. */
+  trace?: string,
 ]
 
 /** Values of the fields s, f, c and e: `push-entries.lua` names them in this order. */
 export const encodeEntry = (entry: LogEntry): [string, string, string, string] => {
-  const { type, entityId, version, actorId, op, at, changes, quiet, override } = entry
+  const { type, entityId, version, actorId, op, at, changes, quiet, override, trace = null } = entry
   const rest: Rest = [type, entityId, version, actorId, op, at, changes, quiet]
-  if (override) rest.push(true)
+  if (override || trace !== null) rest.push(override)
+  if (trace !== null) rest.push(trace)
   return [
     entry.scope,
     entry.frame ?? '',
@@ -90,6 +93,10 @@ class StreamedEntry implements LogEntry {
   }
   get override() {
     return this.rest[8] ?? false
+  }
+  /** Without parsing where there is none: servers read nothing else of the JSON text. */
+  get trace() {
+    return this.json.endsWith('"]') ? (this.rest[9] ?? null) : null
   }
   /** For JSON.stringify, which skips accessors. */
   toJSON() {

@@ -43,6 +43,8 @@ import { claimedResponse, replay, type Effect, type WriteRequest, type WriteResu
 export interface BatchMember<T = unknown> {
   request: WriteRequest<T>
   plan: TaskPlan<T>
+  /** `traceparent` of the request; null where it is not traced. */
+  trace: string | null
 }
 
 /** The result of a member; `deferred`: it has to run in another batch or alone, `unbatched`: alone. */
@@ -195,10 +197,11 @@ const storeAndAppend = async (
 const append = async (tx: Tx, members: BatchMember[], steps: Step[]): Promise<BatchResult> => {
   const writes = steps.map((step, index) => {
     if (step.kind !== 'decided') return { entries: [] }
-    const { actor, claim } = members[index]!.request
+    const { request, trace } = members[index]!
+    const { actor, claim } = request
     const { entries, cursorScope = null, subject } = step.effect
     const claimed = claim && step.response && claimedResponse({ actor, claim }, step.response, subject)
-    return { entries, op: claim?.key ?? null, cursorScope, claimed, overrides: actor.overrides }
+    return { entries, op: claim?.key ?? null, cursorScope, claimed, overrides: actor.overrides, trace }
   })
   const { writes: written, ...appended } = await appendWrites(tx, writes)
   const outcomes = steps.map((step, index): MemberOutcome => {

@@ -16,6 +16,7 @@ import { batchConnections, heavy, type BatchDatabase, type CallerDatabase } from
 import { RolledBack } from '../db/pipelined.ts'
 import { keyText } from '../db/log/idempotency.ts'
 import { AppError, overloaded, unavailable } from '../errors.ts'
+import { activeTrace, recordSpans, SpanKind } from '../tracing/spans.ts'
 import type { TaskPlan } from './tasks/task-plan.ts'
 import { keyOf, runAlone, runBatch, type BatchMember, type MemberOutcome } from './write-batch.ts'
 import { WriteQueue, type QueuedWrite } from './write-queue.ts'
@@ -74,7 +75,7 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
   constructor(private readonly deps: CoalescerDeps) {}
 
   async write<T>(request: WriteRequest<T>, plan: TaskPlan<T>): Promise<WriteResult<T>> {
-    const member: BatchMember<T> = { request, plan }
+    const member: BatchMember<T> = { request, plan, trace: activeTrace() }
     if (!this.deps.isOn || plan.extent !== 'one') return this.#runAlone(member, deadlineMs)
     const caller = request.actor.userId
     if (this.#queue.waitingOf(caller) >= maxWaiting)
@@ -144,8 +145,10 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
   /** Never rejects. */
   async #runBatch(batch: Pending[]): Promise<void> {
     const release = this.#hold(batch.flatMap(({ holds }) => holds))
+    const startedAt = performance.now()
     const end = (): void => {
       this.#inFlight -= 1
+      recordBatch(batch, startedAt)
       release() // starts the next batch, before the answers: PostgreSQL works while they are made
     }
     try {
@@ -251,6 +254,22 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
     this.#sweepTimer = null
   }
 }
+
+/** The transaction is a span of each write in it. */
+const recordBatch = (batch: Pending[], startedAt: number): void =>
+  recordSpans(
+    batch.map(({ member }) => member.trace),
+    'PostgreSQL batch',
+    {
+      kind: SpanKind.CLIENT,
+      startedAt,
+      attributes: {
+        'db.system.name': 'postgresql',
+        'db.operation.name': 'batch',
+        'db.operation.batch.size': batch.length,
+      },
+    },
+  )
 
 const holdsOf = <T>(member: BatchMember<T>): string[] => {
   const key = keyOf(member)

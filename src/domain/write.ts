@@ -15,6 +15,7 @@ import { systemActor, type Actor, type SystemActor } from '../model/actor.ts'
 import type { Entry } from '../model/event.ts'
 import type { Scope } from '../model/scope.ts'
 import type { StoredResponse } from '../model/stored-response.ts'
+import { activeTrace } from '../tracing/spans.ts'
 import { extractLongTexts, restoreLongTexts } from './response-texts.ts'
 import { requireReadableSubject, type Subject } from './subject.ts'
 
@@ -110,6 +111,7 @@ export async function write<T>(
   options: CallOptions = {},
 ): Promise<WriteResult<T>> {
   const keyed = request.claim && { actor: request.actor, claim: request.claim }
+  const trace = activeTrace()
   const { result, appended } = await db
     .of(callerOf(request.actor))
     .transact(async (tx): Promise<{ result: WriteResult<T>; appended: Appended | null }> => {
@@ -120,7 +122,7 @@ export async function write<T>(
       const claimed = response && claimedResponse(keyed, response, subject!)
       const overrides = request.actor.userId === null ? undefined : request.actor.overrides
       const op = keyed?.claim.key ?? null
-      const appended = await append(tx, entries, { op, cursorScope, claimed, overrides })
+      const appended = await append(tx, entries, { op, cursorScope, claimed, overrides, trace })
       const { cursor, loggedBytes } = appended
       return { result: { kind: 'written', value, response, cursor, loggedBytes }, appended }
     }, options)

@@ -27,6 +27,7 @@ import { authenticate, requireScope } from './guard.ts'
 import { inputOf, type ReadInput } from './input.ts'
 import { requireFewParameters } from './query.ts'
 import { LongQueries } from './long-queries.ts'
+import { inRequestSpan } from './request-span.ts'
 import { limitKeyOf, requireWritable, takeRateLimit } from './rate-limit.ts'
 import { pathOf, RequestContext, requireValidHost, type AddressOf } from './request-context.ts'
 import { unlessKnown, type Answer } from './response.ts'
@@ -192,7 +193,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
   }
 
   /** All steps. Never throws, and never rejects. */
-  const run = (context: RequestContext, to: Destination): Served => {
+  const steps = (context: RequestContext, to: Destination): Served => {
     try {
       if (isPreflight(context.request)) return send(context, preflightAnswer)
       requireValidHost(context.request)
@@ -211,6 +212,11 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
       return failed(context, error)
     }
   }
+
+  const run =
+    config.otlpEndpoint === null
+      ? steps
+      : (context: RequestContext, to: Destination): Served => inRequestSpan(context, () => steps(context, to))
 
   const refuse = (request: Request, isRouted: boolean): Response | Promise<Response> => {
     const path = pathOf(request)

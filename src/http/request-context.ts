@@ -2,14 +2,19 @@
 import type { Identity } from '../auth/authenticator.ts'
 import { AppError } from '../errors.ts'
 import type { Reservation } from '../limits/byte-budget.ts'
+import type { RequestLine } from '../log.ts'
 import type { RatePolicy, RateState } from '../limits/policies.ts'
 import { forRequest, type Actor } from '../model/actor.ts'
 import type { RouteMeter } from './route-meters.ts'
 import type { RouteTraits } from './route.ts'
-import { traceOf, type Trace } from './trace.ts'
+import type { Span } from '../tracing/spans.ts'
+import { traceOf } from './trace.ts'
 
 /** The client address of a request; it must be called before the first await, while the connection is known. */
 export type AddressOf = (request: Request) => string
+
+/** Where log lines of a request are found beside spans; as in `RequestLine`. */
+type LoggedTrace = Pick<RequestLine, 'spanId' | 'parentSpanId'> & { traceId: string }
 
 /** `Params`, `Query` and `Body` are as the route's schemas describe them, once they are checked. */
 export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
@@ -41,6 +46,8 @@ export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
   rateLimit: { policy: RatePolicy; state: RateState } | null = null
   /** Whether the answer closes the connection: Bun goes on buffering an unread body. */
   closesConnection = false
+  /** The span of the request; null where it is not traced. */
+  span: Span | null = null
   #ip: string | null = null
   /** An admin with the overrides of this request. */
   #admin: Actor | null = null
@@ -81,8 +88,11 @@ export class RequestContext<Params = unknown, Query = unknown, Body = unknown> {
   }
 
   /** The trace the request belongs to, for log lines; null for none. */
-  get trace(): Trace | null {
-    return traceOf(this.request.headers)
+  get trace(): LoggedTrace | null {
+    const caller = traceOf(this.request.headers)
+    const { traceId, spanId } = this.span?.spanContext() ?? {}
+    if (traceId === undefined) return caller && { traceId: caller.traceId, parentSpanId: caller.parentSpanId }
+    return { traceId, spanId, ...(caller && { parentSpanId: caller.parentSpanId }) }
   }
 
   /** The authenticated actor. 401 on a public route without credentials. */

@@ -9,6 +9,7 @@ import { HeaderSheet } from './header-sheet.ts'
 import { HeldBody } from './held-body.ts'
 import type { LongQueries } from './long-queries.ts'
 import type { RequestContext } from './request-context.ts'
+import { endRequestSpan } from './request-span.ts'
 import type { Answer } from './response.ts'
 
 export interface SendDeps {
@@ -52,13 +53,13 @@ export const createSend = (
     if (userId !== undefined && context.writtenBytes > 0) deps.writtenBytes.add(userId, context.writtenBytes)
     const durationMs = performance.now() - context.startedAt
     context.meter.record(status, durationMs)
-    const { trace } = context
+    const path = context.meter.loggedPath(context.path)
+    endRequestSpan(context, path, status)
     deps.logRequest({
       requestId: context.id,
-      traceId: trace?.traceId,
-      parentSpanId: trace?.parentSpanId,
+      ...context.trace,
       method: context.method,
-      path: context.meter.loggedPath(context.path),
+      path,
       status,
       userId,
       durationMs: Math.round(durationMs * 100) / 100,

@@ -111,6 +111,8 @@ export interface LogEntry {
   override: boolean
   /** The whole socket frame, ASCII JSON; null for entries that sockets do not send. */
   frame: string | null
+  /** `traceparent` of what wrote it, where that is traced. The log does not keep it: absent from what is read there. */
+  trace?: string | null
 }
 
 /** With more entries than this for one scope in one transaction all of them are quiet, followed by one `scope.refetch`. */

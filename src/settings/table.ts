@@ -1,6 +1,7 @@
 // Every setting: its variable, what it is for, its default and bounds. Invariant: one row is all there is of a setting
 // (parsing, messages, .env.example), and `Config` has the field it is read into.
 import { readDatabaseUrl } from './database-url.ts'
+import { collectorHeaders, collectorUrlProblems, tracesRatio } from './collector.ts'
 import { jwtSecrets } from './jwt-secrets.ts'
 import { originFault } from './origin.ts'
 import { readRedisUrl } from './redis-url.ts'
@@ -152,6 +153,19 @@ export const settings = {
     'error',
     'silent',
   ),
+  otlpEndpoint: optional(
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'Collector that receives traces, OTLP over HTTP; when unset nothing is traced',
+    'http://localhost:4318',
+    collectorUrlProblems,
+  ),
+  otlpHeaders: secret(collectorHeaders),
+  otelServiceName: optional(
+    'OTEL_SERVICE_NAME',
+    'Name of the service in traces; when unset tasktide-server, tasktide-worker or, for both in one process, tasktide',
+    'tasktide',
+  ),
+  tracesRatio,
   jwtKeys: secret(jwtSecrets),
   allowedOrigins: origins,
   rateLimit: oneOf(

@@ -7,13 +7,14 @@ const parentSpanId = '00f067aa0ba902b7'
 const of = (traceparent: string) => traceOf(new Headers({ traceparent }))
 
 test.each([
-  `00-${traceId}-${parentSpanId}-01`,
-  `00-${traceId}-${parentSpanId}-00`,
-  `00-${traceId}-${parentSpanId}-ff`,
-  `cc-${traceId}-${parentSpanId}-01`, // a later version
-  `cc-${traceId}-${parentSpanId}-01-what-comes-later`,
-])('%s names its trace and the span of the caller', (header) => {
-  expect(of(header)).toEqual({ traceId, parentSpanId })
+  [`00-${traceId}-${parentSpanId}-01`, true],
+  [`00-${traceId}-${parentSpanId}-00`, false],
+  [`00-${traceId}-${parentSpanId}-fe`, false],
+  [`00-${traceId}-${parentSpanId}-ff`, true],
+  [`cc-${traceId}-${parentSpanId}-01`, true], // a later version
+  [`cc-${traceId}-${parentSpanId}-01-what-comes-later`, true],
+])('%s names its trace, the span of the caller and whether it is recorded', (header, isSampled) => {
+  expect(of(header)).toEqual({ traceId, parentSpanId, isSampled })
 })
 
 test.each([

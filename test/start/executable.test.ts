@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
 import { readMigrations } from '../../src/db/migrations/migration-files.ts'
 import { readUi } from '../../src/http/board/ui-texts.ts'
+import { startCollector } from '../support/collector.ts'
 import { testDatabase, testRedis } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 import { jsonCall } from '../support/json-call.ts'
@@ -46,14 +47,14 @@ beforeAll(async () => {
 
 afterAll(() => stack.disposeAsync(), 20_000)
 
-const start = (args: string[]): Promise<Program> =>
+const start = (args: string[], more: Record<string, string> = {}): Promise<Program> =>
   startProgram(
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the program reads the URLs and keys only
     { config: { databaseUrl, redisUrl, jwtKeys: [{ kid: 'k1', secret }] } as never },
     {
       args,
       executable: { path, cwd },
-      environment: { RATE_LIMIT: 'on', WORKER_PORT: '0', TMPDIR: temporary, TIDE_DATA: data },
+      environment: { RATE_LIMIT: 'on', WORKER_PORT: '0', TMPDIR: temporary, TIDE_DATA: data, ...more },
     },
   )
 
@@ -137,6 +138,19 @@ test('its server is ready, answers requests and sockets from the files inside, a
   expect(await server.output()).not.toMatch(fault)
   await expectNothingLeft()
 }, 120_000)
+
+test('it sends traces: the library it loads for them is inside', async () => {
+  await using collector = await startCollector()
+  await using server = await start(['server'], { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })
+  expect((await fetch(`${server.url}/api/tasks`)).status).toBe(401)
+  await eventually(() =>
+    expect(collector.spans.map(({ service, name }) => [service, name])).toEqual([
+      ['tasktide-server', 'GET /api/tasks'],
+    ]),
+  )
+  expect(await server.stop()).toBe(0)
+  await expectNothingLeft()
+})
 
 test('its board of the job queues works for an administrator, with every static file', async () => {
   const email = 'root@example.com'

@@ -15,6 +15,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { Histogram } from '../../metrics/histogram.ts'
 import type { LogEntry } from '../../model/event.ts'
 import type { Scope } from '../../model/scope.ts'
+import { recordSpans, SpanKind } from '../../tracing/spans.ts'
 
 export interface Subscriber {
   /** Entries of the subscribed scope, ascending. Must not block; an exception counts as a failure of the hub. */
@@ -226,9 +227,24 @@ class ScopeSubscribers {
       else value.onEntries(entries)
       if (count % subscribersPerSlice === 0 && performance.now() >= endsAt) return false
     }
-    if (this.deferrable.size > 0) this.durations?.record((performance.now() - startedAt) / 1000)
+    if (this.deferrable.size > 0) {
+      this.durations?.record((performance.now() - startedAt) / 1000)
+      recordFanOut(entries, this.deferrable.size, startedAt)
+    }
     this.#round = this.#next
     this.#next = null
     return true
   }
 }
+
+/** The fan-out is a span of each write with entries in the round. @param startedAt `performance.now()` of the publish. */
+const recordFanOut = (entries: LogEntry[], subscribers: number, startedAt: number): void =>
+  recordSpans(
+    entries.map(({ trace = null }) => trace),
+    'fan-out',
+    {
+      kind: SpanKind.CONSUMER,
+      startedAt,
+      attributes: { 'tasktide.scope': entries[0]!.scope, 'tasktide.subscribers': subscribers },
+    },
+  )

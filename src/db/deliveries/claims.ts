@@ -71,6 +71,8 @@ export interface ClaimedDelivery extends Claim {
   payload: unknown
   /** Claims so far, this one included. */
   attempts: number
+  /** Of what made the delivery; null where that is not traced. */
+  traceparent: string | null
 }
 
 export type ClaimResult =
@@ -88,7 +90,7 @@ export const claimDelivery = async (tx: Tx, id: string, leaseMs: number): Promis
       attempts = case when state = 'failed' then 1 else attempts + 1 end,
       lease_until = ${until}, next_at = ${until}, ended_at = null
     where id = ${id} and (state in ('waiting', 'queued', 'failed') or (state = 'running' and lease_until <= now()))
-    returning id, fence, kind, payload, attempts`
+    returning id, fence, kind, payload, attempts, traceparent`
   if (claimed) return { claimed }
   const [other] = await tx<{ freeInMs: number }[]>`
     select (extract(epoch from lease_until - now()) * 1000)::float8 as "freeInMs"

@@ -2,6 +2,7 @@
 // the work is done exactly if that transaction committed.
 import { newId } from '../../model/scalar.ts'
 import type { Job } from '../../queues/jobs.ts'
+import { activeTrace } from '../../tracing/spans.ts'
 import type { Tx } from '../client.ts'
 
 export type NewDelivery = Job & {
@@ -28,8 +29,8 @@ export const insertDeliveries = async (tx: Tx, deliveries: readonly NewDelivery[
     delayMs,
   }))
   const inserted = await tx<{ id: string }[]>`
-    insert into deliveries (id, kind, dedupe_key, payload, next_at)
-    select id, kind, "dedupeKey", payload,
+    insert into deliveries (id, kind, dedupe_key, payload, traceparent, next_at)
+    select id, kind, "dedupeKey", payload, ${activeTrace()},
       coalesce("notBefore", now()) + make_interval(secs => "delayMs" / 1000)
     from json_to_recordset(${JSON.stringify(rows)}::text::json) as (
       id uuid, kind text, "dedupeKey" text, payload jsonb, "notBefore" timestamptz, "delayMs" float8)

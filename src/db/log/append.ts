@@ -40,6 +40,8 @@ export interface WriteAppend {
   cursorScope?: Scope | null
   /** The projects in which the write needed the right of admins; their entries say so. */
   overrides?: ReadonlySet<string> | undefined
+  /** `traceparent` of the write; null for none. */
+  trace?: string | null
   /** The response to store, without `Tide-Cursor`. Null where the write claimed no key. */
   claimed?: ClaimedResponse | null
 }
@@ -73,6 +75,7 @@ interface InputRow {
   op: string | null
   quiet: boolean
   override: boolean
+  trace: string | null
   changes: Changes | null
   changesText: string | null
   /** The end of the frame; null for an entry without one. */
@@ -194,7 +197,10 @@ const claimRow = (claimed: ClaimedResponse, last: InputRow | undefined): object 
 }
 
 /** @param counts entries so far by shard; the entries of this write are added. */
-const inputRows = ({ entries, op = null, overrides }: WriteAppend, counts: Map<number, number>): InputRow[] =>
+const inputRows = (
+  { entries, op = null, overrides, trace = null }: WriteAppend,
+  counts: Map<number, number>,
+): InputRow[] =>
   markQuiet(entries).map(({ entry, quiet }) => {
     const shard = shardOf(entry.scope)
     const n = (counts.get(shard) ?? 0) + 1
@@ -207,6 +213,7 @@ const inputRows = ({ entries, op = null, overrides }: WriteAppend, counts: Map<n
       n,
       op,
       quiet,
+      trace,
       override: overrides !== undefined && isProjectScope(entry.scope) && overrides.has(idOf(entry.scope)),
       changes,
       changesText: changes && JSON.stringify(changes),
@@ -234,7 +241,7 @@ const numbered = (writes: WriteAppend[], rowsOf: InputRow[][], heads: Head[]): A
 }
 
 const logEntry = (
-  { entry, shard, n, op, quiet, override, changes, body }: InputRow,
+  { entry, shard, n, op, quiet, override, trace, changes, body }: InputRow,
   { epoch, base, at }: Head,
 ): LogEntry => {
   const seq = base + n
@@ -254,6 +261,7 @@ const logEntry = (
     changes,
     quiet,
     override,
+    ...(trace !== null && { trace }),
     frame:
       body === null
         ? null

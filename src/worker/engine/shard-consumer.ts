@@ -10,6 +10,7 @@ import { messageOf } from '../../errors.ts'
 import { pause } from '../../async/pause.ts'
 import type { Log } from '../../log.ts'
 import type { Entry, LogEntry } from '../../model/event.ts'
+import { SpanKind, withSpanOf, type Attributes } from '../../tracing/spans.ts'
 import { BatchSize } from './batch-size.ts'
 import { concernsOrFails, type Consumer, type ConsumerStats } from './consumer.ts'
 import { explainTimeout, Failures, isInterruption, maxAttempts } from './failures.ts'
@@ -158,7 +159,12 @@ export class ShardConsumer {
     }
     try {
       const options = this.#failures.isRetry(batch) ? { deadlineMs: this.retryDeadlineMs } : {}
-      await this.#commit(batch.at(-1)!.seq, handle, options)
+      await withSpanOf(
+        batch.map(({ trace = null }) => trace),
+        `consume ${this.consumer.name}`,
+        { kind: SpanKind.CONSUMER, attributes: this.#attributesOf(batch) },
+        () => this.#commit(batch.at(-1)!.seq, handle, options),
+      )
       this.stats.handled += batch.length
       this.#collectsUntil = performance.now() + (this.consumer.collectMs ?? 0)
     } catch (thrown) {
@@ -170,6 +176,15 @@ export class ShardConsumer {
       this.#noteFailure(error, batch)
       if (this.#failures.attempts < maxAttempts) throw error
       await this.#deadLetter(error, batch[0]!)
+    }
+  }
+
+  #attributesOf(batch: LogEntry[]): Attributes {
+    return {
+      'messaging.operation.type': 'process',
+      'messaging.consumer.group.name': this.consumer.name,
+      'tasktide.shard': this.shard,
+      'messaging.batch.message_count': batch.length,
     }
   }
 

@@ -19,6 +19,7 @@ import {
 import { systemWrite, write } from '../../domain/write.ts'
 import { isUnavailable, messageOf } from '../../errors.ts'
 import { definitionOf, isJobKind, type JobKind, type QueueName } from '../../queues/jobs.ts'
+import { SpanKind, traceIdOf, withSpanOf, type SpanOptions } from '../../tracing/spans.ts'
 import { leaseMs, type HeldLeases } from './held-leases.ts'
 import { JobRefused, type Completion, type JobDeps, type JobProcessor } from './processor.ts'
 
@@ -83,18 +84,29 @@ export const runAttempt = async (own: AttemptDeps, id: string): Promise<AttemptE
 
 /** One line of the log for each attempt, whatever ends it. */
 const runClaimed = async (own: AttemptDeps, claimed: ClaimedDelivery): Promise<AttemptEnd> => {
-  const { id, kind, attempts } = claimed
+  const { id, kind, attempts, traceparent } = claimed
   const startedAt = performance.now()
   let outcome: Outcome = 'interrupted'
   try {
-    const ended = await endOf(own, claimed)
+    const ended = await withSpanOf([traceparent], `job ${kind}`, spanOf(claimed), () => endOf(own, claimed))
     outcome = ended.outcome
     return ended.end
   } finally {
     const durationMs = Math.round(performance.now() - startedAt)
-    own.deps.log.info({ kind, deliveryId: id, attempt: attempts, outcome, durationMs }, 'job')
+    const ofTrace = traceparent !== null && { traceId: traceIdOf(traceparent) }
+    own.deps.log.info({ kind, deliveryId: id, attempt: attempts, outcome, durationMs, ...ofTrace }, 'job')
   }
 }
+
+const spanOf = ({ id, kind, attempts }: ClaimedDelivery): SpanOptions => ({
+  kind: SpanKind.CONSUMER,
+  attributes: {
+    'messaging.operation.type': 'process',
+    'messaging.message.id': id,
+    'tasktide.job.kind': kind,
+    'tasktide.job.attempt': attempts,
+  },
+})
 
 interface Ended {
   outcome: Outcome
