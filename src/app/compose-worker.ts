@@ -30,7 +30,7 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
   const mailer = stack.use(openMailer(config, log))
   const { destination } = mailer
   log.info({ destination }, 'mails are sent to this destination')
-  void mailer.health.check().then((trouble) => trouble !== null && log.warn({ destination }, trouble))
+  void mailer.health.check().then((trouble) => trouble !== null && log.warn({ destination }, trouble.text))
   const worker = stack.use(
     await startWorker({
       config,

@@ -40,12 +40,16 @@ export class Deadline implements Disposable {
   }
 }
 
-const tooLong = (what: string, timeoutMs: number): Error =>
-  new Error(`${what} took longer than ${timeoutMs} ms`)
+export class TimedOut extends Error {
+  override readonly name = 'TimedOut'
+}
+
+const tooLong = (what: string, timeoutMs: number): TimedOut =>
+  new TimedOut(`${what} took longer than ${timeoutMs} ms`)
 
 /**
  * Rejects when `work` takes longer than `timeoutMs`; the work itself continues.
- * @param toError makes the rejection from an error whose text names `what`; that error itself by default.
+ * @param toError makes the rejection from a `TimedOut` whose text names `what`; that error itself by default.
  */
 export const withTimeout = async <T>(
   timeoutMs: number,

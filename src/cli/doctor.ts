@@ -15,6 +15,7 @@ import { examineRedis } from '../redis/redis-check.ts'
 import { readRedisUrl } from '../settings/redis-url.ts'
 import { configurationFailure, exitCodes, unavailableFailure, type StartFailure } from '../start/failure.ts'
 import { startFailureOf } from '../start/report.ts'
+import type { Trouble } from '../start/trouble.ts'
 import { attachStorage, folderOf, storageSettings } from '../storage/open.ts'
 
 type Environment = Record<string, string | undefined>
@@ -145,16 +146,13 @@ const examineStorage = async (environment: Environment, isUsable: boolean): Prom
   const isUnused = (): Promise<boolean> =>
     isUsable ? withDatabase(environment, (db) => db.read(namesNoObject)) : Promise.resolve(true)
   await using storage = await attachStorage(config, createLog('doctor', 'silent'), isUnused)
-  const { reason } = await storage.health()
-  if (reason !== undefined) throw failureOf(reason)
+  const { reason, isTemporary = false } = await storage.health()
+  if (reason !== undefined) throw failureOf({ text: reason, isTemporary })
   return s3Bucket === null ? `folder ${folderOf(config)}` : `bucket ${s3Bucket} at ${s3Endpoint ?? 'AWS'}`
 }
 
-/** A sentence of a part's health, which contains the remedy. */
-const failureOf = (trouble: string): StartFailure =>
-  /nothing listens|not answer|is full|took longer|cannot be used/.test(trouble)
-    ? unavailableFailure(trouble)
-    : configurationFailure(trouble)
+const failureOf = ({ text, isTemporary }: Trouble): StartFailure =>
+  isTemporary ? unavailableFailure(text) : configurationFailure(text)
 
 const examineMail = async (environment: Environment, log: Warnings): Promise<string> => {
   const config = readConfig(environment, ['smtpUrl', 'mailFrom', 'dataDir', 'env'])

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { OnFirstUse } from '../async/on-first-use.ts'
 import type { MailSender } from '../settings/smtp-url.ts'
 import { codeOfError } from '../start/failure.ts'
-import { folderTrouble } from '../start/trouble.ts'
+import { folderTrouble, type Trouble } from '../start/trouble.ts'
 import { MailFailure, MailHealth, type Mailer } from './mailer.ts'
 import { messageOf } from './message.ts'
 
@@ -41,7 +41,7 @@ export const openFileMailer = ({ folder, from, log }: FileMailerOptions): Mailer
       } catch (error) {
         const trouble = troubleOf(error)
         health.note(trouble)
-        throw new MailFailure(trouble, false)
+        throw new MailFailure(trouble.text, false)
       }
       log.info({ file }, 'mail written to a file, because SMTP_URL is not set')
     },
@@ -49,9 +49,11 @@ export const openFileMailer = ({ folder, from, log }: FileMailerOptions): Mailer
   }
 }
 
-const troubleOf = (error: unknown): string => {
+const troubleOf = (error: unknown): Trouble => {
   const code = codeOfError(error)
-  return `mails cannot be stored: ${folderTrouble(code, 'mail') ?? (code || 'unknown error')}`
+  const known = folderTrouble(code, 'mail')
+  const text = `mails cannot be stored: ${known?.text ?? (code || 'unknown error')}`
+  return { text, isTemporary: known?.isTemporary ?? false }
 }
 
 /** Links in mails are secrets: only the owner reads the file. */

@@ -2,6 +2,8 @@
 // same Message-ID, so that receivers recognise a repeat; an error names the step and the reply code, never an address, a
 // subject or a link.
 
+import type { Trouble } from '../start/trouble.ts'
+
 export interface Mail {
   /** Of the delivery: the local part of the Message-ID. Letters, digits and hyphens. */
   id: string
@@ -33,25 +35,25 @@ const checkAgainMs = 10_000
  * it; otherwise each look at it later than 10 s after a check begins another one.
  */
 export class MailHealth {
-  #trouble: string | null = null
+  #trouble: Trouble | null = null
   #checkedAt = -Infinity
   #isChecking = false
 
-  /** @param attempt looks at the destination: null, or one sentence with the setting and the cure. It never rejects. */
-  constructor(private readonly attempt: () => Promise<string | null>) {}
+  /** @param attempt looks at the destination: null where mails can be sent. It never rejects. */
+  constructor(private readonly attempt: () => Promise<Trouble | null>) {}
 
   /** What is known, without an address; null where mails can be sent. */
   read(): string | null {
     if (this.#trouble !== null && performance.now() - this.#checkedAt >= checkAgainMs) void this.check()
-    return this.#trouble
+    return this.#trouble?.text ?? null
   }
 
   /** After a mail: null where it was sent. */
-  note(trouble: string | null): void {
+  note(trouble: Trouble | null): void {
     this.#trouble = trouble
   }
 
-  async check(): Promise<string | null> {
+  async check(): Promise<Trouble | null> {
     if (this.#isChecking) return this.#trouble
     this.#isChecking = true
     this.#trouble = await this.attempt()

@@ -7,7 +7,7 @@ import type { NodemailerError } from 'nodemailer'
 import { OnFirstUse } from '../async/on-first-use.ts'
 import { Deadline, withTimeout } from '../async/timeout.ts'
 import type { MailSender, SmtpAddress } from '../settings/smtp-url.ts'
-import { networkTrouble } from '../start/trouble.ts'
+import { networkTrouble, temporaryTrouble, wrongSetting, type Trouble } from '../start/trouble.ts'
 import { MailFailure, MailHealth, type Mailer } from './mailer.ts'
 import { messageOf } from './message.ts'
 
@@ -61,7 +61,9 @@ export const openSmtpMailer = ({ address, from, timings: over }: SmtpOptions): M
       await withTimeout(totalMs, 'checking the mail server', (await transport.get()).verify())
       return null
     } catch (error) {
-      return troubleOf(error) ?? `SMTP_URL: the mail server cannot be used (${describe(error)})`
+      return (
+        troubleOf(error) ?? temporaryTrouble(`SMTP_URL: the mail server cannot be used (${describe(error)})`)
+      )
     }
   })
   return {
@@ -120,15 +122,17 @@ const describe = (error: unknown): string => {
   return `SMTP: ${[step, reply, code, timeoutType].filter(Boolean).map(String).join(' ') || 'unknown error'}`
 }
 
-/** What a setting explains, as one sentence with the cure; null for what is about the mail or passes by itself. */
-const troubleOf = (error: unknown): string | null => {
+/** What a setting explains; null for what is about the mail or passes by itself. */
+const troubleOf = (error: unknown): Trouble | null => {
   const { step, reply = 0, code } = replyIn(error)
   if (step === 'AUTH' && reply >= 500)
-    return 'SMTP_URL: the mail server refuses the user or the password: correct them'
+    return wrongSetting('SMTP_URL: the mail server refuses the user or the password: correct them')
   if (reply === 530 || code === 'ENOAUTH')
-    return 'SMTP_URL: the mail server asks for a user and a password: put them into the URL (smtp://user:password@host)'
+    return wrongSetting(
+      'SMTP_URL: the mail server asks for a user and a password: put them into the URL (smtp://user:password@host)',
+    )
   if (step === 'MAIL FROM' && reply >= 500)
-    return 'MAIL_FROM: the mail server refuses the sender: name an address that it may send for'
+    return wrongSetting('MAIL_FROM: the mail server refuses the sender: name an address that it may send for')
   return networkTrouble(code, 'SMTP_URL', 'the mail server')
 }
 
@@ -137,7 +141,7 @@ const failureOf = (error: unknown): MailFailure => {
   const trouble = troubleOf(error)
   const text = describe(error)
   return new MailFailure(
-    trouble === null ? text : `${trouble} (${text})`,
+    trouble === null ? text : `${trouble.text} (${text})`,
     isPermanent && aboutMail.test(step),
   )
 }

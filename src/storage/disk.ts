@@ -5,12 +5,19 @@ import type { Dir } from 'node:fs'
 import { mkdir, open, opendir, rename, stat, statfs, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { messageOf, unavailable } from '../errors.ts'
-import { withTimeout } from '../async/timeout.ts'
+import { TimedOut, withTimeout } from '../async/timeout.ts'
 import { codeOfError } from '../start/failure.ts'
-import { folderTrouble } from '../start/trouble.ts'
+import { folderTrouble, type Trouble } from '../start/trouble.ts'
 import { DiskStore } from './disk-store.ts'
 import { syncFolder } from './sync-folder.ts'
-import { requireKey, type DiskSpace, type ObjectInfo, type Storage, type StorageHealth } from './storage.ts'
+import {
+  degraded,
+  requireKey,
+  type DiskSpace,
+  type ObjectInfo,
+  type Storage,
+  type StorageHealth,
+} from './storage.ts'
 import { ifAbsent, removeTemporaryFiles, TemporaryFile } from './temporary-file.ts'
 
 /** No key starts with a dot. */
@@ -138,11 +145,13 @@ const spaceOf = async (root: string): Promise<DiskSpace> => {
   return { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
 }
 
-/** Why no file can be stored, as one sentence. */
-export const diskTrouble = (error: unknown): string => {
+/** Why no file can be stored. */
+export const diskTrouble = (error: unknown): Trouble => {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
   const code = codeOfError(cause)
-  return `files cannot be stored: ${folderTrouble(code, 'files') ?? (code || messageOf(cause))}`
+  const known = folderTrouble(code, 'files')
+  const text = `files cannot be stored: ${known?.text ?? (code || messageOf(cause))}`
+  return { text, isTemporary: known?.isTemporary ?? cause instanceof TimedOut }
 }
 
 /** Whether the store is there and a file can be written: a full or read-only disk accepts none. */
@@ -156,6 +165,6 @@ const examine = async (store: DiskStore, temporary: string): Promise<StorageHeal
     await withTimeout(healthTimeoutMs, 'writing a file', attempt())
     return { status: 'up' }
   } catch (error) {
-    return { status: 'degraded', reason: diskTrouble(error) }
+    return degraded(diskTrouble(error))
   }
 }

@@ -62,7 +62,7 @@ const beginDisk = async (root: string, isUnused: () => Promise<boolean>, log: Lo
   try {
     await new DiskStore(root, isUnused).begin()
   } catch (error) {
-    log.error({ cause: messageOf(error) }, diskTrouble(error))
+    log.error({ cause: messageOf(error) }, diskTrouble(error).text)
   }
 }
 

@@ -7,6 +7,7 @@ import { withTimeout } from '../async/timeout.ts'
 import { AppError, unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { codeOfError } from '../start/failure.ts'
+import type { Trouble } from '../start/trouble.ts'
 import { answerIn, s3Trouble } from './s3-trouble.ts'
 
 export interface CallLimits {
@@ -76,8 +77,8 @@ export class S3Calls implements Disposable {
     private readonly setting: 'S3_ENDPOINT' | 'S3_REGION',
   ) {}
 
-  /** Why a call failed, as one sentence with the setting; null where no setting explains it. */
-  troubleOf(failure: unknown): string | null {
+  /** Why a call failed; null where no setting explains it. */
+  troubleOf(failure: unknown): Trouble | null {
     return s3Trouble(failure instanceof AppError ? failure.cause : failure, this.setting)
   }
 
@@ -117,7 +118,7 @@ export class S3Calls implements Disposable {
   /** The text of the error may name a URL with a signature: its code and status are logged, nothing else. */
   #failed(what: string, error: unknown): Error {
     const { name, status } = answerIn(error)
-    const trouble = s3Trouble(error, this.setting)
+    const trouble = s3Trouble(error, this.setting)?.text
     const oncePerMinute = `storage: ${trouble ?? `${what} ${name}`}`
     const fields = { call: what, code: codeOfError(error) || name, status, oncePerMinute }
     this.log.warn(fields, trouble ?? 'a call to the object store failed')

@@ -1,6 +1,6 @@
 // What an object store, or the network before it, answers to wrong settings, as one sentence with the setting and the cure.
 import { codeOfError } from '../start/failure.ts'
-import { networkTrouble } from '../start/trouble.ts'
+import { networkTrouble, wrongSetting, type Trouble } from '../start/trouble.ts'
 
 /** The SDK's errors: the code of the store as `name`, and the status where there was an answer. */
 export const answerIn = (error: unknown): { name: string; status: number | undefined } => {
@@ -28,14 +28,16 @@ const answers: Record<string, string> = {
  * Null for what no setting explains.
  * @param error of a call that is about no object, or about one that exists. @param setting that says where the store is.
  */
-export const s3Trouble = (error: unknown, setting: 'S3_ENDPOINT' | 'S3_REGION'): string | null => {
+export const s3Trouble = (error: unknown, setting: 'S3_ENDPOINT' | 'S3_REGION'): Trouble | null => {
   const { name, status } = answerIn(error)
   const answer = answers[name]
-  if (answer !== undefined) return answer
-  if (status === 404) return noBucket
-  if (status === 301) return wrongRegion
+  if (answer !== undefined) return wrongSetting(answer)
+  if (status === 404) return wrongSetting(noBucket)
+  if (status === 301) return wrongSetting(wrongRegion)
   // The answer to a HEAD has no code.
   if (status === 401 || status === 403)
-    return 'S3_ACCESS_KEY_ID or S3_SECRET_ACCESS_KEY: the object store refuses them: correct them, or allow them to read and write the bucket'
+    return wrongSetting(
+      'S3_ACCESS_KEY_ID or S3_SECRET_ACCESS_KEY: the object store refuses them: correct them, or allow them to read and write the bucket',
+    )
   return status === undefined ? networkTrouble(codeOfError(error), setting, 'the object store') : null
 }

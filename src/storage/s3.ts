@@ -22,7 +22,8 @@ import {
   type CallLimits,
 } from './s3-calls.ts'
 import { abortUploads, putInParts } from './s3-multipart.ts'
-import { requireKey, type ObjectInfo, type Storage } from './storage.ts'
+import { temporaryTrouble } from '../start/trouble.ts'
+import { degraded, requireKey, type ObjectInfo, type Storage } from './storage.ts'
 import { removeTemporaryFiles, TemporaryFile } from './temporary-file.ts'
 
 export interface S3Settings {
@@ -173,7 +174,7 @@ export const s3Storage = (
         )
         return { status: 'up' }
       } catch (error) {
-        return { status: 'degraded', reason: calls.troubleOf(error) ?? 'the object store does not answer' }
+        return degraded(calls.troubleOf(error) ?? temporaryTrouble('the object store does not answer'))
       }
     },
     diskSpace: () => Promise.resolve(null),

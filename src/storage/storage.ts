@@ -1,5 +1,6 @@
 // What every storage of objects does. An object is written once under a key of this server and never changed; `put`
 // makes it visible whole or not at all. Invariant: every driver passes test/storage/conformance.test.ts.
+import type { Trouble } from '../start/trouble.ts'
 import type { TemporaryFile } from './temporary-file.ts'
 
 export interface ObjectInfo {
@@ -42,7 +43,15 @@ export interface StorageHealth {
   status: 'up' | 'degraded'
   /** Why it is degraded; contains no address. */
   reason?: string
+  /** Whether no setting has to be corrected. */
+  isTemporary?: boolean
 }
+
+export const degraded = ({ text, isTemporary }: Trouble): StorageHealth => ({
+  status: 'degraded',
+  reason: text,
+  isTemporary,
+})
 
 /** Of the disk that the objects share with whatever else is on it. */
 export interface DiskSpace {

@@ -49,7 +49,7 @@ export const healthRoutes = (deps: HealthDeps) => {
       postgres: database.postgres,
       migrations: database.migrations,
       redis,
-      storage,
+      storage: { status: storage.status, ...(storage.reason !== undefined && { reason: storage.reason }) },
       feed: { status: lagMs <= maxFeedLagMs ? 'up' : 'degraded', lagMs },
     }
     const statuses = new Set(Object.values(parts).map((part) => part.status))
