@@ -169,6 +169,7 @@ describe.each(kinds)('an S3 server of the kind %s', (kind, can) => {
     expect(await other.health()).toEqual({
       status: 'degraded',
       reason: 'S3_BUCKET names a bucket that does not exist: create it, or correct the name',
+      isTemporary: false,
     })
   })
 

@@ -76,7 +76,11 @@ test('calls into a blackhole end by their deadline with 503, and the first ones 
   expect(new Set(codes)).toEqual(new Set(['unavailable']))
   // Two tries of 3 s each; the rest is for a busy machine.
   expect(performance.now() - startedAt).toBeLessThan(20_000)
-  expect(await storage.health()).toEqual({ status: 'degraded', reason: 'the object store does not answer' })
+  expect(await storage.health()).toEqual({
+    status: 'degraded',
+    reason: 'the object store does not answer',
+    isTemporary: true,
+  })
   proxy.heal()
   const next = newKey()
   await storage.put(next, bytesOf('again'))
