@@ -110,7 +110,7 @@ const tracingOf = async (
   args: string[],
   log: Log,
 ): Promise<AsyncDisposable | null> => {
-  if (otlpEndpoint === null || (workersOf(args) !== null && !isChild(args))) return null
+  if (otlpEndpoint === null || (role === 'server' && workersOf(args) !== null && !isChild(args))) return null
   const { openTracing } = await import('../tracing/otlp.ts')
   return openTracing({ ...config, otlpEndpoint }, role, log)
 }

@@ -16,7 +16,7 @@ import type { Log } from '../log.ts'
 import type { LogEntry } from '../model/event.ts'
 import type { Histogram } from '../metrics/histogram.ts'
 import type { Redis } from '../redis/connection.ts'
-import { recordSpans, SpanKind } from '../tracing/spans.ts'
+import { recordSpans, runOutsideSpans, SpanKind } from '../tracing/spans.ts'
 import { repairStream } from './repair-stream.ts'
 import { batchLength, pushEntries } from './stream.ts'
 import { bytesOf } from './stream-entry.ts'
@@ -97,6 +97,7 @@ export const createPublisher = (deps: PublisherDeps): StreamPublisher => {
       const { since } = queue
       const batch = take(queue)
       const upTo = batch.at(-1)!.seq
+      const sentAt = performance.now()
       try {
         stats.pushes += 1
         const top = await pushEntries(redis, epoch, shard, batch)
@@ -106,10 +107,11 @@ export const createPublisher = (deps: PublisherDeps): StreamPublisher => {
         }
         stats.pushed += batch.length
         deps.commitToStream?.record((performance.now() - since) / 1000)
-        recordPush(shard, batch, since)
+        recordPush(shard, batch, sentAt)
         isFailing = false
       } catch (error) {
         stats.failed += 1
+        recordPush(shard, batch, sentAt, error)
         stats.dropped += batch.length
         drop(queue)
         const fields = { cause: messageOf(error), oncePerMinute: 'publisher' }
@@ -128,7 +130,7 @@ export const createPublisher = (deps: PublisherDeps): StreamPublisher => {
     queue.waiting.push(...entries)
     for (const entry of entries) queue.bytes += bytesOf(entry)
     if (queue.waiting.length > maxWaitingEntries || queue.bytes > maxWaitingBytes) drop(queue)
-    if (queue.waiting.length > 0) queue.running ??= drain(queue, shard)
+    if (queue.waiting.length > 0) queue.running ??= runOutsideSpans(() => drain(queue, shard))
   }
 
   return {
@@ -147,14 +149,14 @@ export const createPublisher = (deps: PublisherDeps): StreamPublisher => {
   }
 }
 
-/** A push is a span of each write that has entries in it. @param since when the first of them arrived. */
-const recordPush = (shard: number, batch: LogEntry[], since: number): void =>
+/** A push is a span of each write that has entries in it. */
+const recordPush = (shard: number, batch: LogEntry[], startedAt: number, error?: unknown): void =>
   recordSpans(
     batch.map(({ trace = null }) => trace),
     'push',
     {
       kind: SpanKind.PRODUCER,
-      startedAt: since,
+      startedAt,
       attributes: {
         'messaging.system': 'redis',
         'messaging.operation.type': 'send',
@@ -162,4 +164,5 @@ const recordPush = (shard: number, batch: LogEntry[], since: number): void =>
         'messaging.batch.message_count': batch.length,
       },
     },
+    error,
   )

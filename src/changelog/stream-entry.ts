@@ -1,5 +1,5 @@
 // An entry of the log as the fields of a stream entry. Servers need scope, frame and control for the fan-out: these are
-// fields of their own. All other properties, which only workers read, are one JSON text that is parsed on first access.
+// fields of their own. All other properties are one JSON text that is parsed on first access, by workers.
 import type { Scope } from '../model/scope.ts'
 import type { Changes, Control, EventType, LogEntry } from '../model/event.ts'
 
@@ -94,9 +94,9 @@ class StreamedEntry implements LogEntry {
   get override() {
     return this.rest[8] ?? false
   }
-  /** Without parsing where there is none: servers read nothing else of the JSON text. */
+  /** Without parsing: of the JSON text servers read nothing else. */
   get trace() {
-    return this.json.endsWith('"]') ? (this.rest[9] ?? null) : null
+    return this.json.endsWith('"]') ? this.json.slice(-2 - traceparentLength, -2) : null
   }
   /** For JSON.stringify, which skips accessors. */
   toJSON() {
@@ -109,6 +109,7 @@ class StreamedEntry implements LogEntry {
 }
 
 const perEntryBytes = 200
+const traceparentLength = 55
 
 /** Approximate size of an entry in memory and on the wire, in bytes. */
 export const bytesOf = (entry: LogEntry): number =>

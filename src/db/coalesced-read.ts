@@ -1,6 +1,7 @@
 // Reads of one thing, for many callers by few statements. Invariants: a read sees every write that was answered before it
 // was called, because it joins only statements that were not sent yet; a caller receives rows of its own keys alone.
 import { AppError, isUnavailable, unavailable } from '../errors.ts'
+import { activeTrace, recordSpans, runOutsideSpans, SpanKind } from '../tracing/spans.ts'
 import type { DatabaseCalls, Queryable } from './client.ts'
 
 export interface CoalescedReadOptions<Key, Row> {
@@ -25,6 +26,8 @@ export interface CoalescedReadOptions<Key, Row> {
 interface Pending<Key, Row> {
   readonly key: Key
   readonly expiresAt: number
+  /** Of the first who asked. */
+  readonly trace: string | null
   readonly promise: Promise<Row>
   resolve: (row: Row) => void
   reject: (error: unknown) => void
@@ -99,7 +102,7 @@ export class CoalescedRead<Key, Row> {
       throw new AppError('rate_limited', 'Too many of your requests wait for their turn', { retryAfter: 1 })
     const { promise, resolve, reject } = Promise.withResolvers<Row>()
     const expiresAt = performance.now() + this.#deadlineMs
-    waiting.set(id, { key, expiresAt, promise, resolve, reject })
+    waiting.set(id, { key, expiresAt, trace: activeTrace(), promise, resolve, reject })
     this.#waiting += 1
     this.#schedule()
     return promise
@@ -111,7 +114,7 @@ export class CoalescedRead<Key, Row> {
     this.#isScheduled = true
     setImmediate(() => {
       this.#isScheduled = false
-      void this.#run(this.#take())
+      void runOutsideSpans(() => this.#run(this.#take()))
     })
   }
 
@@ -166,8 +169,15 @@ export class CoalescedRead<Key, Row> {
     // Of the last to expire; `#sweep` ends the wait of the others.
     const expiresAt = batch.reduce((latest, pending) => Math.max(latest, pending.expiresAt), 0)
     const deadlineMs = Math.max(1, expiresAt - performance.now())
-    const rows = await this.#db.read((sql) => this.#select(sql, keys), { deadlineMs })
+    const startedAt = performance.now()
+    const rows = await this.#db
+      .read((sql) => this.#select(sql, keys), { deadlineMs })
+      .catch((error: unknown) => {
+        recordRead(batch, startedAt, error)
+        throw error
+      })
     for (let index = 0; index < batch.length; index += 1) batch[index]!.resolve(rows[index]!)
+    recordRead(batch, startedAt)
   }
 
   async #readEach(batch: Pending<Key, Row>[]): Promise<void> {
@@ -204,3 +214,20 @@ export class CoalescedRead<Key, Row> {
     }
   }
 }
+
+/** The statement is a span of each request in it. */
+const recordRead = (batch: readonly { trace: string | null }[], startedAt: number, error?: unknown): void =>
+  recordSpans(
+    batch.map(({ trace }) => trace),
+    'PostgreSQL read',
+    {
+      kind: SpanKind.CLIENT,
+      startedAt,
+      attributes: {
+        'db.system.name': 'postgresql',
+        'db.operation.name': 'read',
+        'db.operation.batch.size': batch.length,
+      },
+    },
+    error,
+  )

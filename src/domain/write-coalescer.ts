@@ -16,7 +16,14 @@ import { batchConnections, heavy, type BatchDatabase, type CallerDatabase } from
 import { RolledBack } from '../db/pipelined.ts'
 import { keyText } from '../db/log/idempotency.ts'
 import { AppError, overloaded, unavailable } from '../errors.ts'
-import { activeTrace, recordSpans, SpanKind } from '../tracing/spans.ts'
+import {
+  activeTrace,
+  keepTrace,
+  recordSpans,
+  runOutsideSpans,
+  SpanKind,
+  type InTrace,
+} from '../tracing/spans.ts'
 import type { TaskPlan } from './tasks/task-plan.ts'
 import { keyOf, runAlone, runBatch, type BatchMember, type MemberOutcome } from './write-batch.ts'
 import { WriteQueue, type QueuedWrite } from './write-queue.ts'
@@ -45,6 +52,7 @@ const closeTimeoutMs = 5_000
 interface Pending extends QueuedWrite {
   member: BatchMember
   expiresAt: number
+  inTrace: InTrace
   /** Batches that could not decide it. */
   deferrals: number
   settle: PromiseWithResolvers<WriteResult<unknown>>
@@ -92,6 +100,7 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
       holds: holdsOf(general),
       bytes: plan.bytes,
       expiresAt: performance.now() + deadlineMs,
+      inTrace: keepTrace(),
       deferrals: 0,
       settle,
     }
@@ -137,7 +146,7 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
     if (batch.length === 0) return
     this.#startedAt = performance.now()
     this.#inFlight += 1
-    const running = this.#runBatch(batch)
+    const running = runOutsideSpans(() => this.#runBatch(batch))
     this.#batches.add(running)
     void running.then(() => this.#batches.delete(running))
   }
@@ -148,7 +157,6 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
     const startedAt = performance.now()
     const end = (): void => {
       this.#inFlight -= 1
-      recordBatch(batch, startedAt)
       release() // starts the next batch, before the answers: PostgreSQL works while they are made
     }
     try {
@@ -159,8 +167,10 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
       if (appended) this.deps.publisher.publish(appended)
       for (const [index, pending] of batch.entries())
         if (!deferred.has(pending)) this.#settle(pending, outcomes[index]!)
+      recordBatch(batch, startedAt)
     } catch (error) {
       end()
+      recordBatch(batch, startedAt, error)
       for (const pending of batch) {
         if (error instanceof RolledBack) this.#goAlone(pending)
         else this.#finish(pending)?.reject(error)
@@ -199,7 +209,9 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
     const settle = this.#finish(pending)
     if (!settle) return
     const leftMs = pending.expiresAt - performance.now()
-    this.#runAlone(pending.member, Math.max(1, leftMs)).then(settle.resolve, settle.reject)
+    pending
+      .inTrace(() => this.#runAlone(pending.member, Math.max(1, leftMs)))
+      .then(settle.resolve, settle.reject)
   }
 
   async #runAlone<T>(member: BatchMember<T>, leftMs: number): Promise<WriteResult<T>> {
@@ -256,7 +268,7 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
 }
 
 /** The transaction is a span of each write in it. */
-const recordBatch = (batch: Pending[], startedAt: number): void =>
+const recordBatch = (batch: Pending[], startedAt: number, error?: unknown): void =>
   recordSpans(
     batch.map(({ member }) => member.trace),
     'PostgreSQL batch',
@@ -269,6 +281,7 @@ const recordBatch = (batch: Pending[], startedAt: number): void =>
         'db.operation.batch.size': batch.length,
       },
     },
+    error,
   )
 
 const holdsOf = <T>(member: BatchMember<T>): string[] => {

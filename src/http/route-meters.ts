@@ -14,6 +14,8 @@ export class RouteMeter {
   constructor(
     readonly method: string,
     readonly route: string,
+    /** False for what counts requests that no route takes. */
+    readonly isRoute = true,
   ) {
     this.loggedPath = loggedPathOf(route)
   }
@@ -36,13 +38,13 @@ export class RouteMeters {
   readonly #meters = new Map<string, RouteMeter>()
 
   /** Requests that no route takes. */
-  readonly unknown = this.of('any', 'unknown')
+  readonly unknown = this.of('any', 'unknown', false)
 
   /** The meter of a declared route. */
-  of(method: string, route: string): RouteMeter {
+  of(method: string, route: string, isRoute = true): RouteMeter {
     const key = `${method} ${route}`
     let meter = this.#meters.get(key)
-    if (!meter) this.#meters.set(key, (meter = new RouteMeter(method, route)))
+    if (!meter) this.#meters.set(key, (meter = new RouteMeter(method, route, isRoute)))
     return meter
   }
 

@@ -24,8 +24,10 @@ export type TracingConfig = Pick<Config, 'otlpHeaders' | 'otelServiceName' | 'tr
   otlpEndpoint: string
 }
 
-/** Spans that wait to be sent, of about 1 KiB: those beyond are dropped. */
-const maxWaiting = 8_192
+/** Spans that wait to be sent; those beyond are dropped. */
+const maxWaiting = 4_096
+/** The spans of a transaction of a hundred entries would have as many links. */
+const spanLimits = { linkCountLimit: 16, attributeValueLengthLimit: 256 }
 const perRequest = 512
 const sendEveryMs = 1_000
 const sendTimeoutMs = 5_000
@@ -34,18 +36,23 @@ const closeTimeoutMs = 1_000
 
 /** Records spans of this process from here on. @param role names the service where no setting does. */
 export const openTracing = (config: TracingConfig, role: string, log: Log): AsyncDisposable => {
-  const warn = (): void =>
-    log.warn({ oncePerMinute: 'tracing' }, 'spans could not be sent to OTEL_EXPORTER_OTLP_ENDPOINT')
+  const lost = (): void =>
+    log.warn(
+      { oncePerMinute: 'tracing' },
+      'spans are lost: the collector at OTEL_EXPORTER_OTLP_ENDPOINT does not answer, refuses them or is too slow',
+    )
   const ignore = (): void => {}
-  // The texts of the SDK contain headers and stacks.
+  // The texts of the SDK contain headers and stacks; it warns of spans that its queue has no room for.
   diag.setLogger(
-    { error: warn, warn: ignore, info: ignore, debug: ignore, verbose: ignore },
-    { logLevel: DiagLogLevel.ERROR, suppressOverrideMessage: true },
+    { error: lost, warn: lost, info: ignore, debug: ignore, verbose: ignore },
+    { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true },
   )
   const exporter = new OTLPTraceExporter({
     url: `${config.otlpEndpoint.replace(/\/$/, '')}/v1/traces`,
     headers: config.otlpHeaders,
     timeoutMillis: sendTimeoutMs,
+    // After a failure the processor starts the next request beside the one that hangs.
+    concurrencyLimit: 1,
   })
   const provider = new TracerProvider({
     resource: resourceFromAttributes({
@@ -54,6 +61,7 @@ export const openTracing = (config: TracingConfig, role: string, log: Log): Asyn
       'service.instance.id': crypto.randomUUID(),
     }).merge(detectResources({ detectors: [resourceAttributesEnvDetector] })),
     sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(config.tracesRatio) }),
+    spanLimits,
     spanProcessors: [
       new BatchSpanProcessor({
         exporter,
@@ -68,7 +76,7 @@ export const openTracing = (config: TracingConfig, role: string, log: Log): Asyn
   trace.setGlobalTracerProvider(provider)
   return {
     async [Symbol.asyncDispose]() {
-      await settledWithin(closeTimeoutMs, provider.shutdown().catch(warn))
+      await settledWithin(closeTimeoutMs, provider.shutdown().catch(lost))
       trace.disable()
       context.disable()
       diag.disable()

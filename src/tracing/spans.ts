@@ -1,8 +1,8 @@
 // Spans of a trace (OpenTelemetry): a request, its SQL, the push of its entries, their fan-out, their consumers and the
 // jobs they cause are one trace, over all processes. Between processes the `traceparent` of the writer travels in the
 // stream entry and in the row of a delivery. Invariants: without an SDK (otlp.ts) nothing is recorded, `activeTrace` is
-// null, and so no entry or row names a trace; a span names ids, routes and counts, never what a user wrote, and of an
-// error its type alone.
+// null, and so no entry or row names a trace; a span names ids that the server made, routes and counts, never what a user
+// wrote, and of an error its type alone.
 import {
   context,
   ROOT_CONTEXT,
@@ -14,6 +14,7 @@ import {
   type Context,
   type Span,
 } from '@opentelemetry/api'
+import { AppError } from '../errors.ts'
 
 export { SpanKind, type Attributes, type Span }
 
@@ -78,6 +79,26 @@ export const startRequestSpan = (name: string, caller: RemoteTrace | null, attri
 export const runInSpan = <T>(span: Span, work: () => T): T =>
   context.with(trace.setSpan(ROOT_CONTEXT, span), work)
 
+/** Runs work outside of every span: what serves many requests does not belong to the one that started it. */
+export const runOutsideSpans = <T>(work: () => T): T => context.with(ROOT_CONTEXT, work)
+
+/** Runs work later in the span that was active before. */
+export type InTrace = <T>(work: () => T) => T
+
+/** For work that another request may start: it runs in the span of this moment, or outside of every span. */
+export const keepTrace = (): InTrace => {
+  const active = context.active()
+  return active === ROOT_CONTEXT ? runOutsideSpans : (work) => context.with(active, work)
+}
+
+/** Describes the active span, where there is one. @param errorType why it failed; null where it did not. */
+export const describeSpan = (attributes: Attributes, errorType: string | null): void => {
+  const span = trace.getActiveSpan()
+  if (!span) return
+  span.setAttributes(attributes)
+  if (errorType !== null) markFailed(span, errorType)
+}
+
 /** Runs `work` in a span below the active one; without one, just runs it: work of the process itself makes no traces. */
 export const withChildSpan = <T>(name: string, options: SpanOptions, work: () => Promise<T>): Promise<T> =>
   trace.getActiveSpan()?.isRecording() ? runTo(start(name, options, context.active()), work) : work()
@@ -97,15 +118,23 @@ export const withSpanOf = <T>(
   return runTo(start(name, options, contextOf(first), others), work)
 }
 
-/** Records a span, which ends now, below each of the traces. */
-export const recordSpans = (traces: readonly (string | null)[], name: string, options: SpanOptions): void => {
-  for (const traceparent of distinct(traces)) start(name, options, contextOf(traceparent)).end()
+/** Records a span, which ends now, below each of the traces. @param error why it failed, if it did. */
+export const recordSpans = (
+  traces: readonly (string | null)[],
+  name: string,
+  options: SpanOptions,
+  error?: unknown,
+): void => {
+  for (const traceparent of distinct(traces)) {
+    const span = start(name, options, contextOf(traceparent))
+    if (error !== undefined) failSpan(span, error)
+    span.end()
+  }
 }
 
 const distinct = (traces: readonly (string | null)[]): string[] =>
   traces.some((one) => one !== null) ? [...new Set(traces.flatMap((one) => one ?? []))] : []
 
-/** Attributes, links and kind of a span. The SDK keeps at most 128 links. */
 const start = (
   name: string,
   { kind = SpanKind.INTERNAL, attributes = {}, startedAt }: SpanOptions,
@@ -134,14 +163,13 @@ const runTo = async <T>(span: Span, work: () => Promise<T>): Promise<T> => {
   }
 }
 
-/** The type of the error alone: its message may quote what a user sent. */
+/** The type of the error alone: its message may quote what a user sent. A refusal of the product is no failure. */
 const failSpan = (span: Span, error: unknown): void => {
-  span.setAttribute('error.type', error instanceof Error ? error.name : typeof error)
-  span.setStatus({ code: SpanStatusCode.ERROR })
+  if (error instanceof AppError && error.status < 500) span.setAttribute('error.type', error.code)
+  else markFailed(span, error instanceof Error ? error.name : typeof error)
 }
 
-/** Marks the span of a request that the server could not answer. */
-export const failRequestSpan = (span: Span, status: number): void => {
-  span.setAttribute('error.type', String(status))
+export const markFailed = (span: Span, errorType: string): void => {
+  span.setAttribute('error.type', errorType)
   span.setStatus({ code: SpanStatusCode.ERROR })
 }

@@ -19,7 +19,7 @@ import {
 import { systemWrite, write } from '../../domain/write.ts'
 import { isUnavailable, messageOf } from '../../errors.ts'
 import { definitionOf, isJobKind, type JobKind, type QueueName } from '../../queues/jobs.ts'
-import { SpanKind, traceIdOf, withSpanOf, type SpanOptions } from '../../tracing/spans.ts'
+import { describeSpan, SpanKind, traceIdOf, withSpanOf, type SpanOptions } from '../../tracing/spans.ts'
 import { leaseMs, type HeldLeases } from './held-leases.ts'
 import { JobRefused, type Completion, type JobDeps, type JobProcessor } from './processor.ts'
 
@@ -88,7 +88,9 @@ const runClaimed = async (own: AttemptDeps, claimed: ClaimedDelivery): Promise<A
   const startedAt = performance.now()
   let outcome: Outcome = 'interrupted'
   try {
-    const ended = await withSpanOf([traceparent], `job ${kind}`, spanOf(claimed), () => endOf(own, claimed))
+    const ended = await withSpanOf([traceparent], `job ${kind}`, spanOf(claimed), () =>
+      describedEnd(own, claimed),
+    )
     outcome = ended.outcome
     return ended.end
   } finally {
@@ -96,6 +98,17 @@ const runClaimed = async (own: AttemptDeps, claimed: ClaimedDelivery): Promise<A
     const ofTrace = traceparent !== null && { traceId: traceIdOf(traceparent) }
     own.deps.log.info({ kind, deliveryId: id, attempt: attempts, outcome, durationMs, ...ofTrace }, 'job')
   }
+}
+
+/** The outcome is one of the span too: an attempt that failed throws nothing. */
+const describedEnd = async (own: AttemptDeps, claimed: ClaimedDelivery): Promise<Ended> => {
+  const ended = await endOf(own, claimed)
+  const { outcome } = ended
+  describeSpan(
+    { 'tasktide.job.outcome': outcome },
+    outcome === 'retried' || outcome === 'failed' ? outcome : null,
+  )
+  return ended
 }
 
 const spanOf = ({ id, kind, attempts }: ClaimedDelivery): SpanOptions => ({
