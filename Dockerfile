@@ -15,8 +15,9 @@ COPY --from=packages /app/node_modules ./node_modules
 COPY package.json tsconfig.json ./
 COPY sql ./sql
 COPY src ./src
-# `tail` stands on the client.
+# `tail` and the live board stand on the client.
 COPY packages/client/src ./packages/client/src
+COPY web ./web
 USER bun
 EXPOSE 3000
 # /livez, not /readyz: an outage of PostgreSQL or Redis must not get every server restarted. NO_PROXY, because an

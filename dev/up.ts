@@ -119,7 +119,8 @@ const startAll = async (
   const block = `
 Tasktide is running, ready after ${seconds} s
 
-  API         ${server.url}/api${portNote}
+  Board       ${server.url}/board${portNote}
+  API         ${server.url}/api
   API page    ${server.url}/api/docs
   Job queues  ${server.url}/admin/queues
   Health      ${server.url}/health

@@ -48,6 +48,7 @@ export interface Config {
   otlpHeaders: Record<string, string>
   /** Null: by the role. */
   otelServiceName: string | null
+  otelAttributes: Record<string, string>
   /** Of the traces that begin here: from 0 to 1. */
   tracesRatio: number
   /** The first signs, all verify. */

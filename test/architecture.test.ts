@@ -32,7 +32,7 @@ const read = async (...patterns: string[]): Promise<Source[]> => {
   return sources
 }
 
-const code = await read('{src,packages,dev,test,bench,bin}/**/*.ts')
+const code = await read('{src,packages,web,dev,test,bench,bin}/**/*.ts')
 const inSource = code.filter(({ path }) => path.startsWith('src/'))
 
 /** Relative specifiers as paths from the root, others as they are. */
@@ -51,7 +51,7 @@ const importsOf = ({ path, text }: Source): Import[] =>
     }
   })
 
-const imports = code.filter(({ path }) => /^(?:src|packages|dev)\//.test(path)).flatMap(importsOf)
+const imports = code.filter(({ path }) => /^(?:src|packages|web|dev)\//.test(path)).flatMap(importsOf)
 
 /**
  * Layers from the bottom up: a part imports only parts of lines above its own, types included. Parts that do not exist
@@ -95,7 +95,7 @@ test('Imports go down only, and the edges never see each other', () => {
   expect(
     breaking(({ from, to, isType }) => {
       if (!from.startsWith('src/')) return false
-      if (/^(?:dev|test|bench|bin)\//.test(to)) return true
+      if (/^(?:web|dev|test|bench|bin)\//.test(to)) return true
       // A command is a program like any other: it uses the published client, and nothing below the commands does.
       if (to.startsWith('packages/'))
         return !from.startsWith('src/cli/') || !(isType || clientEntries.has(to))
@@ -126,6 +126,18 @@ test('No file imports itself through others, types included', () => {
     return circles
   }
   expect([...below.keys()].flatMap((path) => circlesAt(path, []))).toEqual([])
+})
+
+test('The live board stands on the client, and on shapes of the model', () => {
+  expect(
+    breaking(
+      ({ from, to, isType }) =>
+        from.startsWith('web/') &&
+        !to.startsWith('web/') &&
+        !to.startsWith('packages/client/src/') &&
+        !(isType && to.startsWith('src/model/')),
+    ),
+  ).toEqual([])
 })
 
 test('The client runs nothing but itself, the description of task fields and the form of text', () => {

@@ -151,6 +151,7 @@ test('what is for development is not in it', async () => {
   expect(await has('src/main.ts')).toBe(true)
   expect(await has('sql/0001_users.sql')).toBe(true)
   expect(await has('packages/client/src/client.ts')).toBe(true)
+  expect(await has('web/board/main.ts')).toBe(true)
   for (const path of [
     'dev/up.ts',
     'packages/client/package.json',

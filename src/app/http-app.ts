@@ -20,6 +20,7 @@ import { commentRoutes } from '../http/routes/comments.ts'
 import { docsRoutes } from '../http/routes/docs.ts'
 import { healthRoutes } from '../http/routes/health.ts'
 import { invitationRoutes } from '../http/routes/invitations.ts'
+import { liveBoardRoutes } from '../http/routes/live-board.ts'
 import { memberRoutes } from '../http/routes/members.ts'
 import { metricsRoutes } from '../http/routes/metrics.ts'
 import { notificationRoutes } from '../http/routes/notifications.ts'
@@ -71,7 +72,7 @@ export const createApp = (deps: Deps, sockets: Sockets) => {
     metricsRoutes(deps),
     openApiRoutes(routesOf),
     asyncApiRoutes(),
-    ...(deps.config.apiDocs ? [docsRoutes()] : []),
+    ...(deps.config.apiDocs ? [docsRoutes(), liveBoardRoutes()] : []),
     problemRoutes(),
     pageRoutes(),
     authRoutes(deps),

@@ -193,7 +193,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
   }
 
   /** All steps. Never throws, and never rejects. */
-  const steps = (context: RequestContext, to: Destination): Served => {
+  const run = (context: RequestContext, to: Destination): Served => {
     try {
       if (isPreflight(context.request)) return send(context, preflightAnswer)
       requireValidHost(context.request)
@@ -213,10 +213,10 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     }
   }
 
-  const run =
+  const runTraced =
     config.otlpEndpoint === null
-      ? steps
-      : (context: RequestContext, to: Destination): Served => inRequestSpan(context, () => steps(context, to))
+      ? run
+      : (context: RequestContext, to: Destination): Served => inRequestSpan(context, () => run(context, to))
 
   const refuse = (request: Request, isRouted: boolean): Response | Promise<Response> => {
     const path = pathOf(request)
@@ -227,7 +227,9 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
     const context = new RequestContext(request, route?.traits ?? traitsOfUnknown(path), addressOf, meter)
     const missing = missingRoute(context, found, routes, isRouted)
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `missing` ends the request as a problem
-    return run(context, { ...withoutRoute, traits: context.traits, missing }) as Response | Promise<Response>
+    return runTraced(context, { ...withoutRoute, traits: context.traits, missing }) as
+      | Response
+      | Promise<Response>
   }
 
   return {
@@ -243,7 +245,7 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
       }
       return (request) => {
         const context = new RequestContext(request, traits, addressOf, meter)
-        return isExact(request, context.path) ? run(context, destination) : refuse(request, true)
+        return isExact(request, context.path) ? runTraced(context, destination) : refuse(request, true)
       }
     },
     refuse,

@@ -1,5 +1,5 @@
 // Settings of the collector of traces, named and written as OpenTelemetry does. Invariant: a problem never quotes a value.
-import type { Key } from './setting-kinds.ts'
+import { optional, secret, type Key } from './setting-kinds.ts'
 import { readUrl } from './url.ts'
 
 /** Scheme, host, port and perhaps a path, to which `/v1/traces` is added. */
@@ -11,26 +11,27 @@ export const collectorUrlProblems = (text: string): string[] => {
   return url.search === '' ? [] : ['has parameters: leave them out']
 }
 
-/** Comma list of name=value, the values percent-encoded. */
-export const collectorHeaders: Key<Record<string, string>> = {
-  name: 'OTEL_EXPORTER_OTLP_HEADERS',
-  about: 'Headers of requests to the collector, comma list of name=value, values percent-encoded',
-  example: 'authorization=Bearer%20change-me',
+const listProblem = 'must be a comma list of name=value, values percent-encoded'
+
+/** A comma list of name=value, the values percent-encoded. */
+const pairs = (name: string, about: string, example: string): Key<Record<string, string>> => ({
+  name,
+  about: `${about}, comma list of name=value, values percent-encoded`,
+  example,
   read(value, fail) {
-    const headers: Record<string, string> = {}
+    const read: Record<string, string> = {}
     for (const part of (value ?? '').split(',')) {
       if (part.trim() === '') continue
-      const [, name, text] = /^\s*([\w!#$%&'*+.^`|~-]+)\s*=\s*(.*?)\s*$/.exec(part) ?? []
+      const [, key, text] = /^\s*([\w!#$%&'*+.^`|~-]+)\s*=\s*(.*?)\s*$/.exec(part) ?? []
       const decoded = text === undefined ? null : decodedOf(text)
-      if (name === undefined || decoded === null)
-        fail('must be a comma list of name=value, values percent-encoded')
-      else headers[name] = decoded
+      if (key === undefined || decoded === null) fail(listProblem)
+      else read[key] = decoded
     }
-    return headers
+    return read
   },
-}
+})
 
-/** Null where it is not the value of a header. */
+/** Null where it is not printable ASCII, as headers are. */
 const decodedOf = (text: string): string | null => {
   try {
     const decoded = decodeURIComponent(text)
@@ -40,15 +41,42 @@ const decodedOf = (text: string): string | null => {
   }
 }
 
-export const tracesRatio: Key<number> = {
+const ratio: Key<number> = {
   name: 'OTEL_TRACES_SAMPLER_ARG',
   about:
     'Share of the traces that begin here and are recorded (0 to 1, default 1); a caller decides of its own',
   example: '1',
   read(value = '1', fail) {
-    const ratio = /^(?:0|1|0?\.\d{1,9}|[01]\.\d{1,9})$/.test(value) ? Number(value) : Number.NaN
-    if (ratio >= 0 && ratio <= 1) return ratio
+    const share = /^(?:0|1|0?\.\d{1,9}|[01]\.\d{1,9})$/.test(value) ? Number(value) : Number.NaN
+    if (share >= 0 && share <= 1) return share
     fail('must be a number from 0 to 1')
     return 1
   },
+}
+
+export const collectorSettings = {
+  otlpEndpoint: optional(
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'Collector that receives traces, OTLP over HTTP; when unset nothing is traced',
+    'http://localhost:4318',
+    collectorUrlProblems,
+  ),
+  otlpHeaders: secret(
+    pairs(
+      'OTEL_EXPORTER_OTLP_HEADERS',
+      'Headers of requests to the collector',
+      'authorization=Bearer%20change-me',
+    ),
+  ),
+  otelServiceName: optional(
+    'OTEL_SERVICE_NAME',
+    'Name of the service in traces; when unset tasktide-server, tasktide-worker or, for both in one process, tasktide',
+    'tasktide',
+  ),
+  otelAttributes: pairs(
+    'OTEL_RESOURCE_ATTRIBUTES',
+    'Attributes of all spans',
+    'deployment.environment.name=production',
+  ),
+  tracesRatio: ratio,
 }

@@ -1,7 +1,7 @@
 // Every setting: its variable, what it is for, its default and bounds. Invariant: one row is all there is of a setting
 // (parsing, messages, .env.example), and `Config` has the field it is read into.
 import { readDatabaseUrl } from './database-url.ts'
-import { collectorHeaders, collectorUrlProblems, tracesRatio } from './collector.ts'
+import { collectorSettings } from './collector.ts'
 import { jwtSecrets } from './jwt-secrets.ts'
 import { originFault } from './origin.ts'
 import { readRedisUrl } from './redis-url.ts'
@@ -153,19 +153,7 @@ export const settings = {
     'error',
     'silent',
   ),
-  otlpEndpoint: optional(
-    'OTEL_EXPORTER_OTLP_ENDPOINT',
-    'Collector that receives traces, OTLP over HTTP; when unset nothing is traced',
-    'http://localhost:4318',
-    collectorUrlProblems,
-  ),
-  otlpHeaders: secret(collectorHeaders),
-  otelServiceName: optional(
-    'OTEL_SERVICE_NAME',
-    'Name of the service in traces; when unset tasktide-server, tasktide-worker or, for both in one process, tasktide',
-    'tasktide',
-  ),
-  tracesRatio,
+  ...collectorSettings,
   jwtKeys: secret(jwtSecrets),
   allowedOrigins: origins,
   rateLimit: oneOf(
@@ -229,7 +217,13 @@ export const settings = {
     1,
     100,
   ),
-  apiDocs: oneOf('API_DOCS', 'off leaves out the page of the API at /api/docs', 'on', 'on', 'off'),
+  apiDocs: oneOf(
+    'API_DOCS',
+    'off leaves out the page of the API at /api/docs and the live board at /board',
+    'on',
+    'on',
+    'off',
+  ),
   writeCoalescing: oneOf(
     'WRITE_COALESCING',
     'on: writes to tasks that arrive together share a transaction; off exists for measurements',

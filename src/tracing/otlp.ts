@@ -4,11 +4,7 @@
 import { context, diag, DiagLogLevel, trace } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
-import {
-  detectResources,
-  resourceAttributesEnvDetector,
-  resourceFromAttributes,
-} from '@opentelemetry/resources'
+import { resourceFromAttributes } from '@opentelemetry/resources'
 import {
   BatchSpanProcessor,
   ParentBasedSampler,
@@ -20,7 +16,10 @@ import type { Config } from '../config.ts'
 import type { Log } from '../log.ts'
 import manifest from '../../package.json' with { type: 'json' }
 
-export type TracingConfig = Pick<Config, 'otlpHeaders' | 'otelServiceName' | 'tracesRatio'> & {
+export type TracingConfig = Pick<
+  Config,
+  'otlpHeaders' | 'otelServiceName' | 'otelAttributes' | 'tracesRatio'
+> & {
   otlpEndpoint: string
 }
 
@@ -59,7 +58,8 @@ export const openTracing = (config: TracingConfig, role: string, log: Log): Asyn
       'service.name': config.otelServiceName ?? (role === 'all' ? 'tasktide' : `tasktide-${role}`),
       'service.version': manifest.version,
       'service.instance.id': crypto.randomUUID(),
-    }).merge(detectResources({ detectors: [resourceAttributesEnvDetector] })),
+      ...config.otelAttributes,
+    }),
     sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(config.tracesRatio) }),
     spanLimits,
     spanProcessors: [

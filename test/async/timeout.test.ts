@@ -1,6 +1,6 @@
 // Deadlines: each wait ends, names what took too long, and leaves the work alone.
 import { expect, test } from 'bun:test'
-import { Deadline, settledWithin, withTimeout } from '../../src/async/timeout.ts'
+import { Deadline, settledWithin, TimedOut, withTimeout } from '../../src/async/timeout.ts'
 import { StallMeter } from '../../src/async/stall-meter.ts'
 import { backOffMs } from '../../src/async/back-off.ts'
 import { blockEventLoop } from '../support/stall.ts'
@@ -14,7 +14,7 @@ const failureOf = (work: Promise<unknown>): Promise<unknown> =>
 
 test('a late wait is rejected by the name of its work, or by the error made from that', async () => {
   expect(await failureOf(withTimeout(1, 'the answer', never))).toEqual(
-    new Error('the answer took longer than 1 ms'),
+    new TimedOut('the answer took longer than 1 ms'),
   )
   const cause = (late: Error) => new TypeError('late', { cause: late })
   expect(await failureOf(withTimeout(1, 'the answer', never, cause))).toBeInstanceOf(TypeError)

@@ -258,3 +258,12 @@ test('each process reports its health, and none stops in silence', async () => {
   expect(socket.frames.some(({ t }) => t === 'bye')).toBe(true)
   expect(await socket.closed()).toBe(1012)
 }, 60_000)
+
+test('its page shows a live board, with a script and a style of its own', async () => {
+  const page = await fetch(`${world.url}/board`)
+  expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
+  const html = await page.text()
+  for (const [, path] of html.matchAll(/(?:src|href)="(\/[^"]+)"/g))
+    expect([path, (await fetch(world.url + path)).status]).toEqual([path, 200])
+  expect(html).toContain('/board/board.js') // test/http/live-board.test.ts uses it in a browser
+})

@@ -1,7 +1,9 @@
 // The settings of the collector of traces: what OpenTelemetry documents is read, and what it does not is refused.
 import { expect, test } from 'bun:test'
-import { collectorHeaders, collectorUrlProblems, tracesRatio } from '../../src/settings/collector.ts'
+import { collectorSettings, collectorUrlProblems } from '../../src/settings/collector.ts'
 import type { Key } from '../../src/settings/setting-kinds.ts'
+
+const { otlpHeaders, tracesRatio } = collectorSettings
 
 /** The value, or the problems. */
 const read = <T>(key: Key<T>, text?: string): T | string[] => {
@@ -17,15 +19,13 @@ test.each<[string | undefined, Record<string, string>]>([
   [' x-key = one , x-other=two=2,', { 'x-key': 'one', 'x-other': 'two=2' }],
   ['x-empty=', { 'x-empty': '' }],
 ])('headers %j', (text, headers) => {
-  expect(read(collectorHeaders, text)).toEqual(headers)
+  expect(read(otlpHeaders, text)).toEqual(headers)
 })
 
 test.each(['authorization', '=x', 'a b=c', 'key=%zz', 'key=%0d%0aother: 1', 'key=é'])(
   'headers %j are refused without being quoted',
   (text) => {
-    expect(read(collectorHeaders, text)).toEqual([
-      'must be a comma list of name=value, values percent-encoded',
-    ])
+    expect(read(otlpHeaders, text)).toEqual(['must be a comma list of name=value, values percent-encoded'])
   },
 )
 

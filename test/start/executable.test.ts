@@ -139,6 +139,16 @@ test('its server is ready, answers requests and sockets from the files inside, a
   await expectNothingLeft()
 }, 120_000)
 
+test('its live board is inside', async () => {
+  await using server = await start(['server'])
+  const of = async (path: string) => (await fetch(server.url + path)).text()
+  expect(await of('/board')).toContain('/board/board.js')
+  expect(await of('/board/board.js')).toContain('tasktide.v1')
+  expect(await of('/board/board.css')).toContain('.board')
+  expect(await server.stop()).toBe(0)
+  await expectNothingLeft()
+})
+
 test('it sends traces: the library it loads for them is inside', async () => {
   await using collector = await startCollector()
   await using server = await start(['server'], { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url })

@@ -23,6 +23,8 @@ export interface CollectedSpan {
 export interface TestCollector extends AsyncDisposable {
   readonly url: string
   readonly spans: CollectedSpan[]
+  /** Attributes of the processes, for each request. */
+  readonly resources: Record<string, string | number>[]
   /** Headers of the last request. */
   readonly headers: Record<string, unknown>
   /** The spans of a trace so far. */
@@ -31,6 +33,7 @@ export interface TestCollector extends AsyncDisposable {
 
 export const startCollector = async (): Promise<TestCollector> => {
   const spans: CollectedSpan[] = []
+  const resources: Record<string, string | number>[] = []
   const faults: string[] = []
   let headers: Record<string, unknown> = {}
   const take = async (request: IncomingMessage): Promise<number> => {
@@ -38,7 +41,9 @@ export const startCollector = async (): Promise<TestCollector> => {
     headers = request.headers
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
-    spans.push(...spansIn(JSON.parse(Buffer.concat(chunks).toString())))
+    const body = JSON.parse(Buffer.concat(chunks).toString())
+    spans.push(...spansIn(body))
+    resources.push(...body.resourceSpans.map(({ resource }: any) => attributesOf(resource)))
     return 200
   }
   const server = createServer((request, response) => {
@@ -55,6 +60,7 @@ export const startCollector = async (): Promise<TestCollector> => {
   return {
     url: `http://127.0.0.1:${port}`,
     spans,
+    resources,
     get headers() {
       return headers
     },

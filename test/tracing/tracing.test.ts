@@ -182,6 +182,9 @@ test('spans name no text, address or secret of a user, health checks have none, 
     expect(all).not.toContain(secret)
   expect(collector.spans.filter(({ name }) => /livez|readyz|metrics/.test(name))).toEqual([])
   expect(collector.headers).toMatchObject({ 'x-collector-key': 'a secret' })
+  expect(collector.resources.map((one) => one['deployment.environment.name'])).toEqual(
+    collector.resources.map(() => 'test'),
+  )
 })
 
 test('without a collector that answers, requests are answered, one line says so, and a stop is on time', async () => {

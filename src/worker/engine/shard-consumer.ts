@@ -157,13 +157,16 @@ export class ShardConsumer {
       isHandling = false
       return entries
     }
+    const options = this.#failures.isRetry(batch) ? { deadlineMs: this.retryDeadlineMs } : {}
+    const commit = async (): Promise<void> => {
+      await this.#commit(batch.at(-1)!.seq, handle, options)
+    }
     try {
-      const options = this.#failures.isRetry(batch) ? { deadlineMs: this.retryDeadlineMs } : {}
       await withSpanOf(
         batch.map(({ trace = null }) => trace),
         `consume ${this.consumer.name}`,
         { kind: SpanKind.CONSUMER, attributes: this.#attributesOf(batch) },
-        () => this.#commit(batch.at(-1)!.seq, handle, options),
+        commit,
       )
       this.stats.handled += batch.length
       this.#collectsUntil = performance.now() + (this.consumer.collectMs ?? 0)
