@@ -2,6 +2,7 @@
 // number in the log, and the push script extends the slice only by the next number, so any process may push any entries,
 // twice, late or after a crash. Entries that a stream lacks are read from PostgreSQL.
 import type { LogEntry } from '../model/event.ts'
+import { shardCount } from '../model/scope.ts'
 import type { Redis } from '../redis/connection.ts'
 import { bytesOf, decodeEntry, encodeEntry, type RawEntry } from './stream-entry.ts'
 import { scriptOf } from '../redis/script.ts'
@@ -15,6 +16,8 @@ export const streamKey = (epoch: string, shard: number): string => `tide:{${shar
 /** Of each shard. */
 export const maxStreamEntries = 20_000
 export const maxStreamBytes = 64 * 1024 * 1024
+/** All streams together have at most half of the memory that Redis may use (`maxmemory`), whatever that is. */
+const partsOfMemory = 2 * shardCount
 
 /** A stream without pushes expires after a day, as those of former epochs do. The sweeper restores one that is in use. */
 const idleSeconds = 86_400
@@ -41,7 +44,9 @@ export const pushEntries = async (
   const after = entries.length === 0 ? 0 : entries[0]!.seq - 1
   const fields = entries.flatMap(encodeEntry)
   const key = streamKey(epoch, shard)
-  return Number(await pushScript.run(redis, key, after, maxEntries, maxBytes, idleSeconds, ...fields))
+  return Number(
+    await pushScript.run(redis, key, after, maxEntries, maxBytes, partsOfMemory, idleSeconds, ...fields),
+  )
 }
 
 /** The last number in a shard's stream, 0 when it is empty. */

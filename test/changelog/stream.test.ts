@@ -14,7 +14,7 @@ import {
 import { decodeEntry, encodeEntry, plainEntry } from '../../src/changelog/stream-entry.ts'
 import { openRedis, type Redis, type RedisConnection } from '../../src/redis/connection.ts'
 import type { LogEntry } from '../../src/model/event.ts'
-import { sharedRedisUrl } from '../support/environment.ts'
+import { sharedRedisUrl, testRedis } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 import { seed } from './seed.ts'
 import { checkStreamModel, entries, entryAt, newEpoch, push, range, seqs } from './stream-model.ts'
@@ -87,6 +87,52 @@ test('a stream is trimmed to its bytes, also when small entries are followed by 
   expect((await seqs(redis, epoch)).length).toBeGreaterThan(100)
   await dropStream(redis, epoch, 0)
 }, 20_000)
+
+test('streams have at most half of the memory that Redis may use, and a full Redis has their newest entries', async () => {
+  await using small = await testRedis()
+  await using connection = openRedis(small.url, 'request', log)
+  const { client } = connection
+  await eventually(() => client.ping())
+  const epoch = newEpoch()
+  const maxMemory = 48 * 1024 * 1024
+  await client.config('SET', 'maxmemory', maxMemory, 'maxmemory-policy', 'noeviction')
+  const batch = 64
+  const pushAll = async (from: number): Promise<void> => {
+    for (let shard = 0; shard < 16; shard += 1)
+      expect(await pushEntries(client, epoch, shard, entries(from, from + batch - 1, 4_000))).toBe(
+        from + batch - 1,
+      )
+  }
+  // 100 MB of entries, with the bounds of the product.
+  for (let from = 1; from <= 24 * batch; from += batch) await pushAll(from)
+  let used = 0
+  for (let shard = 0; shard < 16; shard += 1)
+    used += Number(await client.memory('USAGE', streamKey(epoch, shard), 'SAMPLES', 0))
+  expect(used).toBeLessThan(maxMemory / 2 + 16 * 256 * 6_000) // measured at each 256 numbers
+  await client.set('others', 'x'.repeat(1_000)) // and there is room for what else it keeps
+
+  // Others fill it: from here on each push makes its own room.
+  await client.config('SET', 'maxmemory', '1')
+  await expect(client.set('others', 'y')).rejects.toThrow('OOM')
+  const held = await client.xlen(streamKey(epoch, 0))
+  await pushAll(24 * batch + 1)
+  expect(await client.xlen(streamKey(epoch, 0))).toBeLessThan(held)
+  const numbers = await seqs(client, epoch)
+  expect(numbers).toEqual(range(numbers[0]!, 25 * batch))
+}, 30_000)
+
+test('a stream that has nothing to give is not extended in a full Redis, and the push fails', async () => {
+  await using full = await testRedis()
+  await using connection = openRedis(full.url, 'request', log)
+  const { client } = connection
+  await eventually(() => client.ping())
+  const epoch = newEpoch()
+  await client.config('SET', 'maxmemory', '1', 'maxmemory-policy', 'noeviction')
+  await expect(push(client, epoch, 1, 5)).rejects.toThrow('OOM')
+  expect(await client.exists(streamKey(epoch, 0))).toBe(0)
+  await client.config('SET', 'maxmemory', '0')
+  expect(await push(client, epoch, 1, 5)).toBe(5)
+})
 
 test('a stream without pushes expires after a day', async () => {
   const epoch = newEpoch()
