@@ -34,6 +34,18 @@ const usage = `Usage: bun src/main.ts <role>
   bench             measure this machine; needs the source, see bench --help
 Settings come from the environment: .env.example lists them.`
 
+/** Commands that end in order by themselves. */
+const ownSignals = new Set(['bench', 'tail'])
+
+/**
+ * As process 1 of a container a program ignores the signals it has no handler for. What a command has not committed rolls
+ * back with its connection.
+ */
+const endOnSignals = (): void => {
+  process.once('SIGINT', () => process.exit(130))
+  process.once('SIGTERM', () => process.exit(143))
+}
+
 /** Bun's fetch sends requests for loopback addresses to HTTP_PROXY too, unless these are excepted. */
 const exceptLoopbackFromProxies = (): void => {
   const { NO_PROXY, no_proxy: lowerCase } = process.env
@@ -46,6 +58,7 @@ const main = async (args: string[]): Promise<number> => {
   const [name = '', ...rest] = args
   if (Object.hasOwn(roles, name)) return runRole(name, rest, process.env)
   if (Object.hasOwn(commands, name)) {
+    if (!ownSignals.has(name)) endOnSignals()
     const command = await commands[name]!()
     return command(process.env, rest)
   }

@@ -34,6 +34,8 @@ export interface SweeperStats {
   /** Streams found behind and filled. */
   repairs: number
   failures: number
+  /** Epochs that ended because PostgreSQL had lost commits. */
+  losses: number
 }
 
 export interface Sweeper extends AsyncDisposable {
@@ -46,7 +48,7 @@ const wholeEveryTicks = 10
 
 /** Runs until disposed; retries with back-off while PostgreSQL or Redis is away. */
 export const startSweeper = ({ redis, db, log, onLost, everyMs = 100 }: SweeperOptions): Sweeper => {
-  const stats: SweeperStats = { ticks: 0, repairs: 0, failures: 0 }
+  const stats: SweeperStats = { ticks: 0, repairs: 0, failures: 0, losses: 0 }
   const stop = new AbortController()
   /** Heads of the tick before: numbers up to these should have reached the streams, later ones may be in flight. */
   let known: Heads | null = null
@@ -63,11 +65,13 @@ export const startSweeper = ({ redis, db, log, onLost, everyMs = 100 }: SweeperO
   }
 
   const end = async (epoch: string, reason: string): Promise<void> => {
-    if (alarmedEpoch !== epoch)
+    if (alarmedEpoch !== epoch) {
+      stats.losses += 1
       log.error(
         { epoch, reason },
         'commits were lost: a new epoch starts and clients read their snapshots again',
       )
+    }
     alarmedEpoch = epoch
     await onLost(epoch)
   }

@@ -126,6 +126,18 @@ export const metrics = {
     labels: [],
     role: 'worker',
   },
+  tasktide_log_losses_total: {
+    type: 'counter',
+    help: 'Losses of commits by PostgreSQL that the sweeper met: a new epoch began each time',
+    labels: [],
+    role: 'worker',
+  },
+  tasktide_log_stray_entries: {
+    type: 'gauge',
+    help: 'Entries of the log that are in no daily partition (counted hourly; 10,000 means at least as many); 0 is right',
+    labels: [],
+    role: 'worker',
+  },
 
   // Sockets
   tasktide_sockets: { type: 'gauge', help: 'Open sockets', labels: [], role: 'server' },
@@ -149,7 +161,7 @@ export const metrics = {
   },
   tasktide_sockets_dropped_total: {
     type: 'counter',
-    help: 'Sockets closed by the server, by reason',
+    help: 'Sockets that were closed because they did not read (slow_consumer) or because the server had too much to do (overloaded); the log has a line with the code for every socket',
     labels: ['reason'],
     role: 'server',
   },

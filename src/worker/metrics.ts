@@ -10,6 +10,7 @@ import { processSources } from '../metrics/process-sources.ts'
 import type { ConsumerStats } from './engine/consumer.ts'
 import type { Jobs } from './jobs/runner.ts'
 import type { DueStats } from './loops/due.ts'
+import type { MaintenanceStats } from './loops/maintenance.ts'
 import type { StatisticsStats } from './loops/statistics.ts'
 import type { WorkloadProbe } from './workload.ts'
 import { workloadSources } from './workload-sources.ts'
@@ -18,6 +19,7 @@ export interface WorkerParts extends FeedParts {
   db: Pick<Database, 'calls' | 'poolUse'>
   tailDb: Pick<Database, 'calls' | 'poolUse'>
   sweeper: SweeperStats
+  maintenance: MaintenanceStats
   shards: { readonly held: readonly number[] }
   stats: ReadonlyMap<string, ConsumerStats>
   /** Entries of the shards of this worker that the consumer has not read. */
@@ -37,6 +39,8 @@ export const workerMetrics = (parts: WorkerParts): Exposition => {
     ...poolSources({ main: parts.db, tail: parts.tailDb }),
     ...feedSources(parts),
     tasktide_sweeper_repairs_total: () => parts.sweeper.repairs,
+    tasktide_log_losses_total: () => parts.sweeper.losses,
+    tasktide_log_stray_entries: () => parts.maintenance.strayEntries,
     tasktide_worker_shards: () => shards.held.length,
     tasktide_consumer_lag_entries: () =>
       Array.from(stats.keys(), (consumer) => ({ labels: { consumer }, value: lagOf(consumer) })),

@@ -31,7 +31,7 @@ import { serveInternally } from '../metrics/internal-server.ts'
 import { workerMetrics } from './metrics.ts'
 import { expireUploads, queueDeletions, scheduleSweep } from './loops/files.ts'
 import { loop } from './loops/loop.ts'
-import { maintain, type Retention } from './loops/maintenance.ts'
+import { maintain, type MaintenanceStats, type Retention } from './loops/maintenance.ts'
 import { newDueStats, notifyDue, type DueStats } from './loops/due.ts'
 import {
   announceStatistics,
@@ -117,6 +117,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
   await follower.start()
   const positions = new PositionStore(db)
 
+  const maintenance: MaintenanceStats = { strayEntries: 0 }
   const stats = new Map(consumers.map(({ name }) => [name, newStats()]))
   const shardConsumers = new Set<ShardConsumer>()
   const consume = async (consumer: Consumer, shard: number, signal: AbortSignal): Promise<void> => {
@@ -180,7 +181,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
       log,
       signal,
       work: async () => {
-        await maintain({ db, log, config, signal })
+        await maintain({ db, log, config, stats: maintenance, signal })
         await scheduleSweep({ db })
       },
     }),
@@ -261,6 +262,7 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     replays,
     stages,
     sweeper: deps.sweeper,
+    maintenance,
     lagOf: (consumer) => lagOf(shardConsumers, consumer),
     statistics,
     jobs,

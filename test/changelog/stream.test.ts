@@ -113,7 +113,7 @@ test('streams have at most half of the memory that Redis may use, and a full Red
 
   // Others fill it: from here on each push makes its own room.
   await client.config('SET', 'maxmemory', '1')
-  await expect(client.set('others', 'y')).rejects.toThrow('OOM')
+  expect(await client.set('others', 'y').catch(String)).toContain('OOM')
   const held = await client.xlen(streamKey(epoch, 0))
   await pushAll(24 * batch + 1)
   expect(await client.xlen(streamKey(epoch, 0))).toBeLessThan(held)
@@ -128,7 +128,7 @@ test('a stream that has nothing to give is not extended in a full Redis, and the
   await eventually(() => client.ping())
   const epoch = newEpoch()
   await client.config('SET', 'maxmemory', '1', 'maxmemory-policy', 'noeviction')
-  await expect(push(client, epoch, 1, 5)).rejects.toThrow('OOM')
+  expect(await push(client, epoch, 1, 5).catch(String)).toContain('OOM')
   expect(await client.exists(streamKey(epoch, 0))).toBe(0)
   await client.config('SET', 'maxmemory', '0')
   expect(await push(client, epoch, 1, 5)).toBe(5)

@@ -306,23 +306,32 @@ test('reads of an admin are noted once per admin, project and hour, before they 
   expect(await notes()).toHaveLength(2)
 })
 
-test.each(['each of the routes that read a project', 'a subscription of a socket', 'a long poll'])(
-  'notes the reading of an admin by %s',
-  async (what) => {
-    const admin = await world.registerAdmin()
-    const { id: projectId } = await world.project(owner)
-    const { cursor } = await world.ask(owner, 'GET', `/api/projects/${projectId}/snapshot`)
-    if (what.startsWith('a sub')) {
-      await using socket = await openSocket(world.url, { token: admin.token })
-      await socket.take('welcome')
-      socket.send({ t: 'sub', rid: 1, scope: `project:${projectId}`, cursor: null })
-      await socket.take('synced')
-    } else if (what.startsWith('a long'))
-      await world.ask(admin, 'GET', `/api/sync?scope=project:${projectId}&cursor=${cursor}`)
-    else await world.ask(admin, 'GET', `/api/projects/${projectId}/members`)
-    expect(await list(owner, `projectId=${projectId}&type=project.read`)).toHaveLength(1)
-  },
-)
+test.each([
+  'each of the routes that read a project',
+  'a subscription of a socket',
+  'a watch of who is there',
+  'a signal to those who are there',
+  'a long poll',
+])('notes the reading of an admin by %s', async (what) => {
+  const admin = await world.registerAdmin()
+  const { id: projectId } = await world.project(owner)
+  const { cursor } = await world.ask(owner, 'GET', `/api/projects/${projectId}/snapshot`)
+  if (what.startsWith('a sub')) {
+    await using socket = await openSocket(world.url, { token: admin.token })
+    await socket.take('welcome')
+    socket.send({ t: 'sub', rid: 1, scope: `project:${projectId}`, cursor: null })
+    await socket.take('synced')
+  } else if (what.startsWith('a watch') || what.startsWith('a signal')) {
+    await using socket = await openSocket(world.url, { token: admin.token })
+    await socket.take('welcome')
+    const frame = what.startsWith('a watch') ? { t: 'watch' } : { t: 'signal', kind: 'typing' }
+    socket.send({ ...frame, rid: 1, key: `project:${projectId}` })
+    await socket.take('ok')
+  } else if (what.startsWith('a long'))
+    await world.ask(admin, 'GET', `/api/sync?scope=project:${projectId}&cursor=${cursor}`)
+  else await world.ask(admin, 'GET', `/api/projects/${projectId}/members`)
+  expect(await list(owner, `projectId=${projectId}&type=project.read`)).toHaveLength(1)
+})
 
 test('counters and profiles are no activity of their own; a bulk change is one row a task', async () => {
   const project = await world.project(owner, { editor })

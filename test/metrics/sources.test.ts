@@ -174,7 +174,8 @@ test('every figure of a server appears under its own name', async () => {
 
 test('every figure of a worker appears under its own name', async () => {
   const [db, tailDb, feed] = [poolOf(), poolOf(), feedParts()]
-  const sweeper = numbered({ ticks: 0, repairs: 0, failures: 0 })
+  const sweeper = numbered({ ticks: 0, repairs: 0, failures: 0, losses: 0 })
+  const maintenance = numbered({ strayEntries: 0 })
   const [notifications, stats] = [numbered(newStats()), numbered(newStats())]
   const consumers = new Map([
     ['notifications', notifications],
@@ -198,6 +199,7 @@ test('every figure of a worker appears under its own name', async () => {
       db,
       tailDb,
       sweeper,
+      maintenance,
       shards: { held: [3, 5, 7] },
       stats: consumers,
       lagOf: (consumer) => lags[consumer]!,
@@ -226,6 +228,8 @@ test('every figure of a worker appears under its own name', async () => {
     ...poolSeries(db, tailDb),
     ...feedSeries(feed),
     tasktide_sweeper_repairs_total: sweeper.repairs,
+    tasktide_log_losses_total: sweeper.losses,
+    tasktide_log_stray_entries: maintenance.strayEntries,
     tasktide_worker_shards: 3,
     'tasktide_consumer_lag_entries{consumer="notifications"}': lags['notifications']!,
     'tasktide_consumer_lag_entries{consumer="stats"}': lags['stats']!,

@@ -4,7 +4,7 @@ import { openDatabase, type Database } from '../../src/db/client.ts'
 import { insertPositions } from '../../src/db/log/consumers.ts'
 import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
-import { maintain } from '../../src/worker/loops/maintenance.ts'
+import { maintain, type MaintenanceStats } from '../../src/worker/loops/maintenance.ts'
 import { purges } from '../../src/db/log/retention.ts'
 import { testRetention } from './rig.ts'
 import { testDatabase, type TestDatabase } from '../support/environment.ts'
@@ -23,7 +23,12 @@ afterEach(async () => {
   await database[Symbol.asyncDispose]()
 })
 
-const run = () => maintain({ db, log, config: testRetention, signal: new AbortController().signal })
+let stats: MaintenanceStats
+
+const run = () => {
+  stats = { strayEntries: 0 }
+  return maintain({ db, log, config: testRetention, stats, signal: new AbortController().signal })
+}
 
 const dayName = async (ago: number): Promise<string> => {
   const [row] = await db.read(
@@ -80,6 +85,26 @@ test('a partition that a consumer has not read to its end stays, and so do those
   await run()
   expect(await days()).not.toContain(await dayName(9))
   expect(await days()).toContain(await dayName(8))
+})
+
+test('entries without a partition are counted, and deleted past retention once every consumer has read them', async () => {
+  await db.transact(async (tx) => {
+    await insertPositions(tx, 'one')
+    await tx`update consumer_cursor set seq = 6001 where shard = 3`
+    await tx`
+      insert into feed_default (shard, seq, at, scope, type, version)
+      select 3, n, now() - interval '9 days', 'user:x', 'control', 1 from generate_series(1, 6002) as n`
+    await tx`
+      insert into feed_default (shard, seq, at, scope, type, version)
+      values (4, 1, now() - interval '40 days', 'user:y', 'control', 1)`
+  })
+  await run()
+  expect(stats.strayEntries).toBe(2) // 6002 of shard 3 and 1 of shard 4 are not read yet
+  await db.transact((tx) => tx`update consumer_cursor set seq = 10000`)
+  await run()
+  expect(stats.strayEntries).toBe(0)
+  await run()
+  expect(stats.strayEntries).toBe(0)
 })
 
 test('a reader that holds the log delays the drop, and other readers do not wait for long', async () => {

@@ -4,10 +4,24 @@
 import type postgres from 'postgres'
 import type { Queryable, Tx } from '../client.ts'
 
-/** Whether the log's default partition has entries, which means that partitions were not created in time. */
-export const hasStrayEntries = async (sql: Queryable): Promise<boolean> => {
-  const [row] = await sql<{ found: boolean }[]>`select exists (select from feed_default) as found`
-  return row!.found
+/** Entries of the log that are in no daily partition, at most 10,000: their partitions were not created in time. */
+export const countStrayEntries = async (sql: Queryable): Promise<number> => {
+  const [row] = await sql<{ n: number }[]>`
+    select count(*)::integer as n from (select from feed_default limit 10000) as stray`
+  return row!.n
+}
+
+export const strayBatchSize = 5_000
+
+/** Deletes those past retention that every consumer has read, a batch of them. @returns how many. */
+export const deleteStrayEntries = async (tx: Tx, days: number): Promise<number> => {
+  const { count } = await tx`
+    delete from feed_default where ctid = any(array(
+      select d.ctid from feed_default d
+      where d.at < (date_trunc('day', now() at time zone 'UTC') - make_interval(days => ${days})) at time zone 'UTC'
+        and not exists (select from consumer_cursor c where c.shard = d.shard and c.seq < d.seq)
+      limit ${strayBatchSize}))`
+  return count
 }
 
 /** Daily partitions that ended more than `days` ago, oldest first. */

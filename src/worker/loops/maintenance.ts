@@ -5,11 +5,13 @@ import type { Database } from '../../db/client.ts'
 import { ensureFeedPartitions } from '../../db/log/partitions.ts'
 import { tryLockLoop } from '../../db/leases.ts'
 import {
+  countStrayEntries,
+  deleteStrayEntries,
   dropPartition,
-  hasStrayEntries,
   purges,
   selectExpiredPartitions,
   selectLateConsumers,
+  strayBatchSize,
   type RetentionSetting,
 } from '../../db/log/retention.ts'
 import type { Log } from '../../log.ts'
@@ -21,18 +23,30 @@ export interface MaintenanceDeps {
   db: Database
   log: Log
   config: Retention
+  stats: MaintenanceStats
   signal: AbortSignal
 }
 
 /** Transactions of each kind in a run: 200,000 keys, 20,000 sessions. The next run continues. */
 const maxSteps = 200
 
+/** What the last run found. */
+export interface MaintenanceStats {
+  /** Entries of the log that are in no daily partition; 10,000 means at least as many. */
+  strayEntries: number
+}
+
 /** @throws AppError `unavailable` when a lock could not be had in time: the next run continues. */
 export const maintain = async (deps: MaintenanceDeps): Promise<void> => {
-  const { db, log, signal } = deps
+  const { db, log, stats, signal } = deps
   await db.transact((tx) => ensureFeedPartitions(tx))
-  if (await db.read(hasStrayEntries))
-    log.error('entries in the default partition of the log: a daily partition was missing')
+  await deleteStray(deps)
+  stats.strayEntries = await db.read(countStrayEntries)
+  if (stats.strayEntries > 0)
+    log.error(
+      { entries: stats.strayEntries },
+      'entries in the default partition of the log: a daily partition was missing',
+    )
   await purgeAll(deps)
   while (!signal.aborted && (await dropOldest(deps)));
 }
@@ -52,6 +66,13 @@ const dropOldest = ({ db, log, config }: MaintenanceDeps): Promise<boolean> =>
       )
     return consumers.length === 0
   })
+
+const deleteStray = async ({ db, config, signal }: MaintenanceDeps): Promise<void> => {
+  for (let step = 0; step < maxSteps && !signal.aborted; step += 1) {
+    const count = await db.transact((tx) => deleteStrayEntries(tx, config.feedRetentionDays))
+    if (count < strayBatchSize) break
+  }
+}
 
 const purgeAll = async ({ db, config, signal }: MaintenanceDeps): Promise<void> => {
   for (const purge of Object.values(purges)) {

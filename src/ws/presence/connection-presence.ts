@@ -17,7 +17,7 @@ export class ConnectionPresence implements Watcher {
 
   constructor(
     private readonly connection: ConnectionHandle,
-    private readonly deps: Pick<SocketDeps, 'db' | 'presence'>,
+    private readonly deps: Pick<SocketDeps, 'db' | 'overrideReads' | 'presence'>,
   ) {}
 
   get userId(): string {

@@ -3,8 +3,7 @@
 // read. An entry that may have suspends the watch: it receives nothing until a new lookup confirms it.
 import type { Log } from '../../log.ts'
 import type { LogFollower } from '../../changelog/follower/log-follower.ts'
-import type { CallerDatabase } from '../../db/client.ts'
-import { findPlace } from '../../domain/presence.ts'
+import { findPlace, type PlaceDeps } from '../../domain/presence.ts'
 import { isTransient, unavailable } from '../../errors.ts'
 import { projectScope, taskKey, type PresenceKey } from '../../model/scope.ts'
 import type { Subscriber } from '../../changelog/follower/hub.ts'
@@ -52,7 +51,7 @@ export class PresenceRoom implements Subscriber {
 
   constructor(
     readonly key: PresenceKey,
-    private readonly deps: { db: CallerDatabase; follower: LogFollower; log: Log },
+    private readonly deps: PlaceDeps & { follower: LogFollower; log: Log },
     private readonly events: RoomEvents,
   ) {}
 

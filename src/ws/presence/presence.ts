@@ -2,7 +2,7 @@
 // on the bus. Nothing of it is stored or logged. Without Redis a watcher sees the users of its own process.
 import type { Bus } from '../../changelog/bus.ts'
 import type { LogFollower } from '../../changelog/follower/log-follower.ts'
-import type { CallerDatabase } from '../../db/client.ts'
+import type { PlaceDeps } from '../../domain/presence.ts'
 import type { LiveStats } from '../../changelog/live-stats.ts'
 import type { Log } from '../../log.ts'
 import type { PresenceKey } from '../../model/scope.ts'
@@ -49,9 +49,8 @@ export class Presence implements Disposable {
   readonly #timer: Timer
 
   constructor(
-    private readonly deps: {
+    private readonly deps: PlaceDeps & {
       bus: Bus
-      db: CallerDatabase
       follower: LogFollower
       log: Log
       stats: LiveStats
