@@ -251,6 +251,49 @@ test('with the cookie alone the last user is assumed; when it is another, the st
   await eventually(async () => expect(await views.viewKeys()).toEqual([]))
 })
 
+test('a write on a stored state that is shown before it is known who is signed in waits for its owner', async () => {
+  const ada = await world.register()
+  const ben = await world.register()
+  const { id } = await world.project(ada, { editor: ben })
+  const { views, storage, network, start } = program(ada)
+  {
+    using first = await start()
+    using view = first.project(id).live()
+    await view.ready
+    await eventually(async () => expect(await views.viewKeys()).toEqual([`project:${id}`]))
+  }
+  storage.held = null // as with the cookie, of which the program knows nothing
+  network.isAway = true
+  using client = await start({ useCookie: true })
+  using view = client.project(id).live()
+  await view.ready
+  expect([view.state, client.session.userId]).toEqual(['stale', null])
+  const write = view.create({ title: 'made by Ada' })
+  write.settled.catch(() => {})
+  await eventually(async () => expect(await views.load()).toMatchObject([{ by: ada.id }]))
+  network.isAway = false
+  await client.session.adopt(ben.session)
+  using own = client.project(id).live()
+  await own.ready
+  expect(own.current.tasks).toEqual([])
+  await own.create({ title: 'made by Ben' }).settled
+  const { items } = await world.ask(ben, 'GET', `/api/tasks?projectId=${id}`)
+  expect(items.map(({ title }: Task) => title)).toEqual(['made by Ben'])
+  expect(await views.load()).toMatchObject([{ by: ada.id }])
+  expect(view.error?.reason).toBe('signed_out')
+  expect(await view.create({ title: 'too late' }).settled.catch((error: Error) => error.name)).toBe(
+    'StoppedError',
+  )
+  await client.session.adopt(ada.session)
+  await eventually(async () => expect(await views.load()).toEqual([]))
+  const after = await world.ask(ada, 'GET', `/api/tasks?projectId=${id}&sort=createdAt`)
+  expect(after.items.map(({ title, creatorId }: Task) => [title, creatorId])).toContainEqual([
+    'made by Ada',
+    ada.id,
+  ])
+  expect(after.items).toHaveLength(2)
+})
+
 test('a stored state is ignored if its format or shape differs, it is truncated, or the storage does not answer', async () => {
   await using script = startScript()
   const good = {

@@ -115,12 +115,13 @@ export const createClient = (options: ClientOptions): Client => {
   })
   /** Of views and of each event feed. */
   const connections = new Set([connection])
+  const persisted = new PersistedViews(options.views ?? null, session, timing)
   const outbox = new Outbox(http, session, timing, {
     storage: options.outbox ?? memoryStorage(),
     onConflict: options.onConflict,
     onRefused: options.onRefused,
+    shownOwner: () => persisted.owner,
   })
-  const persisted = new PersistedViews(options.views ?? null, session, timing)
   let userView: UserView | null = null
   let lastUserId: string | null = null
   const deps: LiveViewDeps & ProjectModelDeps = {

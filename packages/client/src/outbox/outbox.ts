@@ -34,6 +34,8 @@ export interface OutboxOptions {
    * answered with `theirs`. The write's own `settled` rejects in either case.
    */
   onRefused?: ((write: PendingWrite, error: Error) => void) | undefined
+  /** Whose stored state is shown while it is not known yet who is signed in: its writes are theirs. */
+  shownOwner?: () => string | null
 }
 
 const maxWrites = 1_000
@@ -83,7 +85,7 @@ export class Outbox implements Disposable {
     const { base, ...facts } = given
     const write: PendingWrite = {
       ...facts,
-      by: this.session.userId,
+      by: this.session.userId ?? this.options.shownOwner?.() ?? null,
       order: this.#queue.nextOrder(),
       baseVersion: facts.change.kind === 'move' || !base ? null : this.#knownVersion(base),
       before: facts.change.kind === 'update' && base ? pick(base, facts.change.changes) : {},
@@ -133,10 +135,10 @@ export class Outbox implements Disposable {
     }
   }
 
-  /** The right to write in a project ended: its writes that were not sent are rejected with the error. */
+  /** The user's right to write in a project ended: their writes that were not sent are rejected with the error. */
   purge(projectId: string, error: Error): void {
     for (const entry of this.#queue.entries())
-      if (entry.write.projectId === projectId && entry.state !== 'answered') {
+      if (entry.write.projectId === projectId && entry.state !== 'answered' && this.#isOwn(entry)) {
         void this.#queue.removeFromStorage(entry)
         this.#reject(entry, error)
       }

@@ -109,6 +109,8 @@ export class ProjectView {
   }
 
   #write(taskId: string, change: Change): Write {
+    // Nobody is signed in any more: the write would be sent by whoever signs in next.
+    if (this.error?.reason === 'signed_out') return refusedWrite(taskId, this.error)
     const shown = this.current.byId.get(taskId) ?? null
     // The write is made on top of the server's version, not on top of this user's own unconfirmed writes.
     const version = this.#live.model.task(taskId)?.version ?? 1
@@ -130,4 +132,10 @@ export class ProjectView {
       staleSince,
     }
   }
+}
+
+const refusedWrite = (taskId: string, error: Error): Write => {
+  const settled = Promise.reject<Task | null>(error)
+  settled.catch(() => {}) // a program may not look at it
+  return { op: newId(), taskId, settled }
 }
