@@ -133,9 +133,60 @@ test('what people write is text, and a window whose right ends shows nothing any
   expect(await page.locator('li img, li b').count()).toBe(0)
   expect(await page.title()).toBe('Launch · Tasktide')
   await world.ask(ada, 'DELETE', `/api/projects/${projectId}/members/${ben.id}`)
-  await page.waitForSelector('[name=email]')
+  await page.getByText('you may not read it any more').waitFor()
   expect(await page.content()).not.toContain('onerror')
+  await page.getByText('Show my projects').click()
+  await page.waitForSelector('.state[data-state=live]')
   expect(faults).toEqual([])
+}, 60_000)
+
+test('an edit is not lost to changes of others, and does not overwrite what was not seen', async () => {
+  const projectId = await newProject()
+  const { task } = callsOf(world, ada)
+  await task({ title: 'Other', projectId })
+  const { id } = await task({ title: 'Before', projectId })
+  await using window = await openWindow(ada, projectId)
+  const { page } = window
+  await card(page, 'Before').locator('.title').click()
+  await page.keyboard.type('My title')
+  await world.ask(ben, 'POST', `/api/tasks/${id}/move`, { projectId })
+  await world.ask(ben, 'PATCH', `/api/tasks/${id}`, { priority: 'urgent' })
+  await page.waitForSelector('li[data-priority=urgent]')
+  expect(await page.getByLabel('Title', { exact: true }).inputValue()).toBe('My title')
+  await world.ask(ben, 'PATCH', `/api/tasks/${id}`, { title: 'Renamed', status: 'done' })
+  await page.waitForSelector(`ul[data-status=done] > li[data-id="${id}"]`)
+  await page.keyboard.press('Enter')
+  await page.getByText('was not saved: the task was renamed').waitFor()
+  await card(page, 'Renamed', 'done').waitFor()
+  expect((await world.ask(ada, 'GET', `/api/tasks/${id}`)).title).toBe('Renamed')
+}, 60_000)
+
+test('a viewer sees everything and is offered no change', async () => {
+  const { id: projectId } = await world.project(ada, { viewer: ben }, { name: 'Launch' })
+  await callsOf(world, ada).task({ title: 'Look only', projectId })
+  await using window = await openWindow(ben, projectId)
+  const { page } = window
+  await card(page, 'Look only').waitFor()
+  await page.getByText('live, read only').waitFor()
+  expect(await page.locator('.title').first().isDisabled()).toBe(true)
+  expect(await page.getByLabel('New task in To do').isVisible()).toBe(false)
+  expect(await page.getByLabel('Delete Look only').isVisible()).toBe(false)
+}, 60_000)
+
+test('a link leads to a project in an open window, and signing out without a network says what it does not do', async () => {
+  const [first, second] = [await newProject(), (await world.project(ada, {}, { name: 'Second' })).id]
+  await using window = await openWindow(ada, first)
+  const { page, context } = window
+  await page.evaluate((id) => {
+    location.hash = id
+  }, second)
+  await page.waitForFunction(() => document.title === 'Second · Tasktide')
+  await context.setOffline(true)
+  await page.getByText('Sign out').click()
+  await page.getByText('until then this browser stays signed in').waitFor()
+  await page.waitForSelector('[name=email]')
+  expect(await page.content()).not.toContain('Second')
+  await context.setOffline(false)
 }, 60_000)
 
 test('signing out ends the session and leaves nothing of the project in the window', async () => {

@@ -1,17 +1,19 @@
-// One project as columns of cards. Every change of the view renders what has changed; cards are kept by task, so that focus
-// and a drag survive changes of others.
+// One project as columns of cards. Changes of the view are rendered together, at most fifty times a second; cards are kept
+// by task, so that the focus and an edit survive changes of others.
 import type { Client } from '../../packages/client/src/client.ts'
 import type { Status, Task } from '../../src/model/task.ts'
 import { createCard, type Card } from './card.ts'
 import { columns } from './columns.ts'
-import { h, setChildren, toast } from './elements.ts'
+import { taskIn, taskType } from './drag.ts'
+import { arrange, h, notify, setChildren, showPage, textOf } from './elements.ts'
 
 export interface BoardOptions {
   client: Client
   projectId: string
   onProject: (id: string) => void
-  /** @param notice why, where it was not asked for. */
-  onSignedOut: (notice?: string) => void
+  onSignedOut: () => void
+  /** The view has ended. */
+  onStopped: (error: unknown) => void
 }
 
 const stateTexts = {
@@ -23,8 +25,11 @@ const stateTexts = {
   stopped: 'ended',
 } as const
 
+const renderDelayMs = 20
+
 /** Shows the board in the place of the page. @returns the way to close it. */
-export const openBoard = ({ client, projectId, onProject, onSignedOut }: BoardOptions): (() => void) => {
+export const openBoard = (options: BoardOptions): (() => void) => {
+  const { client, projectId, onProject, onSignedOut, onStopped } = options
   const user = client.live()
   const view = client.project(projectId).live()
   const here = client.project(projectId).presence()
@@ -33,18 +38,23 @@ export const openBoard = ({ client, projectId, onProject, onSignedOut }: BoardOp
   const choice = h('select', { 'aria-label': 'Project', onchange: () => onProject(choice.value) })
   const state = h('span', { class: 'state', role: 'status' })
   const unsent = h('span', { class: 'unsent' })
-  const people = h('span', { class: 'people', 'aria-label': 'Here now' })
+  const people = h('span', { class: 'people' })
   const signOut = async (): Promise<void> => {
     try {
       await client.auth.signOut()
+      onSignedOut()
     } catch (error) {
-      toast(error instanceof Error ? error.message : String(error))
+      // The views have ended in any case.
+      notify(
+        `Sign out again when there is a connection; until then this browser stays signed in: ${textOf(error)}`,
+      )
     }
-    onSignedOut()
   }
-  const lists = columns.map(({ status, title }) => columnOf(status, title))
 
-  function columnOf(status: Status, title: string) {
+  /** `onRefused` of the client shows refusals; here they only must not be unhandled. */
+  const settle = (write: { settled: Promise<unknown> }): void => void write.settled.catch(() => {})
+
+  const columnOf = (status: Status, title: string) => {
     const count = h('span', { class: 'count' })
     const list = h('ul', { 'data-status': status })
     const input = h('input', {
@@ -60,69 +70,81 @@ export const openBoard = ({ client, projectId, onProject, onSignedOut }: BoardOp
       input.value = ''
       settle(view.create({ title: text, status }))
     }
+    const form = h('form', { onsubmit: add }, input)
     const column = h(
       'section',
       {
         'aria-label': title,
-        ondragover: (event: DragEvent) => event.preventDefault(),
+        ondragover: (event: DragEvent) => {
+          if (event.dataTransfer?.types.includes(taskType)) event.preventDefault()
+        },
         ondrop: (event: DragEvent) => drop(event, status, list),
       },
       h('h2', {}, title, count),
       list,
-      h('form', { onsubmit: add }, input),
+      form,
     )
-    return { status, column, list, count }
+    return { status, column, list, count, form }
   }
 
   /** Before the card under the pointer, or at the end; a change of status and a move are two writes, in this order. */
   const drop = (event: DragEvent, status: Status, list: Element): void => {
-    event.preventDefault()
-    const id = event.dataTransfer?.getData('text/plain') ?? ''
-    const task = view.current.byId.get(id)
+    const id = taskIn(event)
+    const task = id === null ? undefined : view.current.byId.get(id)
     if (!task) return
-    const below = [...list.children].find((child) => {
+    event.preventDefault()
+    const others = Array.from(list.children).filter((child) => child.getAttribute('data-id') !== task.id)
+    const below = others.find((child) => {
       const { top, height } = child.getBoundingClientRect()
-      return event.clientY < top + height / 2 && child.getAttribute('data-id') !== id
+      return event.clientY < top + height / 2
     })
-    const last = [...list.children].filter((child) => child.getAttribute('data-id') !== id).at(-1)
-    if (task.status !== status) settle(view.update(id, { status }))
+    if (task.status !== status) settle(view.update(task.id, { status }))
     const before = below?.getAttribute('data-id')
-    const after = last?.getAttribute('data-id')
-    if (before) settle(view.move(id, { before }))
-    else if (after) settle(view.move(id, { after }))
+    const after = others.at(-1)?.getAttribute('data-id')
+    if (before) settle(view.move(task.id, { before }))
+    else if (after) settle(view.move(task.id, { after }))
   }
 
-  /** `onRefused` of the client shows refusals; here they only must not be unhandled. */
-  const settle = (write: { settled: Promise<unknown> }): void => void write.settled.catch(() => {})
+  const remove = (task: Task): void => {
+    const { tasks } = view.current
+    const subtasks = tasks.filter(({ parentId }) => parentId === task.id).length
+    if (subtasks === 0 || confirm(`Delete “${task.title}” and its subtasks (${subtasks})?`))
+      settle(view.delete(task.id))
+  }
 
-  const cardOf = (task: Task): Card => {
-    let card = cards.get(task.id)
+  const cardOf = (id: string): Card => {
+    let card = cards.get(id)
     if (!card) {
-      card = createCard(task.id, {
-        update: (changes) => settle(view.update(task.id, changes)),
-        remove: () => settle(view.delete(task.id)),
-      })
-      cards.set(task.id, card)
+      card = createCard(id, { update: (changes) => settle(view.update(id, changes)), remove })
+      cards.set(id, card)
     }
     return card
   }
 
+  const lists = columns.map(({ status, title }) => columnOf(status, title))
+
   /** @param isRemote what changes now was not seen before: it is shown for a moment. */
-  const render = (isRemote = false): void => {
+  const render = (isRemote: boolean): void => {
+    if (view.state === 'stopped') return onStopped(view.error)
     const { project, tasks, members, pending, byId } = view.current
     const names = new Map(members.map(({ userId, name }) => [userId, name]))
+    const isEditable = project !== null && project.role !== 'viewer' && project.archivedAt === null
+    const subtasks = Map.groupBy(tasks, ({ parentId }) => parentId)
     document.title = project ? `${project.name} · Tasktide` : 'Tasktide board'
-    for (const { status, list, count } of lists) {
+    for (const { status, list, count, form } of lists) {
       const own = tasks.filter((task) => task.status === status && task.parentId === null)
       count.textContent = String(own.length)
+      form.hidden = !isEditable
       setChildren(
         list,
         own.map((task) => {
           const isNew = !cards.has(task.id)
-          const card = cardOf(task)
+          const card = cardOf(task.id)
           const hasChanged = card.render(task, {
             isPending: pending.has(task.id),
+            isEditable,
             assignee: names.get(task.assigneeId ?? '') ?? null,
+            subtasks: subtasks.get(task.id)?.length ?? 0,
           })
           if (isRemote && (isNew || hasChanged)) card.flash()
           return card.element
@@ -130,32 +152,46 @@ export const openBoard = ({ client, projectId, onProject, onSignedOut }: BoardOp
       )
     }
     for (const id of cards.keys()) if (!byId.has(id)) cards.delete(id)
-    state.textContent = stateTexts[view.state]
+    state.textContent =
+      project !== null && !isEditable ? `${stateTexts[view.state]}, read only` : stateTexts[view.state]
     state.dataset['state'] = view.state
     unsent.textContent = pending.size > 0 ? `${pending.size} unsent` : ''
+    const present = here.users.map((id) => names.get(id) ?? 'Somebody else')
+    people.ariaLabel = `Here now: ${present.join(', ')}`
     people.replaceChildren(
-      ...here.users.map((id) =>
-        h('span', { title: names.get(id) ?? 'An administrator' }, initialsOf(names.get(id) ?? '?')),
-      ),
+      ...present.map((name) => h('span', { title: name, 'aria-hidden': 'true' }, initialsOf(name))),
     )
-    if (view.state === 'stopped') onSignedOut(view.error?.message)
   }
 
   const renderProjects = (): void => {
     const { projects } = user.current
     const open = projects.filter(({ archivedAt, id }) => archivedAt === null || id === projectId)
-    choice.replaceChildren(
-      ...open.map(({ id, name }) => h('option', { value: id, selected: id === projectId }, name)),
-    )
+    const texts = open.map(({ id, name }) => `${id} ${name}`).join('\n')
+    if (choice.dataset['texts'] === texts) return // an open list would close
+    choice.dataset['texts'] = texts
+    choice.replaceChildren(...open.map(({ id, name }) => h('option', { value: id }, name)))
     choice.value = projectId
   }
 
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let hasRemote = false
+  const renderSoon = (isRemote: boolean): void => {
+    hasRemote ||= isRemote
+    timer ??= setTimeout(() => {
+      timer = undefined
+      const wasRemote = hasRemote
+      hasRemote = false
+      arrange(() => render(wasRemote))
+    }, renderDelayMs)
+  }
+
   const stops = [
-    view.onChange((event) => render(event !== null)), // the event of an own write changes nothing that is shown
+    view.onChange((event) => renderSoon(event !== null)), // the event of an own write changes nothing that is shown
     user.onChange(renderProjects),
-    here.onChange(() => render()),
+    here.onChange(() => renderSoon(false)),
+    () => clearTimeout(timer),
   ]
-  document.body.replaceChildren(
+  showPage(
     h(
       'header',
       {},
@@ -169,7 +205,7 @@ export const openBoard = ({ client, projectId, onProject, onSignedOut }: BoardOp
     h('main', { class: 'board' }, ...lists.map(({ column }) => column)),
   )
   renderProjects()
-  render()
+  renderSoon(false)
   return () => {
     for (const stop of stops) stop()
     view.close()

@@ -2,18 +2,21 @@
 // and the status a list.
 import type { Task, TaskPatch } from '../../src/model/task.ts'
 import { columns } from './columns.ts'
-import { h } from './elements.ts'
+import { startDrag } from './drag.ts'
+import { h, isArranging, notify } from './elements.ts'
 
 export interface CardActions {
   update: (changes: TaskPatch) => void
-  remove: () => void
+  remove: (task: Task) => void
 }
 
 export interface CardState {
   /** A write of it has not reached the server. */
   isPending: boolean
+  isEditable: boolean
   /** The name; null for none. */
   assignee: string | null
+  subtasks: number
 }
 
 export interface Card {
@@ -24,8 +27,12 @@ export interface Card {
   flash(): void
 }
 
+const flashMs = 1_600
+const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)')
+
 export const createCard = (id: string, { update, remove }: CardActions): Card => {
   let shown: Task | null = null
+  let isEditing = false
   const title = h('button', { type: 'button', class: 'title', onclick: () => edit() })
   const facts = h('p', { class: 'facts' })
   const status = h(
@@ -33,14 +40,14 @@ export const createCard = (id: string, { update, remove }: CardActions): Card =>
     { 'aria-label': 'Status', onchange: () => update({ status: columns[status.selectedIndex]!.status }) },
     ...columns.map((column) => h('option', { value: column.status }, column.title)),
   )
-  const removal = h('button', { type: 'button', class: 'quiet', title: 'Delete', onclick: remove }, '×')
+  const removal = h(
+    'button',
+    { type: 'button', class: 'quiet', title: 'Delete', onclick: () => shown && remove(shown) },
+    '×',
+  )
   const element = h(
     'li',
-    {
-      draggable: true,
-      'data-id': id,
-      ondragstart: (event: DragEvent) => event.dataTransfer?.setData('text/plain', id),
-    },
+    { 'data-id': id, ondragstart: (event: DragEvent) => startDrag(event, id) },
     title,
     facts,
     h('div', { class: 'actions' }, status, removal),
@@ -50,57 +57,51 @@ export const createCard = (id: string, { update, remove }: CardActions): Card =>
     if (!shown) return
     const { title: before } = shown
     const input = h('input', { value: before, maxLength: 255, 'aria-label': 'Title' })
-    let isOver = false
     const end = (isKept: boolean): void => {
-      if (isOver) return
-      isOver = true
+      if (!isEditing) return
+      isEditing = false
+      element.draggable = true
       const text = input.value.trim()
       input.replaceWith(title)
-      if (isKept && text !== '' && text !== before) update({ title: text })
+      if (!isKept || text === '' || text === before) return
+      // The write would be made on top of a title that was not seen.
+      if (shown?.title !== before) notify(`“${text}” was not saved: the task was renamed in the meantime.`)
+      else update({ title: text })
     }
-    input.addEventListener('blur', () => end(true))
-    input.addEventListener('keydown', ({ key }) => {
-      if (key === 'Enter') end(true)
-      if (key === 'Escape') end(false)
-      if (key === 'Enter' || key === 'Escape') title.focus()
+    input.addEventListener('blur', () => {
+      if (!isArranging()) end(true)
     })
+    input.addEventListener('keydown', (event) => {
+      const { key, isComposing } = event
+      if (isComposing || (key !== 'Enter' && key !== 'Escape')) return
+      event.preventDefault() // or the same key would press the title
+      end(key === 'Enter')
+      title.focus()
+    })
+    isEditing = true
+    element.draggable = false // so that the mouse selects text
     title.replaceWith(input)
+    input.focus()
     input.select()
   }
 
   return {
     element,
-    render(task, { isPending, assignee }) {
+    render(task, state) {
       const before = shown && contentOf(shown)
       shown = task
       title.textContent = task.title
       status.value = task.status
       removal.ariaLabel = `Delete ${task.title}`
-      element.classList.toggle('pending', isPending)
+      title.disabled = status.disabled = removal.hidden = !state.isEditable
+      if (!isEditing) element.draggable = state.isEditable
+      element.classList.toggle('pending', state.isPending)
       element.dataset['priority'] = task.priority
-      const { dueAt, tags, commentCount, attachmentCount } = task
-      facts.replaceChildren(
-        ...[
-          task.priority === 'high' || task.priority === 'urgent'
-            ? h('span', { class: 'priority' }, task.priority)
-            : null,
-          dueAt === null ? null : dueTextOf(dueAt, task.completedAt !== null || task.status === 'cancelled'),
-          assignee === null ? null : h('span', {}, assignee),
-          ...tags.map((tag) => h('span', { class: 'tag' }, tag)),
-          commentCount === 0
-            ? null
-            : h('span', {}, `${commentCount} ${commentCount === 1 ? 'comment' : 'comments'}`),
-          attachmentCount === 0
-            ? null
-            : h('span', {}, `${attachmentCount} ${attachmentCount === 1 ? 'file' : 'files'}`),
-        ].filter((fact) => fact !== null),
-      )
+      facts.replaceChildren(...factsOf(task, state))
       return before !== contentOf(task)
     },
     flash() {
-      element.classList.remove('changed')
-      void element.offsetWidth // so that the animation begins again
-      element.classList.add('changed')
+      if (!reducedMotion.matches) element.animate([{ backgroundColor: '#ffedb8' }, {}], { duration: flashMs })
     },
   }
 }
@@ -118,6 +119,21 @@ const contentOf = ({
 }: Task): string =>
   JSON.stringify([title, status, priority, dueAt, assigneeId, tags, commentCount, attachmentCount])
 
+const factsOf = (task: Task, { assignee, subtasks }: CardState): HTMLElement[] => {
+  const { priority, dueAt, tags, commentCount, attachmentCount } = task
+  const counted = (count: number, one: string, many: string): HTMLElement[] =>
+    count === 0 ? [] : [h('span', {}, `${count} ${count === 1 ? one : many}`)]
+  return [
+    ...(priority === 'high' || priority === 'urgent' ? [h('span', { class: 'priority' }, priority)] : []),
+    ...(dueAt === null ? [] : [dueOf(dueAt, task.completedAt !== null || task.status === 'cancelled')]),
+    ...(assignee === null ? [] : [h('span', {}, assignee)]),
+    ...tags.map((tag) => h('span', { class: 'tag' }, tag)),
+    ...counted(subtasks, 'subtask', 'subtasks'),
+    ...counted(commentCount, 'comment', 'comments'),
+    ...counted(attachmentCount, 'file', 'files'),
+  ]
+}
+
 const dateFormat = new Intl.DateTimeFormat(undefined, {
   day: 'numeric',
   month: 'short',
@@ -125,7 +141,7 @@ const dateFormat = new Intl.DateTimeFormat(undefined, {
   minute: '2-digit',
 })
 
-const dueTextOf = (dueAt: string, isClosed: boolean): HTMLElement => {
+const dueOf = (dueAt: string, isClosed: boolean): HTMLElement => {
   const isLate = !isClosed && Date.parse(dueAt) < Date.now()
   return h('span', { class: isLate ? 'late' : '' }, `due ${dateFormat.format(new Date(dueAt))}`)
 }

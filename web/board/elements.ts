@@ -25,6 +25,32 @@ export const h = <K extends keyof HTMLElementTagNameMap>(
   return element
 }
 
+/** Replaces what the page shows. */
+export const showPage = (...content: Node[]): void =>
+  document.querySelector('#page')!.replaceChildren(...content)
+
+let arranging = 0
+
+/** Whether elements are being moved: losing the focus means nothing then. */
+export const isArranging = (): boolean => arranging > 0
+
+/** Runs `work`, which moves elements, and gives the focus back to what had it. */
+export const arrange = (work: () => void): void => {
+  const { activeElement } = document
+  arranging += 1
+  try {
+    work()
+  } finally {
+    if (
+      activeElement instanceof HTMLElement &&
+      activeElement.isConnected &&
+      activeElement !== document.activeElement
+    )
+      activeElement.focus()
+    arranging -= 1
+  }
+}
+
 /** Puts `children` in the place of what the element has, and leaves those that stay where they are. */
 export const setChildren = (parent: Element, children: readonly Element[]): void => {
   const wanted = new Set<Element>(children)
@@ -34,9 +60,11 @@ export const setChildren = (parent: Element, children: readonly Element[]): void
     if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null)
 }
 
-/** A message at the edge of the page that goes away by itself. */
-export const toast = (text: string): void => {
-  const shown = h('p', { class: 'toast', role: 'status' }, text)
-  document.body.append(shown)
-  setTimeout(() => shown.remove(), 5_000)
+/** Shows a message that goes away by itself; screen readers read it. */
+export const notify = (text: string): void => {
+  const shown = h('p', {}, text)
+  document.querySelector('#messages')!.append(shown)
+  setTimeout(() => shown.remove(), 8_000)
 }
+
+export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -1,10 +1,11 @@
 // The live board: a page that shows the client at work. It has no state of its own: sign in, choose a project, and what is
-// shown is the live view of the client, with unsent writes, over reloads and without a network.
-import { createClient, type Client } from '../../packages/client/src/client.ts'
-import { ApiError } from '../../packages/client/src/errors.ts'
+// shown is the live view of the client, with writes that are not sent yet.
+import { createClient } from '../../packages/client/src/client.ts'
+import { ApiError, StoppedError, type StopReason } from '../../packages/client/src/errors.ts'
 import { indexedDbStorage } from '../../packages/client/src/indexed-db-storage.ts'
+import type { UserView } from '../../packages/client/src/views/user-view.ts'
 import { openBoard } from './board.ts'
-import { h, toast } from './elements.ts'
+import { h, notify, showPage, textOf } from './elements.ts'
 
 const storage = indexedDbStorage('tasktide-board')
 
@@ -13,19 +14,25 @@ const client = createClient({
   useCookie: true,
   outbox: storage,
   views: storage,
-  onConflict: ({ write }) => {
-    toast(
-      `Somebody else changed the same fields first; ${write.change.kind === 'delete' ? 'the task stays' : 'theirs stays'}.`,
-    )
+  onConflict: () => {
+    notify('A change of yours was not saved: somebody else had changed the same fields, and theirs was kept.')
     return 'theirs'
   },
-  onRefused: (_write, error) => toast(`Not saved: ${error.message}`),
+  onRefused: (_write, error) => notify(`Not saved: ${error.message}`),
 })
 
 /** In the address, so that a link leads to a project. */
 const projectInAddress = (): string => location.hash.slice(1)
 
+let closeBoard = (): void => {}
+
+const leaveBoard = (): void => {
+  closeBoard()
+  closeBoard = () => {}
+}
+
 const showSignIn = (notice = ''): void => {
+  leaveBoard()
   const error = h('p', { role: 'alert' }, notice)
   const email = h('input', { type: 'email', name: 'email', autocomplete: 'username', required: true })
   const password = h('input', {
@@ -41,19 +48,20 @@ const showSignIn = (notice = ''): void => {
     error.textContent = ''
     try {
       await client.auth.signIn({ email: email.value, password: password.value })
-      await showProjects()
+      await showProject()
     } catch (failure) {
       error.textContent =
         failure instanceof ApiError && failure.status === 401
           ? 'This address and this password do not belong together.'
-          : `The server did not sign you in: ${failure instanceof Error ? failure.message : 'unknown error'}`
+          : `The server did not sign you in: ${textOf(failure)}`
       button.disabled = false
     }
   }
-  document.body.replaceChildren(
+  document.title = 'Tasktide board'
+  showPage(
     h(
       'main',
-      { class: 'sign-in' },
+      { class: 'card' },
       h('p', { class: 'brand' }, 'Tasktide'),
       h('h1', {}, 'The live board'),
       h('p', {}, 'Open it in two windows, and change something in one of them.'),
@@ -65,51 +73,97 @@ const showSignIn = (notice = ''): void => {
         button,
         error,
       ),
-      h(
-        'p',
-        { class: 'hint' },
-        'Where the demo data is: user@example.com with user123, admin@example.com with admin123.',
-      ),
     ),
   )
   email.focus()
 }
 
-/** The board of a project, with the list of projects beside it. */
-const showProjects = async (): Promise<void> => {
-  using user = client.live()
-  await user.ready
-  const { projects } = user.current
-  const wanted = projectInAddress()
-  const first =
-    projects.find(({ kind, archivedAt }) => kind === 'project' && archivedAt === null) ?? projects[0]
-  showBoard(client, (projects.find(({ id }) => id === wanted) ?? first)!.id)
+const showNotice = (text: string, button: string, onClick: () => void): void => {
+  leaveBoard()
+  showPage(
+    h(
+      'main',
+      { class: 'card' },
+      h('p', { class: 'brand' }, 'Tasktide'),
+      h('p', { role: 'status' }, text),
+      h('button', { type: 'button', onclick: onClick }, button),
+    ),
+  )
 }
 
-let close = (): void => {}
+/** What ended the view, for people. */
+const stopTexts: Partial<Record<StopReason, string>> = {
+  not_found: 'This project does not exist, or you may not read it.',
+  revoked: 'This project was deleted, or you may not read it any more.',
+  origin_refused:
+    'The server accepts no sessions from this address of the page: it has to be in ALLOWED_ORIGINS.',
+  too_many_connections: 'You have too many windows open. Close some of them.',
+  protocol: 'This page is of another version than the server: reload it.',
+}
 
-const showBoard = (own: Client, projectId: string): void => {
-  close()
-  history.replaceState(null, '', `#${projectId}`)
-  close = openBoard({
-    client: own,
-    projectId,
-    onProject: (id) => showBoard(own, id),
-    onSignedOut: (notice) => {
-      close()
-      close = () => {}
-      history.replaceState(null, '', location.pathname)
-      showSignIn(notice)
-    },
+const onStopped = (error: unknown): void => {
+  const reason = error instanceof StoppedError ? error.reason : null
+  if (reason === 'signed_out') return showSignIn('')
+  const text = (reason && stopTexts[reason]) ?? `The live view has ended: ${textOf(error)}`
+  if (reason === 'not_found' || reason === 'revoked') {
+    history.replaceState(null, '', location.pathname)
+    return showNotice(text, 'Show my projects', () => void showProject())
+  }
+  showNotice(text, 'Try again', () => {
+    client.reconnect()
+    void showProject()
   })
 }
 
-const start = async (): Promise<void> => {
+/** Shows the project of the address, or another one. */
+const showProject = async (): Promise<void> => {
+  using user = client.live()
   try {
-    await showProjects()
-  } catch {
-    showSignIn() // no session yet, or none any more
+    await user.ready
+    const projectId = await choose(user)
+    const closeFormer = closeBoard
+    history.replaceState(null, '', `#${projectId}`)
+    closeBoard = openBoard({
+      client,
+      projectId,
+      onProject: (id) => {
+        location.hash = id
+      },
+      onSignedOut: () => showSignIn(),
+      onStopped,
+    })
+    closeFormer() // after the next one was opened, so that the connection stays
+  } catch (error) {
+    onStopped(error)
   }
 }
 
-void start()
+/** A project that was joined since the last visit is not in a stored list: waits for the server's. */
+const choose = async (user: UserView): Promise<string> => {
+  const wanted = projectInAddress()
+  const has = (): boolean => user.current.projects.some(({ id }) => id === wanted)
+  if (wanted !== '' && !has() && user.state !== 'live')
+    await new Promise<void>((resolve) => {
+      const stop = user.onChange(() => {
+        if (!has() && user.state !== 'live' && user.state !== 'stopped') return
+        stop()
+        resolve()
+      })
+    })
+  if (user.error) throw user.error
+  if (has()) return wanted
+  const { projects } = user.current
+  return (projects.find(({ kind, archivedAt }) => kind === 'project' && archivedAt === null) ?? projects[0])!
+    .id
+}
+
+addEventListener('hashchange', () => void showProject())
+showPage(
+  h(
+    'main',
+    { class: 'card' },
+    h('p', { class: 'brand' }, 'Tasktide'),
+    h('p', { role: 'status' }, 'Connecting …'),
+  ),
+)
+void showProject()

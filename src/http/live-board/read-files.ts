@@ -23,7 +23,8 @@ export const readLiveBoard = async (): Promise<LiveBoardFiles> => {
     '--format=iife',
     '--minify',
   ]
-  const child = Bun.spawn(command, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 })
+  // Nothing of the environment, which holds secrets: the bundler could put it into the page.
+  const child = Bun.spawn(command, { env: {}, stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 })
   const [js, faults, code] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
