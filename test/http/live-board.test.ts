@@ -1,5 +1,5 @@
 // The live board in a real browser: two windows see each other's changes, a window without a network keeps its own and sends
-// them later, a reload shows the last state, and nothing is loaded from elsewhere or run from what people wrote.
+// them later, also after a reload, and nothing is loaded from elsewhere or run from what people wrote.
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { browserTimeoutMs, startBrowser } from '../support/browser.ts'

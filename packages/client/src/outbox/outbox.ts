@@ -34,8 +34,11 @@ export interface OutboxOptions {
    * answered with `theirs`. The write's own `settled` rejects in either case.
    */
   onRefused?: ((write: PendingWrite, error: Error) => void) | undefined
+}
+
+interface OwnerShown {
   /** Whose stored state is shown while it is not known yet who is signed in: its writes are theirs. */
-  shownOwner?: () => string | null
+  shownOwner: () => string | null
 }
 
 const maxWrites = 1_000
@@ -51,7 +54,7 @@ export class Outbox implements Disposable {
     http: HttpClient,
     private readonly session: Pick<Session, 'token' | 'userId'>,
     timing: Timing,
-    private readonly options: OutboxOptions,
+    private readonly options: OutboxOptions & OwnerShown,
   ) {
     const { signal } = this.#closing
     this.#queue = new WriteQueue(options.storage, signal, () => this.#listeners.emit())
@@ -85,7 +88,7 @@ export class Outbox implements Disposable {
     const { base, ...facts } = given
     const write: PendingWrite = {
       ...facts,
-      by: this.session.userId ?? this.options.shownOwner?.() ?? null,
+      by: this.session.userId ?? this.options.shownOwner(),
       order: this.#queue.nextOrder(),
       baseVersion: facts.change.kind === 'move' || !base ? null : this.#knownVersion(base),
       before: facts.change.kind === 'update' && base ? pick(base, facts.change.changes) : {},
