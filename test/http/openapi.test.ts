@@ -47,7 +47,7 @@ let operations: { route: Route; operation: Operation }[]
 const templateOf = (path: string): string => path.replaceAll(/:(\w+)/g, '{$1}').replace(/(.)\/$/, '$1')
 
 const hidden = (route: Route): boolean =>
-  /^\/(?:api\/docs|api\/pages|admin|problems)(?:\/|$)/.test(route.template) ||
+  /^\/(?:api\/docs|api\/pages|admin|board|problems)(?:\/|$)/.test(route.template) ||
   /^\/api\/(open|async)api\.json$/.test(route.template)
 
 const operationOf = ({ method, template }: Route): Operation => {
