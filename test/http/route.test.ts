@@ -50,6 +50,9 @@ describe('the declarations of the routes', () => {
       'GET /api/pages/reset-password',
       'GET /api/pages/verify-email',
       'GET /api/ws',
+      'GET /board',
+      'GET /board/board.css',
+      'GET /board/board.js',
       'GET /health',
       'GET /livez',
       'GET /metrics',
@@ -71,6 +74,9 @@ describe('the declarations of the routes', () => {
   test('exempt exactly these from the request limit', () => {
     expect(namesOf(routes.filter(({ traits }) => traits.rateLimit !== 'requests'))).toEqual([
       'GET /api/ws',
+      'GET /board',
+      'GET /board/board.css',
+      'GET /board/board.js',
       'GET /health',
       'GET /livez',
       'GET /metrics',
