@@ -74,9 +74,6 @@ describe('the declarations of the routes', () => {
   test('exempt exactly these from the request limit', () => {
     expect(namesOf(routes.filter(({ traits }) => traits.rateLimit !== 'requests'))).toEqual([
       'GET /api/ws',
-      'GET /board',
-      'GET /board/board.css',
-      'GET /board/board.js',
       'GET /health',
       'GET /livez',
       'GET /metrics',
