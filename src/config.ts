@@ -43,7 +43,7 @@ export interface Config {
   s3SecretAccessKey: string | null
   s3PathStyle: boolean
   logLevel: string
-  /** Null: nothing is traced. Without a slash at its end. */
+  /** Null: nothing is traced. */
   otlpEndpoint: string | null
   otlpHeaders: Record<string, string>
   /** Null: by the role. */

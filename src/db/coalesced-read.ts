@@ -1,8 +1,9 @@
 // Reads of one thing, for many callers by few statements. Invariants: a read sees every write that was answered before it
 // was called, because it joins only statements that were not sent yet; a caller receives rows of its own keys alone.
 import { AppError, isUnavailable, unavailable } from '../errors.ts'
-import { activeTrace, recordSpans, runOutsideSpans, SpanKind } from '../tracing/spans.ts'
+import { activeTrace, runOutsideSpans } from '../tracing/spans.ts'
 import type { DatabaseCalls, Queryable } from './client.ts'
+import { recordShared } from './traced.ts'
 
 export interface CoalescedReadOptions<Key, Row> {
   db: Pick<DatabaseCalls, 'read'>
@@ -173,11 +174,11 @@ export class CoalescedRead<Key, Row> {
     const rows = await this.#db
       .read((sql) => this.#select(sql, keys), { deadlineMs })
       .catch((error: unknown) => {
-        recordRead(batch, startedAt, error)
+        recordShared('read', batch, startedAt, error)
         throw error
       })
     for (let index = 0; index < batch.length; index += 1) batch[index]!.resolve(rows[index]!)
-    recordRead(batch, startedAt)
+    recordShared('read', batch, startedAt)
   }
 
   async #readEach(batch: Pending<Key, Row>[]): Promise<void> {
@@ -214,20 +215,3 @@ export class CoalescedRead<Key, Row> {
     }
   }
 }
-
-/** The statement is a span of each request in it. */
-const recordRead = (batch: readonly { trace: string | null }[], startedAt: number, error?: unknown): void =>
-  recordSpans(
-    batch.map(({ trace }) => trace),
-    'PostgreSQL read',
-    {
-      kind: SpanKind.CLIENT,
-      startedAt,
-      attributes: {
-        'db.system.name': 'postgresql',
-        'db.operation.name': 'read',
-        'db.operation.batch.size': batch.length,
-      },
-    },
-    error,
-  )

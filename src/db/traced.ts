@@ -1,6 +1,6 @@
-// A database whose calls are spans of the traces they belong to. Batches are not here: each serves many requests, and the
-// coalescer, which knows them, records them. Calls of the process itself belong to no trace and have none.
-import { SpanKind, withChildSpan } from '../tracing/spans.ts'
+// A database whose calls are spans of the traces they belong to. What serves many requests is recorded by its coalescer,
+// which knows them (`recordShared`). Calls of the process itself belong to no trace and have none.
+import { recordSpans, SpanKind, withChildSpan } from '../tracing/spans.ts'
 import type { Database, DatabaseCalls } from './client.ts'
 
 export const traced = (db: Database): Database => ({
@@ -18,11 +18,30 @@ const tracedCalls = (calls: DatabaseCalls): DatabaseCalls => ({
 
 /** From the wait in the caller's queue to the answer. */
 const inSpan = <T>(operation: string, call: () => Promise<T>): Promise<T> =>
-  withChildSpan(
-    `PostgreSQL ${operation}`,
-    {
-      kind: SpanKind.CLIENT,
-      attributes: { 'db.system.name': 'postgresql', 'db.operation.name': operation },
-    },
-    call,
+  withChildSpan(nameOf(operation), optionsOf(operation), call)
+
+/**
+ * Records a statement or transaction that served many requests, and that ends now, as a span of each.
+ * @param served with the `traceparent` of each request. @param startedAt `performance.now()`. @param error why it failed.
+ */
+export const recordShared = (
+  operation: 'read' | 'batch',
+  served: readonly { trace: string | null }[],
+  startedAt: number,
+  error?: unknown,
+): void => {
+  const { kind, attributes } = optionsOf(operation)
+  recordSpans(
+    served.map(({ trace }) => trace),
+    nameOf(operation),
+    { kind, startedAt, attributes: { ...attributes, 'db.operation.batch.size': served.length } },
+    error,
   )
+}
+
+const nameOf = (operation: string): string => `PostgreSQL ${operation}`
+
+const optionsOf = (operation: string) => ({
+  kind: SpanKind.CLIENT,
+  attributes: { 'db.system.name': 'postgresql', 'db.operation.name': operation },
+})

@@ -14,16 +14,10 @@
 // decided in a batch: after its batch failed, for a stored response, or when another transaction held its rows twice.
 import { batchConnections, heavy, type BatchDatabase, type CallerDatabase } from '../db/client.ts'
 import { RolledBack } from '../db/pipelined.ts'
+import { recordShared } from '../db/traced.ts'
 import { keyText } from '../db/log/idempotency.ts'
 import { AppError, overloaded, unavailable } from '../errors.ts'
-import {
-  activeTrace,
-  keepTrace,
-  recordSpans,
-  runOutsideSpans,
-  SpanKind,
-  type InTrace,
-} from '../tracing/spans.ts'
+import { activeTrace, keepTrace, runOutsideSpans, type InTrace } from '../tracing/spans.ts'
 import type { TaskPlan } from './tasks/task-plan.ts'
 import { keyOf, runAlone, runBatch, type BatchMember, type MemberOutcome } from './write-batch.ts'
 import { WriteQueue, type QueuedWrite } from './write-queue.ts'
@@ -159,18 +153,18 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
       this.#inFlight -= 1
       release() // starts the next batch, before the answers: PostgreSQL works while they are made
     }
+    const members = batch.map(({ member }) => member)
     try {
-      const members = batch.map(({ member }) => member)
       const { outcomes, appended } = await this.deps.db.batch((tx) => runBatch(tx, members))
       const deferred = this.#defer(batch, outcomes)
       end()
       if (appended) this.deps.publisher.publish(appended)
       for (const [index, pending] of batch.entries())
         if (!deferred.has(pending)) this.#settle(pending, outcomes[index]!)
-      recordBatch(batch, startedAt)
+      recordShared('batch', members, startedAt)
     } catch (error) {
       end()
-      recordBatch(batch, startedAt, error)
+      recordShared('batch', members, startedAt, error)
       for (const pending of batch) {
         if (error instanceof RolledBack) this.#goAlone(pending)
         else this.#finish(pending)?.reject(error)
@@ -266,23 +260,6 @@ export class WriteCoalescer implements TaskWrites, AsyncDisposable {
     this.#sweepTimer = null
   }
 }
-
-/** The transaction is a span of each write in it. */
-const recordBatch = (batch: Pending[], startedAt: number, error?: unknown): void =>
-  recordSpans(
-    batch.map(({ member }) => member.trace),
-    'PostgreSQL batch',
-    {
-      kind: SpanKind.CLIENT,
-      startedAt,
-      attributes: {
-        'db.system.name': 'postgresql',
-        'db.operation.name': 'batch',
-        'db.operation.batch.size': batch.length,
-      },
-    },
-    error,
-  )
 
 const holdsOf = <T>(member: BatchMember<T>): string[] => {
   const key = keyOf(member)

@@ -1,15 +1,10 @@
 // Settings of the collector of traces, named and written as OpenTelemetry does. Invariant: a problem never quotes a value.
 import { optional, secret, type Key } from './setting-kinds.ts'
-import { readUrl } from './url.ts'
+import { httpUrlProblems } from './url.ts'
 
 /** Scheme, host, port and perhaps a path, to which `/v1/traces` is added. */
-export const collectorUrlProblems = (text: string): string[] => {
-  const { url, problems } = readUrl(text, ['http:', 'https:'])
-  if (!url) return problems
-  if (url.username !== '' || url.password !== '')
-    return ['contains credentials: put them into OTEL_EXPORTER_OTLP_HEADERS instead']
-  return url.search === '' ? [] : ['has parameters: leave them out']
-}
+export const collectorUrlProblems = (text: string): string[] =>
+  httpUrlProblems(text, 'put them into OTEL_EXPORTER_OTLP_HEADERS')
 
 const listProblem = 'must be a comma list of name=value, values percent-encoded'
 

@@ -1,5 +1,5 @@
-// Parses the connection URLs of PostgreSQL and Redis, with problems that name the fix. Invariant: a problem never quotes
-// the URL, which holds a password.
+// Parses the connection URLs of PostgreSQL and Redis, and checks those of HTTP services, with problems that name the fix.
+// Invariant: a problem never quotes the URL, which may hold a password.
 
 export interface ReadUrl {
   /** Null when `problems` is not empty. */
@@ -32,3 +32,14 @@ export const decoded = (part: string): string | null => (part === '' ? null : de
 
 /** Without the brackets of an IPv6 address. */
 export const hostOf = (hostname: string): string => decodeURIComponent(hostname).replace(/^\[(.*)\]$/, '$1')
+
+/**
+ * Of an address to which HTTP requests go: scheme, host and port, and perhaps a path.
+ * @param credentials the settings that credentials belong into.
+ */
+export const httpUrlProblems = (text: string, credentials: string): string[] => {
+  const { url, problems } = readUrl(text, ['http:', 'https:'])
+  if (!url) return problems
+  if (url.username !== '' || url.password !== '') return [`contains credentials: ${credentials} instead`]
+  return url.search === '' ? [] : ['has parameters: leave them out']
+}

@@ -156,7 +156,7 @@ export const openBoard = (options: BoardOptions): (() => void) => {
       project !== null && !isEditable ? `${stateTexts[view.state]}, read only` : stateTexts[view.state]
     state.dataset['state'] = view.state
     unsent.textContent = pending.size > 0 ? `${pending.size} unsent` : ''
-    const present = here.users.map((id) => names.get(id) ?? 'Somebody else')
+    const present = here.users.map((id) => names.get(id) ?? 'Not a member')
     people.ariaLabel = `Here now: ${present.join(', ')}`
     people.replaceChildren(
       ...present.map((name) => h('span', { title: name, 'aria-hidden': 'true' }, initialsOf(name))),

@@ -15,7 +15,9 @@ const client = createClient({
   outbox: storage,
   views: storage,
   onConflict: () => {
-    notify('A change of yours was not saved: somebody else had changed the same fields, and theirs was kept.')
+    notify(
+      'Your change was not saved: another person changed the same fields first, and that change was kept.',
+    )
     return 'theirs'
   },
   onRefused: (_write, error) => notify(`Not saved: ${error.message}`),

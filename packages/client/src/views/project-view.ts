@@ -109,7 +109,7 @@ export class ProjectView {
   }
 
   #write(taskId: string, change: Change): Write {
-    // Nobody is signed in any more: the write would be sent by whoever signs in next.
+    // The session is over: the write would be sent with the session of the next user.
     if (this.error?.reason === 'signed_out') return refusedWrite(taskId, this.error)
     const shown = this.current.byId.get(taskId) ?? null
     // The write is made on top of the server's version, not on top of this user's own unconfirmed writes.
