@@ -90,6 +90,31 @@ test('Every part of src has a place in the import table', () => {
   expect([...parts].filter((part) => rankOf(part) < 0)).toEqual([])
 })
 
+test('docs/architecture.md shows the same table', async () => {
+  const text = await Bun.file(join(root, 'docs/architecture.md')).text()
+  const section = text.split('## Layers')[1]!.split('\n## ')[0]!
+  const rows = [...section.matchAll(/^\| [^|]+ \| (.+) \|$/gm)].map(([, parts]) =>
+    parts!
+      .replaceAll(/\([^)]*\)/g, '')
+      .matchAll(/`([^`]+)`/g)
+      .map(([, part]) => part)
+      .toArray(),
+  )
+  expect(rows.slice(1).toReversed()).toEqual(layers) // the first row is the head, whose code is `src`
+})
+
+test('README.md has a row for every folder', async () => {
+  const table = (await Bun.file(join(root, 'README.md')).text()).split('| Folder | Contents |')[1]!
+  const named = table.split('\n\n')[0]!
+  const folders = code
+    .filter(({ path }) => path.split('/').length > (path.startsWith('src/') ? 2 : 1))
+    .map(({ path }) =>
+      path.startsWith('src/') ? path.split('/').slice(0, 2).join('/') : path.split('/')[0]!,
+    )
+  const missing = [...new Set(folders)].filter((folder) => !new RegExp(`\`${folder}[\`/]`).test(named))
+  expect(missing).toEqual([])
+})
+
 test('Imports go down only, and the edges never see each other', () => {
   expect(imports.length).toBeGreaterThan(100) // or the pattern above reads nothing any more
   expect(

@@ -228,7 +228,7 @@ describe('a secret in a file', () => {
     const { JWT_SECRETS: _, ...others } = needed
     const withFile = (path: string) => problemsOf({ ...others, JWT_SECRETS_FILE: path })
     expect(withFile(await fileWith('k1:s3cret-word'))).toEqual([
-      'JWT_SECRETS_FILE the secret of k1 is shorter than 32 bytes; make one with openssl rand -hex 32',
+      'JWT_SECRETS_FILE has a secret of k1 that is shorter than 32 bytes; make one with openssl rand -hex 32',
     ])
     expect(withFile(`k1:${secret}`)).toEqual(['JWT_SECRETS_FILE names a file that cannot be read (ENOENT)'])
     expect(withFile(dir)).toEqual(['JWT_SECRETS_FILE names a file that cannot be read (EISDIR)'])

@@ -4,12 +4,12 @@ import { sessionSeconds } from '../db/users/sessions.ts'
 import { isAllowedOrigin, isPlainPrivateHttp, type OriginConfig } from '../auth/origin.ts'
 import { AppError } from '../errors.ts'
 
-const name = 'tide_refresh'
+export const refreshCookieName = 'tide_refresh'
 
 /** The Set-Cookie value that stores a refresh token; null removes it. */
 export const refreshCookie = (token: string | null, request: Request, config: OriginConfig): string =>
   [
-    `${name}=${token ?? ''}`,
+    `${refreshCookieName}=${token ?? ''}`,
     'Path=/api/auth',
     `Max-Age=${token === null ? 0 : sessionSeconds}`,
     'HttpOnly',
@@ -19,7 +19,7 @@ export const refreshCookie = (token: string | null, request: Request, config: Or
 
 /** The refresh token of the request's cookie, null for none. 403 `origin_refused` where another site may have caused the request. */
 export const refreshTokenOfCookie = (request: Request, config: OriginConfig): string | null => {
-  const token = new Bun.CookieMap(request.headers.get('cookie') ?? '').get(name)
+  const token = new Bun.CookieMap(request.headers.get('cookie') ?? '').get(refreshCookieName)
   if (!token) return null
   const origin = request.headers.get('origin')
   const site = request.headers.get('sec-fetch-site')

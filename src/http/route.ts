@@ -12,6 +12,8 @@ export interface RouteTraits {
    * /admin may also bring as a cookie. `public`: answers without credentials.
    */
   access: 'bearer' | 'session' | 'admin' | 'public'
+  /** Of a public route: credentials that it reads where the request brings them, as the OpenAPI document names them. */
+  optionalCredentials: readonly ('bearer' | 'refreshCookie')[]
   /** Of a page: where a browser without credentials is sent. */
   signInPage: string | null
   /** `requests`: the limit of all requests. `own`: the route has a limit of its own. `none`: not limited. */
@@ -34,6 +36,7 @@ export interface RouteTraits {
 
 const defaults: RouteTraits = {
   access: 'bearer',
+  optionalCredentials: [],
   signInPage: null,
   rateLimit: 'requests',
   idempotent: false,

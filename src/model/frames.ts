@@ -44,7 +44,7 @@ const Scope = Type.String({
   description: '`project:<id>` or `user:<id>`; clients may send `user:me`',
   examples: ['project:01933b6e-7c4a-7d3e-8f21-5a9c0b7d1e42'],
 })
-const Cursor = Type.String({ minLength: 1, maxLength: 4096, examples: ['k3v9x1q8.11.4711'] })
+const Cursor = Type.String({ minLength: 1, maxLength: 100, examples: ['k3v9x1q8.11.4711'] })
 const Token = Type.String({ description: 'An access token' })
 const Milliseconds = Type.Integer({ minimum: 0 })
 const Key = Type.String({

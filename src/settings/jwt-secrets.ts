@@ -24,9 +24,9 @@ export const jwtSecrets: Key<[JwtKey, ...JwtKey[]]> = {
       if (!/^[a-z0-9-]{1,32}$/.test(kid))
         fail('needs a kid of letters, digits or - before each secret, as in k1:secret')
       else if (Buffer.byteLength(secret) < 32)
-        fail(`the secret of ${kid} is shorter than 32 bytes; make one with openssl rand -hex 32`)
+        fail(`has a secret of ${kid} that is shorter than 32 bytes; make one with openssl rand -hex 32`)
       else if (production && new Set(secret).size < 10)
-        fail(`the secret of ${kid} is too regular for production; make one with openssl rand -hex 32`)
+        fail(`has a secret of ${kid} that is too regular for production; make one with openssl rand -hex 32`)
     }
     if (new Set(keys.map((key) => key.kid)).size < keys.length) fail('names a kid twice')
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- no key at all was reported above

@@ -104,6 +104,37 @@ test('a card that is dropped before another one gets its status and its place', 
   expect(items.map(({ title }: { title: string }) => title)).toEqual(['First', 'Dragged', 'Second'])
 }, 60_000)
 
+test('Alt and an arrow key move a card in its column, which keeps the focus', async () => {
+  const projectId = await newProject()
+  const { task } = callsOf(world, ada)
+  for (const title of ['First', 'Second', 'Third']) await task({ title, projectId })
+  await using window = await openWindow(ada, projectId)
+  const { page } = window
+  const titles = () => page.locator('ul[data-status=todo] .title').allTextContents()
+  const untilOrder = (...order: string[]) =>
+    page.waitForFunction(
+      (wanted) =>
+        [...document.querySelectorAll('ul[data-status=todo] .title')]
+          .map(({ textContent }) => textContent)
+          .join() === wanted,
+      order.join(),
+    )
+  await card(page, 'First').locator('.title').focus()
+  await page.keyboard.press('Alt+ArrowDown')
+  await untilOrder('Second', 'First', 'Third')
+  await page.keyboard.press('Alt+ArrowDown')
+  await untilOrder('Second', 'Third', 'First')
+  await page.keyboard.press('Alt+ArrowDown') // the last one stays where it is
+  await page.keyboard.press('Alt+ArrowUp')
+  await untilOrder('Second', 'First', 'Third')
+  expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('First')
+  await untilSent(page)
+  expect(await titles()).toEqual(['Second', 'First', 'Third'])
+  const { items } = await world.ask(ada, 'GET', `/api/tasks?projectId=${projectId}&sort=rank`)
+  expect(items.map(({ title }: { title: string }) => title)).toEqual(['Second', 'First', 'Third'])
+  expect(window.faults).toEqual([])
+}, 60_000)
+
 test('changes made without a network are kept over a reload and sent with the next connection', async () => {
   const projectId = await newProject()
   await using window = await openWindow(ada, projectId)

@@ -104,6 +104,25 @@ describe('the document', () => {
     }
   })
 
+  test('names every security scheme that an operation accepts, and no other', () => {
+    const accepted = operations.flatMap(({ operation }) => operation.security.flatMap(Object.keys))
+    expect(Object.keys(document.components.securitySchemes).toSorted()).toEqual(
+      [...new Set(accepted)].toSorted(),
+    )
+    expect(document.components.securitySchemes['refreshCookie']).toMatchObject({
+      type: 'apiKey',
+      in: 'cookie',
+      name: 'tide_refresh',
+    })
+    const ofCookie = operations.filter(({ operation }) =>
+      operation.security.some((alternative) => 'refreshCookie' in alternative),
+    )
+    expect(ofCookie.map(({ route, operation }) => [route.template, operation.security])).toEqual([
+      ['/api/auth/refresh', [{}, { refreshCookie: [] }]],
+      ['/api/auth/logout', [{}, { bearer: [] }, { refreshCookie: [] }]],
+    ])
+  })
+
   test('is the same on every request and costs nothing when it is known', async () => {
     const first = await world.call('GET', '/api/openapi.json')
     const etag = first.headers.get('etag')!

@@ -27,7 +27,7 @@ const rows = async (): Promise<Row[]> => {
 const patternOf = (message: string): RegExp =>
   new RegExp(`^${message.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`).replaceAll(/<[a-z ]+>/g, '.+')}$`)
 
-const jwt = 'k1:0123456789abcdef0123456789abcdef-test'
+const jwt = 'k1:b52e6b1f0c9d47a3a8f1d2c4e6709153-test'
 const secrets = ['s3cret-word', jwt.slice(3)]
 
 interface Start {
@@ -55,6 +55,9 @@ const databaseWith = async (work: Parameters<typeof withSql>[1]): Promise<Start>
 
 const database = (DATABASE_URL: string): Start => ({ environment: { DATABASE_URL } })
 const redis = (REDIS_URL: string): Start => ({ environment: { REDIS_URL } })
+const production = (changes: Record<string, string>): Start => ({
+  environment: { TIDE_ENV: 'production', ...changes },
+})
 const query = (search: string): Start => database(changed(databaseUrl, { search }))
 const taken = (): number => {
   const listener = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } })
@@ -133,6 +136,18 @@ const starts: Record<string, () => Start | Promise<Start>> = {
   'Redis Cluster': () => redisThatSays(/cluster_enabled:0/, 'cluster_enabled:1'),
   'Redis Sentinel': () => redisThatSays(/redis_mode:standalone/, 'redis_mode:sentinel  '),
   'Unescaped # in REDIS_URL': () => redis('redis://:s3cret-word#1@127.0.0.1'),
+  'Redis is a replica': () => redisThatSays(/role:master/, 'role:slave '),
+  'No keys of access tokens': () => ({ environment: { JWT_SECRETS: '' } }),
+  'Short keys of access tokens': () => ({ environment: { JWT_SECRETS: 'k1:s3cret-word' } }),
+  'No limits in production': () => production({ RATE_LIMIT: 'off' }),
+  'Mails without the address of their links': () =>
+    production({ SMTP_URL: 'smtp://mail.example.com', MAIL_FROM: 'tasks@example.com' }),
+  'Demo accounts in production': async () => {
+    const { url } = stack.use(await testDatabase())
+    const seeded = await runProgram(['seed'], environmentOf(database(url)))
+    expect(seeded.code).toBe(0)
+    return production({ DATABASE_URL: url })
+  },
   'Port in use': () => ({ environment: { PORT: String(taken()) } }),
   'Port of the worker in use': () => ({ args: ['worker'], environment: { WORKER_PORT: String(taken()) } }),
   'Port of metrics in use': () => ({ environment: { METRICS_PORT: String(taken()) } }),

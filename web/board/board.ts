@@ -105,6 +105,14 @@ export const openBoard = (options: BoardOptions): (() => void) => {
     else if (after) settle(view.move(task.id, { after }))
   }
 
+  const shift = (id: string, direction: 'up' | 'down'): void => {
+    const card = cards.get(id)?.element
+    const neighbour = (
+      direction === 'up' ? card?.previousElementSibling : card?.nextElementSibling
+    )?.getAttribute('data-id')
+    if (neighbour) settle(view.move(id, direction === 'up' ? { before: neighbour } : { after: neighbour }))
+  }
+
   const remove = (task: Task): void => {
     const { tasks } = view.current
     const subtasks = tasks.filter(({ parentId }) => parentId === task.id).length
@@ -115,7 +123,11 @@ export const openBoard = (options: BoardOptions): (() => void) => {
   const cardOf = (id: string): Card => {
     let card = cards.get(id)
     if (!card) {
-      card = createCard(id, { update: (changes) => settle(view.update(id, changes)), remove })
+      card = createCard(id, {
+        update: (changes) => settle(view.update(id, changes)),
+        remove,
+        shift: (direction) => shift(id, direction),
+      })
       cards.set(id, card)
     }
     return card

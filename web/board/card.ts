@@ -1,5 +1,5 @@
-// The card of a task: its title, which is edited in place, and what else it says. Works by keyboard: the title is a button,
-// and the status a list.
+// The card of a task: its title, which is edited in place, and what else it says. Works by keyboard: the title is a button
+// that Alt and an arrow key move up or down in its column, and the status a list.
 import type { Task, TaskPatch } from '../../src/model/task.ts'
 import { columns } from './columns.ts'
 import { startDrag } from './drag.ts'
@@ -8,6 +8,8 @@ import { h, isArranging, notify } from './elements.ts'
 export interface CardActions {
   update: (changes: TaskPatch) => void
   remove: (task: Task) => void
+  /** One place within the column. */
+  shift: (direction: 'up' | 'down') => void
 }
 
 export interface CardState {
@@ -30,10 +32,21 @@ export interface Card {
 const flashMs = 1_600
 const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)')
 
-export const createCard = (id: string, { update, remove }: CardActions): Card => {
+export const createCard = (id: string, { update, remove, shift }: CardActions): Card => {
   let shown: Task | null = null
   let isEditing = false
-  const title = h('button', { type: 'button', class: 'title', onclick: () => edit() })
+  const title = h('button', {
+    type: 'button',
+    class: 'title',
+    title: 'Edit; Alt and an arrow key move it',
+    'aria-keyshortcuts': 'Alt+ArrowUp Alt+ArrowDown',
+    onclick: () => edit(),
+    onkeydown: (event: KeyboardEvent) => {
+      if (!event.altKey || (event.key !== 'ArrowUp' && event.key !== 'ArrowDown')) return
+      event.preventDefault()
+      shift(event.key === 'ArrowUp' ? 'up' : 'down')
+    },
+  })
   const facts = h('p', { class: 'facts' })
   const status = h(
     'select',

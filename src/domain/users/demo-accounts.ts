@@ -33,6 +33,6 @@ export const refuseDemoAccounts = async (deps: DemoDeps): Promise<void> => {
   if (usable.length === 0) return
   throw new ConfigError([
     `DATABASE_URL names a database with demo accounts whose passwords are public: ${usable.join(', ')}; ` +
-      `disable them with \`bun src/main.ts user disable ${usable.join(' ')}\`, or change their passwords`,
+      `disable them with bun src/main.ts user disable ${usable.join(' ')}, or change their passwords`,
   ])
 }

@@ -3,6 +3,7 @@
 // once, at the first request, when all routes exist.
 import packageJson from '../../../package.json' with { type: 'json' }
 import { OnFirstUse } from '../../async/on-first-use.ts'
+import { refreshCookieName } from '../cookies.ts'
 import { undocumented } from '../route.ts'
 import { RouteGroup, type DeclaredRoute } from '../route-group.ts'
 import {
@@ -82,6 +83,13 @@ export const describe = async (routes: Routes): Promise<JsonObject> => {
           bearerFormat: 'ttp_…',
           description:
             'A personal access token: `read` permits GET, `write` every method; 403 `insufficient_scope` otherwise',
+        },
+        refreshCookie: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: refreshCookieName,
+          description:
+            'The refreshToken of a session, which browsers store by themselves; needs an allowed `Origin`, 403 `origin_refused` otherwise',
         },
       },
       schemas: Object.fromEntries(

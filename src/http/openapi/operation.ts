@@ -68,10 +68,12 @@ export const operationOf = (route: DeclaredRoute, operation: JsonObject): JsonOb
   }
 }
 
-const securityOf = ({ access }: RouteTraits): JsonObject[] => [
-  ...(access === 'public' ? [] : [{ bearer: [] }]),
-  ...(access === 'bearer' ? [{ personalToken: [] }] : []),
-]
+/** Alternatives; the empty one says that an operation also answers without credentials. */
+const securityOf = ({ access, optionalCredentials }: RouteTraits): JsonObject[] => {
+  const alternatives = optionalCredentials.map((scheme) => ({ [scheme]: [] }))
+  if (access === 'public') return alternatives.length > 0 ? [{}, ...alternatives] : []
+  return [{ bearer: [] }, ...(access === 'bearer' ? [{ personalToken: [] }] : [])]
+}
 
 /** Moves `style` and `explode` beside the schema and examples into it. */
 const finishParameter = (parameter: JsonObject): JsonObject => {

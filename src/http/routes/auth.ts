@@ -24,7 +24,7 @@ import type { RequestContext } from '../request-context.ts'
 import { openPager, pageOf, pageQuery } from '../page.ts'
 import { bodyTag, created, noContent, ok, unstored } from '../response.ts'
 import { RouteGroup } from '../route-group.ts'
-import { describedIn } from '../route.ts'
+import { describedIn, type RouteTraits } from '../route.ts'
 import { addressCaller, addressKey } from '../../limits/address-key.ts'
 import type { Attempts } from '../../limits/attempts.ts'
 import { policiesOf } from '../../limits/policies.ts'
@@ -42,8 +42,12 @@ const described = describedIn('Auth')
 const detail = (summary: string) => described(summary, { access: 'session' })
 
 /** Public routes that check another credential than an access token. */
-const open = (summary: string) =>
-  described(summary, { access: 'public', errors: ['invalid_credentials', 'origin_refused'] })
+const open = (summary: string, optionalCredentials: RouteTraits['optionalCredentials'] = []) =>
+  described(summary, {
+    access: 'public',
+    optionalCredentials,
+    errors: ['invalid_credentials', 'origin_refused'],
+  })
 
 const deviceOf = (context: RequestContext) => ({
   userAgent: context.request.headers.get('user-agent') ?? '',
@@ -121,7 +125,9 @@ export const authRoutes = (deps: AuthRouteDeps) => {
       {
         body: Type.Optional(Refresh),
         response: { 200: SessionAnswer },
-        detail: open('Exchange a refresh token, from the body or the cookie, for a new session answer'),
+        detail: open('Exchange a refresh token, from the body or the cookie, for a new session answer', [
+          'refreshCookie',
+        ]),
       },
     )
     .post(
@@ -133,7 +139,10 @@ export const authRoutes = (deps: AuthRouteDeps) => {
       {
         body: Type.Optional(Refresh),
         response: { 204: Type.Void() },
-        detail: open('End the session of the refresh token, the access token or the cookie'),
+        detail: open('End the session of the refresh token, the access token or the cookie', [
+          'bearer',
+          'refreshCookie',
+        ]),
       },
     )
     .post(

@@ -26,7 +26,7 @@ export interface ResumeOptions extends Pick<CallOptions, 'signal'> {
    * so that it is kept before the next step begins.
    */
   onPending?: ((pending: PendingUpload) => void | Promise<void>) | undefined
-  /** How often the file is sent at most, each time from its first byte; 3 by default. */
+  /** How often the file is sent at most, each time from its first byte; 4 by default. */
   attempts?: number | undefined
 }
 
