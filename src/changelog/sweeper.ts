@@ -56,6 +56,7 @@ export const startSweeper = ({ redis, db, log, onLost, everyMs = 100 }: SweeperO
   let barren: number[] = []
   /** Per shard the top of the tick before. */
   let reached: number[] = []
+  let rounds = 0
   let alarmedEpoch = ''
 
   const begin = async (): Promise<void> => {
@@ -81,25 +82,36 @@ export const startSweeper = ({ redis, db, log, onLost, everyMs = 100 }: SweeperO
     // New writes may have passed the tops already: then only the failover itself reveals the loss.
     if (await db.read(isEpochVoid)) return end(epoch, 'PostgreSQL failed over')
     // Tops before heads: a head read later is at or above its top, unless commits were lost.
-    const isWhole = stats.ticks % wholeEveryTicks === 0
-    const tops = await Promise.all(
+    const isWhole = rounds % wholeEveryTicks === 0
+    rounds += 1
+    const answers = await Promise.allSettled(
       // A stream that reached its head is asked for again when the head has moved, and now and then: Redis may lose it.
       before.seqs.map(async (seq, shard) =>
         !isWhole && seq === reached[shard] ? seq : readTop(redis, epoch, shard),
       ),
     )
+    const failures = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason] : []))
+    if (failures.length === answers.length) throw failures[0]
+    const tops = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : -1))
     const heads = await db.read(readHeads)
     if (heads.epoch !== epoch) return begin()
     if (tops.some((top, shard) => top > heads.seqs[shard]!)) return end(epoch, 'a stream is ahead of the log')
     known = heads
     reached = tops
     for (const [shard, top] of tops.entries()) {
+      if (stop.signal.aborted) return
       const head = heads.seqs[shard]!
-      if (top >= before.seqs[shard]! || barren[shard] === head) continue
-      const outcome = await repairStream({ redis, db }, { epoch, shard, top, upTo: head })
-      if (outcome === 'nothing') barren[shard] = head
-      else stats.repairs += 1
+      if (top < 0 || top >= before.seqs[shard]! || barren[shard] === head) continue
+      try {
+        const outcome = await repairStream({ redis, db }, { epoch, shard, top, upTo: head })
+        if (outcome === 'nothing') barren[shard] = head
+        else stats.repairs += 1
+      } catch (error) {
+        // Redis may be full for one stream and have room for the next.
+        failures.push(error)
+      }
     }
+    if (failures.length > 0) throw failures[0]
   }
 
   const run = async (): Promise<void> => {

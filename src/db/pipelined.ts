@@ -50,8 +50,9 @@ export const runPipelined = async <T>(
     }
     const [answer, outcome] = await Promise.allSettled([sent, connection`commit`])
     if (outcome.status === 'rejected') throw unavailable(outcome.reason) // whether it committed is unknown
-    if (answer.status === 'rejected') throw new RolledBack('a statement failed', { cause: answer.reason })
-    if (outcome.value.command !== 'COMMIT') throw new RolledBack('the transaction was rolled back')
+    const cause: unknown = answer.status === 'rejected' ? answer.reason : undefined
+    if (outcome.value.command !== 'COMMIT') throw new RolledBack('a statement failed', { cause })
+    if (answer.status === 'rejected') throw unavailable(cause) // it has committed, although its rows could not be read
     return answer.value
   } finally {
     connection.release()

@@ -125,9 +125,7 @@ export const openPager = ({ config: { jwtKeys }, kept }: PagerDeps): Pager => {
       const build = async (): Promise<BuiltAnswer> => {
         const slice = sliceOf(context)
         const { heads, ...list } = await read(slice)
-        // A read by the right of admins is noted, so it is made each time.
-        const isOverride = (context.actor.overrides?.size ?? 0) > 0
-        return { response: await render(context, slice, list), heads: isOverride ? null : heads }
+        return { response: await render(context, slice, list), heads }
       }
       return kept.answer(context.actor, context.request.url, build, isLong(context))
     },

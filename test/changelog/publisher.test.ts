@@ -124,6 +124,18 @@ test('the sweeper pushes entries that no process pushed', async () => {
   expect(sweeper.stats.repairs).toBeGreaterThan(1)
 })
 
+test('a stream that cannot be filled does not keep the sweeper from the others', async () => {
+  const broken = streamKey(epoch, shard === 0 ? 1 : 0)
+  await world.redis.set(broken, 'no stream')
+  await commitMany(world.db, scope, 20)
+  await using sweeper = startSweeper({ redis: world.redis, db: world.tailDb, log, onLost: async () => {} })
+  await eventually(async () => expect((await held()).at(-1)).toBe(await head()))
+  await eventually(() => expect(sweeper.stats.failures).toBeGreaterThan(1))
+  await commitMany(world.db, scope, 20)
+  await eventually(async () => expect((await held()).at(-1)).toBe(await head()))
+  await world.redis.del(broken)
+})
+
 test('after FLUSHALL a stream restarts with the last entries, not with the first', async () => {
   for (let n = 0; n < 4; n += 1) await commitMany(world.db, scope, 200)
   await using _ = startSweeper({ redis: world.redis, db: world.tailDb, log, onLost: async () => {} })

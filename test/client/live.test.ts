@@ -1,6 +1,7 @@
 // The client against a real server: its views show every write, each effect once, over a socket and over long polls.
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createClient, type Client, type ClientOptions } from '../../packages/client/src/client.ts'
+import type { Fetch } from '../../packages/client/src/http/request.ts'
 import { eventually } from '../support/eventually.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
 
@@ -22,6 +23,24 @@ const write = async (person: Person, method: string, path: string, body?: unknow
   const answer = await world.call(method, path, { token: person.token, ...(body !== undefined && { body }) })
   expect(answer.status).toBeLessThan(300)
   return answer.body
+}
+
+/** A network that keeps answers of one path until they are released; they are as old as that then. */
+const held = (path: string): { answered: Promise<void>; release: () => void; fetch: Fetch } => {
+  const released = Promise.withResolvers<void>()
+  const answered = Promise.withResolvers<void>()
+  return {
+    answered: answered.promise,
+    release: () => released.resolve(),
+    fetch: async (url, init) => {
+      const response = await fetch(url, init)
+      if (url.endsWith(path)) {
+        answered.resolve()
+        await released.promise
+      }
+      return response
+    },
+  }
 }
 
 for (const transport of ['socket', 'poll'] as const) {
@@ -97,6 +116,43 @@ for (const transport of ['socket', 'poll'] as const) {
         expect(own.current.projects).toHaveLength(1)
         expect(own.current.sharedTasks).toEqual([])
       })
+    })
+
+    test('a shared task is current although it changed while it was read', async () => {
+      const [ada, bob] = [await world.register(), await world.register()]
+      const task = await write(ada, 'POST', '/api/tasks', { title: 'shared' })
+      const { answered, release, fetch: slow } = held(`/api/tasks/${task.id}`)
+      using client = await clientOf(bob, { transport, fetch: slow })
+      using own = client.live()
+      await eventually(() => expect(own.state).toBe('live'))
+      await write(ada, 'POST', `/api/tasks/${task.id}/shares`, { userId: bob.id, permission: 'view' })
+      await answered
+      const changed = new Promise<void>((resolve) => {
+        own.onChange((event) => {
+          if (event?.type === 'task.updated') resolve()
+        })
+      })
+      await write(ada, 'PATCH', `/api/tasks/${task.id}`, { title: 'changed' })
+      await changed
+      release()
+      await eventually(() => expect(own.current.sharedTasks).toMatchObject([{ title: 'changed' }]))
+    })
+
+    test('a joined project is current although it changed while it was read', async () => {
+      const [ada, bob] = [await world.register(), await world.register()]
+      const { id } = await write(ada, 'POST', '/api/projects', { name: 'Apollo' })
+      const { answered, release, fetch: slow } = held(`/api/projects/${id}`)
+      using client = await clientOf(bob, { transport, fetch: slow })
+      using own = client.live()
+      await eventually(() => expect(own.state).toBe('live'))
+      await write(ada, 'POST', `/api/projects/${id}/members`, { email: bob.email, role: 'viewer' })
+      await answered
+      using view = client.project(id).live()
+      await eventually(() => expect(view.state).toBe('live'))
+      await write(ada, 'PATCH', `/api/projects/${id}`, { name: 'Gemini' })
+      await eventually(() => expect(view.current.project?.name).toBe('Gemini'))
+      release()
+      await eventually(() => expect(own.current.projects.at(-1)).toMatchObject({ id, name: 'Gemini' }))
     })
 
     test('the view of a removed member is emptied (C-REV-1)', async () => {

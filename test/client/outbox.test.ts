@@ -429,3 +429,78 @@ test('An error of onRefused is reported to the program; the next write is sent',
     globalThis.reportError = hold
   }
 })
+
+test.each([200, 302, 403, 405])(
+  'A write that a portal answers with its page and %d waits, and is sent once',
+  async (status) => {
+    const ada = await world.register()
+    let portals = 3
+    const sent: string[] = []
+    const portal: Fetch = async (url, init) => {
+      if (init.method === 'GET') return fetch(url, init)
+      if (portals > 0) {
+        portals -= 1
+        return new Response('<html>Sign in to the network</html>', {
+          status,
+          headers: { 'Content-Type': 'text/html' },
+        })
+      }
+      sent.push(init.method!)
+      return fetch(url, init)
+    }
+    using client = await clientOf(ada, { fetch: portal })
+    using view = client.project(ada.inboxId).live()
+    await view.ready
+    const made = view.create({ title: 'kept' })
+    const renamed = view.update(made.taskId, { title: 'renamed' })
+    expect(await renamed.settled).toMatchObject({ title: 'renamed', version: 2 })
+    expect(sent).toEqual(['POST', 'PATCH'])
+    expect(portals).toBe(0)
+  },
+)
+
+test('A read that a page of the same address answers says so', async () => {
+  using client = await clientOf(await world.register(), {
+    fetch: async () => new Response('<html>', { headers: { 'Content-Type': 'text/html' } }),
+  })
+  const error: unknown = await client.users.me().catch((reason: unknown) => reason)
+  expect(error).toMatchObject({
+    name: 'NetworkError',
+    message: expect.stringContaining('was not answered by Tasktide'),
+    cause: expect.objectContaining({ message: 'the answer is text/html in place of JSON' }),
+  })
+})
+
+test('A conflict that is found while another user signs in waits for the user who made the write', async () => {
+  const [ada, bob] = [await world.register(), await world.register()]
+  const { id } = await task(ada, 'first')
+  const storage = memoryStorage()
+  const { state, fetch: send } = network()
+  const asked: string[] = []
+  let isBobAsked = false
+  const switching: Fetch = async (url, init) => {
+    const token = new Headers(init.headers).get('authorization')!.slice(7)
+    if (url.endsWith(`/api/tasks/${id}`)) asked.push(`${init.method} ${token === bob.token ? 'bob' : 'ada'}`)
+    const response = await send(url, init)
+    if (response.status === 412 && !isBobAsked) {
+      isBobAsked = true
+      await client.session.adopt(bob.session)
+    }
+    return response
+  }
+  const client = await clientOf(ada, { fetch: switching, outbox: storage, onConflict: () => 'mine' })
+  using _ = client
+  const view = client.project(ada.inboxId).live()
+  await view.ready
+  state.isAway = true
+  const mine = view.update(id, { title: 'mine' })
+  expect((await patch(ada, id, { title: 'theirs' })).status).toBe(200)
+  state.isAway = false
+  await eventually(() => expect(isBobAsked).toBe(true))
+  await eventually(() => expect(client.session.userId).toBe(bob.id))
+  client.reconnect() // sends what is Bob's
+  expect(await storage.load()).toHaveLength(1)
+  await client.session.adopt(ada.session)
+  expect(await mine.settled).toMatchObject({ title: 'mine' })
+  expect(asked.filter((one) => one.endsWith('bob'))).toEqual([])
+})

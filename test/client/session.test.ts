@@ -127,3 +127,59 @@ test('A wrong password, an unreachable server and an aborted call throw differen
     message: 'the person left',
   })
 })
+
+test.each(['works', 'cannot save'])(
+  'A sign-in ends the views of the user whose tokens were stored, where the storage %s',
+  async (how) => {
+    await using world = await startWorld()
+    const [ada, bob] = [await world.register(), await world.register()]
+    const storage = memory({
+      accessToken: ada.session.accessToken,
+      refreshToken: ada.session.refreshToken,
+      expiresAt: Date.now() + 600_000,
+      userId: ada.id,
+    })
+    using client = createClient({ url: world.url, storage, timing: quick })
+    const views = [client.project(ada.inboxId).live(), client.live()]
+    await eventually(() => expect(views.map(({ state }) => state)).toEqual(['live', 'live']))
+    if (how !== 'works')
+      storage.save = () => {
+        throw new Error('no room')
+      }
+    const adopted = client.session.adopt(bob.session)
+    expect(views.map(({ state, error }) => [state, error?.reason])).toEqual([
+      ['stopped', 'signed_out'],
+      ['stopped', 'signed_out'],
+    ])
+    expect(
+      await adopted.then(
+        () => 'works',
+        () => 'cannot save',
+      ),
+    ).toBe(how)
+    using own = client.live()
+    await eventually(() => expect(own.current.user?.id).toBe(bob.id))
+  },
+)
+
+test('Tokens that are loaded after a sign-out do not sign in again', async () => {
+  await using world = await startWorld()
+  const ada = await world.register()
+  const stored = Promise.withResolvers<Tokens>()
+  using client = createClient({
+    url: world.url,
+    storage: { load: () => stored.promise, save() {} },
+    timing: quick,
+  })
+  const request = client.users.me().catch((error: unknown) => error)
+  const out = client.session.forget()
+  stored.resolve({
+    accessToken: ada.session.accessToken,
+    refreshToken: null,
+    expiresAt: Date.now() + 600_000,
+    userId: ada.id,
+  })
+  await out
+  expect(await request).toBeInstanceOf(SignedOutError)
+  expect(await client.session.tokens()).toBeNull()
+})

@@ -489,3 +489,20 @@ test('a transaction that is the 101st in a pipeline owns its connection', async 
   expect((await Promise.all(pipeline)).filter((error) => error !== null)).toEqual([])
   expect(await marks()).toEqual([1])
 })
+
+test('a batch that has committed is not reported as rolled back when its answer cannot be read', async () => {
+  await using db = open()
+  const insert = async (tx: Tx, n: number): Promise<void> =>
+    void (await tx`insert into marks (n) values (${n})`)
+  const unread = db.batch(async (tx) => ({
+    isEmpty: false,
+    sent: insert(tx, 1).then(() => {
+      throw new TypeError('a row without the expected column')
+    }),
+  }))
+  expect(await failure(unread)).toMatchObject({ code: 'unavailable' })
+  expect(await marks()).toEqual([1])
+  const failed = db.batch(async (tx) => ({ isEmpty: false, sent: insert(tx, 1) }))
+  expect(await failure(failed)).toMatchObject({ name: 'RolledBack' })
+  expect(await marks()).toEqual([1])
+})

@@ -306,6 +306,21 @@ test('reads of an admin are noted once per admin, project and hour, before they 
   expect(await notes()).toHaveLength(2)
 })
 
+test('an answer that was read by the right of admins is not kept: each reading is noted', async () => {
+  const admin = await world.registerAdmin()
+  const { id: projectId } = await world.project(owner)
+  const { kept } = world.server.deps
+  for (const path of [`/api/tasks/stats?projectId=${projectId}`, `/api/tasks?projectId=${projectId}`]) {
+    const before = kept.counts
+    await world.ask(owner, 'GET', path)
+    await world.ask(owner, 'GET', path)
+    expect(kept.counts).toMatchObject({ built: before.built + 1, hits: before.hits + 1 })
+    await world.ask(admin, 'GET', path)
+    await world.ask(admin, 'GET', path)
+    expect(kept.counts).toMatchObject({ built: before.built + 3, hits: before.hits + 1 })
+  }
+})
+
 test.each([
   'each of the routes that read a project',
   'a subscription of a socket',

@@ -204,6 +204,28 @@ test('a viewer sees everything and is offered no change', async () => {
   expect(await page.getByLabel('Delete Look only').isVisible()).toBe(false)
 }, 60_000)
 
+test('an address of no project leaves the board that is open', async () => {
+  const projectId = await newProject()
+  await using window = await openWindow(ada, projectId)
+  const { page } = window
+  await page.evaluate((id) => {
+    location.hash = id
+  }, 'no-such-project')
+  // Her first project is shown now, which may be this one.
+  await page.waitForFunction(() => location.hash !== '#no-such-project')
+  const shown = await page.evaluate(() => location.hash)
+  await page.waitForSelector('.state[data-state=live]')
+  await page.evaluate(() => {
+    location.hash = 'another-one'
+  })
+  await page.waitForFunction((hash) => location.hash === hash, shown)
+  await add(page, 'Still works')
+  await card(page, 'Still works', 'todo').waitFor()
+  await untilSent(page)
+  expect(await page.locator('.state').getAttribute('data-state')).toBe('live')
+  expect(window.faults).toEqual([])
+}, 60_000)
+
 test('a link leads to a project in an open window, and signing out without a network says what it does not do', async () => {
   const [first, second] = [await newProject(), (await world.project(ada, {}, { name: 'Second' })).id]
   await using window = await openWindow(ada, first)

@@ -107,6 +107,23 @@ test('entries without a partition are counted, and deleted past retention once e
   expect(stats.strayEntries).toBe(0)
 })
 
+test('entries without a partition stay while older partitions do, so that the log has no hole', async () => {
+  await addDay(9, 1)
+  await db.transact(async (tx) => {
+    await insertPositions(tx, 'one') // at 0: nothing of shard 3 is read
+    await tx`update consumer_cursor set seq = 10 where shard = 4`
+    await tx`
+      insert into feed_default (shard, seq, at, scope, type, version)
+      values (4, 1, now() - interval '8 days', 'user:y', 'control', 1)`
+  })
+  await run()
+  expect(stats.strayEntries).toBe(1)
+  await db.transact((tx) => tx`update consumer_cursor set seq = 10`)
+  await run()
+  expect(stats.strayEntries).toBe(0)
+  expect(await days()).not.toContain(await dayName(9))
+})
+
 test('a reader that holds the log delays the drop, and other readers do not wait for long', async () => {
   await addDay(9, 1)
   await db.transact(async (tx) => {

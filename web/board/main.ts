@@ -27,10 +27,13 @@ const client = createClient({
 const projectInAddress = (): string => location.hash.slice(1)
 
 let closeBoard = (): void => {}
+/** The project of the open board; empty without one. */
+let shownId = ''
 
 const leaveBoard = (): void => {
   closeBoard()
   closeBoard = () => {}
+  shownId = ''
 }
 
 const showSignIn = (notice = ''): void => {
@@ -123,8 +126,10 @@ const showProject = async (): Promise<void> => {
   try {
     await user.ready
     const projectId = await choose(user)
-    const closeFormer = closeBoard
     history.replaceState(null, '', `#${projectId}`)
+    if (projectId === shownId) return // the address named none that can be shown
+    const closeFormer = closeBoard
+    shownId = projectId
     closeBoard = openBoard({
       client,
       projectId,

@@ -49,17 +49,19 @@ export class ConflictError<T = unknown> extends ApiError {
   }
 }
 
-/** No answer arrived: the network or the server is down, or the deadline passed. The outcome is unknown. */
+/** No answer of the server arrived: it or the network is down, the deadline passed, or a page answered. The outcome is unknown. */
 export class NetworkError extends Error {
   override readonly name = 'NetworkError'
 
   constructor(method: string, url: string, cause: unknown) {
-    const isLate = cause instanceof Error && cause.name === 'TimeoutError'
-    super(`${method} ${url} ${isLate ? lateText : isOffline() ? offlineText : lostText}`, { cause })
+    const name = cause instanceof Error ? cause.name : ''
+    const known = name === 'TimeoutError' ? lateText : name === 'NotJsonError' ? foreignText : null
+    super(`${method} ${url} ${known ?? (isOffline() ? offlineText : lostText)}`, { cause })
   }
 }
 
 const lateText = 'was not answered in time; the server is overloaded or something between swallows packets'
+const foreignText = 'was not answered by Tasktide, but by a page, a proxy or a portal at this address'
 const offlineText = 'could not be sent; the device is offline'
 const lostText =
   "could not be sent; the device is offline, the server is down, or it does not allow this page's origin (ALLOWED_ORIGINS; for the object store, the CORS rule of the bucket)"

@@ -68,7 +68,7 @@ export class Session {
     return this.options.useCookie === true && this.options.token === undefined && !this.#isSignedOut
   }
 
-  /** Calls the listener after every new token and after signing out; returns a function that removes it. */
+  /** Calls the listener after every new token, after a stored one was loaded, and after signing out; returns a function that removes it. */
   onChange(listener: () => void): () => void {
     return this.#listeners.add(listener)
   }
@@ -156,16 +156,20 @@ export class Session {
   }
 
   async #load(): Promise<void> {
+    const turn = this.#generation
     const stored = (await this.options.storage?.load()) ?? null
-    this.#tokens ??= stored
+    if (!stored || this.#tokens || turn !== this.#generation) return
+    this.#tokens = stored
+    this.#listeners.emit()
   }
 
   async #setTokens(tokens: Tokens | null): Promise<void> {
     this.#loading ??= Promise.resolve()
     if (tokens && this.#tokens && tokens.userId !== this.#tokens.userId) this.#generation += 1
     this.#tokens = tokens
-    await this.options.storage?.save(tokens)
+    // First: views of the former user end also where the storage fails.
     this.#listeners.emit()
+    await this.options.storage?.save(tokens)
   }
 
   async #renewFrom(stale: string): Promise<string> {

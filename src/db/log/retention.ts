@@ -13,13 +13,19 @@ export const countStrayEntries = async (sql: Queryable): Promise<number> => {
 
 export const strayBatchSize = 5_000
 
-/** Deletes those past retention that every consumer has read, a batch of them. @returns how many. */
+/**
+ * Deletes those past retention that every consumer has read, the oldest of each shard first, a batch of them. Only for a log
+ * without expired partitions: readers take an entry after their cursor for proof that none is missing behind it, which a
+ * hole between older and newer entries would make wrong.
+ * @returns how many.
+ */
 export const deleteStrayEntries = async (tx: Tx, days: number): Promise<number> => {
   const { count } = await tx`
     delete from feed_default where ctid = any(array(
       select d.ctid from feed_default d
       where d.at < (date_trunc('day', now() at time zone 'UTC') - make_interval(days => ${days})) at time zone 'UTC'
         and not exists (select from consumer_cursor c where c.shard = d.shard and c.seq < d.seq)
+      order by d.shard, d.seq
       limit ${strayBatchSize}))`
   return count
 }

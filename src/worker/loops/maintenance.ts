@@ -40,6 +40,7 @@ export interface MaintenanceStats {
 export const maintain = async (deps: MaintenanceDeps): Promise<void> => {
   const { db, log, stats, signal } = deps
   await db.transact((tx) => ensureFeedPartitions(tx))
+  while (!signal.aborted && (await dropOldest(deps)));
   await deleteStray(deps)
   stats.strayEntries = await db.read(countStrayEntries)
   if (stats.strayEntries > 0)
@@ -48,7 +49,6 @@ export const maintain = async (deps: MaintenanceDeps): Promise<void> => {
       'entries in the default partition of the log: a daily partition was missing',
     )
   await purgeAll(deps)
-  while (!signal.aborted && (await dropOldest(deps)));
 }
 
 /** Drops the oldest partition past retention, unless a consumer has not read it. @returns whether there may be another. */
@@ -68,6 +68,8 @@ const dropOldest = ({ db, log, config }: MaintenanceDeps): Promise<boolean> =>
   })
 
 const deleteStray = async ({ db, config, signal }: MaintenanceDeps): Promise<void> => {
+  const expired = await db.read((sql) => selectExpiredPartitions(sql, config.feedRetentionDays))
+  if (expired.length > 0) return
   for (let step = 0; step < maxSteps && !signal.aborted; step += 1) {
     const count = await db.transact((tx) => deleteStrayEntries(tx, config.feedRetentionDays))
     if (count < strayBatchSize) break

@@ -84,6 +84,9 @@ export class HttpClient {
   }
 }
 
+/** A proxy answers with these for a server that it does not reach, a portal before the user has signed in to it. */
+const noVerdicts = new Set([401, 403, 404, 405, 407, 408, 421])
+
 /** Whether the same request may succeed later. */
 export const isRetryable = (error: unknown): boolean =>
   error instanceof NetworkError ||
@@ -91,7 +94,7 @@ export const isRetryable = (error: unknown): boolean =>
     (error.status >= 502 ||
       error.status === 429 ||
       error.code === 'idempotency_in_flight' ||
-      (error.status === 404 && !isNotFound(error))))
+      (error.code === 'unreadable' && (error.status < 400 || noVerdicts.has(error.status)))))
 
 /** A 500 may be temporary: a request is repeated a few times, an outbox does not wait for it. */
 const isServerFault = (error: unknown): boolean => error instanceof ApiError && error.status === 500

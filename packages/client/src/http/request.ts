@@ -156,10 +156,17 @@ const read = async <T>(response: Response, path: string, isBinary: boolean): Pro
     throw new Kind(problem, retryAfterOf(headers))
   }
   const isJson = headers.get('content-type')?.includes('json') ?? false
+  // The page of a proxy or a portal: the request may not have reached the server.
+  if (!isJson && (text !== '' || status === 200 || status === 201)) throw notJson(headers)
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the endpoint's type is the server's contract
-  const value = (isJson ? (JSON.parse(text) as unknown) : text || null) as T
+  const value = (isJson ? (JSON.parse(text) as unknown) : null) as T
   return { status, value, headers, cursor: headers.get('tide-cursor') }
 }
+
+const notJson = (headers: Headers): Error =>
+  Object.assign(new Error(`the answer is ${headers.get('content-type') ?? 'empty'} in place of JSON`), {
+    name: 'NotJsonError',
+  })
 
 const retryAfterOf = (headers: Headers): number | null => {
   const seconds = Number(headers.get('retry-after') ?? Number.NaN)

@@ -7,7 +7,7 @@
 //                 └ offline ─┘ └─ 4xx ──▶ refused (no longer shown, reported)
 import type { Task } from '../../../../src/model/task.ts'
 import { callGuarded, Listeners } from '../async/listeners.ts'
-import { ConflictError, OutboxError } from '../errors.ts'
+import { ConflictError, OutboxError, SignedOutError } from '../errors.ts'
 import type { HttpClient } from '../http/http-client.ts'
 import type { Answer } from '../http/request.ts'
 import type { Session } from '../session.ts'
@@ -52,7 +52,7 @@ export class Outbox implements Disposable {
 
   constructor(
     http: HttpClient,
-    private readonly session: Pick<Session, 'token' | 'userId'>,
+    private readonly session: Pick<Session, 'token' | 'userId' | 'generation'>,
     timing: Timing,
     private readonly options: OutboxOptions & OwnerShown,
   ) {
@@ -61,8 +61,18 @@ export class Outbox implements Disposable {
     const writeChanged = (write: PendingWrite): Promise<void> => this.#queue.update(write)
     this.#sender = new WriteSender({
       next: () => this.#next(),
-      deliver: (write) =>
-        sendWrite(write, { http, rule: options.onConflict, signal, writeChanged: () => writeChanged(write) }),
+      deliver: (write) => {
+        const { generation } = session
+        return sendWrite(write, {
+          http,
+          rule: options.onConflict,
+          signal,
+          requireSameUser: () => {
+            if (session.generation !== generation) throw new SignedOutError()
+          },
+          writeChanged: () => writeChanged(write),
+        })
+      },
       accepted: (entry, answer) => this.#accepted(entry, answer),
       refused: (entry, error) => this.#discard(entry, error),
       session,

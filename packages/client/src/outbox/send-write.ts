@@ -22,6 +22,8 @@ interface SendContext {
   http: HttpClient
   rule: ConflictRule | undefined
   signal: AbortSignal
+  /** @throws SignedOutError once another user has signed in: the write waits for its own. */
+  requireSameUser: () => void
   /** Stores the write after it was rebased or replaced. */
   writeChanged: () => Promise<void>
 }
@@ -40,6 +42,7 @@ export const sendWrite = async (write: PendingWrite, delivery: SendContext): Pro
       if (isNotFound(error) && write.change.kind === 'delete') return done(null)
       const isTaken = error.code === 'id_taken'
       if (error.status !== 412 && !isTaken) throw error
+      delivery.requireSameUser()
       const theirs = await currentTask(write.taskId, delivery)
       // The answer was lost more than a day ago: the server no longer has the key, but it has the task.
       if (isTaken && theirs) return done(theirs)
@@ -65,16 +68,18 @@ const currentTask = async (taskId: string, { http, signal }: SendContext): Promi
 const resolve = async (
   write: PendingWrite,
   theirs: Task,
-  { rule, writeChanged }: SendContext,
+  { rule, requireSameUser, writeChanged }: SendContext,
 ): Promise<'again' | 'decided' | 'dropped'> => {
   const { change } = write
   const isElsewhere = change.kind === 'update' && isEqual(pick(theirs, change.changes), write.before)
   const resolution = isElsewhere ? 'mine' : ((await rule?.({ write, theirs })) ?? 'theirs')
+  requireSameUser() // who answered a dialog may be the next user
   if (resolution === 'theirs') return rule ? 'decided' : 'dropped'
   if (resolution !== 'mine') write.change = { kind: 'update', changes: resolution.changes }
   if (write.change.kind === 'update') write.before = pick(theirs, write.change.changes)
   write.baseVersion = theirs.version
   await writeChanged()
+  requireSameUser()
   return 'again'
 }
 

@@ -27,6 +27,13 @@ export class ResourceReader {
     }
   }
 
+  /** Reads again what is being read: a response under way may be older. Nothing where it is not being read. */
+  repeat(path: Path): void {
+    const asked = this.#pending.get(path.text)
+    const last = asked?.at(-1)
+    if (last) asked!.push(last)
+  }
+
   /** The resource was deleted: a pending response is older than that. */
   cancel(path: Path): void {
     this.#pending.delete(path.text)

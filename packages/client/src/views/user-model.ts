@@ -42,6 +42,7 @@ export class UserModel implements ScopeModel {
   /** Takes what the view of a project received. False if nothing changed. */
   replaceProject(project: Project): boolean {
     const held = this.#projects.get(project.id)
+    if (!held) this.context.reader.repeat(projectPath(project.id))
     if (!held || (held.version >= project.version && held.role === project.role)) return false
     this.#projects.replaceValue(project.id, project)
     return true
@@ -141,9 +142,10 @@ export class UserModel implements ScopeModel {
     return true
   }
 
-  /** Ignores a task that is not held: its share ended, or it is being read. */
+  /** A task that is not held is being read, or its share has ended. */
   #applySharedTask(id: string, version: number, task: Task): void {
     if (this.#tasks.get(id)) this.#tasks.put(id, version, task)
+    else this.context.reader.repeat(taskPath(id))
   }
 
   /** Removed without remembering its version: a later share may bring the task back unchanged. */
@@ -162,6 +164,7 @@ export class UserModel implements ScopeModel {
   #readProject(id: string, version: number): void {
     this.context.reader.read(projectPath(id), (project: Project) => {
       this.#projects.put(id, version, project)
+      this.replaceProject(project) // a repeated read has the number of the same entry
       this.context.changed()
     })
   }
