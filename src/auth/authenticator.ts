@@ -16,6 +16,7 @@ import { idOf, isUserScope } from '../model/scope.ts'
 import type { Log } from '../log.ts'
 import type { Actor, Credential } from '../model/actor.ts'
 import type { Control } from '../model/event.ts'
+import { accessTokenSeconds } from '../model/user.ts'
 
 /** An authenticated actor, and when its token expires. */
 export interface Identity {
@@ -38,6 +39,8 @@ export interface AuthenticatorDeps {
   tokens: Tokens
   follower: Pick<LogFollower, 'confirmedAt' | 'onControl' | 'onDeliveryFailure' | 'onEpochChange'>
   log: Log
+  /** A token is looked up again after this time: expired ones, which are not sent again, would stay in memory. */
+  memoisedForMs?: number
 }
 
 export interface SessionAuthenticator extends Authenticator, AsyncDisposable {
@@ -84,11 +87,13 @@ export const createAuthenticator = ({
   tokens,
   follower,
   log,
+  memoisedForMs = accessTokenSeconds * 1_000,
 }: AuthenticatorDeps): SessionAuthenticator => {
   const tokensOf = new Map<string, Set<string>>()
   /** By token. */
   const known = new BoundedCache<string, MemoisedIdentity>({
     maxEntries: maxMemoised,
+    ttlMs: memoisedForMs,
     onDrop: (token, { identity }) => {
       const ofUser = tokensOf.get(identity.actor.userId)
       ofUser?.delete(token)

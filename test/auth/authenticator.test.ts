@@ -47,6 +47,7 @@ let reads: number
 /** Awaited by every read after PostgreSQL answered. */
 let gate: Promise<void>
 let isAway: boolean
+let authenticatorDb: Database
 let authenticator: SessionAuthenticator
 let userId: string
 let sessionId: string
@@ -81,6 +82,7 @@ beforeEach(async () => {
       return value
     },
   }
+  authenticatorDb = db
   authenticator = createAuthenticator({ systemDb: db, tokens, follower, log })
   userId = newId()
   sessionId = newId()
@@ -140,6 +142,14 @@ test('a token is looked up once while the log is followed', async () => {
   })
   expect(await authenticator.authenticate(token)).toBe(identity)
   expect(reads).toBe(1)
+})
+
+test('a token leaves the memory in time, also one that is valid', async () => {
+  const short = { systemDb: authenticatorDb, tokens, follower, log, memoisedForMs: 20 }
+  await using forgetful = createAuthenticator(short)
+  const identity = await forgetful.authenticate(token)
+  await eventually(() => expect(forgetful.memoised(token)).toBeNull())
+  expect((await forgetful.authenticate(token)).actor).toEqual(identity.actor)
 })
 
 test('equal tokens at once share one look-up', async () => {

@@ -16,6 +16,8 @@ export interface Inspection {
   heapBytes: number
   residentBytes: number
   objects: number
+  /** Objects of the heap by type. */
+  types: Record<string, number>
   /** Compiled functions: their code is a part of the heap that comes and goes with what is called often. */
   compiledFunctions: number
 }

@@ -44,6 +44,7 @@ if (name === 'inspected') {
       heapBytes: heapSize,
       residentBytes: process.memoryUsage.rss(),
       objects: objectCount,
+      types: objectTypeCounts,
       compiledFunctions: objectTypeCounts['FunctionCodeBlock'] ?? 0,
     }
     writeFileSync(file, JSON.stringify(facts))

@@ -16,7 +16,15 @@ const samplesOf = (random: Random, { perHour, noise }: { perHour: number; noise:
     const wave = noise * (random.next() + random.next() - 1)
     const heapBytes =
       mebibyte * (16 + (perHour * seconds) / 3_600 + wave) + 2_600 * (compiledFunctions - 4_000)
-    const process = { heapBytes, residentBytes: 90 * mebibyte, compiledFunctions, objects: 1, handles: 40 }
+    const types = { Map: 10 + n, Set: 10, string: 5_000 - n }
+    const process = {
+      heapBytes,
+      residentBytes: 90 * mebibyte,
+      compiledFunctions,
+      objects: 1,
+      types,
+      handles: 40,
+    }
     return {
       seconds,
       processes: { 'server A': { ...process, codeBytes: 0, fileBytes: 0 } },
@@ -73,4 +81,9 @@ test('the limit decides by the interval, not by the estimate', () => {
   expect(verdictOf({ estimate: 0.9, low: 0.6, high: 1, samples })).toBe('shown')
   expect(verdictOf({ estimate: 1.2, low: 1.1, high: 1.3, samples })).toBe('violated')
   expect(verdictOf({ estimate: -5, low: -5, high: -5, samples: 3 })).toBe('undecided')
+})
+
+test('the types whose objects grow are named', () => {
+  const { processes } = reportOf(samplesOf(createRandom(seed), { perHour: 5, noise: 0.2 }))
+  expect(processes['server A']!.grown).toEqual({ Map: 84 })
 })

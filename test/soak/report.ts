@@ -40,6 +40,8 @@ export interface SoakReport {
       resident: MemoryFigures
       codeMiB: { baseline: number; rest: number }
       handles: { baseline: number; most: number; rest: number }
+      /** The types of objects that grew most in the second half, by how many: where to look first. */
+      grown: Record<string, number>
     }
   >
   connections: Record<'PostgreSQL' | 'Redis', { baseline: number; most: number; rest: number }>
@@ -98,6 +100,20 @@ const memoryOf = (
   }
 }
 
+const grownTypes = 8
+
+/** Between the medians of the first and the last minute. */
+const grownOf = (samples: readonly ProcessSample[]): Record<string, number> => {
+  const countOf = (part: readonly ProcessSample[], type: string): number =>
+    median(part.map(({ types }) => types[type] ?? 0))
+  const [first, last] = [samples.slice(0, perMinute), samples.slice(-perMinute)]
+  const grown = Object.keys(last[0]!.types)
+    .map((type): [string, number] => [type, countOf(last, type) - countOf(first, type)])
+    .filter(([, count]) => count > 0)
+    .toSorted(([, a], [, b]) => b - a)
+  return Object.fromEntries(grown.slice(0, grownTypes))
+}
+
 export interface SoakRun {
   machine: Facts['machine']
   seed: number
@@ -132,6 +148,7 @@ export const soakReport = (run: SoakRun): SoakReport => {
             rest: mebibytes(rest.processes[name]!.codeBytes),
           },
           handles: threeOf(({ processes }) => processes[name]!.handles),
+          grown: grownOf(own.map(({ process }) => process)),
         },
       ]
     }),

@@ -8,7 +8,10 @@ import { inspect, type Inspection } from '../chaos/inspection.ts'
 import type { Role } from '../support/cluster.ts'
 import type { Cluster } from '../support/cluster.ts'
 
-export interface ProcessSample extends Pick<Inspection, 'heapBytes' | 'objects' | 'compiledFunctions'> {
+export interface ProcessSample extends Pick<
+  Inspection,
+  'heapBytes' | 'objects' | 'types' | 'compiledFunctions'
+> {
   /** Of the process itself: its anonymous pages, without those of compiled code. */
   residentBytes: number
   /** Compiled code: pages that are both written and executed. */
@@ -47,7 +50,7 @@ const codeBytesOf = async (pid: number): Promise<number> => {
 
 const sampleProcess = async (role: Role): Promise<[name: string, sample: ProcessSample]> => {
   const handles = (await readdir(`/proc/${role.pid}/fd`)).length
-  const { heapBytes, objects, compiledFunctions } = await inspect(role)
+  const { heapBytes, objects, types, compiledFunctions } = await inspect(role)
   const status = await readFile(`/proc/${role.pid}/status`, 'utf8')
   const bytesOf = (name: 'RssAnon' | 'RssFile'): number =>
     1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1])
@@ -58,7 +61,7 @@ const sampleProcess = async (role: Role): Promise<[name: string, sample: Process
     codeBytes,
     fileBytes: bytesOf('RssFile'),
   }
-  return [role.name, { ...memory, objects, compiledFunctions, handles }]
+  return [role.name, { ...memory, objects, types, compiledFunctions, handles }]
 }
 
 /** Each process collects garbage first. */
