@@ -1,6 +1,6 @@
 // Failures of a start, each one sentence: the setting, the problem, the fix. Invariant: none contains a secret, a stack
-// or the text of a library that might. docs/starting.md lists the most common ones, and a test starts each of
-// those.
+// or the text of a library that might. A test starts each of the most common ones,
+// which docs/starting.md lists.
 
 /** Of the program, as sysexits.h names them. */
 export const exitCodes = {

@@ -63,6 +63,11 @@ export class Session {
     return this.#generation
   }
 
+  /** @throws SignedOutError where a user has signed in or out since `generation`. */
+  requireGeneration(generation: number): void {
+    if (generation !== this.#generation) throw new SignedOutError()
+  }
+
   /** Whether an HttpOnly cookie may hold a session that this program cannot see. */
   get isCookiePossible(): boolean {
     return this.options.useCookie === true && this.options.token === undefined && !this.#isSignedOut

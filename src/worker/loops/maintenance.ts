@@ -38,17 +38,23 @@ export interface MaintenanceStats {
 
 /** @throws AppError `unavailable` when a lock could not be had in time: the next run continues. */
 export const maintain = async (deps: MaintenanceDeps): Promise<void> => {
-  const { db, log, stats, signal } = deps
-  await db.transact((tx) => ensureFeedPartitions(tx))
-  while (!signal.aborted && (await dropOldest(deps)));
-  await deleteStray(deps)
+  await deps.db.transact((tx) => ensureFeedPartitions(tx))
+  await purgeAll(deps)
+  try {
+    while (!deps.signal.aborted && (await dropOldest(deps)));
+    await deleteStray(deps)
+  } finally {
+    await countStray(deps) // also where a reader holds the log, and nothing was dropped
+  }
+}
+
+const countStray = async ({ db, log, stats }: MaintenanceDeps): Promise<void> => {
   stats.strayEntries = await db.read(countStrayEntries)
   if (stats.strayEntries > 0)
     log.error(
       { entries: stats.strayEntries },
       'entries in the default partition of the log: a daily partition was missing',
     )
-  await purgeAll(deps)
 }
 
 /** Drops the oldest partition past retention, unless a consumer has not read it. @returns whether there may be another. */

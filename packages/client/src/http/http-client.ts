@@ -1,6 +1,6 @@
 // Authorized requests with retries. Invariant: only reads and writes with an Idempotency-Key are repeated, each attempt
 // under the key of the first, so that an effect happens once.
-import { ApiError, NetworkError, SignedOutError } from '../errors.ts'
+import { ApiError, NetworkError } from '../errors.ts'
 import { path } from './path.ts'
 import { sendRequest, sendTo, type Answer, type Call, type HttpTarget } from './request.ts'
 import { newId } from '../outbox/ids.ts'
@@ -79,7 +79,7 @@ export class HttpClient {
 
   /** A request begun for one user is not sent with the token of the next. */
   #requireSameUser(turn: number, token: string): string {
-    if (turn !== this.session.generation) throw new SignedOutError()
+    this.session.requireGeneration(turn)
     return token
   }
 }

@@ -7,7 +7,7 @@
 //                 └ offline ─┘ └─ 4xx ──▶ refused (no longer shown, reported)
 import type { Task } from '../../../../src/model/task.ts'
 import { callGuarded, Listeners } from '../async/listeners.ts'
-import { ConflictError, OutboxError, SignedOutError } from '../errors.ts'
+import { ConflictError, OutboxError } from '../errors.ts'
 import type { HttpClient } from '../http/http-client.ts'
 import type { Answer } from '../http/request.ts'
 import type { Session } from '../session.ts'
@@ -52,7 +52,7 @@ export class Outbox implements Disposable {
 
   constructor(
     http: HttpClient,
-    private readonly session: Pick<Session, 'token' | 'userId' | 'generation'>,
+    private readonly session: Pick<Session, 'token' | 'userId' | 'generation' | 'requireGeneration'>,
     timing: Timing,
     private readonly options: OutboxOptions & OwnerShown,
   ) {
@@ -67,9 +67,7 @@ export class Outbox implements Disposable {
           http,
           rule: options.onConflict,
           signal,
-          requireSameUser: () => {
-            if (session.generation !== generation) throw new SignedOutError()
-          },
+          requireSameUser: () => session.requireGeneration(generation),
           writeChanged: () => writeChanged(write),
         })
       },
