@@ -18,6 +18,8 @@ interface Entry<K, V> {
   weight: number
   older: Entry<K, V> | null
   newer: Entry<K, V> | null
+  /** Of `ttlMs`. It ends with the entry: a timer holds its entry, and so would make the bounds meaningless. */
+  timer: ReturnType<typeof setTimeout> | undefined
 }
 
 /**
@@ -67,12 +69,15 @@ export class BoundedCache<K, V> {
 
   set(key: K, value: V, weight = 0): void {
     this.delete(key)
-    const entry = { key, value, weight, older: null, newer: null }
+    const entry: Entry<K, V> = { key, value, weight, older: null, newer: null, timer: undefined }
     this.#entries.set(key, entry)
     this.#append(entry)
     this.#weight += weight
     const { ttlMs } = this.options
-    if (ttlMs !== undefined) setTimeout(() => this.delete(key, value), ttlMs).unref()
+    if (ttlMs !== undefined) {
+      entry.timer = setTimeout(() => this.#remove(entry), ttlMs)
+      entry.timer.unref()
+    }
     this.#enforceBounds()
   }
 
@@ -93,6 +98,7 @@ export class BoundedCache<K, V> {
 
   /** Drops everything without `onDrop`. */
   clear(): void {
+    for (const { timer } of this.#entries.values()) clearTimeout(timer)
     this.#entries.clear()
     this.#oldest = null
     this.#newest = null
@@ -106,6 +112,7 @@ export class BoundedCache<K, V> {
   }
 
   #remove(entry: Entry<K, V>): void {
+    clearTimeout(entry.timer)
     this.#entries.delete(entry.key)
     this.#unlink(entry)
     this.#weight -= entry.weight

@@ -1,4 +1,5 @@
 // The one LRU map: both bounds hold after every call, and each entry that leaves is reported once.
+import { heapStats } from 'bun:jsc'
 import { expect, test } from 'bun:test'
 import { BoundedCache } from '../../src/async/bounded-cache.ts'
 import { until } from '../../src/async/timeout.ts'
@@ -52,4 +53,19 @@ test('an entry is dropped when its time is over', async () => {
   cache.set('a', 1)
   expect(cache.get('a')).toBe(1)
   expect(await until(5_000, 'the end of an entry', () => (cache.size === 0 ? true : undefined))).toBe(true)
+})
+
+test('entries that were dropped or cleared are not held by their age limit', () => {
+  const timers = (): number => {
+    Bun.gc(true)
+    return heapStats().objectTypeCounts['Timeout'] ?? 0
+  }
+  const before = timers()
+  const cache = new BoundedCache<string, number>({ maxEntries: 10, ttlMs: 600_000 })
+  for (let n = 0; n < 5_000; n += 1) cache.set(String(n), n)
+  for (let n = 0; n < 5_000; n += 1) cache.set('same', n)
+  expect(timers() - before).toBeLessThan(500)
+  cache.clear()
+  expect(cache.size).toBe(0)
+  expect(timers() - before).toBeLessThan(500)
 })
