@@ -9,6 +9,9 @@ import { newFeedStages } from '../metrics/feed-stages.ts'
 import { openRedis } from '../redis/connection.ts'
 import { createRedisProbe } from '../redis/redis-check.ts'
 import { createStorageProbe } from '../storage/open.ts'
+import { serveInternally } from '../metrics/internal-server.ts'
+import { usualWorkerPort } from '../settings/table.ts'
+import { httpUrl } from '../start/http-url.ts'
 import { startWorker } from '../worker/runner.ts'
 import { openBase, type Running } from './base.ts'
 
@@ -16,6 +19,21 @@ import { openBase, type Running } from './base.ts'
 export const openWorker = async (config: Config, log: Log): Promise<Running> => {
   await using stack = new AsyncDisposableStack()
   const { db, tailDb, redis, storage, connect } = await openBase(stack, config, log, 'worker')
+  const { internalHost: host, workerPort } = config
+  const internal = stack.use(
+    serveInternally({
+      host,
+      port: workerPort ?? usualWorkerPort,
+      orFree: workerPort === null,
+      setting: 'WORKER_PORT',
+    }),
+  )
+  const { port } = internal
+  if (workerPort === null && port !== usualWorkerPort)
+    log.info(
+      { port },
+      `WORKER_PORT is not set and ${usualWorkerPort} is in use: this worker takes a free port`,
+    )
   const stages = newFeedStages()
   const { commitToStream } = stages
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log, commitToStream }))
@@ -31,7 +49,7 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
   const { destination } = mailer
   log.info({ destination }, 'mails are sent to this destination')
   void mailer.health.check().then((trouble) => trouble !== null && log.warn({ destination }, trouble.text))
-  const worker = stack.use(
+  stack.use(
     await startWorker({
       config,
       log,
@@ -47,8 +65,9 @@ export const openWorker = async (config: Config, log: Log): Promise<Running> => 
       storage,
       storageHealth: createStorageProbe(storage),
       redisHealth: createRedisProbe(redis),
+      internal,
     }),
   )
   const owned = stack.move()
-  return { url: worker.url, port: worker.port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  return { url: httpUrl(host, port), port, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }

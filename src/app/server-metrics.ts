@@ -30,8 +30,12 @@ export interface ServerParts extends FeedParts {
 export const serveMetrics = (
   { metricsPort: port, internalHost: host }: Pick<Config, 'metricsPort' | 'internalHost'>,
   metrics: () => Promise<string>,
-): InternalServer | null =>
-  port === null ? null : serveInternally({ host, port, setting: 'METRICS_PORT', metrics })
+): InternalServer | null => {
+  if (port === null) return null
+  const internal = serveInternally({ host, port, setting: 'METRICS_PORT' })
+  internal.answer({ metrics })
+  return internal
+}
 
 export const serverMetrics = (parts: ServerParts): Exposition => {
   const { meters, kept, bodies, unsent, limiter, stats } = parts

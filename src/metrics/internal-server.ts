@@ -14,6 +14,9 @@ export interface InternalServerOptions {
   orFree?: boolean
   /** The setting of the port, for the error where it is taken. */
   setting: string
+}
+
+export interface InternalAnswers {
   /** In the text format of Prometheus. */
   metrics: () => Promise<string>
   /** The status of a role that has no readiness of its own on another port. */
@@ -22,13 +25,19 @@ export interface InternalServerOptions {
 
 export interface InternalServer extends AsyncDisposable {
   port: number
+  /** From now on the role has started: until then /readyz and /metrics are 503. */
+  answer(answers: InternalAnswers): void
 }
 
 const stopTimeoutMs = 1_000
 
-/** @throws StartFailure where the port cannot be bound. */
+/**
+ * Binds the port, which a role does before it begins any work: a port that is taken ends the start with nothing begun.
+ * @throws StartFailure where the port cannot be bound.
+ */
 export const serveInternally = (options: InternalServerOptions): InternalServer => {
-  const { host, port, orFree = false, setting, metrics, readiness } = options
+  const { host, port, orFree = false, setting } = options
+  let answers: InternalAnswers | null = null
   const serve: Parameters<typeof Bun.serve>[0] = {
     hostname: host,
     port,
@@ -37,17 +46,19 @@ export const serveInternally = (options: InternalServerOptions): InternalServer 
       '/livez': { GET: () => json(200, { status: 'up' }) },
       '/version': { GET: () => json(200, version) },
       '/metrics': {
-        GET: async () =>
-          new Response(await metrics(), { headers: { ...fresh, 'Content-Type': metricsType } }),
+        GET: async (request) =>
+          answers
+            ? new Response(await answers.metrics(), { headers: { ...fresh, 'Content-Type': metricsType } })
+            : problem(request, new AppError('unavailable')),
       },
-      ...(readiness && {
-        '/readyz': {
-          GET: async () => {
-            const { status, body } = await readiness()
-            return json(status, body)
-          },
+      '/readyz': {
+        GET: async (request) => {
+          if (!answers) return json(503, { status: 'down', parts: { process: 'down' } })
+          if (!answers.readiness) return problem(request, new AppError('not_found'))
+          const { status, body } = await answers.readiness()
+          return json(status, body)
         },
-      }),
+      },
     },
     fetch: (request) => problem(request, new AppError('not_found')),
     error: () => problem(null, new AppError('internal')),
@@ -62,6 +73,9 @@ export const serveInternally = (options: InternalServerOptions): InternalServer 
   }
   return {
     port: server.port!,
+    answer: (given) => {
+      answers = given
+    },
     async [Symbol.asyncDispose]() {
       await settledWithin(stopTimeoutMs, server.stop(false))
       await server.stop(true)

@@ -13,8 +13,6 @@ import type { SweeperStats } from '../changelog/sweeper.ts'
 import type { Log } from '../log.ts'
 import type { Mailer } from '../mail/mailer.ts'
 import type { StorageProbe } from '../storage/open.ts'
-import { usualWorkerPort } from '../settings/table.ts'
-import { httpUrl } from '../start/http-url.ts'
 import type { Storage } from '../storage/storage.ts'
 import { consumers } from './all-consumers.ts'
 import { processors } from './all-jobs.ts'
@@ -27,7 +25,7 @@ import { examineWorker, lagOf, readinessOf } from './health.ts'
 import type { JobDeps } from './jobs/processor.ts'
 import { startJobs } from './jobs/runner.ts'
 import type { FeedStages } from '../metrics/feed-stages.ts'
-import { serveInternally } from '../metrics/internal-server.ts'
+import type { InternalServer } from '../metrics/internal-server.ts'
 import { workerMetrics } from './metrics.ts'
 import { expireUploads, queueDeletions, scheduleSweep } from './loops/files.ts'
 import { loop } from './loops/loop.ts'
@@ -43,9 +41,7 @@ import { foldNames, normaliseNames, normaliseTasks } from './loops/text-form.ts'
 import { WorkloadProbe, workloadLogging } from './workload.ts'
 
 export interface WorkerDeps {
-  config: Pick<Config, 'databaseUrl' | 'workerPort' | 'internalHost' | 'overdueIntervalMs'> &
-    Retention &
-    JobDeps['config']
+  config: Pick<Config, 'databaseUrl' | 'overdueIntervalMs'> & Retention & JobDeps['config']
   log: Log
   db: Database
   /** A small pool of its own: the follower never waits for a connection behind the work. */
@@ -63,11 +59,10 @@ export interface WorkerDeps {
   redisHealth: RedisProbe
   sweeper: SweeperStats
   stages: FeedStages
+  internal: InternalServer
 }
 
 export interface Worker extends AsyncDisposable {
-  url: string
-  port: number
   /** Shards held now. */
   readonly shards: number[]
   /** By consumer. */
@@ -93,13 +88,13 @@ const streamPaceMs = 50
 const ring = { maxEntries: 1_000, maxBytes: 1024 * 1024 }
 
 /**
- * Resolves when the worker answers on its port; its shards follow within a second. The consumers must have positions
+ * Resolves when the worker answers as ready; its shards follow within a second. The consumers must have positions
  * (`installConsumers`).
  */
 export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
   const { config, log, db, tailDb, redis, publisher, stages } = deps
-  const replays = newReplayCounts()
   await using stack = new AsyncDisposableStack()
+  const replays = newReplayCounts()
   const follower = stack.use(
     new LogFollower({
       connect: deps.connect,
@@ -267,31 +262,15 @@ export const startWorker = async (deps: WorkerDeps): Promise<Worker> => {
     statistics,
     jobs,
   })
-  const { internalHost: host, workerPort } = config
-  const http = stack.use(
-    serveInternally({
-      host,
-      port: workerPort ?? usualWorkerPort,
-      orFree: workerPort === null,
-      setting: 'WORKER_PORT',
-      metrics: async () => {
-        await workload.read()
-        return metrics.text()
-      },
-      readiness: async () => readinessOf(await examine()),
-    }),
-  )
-
-  if (workerPort === null && http.port !== usualWorkerPort)
-    log.info(
-      { port: http.port },
-      `WORKER_PORT is not set and ${usualWorkerPort} is in use: this worker takes a free port`,
-    )
-
+  deps.internal.answer({
+    metrics: async () => {
+      await workload.read()
+      return metrics.text()
+    },
+    readiness: async () => readinessOf(await examine()),
+  })
   const owned = stack.move()
   return {
-    url: httpUrl(host, http.port),
-    port: http.port,
     get shards() {
       return shards.held
     },

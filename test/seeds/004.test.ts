@@ -8,8 +8,7 @@ import { testRedis } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Frame, TestSocket } from '../support/socket.ts'
 import { startWorld, type Person, type World } from '../support/world.ts'
-import { openWorker } from '../worker/rig.ts'
-import type { Worker } from '../../src/worker/runner.ts'
+import { openWorker, type TestWorker } from '../worker/rig.ts'
 
 const count = 1_000
 /** Requests at once, as the seed's script has. */
@@ -18,7 +17,7 @@ const perServer = 3
 
 let world: World
 let second: RunningServer
-let worker: Worker
+let worker: TestWorker
 let owner: Person
 let member: Person
 let stranger: Person

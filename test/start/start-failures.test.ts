@@ -182,12 +182,7 @@ describe('a start that fails', () => {
         const { args = ['server'] } = start
         const ended = await runProgram(args, environmentOf(start))
         const isJson = args[0] !== 'migrate'
-        // A worker may have begun its work when its port turns out to be taken.
-        const isInfo = (line: string) => args[0] === 'worker' && line.includes('"level":"info"')
-        const lines = `${ended.stdout}${ended.stderr}`
-          .trim()
-          .split('\n')
-          .filter((line) => !isInfo(line))
+        const lines = `${ended.stdout}${ended.stderr}`.trim().split('\n')
         const message = isJson ? String(JSON.parse(lines.at(-1)!).msg) : lines.at(-1)!
         expect(message).toMatch(patternOf(row.message))
         expect({ code: ended.code, lines: lines.length }).toEqual({ code: row.code, lines: 1 })

@@ -3,6 +3,7 @@ import { expect, test } from 'bun:test'
 import packageJson from '../../package.json' with { type: 'json' }
 import { openDatabase } from '../../src/db/client.ts'
 import { createLog } from '../../src/log.ts'
+import { serveInternally } from '../../src/metrics/internal-server.ts'
 import { sharedRedisUrl, testDatabase } from '../support/environment.ts'
 import { eventually } from '../support/eventually.ts'
 import { startProgram, type Program } from '../support/program.ts'
@@ -51,6 +52,23 @@ test('the probes report liveness, version, shards and consumers', async () => {
     type: 'application/problem+json',
     body: { code: 'not_found', instance: '/other' },
   })
+})
+
+test('until the role has started, its port answers alive and not ready', async () => {
+  await using internal = serveInternally({ host: '127.0.0.1', port: 0, setting: 'WORKER_PORT' })
+  const at = `http://127.0.0.1:${internal.port}`
+  expect(await get(`${at}/livez`)).toMatchObject({ status: 200, body: { status: 'up' } })
+  expect(await get(`${at}/readyz`)).toMatchObject({
+    status: 503,
+    body: { status: 'down', parts: { process: 'down' } },
+  })
+  expect(await get(`${at}/metrics`)).toMatchObject({ status: 503, body: { code: 'unavailable' } })
+  internal.answer({
+    metrics: async () => '{}',
+    readiness: async () => ({ status: 200, body: { status: 'up' } }),
+  })
+  expect(await get(`${at}/readyz`)).toMatchObject({ status: 200, body: { status: 'up' } })
+  expect(await get(`${at}/metrics`)).toMatchObject({ status: 200, body: {} })
 })
 
 test('workers on one machine start without a WORKER_PORT, and each names the address it listens on', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { createPublisher } from '../../src/changelog/publisher.ts'
 import { createRedisProbe } from '../../src/redis/redis-check.ts'
+import { serveInternally } from '../../src/metrics/internal-server.ts'
 import { openMailer } from '../../src/mail/open-mailer.ts'
 import { openRedis } from '../../src/redis/connection.ts'
 import { newFeedStages } from '../../src/metrics/feed-stages.ts'
@@ -43,8 +44,13 @@ export interface WorkerSettings {
   dataDir?: string
 }
 
+export interface TestWorker extends Worker {
+  readonly url: string
+  readonly port: number
+}
+
 /** A worker with connections of its own, as its process has. */
-export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
+export const openWorker = async (settings: WorkerSettings): Promise<TestWorker> => {
   const { databaseUrl, redisUrl, overdueIntervalMs, logLevel = 'silent' } = settings
   const log = createLog('worker', logLevel)
   await using stack = new AsyncDisposableStack()
@@ -53,6 +59,7 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
   const db = open(8, 'worker')
   const tailDb = open(3, 'worker tail')
   const redis = stack.use(openRedis(redisUrl, 'request', log))
+  const internal = stack.use(serveInternally({ host: '127.0.0.1', port: 0, setting: 'WORKER_PORT' }))
   const publisher = stack.use(createPublisher({ redis: redis.client, db, log }))
   const dataDir = settings.dataDir ?? (await mkdtemp(join(tmpdir(), 'tide-data-')))
   if (settings.dataDir === undefined) stack.defer(() => rm(dataDir, { recursive: true, force: true }))
@@ -64,8 +71,6 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
     await startWorker({
       config: {
         databaseUrl,
-        workerPort: 0,
-        internalHost: '127.0.0.1',
         overdueIntervalMs,
         ...testRetention,
         ...linkConfig,
@@ -83,13 +88,19 @@ export const openWorker = async (settings: WorkerSettings): Promise<Worker> => {
       sweeper: sweeper.stats,
       stages: newFeedStages(),
       redisHealth: createRedisProbe(redis),
+      internal,
     }),
   )
   const owned = stack.move()
+  const { port } = internal
+  const own: Partial<Record<string | symbol, unknown>> = {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
   return new Proxy(worker, {
-    get: (target, key) =>
-      key === Symbol.asyncDispose ? () => owned.disposeAsync() : Reflect.get(target, key),
-  })
+    get: (target, key) => own[key] ?? Reflect.get(target, key),
+  }) as TestWorker
 }
 
 /** A worker in a process of its own. @param environment over that of the test. */
