@@ -99,7 +99,8 @@ export const jobKinds = Object.keys(jobs).filter(isJobKind)
 /** The same with the types of the interface, for code that works on any kind. */
 export const definitionOf = (kind: JobKind): JobDefinition => jobs[kind]
 
-export const isQueueName = (name: string): name is QueueName => Object.hasOwn(queues, name)
+export const isQueueName = (name: unknown): name is QueueName =>
+  typeof name === 'string' && Object.hasOwn(queues, name)
 
 export const queueNames = Object.keys(queues).filter(isQueueName)
 

@@ -81,21 +81,45 @@ export type ClaimResult =
   | { claimed: null; freeInMs: number }
   /** Done, or removed. */
   | { claimed: null; freeInMs: null }
+  /** Failed for good, which the job in Redis may not know yet. */
+  | { claimed: null; error: string }
 
-/** Claims a row that is not running under a lease. A failed one, which an administrator retries, has all attempts again. */
+/** Claims a row that has not ended and is not running under a lease. */
 export const claimDelivery = async (tx: Tx, id: string, leaseMs: number): Promise<ClaimResult> => {
   const until = tx`now() + ${interval(tx, leaseMs)}`
   const [claimed] = await tx<ClaimedDelivery[]>`
-    update deliveries set state = 'running', fence = fence + 1,
-      attempts = case when state = 'failed' then 1 else attempts + 1 end,
-      lease_until = ${until}, next_at = ${until}, ended_at = null
-    where id = ${id} and (state in ('waiting', 'queued', 'failed') or (state = 'running' and lease_until <= now()))
+    update deliveries set state = 'running', fence = fence + 1, attempts = attempts + 1,
+      lease_until = ${until}, next_at = ${until}
+    where id = ${id} and (state in ('waiting', 'queued') or (state = 'running' and lease_until <= now()))
     returning id, fence, kind, payload, attempts, traceparent`
   if (claimed) return { claimed }
-  const [other] = await tx<{ freeInMs: number }[]>`
-    select (extract(epoch from lease_until - now()) * 1000)::float8 as "freeInMs"
-    from deliveries where id = ${id} and state = 'running'`
-  return { claimed: null, freeInMs: other ? Math.max(0, other.freeInMs) : null }
+  const [other] = await tx<{ state: 'running' | 'failed'; freeInMs: number | null; error: string | null }[]>`
+    select state, (extract(epoch from lease_until - now()) * 1000)::float8 as "freeInMs", last_error as error
+    from deliveries where id = ${id} and state in ('running', 'failed')`
+  if (other?.state === 'failed') return { claimed: null, error: other.error ?? '' }
+  return { claimed: null, freeInMs: other ? Math.max(0, other.freeInMs ?? 0) : null }
+}
+
+/** Of one call; Redis keeps as many failed jobs of a queue. */
+const maxRetried = 5_000
+
+/**
+ * Gives deliveries that failed for good all attempts again, due at once: one, or the latest of these kinds. The row is set
+ * back before its job, because attempts obey the row.
+ */
+export const retryFailed = async (
+  sql: Queryable,
+  which: { id: string } | { kinds: readonly JobKind[] },
+): Promise<void> => {
+  const chosen = 'id' in which ? sql`id = ${which.id}` : sql`kind = any(${which.kinds}::text[])`
+  await sql`
+    update deliveries set state = 'waiting', attempts = 0, next_at = now(), ended_at = null
+    where id in (
+      select id from deliveries
+      where (case when state = 'failed' then ended_at end) is not null and ${chosen}
+      order by (case when state = 'failed' then ended_at end) desc
+      limit ${maxRetried}
+      for update skip locked)`
 }
 
 /** Prolongs the leases of claims that still are the newest. @returns the ids of those. */

@@ -3,12 +3,16 @@ import { Type, type TSchema } from '@sinclair/typebox'
 import type { OriginConfig } from '../../auth/origin.ts'
 import { bearerTokenOf } from '../../auth/authenticator.ts'
 import { OnFirstUse } from '../../async/on-first-use.ts'
+import type { CallerDatabase } from '../../db/client.ts'
+import { retryFailed } from '../../db/deliveries/claims.ts'
 import { AppError, notFound } from '../../errors.ts'
+import { isId } from '../../model/scalar.ts'
 import { Text } from '../../model/text.ts'
 import type { JobQueues } from '../../queues/job-queues.ts'
+import { isQueueName, kindsOf } from '../../queues/jobs.ts'
 import { adminCookie } from '../admin-cookie.ts'
 import { adminPagePolicy, adminText } from '../board/page.ts'
-import { boardRoutes } from '../board/routes.ts'
+import { boardRoutes, type BoardRoute } from '../board/routes.ts'
 import { keepSignedInScript, signInPage, signInScript, signInStyle } from '../board/sign-in.ts'
 import { loadUi } from '../board/ui.ts'
 import { bodyTag, ok } from '../response.ts'
@@ -24,12 +28,22 @@ const texts = (names: readonly string[], isOptional: boolean) => {
 
 const namesIn = (path: string): string[] => [...path.matchAll(/:(\w+)/g)].map(([, name]) => name!)
 
+/** What a request of the board retries, before it retries the jobs: the rows of their deliveries decide. */
+const retriedBy = ({ path }: BoardRoute, params: Record<string, unknown> | undefined) => {
+  const { jobId: id, queueName, queueStatus } = params ?? {} // undefined where the path has none
+  if (path.endsWith('/:jobId/retry') && isId(id)) return { id }
+  if (path.endsWith('/retry/:queueStatus') && queueStatus === 'failed' && isQueueName(queueName))
+    return { kinds: kindsOf(queueName) }
+  return null
+}
+
 interface AdminDeps {
   config: OriginConfig
+  db: CallerDatabase
   queues: OnFirstUse<JobQueues>
 }
 
-export const adminQueueRoutes = ({ config, queues }: AdminDeps): RouteGroup[] => {
+export const adminQueueRoutes = ({ config, db, queues }: AdminDeps): RouteGroup[] => {
   const board = new OnFirstUse(async () => {
     const [{ createBoard }, { all }] = await Promise.all([import('../board/board.ts'), queues.get()])
     return createBoard(all)
@@ -77,7 +91,9 @@ export const adminQueueRoutes = ({ config, queues }: AdminDeps): RouteGroup[] =>
   for (const route of boardRoutes)
     api[route.method](
       route.path,
-      async ({ query, params }) => {
+      async ({ actor, query, params }) => {
+        const retried = retriedBy(route, params)
+        if (retried) await db.of(actor.userId).transact((tx) => retryFailed(tx, retried))
         const { status, body } = await (await board.get()).call(route, { query, params })
         return bodyTag({ ...ok(body ?? {}), status })
       },

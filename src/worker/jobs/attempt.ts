@@ -73,6 +73,7 @@ export const runAttempt = async (own: AttemptDeps, id: string): Promise<AttemptE
   try {
     const result = await db.transact((tx) => claimDelivery(tx, id, leaseMs))
     if (result.claimed) return await runClaimed(own, result.claimed)
+    if ('error' in result) return { kind: 'failed', error: result.error }
     if (result.freeInMs === null) return { kind: 'done' }
     return { kind: 'retry', inMs: result.freeInMs + 100, error: 'another worker runs it' }
   } catch (error) {

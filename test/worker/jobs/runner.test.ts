@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Queue } from 'bullmq'
 import type { Database } from '../../../src/db/client.ts'
+import { retryFailed } from '../../../src/db/deliveries/claims.ts'
 import { createLog } from '../../../src/log.ts'
 import { queues as concurrencyOf, type JobKind } from '../../../src/queues/jobs.ts'
 import { openQueues, queuePrefix } from '../../../src/queues/job-queues.ts'
@@ -130,33 +131,58 @@ test('an attempt that fails waits in its row with its error, longer each time, a
   expect(jobs.stats).toEqual({ done: 1, retried: 2, failed: 0, superseded: 0 })
 }, 15_000)
 
-test('a refused delivery fails at once, is kept in Redis for administrators, and runs when one retries it', async () => {
+test('a refused delivery fails at once, is kept in Redis for administrators, and runs when its row is set back', async () => {
   let isRefused = true
+  let acted = 0
   await using jobs = await openJobs(rig, [
     processorOf(async () => {
+      acted += 1
       if (isRefused) throw new JobRefused('no such bucket')
     }),
   ])
   const [id] = await deliver(db, 'a')
   await settled(db)
-  expect(await deliveryOf(db, 'a')).toMatchObject({
-    state: 'failed',
-    attempts: 1,
-    lastError: 'no such bucket',
-  })
+  const failed = { state: 'failed', attempts: 1, lastError: 'no such bucket' }
+  expect(await deliveryOf(db, 'a')).toMatchObject(failed)
   expect(jobs.stats.failed).toBe(1)
   await using connection = openRedis(rig.redisUrl, 'request', log)
   await eventually(() => expect(connection.client.status).toBe('ready'))
   await using queue = stackable(new Queue('files', { connection: connection.client, prefix: queuePrefix }))
-  const job = await eventually(async () => {
-    const found = await queue.value.getJob(id!)
-    expect(await found?.getState()).toBe('failed')
-    return found!
-  })
+  const failedJob = (finishes: number) =>
+    eventually(async () => {
+      const found = await queue.value.getJob(id!)
+      expect(await found?.getState()).toBe('failed')
+      expect(found?.attemptsStarted).toBe(finishes)
+      return found!
+    })
+  const job = await failedJob(1)
   expect(job.failedReason).toBe('no such bucket')
   isRefused = false
+
+  // The job alone comes again, as that of a worker that was killed before Redis heard of the failure: nothing runs.
   await job.retry('failed')
-  await eventually(async () => expect(await effectsOf(db)).toEqual(['a']))
+  expect((await failedJob(2)).failedReason).toBe('no such bucket')
+  expect(await deliveryOf(db, 'a')).toMatchObject(failed)
+  expect(acted).toBe(1)
+
+  // The row alone, as by a server that is killed before it retries the job: the job is made again.
+  await db.transact((tx) => retryFailed(tx, { id: id! }))
+  await eventually(async () => expect(await effectsOf(db)).toEqual(['a']), { timeoutMs: 30_000 })
+  expect(await deliveryOf(db, 'a')).toMatchObject({ state: 'done', attempts: 1 })
+}, 45_000)
+
+test('the failed deliveries of some kinds are set back, and no others', async () => {
+  await db.transact(async (tx) => {
+    await tx`
+      insert into deliveries (id, kind, dedupe_key, payload, state, attempts, ended_at) values
+        (gen_random_uuid(), 'files.delete', 'failed', '{}', 'failed', 7, now()),
+        (gen_random_uuid(), 'files.delete', 'done', '{}', 'done', 7, now()),
+        (gen_random_uuid(), 'mail.invitation', 'other', '{}', 'failed', 7, now())`
+    await retryFailed(tx, { kinds: ['files.delete', 'files.verify'] })
+  })
+  expect(await deliveryOf(db, 'failed')).toMatchObject({ state: 'waiting', attempts: 0 })
+  expect(await deliveryOf(db, 'done')).toMatchObject({ state: 'done', attempts: 7 })
+  expect(await deliveryOf(db, 'other')).toMatchObject({ state: 'failed', attempts: 7 })
 })
 
 test('each attempt has one line in the log, with its outcome', async () => {
