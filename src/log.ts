@@ -47,26 +47,16 @@ const standardOutput = (): LineOutput => {
   return (output = made)
 }
 
-const stopSignals = ['SIGINT', 'SIGTERM'] as const
-
-/** A signal that ends the process skips its exit handlers: the lines are written, and then it has its usual effect. */
-const releaseAndStop = (signal: NodeJS.Signals): void => {
-  releaseLogs()
-  process.kill(process.pid, signal)
-}
-
 /**
  * Keeps the lines of this process back until `releaseLogs`, so that another line can be the first of standard output. A
- * process that ends before that writes them at its end.
+ * process that exits before that writes them at its exit; a signal without a handler would skip it.
  */
 export const holdLogs = (): void => {
   standardOutput().hold()
-  for (const signal of stopSignals) process.once(signal, releaseAndStop)
 }
 
 /** @param first the line that goes before those that were held back, if any. */
 export const releaseLogs = (first?: string): void => {
-  for (const signal of stopSignals) process.off(signal, releaseAndStop)
   standardOutput().release(first === undefined ? '' : `${first}\n`)
 }
 

@@ -134,11 +134,6 @@ test('lines that are held are written when the process ends instead', async () =
   expect(await messagesOf(`log.info('one'); log.fatal('two'); process.exit(78)`)).toEqual(['one', 'two'])
 })
 
-test('lines that are held are written when a signal ends the process', async () => {
-  const code = `log.info('one'); setInterval(() => {}, 1_000); process.kill(process.pid, 'SIGTERM')`
-  expect(await messagesOf(code)).toEqual(['one'])
-})
-
 test('lines that are held are bounded like those of a reader that stops', async () => {
   const code = `for (let n = 0; n < 6_000; n += 1) log.info('x'.repeat(1_000)); releaseLogs('first')`
   const lines = await messagesOf(code)

@@ -6,7 +6,7 @@ import { createLog, holdLogs, releaseLogs, type Log } from '../log.ts'
 import { program } from '../start/executable.ts'
 import type { Running } from './base.ts'
 import type { ToProcess } from './metrics-exchange.ts'
-import { stopWhenAsked, type Stoppable } from './shutdown.ts'
+import { openUnlessAsked, stopAsked, stopWhenAsked, type Stoppable } from './shutdown.ts'
 
 type Environment = Record<string, string | undefined>
 type OpenRole = (
@@ -89,18 +89,20 @@ export const runRole = async (role: string, args: string[], environment: Environ
   if (args.includes(jsonFlag)) holdLogs()
   const log = createLog(role, config.logLevel)
   const orphaned = Promise.withResolvers<'orphaned'>()
+  const asked = stopAsked(orphaned.promise)
   if (isChild(args)) {
     process.on('disconnect', () => orphaned.resolve('orphaned'))
     process.on('message', (message: ToProcess) => 'announced' in message && releaseLogs())
   }
   await using _tracing = await tracingOf(config, role, args, log)
-  const running = await roles[role]!(config, log, args, environment)
+  const running = await openUnlessAsked(role, roles[role]!(config, log, args, environment), asked, log)
+  if (running === null) return 0
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'unhandled promise rejection'))
   announce(role, args, running)
   log.info({ url: running.url }, `${role} is ready`)
   if (role !== 'worker')
     log.info(`Cookies and sockets are allowed for pages of ${describeAllowedOrigins(config)}`)
-  return await stopWhenAsked(role, running, orphaned.promise, log)
+  return await stopWhenAsked(role, running, asked, log)
 }
 
 /** Null without a collector, and in the parent of server processes, which answers no request. */

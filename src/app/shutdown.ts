@@ -1,5 +1,7 @@
 // Every deadline of a stop, innermost first, each outer one derived from those inside it; and the stop itself.
 // Invariant: what is inside gives up before what is outside cuts it off, so no supervisor has to kill an orderly stop.
+import { settledWithin } from '../async/timeout.ts'
+import { messageOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 
 /** DRAIN_DELAY and the closing of sockets together. */
@@ -27,23 +29,55 @@ export interface Stoppable extends AsyncDisposable {
   failed?: Promise<never>
 }
 
+/** Why a role stops: a signal, or its parent is gone. */
+export type StopReason = NodeJS.Signals | 'orphaned'
+
 /**
- * Waits for SIGINT, SIGTERM, `orphaned` or a failure, then stops the role. Resolves with the exit code; past the deadline
- * the process exits with 1.
+ * Resolves with `orphaned` or the first SIGINT or SIGTERM, neither of which ends the process from now on: as process 1 of a
+ * container it would ignore those without a handler.
+ */
+export const stopAsked = (orphaned: Promise<'orphaned'>): Promise<StopReason> => {
+  const signalled = Promise.withResolvers<StopReason>()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => signalled.resolve(signal))
+  return Promise.race([signalled.promise, orphaned])
+}
+
+/**
+ * Waits until the role has opened. Null where `asked` resolved before: nobody depends on the role yet, so what does not open
+ * within seconds is cut, as by a crash. Rejects where the start fails.
+ */
+export const openUnlessAsked = async <T extends Stoppable>(
+  role: string,
+  opening: Promise<T>,
+  asked: Promise<StopReason>,
+  log: Log,
+): Promise<T | null> => {
+  const reason = await Promise.race([opening.then(() => null), asked])
+  if (reason === null) return await opening
+  log.info({ reason }, `${role} is stopping before it was ready`)
+  const stopped = opening.then(
+    (running) => running[Symbol.asyncDispose](),
+    (error: unknown) => log.warn({ cause: messageOf(error) }, `${role} would not have started`),
+  )
+  await settledWithin(requestsDeadlineMs, stopped)
+  return null
+}
+
+/**
+ * Waits until `asked` resolves or the role fails, then stops it. Resolves with the exit code; past the deadline the process
+ * exits with 1.
  */
 export const stopWhenAsked = async (
   role: string,
   running: Stoppable,
-  orphaned: Promise<'orphaned'>,
+  asked: Promise<StopReason>,
   log: Log,
 ): Promise<0 | 1> => {
-  const signalled = Promise.withResolvers<NodeJS.Signals>()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => signalled.resolve(signal))
   const failed = running.failed?.catch((error: unknown) => {
     log.error({ err: error }, `${role} failed and stops`)
     return 'failed' as const
   })
-  const reason = await Promise.race([signalled.promise, orphaned, ...(failed ? [failed] : [])])
+  const reason = await Promise.race([asked, ...(failed ? [failed] : [])])
   log.info({ reason }, `${role} is stopping`)
   const late = setTimeout(
     () => {
