@@ -169,16 +169,7 @@ export const serverFrames = {
     {
       rid: Type.Optional(Rid),
       key: Type.Optional(Type.Unsafe<string>({ ...Key, description: 'The watch that has ended' })),
-      code: Word(
-        'bad_frame',
-        'unknown_type',
-        'forbidden',
-        'not_found',
-        'limit',
-        'rate',
-        'token',
-        'unavailable',
-      ),
+      code: Word('bad_frame', 'unknown_type', 'forbidden', 'not_found', 'limit', 'rate', 'token'),
       retryAfter: Type.Optional(Type.Integer({ minimum: 1, description: 'Seconds' })),
     },
     'A request that failed. The socket stays open',

@@ -27,6 +27,7 @@ export class ClientFrames {
   /** The frames that wait for the one in progress, oldest first. */
   #waiting: (ClientFrame | BadFrame)[] | null = null
   #isBusy = false
+  #hasHello = false
   readonly #rateLimiter = new FrameRateLimiter()
 
   constructor(
@@ -34,6 +35,11 @@ export class ClientFrames {
     private readonly subscriptions: Subscriptions,
     private readonly deps: SocketDeps,
   ) {}
+
+  /** A `hello` has come: its look-up, which has a deadline of its own, ends the greeting. */
+  get hasHello(): boolean {
+    return this.#hasHello
+  }
 
   /** Handles or queues a frame of an unclosed connection. @param now of `performance.now()`. */
   receive(message: string, now: number): void {
@@ -86,8 +92,7 @@ export class ClientFrames {
 
   #refuse(frame: ClientFrame | BadFrame, error: unknown): void {
     if (!isTransient(error)) return this.#fail(error)
-    const code = error.kind === 'rate_limited' ? 'rate' : 'unavailable'
-    this.connection.error(code, 'rid' in frame ? frame.rid : null, 1)
+    this.connection.error('rate', 'rid' in frame ? frame.rid : null, 1)
   }
 
   #fail(error: unknown): void {
@@ -99,7 +104,10 @@ export class ClientFrames {
 
   /** Before the user is known there is no other frame than `hello`. */
   #greet(frame: ClientFrame | BadFrame): Promise<void> | void {
-    if (frame.t === 'hello') return this.#identify(frame.token)
+    if (frame.t === 'hello') {
+      this.#hasHello = true
+      return this.#identify(frame.token)
+    }
     return this.connection.close('protocol_violation')
   }
 
@@ -149,8 +157,8 @@ export class ClientFrames {
         connection.send({ t: 'ok', rid })
       })
     } catch (error) {
-      const isUnavailable = closeReasonOf(error) === 'overloaded'
-      connection.error(isUnavailable ? 'unavailable' : 'token', rid, isUnavailable ? 1 : undefined)
+      if (closeReasonOf(error) === 'overloaded') connection.error('rate', rid, 1)
+      else connection.error('token', rid)
     }
   }
 }

@@ -159,7 +159,8 @@ export class Connection implements IdentifiedConnection {
     const { helloTimeoutMs, silenceTimeoutMs, parkedTimeoutMs, tokenGraceMs, positionIntervalMs } =
       this.timings
     if (state.is === 'closed') return
-    if (state.is === 'greeting' && now - this.#openedAt > helloTimeoutMs) return this.close('no_hello')
+    if (state.is === 'greeting' && !this.#frames.hasHello && now - this.#openedAt > helloTimeoutMs)
+      return this.close('no_hello')
     if (now - this.#lastReceivedAt > silenceTimeoutMs) return this.#terminate()
     this.onDrain() // should Bun's drain event be missing
     if (this.#parkedAt !== null && now - this.#parkedAt > parkedTimeoutMs) return this.close('slow_consumer')

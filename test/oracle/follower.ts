@@ -153,7 +153,7 @@ export class Follower {
         )
         break
       case 'error':
-        if (frame.code !== 'unavailable') this.#fault('refused', `error ${frame.code} for ${frame.rid}`)
+        if (frame.code !== 'rate') this.#fault('refused', `error ${frame.code} for ${frame.rid}`)
         this.#connection.leave(socket)
         break
       case 'access':

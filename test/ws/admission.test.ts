@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, setSystemTime, test } from 'bun:test'
 import type { RunningServer } from '../../src/app/compose.ts'
 import { controlEntry } from '../../src/domain/users/sessions.ts'
 import { systemWrite, write } from '../../src/domain/write.ts'
-import { AppError } from '../../src/errors.ts'
+import { AppError, unavailable } from '../../src/errors.ts'
 import type { Control } from '../../src/model/event.ts'
 import { closeReasonOf, identify } from '../../src/ws/identify.ts'
 import { eventually } from '../support/eventually.ts'
@@ -190,6 +190,41 @@ test('a plain request for the socket is 400 (P-CON-9)', async () => {
 test('a socket without hello in time is closed with 4012 (P-CON-5)', async () => {
   await using socket = await openSocket(hasty.url)
   expect(await socket.closed()).toBe(4012)
+})
+
+test('a hello in time is welcomed although its look-up ends after the time (P-CON-5)', async () => {
+  const { id, token } = await world.register()
+  await using own = await world.another(
+    {},
+    { sweepIntervalMs: 20, helloTimeoutMs: 100, silenceTimeoutMs: 30_000 },
+  )
+  const { authenticator } = own.deps
+  const authenticate = authenticator.authenticate.bind(authenticator)
+  const late = Promise.withResolvers<void>()
+  authenticator.authenticate = async (given) => {
+    await late.promise
+    return authenticate(given)
+  }
+  await using socket = await openSocket(own.url)
+  socket.send({ t: 'hello', token })
+  await using ungreeted = await openSocket(own.url)
+  expect(await ungreeted.closed()).toBe(4012) // the time of the other, which is older, is over too
+  late.resolve()
+  expect((await socket.take('welcome')).user).toBe(id)
+})
+
+test('an auth that cannot be looked up now is to be sent again, and the old token stays', async () => {
+  const { token } = await world.register()
+  await using own = await world.another()
+  await using socket = await world.socket({ token }, own.url)
+  const { authenticator } = own.deps
+  const authenticate = authenticator.authenticate.bind(authenticator)
+  authenticator.authenticate = () => Promise.reject(unavailable())
+  socket.send({ t: 'auth', rid: 1, token })
+  expect(await socket.take('error')).toEqual({ t: 'error', rid: 1, code: 'rate', retryAfter: 1 })
+  authenticator.authenticate = authenticate
+  socket.send({ t: 'auth', rid: 2, token })
+  expect((await socket.take('ok')).rid).toBe(2)
 })
 
 test('a stall of the server closes neither a socket whose hello arrived during it nor one that pings', async () => {

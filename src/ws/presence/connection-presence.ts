@@ -79,7 +79,7 @@ export class ConnectionPresence implements Watcher {
 
   watchEnded(key: PresenceKey, code: ErrorFrameCode): void {
     this.#drop(key)
-    this.connection.send({ t: 'error', key, code })
+    this.connection.send({ t: 'error', key, code, ...(code === 'rate' && { retryAfter: 1 }) })
   }
 
   /** The connection is no longer parked. */

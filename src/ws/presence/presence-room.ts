@@ -166,7 +166,7 @@ export class PresenceRoom implements Subscriber {
       return isReader
     } catch (error) {
       if (!isTransient(error)) this.deps.log.error({ err: error }, 'watch could not be confirmed again')
-      this.#end(watcher, watch, 'unavailable')
+      this.#end(watcher, watch, 'rate')
       throw unavailable(error)
     }
   }

@@ -201,8 +201,7 @@ export class SocketTransport implements Transport {
 
   #onError({ rid, key: ended, code, retryAfter = 1 }: Extract<ServerFrame, { t: 'error' }>): void {
     if (ended !== undefined) return this.owner.followed.watchEnded(ended)
-    if (code === 'rate' || code === 'unavailable')
-      return this.#timers.after(retryAfter * 1000, () => this.#repeat(rid))
+    if (code === 'rate') return this.#timers.after(retryAfter * 1000, () => this.#repeat(rid))
     const subscriber = this.#requests.subscriber(rid)
     this.#requests.remove(rid) // a refused watch: `users` stays empty
     if (!subscriber) return
