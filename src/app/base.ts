@@ -4,7 +4,7 @@ import type { Config } from '../config.ts'
 import { openDatabase, type Database } from '../db/client.ts'
 import { namesNoObject } from '../db/files/sweep.ts'
 import { ensureEpoch } from '../db/log/epochs.ts'
-import { ensureFeedPartitions } from '../db/log/partitions.ts'
+import { createComingPartitions } from '../db/log/partitions.ts'
 import { checkDatabase } from '../db/server-check.ts'
 import { traced } from '../db/traced.ts'
 import { refuseDemoAccounts } from '../domain/users/demo-accounts.ts'
@@ -74,6 +74,7 @@ const prepareLog = async (db: Database, log: Log): Promise<void> => {
       { epoch },
       'the database cluster is not the one the log was written on: clients read their snapshots again',
     )
-  await db.transact((tx) => ensureFeedPartitions(tx))
+  if (!(await createComingPartitions(db)))
+    log.warn('daily partitions of the log are missing and could not be created now, a worker tries again')
   await installConsumers(db)
 }

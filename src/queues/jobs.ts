@@ -13,7 +13,7 @@ export interface JobDefinition {
   queue: QueueName
   /** The shape of the payload, checked when a job is claimed: another version may have written the row. */
   payload: TSchema
-  /** Claims before the delivery fails for good, and for administrators to see. */
+  /** Claims before the delivery fails for good, and for administrators to see. Half of each wait may be jitter. */
   attempts: number
   /** Waits between attempts: `baseMs` after the first, doubled by each, at most `maxMs`, with jitter. */
   backOff: { baseMs: number; maxMs: number }
@@ -31,7 +31,7 @@ export const maxKeysOfDeletion = 100
 /** Every kind of mail. The server may be away for a day, and refuses or greylists for minutes in normal operation. */
 const mail = {
   queue: 'mail',
-  attempts: 300,
+  attempts: 600,
   backOff: { baseMs: 1_000, maxMs: 5 * 60_000 },
   timeoutMs: 45_000, // above the deadline of the driver
 } as const
@@ -51,7 +51,7 @@ export const jobs = {
       { keys: Type.Array(Type.String(), { minItems: 1, maxItems: maxKeysOfDeletion }) },
       closed,
     ),
-    attempts: 10_000,
+    attempts: 20_000,
     backOff: { baseMs: 1_000, maxMs: 10_000 },
     timeoutMs: 60_000,
     inFlight: 100,
@@ -70,7 +70,7 @@ export const jobs = {
   'files.verify': {
     queue: 'files',
     payload: Type.Object({ attachmentId: Type.String() }, closed),
-    attempts: 1_000,
+    attempts: 5_000,
     backOff: { baseMs: 1_000, maxMs: 60_000 },
     timeoutMs: 10 * 60_000,
     inFlight: 4, // below the concurrency of the queue, so that deletions go on beside them

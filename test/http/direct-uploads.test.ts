@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'bun:test'
 import { openWorker } from '../../src/app/compose-worker.ts'
 import { beginVerification } from '../../src/db/files/attachments.ts'
 import { verifyDirectUpload } from '../../src/domain/attachments/verify.ts'
+import { messageOf, unavailable } from '../../src/errors.ts'
 import { systemWrite, write } from '../../src/domain/write.ts'
 import { createLog } from '../../src/log.ts'
 import type { Attachment, DirectUpload } from '../../src/model/attachment.ts'
@@ -215,6 +216,15 @@ test('a large object is verified piece by piece, none of which is kept', async (
     return { ...object, body: new ReadableStream({ pull }, { highWaterMark: 0 }) }
   }
   const { signal } = new AbortController()
+  // While the storage is away no attempt names a copy: the copies of earlier ones would be listed for deletion.
+  const listed = () => db.read((sql) => sql`select from file_deletions`).then((rows) => rows.length)
+  const listedBefore = await listed()
+  const away = { ...storage, get, head: () => Promise.reject(unavailable()) }
+  for (let attempt = 1; attempt <= 3; attempt += 1)
+    expect(await verifyDirectUpload({ db, storage: away }, begun.id, signal).catch(messageOf)).toBe(
+      unavailable().message,
+    )
+  expect(await listed()).toBe(listedBefore)
   const complete = await verifyDirectUpload(
     {
       db,

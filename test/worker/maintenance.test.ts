@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { openDatabase, type Database } from '../../src/db/client.ts'
 import { insertPositions } from '../../src/db/log/consumers.ts'
+import { createComingPartitions } from '../../src/db/log/partitions.ts'
 import { createLog } from '../../src/log.ts'
 import { newId } from '../../src/model/scalar.ts'
 import { maintain, type MaintenanceStats } from '../../src/worker/loops/maintenance.ts'
@@ -137,6 +138,30 @@ test('a reader that holds the log delays the drop, and other readers do not wait
   await run()
   expect(await days()).not.toContain(await dayName(9))
 })
+
+test('a reader that holds the log while coming days are missing stops neither a start nor the purges, nor other readers for long', async () => {
+  const missing = await dayName(-7)
+  await db.transact(async (tx) => {
+    await tx`drop table ${tx(missing)}`
+    await tx`insert into users (id, email, name, password_hash) values (${newId()}, 'a@example.com', 'A', '')`
+    await tx`
+      insert into idempotency_keys (user_id, method, path, key, fingerprint, created_at)
+      select id, 'POST', '/', 'k', '', now() - interval '25 hours' from users`
+  })
+  await db.transact(async (tx) => {
+    await tx`select count(*) from feed`
+    const startedAt = performance.now()
+    const creating = createComingPartitions(db)
+    await db.read((sql) => sql`select count(*) from feed`)
+    expect(performance.now() - startedAt).toBeLessThan(1_000)
+    expect(await creating).toBe(false)
+    await run()
+    expect(await countsOf('idempotency_keys')).toEqual([0])
+    expect(await days()).not.toContain(missing)
+  })
+  await run()
+  expect(await days()).toContain(missing)
+}, 20_000)
 
 test('any number of idempotency keys is deleted after a day', async () => {
   const userId = newId()

@@ -77,27 +77,37 @@ export interface ClaimedDelivery extends Claim {
 
 export type ClaimResult =
   | { claimed: ClaimedDelivery }
-  /** Another worker runs it, or ran it and died: free in this many milliseconds. */
+  /** For another worker, which runs it, ran it and died, or alone knows its kind: asked for again in these milliseconds. */
   | { claimed: null; freeInMs: number }
   /** Done, or removed. */
   | { claimed: null; freeInMs: null }
   /** Failed for good, which the job in Redis may not know yet. */
   | { claimed: null; error: string }
 
-/** Claims a row that has not ended and is not running under a lease. */
-export const claimDelivery = async (tx: Tx, id: string, leaseMs: number): Promise<ClaimResult> => {
+/**
+ * Claims a row that has not ended and is not running under a lease.
+ * @param kinds those of this version: of another one a row waits for a worker that has its processor.
+ */
+export const claimDelivery = async (
+  tx: Tx,
+  id: string,
+  kinds: readonly string[],
+  leaseMs: number,
+): Promise<ClaimResult> => {
   const until = tx`now() + ${interval(tx, leaseMs)}`
   const [claimed] = await tx<ClaimedDelivery[]>`
     update deliveries set state = 'running', fence = fence + 1, attempts = attempts + 1,
       lease_until = ${until}, next_at = ${until}
-    where id = ${id} and (state in ('waiting', 'queued') or (state = 'running' and lease_until <= now()))
+    where id = ${id} and kind = any(${kinds}::text[])
+      and (state in ('waiting', 'queued') or (state = 'running' and lease_until <= now()))
     returning id, fence, kind, payload, attempts, traceparent`
   if (claimed) return { claimed }
-  const [other] = await tx<{ state: 'running' | 'failed'; freeInMs: number | null; error: string | null }[]>`
+  const [other] = await tx<{ state: string; freeInMs: number | null; error: string | null }[]>`
     select state, (extract(epoch from lease_until - now()) * 1000)::float8 as "freeInMs", last_error as error
-    from deliveries where id = ${id} and state in ('running', 'failed')`
-  if (other?.state === 'failed') return { claimed: null, error: other.error ?? '' }
-  return { claimed: null, freeInMs: other ? Math.max(0, other.freeInMs ?? 0) : null }
+    from deliveries where id = ${id} and state <> 'done'`
+  if (!other) return { claimed: null, freeInMs: null }
+  if (other.state === 'failed') return { claimed: null, error: other.error ?? '' }
+  return { claimed: null, freeInMs: Math.max(0, other.freeInMs ?? recheckMs) }
 }
 
 /** Of one call; Redis keeps as many failed jobs of a queue. */

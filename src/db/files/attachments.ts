@@ -102,16 +102,24 @@ export const beginVerification = async (tx: Tx, id: string): Promise<boolean> =>
   return rows.length > 0
 }
 
+/** The key that the client stores the object under; null where the row is in another state. */
+export const selectUploadKey = async (sql: Queryable, id: string): Promise<string | null> => {
+  const [row] = await sql<{ uploadKey: string }[]>`
+    select coalesce(upload_key, storage_key) as "uploadKey" from attachments
+    where id = ${id} and state = 'verifying'`
+  return row?.uploadKey ?? null
+}
+
 /**
  * Names the copy that is going to be verified, before it is made. The copy of an earlier attempt is listed for deletion.
- * @returns the key that the client stored the object under; null where the row is in another state.
+ * @returns false where the row is in another state.
  */
-export const beginCopy = async (tx: Tx, id: string, copyKey: string): Promise<string | null> => {
-  const [row] = await tx<{ uploadKey: string }[]>`
+export const beginCopy = async (tx: Tx, id: string, copyKey: string): Promise<boolean> => {
+  const rows = await tx`
     update attachments set upload_key = coalesce(upload_key, storage_key), storage_key = ${copyKey}
     where id = ${id} and state = 'verifying'
-    returning upload_key as "uploadKey"`
-  return row?.uploadKey ?? null
+    returning id`
+  return rows.length > 0
 }
 
 /** Null where there is none, in whatever state. */

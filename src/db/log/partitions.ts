@@ -1,5 +1,6 @@
 // The daily partitions of the log. Invariant: they exist before the day begins, so the default partition stays empty.
-import type { Tx } from '../client.ts'
+import { isUnavailable } from '../../errors.ts'
+import type { Database, Tx } from '../client.ts'
 
 /**
  * Creates the daily partitions from today to `days` ahead. Writers to existing days are not blocked, readers only while
@@ -13,6 +14,8 @@ export const ensureFeedPartitions = async (tx: Tx, days = 7): Promise<void> => {
       date_trunc('day', now() at time zone 'UTC') + make_interval(days => ${days}), '1 day') as day
     where to_regclass('feed_' || to_char(day, 'YYYYMMDD')) is null`
   if (missing.length === 0) return
+  // A reader that keeps the lock, such as a dump, must not hold up the readers that queue behind this for long.
+  await tx`set local lock_timeout = '200ms'`
   await tx`lock table feed_default in share update exclusive mode` // before any read of it: two processes would deadlock
   for (const { name, day, next } of missing) {
     const [stray] = await tx`
@@ -22,5 +25,19 @@ export const ensureFeedPartitions = async (tx: Tx, days = 7): Promise<void> => {
     if (stray) continue
     await tx`create table if not exists ${tx(name)} (like feed including defaults including constraints)`
     await tx`select attach_feed_partition(${name}, ${day}::date, ${next}::date)`
+  }
+}
+
+/**
+ * The same in a transaction. @returns false where it could not be had now: a dump may read the log for hours. Days ahead
+ * exist then, or the default partition takes the entries, so that nobody has to wait.
+ */
+export const createComingPartitions = async (db: Pick<Database, 'transact'>): Promise<boolean> => {
+  try {
+    await db.transact((tx) => ensureFeedPartitions(tx))
+    return true
+  } catch (error) {
+    if (isUnavailable(error)) return false
+    throw error
   }
 }

@@ -144,7 +144,7 @@ export const selectMailNotices = (
     left join tasks t on t.id = m.task_id
     join projects project on project.id = case when m.task_id is null then m.project_id else t.project_id end
     left join members me on me.project_id = project.id and me.user_id = u.id
-    left join comments c on c.id::text = m.data ->> 'commentId' and c.task_id = t.id
+    left join comments c on c.id = (m.data ->> 'commentId')::uuid and c.task_id = t.id
     where m.window_id = ${windowId}
       and (m.notification_id is null or (n.id is not null and n.read_at is null))
       and project.archived_at is null

@@ -10,13 +10,19 @@
 // Listed keys are deleted at once and again when nothing can write to them any more. Invariant: no copy is made whose key
 // is not in a committed row.
 import type { DatabaseCalls, Tx } from '../../db/client.ts'
-import { beginCopy, completeUpload, deleteAttachment, selectAttachment } from '../../db/files/attachments.ts'
+import {
+  beginCopy,
+  completeUpload,
+  deleteAttachment,
+  selectAttachment,
+  selectUploadKey,
+} from '../../db/files/attachments.ts'
 import { lockTasks, selectLockedTasks } from '../../db/tasks/tasks.ts'
 import { unavailable } from '../../errors.ts'
 import type { Attachment, AttachmentType, RemovalReason } from '../../model/attachment.ts'
 import type { Entry } from '../../model/event.ts'
 import { nilId } from '../../model/scalar.ts'
-import type { Storage } from '../../storage/storage.ts'
+import type { ObjectInfo, Storage } from '../../storage/storage.ts'
 import { changeTaskCounter } from '../tasks/task-counters.ts'
 import { attachmentAdded, uploadRejected } from './attachment-entries.ts'
 import { scanContent } from './content-scan.ts'
@@ -41,14 +47,24 @@ export const verifyDirectUpload = async (
 ): Promise<Completion> => {
   const stored = await db.read((sql) => selectAttachment(sql, id))
   if (stored?.state !== 'verifying') return async () => []
-  const copyKey = attachmentKey()
-  const uploadKey = await db.transact((tx) => beginCopy(tx, id, copyKey))
+  const uploadKey = await db.read((sql) => selectUploadKey(sql, id))
   if (uploadKey === null) return async () => []
+  const copyKey = attachmentKey()
+  // Before the copy is named: while the storage is away, each attempt would list the key of the last one for deletion.
+  const found = await storage.head(uploadKey)
+  const early = faultOf(found, stored.attachment)
+  if (early) return (tx) => settle(tx, id, copyKey, early)
+  if (!(await db.transact((tx) => beginCopy(tx, id, copyKey)))) return async () => []
   const verdict = await verdictOn(storage, stored.attachment, { uploadKey, copyKey }, signal)
   return (tx) => settle(tx, id, copyKey, verdict)
 }
 
 const bad = (reason: RemovalReason): Verdict => ({ isGood: false, reason })
+
+const faultOf = (found: ObjectInfo | null, { size }: Attachment): Verdict | null => {
+  if (!found) return bad('object_missing')
+  return found.size === size ? null : bad('size_mismatch')
+}
 
 const verdictOn = async (
   storage: VerifyDeps['storage'],
@@ -57,9 +73,6 @@ const verdictOn = async (
   signal: AbortSignal,
 ): Promise<Verdict> => {
   const { size } = attachment
-  const found = await storage.head(uploadKey)
-  if (!found) return bad('object_missing')
-  if (found.size !== size) return bad('size_mismatch')
   if (!(await storage.copy(uploadKey, copyKey, size))) return bad('object_missing')
   const object = await storage.get(copyKey)
   if (!object) throw unavailable()

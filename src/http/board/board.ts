@@ -1,6 +1,6 @@
-// The API of the board, of the package @bull-board/api. Invariant: it reads queues, and lets an administrator retry,
+// The API of the board, of the package @bull-board/api. Invariant: it reads queues, and lets an administrator
 // promote or remove jobs; nothing here processes one, adds one, or changes what a delivery in PostgreSQL decides: a job
-// that was removed although its delivery is due is made again.
+// that was removed although its delivery is due is made again, which is how a failed one is retried.
 import { createBullBoard } from '@bull-board/api'
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import type {
@@ -11,6 +11,7 @@ import type {
   UIConfig,
 } from '@bull-board/api/typings/app'
 import type { JobQueue } from '../../queues/job-queues.ts'
+import type { QueueName } from '../../queues/jobs.ts'
 import type { BoardRoute } from './routes.ts'
 
 export interface BoardInput {
@@ -21,6 +22,9 @@ export interface BoardInput {
 export interface Board {
   readonly uiConfig: UIConfig
   call(route: BoardRoute, input: BoardInput): Promise<{ status: number; body: unknown }>
+  isFailedJob(queue: QueueName, id: string): Promise<boolean>
+  /** @param id null: all. @returns how many there were. */
+  removeFailedJobs(queue: QueueName, id: string | null): Promise<number>
 }
 
 /** What the package passes to a web framework. */
@@ -72,10 +76,16 @@ export const createBoard = (queues: readonly JobQueue[]): Board => {
       },
     },
   })
+  const queueOf = (name: QueueName): JobQueue => queues.find((one) => one.name === name)!
   const isSame = (given: string | string[], wanted: string): boolean =>
     Array.isArray(given) ? given.includes(wanted) : given === wanted
   return {
     uiConfig: adapter.uiConfig,
+    isFailedJob: async (name, id) => (await (await queueOf(name).getJob(id))?.isFailed()) ?? false,
+    async removeFailedJobs(name, id) {
+      if (id !== null) return queueOf(name).remove(id)
+      return (await queueOf(name).clean(0, Number.MAX_SAFE_INTEGER, 'failed')).length
+    },
     async call({ method, path }, { query, params }) {
       const route = adapter.routes.find((one) => isSame(one.method, method) && isSame(one.route, path))!
       const { queues: known, uiConfig } = adapter

@@ -9,8 +9,9 @@ import { AppError, notFound } from '../../errors.ts'
 import { isId } from '../../model/scalar.ts'
 import { Text } from '../../model/text.ts'
 import type { JobQueues } from '../../queues/job-queues.ts'
-import { isQueueName, kindsOf } from '../../queues/jobs.ts'
+import { isQueueName, kindsOf, type QueueName } from '../../queues/jobs.ts'
 import { adminCookie } from '../admin-cookie.ts'
+import type { Board } from '../board/board.ts'
 import { adminPagePolicy, adminText } from '../board/page.ts'
 import { boardRoutes, type BoardRoute } from '../board/routes.ts'
 import { keepSignedInScript, signInPage, signInScript, signInStyle } from '../board/sign-in.ts'
@@ -28,12 +29,22 @@ const texts = (names: readonly string[], isOptional: boolean) => {
 
 const namesIn = (path: string): string[] => [...path.matchAll(/:(\w+)/g)].map(([, name]) => name!)
 
-/** What a request of the board retries, before it retries the jobs: the rows of their deliveries decide. */
-const retriedBy = ({ path }: BoardRoute, params: Record<string, unknown> | undefined) => {
-  const { jobId: id, queueName, queueStatus } = params ?? {} // undefined where the path has none
-  if (path.endsWith('/:jobId/retry') && isId(id)) return { id }
-  if (path.endsWith('/retry/:queueStatus') && queueStatus === 'failed' && isQueueName(queueName))
-    return { kinds: kindsOf(queueName) }
+interface Retry {
+  queue: QueueName
+  /** Null: all that failed. */
+  id: string | null
+}
+
+/** The failed jobs that a request of the board retries; null for any other request. */
+const retryOf = async (
+  { path }: BoardRoute,
+  params: Record<string, unknown> | undefined,
+  board: Board,
+): Promise<Retry | null> => {
+  const { jobId: id, queueName: queue, queueStatus } = params ?? {} // undefined where the path has none
+  if (!isQueueName(queue)) return null
+  if (path.endsWith('/retry/:queueStatus') && queueStatus === 'failed') return { queue, id: null }
+  if (path.endsWith('/:jobId/retry') && isId(id) && (await board.isFailedJob(queue, id))) return { queue, id }
   return null
 }
 
@@ -92,9 +103,17 @@ export const adminQueueRoutes = ({ config, db, queues }: AdminDeps): RouteGroup[
     api[route.method](
       route.path,
       async ({ actor, query, params }) => {
-        const retried = retriedBy(route, params)
-        if (retried) await db.of(actor.userId).transact((tx) => retryFailed(tx, retried))
-        const { status, body } = await (await board.get()).call(route, { query, params })
+        const opened = await board.get()
+        const retry = await retryOf(route, params, opened)
+        if (retry) {
+          // The rows of the deliveries decide: they are set back, and their jobs removed. Workers make the jobs again, no
+          // more at once than of others; as retried jobs they would all stand before those that people wait for.
+          const { queue, id } = retry
+          const which = id === null ? { kinds: kindsOf(queue) } : { id }
+          await db.of(actor.userId).transact((tx) => retryFailed(tx, which))
+          return bodyTag(ok({ retried: await opened.removeFailedJobs(queue, id), skipped: 0 })) // as the package answers
+        }
+        const { status, body } = await opened.call(route, { query, params })
         return bodyTag({ ...ok(body ?? {}), status })
       },
       { params: texts(namesIn(route.path), false), query: texts(route.query, true) },

@@ -71,11 +71,11 @@ export interface AttemptDeps {
 export const runAttempt = async (own: AttemptDeps, id: string): Promise<AttemptEnd> => {
   const { db, log } = own.deps
   try {
-    const result = await db.transact((tx) => claimDelivery(tx, id, leaseMs))
+    const result = await db.transact((tx) => claimDelivery(tx, id, [...own.processors.keys()], leaseMs))
     if (result.claimed) return await runClaimed(own, result.claimed)
     if ('error' in result) return { kind: 'failed', error: result.error }
     if (result.freeInMs === null) return { kind: 'done' }
-    return { kind: 'retry', inMs: result.freeInMs + 100, error: 'another worker runs it' }
+    return { kind: 'retry', inMs: result.freeInMs + 100, error: 'it is for another worker' }
   } catch (error) {
     // PostgreSQL is away: the claim, if there is one, ends with its lease, and the dispatcher makes the job again.
     log.warn({ cause: messageOf(error), oncePerMinute: 'attempts' }, 'job interrupted, retrying')

@@ -20,6 +20,7 @@ export interface Lease extends Disposable {
 export class HeldLeases {
   readonly #held = new Set<Held>()
   #idle = Promise.withResolvers<void>()
+  #stopReason: Error | null = null
 
   constructor(private readonly db: Pick<Database, 'transact'>) {}
 
@@ -31,6 +32,7 @@ export class HeldLeases {
     const held: Held = { claim, abort: new AbortController(), renewedAt: performance.now() }
     if (this.#held.size === 0) this.#idle = Promise.withResolvers()
     this.#held.add(held)
+    if (this.#stopReason) held.abort.abort(this.#stopReason)
     const release = (): void => {
       this.#held.delete(held)
       if (this.#held.size === 0) this.#idle.resolve()
@@ -43,8 +45,9 @@ export class HeldLeases {
     return this.#held.size === 0 ? Promise.resolve() : this.#idle.promise
   }
 
-  /** Aborts all attempts with the reason. */
+  /** Aborts all attempts with the reason, and those that begin later: a claim may be under way. */
   abort(reason: Error): void {
+    this.#stopReason = reason
     for (const { abort } of this.#held) abort.abort(reason)
   }
 

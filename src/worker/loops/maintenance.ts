@@ -2,7 +2,7 @@
 // and deletes keys, sessions, read notifications and dead letters past theirs. Safe in any number of workers at once.
 import type { Config } from '../../config.ts'
 import type { Database } from '../../db/client.ts'
-import { ensureFeedPartitions } from '../../db/log/partitions.ts'
+import { createComingPartitions } from '../../db/log/partitions.ts'
 import { tryLockLoop } from '../../db/leases.ts'
 import {
   countStrayEntries,
@@ -38,7 +38,8 @@ export interface MaintenanceStats {
 
 /** @throws AppError `unavailable` when a lock could not be had in time: the next run continues. */
 export const maintain = async (deps: MaintenanceDeps): Promise<void> => {
-  await deps.db.transact((tx) => ensureFeedPartitions(tx))
+  if (!(await createComingPartitions(deps.db)))
+    deps.log.warn('daily partitions of the log are missing and could not be created now, retrying in an hour')
   await purgeAll(deps)
   try {
     while (!deps.signal.aborted && (await dropOldest(deps)));

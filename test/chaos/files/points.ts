@@ -114,8 +114,8 @@ export const filePoints: Edit[] = [
   },
   {
     file: 'domain/attachments/verify.ts',
-    from: '  const found = await storage.head(uploadKey)',
-    to: `  ${point('copy-named')}; const found = await storage.head(uploadKey)`,
+    from: '  const verdict = await verdictOn(',
+    to: `  ${point('copy-named')}; const verdict = await verdictOn(`,
   },
   {
     file: 'domain/attachments/verify.ts',

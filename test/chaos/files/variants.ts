@@ -94,8 +94,8 @@ export const filesVariants: Record<string, Edit[]> = {
   'copy-unnamed': [
     {
       file: 'domain/attachments/verify.ts',
-      from: 'const uploadKey = await db.transact((tx) => beginCopy(tx, id, copyKey))',
-      to: 'const uploadKey = stored.storageKey',
+      from: 'if (!(await db.transact((tx) => beginCopy(tx, id, copyKey)))) return async () => []',
+      to: '',
     },
     {
       file: 'domain/attachments/verify.ts',

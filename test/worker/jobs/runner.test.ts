@@ -8,6 +8,7 @@ import type { Database } from '../../../src/db/client.ts'
 import { retryFailed } from '../../../src/db/deliveries/claims.ts'
 import { createLog } from '../../../src/log.ts'
 import { queues as concurrencyOf, type JobKind } from '../../../src/queues/jobs.ts'
+import { newId } from '../../../src/model/scalar.ts'
 import { openQueues, queuePrefix } from '../../../src/queues/job-queues.ts'
 import { openRedis } from '../../../src/redis/connection.ts'
 import { dispatchDeliveries } from '../../../src/worker/jobs/dispatcher.ts'
@@ -184,6 +185,22 @@ test('the failed deliveries of some kinds are set back, and no others', async ()
   expect(await deliveryOf(db, 'done')).toMatchObject({ state: 'done', attempts: 7 })
   expect(await deliveryOf(db, 'other')).toMatchObject({ state: 'failed', attempts: 7 })
 })
+
+test('the job of a kind that only another version knows leaves its row to the workers that do', async () => {
+  await using _jobs = await openJobs(rig, [processorOf(async () => {})])
+  const id = newId()
+  await db.transact(
+    (tx) => tx`
+      insert into deliveries (id, kind, dedupe_key, payload, state, next_at)
+      values (${id}, 'files.rename', 'newer', '{}', 'queued', now() + interval '1 hour')`,
+  )
+  await using connection = openRedis(rig.redisUrl, 'request', log)
+  await eventually(() => expect(connection.client.status).toBe('ready'))
+  await using queue = stackable(new Queue('files', { connection: connection.client, prefix: queuePrefix }))
+  await queue.value.add('files.rename', {}, { jobId: id, attempts: 9, backoff: { type: 'custom' } })
+  await eventually(async () => expect(await (await queue.value.getJob(id))?.getState()).toBe('delayed'))
+  expect(await deliveryOf(db, 'newer')).toMatchObject({ state: 'queued', attempts: 0, lastError: null })
+}, 20_000)
 
 test('each attempt has one line in the log, with its outcome', async () => {
   const config = { ...rig, jwtKeys: [{ kid: 'k1', secret: 'x'.repeat(32) }] }
