@@ -153,7 +153,7 @@ export const renderReliability = ({ chaos, consistency, soak, storms, fuzz }: Re
       chaosSection,
     ),
     section('Consistency', '`bun run chaos consistency`', consistency, consistencySection),
-    section('Soak', '`bun run soak -- --minutes 30 --write`', soak, soakSection),
+    section('Soak', `\`bun run soak -- --minutes ${soak?.minutes ?? 30} --write\``, soak, soakSection),
     section('Loads for workers', '`bun run storms -- --write`', storms, stormsSection),
     section('Fuzzing', '`bun run fuzz`', fuzz, fuzzSection),
   ].join('\n')
