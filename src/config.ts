@@ -81,6 +81,7 @@ export interface Config {
   deliveryRetentionDays: number
   idempotencyRetentionHours: number
   upgradesPerMinute: number
+  refusedUpgradesPerMinute: number
   drainDelaySeconds: number
   trustedProxies: number
   overdueIntervalMs: number

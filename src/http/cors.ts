@@ -65,6 +65,6 @@ export const crossOrigin = (config: OriginConfig): CorsHeadersOf => {
   }
 }
 
-/** Whether the request is a CORS preflight, on any path. */
+/** Whether the request is a CORS preflight. */
 export const isPreflight = ({ method, headers }: Request): boolean =>
   method === 'OPTIONS' && headers.has('access-control-request-method')

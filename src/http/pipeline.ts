@@ -195,7 +195,8 @@ export const createPipeline = (deps: PipelineDeps, routes: RouteTable, addressOf
   /** All steps. Never throws, and never rejects. */
   const run = (context: RequestContext, to: Destination): Served => {
     try {
-      if (isPreflight(context.request)) return send(context, preflightAnswer)
+      if (isPreflight(context.request) && to.missing?.code !== 'not_found')
+        return send(context, preflightAnswer)
       requireValidHost(context.request)
       const identified = context.traits.access !== 'public' ? identify(context, deps) : undefined
       if (context.hasBody) {

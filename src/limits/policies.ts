@@ -33,7 +33,11 @@ export const policiesOf = (config: Config) =>
       windowSeconds: 900,
     },
     /** Upgrades of an address without valid credentials; those with valid ones do not count. */
-    refusedUpgrades: { name: 'refused-upgrades', limit: 60, windowSeconds: 60 },
+    refusedUpgrades: {
+      name: 'refused-upgrades',
+      limit: config.refusedUpgradesPerMinute,
+      windowSeconds: 60,
+    },
     signInsOfAccount: {
       name: 'sign-ins-account',
       limit: config.failedSignInsPer15Minutes,

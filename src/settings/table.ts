@@ -285,6 +285,13 @@ export const settings = {
   ),
   socketsPerUser: whole('SOCKETS_PER_USER', 'Sockets one user may hold on a process', 20, 1, 100_000),
   upgradesPerMinute: whole('UPGRADES_PER_MINUTE', 'Socket upgrades a minute per user', 120, 1, 1_000_000),
+  refusedUpgradesPerMinute: whole(
+    'RATE_LIMIT_REFUSED_UPGRADES',
+    'Socket upgrades a minute per IP without valid credentials',
+    60,
+    1,
+    1_000_000,
+  ),
   drainDelaySeconds: wholeIn(
     'DRAIN_DELAY',
     'Seconds a stopping server waits for balancers to notice',

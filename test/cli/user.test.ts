@@ -64,7 +64,7 @@ test('it starts when each demo account is disabled or has another password; sess
     token: session.accessToken,
     body: { currentPassword: 'user123', password: testPassword },
   })
-  expect(changed.status).toBe(204)
+  expect(changed.status).toBe(200)
   await using refused = await start(world, 'worker', false)
   expect(await refused.exited).toBe(78)
   const output = await refused.output()

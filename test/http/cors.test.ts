@@ -13,8 +13,8 @@ beforeAll(async () => {
 
 afterAll(() => world[Symbol.asyncDispose]())
 
-const preflight = (origin: string) =>
-  world.call('OPTIONS', '/api/users/me', {
+const preflight = (origin: string, path = '/api/users/me') =>
+  world.call('OPTIONS', path, {
     headers: {
       Origin: origin,
       'Access-Control-Request-Method': 'PATCH',
@@ -33,6 +33,11 @@ test.each([listed, app])('a preflight from the listed origin %s gets the permiss
   expect(headers.get('access-control-allow-methods')).toContain('PATCH')
   expect(headers.get('access-control-allow-headers')).toContain('Authorization')
   expect(headers.get('vary')).toBe('Origin')
+})
+
+test('a preflight for a path that does not exist is 404, as any other request for it', async () => {
+  for (const path of ['/api/nope', '/api/users/me/', '/api//users/me'])
+    expect([path, (await preflight(listed, path)).status]).toEqual([path, 404])
 })
 
 test('a preflight has the headers of every answer', async () => {

@@ -118,6 +118,18 @@ test('bulk gives a whole set one parent', async () => {
   expect([cycle.status, pointersOf(cycle)]).toEqual([422, ['/changes/parentId']])
 })
 
+test('tags of a moved task that are too long once folded are pointed at where they are', async () => {
+  const [task] = await several(1)
+  const tags = ['İ'.repeat(30)] // two code points each in lower case
+  for (const moved of [{}, { parentId: null }]) {
+    const batch = await refusedBatch({ op: 'update', id: task!.id, data: { tags, ...moved } })
+    const changed = { ids: [task!.id], changes: { tags, ...moved } }
+    const inBulk = await mine.refused('PATCH', '/api/tasks/bulk', changed)
+    expect([batch.status, pointersOf(batch)]).toEqual([422, ['/operations/0/data/tags/0']])
+    expect([inBulk.status, pointersOf(inBulk)]).toEqual([422, ['/changes/tags/0']])
+  }
+})
+
 test('a batch runs in order, each operation seeing those before it', async () => {
   const [old, gone] = await several(2)
   const id = Bun.randomUUIDv7()

@@ -59,6 +59,7 @@ test.each([
   [{ role: 'admin' }, '/role'],
   [{ emailVerified: true }, '/emailVerified'],
   [{ email: 'ada' }, '/email'],
+  [{ currentPassword: testPassword }, ''],
   [{ email: 'new@example.com' }, '/currentPassword'],
   [{ email: 'new@example.com', currentPassword: 'not the password' }, '/currentPassword'],
 ])('a patch with %j is 422 and changes nothing', async (body, pointer) => {
@@ -114,7 +115,7 @@ test('a new password or address repeated under its key is answered again, althou
     answers.push(await send(method, path, body, keyOf(path, body)))
     const [first] = answers
     expect(answers.map(({ status, body }) => ({ status, body }))).toEqual(
-      answers.map(() => ({ status: method === 'PUT' ? 204 : 200, body: first!.body })),
+      answers.map(() => ({ status: 200, body: first!.body })),
     )
     expect(answers.filter(({ headers }) => headers.has('idempotency-replayed'))).toHaveLength(3)
   }
@@ -130,9 +131,18 @@ test('a new password or address repeated under its key is answered again, althou
 test('a new password answers its position in the scope of the account', async () => {
   const bob = await world.register('Bob')
   const body = { currentPassword: testPassword, password: 'another horse battery' }
-  const { status, headers } = await world.call('PUT', '/api/users/me/password', { token: bob.token, body })
+  const {
+    status,
+    headers,
+    body: answered,
+  } = await world.call('PUT', '/api/users/me/password', {
+    token: bob.token,
+    body,
+  })
+  expect(answered).toMatchObject({ id: bob.id, email: bob.email })
+  expect(headers.get('etag')).toBe((await world.call('GET', '/api/users/me', bob)).headers.get('etag'))
   const entry = (await world.entries(userScope(bob.id))).at(-1)!
-  expect([status, entry.control]).toMatchObject([204, { kind: 'sessions' }])
+  expect([status, entry.control]).toMatchObject([200, { kind: 'sessions' }])
   expect(headers.get('tide-cursor')).toEndWith(`.${entry.seq}`)
 })
 
@@ -143,7 +153,7 @@ test('no plain digest of a password is kept for repeats', async () => {
   const headers = { 'Idempotency-Key': key }
   expect(
     (await world.call('PUT', '/api/users/me/password', { token: bob.token, body, headers })).status,
-  ).toBe(204)
+  ).toBe(200)
   const [row] = await world.server.deps.db.read(
     (sql) => sql<{ fingerprint: Uint8Array }[]>`select fingerprint from idempotency_keys where key = ${key}`,
   )

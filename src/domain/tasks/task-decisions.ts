@@ -101,10 +101,10 @@ export interface Change {
   parentId?: string | null | undefined
 }
 
-export const changeNeeds = (actor: Actor, { id, edit, assigneeId, parentId }: Change): TaskNeeds => {
+export const changeNeeds = (actor: Actor, { id, assigneeId, parentId }: Change): TaskNeeds => {
   const { userId } = actor
   const isMoving = (seen: TaskAccess | null): boolean =>
-    seen !== null && can(actor, seen, 'move') && edit(seen.task).parentId !== seen.task.parentId
+    seen !== null && can(actor, seen, 'move') && parentId !== seen.task.parentId
   return {
     ...noNeeds(),
     tasks: [id],

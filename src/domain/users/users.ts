@@ -85,6 +85,8 @@ const patchMe = async (
   patch: UserPatch,
 ): Promise<WriteResult<User>> => {
   const { userId } = request.actor
+  if (writable.every((field) => patch[field] === undefined))
+    throw invalid({ pointer: '', detail: `must have at least one of ${writable.join(', ')}` })
   const email = patch.email === undefined ? null : normaliseEmail(patch.email)
   const seen =
     email === null ? null : await requirePassword(deps, userId, patch.currentPassword, { unlessEmail: email })
@@ -113,15 +115,15 @@ const patchMe = async (
 /** Ends every other session and revokes all personal access tokens. 422 at `/currentPassword` for a wrong one and at `/password` for a common one. */
 export const changePassword = (
   deps: UserDeps,
-  request: WriteRequest<null>,
+  request: WriteRequest<User>,
   change: PasswordChange,
-): Promise<WriteResult<null>> => withEarlyReplay(deps, request, () => replacePassword(deps, request, change))
+): Promise<WriteResult<User>> => withEarlyReplay(deps, request, () => replacePassword(deps, request, change))
 
 const replacePassword = async (
   deps: UserDeps,
-  request: WriteRequest<null>,
+  request: WriteRequest<User>,
   { currentPassword, password }: PasswordChange,
-): Promise<WriteResult<null>> => {
+): Promise<WriteResult<User>> => {
   const { actor } = request
   const { userId } = actor
   rejectCommonPassword(password, '/password')
@@ -132,7 +134,7 @@ const replacePassword = async (
     await updatePasswordHash(tx, userId, passwordHash)
     await spendLinksTo(tx, 'password_reset', user.email)
     return {
-      value: null,
+      value: user,
       entries: await endSessions(tx, userId, sessionIdOf(actor)),
       cursorScope: userScope(userId),
       subject: ownSubject,

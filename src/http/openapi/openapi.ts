@@ -47,7 +47,7 @@ export const openApiRoutes = (routesOf: () => Routes) => {
   const document = new OnFirstUse(() => describe(routesOf()))
   return new RouteGroup().get(
     '/api/openapi.json',
-    async () => bodyTag(ok(await document.get(), { 'Cache-Control': 'no-cache' })),
+    async () => bodyTag(ok(await document.get(), { 'Cache-Control': 'private, no-cache' })),
     { detail: undocumented({ access: 'public' }) },
   )
 }

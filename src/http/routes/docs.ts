@@ -42,7 +42,7 @@ const start = `SwaggerUIBundle({
 const headersOf = (type: string): Record<string, string> => ({
   'Content-Type': `${type}; charset=utf-8`,
   'Content-Security-Policy': policy,
-  'Cache-Control': 'no-cache',
+  'Cache-Control': 'private, no-cache',
 })
 
 const text = (type: string, body: string) => bodyTag({ status: 200, headers: headersOf(type), body })

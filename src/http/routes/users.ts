@@ -92,13 +92,13 @@ export const userRoutes = (deps: UserRouteDeps) => {
       (context) =>
         mutate(
           context,
-          noContent,
+          render,
           (write) => changePassword(checked(context), write, context.body),
           fingerprintKey,
         ),
       {
         body: PasswordChange,
-        response: { 204: Type.Void() },
+        response: { 200: User },
         detail: detail('Change your password; your other sessions and your personal access tokens end', {
           access: 'session',
           idempotent: true,

@@ -229,7 +229,7 @@ export const createRest = (http: HttpClient, session: Session) => {
       removeAvatar: (options?: CallOptions) =>
         write<null>('DELETE', path`/api/users/me/avatar`, undefined, options),
       changePassword: (change: PasswordChange, options?: CallOptions) =>
-        write<null>('PUT', path`/api/users/me/password`, change, options),
+        write<User>('PUT', path`/api/users/me/password`, change, options),
       snapshot: (options?: CallOptions) => get<UserSnapshot>(path`/api/users/me/snapshot`, options),
       search: (q: string, query: { limit?: number } = {}) =>
         list<PublicUser>(http, path`/api/users/search`, { q, ...query }),
