@@ -85,8 +85,6 @@ const patchMe = async (
   patch: UserPatch,
 ): Promise<WriteResult<User>> => {
   const { userId } = request.actor
-  if (writable.every((field) => patch[field] === undefined))
-    throw invalid({ pointer: '', detail: `must have at least one of ${writable.join(', ')}` })
   const email = patch.email === undefined ? null : normaliseEmail(patch.email)
   const seen =
     email === null ? null : await requirePassword(deps, userId, patch.currentPassword, { unlessEmail: email })

@@ -39,7 +39,10 @@ export interface MaintenanceStats {
 /** @throws AppError `unavailable` when a lock could not be had in time: the next run continues. */
 export const maintain = async (deps: MaintenanceDeps): Promise<void> => {
   if (!(await createComingPartitions(deps.db)))
-    deps.log.warn('daily partitions of the log are missing and could not be created now, retrying in an hour')
+    deps.log.warn(
+      { oncePerMinute: 'partitions' },
+      'daily partitions of the log are missing and could not be created now, the next run tries again',
+    )
   await purgeAll(deps)
   try {
     while (!deps.signal.aborted && (await dropOldest(deps)));
