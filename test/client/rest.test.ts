@@ -206,7 +206,8 @@ test('Every endpoint is typed, and its responses match', async () => {
   const [session, ...others] = await auth.sessions().all()
   expect([session!.current, others]).toEqual([true, []])
   const word = 'another horse battery'
-  expect(await users.changePassword({ currentPassword: testPassword, password: word })).toBeNull()
+  const changed = await users.changePassword({ currentPassword: testPassword, password: word })
+  expect(changed.id).toBe((await users.me()).id)
   await client.session.renewCurrent()
   await auth.signOut()
   expect(await client.session.tokens()).toBeNull()
