@@ -43,8 +43,8 @@ export const stopAsked = (orphaned: Promise<'orphaned'>): Promise<StopReason> =>
 }
 
 /**
- * Waits until the role has opened. Null where `asked` resolved before: nobody depends on the role yet, so what does not open
- * within seconds is cut, as by a crash. Rejects where the start fails.
+ * Waits for the start of the role. Returns null where `asked` resolves first: no client is connected yet, so a start that
+ * takes longer than `requestsDeadlineMs` ends with the process. Rejects where the start fails.
  */
 export const openUnlessAsked = async <T extends Stoppable>(
   role: string,

@@ -29,8 +29,9 @@ export const ensureFeedPartitions = async (tx: Tx, days = 7): Promise<void> => {
 }
 
 /**
- * The same in a transaction. @returns false where it could not be had now: a dump may read the log for hours. Days ahead
- * exist then, or the default partition takes the entries, so that nobody has to wait.
+ * Calls `ensureFeedPartitions` in a transaction. @returns false where the lock timed out (a dump may read the log for
+ * hours) or PostgreSQL is away. Writes do not depend on it: the next days have partitions, or the default one stores the
+ * entries.
  */
 export const createComingPartitions = async (db: Pick<Database, 'transact'>): Promise<boolean> => {
   try {
